@@ -93,11 +93,11 @@ async def place_orders(market: Market, url: str, count: int) -> None:
     """Place orders of a startup until there are so many, each for one cent an hour."""
     startup, begun = market.grant["startup_id"], time.perf_counter()
     account = "acc" + startup[3:]
-    await market.platform.deposit(account, Decimal(count), f"bench-{time.time_ns()}")
+    await market.platform.deposit(account, Decimal(2 * count), f"bench-{time.time_ns()}")
     now = (await market.platform.get_clock()).now
     terms = OrderTerms(
         nodes=1,
-        duration_hours=1,
+        duration_hours=24,
         start_earliest=now + timedelta(days=20),
         start_latest=now + timedelta(days=60),
         offers=(

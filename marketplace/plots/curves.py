@@ -1,14 +1,25 @@
 """Supply and demand of one GPU class in an auction, with the price where they met."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
-from marketplace.plots.svg import Axis, build_axes, find_range, render_frame, render_label, render_path, render_svg
+from marketplace.plots.svg import (
+    Axis,
+    build_axes,
+    find_range,
+    render_frame,
+    render_label,
+    render_path,
+    render_svg,
+    spread_labels,
+)
 from marketplace.projections.views.trading import CurveStep
 
-_WIDTH: Final = 560
+_WIDTH: Final = 620
 _HEIGHT: Final = 280
+_GUTTER: Final = 76
+"""Room beside the chart for the prices that cleared, so that no line crosses them."""
 _ASK_WIDTH: Final = 90
 _NAME_WIDTH: Final = 60
 _CENT: Final = Decimal("0.01")
@@ -27,7 +38,7 @@ def render_curves(
     """
     volumes = [step.cumulative_gpu_hours for step in steps]
     levels = [step.price_usd_per_gpu_hour for step in steps] + [*prices, *asks]
-    x, y = build_axes(find_range(volumes), find_range(levels), _HEIGHT, _WIDTH)
+    x, y = build_axes(find_range(volumes), find_range(levels), _HEIGHT, _WIDTH - _GUTTER)
     parts = list(render_frame(x, y, "GPU-hours", "USD per GPU-hour"))
     for number, side, name in ((1, "ask", "supply"), (2, "bid", "demand")):
         points = _walk([step for step in steps if step.side == side], x, y)
@@ -36,18 +47,24 @@ def render_curves(
             at_x, at_y = points[-1]
             anchor = "end" if at_x > x.end - _NAME_WIDTH else "start"
             parts.append(render_label(at_x, at_y - 6, name, anchor=anchor, css=f"t{number}"))
-    for price in sorted({min(prices), max(prices)}) if prices else ():
+    cleared = sorted({min(prices), max(prices)}, reverse=True) if prices else []
+    for price, label_y in _place_labels(cleared, y):
         at = y.place(price)
         parts.append(f'<line class="mark" x1="{x.begin}" x2="{x.end}" y1="{at}" y2="{at}"/>')
-        parts.append(render_label(x.end, at - 4, f"cleared at {_name_price(price)}", anchor="end"))
-    for ask in asks:
+        parts.append(render_label(x.end + 5, label_y, f"cleared at {_name_price(price)}"))
+    for ask, label_y in _place_labels(sorted(asks, reverse=True), y):
         at = y.place(ask)
         parts.append(f'<line class="ask" x1="{x.begin}" x2="{x.begin + _ASK_WIDTH}" y1="{at}" y2="{at}"/>')
-        parts.append(render_label(x.begin + _ASK_WIDTH + 6, at + 4, f"your ask {_name_price(ask)}", css="value"))
+        parts.append(render_label(x.begin + _ASK_WIDTH + 6, label_y, f"your ask {_name_price(ask)}", css="value"))
     title = f"Supply and demand of {gpu_class}."
     if prices:
         title += f" Cleared from {_name_price(min(prices))} to {_name_price(max(prices))} USD per GPU-hour."
     return render_svg(parts, title, _HEIGHT, _WIDTH)
+
+
+def _place_labels(levels: Sequence[Decimal], y: Axis) -> Iterable[tuple[Decimal, float]]:
+    """Return prices, the highest first, with the places of their labels, so that none covers another."""
+    return zip(levels, spread_labels([y.place(one) + 4 for one in levels], y.end, y.begin), strict=True)
 
 
 def _walk(steps: Sequence[CurveStep], x: Axis, y: Axis) -> list[tuple[float, float]]:

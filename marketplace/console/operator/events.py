@@ -35,8 +35,8 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
     after = int(query["after"]) if query.get("after", "").isdecimal() else None
     latest = after is None and not filters
     if after is None:
-        head = (await desk.client.read_events(0, 1)).head
-        after = 0 if filters else max(0, head - _PAGE)
+        head = 0 if filters else (await desk.client.get_readiness()).log_sequence or 0
+        after = max(0, head - _PAGE)
     page = await desk.client.get("/v1/events", FeedPage, after=after, limit=_PAGE, **filters)
     known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES), "rows": _PAGE}
     live = "" if latest else None

@@ -1,5 +1,6 @@
 """What waits for the operator: parties, roles, disputes, approvals and incidents."""
 
+import asyncio
 from typing import Any, Final
 
 from litestar import Response, Router, get, post
@@ -10,7 +11,7 @@ from events.account import AccountAct
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import RestoreNodesBody
-from marketplace.console.desk import Desked
+from marketplace.console.desk import Desked, collect
 from marketplace.console.forms import Filed
 from marketplace.projections.views.access import PartyView
 from marketplace.projections.views.billing import ApprovalView, StatementView
@@ -25,11 +26,14 @@ async def show(desk: Desked) -> Template:
     """Show every queue, the oldest first, at most fifty of each."""
     get_page = desk.client.get
     oldest: dict[str, Any] = {"limit": _SHOWN, "order": "oldest"}
-    registered = await get_page("/v1/parties", Page[PartyView], status="registered", **oldest)
-    disputed = await get_page("/v1/statements", Page[StatementView], status="disputed", **oldest)
-    approvals = await get_page("/v1/approvals", Page[ApprovalView], status="open", **oldest)
-    incidents = await get_page("/v1/pools/incidents", Page[IncidentView], open="true", limit=_SHOWN)
-    asking = [one async for one in desk.client.list_parties() if one.roles_requested and one.status != "registered"]
+    registered, disputed, approvals, incidents, parties = await asyncio.gather(
+        get_page("/v1/parties", Page[PartyView], status="registered", **oldest),
+        get_page("/v1/statements", Page[StatementView], status="disputed", **oldest),
+        get_page("/v1/approvals", Page[ApprovalView], status="open", **oldest),
+        get_page("/v1/pools/incidents", Page[IncidentView], open="true", limit=_SHOWN),
+        collect(desk.client.list_parties()),
+    )
+    asking = [one for one in parties if one.roles_requested and one.status != "registered"]
     ids = {one.party_id for one in approvals.items} | {one.provider_id for one in incidents.items}
     ids |= {one for row in disputed.items for one in (row.startup_id, row.provider_id)}
     return desk.show(

@@ -12,17 +12,19 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from marketplace.api.http.bodies.accounts import TransferBody
+from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked, collect
+from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import Filed
 from marketplace.core.ids import rename_id
-from marketplace.projections.views.billing import LineView
+from marketplace.projections.views.billing import HoldView, LineView
 
 PATH: Final = "/console/account"
 _SPAN: Final = timedelta(days=30)
 _DAY: Final = timedelta(days=1)
 _ENTRIES_MAX: Final = 500
+_HOLDS_MAX: Final = 200
 
 
 class Entry(NamedTuple):
@@ -109,29 +111,37 @@ async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_
 async def _show(desk: Desk, account_id: str, start: str | None, end: str | None) -> Template:
     account = await desk.client.get_account(account_id)
     span = _parse_span(desk, start, end)
-    listed, statement, holds, approvals = await asyncio.gather(
+    listed, entries, holds, approvals = await asyncio.gather(
         collect(desk.client.list_balances(party_id=account.party_id, unit=account.unit)),
-        desk.client.get_account_statement(account_id, *span.find_bounds()),
-        collect(desk.client.list_holds(account_id)),
+        _load_entries(desk, account_id, span),
+        desk.client.get(f"/v1/accounts/{account_id}/holds", Page[HoldView], limit=_HOLDS_MAX, order="newest"),
         collect(desk.client.list_approvals(account_id, status="open")),
     )
     balances = {one.account: one.amount for one in listed}
-    entries = list(_join(statement.lines))[::-1]
     return desk.show(
         "trading/account.html",
         live=f"aggregate_id={account_id}",
         account=account,
         available=balances.get(f"{account_id}/available", Decimal(0)),
         held=balances.get(f"{account_id}/held", Decimal(0)),
-        holds=sorted((one for one in holds if one.left_usd and not one.expired), key=lambda one: one.placed_at),
-        entries=entries[:_ENTRIES_MAX],
-        omitted=max(len(entries) - _ENTRIES_MAX, 0),
+        holds=[one for one in holds.items if one.left_usd and not one.expired],
+        holds_max=_HOLDS_MAX,
+        more_holds=holds.next_cursor is not None,
+        entries=None if entries is None else entries[:_ENTRIES_MAX],
+        omitted=max(len(entries or ()) - _ENTRIES_MAX, 0),
         approvals=approvals,
         span=span,
         may_withdraw=desk.principal.party_id is not None and desk.may("accounts:withdraw"),
         may_deposit=desk.principal.party_id is None and desk.may("accounts:deposit"),
         may_approve=desk.may("accounts:write"),
     )
+
+
+async def _load_entries(desk: Desk, account_id: str, span: Span) -> list[Entry] | None:
+    """Return the entries of a span, the latest first; None where they are too many to read at once."""
+    read = desk.client.get_account_statement(account_id, *span.find_bounds())
+    statement = await attempt(read, None, "statement_too_long")
+    return None if statement is None else list(_join(statement.lines))[::-1]
 
 
 def _parse_span(desk: Desk, start: str | None, end: str | None) -> Span:

@@ -15,6 +15,7 @@ from marketplace.api.http.bodies.delivery import DegradeGrantBody, ResumeGrantBo
 from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import Filed
 from marketplace.console.history import Step, load_history
+from marketplace.console.trading.deals import load_deals
 from marketplace.domain.delivery.grant import OPEN, RUNNING, Status
 from marketplace.domain.supply.stages import find_due
 from marketplace.plots.burn_down import Point, render_burn_down
@@ -69,11 +70,15 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     """Show one grant."""
     grant = await desk.client.get_grant(grant_id)
     listed = collect(desk.client.list_statements(grant_id=grant_id, order="oldest"))
-    statements, days, steps = await asyncio.gather(
+    statements, days, steps, deals = await asyncio.gather(
         attempt(listed, []),
         attempt(desk.client.sum_usage_days(grant_id), []),
         load_history(desk, grant_id),
+        load_deals(desk, grant),
     )
+    incidents = list_incidents(grant, steps, desk.now)
+    if not incidents and grant.status != "terminated":
+        deals = deals._replace(acts=deals.acts - {"claim"})
     billed = [one for one in statements if one.service_line_id is None]
     burn = Burn(
         granted=_count_granted(grant),
@@ -83,14 +88,16 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     )
     return desk.show(
         "trading/grant.html",
-        live="aggregate=grant&aggregate=statement&aggregate=usage",
+        live="aggregate=grant&aggregate=statement&aggregate=usage&aggregate=bond&aggregate=service_line",
         grant=grant,
         burn=burn,
         chart=_draw(grant, burn, days, billed, desk.now),
         stages=_find_stages(grant),
-        incidents=list_incidents(grant, steps, desk.now),
+        incidents=incidents,
         statements=list(reversed(statements)),
         steps=steps,
+        deals=deals,
+        day=timedelta(days=1),
         acts=_list_acts(desk, grant),
         ends=desk.now + timedelta(hours=1 + (grant.service.notice_hours_min if grant.service else 0)),
     )

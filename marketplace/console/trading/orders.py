@@ -1,7 +1,7 @@
 """A startup's orders: the list, one order with its history, and a form that quotes while it is filled in."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from events.order import ClassOffer, OrderTerms
+from events.types import PrincipalTerms
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client import ProblemError
 from marketplace.console.desk import Desk, Desked
@@ -29,6 +30,7 @@ _CLASSES_MAX: Final = 3
 _REFUSED: Final = 422
 _OWN: Final = frozenset({"order_id", "version"})
 """Fields of the form beside its terms: the order that is amended, and the event that changed it last."""
+_KIND: Final = "instrument.kind"
 _FIELDS: Final = (
     "nodes",
     "gpus_per_node",
@@ -173,11 +175,22 @@ async def amend(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[
 
 async def _read_terms(form: Form, desk: Desk) -> OrderTerms:
     """Return the form's terms; what the form has no field for stays as it is in the order that is amended."""
-    terms = parse_form((one for one in form.fields if one[0] not in _OWN), OrderTerms)
+    terms = parse_form(_select(form.fields), OrderTerms)
     if not (order_id := form.get("order_id")):
         return terms
     before = (await desk.client.get_order(order_id)).terms
     return msgspec.structs.replace(before, **{name: getattr(terms, name) for name in _FIELDS})
+
+
+def _select(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the fields of the order's terms; of the instrument, those that its kind has."""
+    fields = list(given)
+    kind = next((text for name, text in fields if name == _KIND), "")
+    wanted = next((one.__struct_fields__ for one in get_args(PrincipalTerms) if one.__struct_config__.tag == kind), ())
+    for name, text in fields:
+        folder, _, member = name.rpartition(".")
+        if name not in _OWN and (folder != "instrument" or name == _KIND or member in wanted):
+            yield name, text
 
 
 @get("/{order_id:str}")

@@ -1,0 +1,105 @@
+"""What the parties of a grant do beside its delivery: transfer, resale, claims on the bond, and service lines."""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from litestar import Response, Router, post
+from litestar.params import FromPath
+
+from marketplace.api.http.bodies.bonds import ClaimBody
+from marketplace.api.http.bodies.delivery import TransferGrantBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.service_lines import ProposeServiceLineBody
+from marketplace.api.http.bodies.supply import ResellGrantBody
+from marketplace.console.desk import Desk, Desked, attempt, collect
+from marketplace.console.forms import Filed, refuse_act
+from marketplace.domain.delivery.grant import OPEN
+from marketplace.projections.views.billing import ClaimView, ServiceLineView
+from marketplace.projections.views.delivery import GrantView
+
+PATH: Final = "/console/grants"
+
+
+class Deals(NamedTuple):
+    """A grant's claims and service lines, as far as the key sees them, and what it may do.
+
+    Attributes:
+        acts: What it may do with the grant.
+        answers: Whether it may answer a proposed service line.
+    """
+
+    claims: list[ClaimView]
+    lines: list[ServiceLineView]
+    acts: frozenset[str]
+    answers: bool
+
+
+async def load_deals(desk: Desk, grant: GrantView) -> Deals:
+    """Return a grant's claims and service lines, the latest first, and what the key may do."""
+    whose = None if desk.principal.party_id else grant.startup_id
+    found = await attempt(collect(desk.client.list_claims(party_id=whose)), list[ClaimView]())
+    claims = sorted((one for one in found if one.grant_id == grant.grant_id), key=lambda one: one.claimed_at)
+    lines = await collect(desk.client.list_service_lines(grant.grant_id))
+    sides = {grant.startup_id, grant.holder_id, grant.provider_id}
+    answers = desk.may("grants:write") and desk.principal.party_id in sides
+    return Deals(claims[::-1], lines[::-1], frozenset(_list_acts(desk, grant)), answers)
+
+
+def _list_acts(desk: Desk, grant: GrantView) -> Iterable[str]:
+    own, is_open = desk.principal.party_id, grant.status in OPEN
+    if own == grant.startup_id:
+        if is_open and desk.may("grants:write"):
+            yield "transfer"
+            yield from ("resell",) if grant.resale is None else ()
+        if desk.may("bonds:write"):
+            yield "claim"
+    if own == grant.provider_id and is_open and desk.may("grants:write"):
+        yield "propose"
+
+
+@post("/{grant_id:str}/transfer")
+async def transfer(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
+    """Let another startup use the capacity."""
+    form.require_confirmation()
+    await desk.client.transfer_grant(grant_id, form.read(TransferGrantBody).startup_id, key=form.key)
+    return desk.go(f"{PATH}/{grant_id}")
+
+
+@post("/{grant_id:str}/resell")
+async def resell(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
+    """Offer unused nodes in the next auctions; the lot is then a lot like any other."""
+    receipt = await desk.client.resell_grant(grant_id, form.read(ResellGrantBody), key=form.key)
+    return desk.go(f"/console/supply/lots/{receipt.id}")
+
+
+@post("/{grant_id:str}/claim")
+async def claim(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
+    """Claim on the provider's bond for hours that were not delivered."""
+    await desk.client.claim_bond(grant_id, form.read(ClaimBody), key=form.key)
+    return desk.go(f"{PATH}/{grant_id}#claims")
+
+
+@post("/{grant_id:str}/lines")
+async def propose_line(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
+    """Propose work for the startup, as the provider."""
+    await desk.client.propose_service_line(form.read(ProposeServiceLineBody, grant_id=grant_id), key=form.key)
+    return desk.go(f"{PATH}/{grant_id}#lines")
+
+
+@post("/{grant_id:str}/lines/{line_id:str}/{act:str}")
+async def answer_line(
+    desk: Desked, form: Filed, grant_id: FromPath[str], line_id: FromPath[str], act: FromPath[str]
+) -> Response[Any]:
+    """Agree to a service line, as the startup; approve its equity part, as the holder; decline or withdraw it."""
+    if act == "agree":
+        await desk.client.agree_service_line(line_id, key=form.key)
+    elif act == "approve":
+        await desk.client.approve_service_line(line_id, key=form.key)
+    elif act == "decline":
+        await desk.client.decline_service_line(line_id, form.read(ReasonBody).reason, key=form.key)
+    else:
+        raise refuse_act(act, "service line")
+    return desk.go(f"{PATH}/{grant_id}#lines")
+
+
+ROUTER: Final = Router("/grants", route_handlers=[transfer, resell, claim, propose_line, answer_line])
