@@ -157,7 +157,10 @@ def _write(draw: Draw, to: Path, api_key: str, api_url: str) -> int:
             )
         async with MarketplaceClient(api_url, api_key) as client:
             drawing = render_file(await draw(client))
-        await asyncio.to_thread(to.write_text, drawing, encoding="utf-8")
+        try:
+            await asyncio.to_thread(to.write_text, drawing, encoding="utf-8")
+        except OSError as error:
+            raise Refusal("file_missing", f"{to} cannot be written: {error.strerror}; check the path") from error
         CONSOLE.print(f"wrote {to}", soft_wrap=True)
 
     return run_call(main(), api_url)

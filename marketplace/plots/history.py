@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from marketplace.plots.svg import (
+    WIDTH,
     Axis,
     build_axes,
     find_range,
@@ -29,7 +30,8 @@ def render_history(gpu_class: str, points: Sequence[IndexPoint]) -> str:
     }
     values = [value for line in series.values() for _, value in line if value is not None]
     if not values:
-        return render_svg((), f"Index of {gpu_class}: no value in these days", _HEIGHT)
+        text = f"{gpu_class}: no index and no list price in these days"
+        return render_svg([render_label(WIDTH / 2, _HEIGHT / 2, text, anchor="middle")], text, _HEIGHT)
     x, y = build_axes((days[0], days[-1]), find_range(values), _HEIGHT)
     parts = list(_render_frame(x, y))
     for css, line in series.items():

@@ -56,7 +56,8 @@ async def open_scene(database_url: str) -> AsyncIterator[Scene]:
     rival = await market.party("Rival", "startup", "provider", usd=100_000)
     async with market.worker():
         grant = await market.award(trade)
-        await market.deliver(grant, DAYS)
+    await market.deliver(grant, DAYS)  # before a worker sees that the period is over
+    async with market.worker():
         statement = list_periods(grant)[0].statement_id
         await market.until("statement", statement, "issued")
     async with open_stage(market.log, database_url, clock=market.clock) as stage:

@@ -6,10 +6,12 @@ set, as `.ci/run` sets it, the tests fail there.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from pypdf import PdfReader
 
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY
@@ -161,6 +163,18 @@ async def _follow(page: Page, scene) -> None:
     await check(page)
 
 
+async def _print(page: Page, path: str) -> str:
+    """Return the text of a page that was printed as PDF. It has every figure of the screen, and no menu."""
+    await page.goto(path)
+    figures = await page.locator(".figures dd").all_inner_texts()
+    sheets = PdfReader(BytesIO(await page.pdf(prefer_css_page_size=True))).pages
+    text = " ".join(" ".join(sheet.extract_text().split()) for sheet in sheets)
+    assert [one for one in figures if one.split()[0] not in text] == []
+    assert await page.locator("h1").inner_text() in text
+    assert "Sign out" not in text
+    return text
+
+
 async def _agree(page: Page, scene) -> None:
     """Agree to a proposal by the keyboard alone."""
     await page.goto(f"/console/proposals/{scene.proposal}")
@@ -170,11 +184,12 @@ async def _agree(page: Page, scene) -> None:
     await press_to(page, "Agree")
     await page.keyboard.press("Enter")
     await expect(page.locator(".head .state")).to_have_text("effective")
+    await _print(page, "/console/portfolio")
 
 
 async def _look_back(page: Page, path: str) -> None:
     """Show the events behind a number of a cap table, and the table before the last event."""
-    await page.goto(path)
+    assert "900" in await _print(page, path)
     await page.get_by_role("link", name="900").click()
     await expect(page.locator("#why")).to_contain_text("issuer.stock_issued.v1")
     await check(page)
@@ -184,7 +199,7 @@ async def _look_back(page: Page, path: str) -> None:
 
 async def _dispute(page: Page, path: str) -> None:
     """Dispute a statement by the keyboard alone; a count above the stated one is marked beside its field."""
-    await page.goto(path)
+    await _print(page, path)
     await press_to(page, "Dispute it")
     await page.keyboard.press("Enter")
     await press_to(page, "gpu_seconds_counted")

@@ -1,13 +1,20 @@
 """The console over HTTP: what a session may see is what its key may see in the API."""
 
+import asyncio
 import re
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import httpx
 
+from marketplace.cli import plot
 from marketplace.console.application import mount_console
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.trading.open_market import load_open_market
+from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, open_stage
 from tests.console.scene import Scene, open_scene
 from tests.support.patience import PATIENCE_SECONDS
@@ -28,7 +35,7 @@ def read_form(page: httpx.Response) -> dict[str, str]:
 
 async def open_browser(stage) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(stage.application, raise_app_exceptions=False)
-    browser = httpx.AsyncClient(transport=transport, base_url="http://test", timeout=PATIENCE_SECONDS)
+    browser = httpx.AsyncClient(transport=transport, base_url="https://test", timeout=PATIENCE_SECONDS)
     return await stage.stack.enter_async_context(browser)
 
 
@@ -74,7 +81,7 @@ async def test_a_session_begins_with_a_key_holds_no_secret_and_ends_with_the_key
         assert (await browser.get("/console/orders")).headers["location"] == "/console/sign-in"
 
 
-async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
+async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_path, capfd):
     async with open_scene(database_url) as scene:
         browsers = {}
         for name, token in (*scene.keys.items(), ("operator", ADMIN_KEY)):
@@ -112,6 +119,12 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
         await scene.stage.services.watch.wait_for(int(await scene.stage.reach()), PATIENCE_SECONDS)
         assert "by concession" in (await startup.get(scene.paths["statement"])).text
         await _sell(browsers["provider"], rival, scene)
+        await _deal(browsers, scene)
+        async with serve(scene.stage.application) as address:
+            await asyncio.to_thread(_plot, scene, tmp_path, address)
+        said = capfd.readouterr().err
+        assert all(code in said for code in ("file_unsupported", "file_missing", "auction_unknown", "issuer_unknown"))
+        assert "Traceback" not in said
         paid_in = {
             **read_form(await browsers["operator"].get(scene.paths["account"])),
             "amount_usd": "7",
@@ -272,6 +285,58 @@ async def _sell(provider: httpx.AsyncClient, rival: httpx.AsyncClient, scene: Sc
         assert refused.status_code in {404, 422}, refused.text
 
 
+def _plot(scene: Scene, folder: Path, address: str) -> None:
+    """Write every kind of chart as a file that an XML parser reads; what cannot be drawn or written is refused."""
+    asked = {"api_url": address, "api_key": scene.keys["startup"]}
+    draw = {
+        "index": partial(plot.index, "H100_SXM"),
+        "curves": partial(plot.curves, "H100_SXM", scene.auction),
+        "capacity": partial(plot.capacity, days=3),
+        "dilution": partial(plot.dilution, scene.issuer),
+        "waterfall": partial(plot.waterfall, scene.issuer, low=Decimal(1_000), high=Decimal(9_000), points=3),
+    }
+    for name, written in draw.items():
+        file = folder / f"{name}.svg"
+        assert written(to=file, **asked) == 0, name
+        drawing = ET.parse(file).getroot()  # noqa: S314 - we made it
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(list(drawing.iter())) > 3, name
+    assert draw["index"](to=folder / "index.png", **asked) == 2
+    assert draw["index"](to=folder / "none" / "index.svg", **asked) == 2
+    assert plot.curves("H100_SXM", scene.grant, to=folder / "x.svg", **asked) == 2
+    assert plot.dilution(scene.grant, to=folder / "x.svg", **asked) == 2
+    assert not (folder / "x.svg").exists()
+
+
+async def _deal(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
+    """Propose work and agree to it, resell a node, claim; a transfer needs its tick, and a rival may do none of it."""
+    startup, provider, fund, rival = (browsers[name] for name in ("startup", "provider", "fund", "rival"))
+    grant = scene.paths["grant"]
+    work = {"name": "tuning", "price_usd_per_hour": "100", "hours": "1"}
+    proposed = await provider.post(f"{grant}/lines", data={**read_form(await provider.get(grant)), **work})
+    assert proposed.status_code == 303, proposed.text
+    await scene.wait_for_statement()
+    page = await startup.get(grant)
+    line = re.search(r"/lines/(\w+)/agree", page.text)[1]
+    approved = await fund.post(f"{grant}/lines/{line}/approve", data=read_form(await fund.get("/console/account")))
+    assert approved.status_code == 303, approved.text
+    form = read_form(page)
+    span = {"nodes": "1", "start": "2026-02-10T00:00", "end": "2026-02-12T00:00", "ask_usd_per_gpu_hour": "9"}
+    for act, body, status, said in (
+        (f"lines/{line}/praise", {}, 404, "act_unknown"),
+        (f"lines/{line}/agree", {}, 303, ""),
+        ("claim", {}, 422, "grant_not_defaulted"),
+        ("resell", span, 303, ""),
+        ("transfer", {"startup_id": scene.fund}, 422, "tick the box"),
+    ):
+        answer = await startup.post(f"{grant}/{act}", data={**form, "key": act, **body})
+        assert (answer.status_code, said in answer.text) == (status, True), answer.text
+        foreign = {**read_form(await rival.get("/console/account")), "confirm": "yes", **body}
+        hidden = await rival.post(f"{grant}/{act}", data=foreign)
+        assert hidden.status_code == 404, hidden.text
+    assert "tuning" in (await startup.get(grant)).text
+
+
 async def _dispute(browser: httpx.AsyncClient, path: str) -> None:
     """State a count in GPU-hours; what is wrong with it is said beside its field."""
     form = {**read_form(await browser.get(path)), "reason": "two nodes were away"}
@@ -286,7 +351,7 @@ async def _dispute(browser: httpx.AsyncClient, path: str) -> None:
 
 async def test_every_key_is_led_to_a_page_that_it_opens_or_told_that_there_is_none(database_url):
     async with open_stage(MemoryLog(), database_url, public_market=True) as stage:
-        mount_console(stage.application, stage.services)
+        mount_console(stage.application, stage.services, is_secure=True)
         stranger = await open_browser(stage)
         public = await stranger.get("/console/market")
         assert (public.status_code, "Sign in" in public.text) == (200, True)
@@ -300,7 +365,9 @@ async def test_every_key_is_led_to_a_page_that_it_opens_or_told_that_there_is_no
             body = {"name": "web", "scopes": scopes, "party_id": fund}
             token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
             browser = await open_browser(stage)
-            await sign_in(browser, token)
+            cookies = (await sign_in(browser, token)).headers.get_list("set-cookie")
+            assert cookies
+            assert all("Secure" in one and "HttpOnly" in one for one in cookies)  # over TLS alone
             home = await browser.get("/console")
             assert (home.status_code, found in home.headers.get("location", home.text)) == (status, True)
             if status == 303:

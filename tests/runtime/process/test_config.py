@@ -17,12 +17,14 @@ def test_what_is_given_goes_before_the_environment_and_a_file_before_a_variable(
         "MARKETPLACE_DATABASE_URL": "postgresql+asyncpg://environment/m",
         "MARKETPLACE_API_KEY_SECRET_FILE": str(secret),
         "MARKETPLACE_NATS_REPLICAS": "3",
+        "MARKETPLACE_TLS_ONLY": "1",
     }
     settings = load_settings(environment, nats_url="nats://given:4222", database_url=None)
     assert settings.nats_url == "nats://given:4222"
     assert settings.database_url == "postgresql+asyncpg://environment/m"
     assert settings.api_key_secret == text
     assert settings.nats_replicas == 3
+    assert settings.tls_only
     assert settings.embedded is False
 
 
