@@ -1,15 +1,20 @@
 """The wheel holds the whole product: installed without the checkout, it runs `marketplace demo`."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
 
 from marketplace.embedded.folder import temporary_folder
 from tests.e2e.test_commands import Up
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -73,7 +78,7 @@ def test_the_version_is_that_of_the_project(installed: Path, tmp_path: Path):
 @pytest.mark.xdist_group("stack")
 def test_the_demonstration_holds_from_the_wheel_alone_and_goes_on_with_up(installed: Path, tmp_path: Path):
     with temporary_folder("marketplace-kept-") as folder:
-        check_demonstration(call(installed, tmp_path, "marketplace", "demo", "--data", str(folder / "data")))
+        check_demonstration(show_demonstration(installed, tmp_path, folder / "data"))
         program = (str(installed / "bin" / "marketplace"),)
         environment = get_environment(tmp_path)
         up = Up(folder / "data", tmp_path / "up.log", program=program, cwd=tmp_path, env=environment)
@@ -82,6 +87,40 @@ def test_the_demonstration_holds_from_the_wheel_alone_and_goes_on_with_up(instal
             assert {row["unit"] for row in balances} >= {"USD", "GPU-second:H100_SXM"}
         finally:
             assert up.stop() == 0
+
+
+def show_demonstration(installed: Path, home: Path, data: Path) -> str:
+    """Play the demonstration and keep it: each of its links signs in once, to a market that has been played."""
+    log = home / "demo.log"
+    program = [str(installed / "bin" / "marketplace"), "demo", "--keep", "--data", str(data)]
+    with log.open("w") as sink:
+        demo = subprocess.Popen(program, cwd=home, env=get_environment(home), stdout=sink, stderr=sink)
+    try:
+        while "Ctrl-C stops it" not in log.read_text():
+            assert demo.poll() is None, log.read_text()
+            time.sleep(0.5)
+        links = dict(re.findall(r"^  (\w+) +(http://\S+)$", log.read_text(), re.MULTILINE))
+        shown = {"operator": "Today", "startup": "matched", "holder": "Portfolio"}
+        assert links.keys() == shown.keys()
+        for desk, word in shown.items():
+            assert word in enter(links[desk]), desk
+    finally:
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(PATIENCE_SECONDS) == 0
+    return log.read_text()
+
+
+def enter(link: str) -> str:
+    """Sign in as a browser does with a one-time link, which does it once, and return the first page."""
+    address, _, token = link.partition("#")
+    pages = []
+    for _ in range(2):
+        with httpx.Client(follow_redirects=True, timeout=PATIENCE_SECONDS) as browser:
+            csrf = re.search(r'name="_csrf_token" value="([^"]+)"', browser.get(address).text)
+            assert csrf is not None
+            pages.append(browser.post(address, data={"token": token, "_csrf_token": csrf[1]}).text)
+    assert "this link was used" in pages[1]
+    return pages[0]
 
 
 def check_demonstration(text: str) -> None:
