@@ -123,11 +123,13 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 """Sentences that are computed where the code is raised, and those of faults, which no refusal states."""
 _STATED: Final = ("Refusal", "Reason", "LogChanged")
+_UNKNOWN: Final = "there is no {} {{id}}, or it is another tenant's; check the id"
 _TOLD: Final = {
-    "refuse_unknown": "there is no {} {{id}}, or it is another tenant's; check the id",
+    "refuse_unknown": _UNKNOWN,
+    "require_found": _UNKNOWN,
     "refuse_exists": "{} {{id}} exists with other content; use a new idempotency key",
 }
-_ENDINGS: Final = {"refuse_unknown": "unknown", "refuse_exists": "exists"}
+_ENDINGS: Final = {"refuse_unknown": "unknown", "require_found": "unknown", "refuse_exists": "exists"}
 _Scopes = tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]
 _Names = Mapping[str, ast.expr]
 

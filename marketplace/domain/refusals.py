@@ -1,15 +1,29 @@
 """Refusals with the same wording for every aggregate."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
 from marketplace.core.errors import Refusal
 
+T = TypeVar("T")
+
 
 def refuse_unknown(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the field's word
     """Return the refusal for an id that does not exist: ``<aggregate>_unknown``."""
     return Refusal(f"{aggregate}_unknown", f"there is no {aggregate} {id}; check the id", id=id)
+
+
+def require_found(aggregate: str, id: str, found: T | None) -> T:  # noqa: A002
+    """Return what was found under an id.
+
+    Raises:
+        Refusal: ``<aggregate>_unknown``: nothing.
+    """
+    if found is None:
+        raise refuse_unknown(aggregate, id)
+    return found
 
 
 def refuse_exists(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the field's word

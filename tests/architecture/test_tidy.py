@@ -153,7 +153,7 @@ OUTSIDE_DOMAIN = {
     },
 }
 """Refusals that are no rules of the market, with what they are."""
-SHARED = {"refuse_unknown": "found or not", "refuse_exists": "a dry run of an import"}
+SHARED = {"refuse_unknown": "found or not", "require_found": "found or not", "refuse_exists": "a dry run of an import"}
 
 
 def list_own_refusals(floor: str) -> set[str]:
@@ -166,7 +166,13 @@ def list_own_refusals(floor: str) -> set[str]:
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 if call.func.id == "Refusal":
                     found.update(text.value for text in ast.walk(call.args[0]) if isinstance(text, ast.Constant))
-                elif call.func.id in {"refuse_unknown", "refuse_exists", "refuse_status", "require_aware"}:
+                elif call.func.id in {
+                    "refuse_unknown",
+                    "require_found",
+                    "refuse_exists",
+                    "refuse_status",
+                    "require_aware",
+                }:
                     found.add(call.func.id)
     return found
 

@@ -28,7 +28,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.party import PARTY
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.execution.handler import refuse_reused
 from marketplace.projections.engine.operations import ApiKey, KeyChange
 
@@ -219,9 +219,7 @@ async def _change(command: Command, key_id: str, change: Literal["suspended", "r
         reason=reason,
         actor=command.principal.key_id,
     )
-    key = await command.services.keys.suspend(record)
-    if key is None:
-        raise refuse_unknown("key", key_id)
+    key = require_found("key", key_id, await command.services.keys.suspend(record))
     await _record(command)
     return _render(key)
 

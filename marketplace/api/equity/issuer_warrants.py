@@ -30,7 +30,7 @@ from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.equity import warrants as use_cases
 from marketplace.domain.equity.issuer import programme_commands, rights_commands
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
     find_warrant,
@@ -80,9 +80,7 @@ async def _find_holder(connection: AsyncConnection, reader: Reader, issuer_id: s
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    issuer = await find_issuer(connection, issuer_id)
-    if issuer is None:
-        raise refuse_unknown("issuer", issuer_id)
+    issuer = require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
     return None if reader.party_id == issuer.party_id else reader.party_id
 
 

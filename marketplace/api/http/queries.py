@@ -18,7 +18,7 @@ from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.visibility import Visibility
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.intervals import find_instant
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.engine.database import reachable
 
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
@@ -119,10 +119,7 @@ class Reader:
         Raises:
             Refusal: ``<aggregate>_unknown``, as `require`.
         """
-        shown = None if view is None else rule.show(view, self.party_id)
-        if shown is None:
-            raise refuse_unknown(rule.aggregate, id)
-        return shown
+        return require_found(rule.aggregate, id, None if view is None else rule.show(view, self.party_id))
 
     def require_platform(self) -> None:
         """Refuse a tenant.

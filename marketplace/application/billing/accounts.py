@@ -14,7 +14,7 @@ from marketplace.domain.billing.account_state import Account
 from marketplace.domain.billing.transfer import require_booked, require_reference, require_unused
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.party import PARTY
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, CountDeposit
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -26,10 +26,7 @@ async def find_account(unit: UnitOfWork, account_id: str) -> Account:
     Raises:
         Refusal: ``account_unknown``.
     """
-    account = await unit.load(ACCOUNT, account_id)
-    if account is None:
-        raise refuse_unknown("account", account_id)
-    return account
+    return require_found("account", account_id, await unit.load(ACCOUNT, account_id))
 
 
 async def load_account(unit: UnitOfWork, account_id: str) -> Account:

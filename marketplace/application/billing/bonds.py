@@ -48,7 +48,7 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, require_unrelated
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
@@ -160,9 +160,7 @@ async def claim_bond(
             `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
             refusals of the bond.
     """
-    known: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
-    if known is None:
-        raise refuse_unknown("grant", grant_id)
+    known = require_found("grant", grant_id, await UnitOfWork(handler.cache, context).load(GRANT, grant_id))
     bond_id = rename_id("bnd", known.issued.provider_id)
 
     async def work(unit: UnitOfWork) -> None:
@@ -239,9 +237,7 @@ async def _find_most(unit: UnitOfWork, claimed: BondClaimed) -> Decimal:
 
 
 async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:
-    bought = await unit.load(GRANT, grant_id)
-    if bought is None:
-        raise refuse_unknown("grant", grant_id)
+    bought = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
     auction_id = bought.issued.auction_id
     auction = None if auction_id is None else await unit.get(AUCTION, auction_id)
     require_replacement(grant, bought, None if auction is None else auction.opened.locks_at, default)

@@ -26,7 +26,7 @@ from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -70,9 +70,7 @@ async def load_service_line(unit: UnitOfWork, line_id: str, *sides: str) -> Serv
     Raises:
         Refusal: ``service_line_unknown`` · ``wrong_side`` for another of its sides.
     """
-    line = await unit.load(SERVICE_LINE, line_id)
-    if line is None:
-        raise refuse_unknown("service_line", line_id)
+    line = require_found("service_line", line_id, await unit.load(SERVICE_LINE, line_id))
     require_side(unit.context, dict(_list_sides(line)), sides, *_name(line_id))
     return line
 

@@ -39,7 +39,7 @@ from marketplace.domain.billing.statement_chain import (
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -54,9 +54,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
     Raises:
         Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
     """
-    grant: Grant | None = await _find_grant(handler, context, grant_id)
-    if grant is None:
-        raise refuse_unknown("grant", grant_id)
+    grant = require_found("grant", grant_id, await _find_grant(handler, context, grant_id))
     periods = list_periods(grant)
     if index >= len(periods):
         raise Refusal("period_unknown", f"grant {grant_id} has {len(periods)} statement periods, not {index + 1}")
@@ -107,9 +105,7 @@ async def load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> St
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side``.
     """
-    statement = await unit.load(STATEMENT, statement_id)
-    if statement is None:
-        raise refuse_unknown("statement", statement_id)
+    statement = require_found("statement", statement_id, await unit.load(STATEMENT, statement_id))
     grant = await get_grant(unit, statement.issued.grant_id)
     parties = {**list_sides(grant), "startup": statement.issued.startup_id}
     require_side(unit.context, parties, sides, "statement", statement_id)

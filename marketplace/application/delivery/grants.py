@@ -55,7 +55,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_commands import CloseUsage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
@@ -192,9 +192,7 @@ async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receip
     """
 
     async def work(unit: UnitOfWork) -> None:
-        grant = await unit.load(GRANT, grant_id)
-        if grant is None:
-            raise refuse_unknown("grant", grant_id)
+        grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
         parties = {**list_sides(grant), "startup": grant.issued.startup_id}
         require_side(context, parties, ("startup",), "grant", grant_id)
         await require_unfrozen(unit)

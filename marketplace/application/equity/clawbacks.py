@@ -22,7 +22,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import CancelWarrant
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -62,9 +62,7 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
     """
-    instrument = await unit.load(INSTRUMENT, command.instrument_id)
-    if instrument is None:
-        raise refuse_unknown("instrument", command.instrument_id)
+    instrument = require_found("instrument", command.instrument_id, await unit.load(INSTRUMENT, command.instrument_id))
     held, split = await _find_shares(unit, instrument, command.tranche_id)
     after: Instrument = await unit.decide(
         INSTRUMENT,
@@ -146,9 +144,7 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
     cause = derive_id("pay", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        instrument = await unit.load(INSTRUMENT, instrument_id)
-        if instrument is None:
-            raise refuse_unknown("instrument", instrument_id)
+        instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
         holder_id = instrument.issued.holder_id
         parties = {"holder": holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
         require_side(context, parties, ("holder",), "instrument", instrument_id)

@@ -83,7 +83,7 @@ from marketplace.domain.equity.proposal import (
     has_majority,
 )
 from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated, require_proposer
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -558,9 +558,7 @@ async def _load_asked(unit: UnitOfWork, proposal_id: str) -> Proposal:
     Raises:
         Refusal: ``proposal_unknown``.
     """
-    proposal = await unit.load(PROPOSAL, proposal_id)
-    if proposal is None:
-        raise refuse_unknown("proposal", proposal_id)
+    proposal = require_found("proposal", proposal_id, await unit.load(PROPOSAL, proposal_id))
     company_id = rename_id("pty", proposal.made.issuer_id)
     require_owner(unit.context, (*proposal.voters, proposal.made.proposer_id, company_id), "proposal", proposal_id)
     return proposal

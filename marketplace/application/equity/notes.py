@@ -14,7 +14,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.note_conversion import MaturedRun, price_matured
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -31,9 +31,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
     """
 
     async def work(unit: UnitOfWork) -> None:
-        instrument = await unit.load(INSTRUMENT, instrument_id)
-        if instrument is None:
-            raise refuse_unknown("instrument", instrument_id)
+        instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
         issued = instrument.issued
         owners = (issued.holder_id, rename_id("pty", issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)

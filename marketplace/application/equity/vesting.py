@@ -17,7 +17,7 @@ from marketplace.domain.equity.issuer.rights.fair_value import find_interested, 
 from marketplace.domain.equity.issuer.rights.milestones import is_open, list_counted_grants
 from marketplace.domain.equity.issuer.rights_commands import Delivery, ExerciseWarrant, TransferWarrant, VestWarrants
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -112,9 +112,7 @@ async def exercise(
         Refusal: ``warrant_unknown`` · ``fair_value_missing`` · refusals of the issuer.
     """
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
-    warrant = issuer.warrants.get(warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", warrant_id)
+    warrant = require_found("warrant", warrant_id, issuer.warrants.get(warrant_id))
     interested = (await list_interested(unit, issuer))[warrant_id]
     fair = require_fair_value(issuer, warrant, interested, at.date()) if net else None
     command = ExerciseWarrant(

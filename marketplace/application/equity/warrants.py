@@ -1,5 +1,6 @@
 """Warrants: issue, vesting, transfer, exercise and expiry, and what they are measured by."""
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
@@ -24,7 +25,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     TransferWarrant,
 )
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -50,10 +51,7 @@ async def issue_warrant(handler: Handler, context: Context, command: IssueWarran
 
 
 async def _load_grant(unit: UnitOfWork, grant_id: str) -> Grant:
-    grant = await unit.load(GRANT, grant_id)
-    if grant is None:
-        raise refuse_unknown("grant", grant_id)
-    return grant
+    return require_found("grant", grant_id, await unit.load(GRANT, grant_id))
 
 
 async def add_programme_grant(
@@ -119,28 +117,28 @@ async def observe_price(
         recorder_id=context.party_id,
         at=context.at,
     )
-
-    async def work(unit: UnitOfWork) -> None:
-        related = structs.replace(command, related_ids=await _list_related(unit))
-        await unit.decide(ISSUER, issuer_id, related)
-
-    return await carry_out(handler, context, issuer_id, work, allows=_list_recorders)
+    return await _attest(handler, context, command, _list_recorders)
 
 
 async def correct_price(handler: Handler, context: Context, command: CorrectPrice) -> Receipt:
     """Correct the price of a day, as the source's recorder; propose it if a warrant has counted with it."""
+    return await _attest(handler, context, command, _list_recorders)
+
+
+async def _attest(
+    handler: Handler,
+    context: Context,
+    command: ObservePrice | CorrectPrice | AttestMilestone,
+    allows: Callable[[Issuer], frozenset[str]],
+) -> Receipt:
+    """Carry out what somebody states of an issuer, with the parties that firm relations connect with the sender."""
 
     async def work(unit: UnitOfWork) -> None:
-        related = structs.replace(command, related_ids=await _list_related(unit))
-        await unit.decide(ISSUER, command.issuer_id, related)
+        party_id = unit.context.party_id
+        related = frozenset() if party_id is None else (await unit.load(REGISTER, REGISTER_ID)).list_group(party_id)
+        await unit.decide(ISSUER, command.issuer_id, structs.replace(command, related_ids=related))
 
-    return await carry_out(handler, context, command.issuer_id, work, allows=_list_recorders)
-
-
-async def _list_related(unit: UnitOfWork) -> frozenset[str]:
-    """Return the parties that firm relations connect with the sender."""
-    party_id = unit.context.party_id
-    return frozenset() if party_id is None else (await unit.load(REGISTER, REGISTER_ID)).list_group(party_id)
+    return await carry_out(handler, context, command.issuer_id, work, allows=allows)
 
 
 def _list_recorders(issuer: Issuer) -> frozenset[str]:
@@ -164,12 +162,7 @@ async def attest_milestone(
         attester_id=context.party_id,
         at=context.at,
     )
-
-    async def work(unit: UnitOfWork) -> None:
-        related = structs.replace(command, related_ids=await _list_related(unit))
-        await unit.decide(ISSUER, issuer_id, related)
-
-    return await carry_out(handler, context, issuer_id, work, allows=_list_attesters)
+    return await _attest(handler, context, command, _list_attesters)
 
 
 def _list_attesters(issuer: Issuer) -> frozenset[str]:

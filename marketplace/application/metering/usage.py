@@ -28,7 +28,7 @@ from marketplace.domain.metering.usage_commands import (
     VoidUsage,
 )
 from marketplace.domain.metering.usage_record import Usage, explain, list_not_taken
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.duplicate_detection import Repeats, find_repeats
 from marketplace.execution.handler import Handler, Receipt
@@ -51,9 +51,7 @@ class Side:
 
 async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
     """Return the calling side of a grant. The platform acts as the provider."""
-    grant: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
-    if grant is None:
-        raise refuse_unknown("grant", grant_id)
+    grant = require_found("grant", grant_id, await UnitOfWork(handler.cache, context).load(GRANT, grant_id))
     meter: Meter = "provider"
     if context.party_id is not None and context.party_id == grant.startup_id != grant.issued.provider_id:
         meter = "startup"

@@ -13,7 +13,7 @@ from marketplace.domain.delivery.grant import (
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_unsuspended
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.supply.listing import require_few_mandates
 from marketplace.domain.trading.mandate import (
     MANDATE,
@@ -117,9 +117,7 @@ async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` for the grant's other side.
     """
-    grant = await unit.load(GRANT, grant_id)
-    if grant is None:
-        raise refuse_unknown("grant", grant_id)
+    grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
     require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
     return grant
 
@@ -140,10 +138,7 @@ async def load_mandate(unit: UnitOfWork, mandate_id: str) -> Mandate:
     Raises:
         Refusal: ``mandate_unknown``.
     """
-    mandate = await unit.load(MANDATE, mandate_id)
-    if mandate is None:
-        raise refuse_unknown("mandate", mandate_id)
-    return mandate
+    return require_found("mandate", mandate_id, await unit.load(MANDATE, mandate_id))
 
 
 async def load_issuer(unit: UnitOfWork, issuer_id: str) -> Issuer:

@@ -19,7 +19,7 @@ from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
@@ -205,9 +205,7 @@ async def load_order(unit: UnitOfWork, order_id: str) -> Order:
     Raises:
         Refusal: ``order_unknown``.
     """
-    order = await unit.load(ORDER, order_id)
-    if order is None:
-        raise refuse_unknown("order", order_id)
+    order = require_found("order", order_id, await unit.load(ORDER, order_id))
     require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
     return order
 

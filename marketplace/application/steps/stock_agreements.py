@@ -21,7 +21,7 @@ from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.party import PARTY, Party
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -38,9 +38,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
     """
 
     async def work(unit: UnitOfWork) -> None:
-        instrument = await unit.load(INSTRUMENT, instrument_id)
-        if instrument is None:
-            raise refuse_unknown("instrument", instrument_id)
+        instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
         owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)
         require_purchase(instrument, await _find(unit, instrument_id))

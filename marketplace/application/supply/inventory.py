@@ -23,7 +23,7 @@ from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.delivery.grant_notice import find_end_fee
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.listing import require_contracted_power, require_listable
 from marketplace.domain.supply.lot import (
     LOT,
@@ -95,9 +95,7 @@ async def open_pool(
 
 
 async def _load_pool(unit: UnitOfWork, pool_id: str) -> Pool:
-    pool = await unit.load(POOL, pool_id)
-    if pool is None:
-        raise refuse_unknown("pool", pool_id)
+    pool = require_found("pool", pool_id, await unit.load(POOL, pool_id))
     require_owner(unit.context, (pool.opened.provider_id,), "pool", pool_id)
     return pool
 
@@ -261,9 +259,7 @@ async def list_lot(
 
 
 async def _load_lot(unit: UnitOfWork, lot_id: str) -> Lot:
-    lot = await unit.load(LOT, lot_id)
-    if lot is None:
-        raise refuse_unknown("lot", lot_id)
+    lot = require_found("lot", lot_id, await unit.load(LOT, lot_id))
     require_owner(unit.context, (lot.listed.provider_id,), "lot", lot_id)
     return lot
 

@@ -4,7 +4,7 @@ from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_platform
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, PublishSchedule
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -28,7 +28,5 @@ async def publish_schedule(handler: Handler, context: Context, *, terms: Schedul
 
 
 async def _require_account(unit: UnitOfWork, account_id: str) -> None:
-    account = await unit.load(ACCOUNT, account_id)
-    if account is None:
-        raise refuse_unknown("account", account_id)
+    account = require_found("account", account_id, await unit.load(ACCOUNT, account_id))
     require_trader(await unit.load(PARTY, account.party_id), account.party_id, "platform")

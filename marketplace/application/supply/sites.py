@@ -7,7 +7,7 @@ from events.site import SiteRegistered, SiteStatus
 from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.core.ids import derive_id
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.site import (
     SITE,
     DerateSite,
@@ -28,9 +28,7 @@ async def load_site(unit: UnitOfWork, site_id: str) -> Site:
     Raises:
         Refusal: ``site_unknown``.
     """
-    site = await unit.load(SITE, site_id)
-    if site is None:
-        raise refuse_unknown("site", site_id)
+    site = require_found("site", site_id, await unit.load(SITE, site_id))
     require_owner(unit.context, (site.registered.provider_id,), "site", site_id)
     return site
 

@@ -29,7 +29,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import PlaceHold
 from marketplace.domain.delivery.grant import GRANT, require_resale
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import HoldCapacity, ResellCapacity, ReserveCapacity
@@ -230,9 +230,7 @@ async def load_quote(unit: UnitOfWork, quote_id: str) -> Quote:
     Raises:
         Refusal: ``quote_unknown``.
     """
-    quote = await unit.load(QUOTE, quote_id)
-    if quote is None:
-        raise refuse_unknown("quote", quote_id)
+    quote = require_found("quote", quote_id, await unit.load(QUOTE, quote_id))
     require_owner(unit.context, (quote.held.startup_id,), "quote", quote_id)
     return quote
 

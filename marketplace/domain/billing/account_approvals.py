@@ -56,7 +56,7 @@ from marketplace.domain.billing.account_state import (
     require_funds,
     require_open,
 )
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, require_found
 
 APPROVE_WITHIN: Final = timedelta(hours=72)
 """Silence of the others for so long ends a request."""
@@ -213,9 +213,7 @@ def _is_done(state: Account, approval_id: str, status: str, person: str | None) 
 
 
 def _get_open(state: Account, approval_id: str) -> AccountApprovalRequested:
-    known = state.approvals.get(approval_id)
-    if known is None:
-        raise refuse_unknown("approval", approval_id)
+    known = require_found("approval", approval_id, state.approvals.get(approval_id))
     if known.status != "open":
         raise refuse_status("approval", approval_id, known.status, "open")
     return known.requested

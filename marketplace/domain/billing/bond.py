@@ -40,7 +40,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
 from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
-from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown, require_found
 
 
 class PostBond(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,9 +239,7 @@ def _claim(command: ClaimBond, state: Bond) -> Sequence[BondEvent]:
 
 
 def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
-    claim = state.find(command.claim_id)
-    if claim is None:
-        raise refuse_unknown("claim", command.claim_id)
+    claim = require_found("claim", command.claim_id, state.find(command.claim_id))
     claimed_usd = claim.claimed.amount_usd
     most = max(min(claimed_usd, claimed_usd if command.most_usd is None else command.most_usd), claim.due_usd)
     amount = most if command.amount_usd is None else command.amount_usd

@@ -68,46 +68,31 @@ statement_parts: Final = define(
 
 
 def _issued(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementIssued) -> None:
-    changes.put(
-        statements,
-        statement_id=event.statement_id,
-        grant_id=event.grant_id,
-        startup_id=event.startup_id,
-        provider_id=event.provider_id,
-        period_start=event.period_start,
-        period_end=event.period_end,
-        charges_issued=event.charges,
-        charges=event.charges,
-        status="issued",
-        startup_gpu_seconds=None if event.metering is None else event.metering.startup_gpu_seconds,
-        adjustment=event.adjustment,
-        service_line_id=event.service_line_id,
-        service=show_decimals(ServiceResultView, event.service, "availability"),
-        accept_until=event.accept_until,
-        issued_at=fact.time,
-    )
+    counted = None if event.metering is None else event.metering.startup_gpu_seconds
+    own = {"status": "issued", "startup_gpu_seconds": counted, "accept_until": event.accept_until}
+    changes.put(statements, **_describe(event), **own, issued_at=fact.time)
 
 
 def _credited(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementCredited) -> None:
-    changes.put(
-        statements,
-        statement_id=event.statement_id,
-        grant_id=event.grant_id,
-        startup_id=event.startup_id,
-        provider_id=event.provider_id,
-        period_start=event.period_start,
-        period_end=event.period_end,
-        charges_issued=event.charges,
-        charges=event.charges,
-        status="credited",
-        adjustment=event.adjustment,
-        service_line_id=event.service_line_id,
-        service=show_decimals(ServiceResultView, event.service, "availability"),
-        service_credit=event.service_credit,
-        accept_until=fact.time,
-        issued_at=fact.time,
-        accepted_at=fact.time,
-    )
+    own = {"status": "credited", "service_credit": event.service_credit}
+    times = dict.fromkeys(("issued_at", "accept_until", "accepted_at"), fact.time)
+    changes.put(statements, **_describe(event), **own, **times)
+
+
+def _describe(event: statement_events.StatementIssued | statement_events.StatementCredited) -> dict[str, Any]:
+    return {
+        "statement_id": event.statement_id,
+        "grant_id": event.grant_id,
+        "startup_id": event.startup_id,
+        "provider_id": event.provider_id,
+        "period_start": event.period_start,
+        "period_end": event.period_end,
+        "charges_issued": event.charges,
+        "charges": event.charges,
+        "adjustment": event.adjustment,
+        "service_line_id": event.service_line_id,
+        "service": show_decimals(ServiceResultView, event.service, "availability"),
+    }
 
 
 def _agreed(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementAgreed) -> None:

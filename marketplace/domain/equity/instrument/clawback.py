@@ -24,7 +24,7 @@ from marketplace.core.money import ZERO, floor_cents, render_ratio, require_usd
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.commands import PayDebt, ReversePrincipal
 from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, Tranche
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, require_found
 
 REDUCE_WITHIN: Final = timedelta(days=180)
 """After its accrual, a tranche's shares or money may be reduced for this long."""
@@ -38,9 +38,7 @@ let the startup accept alone: what it paid for may be worth more by a round that
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
     """Return the clawback of a tranche, in part or in full, unless it is recorded."""
     require_usd(command.principal_usd, "/principal_usd")
-    tranche = state.find_tranche(command.tranche_id)
-    if tranche is None:
-        raise refuse_unknown("tranche", command.tranche_id)
+    tranche = require_found("tranche", command.tranche_id, state.find_tranche(command.tranche_id))
     known = tranche.reversals.get(command.reason)
     if known is not None:
         if known.principal_usd == command.principal_usd:

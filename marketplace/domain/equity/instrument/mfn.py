@@ -31,7 +31,7 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.commands import ElectMfn, NoticeMfn
 from marketplace.domain.equity.instrument.state import Instrument
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_found
 
 WINDOW: Final = timedelta(days=10)
 """The shortest time in which a holder may elect after a notice (Y Combinator's MFN form, section 3)."""
@@ -182,9 +182,7 @@ def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]
 
 def _get_noticed(command: ElectMfn, state: Instrument, own: SafeTerms) -> SafeTerms:
     assert command.later_instrument_id is not None, "the caller has looked"
-    notice = state.notices.get(command.later_instrument_id)
-    if notice is None:
-        raise refuse_unknown("notice", command.later_instrument_id)
+    notice = require_found("notice", command.later_instrument_id, state.notices.get(command.later_instrument_id))
     until = max(each.elect_until for each in state.notices.values())
     if command.at > until:
         raise Refusal(

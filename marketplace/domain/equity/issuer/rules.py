@@ -15,7 +15,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.money import render_ratio, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, require_found
 
 SHARES_MAX: Final = 10**15
 ROUNDING_MAX: Final = Fraction(1, 100)
@@ -160,9 +160,7 @@ def get_class(state: Issuer, class_id: str, kinds: Sequence[str] = ("common", "p
     Raises:
         Refusal: ``stock_class_unknown``, ``stock_class_not_common`` or ``stock_class_not_preferred``.
     """
-    stock_class = state.classes.get(class_id)
-    if stock_class is None:
-        raise refuse_unknown("stock_class", class_id)
+    stock_class = require_found("stock_class", class_id, state.classes.get(class_id))
     if stock_class.created.kind not in kinds:
         raise Refusal(
             f"stock_class_not_{next(iter(kinds))}",
@@ -323,10 +321,7 @@ def get_financing(state: Issuer, financing_id: str) -> Financing:
     Raises:
         Refusal: ``financing_unknown``.
     """
-    financing = state.financings.get(financing_id)
-    if financing is None:
-        raise refuse_unknown("financing", financing_id)
-    return financing
+    return require_found("financing", financing_id, state.financings.get(financing_id))
 
 
 def require_open(financing: Financing) -> None:

@@ -123,7 +123,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     WaiveFirstRefusal,
     WithdrawOffer,
 )
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_same
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_found, require_same
 from marketplace.equity.checker import verify
 
 ACTS_MAX: Final = 999
@@ -376,9 +376,7 @@ def _check_paid(act: IssuerDistributionPaid, state: Issuer) -> None:
 
 def _check_adjusted(act: IssuerConversionPriceAdjusted, state: Issuer) -> None:
     """Check that a round lowered the price that the class had."""
-    stock_class = state.classes.get(act.class_id)
-    if stock_class is None:
-        raise refuse_unknown("stock_class", act.class_id)
+    stock_class = require_found("stock_class", act.class_id, state.classes.get(act.class_id))
     before, after = Fraction(act.conversion_price_usd_before), Fraction(act.conversion_price_usd)
     if stock_class.conversion_price_usd != before or not 0 < after <= before:
         raise Refusal(
@@ -398,9 +396,7 @@ def _check_forfeited(act: IssuerStockConverted, state: Issuer) -> None:
 
 
 def _check_refused(act: IssuerFirstRefusalExercised, state: Issuer) -> None:
-    offer = state.offers.get(act.transfer_id)
-    if offer is None:
-        raise refuse_unknown("offer", act.transfer_id)
+    offer = require_found("offer", act.transfer_id, state.offers.get(act.transfer_id))
     if offer.status != "offered":
         raise refuse_status("offer", act.transfer_id, offer.status, "offered")
 
@@ -409,9 +405,7 @@ def _check_tranche(
     act: IssuerWarrantVested | IssuerWarrantReleased | IssuerWarrantPriced | IssuerWarrantVestingReversed, state: Issuer
 ) -> None:
     """Check that a tranche is there, and has so many shares to vest, or vested ones to take back."""
-    warrant = state.warrants.get(act.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", act.warrant_id)
+    warrant = require_found("warrant", act.warrant_id, state.warrants.get(act.warrant_id))
     tranche = warrant.tranches[act.tranche] if act.tranche < len(warrant.issued.tranches) else None
     most = 0
     if tranche is not None and isinstance(act, IssuerWarrantVested):
@@ -427,17 +421,13 @@ def _check_tranche(
 
 
 def _check_attested(act: IssuerMilestoneAttested, state: Issuer) -> None:
-    warrant = state.warrants.get(act.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", act.warrant_id)
+    warrant = require_found("warrant", act.warrant_id, state.warrants.get(act.warrant_id))
     if find_attested(warrant.issued.tranches, act.milestone) is None:
         raise refuse_unknown("milestone", act.milestone)
 
 
 def _check_observed(act: IssuerPriceObserved, state: Issuer) -> None:
-    source = state.price_sources.get(act.source_id)
-    if source is None:
-        raise refuse_unknown("price_source", act.source_id)
+    source = require_found("price_source", act.source_id, state.price_sources.get(act.source_id))
     if source.latest is not None and act.day <= source.latest.day:
         raise Refusal("observation_out_of_order", f"{act.source_id} has recorded {source.latest.day}, not {act.day}")
 

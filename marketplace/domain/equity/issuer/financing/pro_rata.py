@@ -19,7 +19,7 @@ from marketplace.core.money import floor_cents, require_usd
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.rules import get_financing, require_open
 from marketplace.domain.equity.issuer.state import Financing, Issuer, measure_ownership
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 
 
 def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProRataOffer]:
@@ -41,9 +41,11 @@ def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEve
     if known is not None and known == command.amount_usd:
         return []
     require_open(financing)
-    offer = next((each for each in financing.opened.pro_rata if each.holder_id == command.holder_id), None)
-    if offer is None:
-        raise refuse_unknown("pro_rata", command.holder_id)
+    offer = require_found(
+        "pro_rata",
+        command.holder_id,
+        next((each for each in financing.opened.pro_rata if each.holder_id == command.holder_id), None),
+    )
     if known is not None:
         raise Refusal(
             "pro_rata_answered",

@@ -33,7 +33,7 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 
 
 def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent]:
@@ -118,9 +118,7 @@ def _require_common(state: Issuer) -> None:
 def _count_promised(command: GrantOption, state: Issuer) -> int:
     if command.promise_id is None:
         return 0
-    shares = state.promises.get(command.promise_id)
-    if shares is None:
-        raise refuse_unknown("promise", command.promise_id)
+    shares = require_found("promise", command.promise_id, state.promises.get(command.promise_id))
     promised = state.promised[command.promise_id]
     if promised.holder_id != command.holder_id:
         raise Refusal(
@@ -144,9 +142,7 @@ def _require_available(shares: int, available: int) -> None:
 
 def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the exercise of an option, in part or in full, unless it is recorded."""
-    option = state.options.get(command.option_id)
-    if option is None:
-        raise refuse_unknown("option", command.option_id)
+    option = require_found("option", command.option_id, state.options.get(command.option_id))
     event = IssuerOptionExercised(
         issuer_id=command.issuer_id,
         exercise_id=command.exercise_id,
@@ -178,9 +174,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
 
 def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the cancellation of an option, in part or in full, unless it is recorded."""
-    option = state.options.get(command.option_id)
-    if option is None:
-        raise refuse_unknown("option", command.option_id)
+    option = require_found("option", command.option_id, state.options.get(command.option_id))
     event = IssuerOptionCancelled(
         issuer_id=command.issuer_id,
         cancellation_id=command.cancellation_id,

@@ -36,7 +36,7 @@ from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
 from marketplace.domain.equity.issuer.rights_commands import AttestMilestone
 from marketplace.domain.equity.issuer.rules import is_repeated, require_shares
 from marketplace.domain.equity.issuer.state import Issuer, PriceSource, Programme, Warrant, list_holders
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import require_found
 
 FAR_OFF: Final = 4
 """A party's price may be at most this times, and must be at least one divided by this of, every price near its day."""
@@ -76,10 +76,7 @@ def open_programme(command: OpenProgramme, state: Issuer) -> Sequence[IssuerEven
 
 
 def _get_programme(state: Issuer, programme_id: str) -> Programme:
-    programme = state.programmes.get(programme_id)
-    if programme is None:
-        raise refuse_unknown("programme", programme_id)
-    return programme
+    return require_found("programme", programme_id, state.programmes.get(programme_id))
 
 
 def _require_inside(programme: Programme, customer_id: str, vendor_id: str, what: str) -> None:
@@ -223,9 +220,7 @@ def _require_independent(state: Issuer, recorder_id: str | None, related_ids: fr
 
 def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the observation, unless it is recorded."""
-    source = state.price_sources.get(command.source_id)
-    if source is None:
-        raise refuse_unknown("price_source", command.source_id)
+    source = require_found("price_source", command.source_id, state.price_sources.get(command.source_id))
     event = IssuerPriceObserved(
         issuer_id=command.issuer_id,
         source_id=command.source_id,
@@ -257,9 +252,7 @@ def _require_recorder(command: ObservePrice | CorrectPrice, source: PriceSource)
 
 def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the correction of a day's price, unless that price is recorded. It names the warrants that counted it."""
-    source = state.price_sources.get(command.source_id)
-    if source is None:
-        raise refuse_unknown("price_source", command.source_id)
+    source = require_found("price_source", command.source_id, state.price_sources.get(command.source_id))
     _require_recorder(command, source)
     known = source.prices.get(command.day)
     if known is None:
@@ -328,12 +321,8 @@ def _require_near(command: ObservePrice | CorrectPrice, source: PriceSource) -> 
 
 def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the attestation, unless it is recorded."""
-    warrant = state.warrants.get(command.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", command.warrant_id)
-    milestone = find_attested(warrant.issued.tranches, command.milestone)
-    if milestone is None:
-        raise refuse_unknown("milestone", command.milestone)
+    warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
+    milestone = require_found("milestone", command.milestone, find_attested(warrant.issued.tranches, command.milestone))
     event = IssuerMilestoneAttested(
         issuer_id=command.issuer_id,
         attestation_id=command.attestation_id,

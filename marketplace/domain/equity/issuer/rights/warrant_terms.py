@@ -23,7 +23,7 @@ from marketplace.core.money import require_price_per_share, require_usd
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import refuse_missing, require_shares, require_stakeholder
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_found
 
 _MULTIPLE_MAX: Final = Decimal(10)
 
@@ -160,9 +160,7 @@ def _require_attester(milestone: AttestedMilestone, pointer: str, command: Issue
 def _find_tranches(milestone: TrancheMilestone, command: IssueWarrant, state: Issuer) -> Sequence[WarrantTranche]:
     if milestone.warrant_id is None:
         return command.tranches
-    other = state.warrants.get(milestone.warrant_id)
-    if other is None:
-        raise refuse_unknown("warrant", milestone.warrant_id)
+    other = require_found("warrant", milestone.warrant_id, state.warrants.get(milestone.warrant_id))
     return other.issued.tranches
 
 
@@ -190,9 +188,7 @@ def _require_index(index: int, tranches: Sequence[WarrantTranche], pointer: str)
 
 
 def _require_average(terms: PriceAverage, command: IssueWarrant, state: Issuer, pointer: str) -> None:
-    source = state.price_sources.get(terms.source_id)
-    if source is None:
-        raise refuse_unknown("price_source", terms.source_id)
+    source = require_found("price_source", terms.source_id, state.price_sources.get(terms.source_id))
     if source.named.recorder_id in _list_interested(command, state):
         raise Refusal(
             "recorder_interested",

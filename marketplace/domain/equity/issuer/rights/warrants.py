@@ -38,7 +38,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer, Warrant, find_lapse
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, require_found
 from marketplace.equity.warrants import net_exercise_shares
 
 
@@ -79,9 +79,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
 
 def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[IssuerEvent]:
     """Return what vests by now, and the exercise of a warrant in part or in full, unless it is recorded."""
-    warrant = state.warrants.get(command.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", command.warrant_id)
+    warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     if _is_known(command, state):
         return []
     require_aware(command.at, "/at")
@@ -198,9 +196,7 @@ def _count_issued(command: ExerciseWarrant, warrant: Warrant, price: Fraction) -
 
 def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the end of an expired warrant, unless it is recorded."""
-    warrant = state.warrants.get(command.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", command.warrant_id)
+    warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     if warrant.expired or not warrant.shares_outstanding:
         return []
     require_aware(command.at, "/at")
@@ -223,9 +219,7 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
 
 def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the end of rights whose principal was clawed back, unless it is recorded."""
-    warrant = state.warrants.get(command.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", command.warrant_id)
+    warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     event = IssuerWarrantCancelled(
         issuer_id=command.issuer_id,
         cancellation_id=command.cancellation_id,
@@ -245,9 +239,7 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
 
 def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the transfer of a whole warrant to an affiliate of its first holder, or back, unless it is recorded."""
-    warrant = state.warrants.get(command.warrant_id)
-    if warrant is None:
-        raise refuse_unknown("warrant", command.warrant_id)
+    warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     known = state.acts.get(command.transfer_id)
     if isinstance(known, IssuerWarrantTransferred):
         same = (command.warrant_id, command.holder_id, command.holder_id_after)

@@ -27,7 +27,7 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of, total_shares
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_found
 
 INSTRUMENTS_MAX: Final = 999
 """The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""
@@ -332,7 +332,4 @@ def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, 
 
 
 def _get_sale(state: Issuer, liquidity_id: str) -> Sale:
-    sale = state.sales.get(liquidity_id)
-    if sale is None:
-        raise refuse_unknown("liquidity", liquidity_id)
-    return sale
+    return require_found("liquidity", liquidity_id, state.sales.get(liquidity_id))

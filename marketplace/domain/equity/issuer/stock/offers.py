@@ -28,7 +28,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     WaiveFirstRefusal,
     WithdrawOffer,
 )
-from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_status, require_found
 
 
 def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
@@ -60,10 +60,7 @@ def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
 
 
 def _get_offer(state: Issuer, transfer_id: str) -> Offer:
-    offer = state.offers.get(transfer_id)
-    if offer is None:
-        raise refuse_unknown("offer", transfer_id)
-    return offer
+    return require_found("offer", transfer_id, state.offers.get(transfer_id))
 
 
 def waive_first_refusal(command: WaiveFirstRefusal, state: Issuer) -> Sequence[IssuerEvent]:
