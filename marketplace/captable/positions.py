@@ -26,13 +26,13 @@ from events import issuer as issuers
 from marketplace.captable.history import Act, History
 from marketplace.captable.marks import MarkSource, find_mark
 from marketplace.captable.tax_lots import TaxLot, TaxLots
+from marketplace.core.money import SECONDS_PER_HOUR
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.state import Issuer, Option, Warrant
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.portfolio import Position
 from marketplace.equity.rates import Flow
 
-SECONDS_PER_HOUR: Final = 3_600
 NO_SECTOR: Final = "unknown"
 NO_VENDOR: Final = "none"
 Dated = tuple[date, Fraction]

@@ -6,13 +6,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from marketplace.core.money import PRICE_STEP
 from marketplace.plots.calendar import render_calendar, render_nodes
 from marketplace.plots.prices import render_prices
 from marketplace.plots.sparkline import render_sparkline
 
 NONE: Final = "\u2013"
 MINUS: Final = "\u2212"
-_SIX_PLACES: Final = Decimal("0.000001")
 
 
 def render_usd(amount: Any) -> str:
@@ -29,7 +29,7 @@ def render_rate(price: Any) -> str:
         return NONE
     fraction = Fraction(str(price))
     value = Decimal(fraction.numerator) / Decimal(fraction.denominator)
-    text = f"{value.quantize(_SIX_PLACES):f}".rstrip("0")
+    text = f"{value.quantize(PRICE_STEP):f}".rstrip("0")
     whole, _, places = text.partition(".")
     return f"${int(whole):,}.{places.ljust(2, '0')}"
 

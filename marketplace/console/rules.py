@@ -7,11 +7,12 @@ from events.account import Reference as PaymentReference
 from events.order import OrderTerms
 from events.site import SiteStatus
 from events.statement import Reference
-from events.types import Interconnect, Name, Region, Text
+from events.types import Interconnect, Name, Region
 from marketplace.domain.billing.dispute import ANSWER, REFERRAL
 from marketplace.domain.billing.remedies import CLAIM_WITHIN
 from marketplace.domain.delivery.periods import PERIOD
 from marketplace.domain.supply.stages import CURE
+from marketplace.domain.texts import TEXT_MAX
 
 
 def _find_longest(text: Any) -> int:
@@ -19,7 +20,7 @@ def _find_longest(text: Any) -> int:
 
 
 RULES: Final[dict[str, Any]] = {
-    "text_max": _find_longest(Text),
+    "text_max": TEXT_MAX,
     "name_max": _find_longest(Name),
     "region_max": _find_longest(Region),
     "payment_reference_max": _find_longest(PaymentReference),

@@ -16,6 +16,8 @@ USD_MAX: Final = Decimal(10) ** 15
 USD_PLACES: Final = 2
 PRICE_MAX_USD_PER_GPU_HOUR: Final = Decimal(10) ** 9
 PRICE_PLACES: Final = 6
+PRICE_STEP: Final = Decimal(1).scaleb(-PRICE_PLACES)
+"""The last place of a price per GPU-hour."""
 SHARE_PLACES: Final = 9
 PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
 SHARE_PRICE_PLACES: Final = 12

@@ -59,6 +59,7 @@ from marketplace.domain.refusals import require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
+from marketplace.domain.texts import shorten
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -331,7 +332,7 @@ async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> R
         try:
             await _hand_over(unit.branch(), grant, reason)
         except Refusal as refusal:
-            reason = f"{reason}, and its buyer cannot take the grant over: {refusal.message}"[:500]
+            reason = shorten(f"{reason}, and its buyer cannot take the grant over: {refusal.message}")
             await _terminate(unit, grant, context.at, reason, by="platform")
         else:
             await _hand_over(unit, grant, reason)

@@ -85,6 +85,7 @@ from marketplace.domain.equity.proposal import (
 from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated, require_proposer
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
+from marketplace.domain.texts import shorten
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -360,7 +361,7 @@ async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
     unit.discard(keep=PROPOSAL)
     unit.rejected = True
     await unit.decide(
-        PROPOSAL, made.proposal_id, EndProposal(proposal_id=made.proposal_id, outcome="void", reason=reason[:500])
+        PROPOSAL, made.proposal_id, EndProposal(proposal_id=made.proposal_id, outcome="void", reason=shorten(reason))
     )
 
 

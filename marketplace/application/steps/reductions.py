@@ -5,25 +5,22 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 from events.grant import GrantIssued
 from events.lot import LotListed
 from marketplace.application.steps.two_persons import is_limited, use_limit
 from marketplace.core.ids import derive_id
-from marketplace.core.money import ZERO, ceil_cents
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents
 from marketplace.domain.billing.delivered import count_kept
 from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
 from marketplace.domain.billing.service_line_bill import list_service_periods
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant, Outage
-from marketplace.domain.delivery.periods import GRACE, Period, list_periods
+from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_record import Usage
 from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
-
-_HOUR: Final = 3600
 
 
 async def count_reduction(unit: UnitOfWork, grant_id: str) -> None:
@@ -98,12 +95,12 @@ async def count_resale(unit: UnitOfWork, issued: GrantIssued, listed: LotListed,
     """
     gpu_seconds = listed.nodes * issued.gpus_per_node * int((listed.end - listed.start).total_seconds())
     paid = Fraction(compute_totals(build_tariff(issued), gpu_seconds).cash_usd)
-    lost = max(paid - Fraction(ask_usd_per_gpu_hour) * gpu_seconds / _HOUR, Fraction(0))
+    lost = max(paid - Fraction(ask_usd_per_gpu_hour) * gpu_seconds / SECONDS_PER_HOUR, Fraction(0))
     await use_limit(unit, ceil_cents(lost), unit.context.command_id)
 
 
 def _list_due(periods: Iterable[Period], at: datetime) -> list[Period]:
-    return [period for period in periods if at >= period.end + GRACE]
+    return [period for period in periods if at >= period.stated_at]
 
 
 def _compare(at: datetime, before: Usage, grant: Grant, after: Usage, now: Grant) -> Fraction:
@@ -112,4 +109,4 @@ def _compare(at: datetime, before: Usage, grant: Grant, after: Usage, now: Grant
     for period in _list_due(list_periods(grant), at):
         kept = count_kept(before, grant, period.start, period.end)
         less += max(kept - count_kept(after, now, period.start, period.end), Fraction(0))
-    return Fraction(grant.issued.price_usd_per_gpu_hour) * less / _HOUR
+    return Fraction(grant.issued.price_usd_per_gpu_hour) * less / SECONDS_PER_HOUR

@@ -8,13 +8,13 @@ their share of the cash, budget and principal committed to it.
 
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
-from typing import Final
 
 from events.lot import LotListed
 from marketplace.application.steps.access import load_grant, load_named_mandates
 from marketplace.application.steps.reductions import count_resale
 from marketplace.core.ids import derive_id
+from marketplace.core.money import PRICE_PLACES
+from marketplace.core.rounding import round_places
 from marketplace.domain.billing.settlement import compute_holder_rate
 from marketplace.domain.delivery.grant import require_resale
 from marketplace.domain.party import PARTY, require_trader
@@ -25,8 +25,6 @@ from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.domain.trading.resale import require_cash_for_resale, require_undelivered
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-PRICE_STEP: Final = Decimal("0.000001")
 
 
 async def resell_grant(
@@ -76,7 +74,7 @@ async def resell_grant(
             duration_hours_min=duration_hours_min,
             mandate_ids=mandate_ids,
             grant_id=grant_id,
-            ask_floor_usd_per_gpu_hour=_round_up(compute_holder_rate(grant.issued)),
+            ask_floor_usd_per_gpu_hour=round_places(compute_holder_rate(grant.issued), PRICE_PLACES, "ceiling"),
         )
         await unit.decide(LOT, lot_id, ListLot(listed=listed))
         offer = OfferCapacity(
@@ -86,8 +84,3 @@ async def resell_grant(
         await count_resale(unit, grant.issued, listed, ask_usd_per_gpu_hour)
 
     return await handler.run(context, LOT, lot_id, work, new=True)
-
-
-def _round_up(rate: Fraction) -> Decimal:
-    scaled = Fraction(rate) / Fraction(PRICE_STEP)
-    return Decimal(-(-scaled.numerator // scaled.denominator)) * PRICE_STEP

@@ -40,6 +40,7 @@ from events.statement import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
+from marketplace.core.money import HOURS_PLACES
 
 Side = Literal["startup", "holder"]
 """Those who pay."""
@@ -60,7 +61,7 @@ REFERRAL_ANSWERS: Final = 2
 """After so many answers either side asks the platform."""
 DECISION: Final = timedelta(days=30)
 """How long the platform has for its decision."""
-_PRECISION: Final = Decimal("0.0001")
+_PRECISION: Final = Decimal(1).scaleb(-HOURS_PLACES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,10 @@ class Grant:
         """Return its condition while it runs, its phase before and after."""
         return self.condition if self.phase == "running" else self.phase
 
+    def is_running(self, at: datetime) -> bool:
+        """Return whether something is delivered: it runs, or it was terminated and its notice period runs."""
+        return self.phase == "running" or (self.phase == "terminated" and at < self.end)
+
     @property
     def nodes_working(self) -> int:
         """Return how many of its nodes work, by the last report."""
@@ -295,7 +299,7 @@ def _require_status(state: Grant, *allowed: str) -> None:
 
 def _require_running(state: Grant, at: datetime) -> None:
     """Refuse if nothing is delivered. Until the end of a notice period, something is."""
-    if state.phase != "terminated" or at >= state.end:
+    if not state.is_running(at):
         _require_status(state, *RUNNING)
 
 

@@ -19,6 +19,11 @@ class Period(NamedTuple):
     start: datetime
     end: datetime
 
+    @property
+    def stated_at(self) -> datetime:
+        """When its statement is issued."""
+        return self.end + GRACE
+
 
 def list_periods(grant: Grant) -> list[Period]:
     """Return the periods of a grant in order; none if it ended before it began."""

@@ -36,6 +36,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.texts import shorten
 
 Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
 
@@ -259,7 +260,7 @@ def _lapse(command: LapseProposal, state: Proposal) -> Sequence[ProposalEvent]:
             proposal_id=command.proposal_id,
         )
     missing = ", ".join(consent.electorate for consent in state.list_missing())
-    return [_end(state, "lapsed", f"by {render_instant(until)} these had not agreed: {missing}"[:500])]
+    return [_end(state, "lapsed", shorten(f"by {render_instant(until)} these had not agreed: {missing}"))]
 
 
 def _require_time(at: datetime, state: Proposal) -> None:

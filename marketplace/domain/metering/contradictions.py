@@ -25,12 +25,12 @@ import msgspec
 
 from events.usage import Evidence, Sample
 from marketplace.core.intervals import overlaps
+from marketplace.core.money import SECONDS_PER_HOUR
 
 IDLE_KW_MAX: Final = Decimal("0.2")
 """The most power that an idle data center GPU draws, including its memory's refresh."""
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
-_HOUR_SECONDS: Final = 3_600
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -176,7 +176,7 @@ def _find_idle_samples(by_device: dict[str, list[Sample]]) -> Iterator[Contradic
 
 
 def _idle_kwh(lasting: timedelta) -> Decimal:
-    return IDLE_KW_MAX * (lasting // _SECOND) / _HOUR_SECONDS
+    return IDLE_KW_MAX * (lasting // _SECOND) / SECONDS_PER_HOUR
 
 
 def _find_busy(by_device: dict[str, list[Sample]], covered: list[tuple[datetime, datetime]]) -> Iterator[Contradiction]:

@@ -28,6 +28,7 @@ from marketplace.domain.delivery.reliability import WITHDRAWN
 from marketplace.domain.equity.issuer.dilution import REFUSED_OFFERS
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.texts import shorten
 from marketplace.domain.trading.admission import (
     GROUP_SERVED,
     PLACES_MAX,
@@ -72,7 +73,6 @@ AT_ONCE: Final = 256
 AT_ONCE_PER_POOL: Final = 4
 """The most matches at once on one pool. Each builds on the one before. A match that must read the pool from the log is
 decided again whenever another match on the pool is stored first."""
-REASON_CHARACTERS_MAX: Final = 500
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
 """Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
 PAUSES_SECONDS: Final = (5, 60, 1)
@@ -229,7 +229,7 @@ class Auctioneer:
         except Refusal as refusal:
             log.info("order_not_locked", order_id=order_id, code=refusal.code)
             if refusal.code in REFUSED_OFFERS:
-                await self._withdraw(order_id, "over-limit", refusal.message[:REASON_CHARACTERS_MAX])
+                await self._withdraw(order_id, "over-limit", shorten(refusal.message))
 
     async def _clear(self, auction: LockedAuction) -> None:
         auction_id, locked = auction.opened.auction_id, auction.locked
@@ -247,7 +247,7 @@ class Auctioneer:
     async def _fail(self, auction_id: str, attempt: int, reason: str) -> None:
         """Record that an attempt failed, and schedule the next one."""
         context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
-        reason = reason[:REASON_CHARACTERS_MAX]
+        reason = shorten(reason)
         with contextlib.suppress(Refusal):
             command = FailAuction(auction_id=auction_id, reason=reason, attempt=attempt)
             await auctions.record_step(self._handler, context, command)

@@ -163,7 +163,7 @@ async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str
     """Open and close the incidents that evidence shows for a running grant, as far as the pool accepts them."""
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
     now = handler.clock.now()
-    if grant is None or grant.phase not in {"running", "terminated"} or grant.end <= now:
+    if grant is None or grant.end <= now or not grant.is_running(now):
         return
     for transition, since in observer.list_due(grant_id):
         verb = "fail" if transition.opens else "restore"

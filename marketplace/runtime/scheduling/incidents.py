@@ -110,7 +110,7 @@ class Incidents:
         for grant_id, reservation in self._sort(pool):
             if reservation.start <= now < reservation.end:
                 grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
-                if grant is not None and grant.status in {"active", "degraded", "terminated"}:
+                if grant is not None and grant.is_running(now) and grant.status != "suspended":
                     found.append(grant)
         return found
 

@@ -6,7 +6,7 @@ longer needed. Too many tasks are therefore safe; a missing one is not.
 
 import heapq
 from collections.abc import Iterable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from functools import singledispatchmethod
 from typing import Any, Final, Literal, NamedTuple, overload
 
@@ -81,7 +81,8 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.billing.service_line import HoursEvent
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
-from marketplace.domain.delivery.periods import GRACE, Period, list_periods
+from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.equity.instrument.state import find_maturity
 from marketplace.domain.equity.issuer.rights.milestones import list_days
 from marketplace.domain.equity.issuer.state import find_lapse
 from marketplace.domain.supply.stages import find_due
@@ -302,7 +303,7 @@ class Scheduler:
         self.put(Task("activate_grant", event.grant_id), event.start)
         self._turn_grant(event)
         for task, period in self._list_periods(event.grant_id).items():
-            self.put(task, period.end + GRACE)
+            self.put(task, period.stated_at)
         self._collect_next(event.grant_id)
 
     def _collect(self, grant_id: str, due: datetime) -> None:
@@ -372,14 +373,14 @@ class Scheduler:
         self._turn_grant(event)
         for task, period in self._list_periods(event.grant_id).items():
             if task.number >= known:
-                self.put(task, period.end + GRACE)
+                self.put(task, period.stated_at)
 
     @notice.register
     def _agree_line(self, event: ServiceLineAgreed) -> None:
         self._lines.setdefault(event.grant_id, {})[event.service_line_id] = event.at
         for task, period in self._list_periods(event.grant_id).items():
             if task.id == event.service_line_id:
-                self.put(task, period.end + GRACE)
+                self.put(task, period.stated_at)
 
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
@@ -398,7 +399,7 @@ class Scheduler:
             if task not in after:
                 self.drop(task)
             elif task in self._due:
-                self.put(task, after[task].end + GRACE)
+                self.put(task, after[task].stated_at)
         self.put(Task("finish_grant", event.grant_id), NOW)
 
     @notice.register
@@ -580,9 +581,8 @@ class Scheduler:
     def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:
         """Check a note on the day after its last day of interest. One that was extended meanwhile does not change."""
         if isinstance(event.terms, NoteTerms):
-            due = event.terms.matures_on + timedelta(days=1)
-            task = Task("mature_note", event.instrument_id, due.toordinal())
-            self.put(task, datetime.combine(due, time(), UTC))
+            due = find_maturity(event.terms.matures_on)
+            self.put(Task("mature_note", event.instrument_id, due.toordinal()), due)
 
     @notice.register
     def _hold(self, event: AccountHoldPlaced) -> None:

@@ -97,16 +97,12 @@ def gives_up(elected: SafeTerms, state: Instrument, at: datetime) -> bool:
         at: When it elects.
     """
     own = state.terms
-    open_terms = [own, *(each.terms for each in state.notices.values())] if _is_open(state, at) else [own]
+    open_terms = [own, *(each.terms for each in state.notices.values())] if state.has_open_notice(at) else [own]
     return any(
         _is_worse(elected, each) and (each is own or not _is_better(elected, each))
         for each in open_terms
         if isinstance(each, SafeTerms)
     )
-
-
-def _is_open(state: Instrument, at: datetime) -> bool:
-    return any(at <= each.elect_until for each in state.notices.values())
 
 
 def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
@@ -183,8 +179,8 @@ def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]
 def _get_noticed(command: ElectMfn, state: Instrument, own: SafeTerms) -> SafeTerms:
     assert command.later_instrument_id is not None, "the caller has looked"
     notice = require_found("notice", command.later_instrument_id, state.notices.get(command.later_instrument_id))
-    until = max(each.elect_until for each in state.notices.values())
-    if command.at > until:
+    if not state.has_open_notice(command.at):
+        until = max(each.elect_until for each in state.notices.values())
         raise Refusal(
             "window_over",
             f"the terms of {command.later_instrument_id} could be elected until {render_instant(until)}",

@@ -1,7 +1,7 @@
 """Convertible notes: maturity, repayment with interest at or before it, and conversion."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from fractions import Fraction
 
 from events.instrument import InstrumentEvent, InstrumentMatured, InstrumentRepaid
@@ -12,7 +12,7 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, ceil_cents, render_ratio
 from marketplace.domain.equity.instrument.commands import MatureNote, RepayNote
 from marketplace.domain.equity.instrument.principal import require_outstanding
-from marketplace.domain.equity.instrument.state import Instrument, Run, compute_balance, list_accruals
+from marketplace.domain.equity.instrument.state import Instrument, Run, compute_balance, find_maturity, list_accruals
 from marketplace.domain.refusals import refuse_exists
 
 
@@ -60,7 +60,7 @@ def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEv
                 f"note {command.instrument_id} runs until {min(running)}; wait, or repay it",
                 pointer="/at",
                 matures_on=min(running).isoformat(),
-                due=render_instant(datetime.combine(min(running) + timedelta(days=1), time(), UTC)),
+                due=render_instant(find_maturity(min(running))),
             )
         return []
     amount = sum((sum_run(command.instrument_id, run, today) for run, _ in due), Fraction(0))

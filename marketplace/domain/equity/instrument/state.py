@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
@@ -246,13 +246,21 @@ class Instrument:
         elected = self._find_election(terms, None)
         return elected if isinstance(elected, SafeTerms) else terms
 
+    def has_open_notice(self, at: datetime | None) -> bool:
+        """Return whether terms of a later SAFE may be elected at an instant; None: ever."""
+        return any(at is None or at <= notice.elect_until for notice in self.notices.values())
+
     def _find_election(self, terms: PrincipalTerms, at: datetime | None) -> SafeTerms | Literal["declined"] | None:
         if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation:
             return None
         if self.election is None:
-            is_open = any(at is None or at <= notice.elect_until for notice in self.notices.values())
-            return None if is_open else "declined"
+            return None if self.has_open_notice(at) else "declined"
         return "declined" if self.election.later_instrument_id is None else self.election.terms
+
+
+def find_maturity(matures_on: date) -> datetime:
+    """Return when a note is due: at the end of its last day of interest."""
+    return datetime.combine(matures_on + timedelta(days=1), time(), UTC)
 
 
 def list_accruals(tranches: Sequence[Tranche]) -> tuple[DatedPrincipal, ...]:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ from marketplace.domain.equity.instrument.commands import (
     ReversePrincipal,
     SuspendInstrument,
 )
-from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve, find_split
+from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve, find_maturity, find_split
 from marketplace.domain.refusals import refuse_exists, require_same
 
 COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
@@ -105,7 +105,7 @@ def _build_command(act: InstrumentEvent, current: InstrumentState) -> Instrument
     if isinstance(act, InstrumentPrincipalAccrued):
         fields["on_day"] = act.interest_from
     if isinstance(act, InstrumentMatured):
-        fields["at"] = datetime.combine(act.matures_on + timedelta(days=1), time(), UTC)
+        fields["at"] = find_maturity(act.matures_on)
     if command_type in {NoticeMfn, ElectMfn}:
         fields["at"] = _LONG_AGO
     if isinstance(act, InstrumentPrincipalReversed) and act.taken is not None:

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from events.book import Book
-from marketplace.core.money import PRICE_PLACES, ZERO
+from marketplace.core.money import PRICE_STEP, ZERO
 
 STEPS: Final = tuple(
     Decimal(step)
@@ -33,7 +33,6 @@ STEPS: Final = tuple(
 )
 STARTUPS_MIN: Final = 3
 _EXACT: Final = Context(prec=60)
-_LAST_PLACE: Final = Decimal(1).scaleb(-PRICE_PLACES)
 
 
 class Demand(NamedTuple):
@@ -73,7 +72,7 @@ def round_down_price(price: Decimal) -> Decimal:
 def _list_steps(exponent: int) -> tuple[Decimal, ...]:
     """Return the price steps of a decade, lowest first."""
     scale = Decimal(1).scaleb(exponent)
-    return tuple((step * scale).quantize(_LAST_PLACE, ROUND_CEILING, _EXACT).normalize(_EXACT) for step in STEPS)
+    return tuple((step * scale).quantize(PRICE_STEP, ROUND_CEILING, _EXACT).normalize(_EXACT) for step in STEPS)
 
 
 def conceal_demand(offers: Iterable[Demand]) -> list[DemandStep]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import BigInteger, Numeric, extract, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.core.money import PRICE_STEP, SECONDS_PER_HOUR
 from marketplace.domain.supply.gpu_vendors import find_generation, find_vendor
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX
 from marketplace.projections.supply.inventory import lots, pools
@@ -16,14 +17,11 @@ from marketplace.projections.trading.market.queries import load_index
 from marketplace.projections.trading.market.tables import fills
 from marketplace.projections.views.trading import ClassSupply, ExposureView, GenerationView
 
-MICRO: Final = Decimal("0.000001")
-_HOUR_SECONDS: Final = 3_600
-
 
 async def load_generations(connection: AsyncConnection, *, now: datetime) -> list[GenerationView]:
     """Return the market by vendor and generation of GPUs, in order, with each of its classes."""
     gpus = await _sum_by_class(connection, select(pools.c.gpu_class, func.sum(pools.c.nodes * pools.c.gpus_per_node)))
-    hours = extract("epoch", lots.c.end - func.greatest(lots.c.start, literal(now))) / _HOUR_SECONDS
+    hours = extract("epoch", lots.c.end - func.greatest(lots.c.start, literal(now))) / SECONDS_PER_HOUR
     offered = select(pools.c.gpu_class, func.sum(lots.c.nodes * pools.c.gpus_per_node * hours).cast(Numeric))
     offered = offered.join_from(lots, pools, lots.c.pool_id == pools.c.pool_id)
     offered = offered.where(lots.c.status == "listed", lots.c.end > now)
@@ -83,7 +81,7 @@ def weigh_index(classes: Iterable[ClassSupply]) -> Decimal | None:
         if one.index_usd_per_gpu_hour is not None:
             value += one.index_usd_per_gpu_hour * one.index_gpu_hours
             weight += one.index_gpu_hours
-    return (value / weight).quantize(MICRO) if weight else None
+    return (value / weight).quantize(PRICE_STEP) if weight else None
 
 
 async def list_exposures(connection: AsyncConnection, *, holder_id: str | None = None) -> list[ExposureView]:

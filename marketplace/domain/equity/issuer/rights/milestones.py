@@ -36,7 +36,7 @@ from events.vesting import (
     WarrantTranche,
 )
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import SHARE_PRICE_PLACES, render_ratio
+from marketplace.core.money import SECONDS_PER_HOUR, SHARE_PRICE_PLACES, render_ratio
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.rights.averages import find_average
@@ -45,7 +45,6 @@ from marketplace.domain.equity.issuer.rights.tranches import list_terms
 from marketplace.domain.equity.issuer.rights_commands import Delivery, VestWarrants
 from marketplace.domain.equity.issuer.state import Issuer, Warrant
 
-_SECONDS_PER_HOUR: Final = 3_600
 _CENT_PLACES: Final = 2
 
 
@@ -69,7 +68,7 @@ class Measured:
     def count_kilowatts(self, hours: int) -> Fraction:
         """Return the power delivered, of nodes that count in full after so many hours."""
         parts = (
-            each.kilowatts * min(Fraction(1), Fraction(each.gpu_seconds, each.gpus * hours * _SECONDS_PER_HOUR))
+            each.kilowatts * min(Fraction(1), Fraction(each.gpu_seconds, each.gpus * hours * SECONDS_PER_HOUR))
             for each in self.deliveries
             if each.kilowatts
         )
