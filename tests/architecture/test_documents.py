@@ -38,6 +38,12 @@ def test_every_module_of_a_path_exists() -> None:
     assert [path for path in named if not (ROOT / "marketplace" / path).is_file()] == []
 
 
+def test_no_change_is_stated_twice() -> None:
+    begun = re.findall(r"^\* (.{30})", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert len(begun) > 60
+    assert sorted({start for start in begun if begun.count(start) > 1}) == []
+
+
 def test_the_files_of_the_glossary_exist() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text()
     named = re.findall(r"`([\w/]+(?:\.py|/))`", text)

@@ -140,7 +140,7 @@ def require_sums(sight: Sight) -> None:
     if sight.depth == "own":
         raise Refusal(
             "depth_insufficient",
-            f"holders of {sight.issuer_id} that see their own rows alone play no sales; "
+            f"holders of {sight.issuer_id} who see only their own rows cannot play a sale; "
             "the proposal of a sale shows what it pays you",
             issuer_id=sight.issuer_id,
             depth=sight.depth,
