@@ -176,7 +176,7 @@ async def test_a_projection_that_stops_at_what_rests_on_a_passed_over_event_has_
     projector = await project(engine, log)
     depending = list_depending(story.recorded, damaged)
     if depending:
-        with pytest.raises(Refusal, match="only a damaged message"):
+        with pytest.raises(Refusal, match="only a damaged event"):
             await examine(log, depending[0])
     stops: set[int] = set()
     for _ in range(len(depending) + 2):
