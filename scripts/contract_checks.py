@@ -21,11 +21,15 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from uuid import uuid4
 
+import httpx
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from marketplace.api.http.examples import load_examples
 from marketplace.app import build_server
 from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import find_free_port
@@ -134,17 +138,63 @@ async def check_node(folder: Path) -> None:
     print((await run(node, "trade.ts", "../facts.json", cwd=folder)).strip())
 
 
+async def list_known(facts: dict[str, str], key: str) -> dict[str, str]:
+    """Return ids of what a key sees, by the member that names them: of the newest where there are several."""
+    known: dict[str, str] = {}
+    async with httpx.AsyncClient(base_url=facts["url"], headers={"Authorization": f"Bearer {key}"}) as client:
+        document = (await client.get("/schema/openapi.json")).json()
+        for path, item in document["paths"].items():
+            if "get" in item and path.startswith("/v1/") and "{" not in path:
+                answer = await client.get(path)
+                listed = answer.json().get("items", ()) if answer.is_success else ()
+                for one in listed:
+                    known |= {name: value for name, value in one.items() if name.endswith("_id") and value}
+    return known
+
+
+async def add_company(facts: dict[str, str]) -> dict[str, str]:
+    """Form a company of the startup, with a class of stock; register a fund and a party that may be suspended.
+
+    Returns:
+        Ids to use in requests. The key and the party are spare ones, so that no request ends what others need.
+    """
+    admin = {"Authorization": f"Bearer {facts['admin_key']}"}
+    examples = load_examples(datetime.now(UTC))
+    async with httpx.AsyncClient(base_url=facts["url"], headers=admin) as client:
+
+        async def post(path: str, body: Any) -> str:
+            answer = await client.post(path, json=body, headers={"Idempotency-Key": str(uuid4())})
+            if not answer.is_success:
+                raise Failed(f"{path}: {answer.text}")
+            created: str = answer.json().get("id") or answer.json()["key_id"]
+            return created
+
+        party = {"jurisdiction": "US"}
+        fund = await post("/v1/parties", {**party, "name": "fund", "roles": ["fund"]})
+        spare = await post("/v1/parties", {**party, "name": "spare", "roles": ["startup"]})
+        key = await post("/v1/api-keys", {"name": "spare", "scopes": ["*:read"], "party_id": spare, "person": None})
+        company = {**examples["issuers.form"], "party_id": facts["startup_id"]}
+        issuer = await post("/v1/issuers", company)
+        await post(f"/v1/issuers/{issuer}/stock-classes", examples["issuers.create_stock_class"])
+    parties = {name: facts[name] for name in ("startup_id", "provider_id")}
+    return parties | {"issuer_id": issuer, "holder_id": fund, "party_id": spare, "key_id": key}
+
+
 async def check_requests(folder: Path, facts: dict[str, str], seconds: int) -> None:
-    """Let schemathesis send requests with both keys, for so many seconds each.
+    """Let schemathesis send requests with both keys, for so many seconds each, about what the market then has.
 
     Raises:
         Failed: A status of 500 or more, or a request or answer otherwise than the document says.
     """
-    common = ("--checks", "all", "--seed", SEED, "--phases", "coverage,fuzzing", "--continue-on-failure", "--no-shrink")
+    phases = ("--phases", "examples,coverage,fuzzing")
+    common = ("--checks", "all", "--seed", SEED, *phases, "--continue-on-failure", "--no-shrink")
+    company = await add_company(facts)
 
     async def send(role: str) -> None:
         place = folder / f"schemathesis-{role}"
         shutil.copytree(PROGRAMS, place)
+        known = await list_known(facts, facts[f"{role}_key"]) | company
+        (place / "known.json").write_text(json.dumps(known))
         key = ("-H", f"Authorization: Bearer {facts[f'{role}_key']}")
         target = (folder / "openapi.json", "-u", facts["url"], *key, "--max-time", str(seconds))
         command = (BIN / "st", "--config-file", "schemathesis.toml", "run", *target, *common)

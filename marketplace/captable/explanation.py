@@ -14,7 +14,7 @@ import msgspec
 
 from events.registry import get_tag
 from marketplace.captable.history import Act, History
-from marketplace.core.money import ZERO, render_ratio
+from marketplace.core.money import ZERO, round_ratio
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row
@@ -105,19 +105,8 @@ class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
     debt: tuple[NumberChange, ...]
 
 
-class ExactChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Like `NumberChange`, for a number that may be a fraction; exact."""
-
-    sequence: int
-    occurred_at: datetime
-    type: str
-    aggregate_id: str
-    change: str
-    after: str
-
-
 class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """As-converted common shares, exact, with entries; a lower conversion price makes an entry too.
+    """As-converted common shares, to 12 places, with entries; a lower conversion price makes an entry too.
 
     Attributes:
         of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: shares of a
@@ -131,8 +120,8 @@ class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
     of: str
     id: str | None
     name: str | None
-    shares: str
-    entries: tuple[ExactChange, ...]
+    shares: Decimal
+    entries: tuple[NumberChange, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,30 +165,6 @@ class _Ledger:
                     aggregate_id=act.aggregate,
                     change=after - before,
                     after=after,
-                )
-                self.entries.setdefault(key, []).append(entry)
-                self.values[key] = after
-
-
-class _ExactLedger:
-    """Exact fractions by key, each with the entries of the acts that changed it."""
-
-    def __init__(self) -> None:
-        self.values: dict[RowKey, Fraction] = {}
-        self.entries: dict[RowKey, list[ExactChange]] = {}
-
-    def record(self, act: Act, now: Mapping[RowKey, Fraction]) -> None:
-        """Record the numbers after an act; a number that is missing from `now` is 0."""
-        for key in sorted(self.values.keys() | now.keys()):
-            before, after = self.values.get(key, Fraction(0)), now.get(key, Fraction(0))
-            if before != after:
-                entry = ExactChange(
-                    sequence=act.sequence,
-                    occurred_at=act.time,
-                    type=get_tag(act.event),
-                    aggregate_id=act.aggregate,
-                    change=render_ratio(after - before),
-                    after=render_ratio(after),
                 )
                 self.entries.setdefault(key, []).append(entry)
                 self.values[key] = after
@@ -254,8 +219,8 @@ def explain_cap_table(
     )
 
 
-def _walk(past: History) -> tuple[_Ledger, _Ledger, _ExactLedger, _Ledger]:
-    rows, numbers, converted, principal = _Ledger(), _Ledger(), _ExactLedger(), _Ledger()
+def _walk(past: History) -> tuple[_Ledger, _Ledger, _Ledger, _Ledger]:
+    rows, numbers, converted, principal = _Ledger(), _Ledger(), _Ledger(), _Ledger()
     company = None
     instruments: dict[str, Instrument | None] = {}
     for act in past.acts:
@@ -297,7 +262,7 @@ def _read_numbers(issuer: Issuer) -> dict[RowKey, Decimal]:
     return {key: Decimal(value) for key, value in numbers.items()}
 
 
-def _read_converted(issuer: Issuer) -> dict[RowKey, Fraction]:
+def _read_converted(issuer: Issuer) -> dict[RowKey, Decimal]:
     numbers: dict[RowKey, Fraction] = {("company", "", ""): Fraction(0)}
     for class_id, stock_class in issuer.classes.items():
         numbers["class", class_id, ""] = stock_class.shares_outstanding * stock_class.conversion_ratio
@@ -307,7 +272,7 @@ def _read_converted(issuer: Issuer) -> dict[RowKey, Fraction]:
         if row.holder_id is not None:
             key = ("holder", row.holder_id, "")
             numbers[key] = numbers.get(key, Fraction(0)) + shares
-    return numbers
+    return {key: round_ratio(shares) for key, shares in numbers.items()}
 
 
 def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, Decimal]:
@@ -330,7 +295,7 @@ def _list_numbers(numbers: _Ledger, security: str | None) -> Iterable[ExplainedN
 
 
 def _list_converted(
-    converted: _ExactLedger, names: Mapping[str, str], holder_id: str | None
+    converted: _Ledger, names: Mapping[str, str], holder_id: str | None
 ) -> Iterable[ExplainedConversion]:
     order = ("company", "class", "holder")
     for key in sorted(converted.entries, key=lambda key: (order.index(key[0]), key[1])):
@@ -340,7 +305,7 @@ def _list_converted(
                 of=of,
                 id=name or None,
                 name=names.get(name) if of == "holder" else None,
-                shares=render_ratio(converted.values[key]),
+                shares=converted.values[key],
                 entries=tuple(converted.entries[key]),
             )
 

@@ -9,9 +9,7 @@ import msgspec
 
 from events.financing import RoundPricing, RoundTerms
 from marketplace.captable.branch import Branch
-from marketplace.captable.report import render_part
 from marketplace.core.errors import Refusal
-from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.issuer.as_converted import convert_row
 from marketplace.domain.equity.issuer.state import list_rows
@@ -49,11 +47,8 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
         shares_bought: Shares bought with its investment.
         shares_after: Fully diluted, after the round.
         part_before: Its part of the company as converted, to six places; 0.25 is a quarter.
-        part_before_exact: The same, exact.
         part_after: The same after the round.
-        part_after_exact: The same, exact.
         dilution: The part of its former part that it lost; negative if it gained, None if it had none.
-        dilution_exact: The same, exact.
     """
 
     holder_id: str
@@ -63,11 +58,8 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
     shares_bought: int
     shares_after: int
     part_before: Decimal
-    part_before_exact: str
     part_after: Decimal
-    part_after_exact: str
     dilution: Decimal | None
-    dilution_exact: str | None
 
 
 class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +67,6 @@ class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
 
     pre_money_usd: Decimal
     price_usd_per_share: Decimal | None = None
-    price_exact: str | None = None
     post_money_shares: int | None = None
     holders: tuple[RoundHolder, ...] = ()
     refused: str | None = None
@@ -90,14 +81,12 @@ class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
         name: What the cap table shows.
         amount_usd: To the cent.
         part: Of the proceeds, to six places.
-        part_exact: The same, exact.
     """
 
     holder_id: str
     name: str
     amount_usd: Decimal
     part: Decimal
-    part_exact: str
 
 
 class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +142,6 @@ def _play_round(branch: Branch, terms: RoundTerms, pre_money_usd: Decimal) -> Ro
     return RoundPoint(
         pre_money_usd=pre_money_usd,
         price_usd_per_share=pricing.price_usd_per_share,
-        price_exact=pricing.price_exact,
         post_money_shares=pricing.post_money_shares,
         holders=_compare(branch, after, pricing),
     )
@@ -182,11 +170,8 @@ def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[Roun
                 shares_bought=bought.get(holder_id, 0),
                 shares_after=has,
                 part_before=_round(part_before / (whole_before or 1)),
-                part_before_exact=render_part(part_before, whole_before),
                 part_after=_round(part_after / whole_after),
-                part_after_exact=render_part(part_after, whole_after),
                 dilution=None if kept is None else _round(kept),
-                dilution_exact=None if kept is None else render_ratio(kept),
             )
         )
     return tuple(holders)
@@ -248,7 +233,6 @@ def _render_exit(branch: Branch, holder_id: str, amount_usd: Decimal, part: Frac
         name=_name(branch, holder_id),
         amount_usd=amount_usd,
         part=_round(part),
-        part_exact=render_ratio(part),
     )
 
 

@@ -1,4 +1,7 @@
-"""A cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+"""A cap table by holder, class and instrument, as of an instant and as known at a sequence.
+
+Prices, parts and as-converted shares have at most 12 places. Events and certificates state exact fractions.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,7 +13,7 @@ import msgspec
 from marketplace.captable.diagnostics import Check, list_checks
 from marketplace.captable.history import History
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO, render_ratio
+from marketplace.core.money import ZERO, round_ratio
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import measure_dilution, sum_exposures
@@ -25,9 +28,9 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
         name: Name in the cap table; None if the holder is not a named stakeholder.
         outstanding_shares: Stock.
         fully_diluted_shares: Stock, options, promises and warrants.
-        as_converted_shares: The same in common shares at the conversion prices then, exact.
-        outstanding_part: Of all stock, exact.
-        fully_diluted_part: Of the fully diluted company as converted, exact.
+        as_converted_shares: The same in common shares at the conversion prices then.
+        outstanding_part: Of all stock.
+        fully_diluted_part: Of the fully diluted company as converted.
         principal_usd: Principal that is not converted and so is no share yet.
     """
 
@@ -35,9 +38,9 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     outstanding_shares: int
     fully_diluted_shares: int
-    as_converted_shares: str
-    outstanding_part: str
-    fully_diluted_part: str
+    as_converted_shares: Decimal
+    outstanding_part: Decimal
+    fully_diluted_part: Decimal
     principal_usd: Decimal
 
 
@@ -51,10 +54,10 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
         outstanding_shares: Shares that are outstanding.
         warrant_shares: Shares that warrants of it still buy.
         issuable_shares: Shares that may still be issued.
-        outstanding_part: Of all stock, exact.
-        issue_price_usd: Original issue price of preferred stock, exact.
-        conversion_price_usd: Price at which it converts into common stock, exact; protection lowers it.
-        as_converted_shares: Common shares that the outstanding shares are, or convert into, exact.
+        outstanding_part: Of all stock.
+        issue_price_usd: Original issue price of preferred stock.
+        conversion_price_usd: Price at which it converts into common stock; protection lowers it.
+        as_converted_shares: Common shares that the outstanding shares are, or convert into.
     """
 
     class_id: str
@@ -63,10 +66,10 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
     outstanding_shares: int
     warrant_shares: int
     issuable_shares: int
-    outstanding_part: str
-    issue_price_usd: str | None
-    conversion_price_usd: str | None
-    as_converted_shares: str
+    outstanding_part: Decimal
+    issue_price_usd: Decimal | None
+    conversion_price_usd: Decimal | None
+    as_converted_shares: Decimal
 
 
 class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,21 +101,21 @@ class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dilution_max: The limit.
         valuation_usd: Value of the company at which instruments without a cap are counted.
-        dilution: Their part of the fully diluted company including them, exact.
-        converted_shares: Shares from conversions and from exercised warrants, as converted, exact.
-        warrant_shares: Shares that warrants still buy, as converted, exact.
+        dilution: Their part of the fully diluted company including them.
+        converted_shares: Shares from conversions and from exercised warrants, as converted.
+        warrant_shares: Shares that warrants still buy, as converted.
         pending_usd: Principal that may still become equity, including orders and commitments.
-        pending_shares: Shares that it would become, exact.
+        pending_shares: Shares that it would become.
         order_usd: The part of `pending_usd` that orders offer.
     """
 
     dilution_max: Decimal
     valuation_usd: Decimal | None
-    dilution: str
-    converted_shares: str
-    warrant_shares: str
+    dilution: Decimal
+    converted_shares: Decimal
+    warrant_shares: Decimal
     pending_usd: Decimal
-    pending_shares: str
+    pending_shares: Decimal
     order_usd: Decimal
 
 
@@ -127,7 +130,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
         known: The last sequence whose events count; None for all.
         outstanding_shares: Stock.
         fully_diluted_shares: Stock, options, promises, warrants that have not expired, and the available pool.
-        as_converted_shares: The same in common shares at the conversion prices then, exact.
+        as_converted_shares: The same in common shares at the conversion prices then.
         holders: By id.
         classes: By id.
         instruments: By id.
@@ -142,7 +145,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
     known: int | None
     outstanding_shares: int
     fully_diluted_shares: int
-    as_converted_shares: str
+    as_converted_shares: Decimal
     holders: tuple[HolderLine, ...]
     classes: tuple[ClassLine, ...]
     instruments: tuple[InstrumentLine, ...]
@@ -182,7 +185,7 @@ def render_report(
         known=known,
         outstanding_shares=outstanding,
         fully_diluted_shares=sum(row.shares for row in rows),
-        as_converted_shares=render_ratio(measure_company(issuer, at)),
+        as_converted_shares=round_ratio(measure_company(issuer, at)),
         holders=tuple(_list_holders(issuer, rows, instruments)),
         classes=tuple(_list_classes(issuer, at, outstanding)),
         instruments=tuple(_render_instrument(instruments[each]) for each in sorted(instruments)),
@@ -193,9 +196,9 @@ def render_report(
     )
 
 
-def render_part(part: Fraction | int, whole: Fraction | int) -> str:
-    """Return a part of a whole as an exact fraction; zero if the whole is zero."""
-    return render_ratio(Fraction(part) / whole if whole else Fraction(0))
+def _measure_part(part: Fraction | int, whole: Fraction | int) -> Decimal:
+    """Return a part of a whole; zero if the whole is zero."""
+    return round_ratio(Fraction(part) / whole if whole else Fraction(0))
 
 
 def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, Instrument]) -> Iterator[HolderLine]:
@@ -217,9 +220,9 @@ def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, 
             name=None if named is None else named.name,
             outstanding_shares=stock.get(holder_id, 0),
             fully_diluted_shares=everything.get(holder_id, 0),
-            as_converted_shares=render_ratio(converted.get(holder_id, Fraction(0))),
-            outstanding_part=render_part(stock.get(holder_id, 0), sum(stock.values())),
-            fully_diluted_part=render_part(converted.get(holder_id, Fraction(0)), whole),
+            as_converted_shares=round_ratio(converted.get(holder_id, Fraction(0))),
+            outstanding_part=_measure_part(stock.get(holder_id, 0), sum(stock.values())),
+            fully_diluted_part=_measure_part(converted.get(holder_id, Fraction(0)), whole),
             principal_usd=principal.get(holder_id, ZERO),
         )
 
@@ -235,10 +238,10 @@ def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[Cl
             outstanding_shares=stock_class.shares_outstanding,
             warrant_shares=rights,
             issuable_shares=stock_class.shares_authorised - stock_class.shares_outstanding,
-            outstanding_part=render_part(stock_class.shares_outstanding, outstanding),
-            issue_price_usd=None if issue_price is None else render_ratio(issue_price),
-            conversion_price_usd=None if conversion_price is None else render_ratio(conversion_price),
-            as_converted_shares=render_ratio(stock_class.shares_outstanding * stock_class.conversion_ratio),
+            outstanding_part=_measure_part(stock_class.shares_outstanding, outstanding),
+            issue_price_usd=None if issue_price is None else round_ratio(issue_price),
+            conversion_price_usd=None if conversion_price is None else round_ratio(conversion_price),
+            as_converted_shares=round_ratio(stock_class.shares_outstanding * stock_class.conversion_ratio),
         )
 
 
@@ -265,11 +268,11 @@ def _render_dilution(issuer: Issuer) -> DilutionLine | None:
     return DilutionLine(
         dilution_max=limit.dilution_max,
         valuation_usd=limit.valuation_usd,
-        dilution=render_ratio(measured.part),
-        converted_shares=render_ratio(measured.converted),
-        warrant_shares=render_ratio(measured.warrants),
+        dilution=round_ratio(measured.part),
+        converted_shares=round_ratio(measured.converted),
+        warrant_shares=round_ratio(measured.warrants),
         pending_usd=sum(amounts.values(), ZERO),
-        pending_shares=render_ratio(measured.pending),
+        pending_shares=round_ratio(measured.pending),
         order_usd=sum(orders, ZERO),
     )
 

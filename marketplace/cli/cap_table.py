@@ -9,7 +9,6 @@ from rich.table import Table
 
 from marketplace.captable.report import CapTableReport, ClassLine, HolderLine, InstrumentLine
 from marketplace.cli.output import CONSOLE, mark
-from marketplace.core.money import parse_ratio
 from marketplace.core.rounding import round_half_even
 
 PERCENT_PLACES: Final = 4
@@ -18,7 +17,7 @@ SHARE_PLACES: Final = 2
 
 
 def show_cap_table(report: CapTableReport) -> None:
-    """Print a cap table. Exact fractions are rounded only for display."""
+    """Print a cap table, rounded for reading."""
     known = "" if report.known is None else f", as known at event {report.known}"
     CONSOLE.print(mark("bold", report.issuer_id), f"as of {report.at:%Y-%m-%d %H:%M:%S} UTC{known}", soft_wrap=True)
     CONSOLE.print(_list_holders(report))
@@ -30,7 +29,7 @@ def show_cap_table(report: CapTableReport) -> None:
     limit = report.dilution
     if limit is not None:
         CONSOLE.print(
-            f"Instruments amount to {_percent(limit.dilution)}, of at most {_percent(str(limit.dilution_max))}: "
+            f"Instruments amount to {_percent(limit.dilution)}, of at most {_percent(limit.dilution_max)}: "
             f"{render_shares(limit.converted_shares)} shares converted, "
             f"{render_shares(limit.warrant_shares)} under warrants, "
             f"{limit.pending_usd:,} USD that may still become {render_shares(limit.pending_shares)} shares",
@@ -59,11 +58,11 @@ def _fill(table: Table, rows: Iterable[tuple[str, ...]], footer: Iterable[str] =
 
 def _list_holders(report: CapTableReport) -> Table:
     table = _build("Holders", "holder", "stock", "of stock", "fully diluted", "as converted", "of the company")
-    whole = parse_ratio(report.as_converted_shares)
+    whole = Fraction(report.as_converted_shares)
     pool = report.plan.available_shares
     rows = [_render_holder(line) for line in sorted(report.holders, key=_rank)]
     if pool:
-        part = _percent(str(Fraction(pool) / whole))
+        part = _percent(pool / whole)
         rows.append(("(pool, not granted)", "", "", f"{pool:,}", f"{pool:,}", part))
     total = f"{report.fully_diluted_shares:,}"
     stock = f"{report.outstanding_shares:,}"
@@ -71,8 +70,8 @@ def _list_holders(report: CapTableReport) -> Table:
     return _fill(table, rows, ("total", stock, "100%" if report.outstanding_shares else "", total, converted, "100%"))
 
 
-def _rank(line: HolderLine) -> tuple[Fraction, str]:
-    return -parse_ratio(line.as_converted_shares), line.holder_id
+def _rank(line: HolderLine) -> tuple[Decimal, str]:
+    return -line.as_converted_shares, line.holder_id
 
 
 def _render_holder(line: HolderLine) -> tuple[str, ...]:
@@ -152,15 +151,14 @@ def _list_instruments(instruments: Iterable[InstrumentLine], names: Mapping[str,
     )
 
 
-def _percent(part: str) -> str:
-    return f"{round_half_even(parse_ratio(part) * 100, PERCENT_PLACES):,}%"
+def _percent(part: Decimal | Fraction) -> str:
+    return f"{round_half_even(Fraction(part) * 100, PERCENT_PLACES):,}%"
 
 
-def _price(exact: str | None) -> str:
-    return "" if exact is None else f"{round_half_even(parse_ratio(exact), PRICE_PLACES).normalize():f}"
+def _price(price: Decimal | None) -> str:
+    return "" if price is None else f"{round_half_even(Fraction(price), PRICE_PLACES).normalize():f}"
 
 
-def render_shares(exact: str) -> str:
+def render_shares(shares: Decimal) -> str:
     """Return a number of shares with thousands separators, rounded if it is not whole."""
-    shares = parse_ratio(exact)
-    return f"{round_half_even(shares, 0 if shares.denominator == 1 else SHARE_PLACES):,}"
+    return f"{round_half_even(Fraction(shares), SHARE_PLACES if shares % 1 else 0):,}"

@@ -27,7 +27,6 @@ def test_bars_are_as_high_as_their_parts_and_ribbons_join_equal_names():
 
 
 def paid(proceeds, **amounts):
-    whole = Fraction(proceeds)
     return ExitPoint(
         proceeds_usd=Decimal(proceeds),
         holders=tuple(
@@ -36,7 +35,6 @@ def paid(proceeds, **amounts):
                 name=name,
                 amount_usd=Decimal(amount),
                 part=Decimal(amount) / Decimal(proceeds),
-                part_exact=str(Fraction(amount) / whole),
             )
             for name, amount in amounts.items()
         ),

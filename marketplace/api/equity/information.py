@@ -1,7 +1,6 @@
 """What a reader sees of an issuer over HTTP; the rules are in `marketplace.domain.equity.information`."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from msgspec import structs
@@ -11,7 +10,7 @@ from events.issuer_holders import HolderTerms
 from marketplace.api.http.queries import Reader
 from marketplace.captable.plots import ExitHolder, ExitPoint
 from marketplace.captable.proposed import ProposedChanges, SharesChange
-from marketplace.core.money import ZERO, parse_ratio, render_ratio
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
     Sight,
     find_waterfall,
@@ -146,13 +145,11 @@ def _limit_exit(point: ExitPoint, sight: Sight) -> ExitPoint:
     own = [each for each in point.holders if each.holder_id == sight.party_id]
     others = [each for each in point.holders if each.holder_id != sight.party_id]
     if others:
-        exact = sum((parse_ratio(each.part_exact) for each in others), Fraction(0))
         summed = ExitHolder(
             holder_id=sight.issuer_id,
             name="all others",
             amount_usd=sum((each.amount_usd for each in others), ZERO),
             part=sum((each.part for each in others), ZERO),
-            part_exact=render_ratio(exact),
         )
         own.append(summed)
     return structs.replace(point, holders=tuple(own), converted=())

@@ -49,7 +49,12 @@ FAMILIES: Final = {
 }
 """The feature whose read scope shows the events of a kind of aggregate."""
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
-After = Annotated[int, QueryParameter(ge=0, le=2**53 - 1, description="Only events above this sequence")]
+After = Annotated[
+    int,
+    QueryParameter(
+        ge=0, le=2**53 - 1, description="Only events above this sequence", schema_extra={"minimum": 0}
+    ),  # Litestar leaves a bound of 0 out
+]
 EventLimit = Annotated[int, QueryParameter(ge=1, le=1_000, description="Events of a page")]
 Tags = Annotated[
     list[str] | None,

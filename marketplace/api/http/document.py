@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import Method
 
 from events.rendering.docstrings import render_markdown
+from marketplace.api.http.auth_middleware import PREFIXED
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.deprecation import mark_operation
 from marketplace.api.http.errors import list_codes
@@ -64,11 +65,11 @@ _EVENT_STREAM: Final = {
 _ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both; providers list it; funds take the equity.
 
 Send the key as `Authorization: Bearer`. Every POST carries an `Idempotency-Key`, which names its command for ever.
-Money and prices are decimal strings, instants RFC 3339 with an offset. Refusals are problems (RFC 9457): branch on
-`code`, whose page `type` names. Any operation may answer any problem, so these stand once for each range of statuses.
-Every request may carry a W3C `traceparent`, every answer carries a `Request-Id`. The days of examples count from
-today, their ids name nothing. Answers may have further members later; bodies may not have members that
-are not described here."""
+Money and prices are decimal strings, whole numbers have no `.0`, instants RFC 3339 with an offset. Refusals are
+problems (RFC 9457): branch on `code`, whose page `type` names. Any operation may answer any problem, so these stand
+once for each range of statuses. Every request may carry a W3C `traceparent`, every answer carries a `Request-Id`. The
+days of examples count from today, their ids name nothing. Answers may have further members later; bodies may not have
+members that are not described here."""
 
 
 def name_operation(route_handler: HTTPRouteHandler, http_method: Method, path_components: list[Any]) -> str:
@@ -211,6 +212,8 @@ def _describe_parameter(parameter: Schema, *, required: bool) -> Schema:
         if name != "description"
     }
     name = parameter["name"]
+    if parameter["in"] == "path" and name.removesuffix("_id") in PREFIXED:
+        described["schema"]["pattern"] = f"^{PREFIXED[name.removesuffix('_id')]}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"
     words = name.removesuffix("_id").replace("_", " ")
     described.setdefault("description", f"The {words}" if parameter["required"] else f"Only with this {words}")
     if name == "Idempotency-Key" and required:

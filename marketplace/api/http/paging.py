@@ -34,10 +34,19 @@ Order = Annotated[
 ]
 CreatedFrom = Annotated[
     str | None,
-    QueryParameter(max_length=40, description="Only what was created at this RFC 3339 instant or later"),
+    QueryParameter(
+        max_length=40,
+        description="Only what was created at this RFC 3339 instant or later",
+        schema_extra={"format": "date-time"},
+    ),
 ]
 CreatedBefore = Annotated[
-    str | None, QueryParameter(max_length=40, description="Only what was created before this RFC 3339 instant")
+    str | None,
+    QueryParameter(
+        max_length=40,
+        description="Only what was created before this RFC 3339 instant",
+        schema_extra={"format": "date-time"},
+    ),
 ]
 Counts = Annotated[
     bool, QueryParameter(name="count", description="Whether the page tells `count`, the rows of the whole list")

@@ -42,7 +42,14 @@ OptionalInstantText = Annotated[
     str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset", schema_extra=_INSTANT)
 ]
 KnownSequence = Annotated[
-    int | None, QueryParameter(name="known", ge=0, le=2**53 - 1, description="Only what the log held at this sequence")
+    int | None,
+    QueryParameter(
+        name="known",
+        ge=0,
+        le=2**53 - 1,
+        description="Only what the log held at this sequence",
+        schema_extra={"minimum": 0},  # Litestar leaves a bound of 0 out
+    ),
 ]
 Word = Annotated[str | None, QueryParameter(max_length=60)]
 W = TypeVar("W", bound=str)

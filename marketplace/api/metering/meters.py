@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar import Request, Response, Router, post
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
+from marketplace.api.http.bodies.meters import BATCHED, HOURS_TYPE, READING_TYPE, IngestionReceipt
 from marketplace.api.http.commands import IdempotencyKey, TraceParent
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.services import get_services
@@ -25,7 +25,16 @@ class MeterOperation(Operation):
 
     def __post_init__(self) -> None:
         """Set the description of the body."""
-        event = Schema(type=OpenAPIType.OBJECT, description=_EVENT)
+        text = Schema(type=OpenAPIType.STRING, min_length=1)
+        known: dict[str, Reference | Schema] = {
+            "specversion": Schema(type=OpenAPIType.STRING, const="1.0"),
+            "type": Schema(type=OpenAPIType.STRING, enum=[READING_TYPE, HOURS_TYPE]),
+            "id": text,
+            "source": text,
+            "subject": Schema(type=OpenAPIType.STRING, description="The grant, or the service line"),
+            "data": Schema(type=OpenAPIType.OBJECT, description="`start`, `end`, and `nodes`, `gpus` or `hours`"),
+        }
+        event = Schema(type=OpenAPIType.OBJECT, description=_EVENT, required=[*known], properties=known)
         batch = Schema(type=OpenAPIType.ARRAY, items=event, min_items=1, max_items=READINGS_MAX)
         self.request_body = RequestBody(
             content={

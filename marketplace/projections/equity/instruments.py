@@ -28,7 +28,7 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.equity import DrawView, InstrumentView, MovementView, PrincipalView
+from marketplace.projections.views.equity import ConversionView, DrawView, InstrumentView, MovementView, PrincipalView
 
 instruments: Final = define(
     "instruments",
@@ -77,7 +77,6 @@ principal: Final = define_history(
 )
 _ZERO: Final = Decimal(0)
 _NOT_DUE: Final = {"matured_on": None, "due_usd": None}
-_CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "shares_exact", "shares")
 
 _DRAW_PRICES: Final = ("price_usd_per_gpu_hour", "cash_usd_per_gpu_hour", "principal_usd_per_gpu_hour")
 
@@ -187,7 +186,7 @@ def _matured(changes: WriteBatch, _: RecordedEvent, event: instrument_events.Ins
 
 
 def _converted(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentConverted) -> None:
-    conversion = {name: getattr(event, name) for name in _CONVERSION}
+    conversion = show_decimals(ConversionView, event, "price_usd_per_share")
     total = _get(changes, fact)["converted_usd"] + event.principal_usd
     ended = {"status": "converted", "converted_usd": total, "conversion": conversion, **_NOT_DUE}
     _move(changes, fact, "converted", -event.principal_usd, **ended)
@@ -218,7 +217,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="instruments",
-    version=3,
+    version=4,
     tables=(instruments, principal),
     reads=("instrument",),
     handlers={

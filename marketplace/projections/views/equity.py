@@ -15,13 +15,12 @@ from events.types import PrincipalTerms
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the principal became: shares at an exact price, and the pricing rule that applied."""
+    """What the principal became: shares, and the pricing rule that applied. The price has at most 12 places."""
 
     cause: str
     branch: str
-    price_usd_per_share: str
+    price_usd_per_share: Decimal
     class_id: str
-    shares_exact: str
     shares: int
 
 
@@ -373,7 +372,7 @@ class TrancheView(msgspec.Struct, frozen=True, kw_only=True):
         shares_exercisable: Those of them that may be exercised now.
         is_vested: Whether all has vested.
         is_released: Whether its conditions of exercise hold.
-        exercise_price_usd: Price of one share, exact; None until it is fixed.
+        exercise_price_usd: Price of one share, with at most 12 places; None until it is fixed.
         vested_on: The day on which all had vested.
     """
 
@@ -383,7 +382,7 @@ class TrancheView(msgspec.Struct, frozen=True, kw_only=True):
     shares_exercisable: int
     is_vested: bool
     is_released: bool
-    exercise_price_usd: str | None
+    exercise_price_usd: Decimal | None
     vested_on: date | None
 
 
@@ -397,7 +396,7 @@ class WarrantView(msgspec.Struct, frozen=True, kw_only=True):
         class_id: Class of the shares.
         status: ``open``, ``used`` (all is exercised or cancelled) or ``expired``.
         expires_at: Last instant of exercise.
-        exercise_price_usd: Price of one share, exact, of tranches that have no other.
+        exercise_price_usd: Price of one share, with at most 12 places, of tranches that have no other.
         terms: Its terms as issued, in shares and prices of then.
         attested: Names of milestones that were attested.
         tranches: In order; one if the terms state none.
@@ -410,7 +409,7 @@ class WarrantView(msgspec.Struct, frozen=True, kw_only=True):
     class_id: str
     status: str
     expires_at: datetime
-    exercise_price_usd: str
+    exercise_price_usd: Decimal
     terms: IssuerWarrantIssued
     attested: tuple[str, ...]
     tranches: tuple[TrancheView, ...]

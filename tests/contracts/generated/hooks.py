@@ -1,26 +1,48 @@
-"""What schemathesis leaves out, and a check of our own."""
+"""What schemathesis sends in place of what no schema can describe, and a check of our own."""
+
+import json
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
 
 import schemathesis
 from schemathesis import GenerationMode
 
 OUTSIDE = {"body_invalid", "body_malformed", "header_invalid"}
 """Codes of requests that the document does not describe. A rule of the market has other codes."""
+KNOWN = json.loads(Path("known.json").read_text())
+"""Ids of this market, by the member or parameter that names them."""
+NUMBERS, RUN = count(), uuid4().hex
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Leave out what no schema can describe: cursors and sequences that the API gave.
+    """Name what the market has, and each command anew; leave out cursors, sequences and versions that the API gave.
 
-    Only of requests that the document describes. In others they are refused as well, and schemathesis sends a key
-    with a case that a hook changes, also where the case is to lack it.
+    Only in requests that the document describes. Others are refused as well, and schemathesis sends a key with a case
+    that a hook changes, also where the case is to lack it.
     """
     del context, kwargs
     if case.meta is not None and case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     case.query.pop("cursor", None)
     case.headers.pop("Min-Seq", None)
-    if not case.headers.get("If-Match"):
-        case.headers.pop("If-Match", None)  # schemathesis makes nothing of a pattern with quotes
+    case.headers.pop("If-Match", None)
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = f"{RUN}-{next(NUMBERS)}"
+    case.path_parameters.update({name: KNOWN[name] for name in case.path_parameters if name in KNOWN})
+    case.body = fill(case.body)
+
+
+def fill(value, name=None):
+    """Return a body with known ids, and with whole numbers as such: JSON Schema also takes 2.0 for one."""
+    if isinstance(value, dict):
+        return {member: fill(each, member) for member, each in value.items()}
+    if isinstance(value, list):
+        return [fill(each) for each in value]
+    if isinstance(value, str) and name in KNOWN:
+        return KNOWN[name]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @schemathesis.check

@@ -230,9 +230,13 @@ async def test_a_warrant_shows_what_has_vested_and_may_be_exercised_after_a_spli
         held = await cap_tables.list_warrants(connection, WARRANTED, holder_id=HEIR)
     assert warrant is not None
     assert held == [warrant]
-    assert (warrant.status, warrant.attested, warrant.exercise_price_usd) == ("open", ("works",), "1/3")
+    assert (warrant.status, warrant.attested, warrant.exercise_price_usd) == (
+        "open",
+        ("works",),
+        Decimal("0.333333333333"),
+    )
     shown = [
         (each.shares, each.shares_outstanding, each.shares_unvested, each.shares_exercisable, each.exercise_price_usd)
         for each in warrant.tranches
     ]
-    assert shown == [(900, 600, 450, 150, "1/3"), (450, 450, 0, 450, "9/5")]
+    assert shown == [(900, 600, 450, 150, Decimal("0.333333333333")), (450, 450, 0, 450, Decimal("1.8"))]

@@ -458,7 +458,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=6,
+    version=7,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

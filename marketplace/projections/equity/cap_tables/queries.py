@@ -228,11 +228,16 @@ async def list_valuations(
     return await load_all(connection, page(query.order_by(valuations.c.recorded_sequence), limit), ValuationView)
 
 
+def _warrants() -> Any:
+    price = warrants.c.exercise_price_usd
+    return select(*(column for column in warrants.c if column is not price), as_decimal(price).label(price.name))
+
+
 async def list_warrants(
     connection: AsyncConnection, issuer_id: str, *, holder_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[WarrantView]:
     """Return the warrants of an issuer, or of one holder of it, by id above `after`."""
-    query = select(warrants).where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id > after)
+    query = _warrants().where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id > after)
     if holder_id is not None:
         query = query.where(warrants.c.holder_id == holder_id)
     return await load_all(connection, page(query.order_by(warrants.c.warrant_id), limit), WarrantView)
@@ -240,7 +245,7 @@ async def list_warrants(
 
 async def find_warrant(connection: AsyncConnection, issuer_id: str, warrant_id: str) -> WarrantView | None:
     """Return a warrant, or None."""
-    query = select(warrants).where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id == warrant_id)
+    query = _warrants().where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id == warrant_id)
     return await find_one(connection, query, WarrantView)
 
 

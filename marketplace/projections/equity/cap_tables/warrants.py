@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from events import issuer as issuer_events
-from marketplace.core.money import render_ratio
+from marketplace.core.money import render_ratio, round_ratio
 from marketplace.domain.equity.issuer.rights import tranches as rules
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.projections.engine.recorded_events import RecordedEvent
@@ -58,7 +58,8 @@ def _render(tranches: Sequence[Tranche]) -> list[dict[str, Any]]:
             "shares_exercisable": each.exercisable,
             "is_vested": each.is_vested,
             "is_released": each.is_released,
-            "exercise_price_usd": None if each.price_usd is None else render_ratio(each.price_usd),
+            "exercise_price_usd": None if each.price_usd is None else f"{round_ratio(each.price_usd):f}",
+            "exercise_price_exact": None if each.price_usd is None else render_ratio(each.price_usd),
             "vested_on": None if each.vested_on is None else each.vested_on.isoformat(),
         }
         for each in tranches
@@ -73,7 +74,7 @@ def _parse(rows: Sequence[dict[str, Any]]) -> tuple[Tranche, ...]:
             unvested=row["shares_unvested"],
             is_vested=row["is_vested"],
             is_released=row["is_released"],
-            price_usd=None if row["exercise_price_usd"] is None else Fraction(row["exercise_price_usd"]),
+            price_usd=None if row["exercise_price_exact"] is None else Fraction(row["exercise_price_exact"]),
             vested_on=None if row["vested_on"] is None else date.fromisoformat(row["vested_on"]),
         )
         for row in rows
