@@ -14,7 +14,8 @@ import msgspec
 
 from events.registry import get_tag
 from marketplace.captable.history import Act, History
-from marketplace.core.money import ZERO, round_ratio
+from marketplace.captable.report import round_shares
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row
@@ -106,7 +107,7 @@ class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """As-converted common shares, to 12 places, with entries; a lower conversion price makes an entry too.
+    """As-converted common shares, with at most 6 places, and entries; a lower conversion price makes an entry too.
 
     Attributes:
         of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: shares of a
@@ -272,7 +273,7 @@ def _read_converted(issuer: Issuer) -> dict[RowKey, Decimal]:
         if row.holder_id is not None:
             key = ("holder", row.holder_id, "")
             numbers[key] = numbers.get(key, Fraction(0)) + shares
-    return {key: round_ratio(shares) for key, shares in numbers.items()}
+    return {key: round_shares(shares) for key, shares in numbers.items()}
 
 
 def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, Decimal]:

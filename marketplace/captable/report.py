@@ -1,12 +1,13 @@
 """A cap table by holder, class and instrument, as of an instant and as known at a sequence.
 
-Prices, parts and as-converted shares have at most 12 places. Events and certificates state exact fractions.
+Prices have at most 12 places, parts and as-converted shares at most 6. Events and certificates state exact fractions.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,8 @@ from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import measure_dilution, sum_exposures
 from marketplace.domain.equity.issuer.state import Issuer, Row, count_warrant_shares, list_rows
+
+SHARES_PLACES: Final = 6
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,7 +188,7 @@ def render_report(
         known=known,
         outstanding_shares=outstanding,
         fully_diluted_shares=sum(row.shares for row in rows),
-        as_converted_shares=round_ratio(measure_company(issuer, at)),
+        as_converted_shares=round_shares(measure_company(issuer, at)),
         holders=tuple(_list_holders(issuer, rows, instruments)),
         classes=tuple(_list_classes(issuer, at, outstanding)),
         instruments=tuple(_render_instrument(instruments[each]) for each in sorted(instruments)),
@@ -196,9 +199,14 @@ def render_report(
     )
 
 
+def round_shares(value: Fraction) -> Decimal:
+    """Return as-converted shares, or a part of a company, with at most 6 places."""
+    return round_ratio(value, SHARES_PLACES)
+
+
 def _measure_part(part: Fraction | int, whole: Fraction | int) -> Decimal:
     """Return a part of a whole; zero if the whole is zero."""
-    return round_ratio(Fraction(part) / whole if whole else Fraction(0))
+    return round_shares(Fraction(part) / whole if whole else Fraction(0))
 
 
 def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, Instrument]) -> Iterator[HolderLine]:
@@ -220,7 +228,7 @@ def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, 
             name=None if named is None else named.name,
             outstanding_shares=stock.get(holder_id, 0),
             fully_diluted_shares=everything.get(holder_id, 0),
-            as_converted_shares=round_ratio(converted.get(holder_id, Fraction(0))),
+            as_converted_shares=round_shares(converted.get(holder_id, Fraction(0))),
             outstanding_part=_measure_part(stock.get(holder_id, 0), sum(stock.values())),
             fully_diluted_part=_measure_part(converted.get(holder_id, Fraction(0)), whole),
             principal_usd=principal.get(holder_id, ZERO),
@@ -241,7 +249,7 @@ def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[Cl
             outstanding_part=_measure_part(stock_class.shares_outstanding, outstanding),
             issue_price_usd=None if issue_price is None else round_ratio(issue_price),
             conversion_price_usd=None if conversion_price is None else round_ratio(conversion_price),
-            as_converted_shares=round_ratio(stock_class.shares_outstanding * stock_class.conversion_ratio),
+            as_converted_shares=round_shares(stock_class.shares_outstanding * stock_class.conversion_ratio),
         )
 
 
@@ -268,11 +276,11 @@ def _render_dilution(issuer: Issuer) -> DilutionLine | None:
     return DilutionLine(
         dilution_max=limit.dilution_max,
         valuation_usd=limit.valuation_usd,
-        dilution=round_ratio(measured.part),
-        converted_shares=round_ratio(measured.converted),
-        warrant_shares=round_ratio(measured.warrants),
+        dilution=round_shares(measured.part),
+        converted_shares=round_shares(measured.converted),
+        warrant_shares=round_shares(measured.warrants),
         pending_usd=sum(amounts.values(), ZERO),
-        pending_shares=round_ratio(measured.pending),
+        pending_shares=round_shares(measured.pending),
         order_usd=sum(orders, ZERO),
     )
 

@@ -109,10 +109,10 @@ def render_ratio(value: Fraction | Decimal) -> str:
     return f"{fraction.numerator}/{fraction.denominator}"
 
 
-def round_ratio(value: Fraction) -> Decimal:
-    """Return a number with at most 12 places, rounded half to even, for readers who need no exact fraction."""
-    places = Decimal(round(value * 10**RATIO_PLACES)).scaleb(-RATIO_PLACES)
-    return Decimal(f"{places.normalize():f}")
+def round_ratio(value: Fraction, places: int = RATIO_PLACES) -> Decimal:
+    """Return a number with at most so many places, rounded half to even, for readers who need no exact fraction."""
+    rounded = Decimal(round(value * 10**places)).scaleb(-places)
+    return Decimal(f"{rounded.normalize():f}")
 
 
 def round_cents(value: Fraction) -> Decimal:

@@ -13,6 +13,7 @@ FRACTION = re.compile(r"^-?\d+/\d+$")
 EXACT = re.compile(
     # what a certificate proves, in members of the events that its verifier reads: rounds, sales, auctions' decisions
     r"/body/|^/(decisions|pricing|items/\*/pricing|waterfall|items/\*/waterfall)/|^/stock/exchange_ratio$"
+    r"|^/(price_per_common_share_exact|payouts/\*/(amount|buyer_shares)_exact)$"
     # the numbers of a refusal, of which some are counted with again
     r"|^/facts/"
 )
