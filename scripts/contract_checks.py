@@ -146,8 +146,9 @@ async def list_known(facts: dict[str, str], key: str) -> dict[str, str]:
         for path, item in document["paths"].items():
             if "get" in item and path.startswith("/v1/") and "{" not in path:
                 answer = await client.get(path)
-                listed = answer.json().get("items", ()) if answer.is_success else ()
-                for one in listed:
+                told = answer.json() if answer.is_success else ()
+                listed = told.get("items", ()) if isinstance(told, dict) else told
+                for one in (each for each in listed if isinstance(each, dict)):
                     known |= {name: value for name, value in one.items() if name.endswith("_id") and value}
     return known
 
