@@ -22,7 +22,7 @@ from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, compute_spare, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain
-from marketplace.application.steps.statement_payment import release_undelivered
+from marketplace.application.steps.statement_payment import free_equity, release_undelivered
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
 from marketplace.core.errors import Refusal
@@ -256,9 +256,13 @@ async def _terminate(
     await limit_grant(unit, after)
     await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
     await _pay_end_fee(unit, after, command.by)
+    issued, ended = after.issued, min(after.gpu_seconds_ended, after.gpu_seconds_left)
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
+    elif issued.credit_usd:  # its statements may stay unpaid for ever
+        before, kept = (compute_totals(build_tariff(issued), after.gpu_seconds_left - less) for less in (0, ended))
+        await free_equity(unit, issued, before, kept, "the grant was terminated", cause=issued.grant_id)
     return after
 
 

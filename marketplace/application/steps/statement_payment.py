@@ -20,10 +20,10 @@ from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
 from marketplace.domain.billing.account_state import FOREVER, RESERVE_SHARE, RESERVED_FOR
-from marketplace.domain.billing.settlement import subtract_credit, subtract_settled
+from marketplace.domain.billing.settlement import Totals, subtract_credit, subtract_settled
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.equity.instrument.commands import AccruePrincipal, LapseInstrument
+from marketplace.domain.equity.instrument.commands import AccruePrincipal, LapseInstrument, ReduceCommitment
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -277,6 +277,35 @@ async def release_undelivered(unit: UnitOfWork, grant: Grant, holder_paid_usd: D
         await unit.decide(ACCOUNT, seller_id, free)
     if issued.equity is not None:
         await _release_equity(unit, issued.equity, issued.hold_id, holder_paid_usd, reason)
+
+
+async def free_equity(
+    unit: UnitOfWork, issued: GrantIssued, before: Totals, after: Totals, reason: str, *, cause: str
+) -> None:
+    """Free budget and principal of hours that a grant does not deliver any more.
+
+    Args:
+        unit: The decision.
+        issued: The grant.
+        before: What its hours cost until now.
+        after: What those cost that it may still deliver, and did.
+        reason: Why, for the mandate.
+        cause: The id of what the hours went to, or of the grant.
+    """
+    equity = issued.equity
+    if equity is None:
+        return
+    mandate = await unit.get(MANDATE, equity.mandate_id)
+    keep_usd = max(mandate.holds[issued.hold_id].total_usd - (before.holder_usd - after.holder_usd), ZERO)
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=issued.hold_id, keep_usd=keep_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)
+    await adjust_mandate_hold(unit, equity.mandate_id, reason)
+    instrument = await unit.get(INSTRUMENT, equity.instrument_id)
+    less_usd = min(before.principal_usd - after.principal_usd, instrument.open_usd)
+    if less_usd:
+        reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
+        await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
+        await track_instrument(unit, equity.instrument_id)
 
 
 async def _release_equity(

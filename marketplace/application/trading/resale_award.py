@@ -6,19 +6,15 @@
 from decimal import Decimal
 
 from events.grant import GrantIssued, GrantResold, ResalePart
-from marketplace.application.steps.dilution import track_instrument
-from marketplace.application.steps.mandate_hold import adjust_mandate_hold
+from marketplace.application.steps.statement_payment import free_equity
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
-from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
-from marketplace.domain.equity.instrument.commands import ReduceCommitment
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.resale import require_unused
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -59,7 +55,7 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
             purpose=bought.grant_id,
         )
         await unit.decide(ACCOUNT, resale.seller_account_id, hold)
-    await _free_equity(unit, source.issued, before, after, bought.grant_id)
+    await free_equity(unit, source.issued, before, after, "sold on", cause=bought.grant_id)
 
 
 async def _check_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) -> None:
@@ -74,20 +70,3 @@ async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal)
         account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=left_usd, reason="sold on"
     )
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
-
-
-async def _free_equity(unit: UnitOfWork, issued: GrantIssued, before: Totals, after: Totals, cause: str) -> None:
-    equity, reason = issued.equity, "sold on"
-    if equity is None:
-        return
-    mandate = await unit.get(MANDATE, equity.mandate_id)
-    keep_usd = max(mandate.holds[issued.hold_id].total_usd - (before.holder_usd - after.holder_usd), ZERO)
-    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=issued.hold_id, keep_usd=keep_usd, reason=reason)
-    await unit.decide(MANDATE, equity.mandate_id, release)
-    await adjust_mandate_hold(unit, equity.mandate_id, reason)
-    instrument = await unit.get(INSTRUMENT, equity.instrument_id)
-    less_usd = min(before.principal_usd - after.principal_usd, instrument.open_usd)
-    if less_usd:
-        reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
-        await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
-        await track_instrument(unit, equity.instrument_id)

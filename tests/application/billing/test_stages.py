@@ -14,6 +14,8 @@ from marketplace.application.delivery import grants
 from marketplace.application.equity.issuers import declare_liquidity, pay_distribution
 from marketplace.application.supply import inventory
 from marketplace.application.trading import resale
+from marketplace.application.trading.mandates import revoke_mandate
+from marketplace.auditor.equity import Equity
 from marketplace.auditor.money import Money
 from marketplace.auditor.stages import Stages
 from marketplace.core.errors import Refusal
@@ -95,6 +97,11 @@ class Deal:
         """Let days since the start of the grant pass, and wait for what they bring."""
         self.market.clock.at = self.issued.start + timedelta(days=days)
         return await self.wait(accept)
+
+    async def lend(self, usd, by=None):
+        market = self.market
+        context = market.context(by or self.provider)
+        await limit_credit(market.handler, context, self.provider, startup_id=self.startup, limit_usd=Decimal(usd))
 
     async def top_up(self, usd, reference):
         context, account_id = self.market.context(), rename_id("acc", self.startup)
@@ -232,11 +239,6 @@ class CreditDeal(Deal):
         market.clock.at = market.day(0.4)
         self.auction = await market.auction()
 
-    async def lend(self, usd, by=None):
-        market = self.market
-        context = market.context(by or self.provider)
-        await limit_credit(market.handler, context, self.provider, startup_id=self.startup, limit_usd=Decimal(usd))
-
     async def buy(self):
         credit = CreditTerms(provider_id=self.provider, amount_usd=self.credit)
         return await self.market.order(self.startup, cash="2", days=80, latest=1, stages=MONTH, credit=credit)
@@ -261,6 +263,44 @@ class CreditDeal(Deal):
 
     async def count_taken(self):
         return (await self.market.account(self.startup)).sum_credit(self.provider)
+
+
+async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_than_the_grant_could_deliver():
+    """Statements on credit may stay unpaid for ever; the budget of 80 days was held with them, also after a revoke."""
+    deal = Deal(usd=0)
+    market = deal.market
+    market.service = SERVICE
+    deal.fund = await market.party("Fund", "fund", usd=1_000_000)
+    deal.provider = await market.party("Provider", "provider")
+    deal.startup = await market.party("Startup", "startup", sector="robotics")
+    await market.issuer(deal.startup)
+    mandate = await market.mandate(deal.fund, budget=900_000, credit="1")
+    _, deal.pool = await market.pool(deal.provider)
+    await deal.list_lot(MONTH, (mandate,))
+    await deal.lend(31_000)
+    credit = CreditTerms(provider_id=deal.provider, amount_usd=Decimal(31_000))
+    offer = {"cash": "1", "equity": "1", "mandate_ids": (mandate,), "stages": MONTH, "credit": credit}
+    deal.order = await market.order(deal.startup, days=80, latest=1, **offer)
+    market.clock.at = market.day(0.4)
+    deal.auction = await market.auction()
+    async with market.worker():
+        grant = await deal.award()
+        await market.deliver(grant, 30)
+        market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        await deal.move(39, lambda one: one.missed)
+        await deal.move(43, lambda one: one.withheld)
+        ended = await deal.move(48, lambda one: one.status == "terminated")
+        await revoke_mandate(market.handler, market.context(deal.fund), mandate, reason="it does not pay")
+        days = (ended.end - deal.issued.start) / timedelta(days=1)
+        most = compute_totals(build_tariff(deal.issued), int(days * DAY))
+        assert days == 48
+        assert (await market.account(deal.fund)).held_usd == most.holder_usd
+        instrument = await market.state("instrument", rename_id("ins", deal.grant_id))
+        assert instrument.open_usd == most.principal_usd
+    await check_log(market.log)
+    for part in (Stages, Money, Equity):
+        assert await find_faults(part, market.log) == []
 
 
 async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_stage_where_they_are_not_paid():
