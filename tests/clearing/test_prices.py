@@ -199,6 +199,15 @@ def test_a_price_that_the_solver_left_above_an_idle_ask_without_a_gain_is_lowere
     assert clearing.idle_supply == ()
 
 
+def test_a_used_lot_gets_its_ask_above_every_bid_where_the_run_pays_for_it_elsewhere():
+    lots = (("cheap", 1, 0, 1, "1"), ("dear", 1, 1, 2, "4"))
+    made = book(order("run", 1, 2, (0, 0), value="3"), lots=lots, periods=2)
+    published = Published(made, clearing := clear(made, seed=1))
+    assert find_violations(made, clearing) == ()
+    assert published.prices[1] == 4 > published.matches["run"].value_usd_per_gpu_hour == 3
+    assert sum(published.prices) <= 2 * 3
+
+
 def test_a_price_above_an_idle_ask_that_a_used_lot_asks_says_so():
     wide = order("wide", 3, 2, (0, 0), value="5")
     made = book(wide, lots=(("a", 2, 0, 2, "1"), ("b", 2, 0, 1, "3"), ("c", 2, 1, 2, "2")), periods=2)
