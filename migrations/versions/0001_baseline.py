@@ -579,6 +579,8 @@ def _create_reliability() -> None:
         bigint("gpu_seconds_lost"),
         bigint("grants_completed"),
         bigint("grants_broken"),
+        bigint("gpu_seconds_completed"),
+        bigint("gpu_seconds_broken"),
         bigint("gpu_seconds_accepted"),
         bigint("gpu_seconds_conceded"),
         bigint("last_sequence"),
@@ -604,6 +606,8 @@ def _create_reliability_courses() -> None:
         bigint("worked"),
         bigint("completed"),
         bigint("accepted"),
+        bigint("gpu_seconds"),
+        bigint("kept"),
         bigint("last_sequence"),
         key("reliability_courses", "grant_id"),
     )

@@ -7,8 +7,9 @@ The score is the product of three exact shares. Each is 1 without a history:
   service result of the statement replaces the runs counted so far in its period, and its adjustments correct it. A
   match that won, and whose capacity the provider withdrew after the lock in whatever way, was due in full and is lost
   in full.
-- completion: of the grants that ran to their end or were ended early by the provider's fault, the share that ran to
-  their end. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed. A
+- completion: of the GPU-seconds of grants that ran to their end or were ended early by the provider's fault, the share
+  of those that ran to their end. A grant counts whole, less what was resold of it, so a large one weighs more than many
+  small ones. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed. A
   match whose capacity was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
@@ -87,6 +88,8 @@ class Course:
         worked: What it added to the record: GPU-seconds that worked.
         completed: What it added to the grants completed.
         accepted: What it added to the GPU-seconds accepted.
+        gpu_seconds: GPU-seconds of its whole span as issued, less the resold ones.
+        kept: What it added to the GPU-seconds of grants completed.
     """
 
     provider_id: str
@@ -103,6 +106,8 @@ class Course:
     worked: int = 0
     completed: int = 0
     accepted: int = 0
+    gpu_seconds: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,8 @@ class Record:
         gpu_seconds_lost: Those during which the nodes did not work.
         grants_completed: Grants that ran to their end.
         grants_broken: Grants that ended early by the provider's fault, and matches whose capacity it withdrew.
+        gpu_seconds_completed: GPU-seconds of the grants completed.
+        gpu_seconds_broken: GPU-seconds of the grants broken.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
     """
@@ -122,6 +129,8 @@ class Record:
     gpu_seconds_lost: int = 0
     grants_completed: int = 0
     grants_broken: int = 0
+    gpu_seconds_completed: int = 0
+    gpu_seconds_broken: int = 0
     gpu_seconds_accepted: int = 0
     gpu_seconds_conceded: int = 0
 
@@ -152,7 +161,7 @@ def compute_reliability(record: Record) -> Reliability:
     """Return the shares of a record."""
     return Reliability(
         uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
-        completion=_share(record.grants_completed, record.grants_broken),
+        completion=_share(record.gpu_seconds_completed, record.gpu_seconds_broken),
         undisputed=_share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
     )
 
@@ -189,6 +198,7 @@ def begin(event: GrantIssued) -> Course:
         event.start,
         stated_until=stated_until,
         left_out=event.mark in LEFT_OUT,
+        gpu_seconds=event.nodes * event.gpus_per_node * int((event.end - event.start).total_seconds()),
     )
 
 
@@ -199,6 +209,7 @@ def count_lost(lost: LostMatch, record: Record) -> Record:
         gpu_seconds_due=record.gpu_seconds_due + lost.gpu_seconds,
         gpu_seconds_lost=record.gpu_seconds_lost + lost.gpu_seconds,
         grants_broken=record.grants_broken + 1,
+        gpu_seconds_broken=record.gpu_seconds_broken + lost.gpu_seconds,
     )
 
 
@@ -210,7 +221,8 @@ def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Co
         return _leave_out(event, course, record)
     if isinstance(event, GrantResold):
         part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
-        return replace(course, resold=(*course.resold, part)), record
+        left = max(course.gpu_seconds - event.gpu_seconds, 0)
+        return replace(course, resold=(*course.resold, part), gpu_seconds=left), record
     after, counted = _advance(event, course, record)
     return _attribute(after, record, counted), counted
 
@@ -223,6 +235,7 @@ def _attribute(course: Course, before: Record, after: Record) -> Course:
         worked=course.worked + worked,
         completed=course.completed + after.grants_completed - before.grants_completed,
         accepted=course.accepted + after.gpu_seconds_accepted - before.gpu_seconds_accepted,
+        kept=course.kept + after.gpu_seconds_completed - before.gpu_seconds_completed,
     )
 
 
@@ -235,6 +248,7 @@ def _leave_out(event: GrantMarked, course: Course, record: Record) -> tuple[Cour
         gpu_seconds_due=record.gpu_seconds_due - course.worked,
         grants_completed=record.grants_completed - course.completed,
         gpu_seconds_accepted=record.gpu_seconds_accepted - course.accepted,
+        gpu_seconds_completed=record.gpu_seconds_completed - course.kept,
     )
     return replace(course, left_out=True), left
 
@@ -246,12 +260,21 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
         case GrantDegraded() | GrantSuspended() | GrantResumed():
             return _evolve_nodes(event, course, record)
         case GrantTerminated():
-            broken = record.grants_broken + _is_broken(event)
             ended, record = _count_up_to(course, record, event.at, working=course.working)
-            return replace(ended, running=False), replace(record, grants_broken=broken)
+            broken = _is_broken(event)
+            record = replace(
+                record,
+                grants_broken=record.grants_broken + broken,
+                gpu_seconds_broken=record.gpu_seconds_broken + broken * course.gpu_seconds,
+            )
+            return replace(ended, running=False), record
         case GrantCompleted():
-            completed = record.grants_completed + 1
-            return replace(course, running=False), replace(record, grants_completed=completed)
+            record = replace(
+                record,
+                grants_completed=record.grants_completed + 1,
+                gpu_seconds_completed=record.gpu_seconds_completed + course.gpu_seconds,
+            )
+            return replace(course, running=False), record
         case StatementIssued():
             return (course, record) if event.service_line_id is not None else _state(event, course, record)
         case StatementResolved() | StatementAccepted() | StatementCredited():

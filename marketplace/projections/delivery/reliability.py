@@ -56,6 +56,8 @@ courses: Final = define(
     whole("worked"),
     whole("completed"),
     whole("accepted"),
+    whole("gpu_seconds"),
+    whole("kept"),
     origin=Origin("grant", "grant_id"),
 )
 
@@ -112,7 +114,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=3,
+    version=4,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,

@@ -116,14 +116,17 @@ class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         provider_id: The provider.
         uptime: Of the GPU-seconds that were due, the share that worked.
-        completion: Of the grants that ran to their end or ended early by its fault, the share that ran to their end.
-            The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed.
+        completion: Of the GPU-seconds of grants that ran to their end or ended early by its fault, the share of those
+            that ran to their end. The provider is at fault if it ended a grant without cause, or if the startup did
+            because nodes failed.
         undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
         score: The product of the three. An order may require a minimum.
         gpu_seconds_due: GPU-seconds of runs that are over.
         gpu_seconds_lost: Those during which the nodes did not work.
         grants_completed: Grants that ran to their end.
         grants_broken: Grants that ended early by its fault, and matches whose capacity it withdrew after the lock.
+        gpu_seconds_completed: GPU-seconds of the grants completed, as granted, less the resold ones.
+        gpu_seconds_broken: GPU-seconds of the grants broken.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
         last_sequence: The event that changed it last; 0 without a history.
@@ -138,6 +141,8 @@ class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     gpu_seconds_lost: int
     grants_completed: int
     grants_broken: int
+    gpu_seconds_completed: int
+    gpu_seconds_broken: int
     gpu_seconds_accepted: int
     gpu_seconds_conceded: int
     last_sequence: int

@@ -87,6 +87,22 @@ def test_what_the_provider_ends_counts_against_it_and_what_others_end_does_not()
         assert stand(ISSUED, ACTIVE, ended).completion == completion, by
 
 
+def test_a_large_grant_that_its_provider_ends_weighs_more_than_many_small_ones():
+    small = [
+        event
+        for number in range(16)
+        for event in (
+            build.grant_issued(grant_id=id_of("grt", 10 + number), nodes=1, start=hour(0), end=hour(1)),
+            GrantActivated(grant_id=id_of("grt", 10 + number), at=hour(0)),
+            GrantCompleted(grant_id=id_of("grt", 10 + number), gpu_seconds_accepted=0),
+        )
+    ]
+    ended = GrantTerminated(grant_id=GRANT, at=hour(5), by="provider", **NOTICE)
+    assert stand(*small, ISSUED, ACTIVE, ended).completion == Fraction(16, 16 + 40)
+    done = stand(*small, ISSUED, ACTIVE, ended, marked("related"))
+    assert done.completion == Fraction(16, 16 + 40), "what was broken stays"
+
+
 def test_what_is_ended_for_cause_counts_against_the_provider_where_the_cause_is_its_own():
     for by, completion in (("provider", Fraction(1)), ("startup", Fraction(0)), ("platform", Fraction(1))):
         ended = GrantTerminated(grant_id=GRANT, at=hour(5), by=by, for_cause=True, **NOTICE)
