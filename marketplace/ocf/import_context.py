@@ -78,6 +78,10 @@ class ImportContext:
             return theirs
         return self.name("stk", theirs)
 
+    def find_class(self, theirs: str) -> str:
+        """Return our short name for a class of the package; another id is kept."""
+        return self.classes.get(theirs, theirs)
+
     def name_class(self, item: ocf.StockClass) -> str:
         """Return our short name for a class, made from its name; a number distinguishes equal ones."""
         slug = re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")[:_CLASS_ID_SIZE_MAX] or "class"
@@ -142,7 +146,7 @@ class ImportContext:
         if shares is None or self._authorised.get(item.stock_class_id) == shares:
             return
         self._authorised[item.stock_class_id] = shares
-        class_id = self.classes.get(item.stock_class_id, item.stock_class_id)
+        class_id = self.find_class(item.stock_class_id)
         event = issuers.IssuerAuthorisedSharesAdjusted(
             issuer_id=self.issuer_id, class_id=class_id, shares_authorised=shares
         )

@@ -77,7 +77,7 @@ def _exercise_option(context: ImportContext, located: Located, item: tx.Compensa
             exercise_id=context.name("exr", item.id),
             option_id=context.name("opt", context.find_first(item.security_id)),
             holder_id=context.name_holder(issuance.stakeholder_id),
-            class_id=context.classes.get(made[0].stock_class_id, made[0].stock_class_id),
+            class_id=context.find_class(made[0].stock_class_id),
             shares=shares,
         ),
     )
@@ -137,7 +137,7 @@ def _issue_warrant(context: ImportContext, located: Located, item: tx.WarrantIss
             issuer_id=context.issuer_id,
             warrant_id=context.name("wrt", item.security_id),
             holder_id=context.name_holder(item.stakeholder_id),
-            class_id=context.classes.get(class_id, class_id),
+            class_id=context.find_class(class_id),
             shares=shares,
             exercise_price_usd=price,
             expires_at=datetime.combine(item.warrant_expiration_date, time.max, UTC),
@@ -187,7 +187,7 @@ def _exercise_warrant(context: ImportContext, located: Located, item: tx.Warrant
             exercise_id=context.name("exr", item.id),
             warrant_id=context.name("wrt", item.security_id),
             holder_id=context.name_holder(issuance.stakeholder_id),
-            class_id=context.classes.get(class_id, class_id),
+            class_id=context.find_class(class_id),
             shares=shares,
         ),
     )

@@ -1,7 +1,5 @@
 """Use that is allocated to grants: offers, commands, and the rows that refuse them."""
 
-import msgspec
-
 from events.usage import Allocation, AllocationPart, BurnRank, UsageAllocated, UsageReallocated
 from marketplace.domain.metering.allocation import OFFERS_MAX
 from marketplace.domain.metering.allocation_commands import AllocateUsage, Offer, ReallocateUsage
@@ -56,7 +54,6 @@ reallocate = builder(
     )
 )
 MANY = tuple(offer(number, gpus=1) for number in range(1, OFFERS_MAX + 2))
-STRIPED = tuple(msgspec.structs.replace(one, runs=one.runs) for one in MANY[:OFFERS_MAX])
 HOLES = tuple((at, at + 60, 1) for at in range(1_772_359_200, 1_772_366_400, 120))
 REFUSALS = (
     Row("allocation_unknown", (), reallocate()),

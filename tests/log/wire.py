@@ -21,7 +21,6 @@ from tests.support.clients import ask_until_answered, connected
 from tests.support.patience import PATIENCE_SECONDS
 
 CONFLICT = 10071
-DUPLICATE_IN_BATCH = 10201
 GUARDED = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 

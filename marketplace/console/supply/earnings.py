@@ -94,7 +94,7 @@ def _sum_by(rows: list[tuple[str, StatementView]]) -> list[Earned]:
     return [
         Earned(
             name,
-            sum(-one.charges.gpu_seconds if one.status == "credited" else one.charges.gpu_seconds for one in own),
+            sum(one.gpu_seconds_net for one in own),
             sum((compute_earned(one) for one in own), Decimal(0)),
             sum((one.service_credit.provider_usd for one in own if one.service_credit is not None), Decimal(0)),
             sum((_compute_waiting(one) for one in own), Decimal(0)),

@@ -83,7 +83,7 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     burn = Burn(
         granted=_count_granted(grant),
         delivered=sum((day.gpu_seconds for day in days), Decimal(0)),
-        billed=sum((_count_billed(one) for one in billed), Decimal(0)),
+        billed=Decimal(sum(one.gpu_seconds_net for one in billed)),
         statements=len(billed),
     )
     return desk.show(
@@ -142,12 +142,6 @@ def _count_hours(start: datetime, end: datetime) -> Decimal:
     return Decimal((end - start) // timedelta(seconds=1)) / 3_600
 
 
-def _count_billed(statement: StatementView) -> Decimal:
-    """Return the GPU-seconds that a statement charges; a credit takes its own off."""
-    seconds = Decimal(statement.charges.gpu_seconds)
-    return -seconds if statement.status == "credited" else seconds
-
-
 def _draw(
     grant: GrantView, burn: Burn, days: Sequence[UsageDay], statements: Sequence[StatementView], now: datetime
 ) -> str:
@@ -159,7 +153,7 @@ def _draw(
     billed, left = [(grant.start, burn.granted)], burn.granted
     for statement in statements:
         billed.append((statement.period_end, left))
-        left -= _count_billed(statement) / 3_600
+        left -= Decimal(statement.gpu_seconds_net) / 3_600
         billed.append((statement.period_end, left))
     plan: list[Point] = [(grant.start, burn.granted), (grant.end, Decimal(0))]
     projected = _project(grant, delivered[-1])

@@ -115,13 +115,6 @@ class Dispute:
         return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.count
 
 
-def build_amount(gpu_seconds: int | None, hours: Decimal | None) -> Amount:
-    """Return an amount in its own unit."""
-    amount = gpu_seconds if hours is None else hours
-    assert amount is not None, "an amount is stated in one unit"
-    return amount
-
-
 def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
     role = "provider" if by == "provider" else "payers"
     if dispute.awaits == "platform":

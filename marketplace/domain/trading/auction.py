@@ -23,7 +23,7 @@ auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -54,6 +54,7 @@ from events.types import Reason
 from marketplace.clearing.book import BIDS_PER_ORDER_MAX, PERIODS_MAX
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.horizon import build_horizon
 from marketplace.core.intervals import require_aware
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
@@ -210,7 +211,7 @@ class Auction(ABC):
     @property
     def horizon_end(self) -> datetime:
         """Return the instant after the last that it can award."""
-        return self.opened.horizon_start + self.opened.periods * timedelta(hours=self.opened.period_hours)
+        return build_horizon(self.opened).end
 
     def takes_orders(self, at: datetime) -> bool:
         """Return whether it collects orders, and its lock time has not come."""

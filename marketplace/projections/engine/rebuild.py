@@ -64,11 +64,6 @@ class Progress:
         """Return the mean rate so far."""
         return self.done / self.seconds if self.seconds else 0.0
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Return how long it will take at that rate; None before the first event."""
-        return (self.total - self.done) / self.events_per_second if self.done else None
-
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:

@@ -249,6 +249,11 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: datetime | None
     last_sequence: int
 
+    @property
+    def gpu_seconds_net(self) -> int:
+        """The GPU-seconds that it charges; those that a credit takes off are negative."""
+        return -self.charges.gpu_seconds if self.status == "credited" else self.charges.gpu_seconds
+
 
 class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.

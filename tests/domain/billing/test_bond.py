@@ -91,7 +91,6 @@ POSTED, CLAIMED, SETTLED = (
     play(*commands)[1] for commands in ((post(),), (post(), claim()), (post(), claim(), answer()))
 )
 CONTESTED = play(post(), claim(), answer(amount_usd=usd(40)))[1]
-OWED = play(post(), claim(usd_=150), answer(), WAITED)[1]
 SHORT = play(post(), claim(1), claim(2), answer(), WAITED)[1]
 REFUSALS = [
     Row("bond_unknown", (), claim()),
