@@ -2,7 +2,7 @@
 
 A path is the sequence of modules of `domain`, `application` and `runtime` whose functions a use case calls, on a small
 market in memory. A call that leads back to a module that the path left is a return. What `execution` calls to keep
-states in memory is left out.
+states in memory is left out, and so are the words of refusals, which every room shares.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from tests.architecture.source import ROOT
 from tests.support.market.market import Market
 
 FLOORS = ("domain/", "application/", "runtime/")
+SHARED = "domain/refusals.py"
 RESUMED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 """The flags of functions whose frames are entered again after each wait."""
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
@@ -48,7 +49,7 @@ class Walk:
             self._known[id(frame)] = frame
         path = Path(code.co_filename)
         name = path.relative_to(ROOT / "marketplace").as_posix() if path.is_relative_to(ROOT / "marketplace") else ""
-        if name.startswith(FLOORS) and not _keeps_states(frame) and self.modules[-1:] != [name]:
+        if name.startswith(FLOORS) and name != SHARED and not _keeps_states(frame) and self.modules[-1:] != [name]:
             self.modules.append(name)
 
     @property
