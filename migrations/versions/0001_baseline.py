@@ -909,6 +909,7 @@ def _create_account_approvals() -> None:
         key("account_approvals", "account_id", "approval_id"),
     )
     op.create_index("ix_account_approvals_party", "account_approvals", ["party_id", "approval_id"])
+    op.create_index("ix_account_approvals_approval", "account_approvals", ["approval_id"])
 
 
 def _create_bonds() -> None:

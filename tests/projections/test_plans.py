@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from marketplace.projections.access.parties import list_parties
 from marketplace.projections.billing.accounts.queries import list_accounts, list_balances, list_entries
+from marketplace.projections.billing.approvals import list_approvals
 from marketplace.projections.billing.bonds import list_claims
 from marketplace.projections.billing.holds import list_holds
 from marketplace.projections.billing.service_lines import list_service_lines
@@ -27,6 +28,7 @@ from marketplace.projections.equity.instruments import list_instruments
 from marketplace.projections.equity.proposals import list_proposals
 from marketplace.projections.feed.queries import EventFilter, list_concerned, list_events
 from marketplace.projections.metering.usage import list_readings
+from marketplace.projections.supply.capacity.incidents import list_incidents
 from marketplace.projections.supply.inventory import list_lots, list_pools
 from marketplace.projections.trading.auctions import find_decisions, list_auctions, list_decisions
 from marketplace.projections.trading.mandates import list_mandates
@@ -40,9 +42,9 @@ NEWEST = Window(order="newest")
 SPANS = {"startup_id", "provider_id", "payer_id", "holder_id", "party_id", "proposer_id", "related_id"}
 STATUSES = ("open", "locked", "matched", "issued", "active", "completed", "held", "cleared")
 TABLES = (
-    "account_reserves accounts auctions balances bond_claims decisions entries event_index event_parties grant_history "
-    "grants holds hours_readings instruments lots mandates order_history orders parties pools proposals quotes "
-    "readings service_lines sites statements"
+    "account_approvals account_reserves accounts auctions balances bond_claims decisions entries event_index "
+    "event_parties grant_history grants holds hours_readings instruments lots mandates order_history orders parties "
+    "pools proposals quotes outages readings service_lines sites statements"
 )
 COST_MAX = 500
 """In PostgreSQL's units. A query that reads the history of orders as a whole by its index costs three times as much."""
@@ -92,6 +94,10 @@ QUERIES: dict[str, Query] = {
     "accounts of a party": lambda c: list_accounts(c, now=NOW, party_id=PARTY),
     "balances of a party": lambda c: list_balances(c, party_id=PARTY),
     "entries of a party": lambda c: list_entries(c, party_id=PARTY),
+    "approvals": list_approvals,
+    "approvals of a party in a status": lambda c: list_approvals(c, party_id=PARTY, status="open"),
+    "approvals of an account": lambda c: list_approvals(c, account_id="account of nothing"),
+    "incidents of a provider": lambda c: list_incidents(c, provider_id=PARTY, before=ROWS, limit=100),
     "holds of an account": lambda c: list_holds(c, "account of nothing"),
     "newest holds of an account": lambda c: list_holds(c, "account of nothing", window=NEWEST),
     "claims of a party": lambda c: list_claims(c, party_id=PARTY),

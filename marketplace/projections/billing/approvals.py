@@ -29,6 +29,7 @@ approvals: Final = define(
     instant("requested_at"),
     instant("approve_until"),
     Index("ix_account_approvals_party", "party_id", "approval_id"),
+    Index("ix_account_approvals_approval", "approval_id"),
     origin=Origin("account", "account_id"),
 )
 
