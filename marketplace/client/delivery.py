@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.client.transport import Listed, Point, Statuses, Transport
-from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.billing import EarningsView, StatementView
 from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 
@@ -142,6 +142,16 @@ class Delivery(Transport):
         """Yield statements, of a party, a grant or a service line."""
         query = {"party_id": party_id, "grant_id": grant_id, "service_line_id": service_line_id}
         return self.rows("/v1/statements", StatementView, status=status, **query, **listed)
+
+    async def sum_earnings(self, start: datetime, end: datetime, *, party_id: str | None = None) -> EarningsView:
+        """Return what the statements of a provider came to whose periods end in ``(start, end]``.
+
+        Args:
+            start: Periods that end at it are left out.
+            end: The last instant.
+            party_id: The provider; None: the key's own party.
+        """
+        return await self.get("/v1/statements/earnings", EarningsView, start=start, end=end, party_id=party_id)
 
     async def accept_statement(self, statement_id: str, **options: Any) -> ReceiptBody:
         """Accept a statement. It settles once all who pay accepted, at the latest after the acceptance period."""

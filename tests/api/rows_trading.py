@@ -1,6 +1,7 @@
 """Rows of orders, auctions, grants, usage, statements, market data, the feed and the clock."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from httpx import Response
 
@@ -32,6 +33,17 @@ def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
 def build_auction(world: World, **more) -> dict:
     horizon = {"horizon_start": world.day(2), "period_hours": 24, "periods": 90, "seed": 1}
     return {"locks_at": world.day(0), **horizon, **more}
+
+
+def check_earnings(earned: dict) -> bool:
+    """Return whether months and grants each add up to the total, in which something was earned."""
+    sums = {
+        kind: sum(Decimal(row["earned_usd"]) + Decimal(row["waiting_usd"]) for row in earned[kind])
+        for kind in ("months", "grants")
+    }
+    total = earned["total"]
+    whole = Decimal(total["earned_usd"]) + Decimal(total["waiting_usd"])
+    return sums == {"months": whole, "grants": whole} and Decimal(total["earned_usd"]) > 0 and len(earned["grants"]) > 1
 
 
 async def clear_auction(world: World) -> None:
@@ -427,6 +439,15 @@ STATEMENTS = (
         "startup",
         before=end_grant,
         refused=({"a": 1}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/statements/earnings?start=2020-01-01T00:00:00Z&end=2100-01-01T00:00:00Z",
+        "provider",
+        other=SEEN,
+        refused=("start=2100-01-01T00:00:00Z&end=2020-01-01T00:00:00Z", 422, "request_invalid"),
+        check=check_earnings,
+        ask=lambda client, _: client.sum_earnings(datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
     ),
     Row("GET", "/v1/statements?status=accepted", other=SEEN, check=lambda page: len(page["items"]) >= 2),
 )

@@ -6,9 +6,12 @@ from decimal import Decimal
 import pytest
 
 from events.order import OrderTerms
+from events.stages import StageTerms
+from events.types import SafeTerms, StockTerms
 from marketplace.client import ProblemError
 from marketplace.console.formats import FILTERS
 from marketplace.console.forms import name_field, parse_form
+from marketplace.console.trading.orders import select_fields
 
 FIELDS = [
     ("_csrf_token", "t"),
@@ -34,6 +37,30 @@ def test_a_form_becomes_the_body_that_its_fields_name():
     assert [offer.cash_usd_per_gpu_hour for offer in terms.offers] == [Decimal("2.50")]
     assert terms.regions == ("us-east", "eu-north")
     assert terms.standing
+
+
+@pytest.mark.parametrize(
+    ("kind", "terms"),
+    [
+        ("safe", SafeTerms(conversion_timing="pre_money", discount=Decimal("0.2"))),
+        ("stock", StockTerms(class_id="common", price_usd_per_share=Decimal("1.5"))),
+        ("", None),
+    ],
+)
+def test_an_order_takes_the_fields_of_its_instrument_from_a_form_that_has_those_of_every_kind(kind, terms):
+    fields = {
+        "kind": kind,
+        "conversion_timing": "pre_money",
+        "discount": "0.2",
+        "class_id": "common",
+        "price_usd_per_share": "1.5",
+        "interest": "simple",
+        "day_count": "actual_365",
+    }
+    given = [*FIELDS, *((f"instrument.{name}", text) for name, text in fields.items()), ("order_id", ""), ("key", "k")]
+    stages = [("stages.hours", "240"), ("stages.security_hours", "72")]
+    found = parse_form(select_fields([*given, *stages]), OrderTerms)
+    assert (found.instrument, found.stages) == (terms, StageTerms(hours=240, security_hours=72))
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,15 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
+from marketplace.api.http.queries import InstantText, Read, Statuses, Word, answer_versioned, parse_instant
 from marketplace.api.http.visibility import STATEMENT
 from marketplace.application.billing.disputes import answer_dispute, concede_part, refer_dispute
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_forward
+from marketplace.projections.billing.earnings import load_earnings
 from marketplace.projections.billing.statements import find_statement, list_statements
-from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.billing import EarningsView, StatementView
 
 PATH: Final = "/v1/statements"
 Status = Literal["issued", "disputed", "resolved", "accepted", "credited"]
@@ -125,6 +128,21 @@ async def resolve(
     return command.answer(receipt)
 
 
+@get("/earnings", summary="Sum what a provider earned")
+async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: Word = None) -> EarningsView:
+    """Return what the statements of a provider came to whose periods end after `start`, until `end`.
+
+    A tenant sums its own; the platform names a provider. At most 1,000 grants are named; the total has all.
+    """
+    own = reader.narrow(party_id)
+    if own is None:
+        raise Refusal("request_invalid", "name the provider whose statements are summed", pointer="/party_id")
+    begin, until = parse_instant(start, "/start"), parse_instant(end, "/end")
+    require_forward(begin, until)
+    async with reader.connect() as connection:
+        return await load_earnings(connection, own, start=begin, end=until)
+
+
 @get("/{statement_id:str}", summary="Get a statement")
 async def get_one(reader: Read, statement_id: FromPath[str]) -> Response[StatementView]:
     """Return a statement to the party that accepts it, is paid by it or pays for its equity."""
@@ -160,7 +178,7 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[accept, dispute, answer, concede, refer, resolve, get_one, list_all],
+    route_handlers=[accept, dispute, answer, concede, refer, resolve, sum_up, get_one, list_all],
     tags=["statements"],
     opt={"feature": "statements"},
 )

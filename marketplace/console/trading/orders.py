@@ -175,14 +175,14 @@ async def amend(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[
 
 async def _read_terms(form: Form, desk: Desk) -> OrderTerms:
     """Return the form's terms; what the form has no field for stays as it is in the order that is amended."""
-    terms = parse_form(_select(form.fields), OrderTerms)
+    terms = parse_form(select_fields(form.fields), OrderTerms)
     if not (order_id := form.get("order_id")):
         return terms
     before = (await desk.client.get_order(order_id)).terms
     return msgspec.structs.replace(before, **{name: getattr(terms, name) for name in _FIELDS})
 
 
-def _select(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+def select_fields(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield the fields of the order's terms; of the instrument, those that its kind has."""
     fields = list(given)
     kind = next((text for name, text in fields if name == _KIND), "")

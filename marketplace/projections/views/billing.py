@@ -255,6 +255,34 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
         return -self.charges.gpu_seconds if self.status == "credited" else self.charges.gpu_seconds
 
 
+class Earned(msgspec.Struct, frozen=True, kw_only=True):
+    """What statements came to for their provider, after fees and service credits; credits of a period count negative.
+
+    Attributes:
+        month: In which their periods ended, such as ``2026-11``, in UTC; None: in any.
+        grant_id: Their grant; None: of any.
+        gpu_seconds: What was charged.
+        earned_usd: What is paid, or will be for good.
+        credited_usd: What was paid back for promises that were not kept.
+        waiting_usd: What is not accepted yet.
+    """
+
+    month: str | None
+    grant_id: str | None
+    gpu_seconds: int
+    earned_usd: Decimal
+    credited_usd: Decimal
+    waiting_usd: Decimal
+
+
+class EarningsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider earned in a span, in all, by month and by grant; months and grants the latest first."""
+
+    total: Earned
+    months: tuple[Earned, ...]
+    grants: tuple[Earned, ...]
+
+
 class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.
 
