@@ -276,7 +276,13 @@ class Earned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EarningsView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider earned in a span, in all, by month and by grant; months and grants the latest first."""
+    """What a provider earned in a span.
+
+    Attributes:
+        total: In all.
+        months: By month, the latest first.
+        grants: By grant, the latest first, at most 1,000.
+    """
 
     total: Earned
     months: tuple[Earned, ...]
