@@ -184,7 +184,7 @@ class Desk:
 
     @property
     def key(self) -> str:
-        """A new idempotency key for a form: a second press is the same command."""
+        """A new idempotency key. A form holds it, so that a second press sends the same command."""
         return new_key()
 
     def may(self, scope: str) -> bool:

@@ -95,8 +95,8 @@ class UnitOfWork:
         rejected: True when the command was rejected without events. Such a rejection must be confirmed against the end
             of the log, as a refusal must: no guard detects that the log held more.
         not_taken: The readings of a report that were not accepted, recorded so that a repeat gets the same answer.
-        answers: The id that the answer names and the command's id does not derive, recorded for the same reason; None:
-            the primary aggregate.
+        answers: The id in the answer, if it does not follow from the command's id; None for the primary aggregate. It
+            is recorded too.
     """
 
     def __init__(self, cache: Cache, context: Context) -> None:
@@ -200,9 +200,9 @@ class UnitOfWork:
             decider: The aggregate's decider.
             id: The aggregate's id.
             command: The command.
-            times: When each event occurred, if events are imported; None for now.
+            times: When each event occurred, if events are imported; None for the command's own time.
             long: Whether the decision may take seconds. It then runs in a thread while the process serves others. If
-                the aggregate changes meanwhile, the command is decided again.
+                the aggregate changes meanwhile, the handler runs the whole command again.
 
         Raises:
             Refusal: A rule refused the command. The unit must not be used further.

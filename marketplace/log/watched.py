@@ -96,9 +96,11 @@ class WatchedLog:
     async def start(self) -> None:
         """Compare the log with what others have seen, and make its last event the first mark.
 
+        If PostgreSQL cannot be reached, the marks in it are compared later.
+
         Raises:
             LogChanged: It is another log, or it went back.
-            Unavailable: It cannot be read. If PostgreSQL cannot be reached, its marks are compared later.
+            Unavailable: It cannot be read.
         """
         try:
             marks = await self._load_marks()

@@ -66,11 +66,11 @@ class MeterSubject:
             await connection.close()
 
     async def _take(self, message: Msg) -> None:
-        """Answer one request, only if it came from another account.
+        """Take the readings of one request, and answer it if it came from another NATS account.
 
-        The asker chooses the reply subject, and the answer is sent with the application's rights. In this account it
-        could be stored in the log, or call the servers' API. The servers replace the reply subject of a request from
-        another account by a random one.
+        The asker chooses the reply subject, and the answer is sent with the application's rights. Inside the
+        application's own NATS account it could be stored in the log, or call the servers' API. The servers replace the
+        reply subject of a request from another NATS account by a random one, so only such a subject gets an answer.
         """
         try:
             headers = {name.lower(): value for name, value in (message.headers or {}).items()}

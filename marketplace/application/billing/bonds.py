@@ -155,8 +155,15 @@ async def claim_bond(
 
     The startup that pays for the grant claims, also where another one uses it.
 
+    Args:
+        handler: Runs the command.
+        context: Who claims.
+        grant_id: The grant.
+        period_start: The start of the settled period; None for the early end.
+        replacement_ids: Grants that the startup bought in place of the undelivered hours.
+
     Raises:
-        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · refusals of
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · ``bond_unknown`` · refusals of
             `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
             refusals of the bond.
     """

@@ -80,7 +80,9 @@ def choose_prices(allocation: Allocation, floors: list[Micros], idles: list[Micr
 
 
 def lower_needless(allocation: Allocation, floors: list[Micros], prices: list[Micros]) -> None:
-    """Lower prices above an idle node's ask to it, if no rejected order would gain at the lower price.
+    """Lower each price above an idle node's ask to that ask, if no rejected order would gain at the lower price.
+
+    Only orders count that idle nodes could serve whole.
 
     The solver's tolerance lets later aims raise a price by some micro-dollars; what they raised is taken back here.
 

@@ -228,9 +228,9 @@ class Statement:
     `gpu_seconds_metered` is what the provider's meter counted in the period, of nodes that worked, when it was stated;
     for a service line, `hours_metered` is. `service` is the service result of its period when it was settled, or before
     that as stated; None without a promise. `service_credit` is the part of the charges that was paid back at
-    settlement. `agreed` are those who accepted or disputed while another one is still to be heard. `dispute` is the
-    dispute while it runs, and `ended_by` what ended it. `settled` is what nobody disputed and was paid before the rest,
-    in `parts` parts.
+    settlement. `agreed` are those who accepted. Those who dispute join them when their dispute is resolved. `dispute`
+    is the dispute while it runs, and `ended_by` what ended it. `settled` is what nobody disputed and was paid before
+    the rest, in `parts` parts.
     """
 
     issued: StatementIssued | StatementCredited
@@ -249,7 +249,7 @@ class Statement:
 
     @property
     def disputing(self) -> frozenset[Side]:
-        """Return the payers that dispute. A difference between the meters counts as the startup's count."""
+        """Return the payers that dispute. A dispute that the meters' difference began counts as the startup's."""
         return frozenset() if self.dispute is None else frozenset(self.dispute.counts)
 
     def list_unheard(self, *, issuer_ended: bool) -> list[str]:

@@ -353,9 +353,10 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
 
     Args:
         opened: The auction.
-        queue: The waiting orders, in the order in which they were placed.
-        places: The most orders that it takes, not counting backstop orders.
-        backstop_places: The most backstop orders.
+        queue: The orders that wait or that an auction locked, in the order in which they were placed.
+        places: The most orders that it takes, not counting backstop orders. Orders that it has locked already take
+            part in any case, and one startup gets only a part of the places (`admit`).
+        backstop_places: The most backstop orders, likewise.
     """
     auction_id, horizon = opened.auction_id, build_horizon(opened)
     busy: set[str | None] = set()

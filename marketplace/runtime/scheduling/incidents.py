@@ -135,8 +135,8 @@ def _share_lack(
 ) -> dict[str, int]:
     """Return how many nodes each grant lacks at an instant.
 
-    A grant lacks its own failed nodes, and its share of the other failed nodes, highest grant id first. If it has more
-    dark nodes than that, it lacks those instead.
+    A grant lacks its own failed nodes, and its share of the other failed nodes, in the order of `running`. If it has
+    more dark nodes than that, it lacks those instead.
     """
     failed = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
     held = {grant.issued.grant_id: grant.count_nodes(at) for grant in running}

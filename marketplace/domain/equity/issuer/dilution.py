@@ -368,7 +368,7 @@ def _value_company(state: Issuer, class_id: str, price_usd: Fraction) -> Fractio
 def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | None = None) -> Decimal | None:
     """Return the as-converted value of the company at the agreed price; None for terms without a price.
 
-    A share under a warrant costs its right plus its exercise price.
+    The price of a share under a warrant is the price of the right and the exercise price together.
 
     Args:
         state: The company.

@@ -47,7 +47,7 @@ async def explain_balance(
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.
         after: Cursor ``(sequence, line)`` of the last entry of the previous page.
-        limit: Entries of a page, at most 50.
+        limit: Entries, at most `EXPLAINED_MAX`, and one more to see whether there is a next page.
 
     Raises:
         Corrupt: An entry names an event that the log does not hold.
