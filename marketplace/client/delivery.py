@@ -118,7 +118,7 @@ class Delivery(Transport):
 
         Raises:
             ProblemError: ``grant_unknown`` · ``wrong_side`` · ``grant_prepaid`` · ``stages_paid`` ·
-                ``funds_insufficient``.
+                ``funds_insufficient`` · ``funds_reserved``.
         """
         return await self.command(f"/v1/grants/{grant_id}/stages", **options)
 

@@ -189,7 +189,7 @@ async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receip
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · ``party_suspended`` · ``grant_<status>`` · ``grant_prepaid`` ·
-            ``stages_paid`` · ``account_closed`` · ``funds_insufficient``.
+            ``stages_paid`` · ``account_closed`` · ``funds_insufficient`` · ``funds_reserved``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -388,7 +388,11 @@ async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decima
     issued = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
     await unit.decide(GRANT, grant_id, IssueGrant(issued=issued))
     hold = PlaceHold(
-        account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=totals.startup_usd, purpose=grant_id
+        account_id=issued.startup_account_id,
+        hold_id=issued.hold_id,
+        amount_usd=totals.startup_usd,
+        purpose=grant_id,
+        at=unit.context.at,
     )
     await unit.decide(ACCOUNT, issued.startup_account_id, hold)
 

@@ -1,5 +1,6 @@
 """Set aside the cash of a grant's stages from available money, and pay for hours in which delivery was withheld."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,9 +11,10 @@ from marketplace.application.steps.statement_chain import find_chain
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
-from marketplace.domain.billing.account_state import Account
+from marketplace.domain.billing.account_state import Account, require_free
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
+from marketplace.domain.billing.statement import Statement
 from marketplace.domain.billing.statement_chain import price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant, find_price
 from marketplace.domain.delivery.periods import list_periods
@@ -32,17 +34,20 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
         The grant after that.
 
     Raises:
-        Refusal: Refusals of the grant · ``account_closed`` · ``funds_insufficient``.
+        Refusal: Refusals of the grant · ``account_closed`` · ``funds_insufficient`` · ``funds_reserved`` if the rest is
+            kept for other statements or corrections.
     """
     issued, at = grant.issued, unit.context.at
     account = await unit.get(ACCOUNT, issued.startup_account_id)
+    unpaid = await _list_unpaid(unit, grant)
     command = build_collection(
         grant,
         at,
         available_usd=ZERO if account.closed else account.available_usd,
+        free_usd=ZERO if account.closed else account.count_free(at, unpaid),
         set_aside_usd=_sum_set_aside(grant, account),
         spare_usd=compute_spare(unit, grant, account),
-        due_usd=await _sum_due(unit, grant, account),
+        due_usd=_sum_due(unit, grant, account, unpaid),
         deal_usd=await sum_deal(unit, grant),
         is_asked=is_asked,
     )
@@ -59,26 +64,38 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
             )
             await pay(unit, capture)
         elif isinstance(event, GrantStagePaid):
+            if event.amount_usd > command.available_usd:
+                require_free(issued.startup_account_id, account, event.amount_usd, at, unpaid)
             await raise_hold(unit, grant, event.amount_usd, "the next stage of the grant")
     return after
 
 
-async def _sum_due(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
+async def _list_unpaid(unit: UnitOfWork, grant: Grant) -> dict[str, Statement]:
+    """Return the statements of a grant with credit that are not paid, by id; none of other grants."""
+    if not grant.issued.credit_usd:
+        return {}
+    chains = [await find_chain(unit, period) for period in list_periods(grant)]
+    return {
+        statement.issued.statement_id: statement
+        for chain in chains
+        for statement in chain
+        if isinstance(statement.issued, StatementIssued) and statement.status != "accepted"
+    }
+
+
+def _sum_due(unit: UnitOfWork, grant: Grant, account: Account, unpaid: Mapping[str, Statement]) -> Decimal:
     """Return what a grant with credit paid, and what its statements need whose time for disputes is over."""
     issued, due_usd = grant.issued, ZERO
     if not issued.credit_usd:
         return ZERO
-    for period in list_periods(grant):
-        for statement in await find_chain(unit, period):
-            stated = statement.issued
-            if not isinstance(stated, StatementIssued) or statement.status == "accepted":
-                continue
-            if unit.context.at >= stated.accept_until:
-                charges = statement.charges
-                if statement.dispute is not None:
-                    charges = price_amount(grant, statement, statement.dispute.count)
-                rest = subtract_settled(charges, None if statement.settled is None else statement.settled.charges)
-                due_usd += rest.cash_usd + rest.startup_fee_usd
+    for statement in unpaid.values():
+        stated = statement.issued
+        if isinstance(stated, StatementIssued) and unit.context.at >= stated.accept_until:
+            charges = statement.charges
+            if statement.dispute is not None:
+                charges = price_amount(grant, statement, statement.dispute.count)
+            rest = subtract_settled(charges, None if statement.settled is None else statement.settled.charges)
+            due_usd += rest.cash_usd + rest.startup_fee_usd
     return due_usd + account.holds[issued.hold_id].captured_usd
 
 

@@ -1,6 +1,6 @@
 """The state of an account: available money, holds, and the payments that count once. How holds are placed and end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -140,9 +140,10 @@ class Account:
         """Return how much of a provider's credit is taken."""
         return sum((amount for lender_id, amount in self.committed.values() if lender_id == provider_id), ZERO)
 
-    def count_free(self, at: datetime) -> Decimal:
-        """Return what may be withdrawn: what is available less the reserve for corrections, and never below zero."""
-        kept = sum((amount for amount, until in self.reserves.values() if at < until), ZERO)
+    def count_free(self, at: datetime, causes: Collection[str] = ()) -> Decimal:
+        """Return what is available less the reserves, and never below zero. Reserves for `causes` are free too."""
+        reserves = self.reserves.items()
+        kept = sum((amount for cause, (amount, until) in reserves if at < until and cause not in causes), ZERO)
         return max(self.available_usd - kept, ZERO)
 
     def needs_second(self, amount_usd: Decimal, at: datetime) -> bool:
@@ -220,13 +221,17 @@ def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
         )
 
 
-def require_free(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> None:
+def require_free(
+    account_id: str, state: Account, amount_usd: Decimal, at: datetime | None, causes: Collection[str] = ()
+) -> None:
     """Refuse to let go what the account keeps for corrections, and for statements on credit that are due.
+
+    What it keeps for `causes` may go.
 
     Raises:
         Refusal: ``funds_reserved``.
     """
-    free = state.available_usd if at is None else state.count_free(at)
+    free = state.available_usd if at is None else state.count_free(at, causes)
     if free < amount_usd <= state.available_usd:
         raise Refusal(
             "funds_reserved",

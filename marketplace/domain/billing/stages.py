@@ -56,6 +56,7 @@ def build_collection(
     at: datetime,
     *,
     available_usd: Decimal,
+    free_usd: Decimal,
     set_aside_usd: Decimal,
     spare_usd: Decimal,
     due_usd: Decimal = ZERO,
@@ -67,7 +68,8 @@ def build_collection(
     Args:
         grant: The grant.
         at: Now.
-        available_usd: What the startup's account has available.
+        available_usd: What the startup's account has available. All of it may pay statements that are due.
+        free_usd: The same without what it keeps for other statements and corrections, which pays no stage.
         set_aside_usd: What the grant's hold has and what it paid.
         spare_usd: What the hold has beyond the delivered hours.
         due_usd: On a grant with credit: what was paid, and what its statements need whose time for disputes is over.
@@ -76,12 +78,13 @@ def build_collection(
     """
     issued, gpu_seconds = grant.issued, count_withheld(grant, at)
     stages = 0 if issued.stages is None else max(count_due(issued, at), grant.stages_paid + is_asked)
+    funding_usd = compute_funding(issued, stages, grant.end) if stages else ZERO
     return CollectStage(
         grant_id=issued.grant_id,
         at=at,
-        available_usd=available_usd,
+        available_usd=free_usd if funding_usd > due_usd else available_usd,
         stages=stages,
-        needed_usd=max(compute_funding(issued, stages, grant.end), due_usd) if stages else ZERO,
+        needed_usd=max(funding_usd, due_usd) if stages else ZERO,
         set_aside_usd=set_aside_usd,
         is_asked=is_asked,
         gpu_seconds_withheld=gpu_seconds,

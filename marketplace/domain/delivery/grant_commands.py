@@ -139,7 +139,7 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         grant_id: The grant.
         at: Now.
-        available_usd: What the startup's account has available.
+        available_usd: What the startup's account has available for it.
         stages: How many stages need their cash by now, or are asked for.
         needed_usd: What they need in all.
         set_aside_usd: What is set aside so far, with what it paid.

@@ -36,8 +36,11 @@ def stage(hours, security, duration=200, notice=48, credit=0):
     )
 
 
-def ask(state, at, set_aside=None, *, rich, asked=False, due=0, deal=0):
-    """Return the events of asking for what a grant needs by now; `rich` is whether its startup has it."""
+def ask(state, at, set_aside=None, *, rich, kept=False, asked=False, due=0, deal=0):
+    """Return the events of asking for what a grant needs by now.
+
+    `rich` is whether its startup has it, `kept` whether its account has it and keeps it for other statements.
+    """
     if set_aside is None:
         set_aside = compute_funding(state.issued, state.stages_paid, state.end)
     withheld = sum((load.end - load.start for load in state.list_withheld(at)), timedelta())
@@ -45,7 +48,8 @@ def ask(state, at, set_aside=None, *, rich, asked=False, due=0, deal=0):
     command = build_collection(
         state,
         at,
-        available_usd=usd(10**9 if rich else 0),
+        available_usd=usd(10**9 if rich or kept else 0),
+        free_usd=usd(10**9 if rich else 0),
         set_aside_usd=set_aside,
         spare_usd=find_spare(state.issued, set_aside, delivered, state.damages_usd),
         due_usd=usd(due),
@@ -96,7 +100,7 @@ def test_a_stage_is_missed_withheld_after_its_cure_time_and_ends_with_the_notice
     issued = stage(48, 72)
     state = GRANT.fold([issued, GrantActivated(grant_id=build.GRANT, at=hour(0))])
     assert ask(state, hour(47), rich=False) == []
-    (missed,) = ask(state, hour(48), rich=False)
+    (missed,) = ask(state, hour(48), rich=False, kept=True)
     assert (type(missed), missed.stage, missed.cure_until) == (GrantStageMissed, 2, hour(48) + CURE)
     late = GRANT.evolve(state, missed)
     assert ask(late, hour(60), rich=False) == []
@@ -128,6 +132,8 @@ def test_credit_covers_stages_until_a_statement_is_due_which_is_then_asked_for_l
     assert ask(state, hour(50), rich=False) == []
     (missed,) = ask(state, hour(50), rich=False, due=70)
     assert (missed.stage, missed.amount_usd, missed.cure_until) == (2, 70, hour(50) + CURE)
+    (due,) = ask(state, hour(50), rich=False, kept=True, due=70)
+    assert due.amount_usd == 70, "one statement that is due is as good as another"
     late = GRANT.evolve(state, missed)
     (withheld,) = ask(late, missed.cure_until, rich=False, due=70)
     (ended, paid) = ask(GRANT.evolve(late, withheld), hour(130), 70, rich=False, due=70)
