@@ -39,7 +39,9 @@ class Scene:
     lot: str
     pool: str
     issuer: str
+    startup: str
     fund: str
+    rival: str
     proposal: str
 
     async def wait_for_statement(self) -> None:
@@ -74,13 +76,17 @@ async def open_scene(database_url: str) -> AsyncIterator[Scene]:
         own = {"order": trade.order, "grant": grant.issued.grant_id, "statement": statement}
         own["account"] = "acc" + trade.startup[3:]
         paths = {kind: f"/console/{kind}{'' if kind == 'account' else 's'}/{name}" for kind, name in own.items()}
-        equity = {"issuer": trade.issuer, "fund": trade.fund}
-        equity["proposal"] = await propose_stock(stage, keys["startup"], trade.issuer)
+        equity = {"issuer": trade.issuer, "startup": trade.startup, "fund": trade.fund, "rival": rival}
+        equity["proposal"] = await propose_stock(open_client(stage, keys["startup"]), trade.issuer)
         yield Scene(stage, paths, keys, auction=trade.auction, lot=trade.lot, pool=trade.pool, **own, **equity)
 
 
-async def propose_stock(stage: Stage, token: str, issuer: str) -> str:
-    async with MarketplaceClient("http://test", token, httpx.ASGITransport(stage.application)) as startup:
+def open_client(stage: Stage, token: str) -> MarketplaceClient:
+    return MarketplaceClient("http://test", token, httpx.ASGITransport(stage.application))
+
+
+async def propose_stock(client: MarketplaceClient, issuer: str) -> str:
+    async with client as startup:
         common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
         await startup.create_stock_class(issuer, common)
         founder = (await startup.add_stakeholder(issuer, AddStakeholderBody(name="F", kind="founder"))).id

@@ -16,6 +16,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections.trading.open_market import load_open_market
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, open_stage
+from tests.console.deals import exercise_a_warrant, offer_instruments, transfer_and_claim
 from tests.console.scene import Scene, open_scene
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -120,6 +121,9 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_pat
         assert "by concession" in (await startup.get(scene.paths["statement"])).text
         await _sell(browsers["provider"], rival, scene)
         await _deal(browsers, scene)
+        await offer_instruments(browsers, scene)
+        await exercise_a_warrant(browsers, scene)
+        await transfer_and_claim(browsers, scene)
         async with serve(scene.stage.application) as address:
             await asyncio.to_thread(_plot, scene, tmp_path, address)
         said = capfd.readouterr().err

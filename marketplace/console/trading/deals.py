@@ -36,23 +36,22 @@ class Deals(NamedTuple):
 
 async def load_deals(desk: Desk, grant: GrantView) -> Deals:
     """Return a grant's claims and service lines, the latest first, and what the key may do."""
-    whose = None if desk.principal.party_id else grant.startup_id
+    whose = None if desk.principal.party_id else grant.payer_id
     found = await attempt(collect(desk.client.list_claims(party_id=whose)), list[ClaimView]())
     claims = sorted((one for one in found if one.grant_id == grant.grant_id), key=lambda one: one.claimed_at)
     lines = await collect(desk.client.list_service_lines(grant.grant_id))
-    sides = {grant.startup_id, grant.holder_id, grant.provider_id}
+    sides = {grant.payer_id, grant.holder_id, grant.provider_id}
     answers = desk.may("grants:write") and desk.principal.party_id in sides
     return Deals(claims[::-1], lines[::-1], frozenset(_list_acts(desk, grant)), answers)
 
 
 def _list_acts(desk: Desk, grant: GrantView) -> Iterable[str]:
     own, is_open = desk.principal.party_id, grant.status in OPEN
-    if own == grant.startup_id:
-        if is_open and desk.may("grants:write"):
-            yield "transfer"
-            yield from ("resell",) if grant.resale is None else ()
-        if desk.may("bonds:write"):
-            yield "claim"
+    if own == grant.startup_id and is_open and desk.may("grants:write"):
+        yield "transfer"
+        yield from ("resell",) if grant.resale is None else ()
+    if own == grant.payer_id and desk.may("bonds:write"):
+        yield "claim"
     if own == grant.provider_id and is_open and desk.may("grants:write"):
         yield "propose"
 

@@ -77,7 +77,8 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
         load_deals(desk, grant),
     )
     incidents = list_incidents(grant, steps, desk.now)
-    if not incidents and grant.status != "terminated":
+    is_metered = grant.service is not None and grant.service.measure == "metered"
+    if not incidents and not is_metered and grant.status != "terminated":
         deals = deals._replace(acts=deals.acts - {"claim"})
     billed = [one for one in statements if one.service_line_id is None]
     burn = Burn(
