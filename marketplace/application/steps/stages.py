@@ -8,6 +8,7 @@ from events.grant import GrantStagePaid, GrantWithholdingEnded
 from events.statement import Charges, StatementIssued
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.statement_chain import find_chain
+from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
@@ -18,6 +19,9 @@ from marketplace.domain.billing.statement import Statement
 from marketplace.domain.billing.statement_chain import price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant, find_price
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.trading.order import ORDER, MatchedOrder
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -146,15 +150,28 @@ def _sum_set_aside(grant: Grant, account: Account) -> Decimal:
 
 
 async def sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:
-    """Return the price of a grant and the others of its provider for which money or credit is still set aside."""
+    """Return the price of a grant and the others of its provider for which something is set aside.
+
+    That is money or credit of the startup's account, or principal of an instrument.
+    """
     issued = grant.issued
-    price_usd = find_price(issued)
     account = await unit.get(ACCOUNT, issued.startup_account_id)
     held = [hold for hold_id, hold in account.holds.items() if hold.left_usd or hold_id in account.committed]
-    for purpose in sorted({hold.purpose for hold in held}):
+    grant_ids = {issued.grant_id, *await _list_drawing(unit, issued.startup_id)}
+    for purpose in {hold.purpose for hold in held}:
         order = await unit.load(ORDER, purpose) if purpose.startswith("ord_") else None
-        grant_id = order.grant_id if isinstance(order, MatchedOrder) else purpose
+        grant_ids.add(order.grant_id if isinstance(order, MatchedOrder) else purpose)
+    price_usd = Fraction(0)
+    for grant_id in sorted(grant_ids):
         other = await unit.load(GRANT, grant_id) if grant_id.startswith("grt_") else None
-        if other is not None and other.issued.provider_id == issued.provider_id and grant_id != issued.grant_id:
+        if other is not None and other.issued.provider_id == issued.provider_id:
             price_usd += find_price(other.issued)
     return price_usd
+
+
+async def _list_drawing(unit: UnitOfWork, startup_id: str) -> list[str]:
+    """Return the grants of a startup for which principal may still accrue."""
+    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
+    known = [each for each in issuer.instruments if each in issuer.exposures] if isinstance(issuer, Issuer) else []
+    instruments = [await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(known)]
+    return [rename_id("grt", each.issued.instrument_id) for each in instruments if each.open_usd]

@@ -157,14 +157,23 @@ async def test_after_the_lock_an_ask_changes_for_later_auctions_and_a_lot_in_the
     assert {code for code, _ in filter(None, refused.values())} == {"lot_frozen"}
 
 
-async def sell(market, *, usd, start=61, days=20, price="3", parts=1):
-    """Sell four nodes from day 61 on, in an auction of the first day, and return the trade and its grant."""
+async def sell(market, *, usd, start=61, days=20, price="3", parts=1, equity_parts=0):
+    """Sell four nodes from day 61 on, in an auction of the first day, and return the trade and its grant.
+
+    The last `equity_parts` of the parts are paid in equity alone.
+    """
     provider = await market.party("Provider", "provider", usd=usd)
-    startup = await market.party("Startup", "startup", usd=100_000)
+    startup = await market.party("Startup", "startup", usd=100_000, sector="robotics")
     _, pool = await market.pool(provider)
-    await market.lot(provider, pool, end=181)
-    asked = {"nodes": 4 // parts, "days": days, "earliest": start, "latest": start, "cash": price}
-    orders = [await market.order(startup, **asked) for _ in range(parts)]
+    mandate_ids = ()
+    if equity_parts:
+        await market.issuer(startup)
+        mandate_ids = (await market.mandate(await market.party("Fund", "fund", usd=1_000_000), credit="1"),)
+    await market.lot(provider, pool, end=181, mandate_ids=mandate_ids)
+    asked = {"nodes": 4 // parts, "days": days, "earliest": start, "latest": start}
+    paid = [{"cash": price}] * (parts - equity_parts)
+    paid += [{"cash": "0", "equity": price, "mandate_ids": mandate_ids}] * equity_parts
+    orders = [await market.order(startup, **asked, **each) for each in paid]
     auction = await market.auction(periods=182)
     trade = SimpleNamespace(provider=provider, startup=startup, order=orders[0], auction=auction, orders=orders)
     async with market.worker():
@@ -232,16 +241,19 @@ async def test_an_end_by_the_platform_for_a_side_costs_what_its_deal_does_and_an
     assert await find_faults(Fees, market.log) == []
 
 
-@pytest.mark.parametrize(("value", "hours", "parts"), [(None, 73, 1), (1, 168, 1), (50_000, 720, 1), (50_000, 720, 4)])
+@pytest.mark.parametrize(
+    ("value", "hours", "parts", "equity_parts"),
+    [(None, 73, 1, 0), (1, 168, 1, 0), (50_000, 720, 1, 0), (50_000, 720, 4, 2)],
+)
 async def test_a_larger_deal_takes_a_longer_notice_in_parts_too_and_a_schedule_waives_the_fee(
-    market, value, hours, parts
+    market, value, hours, parts, equity_parts
 ):
     if value is not None:
         fees = (NoticeFee(notice_hours_min=hours, share=Decimal("0.1")),) if parts > 1 else ()
         ends = (EndTerms(value_usd_min=Decimal(value), notice_hours_min=hours, fees=fees),)
         terms = structs.replace(STANDARD, ends=ends, hold_share_per_hour=Decimal(0))
         await publish_schedule(market.handler, market.context(), terms=terms)
-    trade, grant = await sell(market, usd=10_000, days=40, parts=parts)
+    trade, grant = await sell(market, usd=10_000, days=40, parts=parts, equity_parts=equity_parts)
     grant_id, start = grant.issued.grant_id, grant.issued.start
     for notice in (hours - 1, hours):
         market.clock.at = start - timedelta(hours=notice)
