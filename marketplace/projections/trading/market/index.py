@@ -25,8 +25,7 @@ computed again from events.
 """
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -51,7 +50,6 @@ MICRO: Final = 1_000_000
 _PARTS: Final = 1_000
 """In how many parts of a GPU-hour fills are weighed."""
 DAY: Final = timedelta(days=1)
-_THIRD: Final = Fraction(1, 3)
 
 
 class Traded(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,8 +148,8 @@ class _Fills:
         """Return whether a list price, or a fill that is old enough, stands beside the fills of a day."""
         if list_in_force(self._listed, day):
             return True
-        ages = range(KNOWN_DAYS_MIN, CARRY_DAYS_MAX + 1)
-        return any(True for age in ages for _ in self._list_counted(day - age * DAY, at))
+        first, last = day - CARRY_DAYS_MAX * DAY, day - KNOWN_DAYS_MIN * DAY
+        return any(True for known in self._by_day if first <= known <= last for _ in self._list_counted(known, at))
 
     def _find_bounds(self, day: date, at: datetime) -> tuple[Fraction, Fraction | None]:
         """Return between which prices fills of a day count, by the fills before it or else by list prices."""
@@ -232,65 +230,68 @@ def compute_mean(fills: Sequence[Traded]) -> Decimal | None:
 
     None if they are too little, or of so few parties on a side that one weighs more than a third.
     """
-    weights = _weigh(fills)
+    sides = [row.startup_id for row in fills], [row.seller_id for row in fills]
+    weights = _weigh(sides, [row.gpu_hours for row in fills])
     if weights is None:
         return None
-    whole = Fraction(sum(weights))
-    weighed = sorted(zip((parse_ratio(row.price_usd_per_gpu_hour) for row in fills), weights, strict=True))
-    low = max(whole * _THIRD, Fraction(_find_most(fills, weights)))  # Weights are whole numbers.
-    high, passed, paid = whole - low, Fraction(0), Fraction(0)
-    for price, weight in weighed:
-        inside = min(passed + weight, high) - max(passed, low)
-        paid += price * max(inside, Fraction(0))
-        passed += weight
+    whole = sum(weights)
+    low = max(whole, 3 * _find_most(sides, weights))  # Thirds of a weight, so that all are whole numbers.
+    high, passed, paid = 3 * whole - low, 0, Fraction(0)
+    prices = (parse_ratio(row.price_usd_per_gpu_hour) for row in fills)
+    for price, weight in sorted(zip(prices, weights, strict=True)):
+        inside = min(passed + 3 * weight, high) - max(passed, low)
+        if inside > 0:
+            paid += price * inside
+        passed += 3 * weight
     return Decimal(round(paid / (high - low) * MICRO)) / MICRO
 
 
-def _weigh(fills: Sequence[Traded]) -> list[int] | None:
+def _weigh(sides: tuple[Sequence[str], Sequence[str]], gpu_hours: Sequence[int]) -> list[int] | None:
     """Return what fills weigh in thousandths of a GPU-hour, with no buyer or seller above a third of all; None if none.
 
     The most that one party may weigh is as large as can be, to the rounding of two parts per fill.
+
+    Args:
+        sides: Buyer and seller of each fill.
+        gpu_hours: Volume of each fill.
     """
-    volume = sum(row.gpu_hours for row in fills)
-    parties = min(len({row.startup_id for row in fills}), len({row.seller_id for row in fills}))
-    if parties < PARTIES_MIN or volume < GPU_HOURS_MIN:
+    buyers, sellers = sides
+    volume = sum(gpu_hours)
+    if min(len(set(buyers)), len(set(sellers))) < PARTIES_MIN or volume < GPU_HOURS_MIN:
         return None
+    own = [hours * _PARTS for hours in gpu_hours]
+    bought = _sum_parties(buyers, own)
     low, high, found = 1, volume * _PARTS, None
     while low <= high:
         most = (low + high) // 2
-        weights = _cap(fills, most)
-        if PARTIES_MIN * _find_most(fills, weights) <= sum(weights) + 2 * len(weights):
+        weights = _cap(buyers, own, bought, most)
+        weights = _cap(sellers, weights, _sum_parties(sellers, weights), most)
+        if PARTIES_MIN * _find_most(sides, weights) <= sum(weights) + 2 * len(weights):
             low, found = most + 1, weights
         else:
             high = most - 1
-    return found if found is not None and 2 * _find_most(fills, found) < sum(found) else None
+    return found if found is not None and 2 * _find_most(sides, found) < sum(found) else None
 
 
-def _cap(fills: Sequence[Traded], most: int) -> list[int]:
-    """Return what fills weigh if no buyer, and then no seller, weighs more than `most`."""
-    weights = [row.gpu_hours * _PARTS for row in fills]
-    for side in (0, 1):
-        sums: Counter[str] = Counter()
-        for row, weight in zip(fills, weights, strict=True):
-            sums[_list_sides(row)[side]] += weight
-        weights = [
-            weight * min(most, sums[party]) // max(sums[party], 1)
-            for weight, party in zip(weights, (_list_sides(row)[side] for row in fills), strict=True)
-        ]
-    return weights
+def _cap(parties: Sequence[str], weights: Sequence[int], sums: Mapping[str, int], most: int) -> list[int]:
+    """Return what fills weigh if no party of a side weighs more than `most`."""
+    return [
+        weight if sums[party] <= most else weight * most // sums[party]
+        for party, weight in zip(parties, weights, strict=True)
+    ]
 
 
-def _find_most(fills: Sequence[Traded], weights: Sequence[int]) -> int:
-    """Return what the party weighs that weighs most."""
-    sums: Counter[tuple[int, str]] = Counter()
-    for row, weight in zip(fills, weights, strict=True):
-        for number, party in enumerate(_list_sides(row)):
-            sums[number, party] += weight
-    return max(sums.values())
+def _sum_parties(parties: Sequence[str], weights: Sequence[int]) -> dict[str, int]:
+    """Return what each party of a side weighs."""
+    sums = dict.fromkeys(parties, 0)
+    for party, weight in zip(parties, weights, strict=True):
+        sums[party] += weight
+    return sums
 
 
-def _list_sides(row: Traded) -> tuple[str, str]:
-    return row.startup_id, row.seller_id
+def _find_most(sides: Sequence[Sequence[str]], weights: Sequence[int]) -> int:
+    """Return what the party weighs that weighs most, on either side."""
+    return max(max(_sum_parties(parties, weights).values()) for parties in sides)
 
 
 def find_median(prices: Sequence[Decimal]) -> Decimal | None:
