@@ -1,6 +1,7 @@
 """Portfolios of holders, read from the projections and the log: for the API and the command line."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -17,7 +18,7 @@ from marketplace.execution.history import load_history
 from marketplace.log.port import Log
 from marketplace.projections.access.parties import find_party
 from marketplace.projections.billing.statements import list_statements
-from marketplace.projections.delivery.grants import find_grant
+from marketplace.projections.delivery.grants import find_grants
 from marketplace.projections.engine.queries import Window
 from marketplace.projections.equity.cap_tables import list_issuers
 from marketplace.projections.equity.instruments import list_instruments
@@ -26,6 +27,8 @@ ISSUERS_MAX: Final = 500
 CLASSES_MAX: Final = 50
 _PAGE: Final = 1_000
 _PAGES_MAX: Final = 100
+_AT_ONCE: Final = 8
+"""How many issuers' histories are read from the log at once."""
 
 
 async def load_portfolio(
@@ -38,14 +41,15 @@ async def load_portfolio(
     """
     if await find_party(connection, party_id) is None:
         raise refuse_unknown("party", party_id)
-    held, grants = await _load_held(connection, log, party_id, at)
+    held, grant_ids = await _load_held(connection, log, party_id, at)
     deliveries: dict[str, Delivery] = {}
     sources: dict[str, Source] = {}
-    for grant_id in sorted(grants):
-        grant = await find_grant(connection, grant_id)
-        if grant is not None:
-            sources[grant_id] = Source(grant.gpu_class, grant.provider_id)
-            deliveries |= await _load_deliveries(connection, grant_id)
+    named = sorted(grant_ids)
+    for first in range(0, len(named), _PAGE):
+        batch = named[first : first + _PAGE]
+        found = await find_grants(connection, batch)
+        sources |= {grant_id: Source(grant.gpu_class, grant.provider_id) for grant_id, grant in found.items()}
+        deliveries |= await _load_deliveries(connection, batch)
     return build_portfolio(party_id, at, list_positions(party_id, held, deliveries, sources, prices))
 
 
@@ -70,26 +74,26 @@ async def _load_held(
             f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read at once, so read"
             " its instruments and cap tables one by one",
         )
-    held = []
-    for issuer_id in sorted(issuer_ids):
-        history = (await load_history(log, issuer_id)).until(at)
-        issuer = history.find_issuer()
-        party = None if issuer is None else await find_party(connection, issuer.formed.party_id)
-        held.append(HeldIssuer(history, None if party is None else party.sector))
+    held, named = [], sorted(issuer_ids)
+    for first in range(0, len(named), _AT_ONCE):
+        batch = named[first : first + _AT_ONCE]
+        for loaded in await asyncio.gather(*(load_history(log, each) for each in batch)):
+            history = loaded.until(at)
+            issuer = history.find_issuer()
+            party = None if issuer is None else await find_party(connection, issuer.formed.party_id)
+            held.append(HeldIssuer(history, None if party is None else party.sector))
     return held, grants
 
 
-async def _load_deliveries(connection: AsyncConnection, grant_id: str) -> dict[str, Delivery]:
+async def _load_deliveries(connection: AsyncConnection, grant_ids: Collection[str]) -> dict[str, Delivery]:
     deliveries: dict[str, Delivery] = {}
-    after = ""
-    for _ in range(_PAGES_MAX):
-        page = await list_statements(connection, grant_id=grant_id, window=Window(after=after, limit=_PAGE))
+    after: str | None = ""
+    while after is not None:
+        page = await list_statements(connection, grant_id=grant_ids, window=Window(after=after, limit=_PAGE))
         for each in page:
             charges = subtract_credit(each.charges, each.service_credit)
             deliveries[each.statement_id] = Delivery(charges.holder_usd, charges.gpu_seconds, charges.principal_usd)
-        if len(page) < _PAGE:
-            break
-        after = page[-1].statement_id
+        after = page[-1].statement_id if len(page) == _PAGE else None
     return deliveries
 
 

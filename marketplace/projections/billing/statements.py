@@ -231,7 +231,7 @@ async def list_statements(
     connection: AsyncConnection,
     *,
     party_id: str | None = None,
-    grant_id: str | None = None,
+    grant_id: Filter = None,
     service_line_id: str | None = None,
     status: Filter = None,
     window: Window = WINDOW,
