@@ -237,12 +237,14 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
         provider_id: The provider, in whose reliability it counts.
         pool_id: The pool.
         gpu_seconds: GPU-seconds that it would have delivered.
+        price_usd: What it would have cost.
         cause: Code of the refusal, such as ``nodes_failed``.
     """
 
     provider_id: Id
     pool_id: Id
     gpu_seconds: GpuSeconds
+    price_usd: Usd
     cause: Text
 
 

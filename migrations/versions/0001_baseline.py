@@ -583,6 +583,8 @@ def _create_reliability() -> None:
         bigint("gpu_seconds_broken"),
         bigint("gpu_seconds_accepted"),
         bigint("gpu_seconds_conceded"),
+        bigint("cents_completed"),
+        bigint("cents_broken"),
         bigint("last_sequence"),
         key("reliability", "provider_id"),
     )
@@ -608,6 +610,8 @@ def _create_reliability_courses() -> None:
         bigint("accepted"),
         bigint("gpu_seconds"),
         bigint("kept"),
+        bigint("cents"),
+        bigint("cents_kept"),
         bigint("last_sequence"),
         key("reliability_courses", "grant_id"),
     )

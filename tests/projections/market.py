@@ -176,7 +176,9 @@ def place_order(story: Story, number: int, startup_id: str = STARTUP) -> int:
 
 def lose_order(story: Story, number: int, *, again: bool) -> None:
     reason = Reason(code="outbid", text="Others offered more.", facts={"price_to_win": "3.10"})
-    lost = order.LostMatch(provider_id=PROVIDER, pool_id=POOL, gpu_seconds=3_600, cause="nodes_failed")
+    lost = order.LostMatch(
+        provider_id=PROVIDER, pool_id=POOL, gpu_seconds=3_600, price_usd=Decimal(2), cause="nodes_failed"
+    )
     story.tell(
         order.OrderUnmatched(
             order_id=make_id("ord", number),

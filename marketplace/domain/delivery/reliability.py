@@ -7,10 +7,11 @@ The score is the product of three exact shares. Each is 1 without a history:
   service result of the statement replaces the runs counted so far in its period, and its adjustments correct it. A
   match that won, and whose capacity the provider withdrew after the lock in whatever way, was due in full and is lost
   in full.
-- completion: of the GPU-seconds of grants that ran to their end or were ended early by the provider's fault, the share
-  of those that ran to their end. A grant counts whole, less what was resold of it, so a large one weighs more than many
-  small ones. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed. A
-  match whose capacity was withdrawn counts as a grant that it ended.
+- completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
+  ran to their end, by GPU-seconds or by price, whichever is lower. So neither a large grant nor an expensive one that
+  is ended is offset by many small or cheap ones. A grant counts whole, less what was resold of it, at the price that
+  the provider is owed. The provider is at fault if it ended a grant without cause, or if the startup did because nodes
+  failed. A match whose capacity was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
 Invariants:
@@ -43,6 +44,8 @@ from events.grant import (
 from events.order import LostMatch, OrderUnmatched
 from events.statement import Adjustment, StatementAccepted, StatementCredited, StatementIssued, StatementResolved
 from events.types import Event
+from marketplace.core.money import SECONDS_PER_HOUR
+from marketplace.domain.delivery.grant_notice import find_owed
 from marketplace.domain.delivery.periods import PERIOD
 
 _Timed = (
@@ -90,6 +93,8 @@ class Course:
         accepted: What it added to the GPU-seconds accepted.
         gpu_seconds: GPU-seconds of its whole span as issued, less the resold ones.
         kept: What it added to the GPU-seconds of grants completed.
+        cents: The price of its GPU-seconds, in US cents.
+        cents_kept: What it added to the price of grants completed.
     """
 
     provider_id: str
@@ -108,6 +113,8 @@ class Course:
     accepted: int = 0
     gpu_seconds: int = 0
     kept: int = 0
+    cents: int = 0
+    cents_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,8 @@ class Record:
         gpu_seconds_broken: GPU-seconds of the grants broken.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
+        cents_completed: The price of the grants completed, in US cents.
+        cents_broken: The price of the grants broken, in US cents.
     """
 
     gpu_seconds_due: int = 0
@@ -133,6 +142,8 @@ class Record:
     gpu_seconds_broken: int = 0
     gpu_seconds_accepted: int = 0
     gpu_seconds_conceded: int = 0
+    cents_completed: int = 0
+    cents_broken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +172,10 @@ def compute_reliability(record: Record) -> Reliability:
     """Return the shares of a record."""
     return Reliability(
         uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
-        completion=_share(record.gpu_seconds_completed, record.gpu_seconds_broken),
+        completion=min(
+            _share(record.gpu_seconds_completed, record.gpu_seconds_broken),
+            _share(record.cents_completed, record.cents_broken),
+        ),
         undisputed=_share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
     )
 
@@ -190,6 +204,7 @@ def evolve(state: ReliabilityState, event: Event) -> ReliabilityState:
 def begin(event: GrantIssued) -> Course:
     """Return the course of a newly issued grant."""
     stated_until = None if event.service is None else event.start
+    gpu_seconds = event.nodes * event.gpus_per_node * int((event.end - event.start).total_seconds())
     return Course(
         event.provider_id,
         event.gpus_per_node,
@@ -198,7 +213,8 @@ def begin(event: GrantIssued) -> Course:
         event.start,
         stated_until=stated_until,
         left_out=event.mark in LEFT_OUT,
-        gpu_seconds=event.nodes * event.gpus_per_node * int((event.end - event.start).total_seconds()),
+        gpu_seconds=gpu_seconds,
+        cents=round(find_owed(event) * Fraction(100 * gpu_seconds, SECONDS_PER_HOUR)),
     )
 
 
@@ -210,6 +226,7 @@ def count_lost(lost: LostMatch, record: Record) -> Record:
         gpu_seconds_lost=record.gpu_seconds_lost + lost.gpu_seconds,
         grants_broken=record.grants_broken + 1,
         gpu_seconds_broken=record.gpu_seconds_broken + lost.gpu_seconds,
+        cents_broken=record.cents_broken + round(lost.price_usd * 100),
     )
 
 
@@ -222,7 +239,8 @@ def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Co
     if isinstance(event, GrantResold):
         part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
         left = max(course.gpu_seconds - event.gpu_seconds, 0)
-        return replace(course, resold=(*course.resold, part), gpu_seconds=left), record
+        cents = round(Fraction(course.cents * left, course.gpu_seconds)) if left else 0
+        return replace(course, resold=(*course.resold, part), gpu_seconds=left, cents=cents), record
     after, counted = _advance(event, course, record)
     return _attribute(after, record, counted), counted
 
@@ -236,6 +254,7 @@ def _attribute(course: Course, before: Record, after: Record) -> Course:
         completed=course.completed + after.grants_completed - before.grants_completed,
         accepted=course.accepted + after.gpu_seconds_accepted - before.gpu_seconds_accepted,
         kept=course.kept + after.gpu_seconds_completed - before.gpu_seconds_completed,
+        cents_kept=course.cents_kept + after.cents_completed - before.cents_completed,
     )
 
 
@@ -249,6 +268,7 @@ def _leave_out(event: GrantMarked, course: Course, record: Record) -> tuple[Cour
         grants_completed=record.grants_completed - course.completed,
         gpu_seconds_accepted=record.gpu_seconds_accepted - course.accepted,
         gpu_seconds_completed=record.gpu_seconds_completed - course.kept,
+        cents_completed=record.cents_completed - course.cents_kept,
     )
     return replace(course, left_out=True), left
 
@@ -266,6 +286,7 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
                 record,
                 grants_broken=record.grants_broken + broken,
                 gpu_seconds_broken=record.gpu_seconds_broken + broken * course.gpu_seconds,
+                cents_broken=record.cents_broken + broken * course.cents,
             )
             return replace(ended, running=False), record
         case GrantCompleted():
@@ -273,6 +294,7 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
                 record,
                 grants_completed=record.grants_completed + 1,
                 gpu_seconds_completed=record.gpu_seconds_completed + course.gpu_seconds,
+                cents_completed=record.cents_completed + course.cents,
             )
             return replace(course, running=False), record
         case StatementIssued():

@@ -31,6 +31,8 @@ from marketplace.projections.views.delivery import ReliabilityView
 
 _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
+_SHOWN: Final = tuple(name for name in _RECORD if name in ReliabilityView.__struct_fields__)
+"""Sums of prices are not shown: with the GPU-seconds, they would tell what the provider is paid."""
 
 PROVIDERS_MAX = 100_000
 reliability: Final = define(
@@ -58,6 +60,8 @@ courses: Final = define(
     whole("accepted"),
     whole("gpu_seconds"),
     whole("kept"),
+    whole("cents"),
+    whole("cents_kept"),
     origin=Origin("grant", "grant_id"),
 )
 
@@ -114,7 +118,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=4,
+    version=5,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,
@@ -131,7 +135,7 @@ def _render(provider_id: str, record: Record, last_sequence: int) -> Reliability
         completion=round_ratio(computed.completion),
         undisputed=round_ratio(computed.undisputed),
         score=round_ratio(computed.score),
-        **{name: getattr(record, name) for name in _RECORD},
+        **{name: getattr(record, name) for name in _SHOWN},
         last_sequence=last_sequence,
     )
 

@@ -116,9 +116,9 @@ class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         provider_id: The provider.
         uptime: Of the GPU-seconds that were due, the share that worked.
-        completion: Of the GPU-seconds of grants that ran to their end or ended early by its fault, the share of those
-            that ran to their end. The provider is at fault if it ended a grant without cause, or if the startup did
-            because nodes failed.
+        completion: Of the grants that ran to their end or ended early by its fault, the share of those that ran to
+            their end, by GPU-seconds or by price, whichever is lower. The provider is at fault if it ended a grant
+            without cause, or if the startup did because nodes failed.
         undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
         score: The product of the three. An order may require a minimum.
         gpu_seconds_due: GPU-seconds of runs that are over.

@@ -13,6 +13,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ from events.types import Reason
 from marketplace.application.trading import auctions, orders
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.core.money import SECONDS_PER_HOUR, parse_ratio, round_cents
 from marketplace.domain.delivery.reliability import WITHDRAWN
 from marketplace.domain.equity.issuer.dilution import REFUSED_OFFERS
 from marketplace.domain.supply.lot import LOT, Lot
@@ -350,10 +352,13 @@ class Auctioneer:
             return None
         pool: Pool = (await self._handler.cache.load(POOL, match.pool_id)).state
         seconds = int((match.end - match.start).total_seconds())
+        gpu_seconds = match.nodes * pool.opened.gpus_per_node * seconds
+        price = parse_ratio(match.price_usd_per_gpu_hour)
         return LostMatch(
             provider_id=pool.opened.provider_id,
             pool_id=match.pool_id,
-            gpu_seconds=match.nodes * pool.opened.gpus_per_node * seconds,
+            gpu_seconds=gpu_seconds,
+            price_usd=round_cents(price * Fraction(gpu_seconds, SECONDS_PER_HOUR)),
             cause=code,
         )
 
