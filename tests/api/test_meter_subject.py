@@ -128,7 +128,7 @@ async def test_a_process_that_does_not_follow_the_log_counts_nothing(site: Site,
     monkeypatch.setattr(site.stage.services.follower, "find_fault", lambda: "following stopped after event 7")
     status, problem, headers = await ask(meter, [site.event(grant_id, "r1")])
     assert (status, problem["code"]) == ("503", "follower_behind")
-    assert "the follower" in problem["detail"]
+    assert "this process is behind the log" in problem["detail"]
     assert headers["Retry-After"]
     monkeypatch.undo()
     status, answer, _ = await ask(meter, [site.event(grant_id, "r1")])
