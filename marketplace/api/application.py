@@ -5,12 +5,14 @@ from copy import copy
 from functools import cache
 from typing import Any, Final
 
-from litestar import Litestar, Request, Router
+import msgspec
+from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.serialization import default_serializer
 
 from marketplace import __version__
 from marketplace.api.feed.stream import Feeds
@@ -30,10 +32,13 @@ from marketplace.api.http.request_file import RequestFile
 from marketplace.api.http.services import Services
 from marketplace.api.http.strict_json import StrictBody
 from marketplace.core.discovery import find_constants
+from marketplace.core.plain_json import encode_plain
 
 _ROOMS: Final = ("access", "supply", "trading", "delivery", "metering", "billing", "equity", "feed")
 ROUTERS: Final = [router for room in _ROOMS for router in find_constants(f"marketplace.api.{room}", Router)]
 """The routers of these folders. Like the test clock, they need an API key. A router's `opt` names its feature."""
+
+_VIEW: Final = msgspec.Struct | list | tuple | dict
 
 
 def create_application(services: Services) -> Litestar:
@@ -65,6 +70,7 @@ def _build(body_bytes_max: int) -> Litestar:
         },
         dto=StrictBody,
         return_dto=None,
+        after_request=_encode,
         exception_handlers=HANDLERS,
         request_max_body_size=body_bytes_max,
         openapi_config=OpenAPIConfig(
@@ -85,6 +91,13 @@ def _build(body_bytes_max: int) -> Litestar:
         logging_config=None,
         debug=False,
     )
+
+
+async def _encode(response: Any) -> Any:
+    """Encode an answer in place of the framework, which writes small decimals with exponents."""
+    if type(response) is Response and isinstance(response.content, _VIEW):
+        response.content = encode_plain(response.content, default_serializer)
+    return response
 
 
 def _list_scopes() -> Any:

@@ -13,6 +13,7 @@ import uuid_utils
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.core.instants import render_instant
+from marketplace.core.plain_json import encode_plain
 
 T = TypeVar("T")
 Point = int | datetime | str
@@ -128,7 +129,7 @@ class Transport:
         content = None
         if body is not None:
             headers["Content-Type"] = media_type
-            content = msgspec.json.encode(body)
+            content = encode_plain(body)
         response = await self._request(method, path, headers=headers, content=content)
         self.last_sequence = max(self.last_sequence, int(response.headers.get("Commit-Seq", 0)))
         return msgspec.json.decode(response.content or b"null", type=answer)

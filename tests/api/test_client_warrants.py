@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from msgspec import structs
 
@@ -113,10 +114,12 @@ async def test_prices_are_read_in_pages_and_a_foreign_cursor_is_refused(database
         days = [company.now.date() - DAY * back for back in (2, 1, 0)]
         for day in days:
             await client.observe_price(
-                issuer, source, ObservePriceBody(day=day, price_usd_per_share=Decimal(3), volume=1)
+                issuer, source, ObservePriceBody(day=day, price_usd_per_share=Decimal("0.00000067"), volume=1)
             )
         path = f"/v1/issuers/{issuer}/price-sources/{source}/observations"
         first = await client.get(path, Page[PriceObservationView], limit=2)
+        shown = await client.get(path, dict[str, Any], limit=1)
+        assert shown["items"][0]["price_usd_per_share"] == "0.00000067"
         rest = await client.get(path, Page[PriceObservationView], limit=2, cursor=first.next_cursor)
         assert [each.day for each in (*first.items, *rest.items)] == days
         foreign = render_cursor("no day")
