@@ -74,7 +74,7 @@ async def test_an_order_whose_hold_is_lost_is_refused_by_name_until_it_is_annota
             with pytest.raises(Refusal) as caught:
                 await before.cancel(startup, orphan)
             assert caught.value.code == "hold_unknown"
-            with pytest.raises(Refusal, match="one that the same command stored") as caught:
+            with pytest.raises(Refusal, match="one that may depend on another") as caught:
                 await examine(log, (await log.load(render_subject("party", startup)))[-1].sequence)
             assert caught.value.code == "event_readable"
             _, damage = await examine(log, placed.sequence)
