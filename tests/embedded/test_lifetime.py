@@ -26,7 +26,8 @@ AS_ROOT = os.geteuid() == 0
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from marketplace.embedded import embedded_nats, embedded_postgres
+from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 
 async def main():
     folder = Path(sys.argv[1])
@@ -72,6 +73,7 @@ def test_servers_end_with_their_parent_however_it_ends(folder: Path, death: sign
     )
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(pids) == 2
     assert all(exists(pid) for pid in pids)
     parent.send_signal(death)
     parent.communicate(timeout=PATIENCE_SECONDS)
@@ -83,7 +85,7 @@ async def test_what_a_killed_parent_left_behind_is_started_again(folder: Path) -
         sys.executable, "-c", PARENT, str(folder), stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
-    await parent.stdout.readline()
+    assert await parent.stdout.readline()
     parent.kill()
     await parent.wait()
     async with embedded_nats(folder / "nats"), embedded_postgres(folder / "postgres", durable=False) as server:
