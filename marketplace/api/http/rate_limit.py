@@ -17,30 +17,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from marketplace.core.errors import Refusal
 
 WINDOW_SECONDS: Final = 60
-PURGED_EVERY: Final = 10_000
-"""Requests after which counters that ended are dropped."""
 Headers = list[tuple[bytes, bytes]]
-
-
-class _Counters(MemoryStorage):
-    """The library's counters, without the thread that it starts after every request to drop what ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timer.join()
-        self._until_purge = PURGED_EVERY
-
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Add to a counter and return it."""
-        self._until_purge -= 1
-        if not self._until_purge:
-            self._until_purge = PURGED_EVERY
-            for each in list(self.expirations):
-                self.get(each)  # drops it if it ended
-        if not self.get(key):
-            self.expirations[key] = time.time() + expiry
-        self.storage[key] += amount
-        return self.storage[key]
 
 
 class RateLimit:
@@ -52,7 +29,7 @@ class RateLimit:
 
     def __init__(self, requests_max: int) -> None:
         self._item = RateLimitItemPerMinute(requests_max)
-        self._limiter = SlidingWindowCounterRateLimiter(_Counters())
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._fixed: Headers = [
             (b"ratelimit-limit", b"%d" % requests_max),
             (b"ratelimit-policy", b"%d;w=%d" % (requests_max, WINDOW_SECONDS)),
