@@ -40,7 +40,7 @@ from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
 from marketplace.domain.trading.order_terms import price_terms
-from marketplace.domain.trading.placement import carry
+from marketplace.domain.trading.placement import place_run
 from marketplace.domain.trading.quotable import refuse_unplaced, require_approved, require_unlinked
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.execution.handler import Handler, Receipt
@@ -192,12 +192,12 @@ async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_i
     lot_ids = dict.fromkeys(homes.get(lot_id, lot_id) for lot_id in bid.lot_ids or ())
     found: list[Lot | None] = [await unit.load(LOT, lot_id) for lot_id in lot_ids]
     lots = [lot for lot in found if lot is not None and lot.status == "listed"]
-    carried = carry(pool, lots, placement.nodes, start, end)
-    if carried is None or not await _is_sellable(unit, lots, placement.nodes, start, end):
+    placed = place_run(pool, lots, placement.nodes, start, end)
+    if placed is None or not await _is_sellable(unit, lots, placement.nodes, start, end):
         return None
     least = asked if (asked := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
     price = Fraction(max(placement.price_usd_per_gpu_hour, least))
-    if price < carried.floor:
+    if price < placed.floor:
         return None
     match = MatchTerms(
         grant_id=grant_id,
@@ -206,7 +206,7 @@ async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_i
         nodes=placement.nodes,
         start=start,
         end=end,
-        lots=carried.shares,
+        lots=placed.shares,
         value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(price),
     )

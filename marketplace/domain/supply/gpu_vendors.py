@@ -36,7 +36,8 @@ _NUMBER: Final = re.compile(r"_?(?P<number>[0-9]+)")
 def find_generation(gpu_class: str) -> str:
     """Return the generation of a GPU class, such as ``hopper``; ``other`` if unknown.
 
-    Classes of one architecture are one generation. Chips that their makers number, such as ``TRN2``, are named so.
+    Classes of one architecture share a generation. A numbered chip gives its series and number: ``TRN2`` is
+    ``trainium_2``.
     """
     for names, generation in _GENERATIONS:
         if gpu_class.startswith(names):

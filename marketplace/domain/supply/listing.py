@@ -1,7 +1,7 @@
 """What may be put on sale, and when it leaves: rules of pools and lots that rest on their site or the clock.
 
-Refusals: power_above_contract for a pool; lot_before_site · lot_past · mandates_too_many for a lot; pool_not_due for
-the closing of a pool.
+Refusals: power_above_contract for a pool; lot_before_site · time_naive · lot_past · mandates_too_many for a lot;
+pool_not_due for the closing of a pool.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MANDATES_MAX: Final = 16
 
 
 def require_contracted_power(site: Site, nodes: int, power_per_node_kw: int) -> None:
-    """Refuse to open a pool that draws more than its site has under contract.
+    """Refuse to open a pool that alone draws more than its site has under contract; other pools do not count.
 
     Raises:
         Refusal: ``power_above_contract``.
@@ -35,7 +35,7 @@ def require_contracted_power(site: Site, nodes: int, power_per_node_kw: int) -> 
 
 
 def require_listable(site: Site, start: datetime, end: datetime, at: datetime) -> None:
-    """Refuse a lot that begins before its site is ready, or that is over.
+    """Refuse a lot that begins before its site's conversion is ready, or that has ended at `at`.
 
     Raises:
         Refusal: ``lot_before_site`` · ``time_naive`` · ``lot_past``.
@@ -68,10 +68,10 @@ def require_few_mandates(mandate_ids: Sequence[str]) -> None:
 
 
 def require_closing_due(pool: Pool, at: datetime) -> datetime:
-    """Return when a pool of which notice was given closes, unless that is later than `at`.
+    """Return when a pool closes whose closing was announced.
 
     Raises:
-        Refusal: ``pool_not_due``. The closing may have been postponed.
+        Refusal: ``pool_not_due``, if that is after `at`. The closing may have been postponed.
     """
     assert pool.closing is not None, "notice was given"
     if at < pool.closing.closes_at:

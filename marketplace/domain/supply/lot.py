@@ -39,6 +39,7 @@ from marketplace.domain.supply.stages import require_stages
 Status = Literal["listed", "paused", "withdrawn"]
 
 STEPS_MAX: Final = 16
+"""The most asks of a lot, including the first one."""
 
 
 class ListLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class ListLot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the ask, including further asks."""
+    """Replace the first ask and all further asks. Without `further_asks`, all nodes are at the first ask."""
 
     lot_id: str
     ask_usd_per_gpu_hour: Decimal
@@ -61,7 +62,7 @@ class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RescheduleLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the span."""
+    """Replace the span. The span of a resale cannot change."""
 
     lot_id: str
     start: datetime
@@ -104,12 +105,12 @@ class Lot:
     further_asks: tuple[AskStep, ...] = ()
 
     def list_steps(self) -> list[AskStep]:
-        """Return the steps, cheapest first. Their nodes sum to the lot's."""
+        """Return nodes and ask of each step, cheapest first. The nodes sum to the lot's."""
         first = self.listed.nodes - sum(step.nodes for step in self.further_asks)
         return [AskStep(nodes=first, ask_usd_per_gpu_hour=self.ask_usd_per_gpu_hour), *self.further_asks]
 
     def split_free(self, free: int) -> list[int]:
-        """Return how many of `free` unsold nodes belong to each step. The cheapest are sold first."""
+        """Return how many of `free` unsold nodes belong to each step of `list_steps`. The cheapest are sold first."""
         left, parts = free, []
         for step in reversed(self.list_steps()):
             part = min(left, step.nodes)
@@ -118,12 +119,12 @@ class Lot:
         return parts[::-1]
 
     def split_periods(self, free: Sequence[int]) -> list[tuple[AskStep, list[int]]]:
-        """Return each step with its unsold nodes by period, of the lot's unsold nodes by period."""
+        """Return each step with its unsold nodes per period, given those of the whole lot."""
         columns = zip(*(self.split_free(nodes) for nodes in free), strict=True)
         return [(step, list(nodes)) for step, nodes in zip(self.list_steps(), columns, strict=True)]
 
     def count_at_most(self, free: int, price: Fraction) -> int:
-        """Return how many of `free` unsold nodes ask at most a price."""
+        """Return how many of `free` unsold nodes ask at most `price`, in USD per GPU-hour."""
         parts = zip(self.list_steps(), self.split_free(free), strict=True)
         return sum(nodes for step, nodes in parts if step.ask_usd_per_gpu_hour <= price)
 
@@ -132,7 +133,7 @@ LotState = Lot | None
 
 
 def find_promise(listed: LotListed, opened: PoolOpened) -> ServiceTerms | None:
-    """Return the promise of a lot: its own, or that of its pool. Resold capacity has none."""
+    """Return the service level that a lot promises: its own, else its pool's. None without one, and for a resale."""
     return None if listed.grant_id is not None else listed.service or opened.service
 
 
@@ -147,7 +148,7 @@ def get_notice_hours(promise: ServiceTerms | None) -> int:
 
 
 def list_unpromised(terms: OrderTerms, promise: ServiceTerms | None) -> Iterator[str]:
-    """Yield what an order asks of each lot that serves it, and a promise lacks."""
+    """Yield ``availability`` or ``notice``, or both, where a lot promises less than an order asks."""
     if get_availability(promise) < (terms.availability_min or ZERO):
         yield "availability"
     if get_notice_hours(promise) < terms.notice_hours_min:

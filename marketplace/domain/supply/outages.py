@@ -1,4 +1,4 @@
-"""What reports of failed nodes may say about the past; grants and pools ask the same.
+"""How far reports of outages may be dated back. Grants and pools share these rules.
 
 Refusals in order: outage_open · resumption_backdated.
 """
@@ -10,14 +10,14 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 
 BACKDATED_MAX: Final = timedelta(hours=1)
-"""How long before its report nodes may work again. The platform decides about more."""
+"""How far a report that nodes work again may be dated back. Only the platform may date it back further."""
 
 
 def require_over(until: datetime, now: datetime | None) -> None:
-    """Refuse an outage that is reported as over and is not.
+    """Refuse an outage that is reported with an end after now.
 
     Raises:
-        Refusal: ``outage_open``.
+        Refusal: ``outage_open``, also if `now` is None.
     """
     if now is None or until > now:
         raise Refusal(
@@ -29,12 +29,13 @@ def require_over(until: datetime, now: datetime | None) -> None:
 
 
 def require_prompt(at: datetime, reported_at: datetime, failure_reported_at: datetime | None = None) -> None:
-    """Refuse that nodes work again since long ago, when they were reported as failed all the time.
+    """Refuse a report that nodes work again which is dated back by more than `BACKDATED_MAX`.
 
     Args:
         at: Since when they work.
         reported_at: When this is reported.
-        failure_reported_at: When the failure was reported. A failure that was reported late itself may end as early.
+        failure_reported_at: When the failure was reported. If that was within `BACKDATED_MAX` of `reported_at`, any
+            `at` is accepted, because until then nobody was told that the nodes did not work.
 
     Raises:
         Refusal: ``resumption_backdated``.

@@ -68,6 +68,7 @@ from marketplace.domain.supply.pool_commands import (
 from marketplace.domain.supply.service_level import require_service
 
 NOTICE_MIN = timedelta(days=14)
+"""How long before its closing a pool's provider gives notice, at least."""
 FEES_KEPT = timedelta(days=7)
 """How long after its closing the provider's account keeps the fees of the ends of its grants."""
 RESALES_MAX: Final = 64
@@ -79,7 +80,11 @@ FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Nodes taken for a grant until `end`. An early release brings `end` forward."""
+    """Nodes taken for a grant until `end`.
+
+    An early release brings `end` forward and leaves `lots` as they are: no share lasts beyond `end`, whatever its own
+    end says.
+    """
 
     start: datetime
     end: datetime
@@ -94,8 +99,8 @@ class Resale:
         grant_id: The seller's grant.
         offer: The nodes offered.
         sold: The nodes sold.
-        held: The nodes set aside for held quotes, by the grant that taking each quote will issue.
-        recalled: Whether it is off the market. It is kept while something is held.
+        held: The nodes set aside for held quotes, by the id of the grant that will be issued if the quote is taken.
+        recalled: Whether it is off sale. It is kept while quotes hold nodes.
     """
 
     grant_id: str
@@ -105,20 +110,23 @@ class Resale:
     recalled: bool = False
 
     def unsold(self) -> list[Load]:
-        """Return what may still be sold or held, as loads to add up."""
+        """Return the nodes that may still be sold or held, as positive and negative loads to add up."""
         if self.recalled:
             return []
         taken = (*self.sold, *self.held.values())
         return [self.offer, *(Load(load.start, load.end, -load.amount) for load in taken)]
 
     def promised(self) -> list[Load]:
-        """Return what the grant cannot offer again, as loads to add up."""
+        """Return the nodes that the grant cannot offer again: unsold or held, as loads to add up."""
         return [*self.unsold(), *self.held.values()]
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Failed nodes, of one grant if evidence of its GPUs showed it. `end` is unknown until they are restored."""
+    """Failed nodes of a pool. `end` is `FOREVER` until they are restored.
+
+    `grant_id` names the grant whose GPUs' evidence showed the failure; None if a report did.
+    """
 
     nodes: int
     start: datetime
@@ -129,7 +137,16 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An open pool."""
+    """An open pool.
+
+    Attributes:
+        opened: The pool as it was opened.
+        offers: What each lot offers, by lot; resale lots are in `resales`.
+        reservations: By grant, also those that ended.
+        incidents: By id, also those that ended.
+        closing: The announced closing; None while none is announced.
+        resales: By lot.
+    """
 
     opened: PoolOpened
     offers: Map[str, Load] = field(default_factory=Map)
@@ -148,7 +165,7 @@ class Pool:
         ]
 
     def unsold(self, lot_id: str, start: datetime, end: datetime) -> list[Load]:
-        """Return the free nodes of a lot over ``[start, end)`` as runs; never below zero."""
+        """Return the unsold nodes of a lot over ``[start, end)`` as runs, never below 0; empty where it offers none."""
         resale, offer = self.resales.get(lot_id), self.offers.get(lot_id)
         if resale is not None:
             offer, loads = resale.offer, resale.unsold()
@@ -171,17 +188,17 @@ class Pool:
         return loads
 
     def list_resales(self, grant_id: str) -> list[str]:
-        """Return the lots that offer nodes of a grant."""
+        """Return the resale lots on sale that offer nodes of a grant."""
         mine = ((lot_id, resale) for lot_id, resale in self.resales.items() if resale.grant_id == grant_id)
         return [lot_id for lot_id, resale in mine if not resale.recalled]
 
     def list_holders(self, grant_id: str) -> list[str]:
-        """Return the grants for which held quotes have set nodes of this grant aside."""
+        """Return the ids of the grants for which quotes hold nodes of this grant."""
         mine = (resale for resale in self.resales.values() if resale.grant_id == grant_id)
         return [holder for resale in mine for holder in resale.held]
 
     def find_held(self, grant_id: str) -> str | None:
-        """Return the resale lot of which a held quote set nodes aside for a grant, or None."""
+        """Return the resale lot whose nodes a quote holds for the grant `grant_id`; None if none does."""
         return next((lot_id for lot_id, resale in self.resales.items() if grant_id in resale.held), None)
 
     def list_drawn(self, grant_id: str) -> tuple[Load, ...]:
@@ -196,7 +213,7 @@ class Pool:
         return tuple(Load(run.start, run.end, run.amount * power_kw) for run in runs if run.amount)
 
     def failed(self) -> list[Load]:
-        """Return the nodes that do not work."""
+        """Return the failed nodes, one load per incident, past ones included."""
         return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
 
     def reserved(self) -> list[Load]:
@@ -512,7 +529,7 @@ def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, 
 
 
 def _hold_resale(command: HoldCapacity, state: Pool) -> Sequence[PoolEvent]:
-    """Return the events that set offered nodes of a grant aside for another grant."""
+    """Return the events that hold nodes of a resale lot for a quote."""
     require_span(command.start, command.end, "/end")
     wanted = Load(command.start, command.end, command.nodes)
     lot_id = state.find_held(command.grant_id)
@@ -553,7 +570,7 @@ def _get_reservation(state: Pool, grant_id: str) -> Reservation:
 
 
 def _resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
-    """Return the events that move offered nodes to the buyer's grant, first those set aside for it."""
+    """Return the events that move nodes of a resale lot to the buyer's grant; those that its quote holds, if any."""
     require_span(command.start, command.end, "/end")
     wanted = Load(command.start, command.end, command.nodes)
     bought = state.reservations.get(command.grant_id)
@@ -588,7 +605,7 @@ def _resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state: Pool) -> Resale:
-    """Return the resale that offers the nodes, which must be neither sold nor held."""
+    """Return the resale that offers `wanted`; refuse nodes that it does not offer, or that are sold or held."""
     resale = state.resales.get(command.lot_id)
     outside = resale is not None and (wanted.start < resale.offer.start or wanted.end > resale.offer.end)
     if resale is None or resale.recalled or outside:
@@ -622,7 +639,10 @@ def _require_kept(command: HoldCapacity | ResellCapacity, wanted: Load, resale: 
 
 
 def split_shares(held: Reservation, wanted: Load) -> tuple[tuple[LotShare, ...], tuple[LotShare, ...]]:
-    """Split a reservation's shares into those that give `wanted` nodes over a span, first ones first, and the rest."""
+    """Return the shares that make up `wanted`, taken from the first shares on, and the shares that are left.
+
+    The reservation must have the wanted nodes over the whole span.
+    """
     bounds = {wanted.start, wanted.end, *(at for share in held.lots for at in (share.start, share.end))}
     steps = sorted({min(at, held.end) for at in bounds})
     moved: list[list[LotShare]] = [[] for _ in held.lots]

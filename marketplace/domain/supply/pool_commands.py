@@ -21,7 +21,7 @@ class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Put nodes on sale as a lot, or change what the lot offers."""
+    """Put nodes on sale as a lot, or change what the lot offers. `grant_id` names the grant that resells them."""
 
     pool_id: str
     lot_id: str
@@ -43,7 +43,7 @@ class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Set nodes of a resale lot aside for the grant that taking a held quote will issue."""
+    """Hold nodes of a resale lot for a quote; `grant_id` is the grant that will be issued if it is taken."""
 
     pool_id: str
     grant_id: str
@@ -54,14 +54,14 @@ class HoldCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a lot off sale."""
+    """Take a lot off sale; no event if it is not on sale."""
 
     pool_id: str
     lot_id: str
 
 
 class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take nodes for a grant, less those that it resold."""
+    """Take nodes for a grant. At every instant, `lots` carry `nodes` less `resold`."""
 
     pool_id: str
     grant_id: str
@@ -73,7 +73,7 @@ class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Free a grant's nodes from an instant on."""
+    """Free a grant's nodes from an instant on, or those that a quote holds for it."""
 
     pool_id: str
     grant_id: str
@@ -81,9 +81,16 @@ class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that nodes stopped working, optionally those of one grant. `reported_at` is now.
+    """Report that nodes stopped working.
 
-    `until` is when they worked again, if that is past.
+    Attributes:
+        pool_id: The pool.
+        incident_id: The id of the new incident.
+        nodes: How many failed.
+        at: Since when.
+        grant_id: The grant whose GPUs' evidence shows it; None for a report.
+        reported_at: Now; None counts as `at`.
+        until: When they worked again, at most `reported_at`; None while they do not.
     """
 
     pool_id: str
@@ -112,7 +119,7 @@ class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):
-    """Give notice that the pool leaves the market, or postpone the announced date."""
+    """Give notice that the pool leaves the market, or postpone the announced date. `at` is now."""
 
     pool_id: str
     closes_at: datetime

@@ -73,7 +73,7 @@ def decide(command: PublishPricelist, state: PricelistState) -> Sequence[Priceli
 
 
 def find_list_price(pricelist: Pricelist, gpu_class: str) -> Decimal | None:
-    """Return the median price of a class in a table; None if it has none."""
+    """Return the median price of a class over a table's rows, in USD per GPU-hour; None if it has none."""
     prices = [row.usd_per_gpu_hour for row in pricelist.published.prices if row.gpu_class == gpu_class]
     return median(prices) if prices else None
 

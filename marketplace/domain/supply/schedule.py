@@ -3,8 +3,7 @@
 Subject: ``marketplace.schedule.<schedule_id>``. A market has one. Until the platform publishes another, `STANDARD`
 applies. With shares of 0 it waives fees.
 
-It counts the deposits that each person of the platform records alone, over all accounts: many small deposits to many
-accounts, of one party or of many, are one large one.
+It also counts the deposits that each person of the platform records alone, over all accounts together.
 
 Invariants:
     1. A schedule applies to what begins after it. A grant keeps the end terms of its issue, a quote those of its hold.
@@ -87,7 +86,7 @@ class PublishSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountDeposit(msgspec.Struct, frozen=True, kw_only=True):
-    """Count a deposit that one person of the platform alone records, in the same append; nothing without a limit."""
+    """Count a deposit that one person of the platform records alone, in the same append. No event without a limit."""
 
     schedule_id: str
     person: str
@@ -108,9 +107,10 @@ class Schedule:
     deposited: Map[str, tuple[ScheduleDepositCounted, ...]] = field(default_factory=Map)
 
     def needs_second(self, person: str, amount_usd: Decimal, at: datetime) -> bool:
-        """Return whether a deposit takes two persons of the platform: with what counts, it is above the limit.
+        """Return whether a second person of the platform must agree to a deposit.
 
-        While there is a limit, a key that names nobody records nothing alone.
+        True if it and those that the person recorded alone in 7 days exceed the limit, or if there is a limit and
+        `person` is empty; False without a limit.
         """
         limit = self.terms.deposit_alone_usd
         counted = (one.amount_usd for one in self.deposited.get(person, ()) if one.at > at - DEPOSITS_COUNTED)
@@ -182,13 +182,13 @@ def evolve(state: Schedule, event: ScheduleEvent) -> Schedule:
 def compute_hold_fee(
     terms: ScheduleTerms, price_usd: Fraction, begun: datetime, end: datetime, start: datetime
 ) -> Decimal:
-    """Return what holding capacity costs if it is not taken, in whole cents.
+    """Return the fee in USD for holding capacity that is not taken, rounded up to a cent; at most `price_usd`.
 
     Args:
         terms: The schedule.
         price_usd: The price of all that is held.
         begun: Since when it is held.
-        end: Until when.
+        end: Until when it is held.
         start: When the capacity begins.
     """
     near = next((each.multiple for each in terms.near if start - begun <= each.hours_max * _HOUR), Decimal(1))
@@ -197,12 +197,21 @@ def compute_hold_fee(
 
 
 def set_deposit(fee_usd: Decimal) -> Decimal:
-    """Return what a held quote sets aside for its fee: at least a cent, so that a startup's quotes are counted."""
+    """Return the dollars that a held quote sets aside for its fee: at least a cent.
+
+    Held quotes are counted by these holds, so that each needs one.
+    """
     return max(fee_usd, CENT)
 
 
 def compute_end_fee(fees: Sequence[NoticeFee], price_usd: Fraction, notice: timedelta) -> Decimal:
-    """Return what an early end costs at a notice, in whole cents; `price_usd` is of what is not delivered."""
+    """Return the fee in USD for an early end, rounded up to a cent.
+
+    Args:
+        fees: The fee of the longest notice that is kept applies; none applies below the shortest.
+        price_usd: The price of what is not delivered.
+        notice: How long ahead the end was announced.
+    """
     share = next((fee.share for fee in reversed(fees) if notice >= fee.notice_hours_min * _HOUR), ZERO)
     return ceil_cents(price_usd * Fraction(share))
 

@@ -12,7 +12,11 @@ from marketplace.core.money import require_share
 
 
 def require_service(terms: ServiceTerms, pointer: str) -> None:
-    """Refuse shares outside 0 to 1, and a credit schedule that does not give more for lower availability."""
+    """Refuse shares outside 0 to 1, and credits that begin above the promise or do not rise as availability falls.
+
+    Raises:
+        Refusal: As listed above; its pointer begins with `pointer`.
+    """
     require_share(terms.availability_min, f"{pointer}/availability_min")
     for index, step in enumerate(terms.credits):
         require_share(step.availability_below, f"{pointer}/credits/{index}/availability_below")

@@ -56,7 +56,7 @@ class RegisterSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnergiseSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that more power is live."""
+    """Report that more power is live, in all `power_energised_kw`. The site is then operating."""
 
     site_id: str
     power_energised_kw: int
@@ -64,7 +64,7 @@ class EnergiseSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DerateSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that less power is live."""
+    """Report that less power is live, in all `power_energised_kw`."""
 
     site_id: str
     power_energised_kw: int
@@ -111,7 +111,9 @@ class Site:
     """A registered site.
 
     Attributes:
-        live: From which instants how many kilowatts are live, after registration.
+        power_energised_kw: What is live by the last report.
+        ready_at: When the conversion is or was planned to be ready; None without one.
+        live: Each instant since registration from which other power was live, with the kilowatts.
         drawn: Kilowatts that reserved nodes draw, by pool and grant.
     """
 
@@ -267,7 +269,7 @@ def _negate(load: Load) -> Load:
 
 
 def _require_free(state: Site, change: Sequence[Load], span: Load) -> None:
-    """Refuse a change that draws more over a span than the site's power."""
+    """Refuse a change after which more is drawn within `span` than the site's power."""
     power = list_power(state, span.start, span.end)
     over, where = find_peak([*state.list_drawn(), *change, *map(_negate, power)], span.start, span.end)
     if over > 0:
@@ -318,7 +320,11 @@ def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[d
 
 
 def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
-    """Return a site's power in kilowatts over a span: what is live and, after a conversion, all that is contracted."""
+    """Return the power in kilowatts that may be sold over a span, as runs.
+
+    That is what is live, all that is contracted from the end of a conversion on, and all that is contracted while the
+    site is planned.
+    """
     contracted = site.registered.power_contracted_kw
     if site.status == "planned":
         return [Load(start, end, contracted)]
@@ -333,12 +339,12 @@ def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
 
 
 def list_dark(site: SiteState, at: datetime, rank: Callable[[str], int]) -> dict[tuple[str, str], int]:
-    """Return the kilowatts that reserved nodes lack at an instant, by pool and grant.
+    """Return the kilowatts that reserved nodes lack at an instant, by pool and grant; empty if none lacks power.
 
     Args:
-        site: The site.
+        site: The site; None has no nodes.
         at: The instant.
-        rank: Returns the place of a grant in the order of issue; the last one lacks first.
+        rank: Returns the place of a grant in the order of issue. The grants issued last lose power first.
     """
     if site is None:
         return {}
@@ -353,7 +359,10 @@ def list_dark(site: SiteState, at: datetime, rank: Callable[[str], int]) -> dict
 
 
 def find_next_power_change(site: SiteState, after: datetime) -> datetime | None:
-    """Return the next instant at which power or draws change, if the site sells more than it has; else None."""
+    """Return the next instant after `after` at which power or draws change.
+
+    None if from `after` on the reserved nodes never draw more than the site has.
+    """
     drawn = [] if site is None else site.list_drawn()
     end = max((load.end for load in drawn), default=after)
     if (

@@ -33,9 +33,9 @@ def require_stages(stages: StageTerms, pointer: str) -> None:
 
 
 def accepts_stages(accepted: StageTerms | None, asked: StageTerms) -> bool:
-    """Return whether a lot serves a staged order: its stages and security are as long as the lot states, or longer.
+    """Return whether a lot serves a staged order: its stages and its security are at least as long as the lot asks.
 
-    A lot serves every order that sets all of its cash aside.
+    `accepted` is None for a lot that serves no staged orders.
     """
     if accepted is None:
         return False
@@ -48,11 +48,11 @@ def count_hours_held(stages: StageTerms, duration_hours: int) -> int:
 
 
 def count_due(issued: GrantIssued, at: datetime) -> int:
-    """Return how many stages of a staged grant have begun; the first one has at the match."""
+    """Return how many stages of a staged grant have begun; at least 1, because the first begins at the match."""
     assert issued.stages is not None, "the grant is staged"
     return max((at - issued.start) // (issued.stages.hours * _HOUR), 0) + 1
 
 
 def find_due(start: datetime, stages: StageTerms, stages_paid: int) -> datetime:
-    """Return when the next stage of a staged grant begins, given when the grant starts."""
+    """Return when the first unpaid stage of a staged grant begins, given the grant's start."""
     return start + stages_paid * stages.hours * _HOUR

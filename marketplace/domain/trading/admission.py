@@ -54,8 +54,8 @@ from marketplace.domain.trading.order_terms import compute_value_max, find_windo
 PLACES_MAX: Final = 10_000
 """The most orders that one auction clears, not counting backstop orders."""
 SHARE: Final = 10
-"""The divisor of the shares: a startup's of the places, the longest waiting orders' of the places, a startup's of
-these."""
+"""One of so many places goes to one startup at most, and to the orders that have waited longest; of the latter, again
+one of so many to one startup at most."""
 GROUP_BUSY: Final = Reason(
     code="group_busy", text="another auction decides on an order of its group, and at most one is matched", facts={}
 )
@@ -64,7 +64,8 @@ APPROVAL_MISSING: Final = Reason(
     code="approval_missing", text="its equity part waits for the approval of the holders of its mandates", facts={}
 )
 BOUND_PLACES: Final = (3, 4)
-"""The share of the places that is given when orders are bound. The rest is for orders that arrive until the lock."""
+"""The share of the places, as a fraction, that is given when orders are bound. The rest is for orders that arrive until
+the lock."""
 
 
 class Rivals(NamedTuple):
@@ -127,11 +128,7 @@ def require_precedence(auction: Auction, earlier: Iterable[Auction], later: Iter
 
 
 def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
-    """Return whether an auction must be completed before another one may lock.
-
-    A frozen book contains what is unsold. If two auctions award capacity of the same time, the second one's book is
-    correct only once every match of the first one was carried out or has become impossible. An auction that failed for
-    good is completed when its orders are released, so that no auction waits for ever.
+    """Return whether `rival` must be completed before `auction` may lock: they award capacity of the same time.
 
     Args:
         rival: The auction that may have to be completed first.
@@ -154,10 +151,7 @@ def has_bound(auction: Auction, at: datetime) -> bool:
 
 
 def require_not_deciding(auction: Auction, at: datetime) -> None:
-    """Refuse to hold capacity while an auction decides on it, because a hold could make its matches impossible.
-
-    This begins with the auction's no-cancel phase, when its orders are bound to what is on sale, or at its lock time:
-    new holds would otherwise keep it from freezing its book.
+    """Refuse to hold capacity while an auction decides on it, since a hold could make its matches impossible.
 
     Raises:
         Refusal: ``market_deciding``.
@@ -175,11 +169,11 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
 
 
 def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: bool) -> None:
-    """Refuse to change a lot that an auction has promised to the orders that it binds.
+    """Refuse to change a lot on which an auction has bound orders.
 
-    Asks and lots are frozen together with the orders: from `no_cancel_at`, or from the lock time of an auction without
-    a no-cancel phase. New asks, pauses and resumptions work again once the book is frozen, for later auctions. A lot
-    in the frozen book stays where it is until its matches are carried out.
+    From the no-cancel phase, or else from the lock time, no lot within the auction's horizon changes. Once the book is
+    frozen, asks may change, and lots may be paused and resumed, for later auctions. A lot in the frozen book is not
+    withdrawn or moved until the auction is completed.
 
     Args:
         auction: An auction that is not completed.
@@ -212,7 +206,7 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
 
 
 def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: datetime) -> None:
-    """Refuse to change what a mandate takes while an auction has bound an order for which it pays.
+    """Refuse to change a mandate while an auction has bound an order for which the mandate pays.
 
     Raises:
         Refusal: ``mandate_bound``.
@@ -239,10 +233,10 @@ class Candidate(NamedTuple):
     Attributes:
         order_id: The order.
         startup_id: Its startup.
-        value_usd: Its highest possible value.
+        value_usd: Its highest possible value, over all of its GPU-hours.
         waits: Its rank among waiting orders: lower, the longer ago a book contained it.
-        is_held: Whether the auction has already locked it.
-        parent_id: The order that must be matched with it and was not matched before; None if there is none.
+        is_held: Whether the auction has already locked it. Then it takes part in any case.
+        parent_id: The unmatched order that must be matched with it; None if there is none.
         barred: Why it cannot take part at any value; None if it can.
     """
 
@@ -256,7 +250,7 @@ class Candidate(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """An order that waits for an auction, and what the market knows of it.
+    """An order that waits for an auction, with its parent and its turn.
 
     Attributes:
         order: The order.
@@ -272,7 +266,7 @@ class Waiting(NamedTuple):
 
 
 class Hopeless(NamedTuple):
-    """An open order that no auction can match, the kind of cause, and the reason in words."""
+    """An open order that no auction can match. `cause` is ``group-served`` or ``parent-ended``."""
 
     order_id: str
     cause: str
@@ -297,7 +291,7 @@ class Admission(NamedTuple):
     orders: tuple[Order, ...] = ()
 
     def defer(self, dropped: Mapping[str, Reason]) -> tuple[Deferral, ...]:
-        """Return the deferrals of admitted orders that are left out after all."""
+        """Return the deferrals of admitted orders that do not fit into the book after all, given the reasons by id."""
         return tuple(
             Deferral(order_id=order_id, rank=self.ranks[order_id], value_usd=self.values[order_id], reason=reason)
             for order_id, reason in dropped.items()
@@ -363,7 +357,7 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
     asked: list[tuple[Waiting, str | None, Decimal, bool]] = []
     for each in queue:
         order, terms = each.order, each.order.terms
-        waits_for_approval, group = order.is_waiting, name_group(order.placed.startup_id, terms)
+        waits_for_approval, group = order.waits_for_approval, name_group(order.placed.startup_id, terms)
         if isinstance(order, LockedOrder) and order.auction_id != auction_id:
             busy.add(group)
         elif (isinstance(order, LockedOrder) or not each.is_served) and find_window(terms, horizon) is not None:
@@ -407,7 +401,12 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
 
 
 def admit(candidates: Sequence[Candidate], places: int) -> Admission:
-    """Return which candidates take part. Candidates are passed in the order in which they were placed."""
+    """Return which candidates take part, by the rules above; held ones in any case.
+
+    Args:
+        candidates: In the order in which they were placed.
+        places: The most that take part, unless more are held.
+    """
     ranked = _rank(candidates)
     ranks = {candidate.order_id: rank for rank, candidate in enumerate(ranked, 1)}
     current = _Round(places)

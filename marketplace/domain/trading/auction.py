@@ -98,7 +98,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Open an auction, which then collects orders."""
+    """Open an auction, which then collects orders.
+
+    Attributes:
+        auction_id: The auction.
+        locks_at: When it locks its orders and freezes its book.
+        horizon_start: The first instant that it awards.
+        period_hours: The hours of a period.
+        periods: How many periods it awards.
+        seed: Seed of the engine's search.
+        indicative_at: When it publishes indicative prices; None: never.
+        no_cancel_at: When it binds its orders; None: not before the lock.
+    """
 
     auction_id: str
     locks_at: datetime
@@ -111,7 +122,7 @@ class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndicateAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Publish the prices that the current book would have."""
+    """Publish the prices that the current book would have. `orders` is how many orders it has."""
 
     auction_id: str
     orders: int
@@ -120,14 +131,14 @@ class IndicateAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin the no-cancel phase: the present orders are locked, and are neither cancelled nor amended."""
+    """Begin the no-cancel phase: the `orders` present ones are locked, and are neither cancelled nor amended."""
 
     auction_id: str
     orders: int
 
 
 class ChangeSupply(msgspec.Struct, frozen=True, kw_only=True):
-    """Record a change of supply before the book is frozen."""
+    """Record that capacity was taken off sale before the book is frozen. `cause` is the id of the quote or lot."""
 
     auction_id: str
     cause: str
@@ -151,7 +162,7 @@ class ClearAuction(Result, frozen=True, kw_only=True):
 
 
 class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that an attempt gave no publishable result."""
+    """Record that an attempt to clear, numbered from 1, gave no publishable result."""
 
     auction_id: str
     reason: str
@@ -159,7 +170,10 @@ class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompleteAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that every decision was carried out, or that an auction that failed for good released its orders."""
+    """Record that every decision was carried out, or that an auction that failed for good released its orders.
+
+    The numbers count orders; `impossible` are matches that could not be carried out.
+    """
 
     auction_id: str
     matched: int
@@ -188,9 +202,9 @@ class Auction(ABC):
 
     Attributes:
         opened: Its terms.
-        indicated: The indicative prices; None where none were published.
-        bound: That its orders were bound before the lock; None where they were not.
-        changes: Causes that took capacity off sale while it collected: held quotes and withdrawn lots of resale.
+        indicated: The last part of the indicative prices; None if none were published.
+        bound: The start of its no-cancel phase; None if it has not begun.
+        changes: The held quotes and withdrawn resale lots that took capacity off sale while it collected, by id.
     """
 
     opened: AuctionOpened
@@ -485,14 +499,17 @@ def _measure(row: msgspec.Struct) -> int:
 
 
 class FittedBook(NamedTuple):
-    """A book within the bounds, and the orders left out."""
+    """A book within the bounds, and why each other order was left out, by its id."""
 
     book: Book
     dropped: dict[str, Reason]
 
 
 def fit_book(book: Book, bytes_max: int = BOOK_BYTES_MAX) -> FittedBook:
-    """Return the book without what breaks a bound. The last orders are left out first."""
+    """Return the book without the orders that break a bound, and without those that depend on them.
+
+    If the whole is more than `bytes_max`, the last orders are left out.
+    """
     dropped: dict[str, Reason] = {}
     kept: dict[str, list[BookOrder]] = {"orders": [], "backstops": []}
     size = 0
@@ -670,7 +687,7 @@ def join_result(parts: Sequence[AuctionResultPublished], cleared: AuctionCleared
 
 
 def split_prices(indicated: AuctionIndicated, bytes_max: int = PART_BYTES_MAX) -> list[AuctionIndicated]:
-    """Return indicative prices in parts, at least one."""
+    """Return the events with indicative prices, each of at most `bytes_max`; at least one."""
     parts = list(_pack((_Row("prices", price) for price in indicated.prices), bytes_max)) or [{"prices": ()}]
     return [msgspec.structs.replace(indicated, part=part, prices=rows["prices"]) for part, rows in enumerate(parts)]
 

@@ -66,7 +66,7 @@ from marketplace.domain.trading.mandate_rules import (
 )
 
 FREE_STEPS: Final = 20
-"""Steps of a budget in which issuers learn what others left of it."""
+"""An issuer sees what others left of a budget rounded down to whole parts of it, one in so many."""
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendMandate(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the rules for future holds."""
+    """Change the rules, for new holds and for matches of present ones."""
 
     mandate_id: str
     terms: MandateTerms
@@ -102,14 +102,15 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         issuer_id: The issuer of the equity.
         related_ids: Issuers that firm relations connect with it. What they draw counts as its own.
         instrument: Terms offered.
-        implied_cap_usd: The company value at the price of priced stock; it must be within the cap range.
+        implied_cap_usd: The company's value at the price of priced stock, which must be within the cap range; None for
+            other instruments.
         prices: The price that is offered for each class, at the mandate's credit.
-        direct: Whether it is drawn in cash besides compute.
-        approved: Whether the holder approves it by this command.
-        until_max: When it ends at the latest; None for no such bound.
-        sector: Sector of the issuer.
-        stage: Stage of the issuer; None if none is recorded.
-        amount_usd: The amount.
+        direct: Whether it takes of the budget for cash besides compute.
+        approved: Whether the holder approves it by this command. Then it has no end.
+        until_max: When it ends at the latest; None: only by the mandate's own terms.
+        sector: Sector of the order; None if it names none.
+        stage: How far the issuer's company has come; None if that is not recorded.
+        amount_usd: What is held.
         at: Now.
     """
 
@@ -131,7 +132,11 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mandate is asked to commit to, at the match; see `HoldBudget`."""
+    """What a mandate is asked to commit to at the match; see `HoldBudget`.
+
+    `related` says whether the buyer is related to the seller or the provider. `prices` has the price of the class that
+    won.
+    """
 
     issuer_id: str
     instrument: PrincipalTerms
@@ -151,7 +156,7 @@ class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The hold.
         grant_id: The grant.
         amount_usd: What is committed.
-        matched: What an order offers at its match; None for what is captured as it is held.
+        matched: The terms at the match, to which the mandate's present rules apply; None to apply none.
     """
 
     mandate_id: str
@@ -162,7 +167,7 @@ class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """Free held or committed budget, except an amount to keep."""
+    """Free what a hold has held and committed, except `keep_usd`; held budget is freed first."""
 
     mandate_id: str
     hold_id: str
@@ -171,14 +176,14 @@ class ReleaseBudget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApproveOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Approve an order above the amount that needs it."""
+    """Approve, for the holder, an order that waits for its approval."""
 
     mandate_id: str
     hold_id: str
 
 
 class RefuseOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay for an order no more, unless it is matched already."""
+    """Stop paying for an order that is not matched; a matched one is refused."""
 
     mandate_id: str
     hold_id: str
@@ -199,13 +204,16 @@ MandateCommand = (
 
 @dataclass(frozen=True, slots=True)
 class BudgetHold:
-    """Budget of one order, held until it is captured for its grant.
+    """Budget of one order: held until its match, then committed to its grant.
 
     Attributes:
+        grant_id: The grant; None before the match.
+        direct: Whether it takes of the budget for cash besides compute.
         waits: Whether it needs the holder's approval and has none.
         approved: Whether the holder approved it.
         ended: Whether the holder ended it, by refusing the order or by revoking the mandate.
-        implied_cap_usd: The company value at the price of priced stock, as agreed to.
+        implied_cap_usd: The company's value at the price of priced stock when budget was held; None for other
+            instruments.
         until: When it ends unless it is captured; None: never.
         gpu_classes: Classes that its order may get, or the one that it got.
     """
@@ -232,7 +240,10 @@ class BudgetHold:
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """A granted mandate; `used_usd` is what is held and committed for compute, `used_directly_usd` in cash besides."""
+    """A granted mandate. `holds` are by id; the amounts are what is held and committed together.
+
+    `used_usd` is for compute, `used_directly_usd` is cash besides; those by issuer and by sector include both.
+    """
 
     granted: MandateGranted
     terms: MandateTerms
@@ -245,7 +256,7 @@ class Mandate:
 
     @property
     def budget_usd(self) -> Decimal:
-        """Return both budgets."""
+        """Return the budgets for compute and for cash besides, together."""
         return self.terms.budget_usd + (self.terms.direct_budget_usd or ZERO)
 
     @property
@@ -255,7 +266,7 @@ class Mandate:
 
     @property
     def asked(self) -> Asked:
-        """Return what its rules are asked by."""
+        """Return what `mandate_rules` needs to know of it."""
         return Asked(self.granted.mandate_id, self.terms, self.revoked)
 
 
@@ -359,7 +370,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
 
 
 def _sum_unapproved(issuer_ids: Collection[str], state: Mandate) -> Decimal:
-    """Return what issuers draw without the holder's approval, so that many small orders count as one."""
+    """Return what issuers draw together without the holder's approval."""
     holds = (hold for hold in state.holds.values() if hold.issuer_id in issuer_ids)
     return sum((hold.total_usd for hold in holds if not hold.waits and not hold.approved), ZERO)
 
@@ -401,7 +412,7 @@ def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
 
 
 def _require_room(command: HoldBudget, state: Mandate) -> None:
-    """Refuse to hold more than is left, of the whole budget or of a part of it; see invariant 7."""
+    """Refuse to hold more than is left of the budget, or of the issuer's, sector's or GPUs' part; see invariant 7."""
     terms, needed = state.terms, command.amount_usd
     own = sum((hold.total_usd for hold in state.holds.values() if _shares(command, hold)), ZERO)
     whole = _round_free(terms.budget_usd, state.used_usd - own, exact=command.approved) - own
@@ -476,7 +487,7 @@ def _shares(command: HoldBudget, hold: BudgetHold) -> bool:
 
 
 def _round_free(budget_usd: Decimal, others_usd: Decimal, *, exact: bool) -> Decimal:
-    """Return what other issuers leave of a budget, in whole steps; exact where the holder asks."""
+    """Return what other issuers leave of a budget, rounded down to a step unless `exact`."""
     step = budget_usd / FREE_STEPS
     left = budget_usd - others_usd
     return left if exact or not step else left // step * step
@@ -512,7 +523,7 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
 
 
 def _require_part(command: CaptureBudget, matched: Matched, state: Mandate) -> None:
-    """Refuse to commit more to a vendor or a generation than the rules of now allow."""
+    """Refuse to commit more to a vendor or a generation than the present rules allow."""
     for part in _list_parts(state.terms, [price.gpu_class for price in matched.prices]):
         committed = sum((hold.committed_usd for hold in state.holds.values() if part.counts(hold)), ZERO)
         if committed + command.amount_usd > part.usd_max:
@@ -522,7 +533,7 @@ def _require_part(command: CaptureBudget, matched: Matched, state: Mandate) -> N
 
 
 def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
-    """Refuse to commit to what the rules of now exclude, or what was agreed to on other grounds."""
+    """Refuse a match that the present rules exclude, whose issuer was diluted since, or that waits for approval."""
     require_welcome(state.asked, matched)
     if matched.related:
         require_related_welcome(state.asked)

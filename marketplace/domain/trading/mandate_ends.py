@@ -1,4 +1,4 @@
-"""When the budget that a mandate holds for an unmatched order is released."""
+"""When the budget that a mandate holds for an unmatched order is released. Refusals: hold_not_due."""
 
 from datetime import datetime
 
@@ -9,10 +9,10 @@ from marketplace.domain.trading.mandate_rules import find_expiry
 
 
 def require_over(state: Mandate, hold_id: str, at: datetime) -> str:
-    """Return why a hold that is not captured is over.
+    """Return, in words, why a hold that is not captured is over at `at`.
 
     Raises:
-        Refusal: ``hold_not_due``.
+        Refusal: ``hold_not_due``, if it is not over.
     """
     hold, mandate_id, terms = state.holds[hold_id], state.granted.mandate_id, state.terms
     if state.revoked:

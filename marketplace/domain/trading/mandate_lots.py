@@ -1,4 +1,7 @@
-"""Which lots may name a mandate: of its providers and sites, resold only where it says so. Where its grants move."""
+"""Which lots may name a mandate, and to which pool and lots a grant that it pays for may move.
+
+Refusals: provider_unwelcome · site_unwelcome · resale_unwelcome · pool_unwelcome.
+"""
 
 from collections.abc import Iterable
 
@@ -12,7 +15,7 @@ from marketplace.domain.trading.mandate_rules import Asked
 
 
 def require_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resold: bool) -> None:
-    """Refuse a lot that names a mandate which does not pay for such capacity.
+    """Refuse a lot that names a mandate which does not pay for its provider, its site, or resold capacity.
 
     Raises:
         Refusal: ``provider_unwelcome`` · ``site_unwelcome`` · ``resale_unwelcome``.
@@ -47,7 +50,7 @@ def list_welcome(terms: OrderTerms, pool: Pool, lots: Iterable[Lot]) -> list[Lot
     """Return the lots of a pool that promise at least what an order asks.
 
     Raises:
-        Refusal: ``pool_unwelcome`` if none of them does.
+        Refusal: ``pool_unwelcome`` if there are lots and none of them does.
     """
     lacks = [(lot, list(list_unpromised(terms, find_promise(lot.listed, pool.opened)))) for lot in lots]
     welcome = [lot for lot, unmet in lacks if not unmet]

@@ -1,4 +1,4 @@
-"""The rules of a mandate: which rules are consistent, and what they welcome regardless of the budget.
+"""The rules of a mandate: which rules are consistent, and which offers they accept regardless of the budget.
 
 `marketplace.domain.trading.mandate` documents the order of refusals.
 """
@@ -28,7 +28,7 @@ _KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
 
 
 class Asked(NamedTuple):
-    """A mandate that is asked to pay."""
+    """A mandate that is asked to pay: all of it that its rules need, without its budget."""
 
     mandate_id: str
     terms: MandateTerms
@@ -75,7 +75,11 @@ class Offer(Protocol):
 
 
 def require_terms(terms: MandateTerms) -> None:
-    """Refuse rules that contradict themselves."""
+    """Refuse amounts out of range, and rules that contradict one another.
+
+    Raises:
+        Refusal: ``instrument_kinds_missing`` to ``time_naive``, as `mandate` lists them.
+    """
     if not terms.instrument_kinds:
         raise Refusal(
             "instrument_kinds_missing", "name at least one kind of instrument", pointer="/terms/instrument_kinds"
@@ -131,12 +135,16 @@ def _require_amounts(terms: MandateTerms) -> None:
 
 
 def find_expiry(terms: MandateTerms, at: datetime) -> datetime | None:
-    """Return when a mandate's time was over; None while it is not."""
+    """Return when a mandate expired; None while it is in force at `at`."""
     return terms.expires_at if terms.expires_at is not None and terms.expires_at <= at else None
 
 
 def require_welcome(mandate: Asked, offer: Offer) -> None:
-    """Refuse what a mandate's rules exclude, regardless of budget."""
+    """Refuse an offer that a mandate's rules exclude, regardless of its budget.
+
+    Raises:
+        Refusal: ``mandate_revoked`` to ``price_above_mandate``, as `mandate` lists them.
+    """
     mandate_id, terms, revoked = mandate
     if revoked:
         raise Refusal("mandate_revoked", f"mandate {mandate_id} is revoked; name another", mandate_id=mandate_id)

@@ -61,10 +61,24 @@ _HOPELESS: Final = frozenset({"no_eligible_pool", "never_feasible"})
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Place an order. Holds are in the same atomic batch. To take a held quote, name the quote and its grant.
+    """Place an order. Its holds are appended in the same atomic batch.
 
-    `cost` is what the terms cost, if this batch has priced them already; pricing also checks them. None checks them
-    now. `order_usd_min` is the least that an order sets aside, by the schedule.
+    Attributes:
+        order_id: The order.
+        startup_id: Whose order it is.
+        issuer_id: Who issues the equity that it offers.
+        account_id: The account that pays.
+        hold_id: The hold of cash.
+        terms: What it asks and offers.
+        cash_hold_usd: The cash set aside.
+        budget_holds: The budget that each mandate sets aside.
+        at: Now.
+        quote_id: The held quote that the order takes; None for an order to an auction.
+        grant_id: The grant of that quote.
+        cost: What the terms cost, which also says that they are checked; None checks them now.
+        split_ratio: The issuer's split factor now, to which prices per share refer.
+        order_usd_min: The least that an order sets aside, by the schedule.
+        platform_fee: What the platform takes of settlements, by the schedule; None: nothing.
     """
 
     order_id: str
@@ -85,7 +99,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the terms. Holds change in the same atomic batch. See `PlaceOrder`."""
+    """Replace the terms and the holds, in one atomic batch. See `PlaceOrder`."""
 
     order_id: str
     hold_id: str
@@ -100,14 +114,14 @@ class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Cancel the order."""
+    """Cancel the order, outside of its no-cancel phase."""
 
     order_id: str
     reason: str
 
 
 class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """End an order that has expired."""
+    """End an order that has expired by `at`, which is now."""
 
     order_id: str
     at: datetime
@@ -121,7 +135,7 @@ class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatchOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that it won."""
+    """Record that the order won in the auction that locked it."""
 
     order_id: str
     auction_id: str
@@ -129,7 +143,19 @@ class MatchOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that it lost."""
+    """Record that the auction that locked the order did not match it.
+
+    A standing order is open again, unless it has expired by `at` (now) or holds a mandate's budget and nothing on sale
+    could ever serve it.
+
+    Attributes:
+        order_id: The order.
+        auction_id: The auction.
+        reasons: Why; the main one first.
+        price_to_win_usd_per_gpu_hour: The least value at which it would have won; None if unknown, or if none would.
+        at: Now.
+        lost: The match that its provider made impossible; None if it had none.
+    """
 
     order_id: str
     auction_id: str
@@ -147,7 +173,7 @@ class ApproveMandate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndMandate(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that a mandate pays for the order no more. Without another one, the order is cancelled."""
+    """Record that a mandate no longer pays for the order. Without another mandate, the order is cancelled."""
 
     order_id: str
     mandate_id: str
@@ -181,7 +207,7 @@ class Order:
     platform_fee: PlatformFee | None = None
 
     @property
-    def is_waiting(self) -> bool:
+    def waits_for_approval(self) -> bool:
         """Return whether every mandate that would pay its equity part waits for its holder's approval."""
         return bool(self.budget_holds) and all(hold.needs_approval for hold in self.budget_holds)
 
@@ -210,7 +236,7 @@ class LockedOrder(Order):
 WaitingOrder = OpenOrder | LockedOrder
 """An order that an auction may still match."""
 WAITING: Final = ("open", "locked")
-"""The statuses of such an order."""
+"""The statuses of a `WaitingOrder`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +319,7 @@ def _require_terms(command: PlaceOrder | AmendOrder) -> None:
 def require_value(
     terms: OrderTerms, cash_hold_usd: Decimal, budget_holds: Iterable[BudgetHold], least_usd: Decimal
 ) -> None:
-    """Refuse an order that sets less aside than the schedule asks: cash, credit and one mandate's budget together.
+    """Refuse an order that sets less than `least_usd` aside: cash, credit and the largest mandate's budget together.
 
     Raises:
         Refusal: ``order_too_small``.
@@ -313,8 +339,7 @@ def require_value(
 def require_outside_no_cancel_phase(state: Order) -> None:
     """Refuse to cancel or amend an order that an auction has locked, or that ended.
 
-    An auction locks its orders when it binds them at `no_cancel_at`, where its no-cancel phase begins, or else at its
-    lock time. An order that comes in between is open, so it may still be cancelled.
+    An order that was placed after the no-cancel phase began is open until the lock, and may be cancelled.
 
     Raises:
         Refusal: ``order_locked`` in the no-cancel phase; ``order_<status>`` for an order that ended.

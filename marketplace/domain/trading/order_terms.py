@@ -37,17 +37,22 @@ Window = tuple[int, int, int]
 
 
 class Cost(NamedTuple):
-    """The cost of the most expensive offer, in whole cents: cash to set aside with the platform's fee, and principal.
-
-    Only `price_terms` makes it, which checks the terms first.
-    """
+    """What terms cost at most, in whole cents: the cash that a match needs, and the principal. See `price_terms`."""
 
     cash_usd: Decimal
     principal_usd: Decimal
 
 
 def price_terms(terms: OrderTerms, at: datetime, fee: PlatformFee | None = None) -> Cost:
-    """Return what terms may cost, with the startup's part of the platform's fee.
+    """Check terms, and return what they cost at most.
+
+    The cash includes the startup's part of the platform's fee, and is reduced by credit. Of a staged order it is what
+    the match sets aside.
+
+    Args:
+        terms: The order's terms.
+        at: Now.
+        fee: The platform's fee; None: none.
 
     Raises:
         Refusal: As `require_terms`.
@@ -203,19 +208,14 @@ def list_sizes(terms: OrderTerms) -> list[int]:
 
 
 def find_end(terms: OrderTerms) -> datetime:
-    """Return when an order of these terms expires: at its stated expiry, or at its latest start if that is earlier.
-
-    After its latest start it cannot win, even if it expires later. This is the only definition: deciders, timers,
-    projections and the API use it.
-    """
+    """Return when an order of these terms expires: at its stated expiry, or at its latest start if that is earlier."""
     return min(terms.expires_at or terms.start_latest, terms.start_latest)
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> Window | None:
-    """Return when an order may run, in periods; None if it does not take part.
+    """Return when an order may run, in periods of an auction; None if it does not take part.
 
-    An order takes part in an auction whose periods divide its duration and whose horizon contains a start of its
-    window.
+    It takes part if whole periods make up its duration, and the horizon contains a whole run that starts in its window.
     """
     duration = timedelta(hours=terms.duration_hours)
     if duration % horizon.period:
@@ -227,7 +227,7 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> Window | None:
 
 
 def limit_principal(asked: Iterable[tuple[str, OrderTerms]]) -> list[tuple[str, Decimal]]:
-    """Return each startup with its limit on principal, by id. Of several limits of a startup the lowest counts."""
+    """Return id and limit on principal, in USD, of each startup that states one; the lowest if it states several."""
     most: dict[str, Decimal] = {}
     for startup_id, terms in asked:
         if terms.principal_usd_max is not None:
@@ -253,14 +253,14 @@ def get_offer(terms: OrderTerms, gpu_class: str) -> ClassOffer:
 
 
 def compute_gpu_hours(terms: OrderTerms) -> int:
-    """Return the GPU-hours of an order."""
+    """Return the GPU-hours of an order at its largest size."""
     return terms.nodes * terms.gpus_per_node * terms.duration_hours
 
 
 def compute_cash_hold(terms: OrderTerms, *, is_whole: bool = False) -> Decimal:
-    """Return the dollars that cover any of the offers, in whole cents; of a staged order, what its match needs.
+    """Return the dollars that cover any of the offers, rounded up to a cent, without fee and credit.
 
-    If `is_whole`, they cover the whole run also of a staged order. Credit is not subtracted.
+    They cover the whole run, or of a staged order, unless `is_whole`, the hours that its match sets aside.
     """
     hours = compute_gpu_hours(terms)
     if terms.stages is not None and not is_whole:
@@ -274,10 +274,14 @@ def compute_credit(terms: OrderTerms) -> Decimal:
 
 
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
-    """Return the mandate's dollars that cover any of the offers, in whole cents.
+    """Return the dollars of a mandate that cover the equity part of any of the offers, rounded up to a cent.
 
-    No extra cent is needed for rounding: in a settlement, the holder pays the provider's amount in whole cents less the
-    startup's part, which is less than one cent above the holder's exact share (`settlement`).
+    Args:
+        terms: The order's terms.
+        equity_credit: Dollars that the mandate pays per dollar of principal.
+
+    Raises:
+        Refusal: ``value_too_precise``.
     """
     _require_value(terms, equity_credit)
     hours = compute_gpu_hours(terms)
@@ -290,18 +294,18 @@ def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
 
 
 def compute_principal_max(terms: OrderTerms) -> Decimal:
-    """Return the principal that the most expensive offer would owe in full, in whole cents."""
+    """Return the principal in USD that the most expensive offer would owe for the whole run, rounded up to a cent."""
     hours = compute_gpu_hours(terms)
     return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
 
 
 def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
-    """Return w = cash + h · equity, dollars per GPU-hour."""
+    """Return the value of an offer, cash + h · equity, in USD per GPU-hour; h is `equity_credit`."""
     return offer.cash_usd_per_gpu_hour + equity_credit * offer.equity_usd_per_gpu_hour
 
 
 def compute_value_max(terms: OrderTerms, equity_credits: Iterable[Decimal]) -> Decimal:
-    """Return an order's highest possible value in US dollars: its best offer at the best credit, in full."""
+    """Return an order's highest possible value in USD: its best offer at the best credit, over all GPU-hours."""
     credit = max(equity_credits, default=ZERO)
     return max(compute_value(offer, credit) for offer in terms.offers) * compute_gpu_hours(terms)
 

@@ -28,6 +28,7 @@ def require_parents(startup_id: str, terms: OrderTerms, parents: Sequence[Order 
         startup_id: Whose order it is.
         terms: Its terms.
         parents: Its parent, the parent's parent and so on, at most `PARENTS_MAX`; None for one that does not exist.
+            Empty for an order without a parent.
 
     Raises:
         Refusal: ``order_unknown`` · ``order_<status>`` · ``parent_in_group`` · ``parents_too_many``.

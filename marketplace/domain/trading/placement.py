@@ -13,20 +13,24 @@ from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 
 
-class Carried(NamedTuple):
-    """Nodes that carry a run.
+class PlacedRun(NamedTuple):
+    """The nodes for a run.
 
     Attributes:
         shares: The lots and their nodes.
-        floor: The lowest uniform price: the mean, over the run, of the highest ask among the nodes.
+        floor: The lowest uniform price, in USD per GPU-hour: the mean, over the run, of the highest ask among the
+            nodes.
     """
 
     shares: tuple[LotShare, ...]
     floor: Fraction
 
 
-def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> Carried | None:
-    """Return unsold nodes for the whole span of a run, cheapest first; None if there are too few."""
+def place_run(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> PlacedRun | None:
+    """Return the cheapest `nodes` unsold nodes of a pool's lots at each instant; None if there are ever too few.
+
+    The terms of the lots, such as their least nodes, are not checked.
+    """
     free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
     bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: list[LotShare] = []
@@ -48,7 +52,7 @@ def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: dat
             if count:
                 _extend(shares, LotShare(lot_id=lot_id, nodes=count, start=begin, end=stop))
         total += Fraction(highest) * round((stop - begin).total_seconds())
-    return Carried(tuple(shares), total / round((end - start).total_seconds()))
+    return PlacedRun(tuple(shares), total / round((end - start).total_seconds()))
 
 
 def _list_steps(lot: Lot, free: int) -> list[tuple[Decimal, str, int]]:

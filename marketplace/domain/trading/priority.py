@@ -18,7 +18,7 @@ from events.order import OrderTerms
 
 
 def keeps_priority(before: OrderTerms, after: OrderTerms) -> bool:
-    """Tell whether an amendment only improves an order."""
+    """Return whether an amended order is no worse for any possible seller, so that it keeps its place."""
     rules = dict.fromkeys(OrderTerms.__struct_fields__, _is_same) | _RULES
     return _holds_offers(before, after) and all(
         rule(getattr(before, name), getattr(after, name)) for name, rule in rules.items()

@@ -34,7 +34,7 @@ def refuse_horizon() -> Refusal:
 
 
 def require_unlinked(terms: OrderTerms) -> None:
-    """Refuse to hold a quote for an order that is linked to others.
+    """Refuse to hold a quote for an order that has a group or a parent.
 
     Raises:
         Refusal: ``quote_linked``.
@@ -48,7 +48,7 @@ def require_unlinked(terms: OrderTerms) -> None:
 
 
 def require_approved(order: Order) -> None:
-    """Refuse to hold a quote whose equity part waits for a holder's approval; an order may wait for it.
+    """Refuse to hold a quote if a mandate that pays for it waits for its holder's approval.
 
     Raises:
         Refusal: ``approval_missing``.
@@ -62,8 +62,8 @@ def require_approved(order: Order) -> None:
 def refuse_unplaced(reason: Reason | None) -> Refusal:
     """Return the refusal to hold a quote that has no placement.
 
-    With a reason, it is the refusal that an auction would state. Without one, other orders took the placements after
-    the book was read: ``quote_unavailable``.
+    With a reason, its code and text are those that an auction would state. Without one it is ``quote_unavailable``:
+    others took the capacity after the book was read.
     """
     if reason is not None:
         return Refusal(reason.code, reason.text, **reason.facts)

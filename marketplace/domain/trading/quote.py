@@ -34,10 +34,14 @@ Status = Literal["held", "taken", "released", "expired"]
 
 _TICK: Final = timedelta(microseconds=1)
 HOLD_MAX: Final = timedelta(hours=1)
+"""The longest time for which a quote may be held."""
 
 
 class HoldQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a placement. Capacity, cash and budget are set aside in the same atomic batch."""
+    """Hold a placement. Capacity, cash and budget are set aside in the same atomic batch.
+
+    `at` is now. `split_ratio` and `order_usd_min` are as in `PlaceOrder`.
+    """
 
     held: QuoteHeld
     at: datetime
@@ -59,7 +63,7 @@ class TakeQuote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Release the quote. `at` is when its startup gives it up, and pays for the time until then; None: no fee."""
+    """Release the quote. Its startup pays the fee for the time until `at`; None: no fee."""
 
     quote_id: str
     reason: str
@@ -78,7 +82,7 @@ QuoteCommand = HoldQuote | TakeQuote | ReleaseQuote | ExpireQuote
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A held quote; `fee_usd` is what its end cost."""
+    """A held quote. `fee_usd` is what its startup paid for the hold; 0 while it is held."""
 
     held: QuoteHeld
     status: Status = "held"
@@ -163,7 +167,7 @@ def _release(command: ReleaseQuote, state: Quote) -> Sequence[QuoteEvent]:
 
 
 def _find_fee(held: QuoteHeld, at: datetime) -> Decimal:
-    """Return what a quote costs that is held until an instant: the part of its fee, in whole cents."""
+    """Return the part of a quote's fee for the time until an instant, in USD rounded up to a cent."""
     if held.fee is None:
         return ZERO
     begun, whole = held.fee.held_at, held.expires_at - held.fee.held_at

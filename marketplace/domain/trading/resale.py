@@ -1,7 +1,7 @@
 """Resale: rules on reselling a grant that rest on its meters, on held quotes and on mandates.
 
-Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash, since a resale is
-paid in dollars, as an investment is; transfer_unwelcome where a mandate allows no resale.
+Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash for a resale or an
+investment under a mandate that pays with capacity; transfer_unwelcome where a mandate allows no resale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def require_undelivered(grant_id: str, start: datetime, at: datetime) -> None:
 
 
 def require_unused(source: Grant, bought: GrantIssued, usages: Iterable[Usage]) -> None:
-    """Refuse to sell nodes of a grant whose meters have counted more than what would be left of it.
+    """Refuse to sell nodes of a grant if its meters counted, within the sold span, more GPUs than would be left to it.
 
     Raises:
         Refusal: ``capacity_delivered``.

@@ -240,7 +240,7 @@ async def test_an_order_above_an_amount_takes_part_once_the_holder_approves_it(m
     terms = {"cash": "1", "equity": "3", "mandate_ids": (mandate,), "days": 20, "latest": 40, "standing": True}
     order = await market.order(trade.startup, **terms)
     hold_id = rename_id("hld", order)
-    assert (await market.state("order", order)).is_waiting
+    assert (await market.state("order", order)).waits_for_approval
     second = await market.auction(locks_at=1.5, horizon=2)
     async with market.worker():
         market.clock.at = market.day(0.5)

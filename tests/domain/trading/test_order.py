@@ -384,10 +384,10 @@ def test_an_approval_is_recorded_once():
     approve = ApproveMandate(order_id=build.ORDER, mandate_id=build.MANDATE)
     approved = OrderMandateApproved(order_id=build.ORDER, mandate_id=build.MANDATE)
     waiting = paid_by(build.MANDATE, needs_approval=True)
-    assert ORDER.fold([waiting]).is_waiting
+    assert ORDER.fold([waiting]).waits_for_approval
     Given(ORDER, waiting).when(approve).then(approved)
     Given(ORDER, waiting, approved).when(approve).then_nothing()
-    assert not ORDER.fold([waiting, approved]).is_waiting
+    assert not ORDER.fold([waiting, approved]).waits_for_approval
     Given(ORDER, waiting, OrderCancelled(order_id=build.ORDER, reason="no")).when(approve).refused("order_cancelled")
 
 

@@ -8,7 +8,7 @@ from events.types import LotShare
 from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.money import parse_ratio
-from marketplace.domain.trading.placement import carry
+from marketplace.domain.trading.placement import place_run
 from marketplace.runtime.auctions.audit import load_published
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
@@ -98,10 +98,10 @@ async def test_outside_an_auction_the_cheapest_steps_of_several_lots_carry(marke
     ]
     state = await market.state("pool", other_pool)
     known = [await market.state("lot", lot) for lot in lots]
-    carried = carry(state, known, 5, market.day(2), market.day(4))
-    assert {share.lot_id: share.nodes for share in carried.shares} == dict(zip(lots, (2, 3), strict=True))
-    assert carried.floor == 3
-    assert carry(state, known, 6, market.day(2), market.day(4)).floor == 5
-    assert carry(state, known, 7, market.day(2), market.day(4)) is None
+    placed = place_run(state, known, 5, market.day(2), market.day(4))
+    assert {share.lot_id: share.nodes for share in placed.shares} == dict(zip(lots, (2, 3), strict=True))
+    assert placed.floor == 3
+    assert place_run(state, known, 6, market.day(2), market.day(4)).floor == 5
+    assert place_run(state, known, 7, market.day(2), market.day(4)) is None
     assert first not in lots
-    assert Decimal(3) == carried.floor
+    assert Decimal(3) == placed.floor

@@ -87,7 +87,7 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
         order: The order.
         window: Its duration, and its earliest and latest start, in periods.
         offered: What is unsold.
-        names: The orders of the book.
+        names: The ids of the book's orders. A parent that is not among them was matched before.
     """
     terms = order.terms
     sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
@@ -121,7 +121,7 @@ def _list_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> Iterator[str]:
 
 
 def list_unmet(terms: OrderTerms, pool: Pool, site: Site) -> Iterator[str]:
-    """Yield the wishes of an order that a pool and its site do not meet."""
+    """Yield the wishes of an order, as named in `WISHES`, that a pool and its site do not meet."""
     opened, registered = pool.opened, site.registered
     if opened.gpus_per_node != terms.gpus_per_node:
         yield "gpus_per_node"
@@ -206,7 +206,7 @@ def _is_related(request: _Request, pool: Pool, lot: Lot) -> bool:
 
 
 def _serves(lot: Lot, terms: OrderTerms, nodes: int, duration_hours: int) -> bool:
-    """Return whether a lot serves an order of so many nodes and hours, and accepts how the order pays."""
+    """Return whether a lot sells so few nodes and hours, and accepts the order's stages and credit."""
     listed = lot.listed
     is_large_enough = listed.nodes_min <= nodes and listed.duration_hours_min <= duration_hours
     if terms.credit is not None and terms.credit.provider_id != listed.provider_id:
@@ -224,7 +224,10 @@ def _list_unpromised(request: _Request, lot: Lot, pool: Pool) -> Iterator[str]:
 def _list_takers(
     request: _Request, offer: ClassOffer, supply: Supply, pool: Pool, lot: Lot
 ) -> Iterable[tuple[str | None, Decimal, Decimal]]:
-    """Yield each taker of the equity that may pay for a lot, the order's value with it, and the equity per GPU-hour."""
+    """Yield each mandate that may pay for a lot, the value with it, and the equity, both in USD per GPU-hour.
+
+    The mandate is None for an offer without equity.
+    """
     if not offer.equity_usd_per_gpu_hour:
         yield None, offer.cash_usd_per_gpu_hour, Decimal(0)
         return

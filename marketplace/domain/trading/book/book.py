@@ -37,10 +37,7 @@ class KnownRows:
     orders: Mapping[str, Order]
 
     def find(self, limits: tuple[BookLimit, ...], orders: Iterable[Order]) -> dict[str, BookOrder]:
-        """Return the rows of unchanged orders; none if other limits are stated.
-
-        The row of an order with a parent also depends on who else takes part.
-        """
+        """Return the rows of unchanged orders without a parent, by id; none if the limits are others."""
         if {limit.limit_id for limit in self.book.limits} != {limit.limit_id for limit in limits}:
             return {}
         rows = {row.order_id: row for row in (*self.book.orders, *self.book.backstops)}
@@ -67,9 +64,9 @@ def build_book(
     Args:
         opened: The auction.
         supply: What is for sale.
-        orders: The orders that were locked.
-        served: Parents of orders that were matched before.
-        known: Rows of an earlier book that can be reused.
+        orders: The orders that may take part.
+        served: Ids of parents that were matched before.
+        known: An earlier book of the same auction and supply, whose rows are used again; None if there is none.
     """
     horizon = build_horizon(opened)
     ordered = _choose_orders(orders, horizon, served)
@@ -124,12 +121,15 @@ def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> B
 
 
 def map_steps(book: Book) -> dict[str, str]:
-    """Return the lot of each row that is a further step of one, by the row's id."""
+    """Return the lot of each row that stands for a further ask of a lot, by the row's id."""
     return {row.lot_id: row.step_of for row in book.lots if row.step_of is not None}
 
 
 def list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
-    """Return decisions in waves for carrying them out: each order after its parent, each match by lot."""
+    """Return decisions in groups to carry out one after the other: each order in a later group than its parent.
+
+    Matches name lots, no longer the book's rows for further asks.
+    """
     parents = {order.order_id: order.parent_id for order in book.orders}
     homes = map_steps(book)
     waves: dict[int, list[Decision]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What of sealed offers others may learn: the book that quotes are computed from, and the demand after a clearing.
+"""What others may learn of sealed offers, from quotes and from the demand that is published after a clearing.
 
 In the book of quotes every offer is rounded up to the next published price step. In published demand, offers are
 rounded down to a step, and those of fewer than three startups are added to the next lower step.
@@ -32,6 +32,7 @@ STEPS: Final = tuple(
     )
 )
 STARTUPS_MIN: Final = 3
+"""The fewest startups whose offers make a step of published demand."""
 _EXACT: Final = Context(prec=60)
 
 
@@ -52,7 +53,7 @@ class DemandStep(NamedTuple):
 
 
 def round_up_price(price: Decimal) -> Decimal:
-    """Return the least price step that is not under a price per GPU-hour; 0 stays 0."""
+    """Return the lowest price step that is not below a price per GPU-hour; 0 stays 0."""
     if price == ZERO:
         return price
     steps = _list_steps(price.adjusted())
@@ -76,7 +77,11 @@ def _list_steps(exponent: int) -> tuple[Decimal, ...]:
 
 
 def conceal_demand(offers: Iterable[Demand]) -> list[DemandStep]:
-    """Return the demand of sealed offers as everybody may see it, highest price first; none of too few startups."""
+    """Return the demand of sealed offers of one class as everybody may see it, highest price first.
+
+    A step has offers of `STARTUPS_MIN` startups or more; those of fewer are added to a lower step, or to the last one.
+    Empty if all offers are of fewer startups.
+    """
     steps: list[DemandStep] = []
     group: list[Demand] = []
     rounded = sorted(each._replace(usd_per_gpu_hour=round_down_price(each.usd_per_gpu_hour)) for each in offers)
@@ -97,7 +102,7 @@ def _sum_group(group: list[Demand]) -> DemandStep:
 
 
 def conceal_offers(book: Book) -> Book:
-    """Return a book with every order's offers at price steps."""
+    """Return a book in which the value of every bid is rounded up to a price step; backstop orders stay as they are."""
     orders = tuple(
         structs.replace(
             order,

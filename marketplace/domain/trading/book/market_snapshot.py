@@ -118,12 +118,15 @@ def _name_step(lot_id: str, index: int) -> str:
 
 
 def build_lots(supply: Supply, horizon: Horizon) -> tuple[BookLot, ...]:
-    """Return what is unsold in all pools."""
+    """Return the rows of a book for what is unsold: one per ask of a lot and run of periods with equal nodes.
+
+    Failed nodes are taken off the most expensive asks of their pool.
+    """
     return tuple(row for pool_id in sorted(supply.pools) for row in _build_pool_lots(supply, pool_id, horizon))
 
 
 def _build_pool_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
-    """Return what is unsold. Nodes that a grant resells are reserved, so failed nodes reduce only the others."""
+    """Return the rows of one pool. Nodes that a grant resells are reserved, so failed nodes reduce only the others."""
     pool = supply.pools[pool_id]
     steps: list[tuple[BookLot, list[int]]] = []
     fresh: list[tuple[Decimal, list[int]]] = []
@@ -186,7 +189,7 @@ def build_pools(supply: Supply, lots: Iterable[BookLot]) -> tuple[BookPool, ...]
 
 
 def limit_power(supply: Supply, horizon: Horizon) -> tuple[BookLimit, ...]:
-    """Return the limits on the power of sites."""
+    """Return the kilowatts that are left, by period, at each site whose pools could draw more than it has."""
     pools: dict[str, list[Pool]] = defaultdict(list)
     for pool in supply.pools.values():
         pools[pool.opened.site_id].append(pool)

@@ -36,7 +36,7 @@ UNITS: Final = {"power": "kW", "principal": "USD"}
 
 
 def tell_reason(horizon: Horizon, reason: model.Reason) -> Reason:
-    """Return an engine's reason with its instants and hours, in facts and in words."""
+    """Return an engine's reason with instants, hours and the unit of a limit added, to its facts and its text."""
     added = dict(_list_facts(horizon, reason))
     facts = {**reason.facts, **added}
     return Reason(code=reason.code, text=reason.text + _say(facts), facts=facts)
