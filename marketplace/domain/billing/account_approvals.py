@@ -1,9 +1,8 @@
 """Two persons: what one alone may let go in 24 hours, and acts above that, which a second person approves.
 
-A key names a person, and two keys of one person are one person. So are those of two persons if one operator of the
-platform issued both keys. The first limit is set by one person; once there is a
-limit, another one takes two. While an act waits, its money is held. `marketplace.domain.billing.account` documents the
-rules and the order of refusals.
+A key names a person. Two keys count as one person if they name the same person, or if the same operator of the platform
+issued them. One person sets the first limit; two change it. While an act waits, its money is held.
+`marketplace.domain.billing.account` documents the rules and the order of refusals.
 """
 
 from collections.abc import Sequence
@@ -59,11 +58,16 @@ from marketplace.domain.billing.account_state import (
 from marketplace.domain.refusals import refuse_exists, refuse_status, require_found
 
 APPROVE_WITHIN: Final = timedelta(hours=72)
-"""Silence of the others for so long ends a request."""
+"""How long a request may be approved. Then it lapses."""
 
 
 def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that set a limit."""
+    """Return the events that set an account's limits; none if they are the present ones.
+
+    Raises:
+        Refusal: ``person_missing`` · ``unit_unsupported`` · ``not_a_number`` · ``amount_not_positive`` ·
+            ``amount_too_large`` · ``amount_too_precise``.
+    """
     if command.person is not None:
         _require_person(command.person)
     _require_unit(command.unit)
@@ -94,7 +98,11 @@ def _require_limits(limits: LimitAct) -> None:
 
 
 def use_limit(command: UseLimit, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that count an amount toward the limit, once for its cause."""
+    """Return the events that count an amount toward the limit of 24 hours, once for its cause.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
     if any(use.cause == command.cause for use in state.used):
         return []
     if state.needs_second(command.amount_usd, command.at):
@@ -110,7 +118,10 @@ def use_limit(command: UseLimit, state: Account) -> Sequence[AccountEvent]:
 
 
 def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that ask for an act and hold its money."""
+    """Return the events that ask for an act and hold its money; none if the payment was made or asked for before.
+
+    Refuses an act that could not be done if it were approved now; `account` lists the order.
+    """
     act, approval_id, until = command.act, command.approval_id, command.at + APPROVE_WITHIN
     known = state.approvals.get(approval_id)
     if known is not None:
@@ -163,10 +174,10 @@ def _require_possible(command: RequestApproval, state: Account) -> None:
 
 
 def _is_moved(act: WithdrawalAct | DepositAct, state: Account) -> bool:
-    """Return whether a payment was made or requested before.
+    """Return whether a payment was made before.
 
     Raises:
-        Refusal: ``reference_exists``: with another amount.
+        Refusal: ``reference_exists``: it was made with another amount, or waits for a second person.
     """
     if is_repeat(state.references, act.reference, _sign(act), "reference"):
         return True
@@ -207,7 +218,7 @@ def _require_person(person: str | None) -> None:
 
 
 def _is_done(state: Account, approval_id: str, status: str, person: str | None) -> bool:
-    """Return whether this person did the same before."""
+    """Return whether the request was ended in this way by this person."""
     known = state.approvals.get(approval_id)
     return known is not None and (known.status, known.decided_by) == (status, person)
 
@@ -220,7 +231,12 @@ def _get_open(state: Account, approval_id: str) -> AccountApprovalRequested:
 
 
 def approve(command: Approve, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that approve an act and do it."""
+    """Return the events that approve an act and do it; those of a mandate or order are recorded elsewhere.
+
+    Raises:
+        Refusal: ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` · ``person_same``, and what refuses
+            the act itself now.
+    """
     if _is_done(state, command.approval_id, "approved", command.person):
         return []
     requested = _get_open(state, command.approval_id)
@@ -293,7 +309,12 @@ def _release(account_id: str, requested: AccountApprovalRequested, state: Accoun
 
 
 def end(command: EndApproval, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that end a request without its act."""
+    """Return the events that end a request without its act, and free its money.
+
+    Raises:
+        Refusal: ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` · ``requester_only`` ·
+            ``person_same``.
+    """
     if _is_done(state, command.approval_id, command.outcome, command.person):
         return []
     requested = _get_open(state, command.approval_id)
@@ -311,7 +332,11 @@ def end(command: EndApproval, state: Account) -> Sequence[AccountEvent]:
 
 
 def lapse(command: LapseApproval, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that end a request that nobody approved in time."""
+    """Return the events that end a request that nobody approved in time, and free its money.
+
+    Raises:
+        Refusal: ``approval_unknown`` · ``approval_<status>`` · ``approval_not_due``.
+    """
     known = state.approvals.get(command.approval_id)
     if known is not None and known.status == "lapsed":
         return []

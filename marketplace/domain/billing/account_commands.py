@@ -21,7 +21,7 @@ class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloseAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Close an account to anything new; `alone` if one person of the party does it."""
+    """Close an account to anything new. `alone` says whether one person of the party does it without a second."""
 
     account_id: str
     reason: str
@@ -29,7 +29,16 @@ class CloseAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):
-    """Record money that came in; `alone_at` is when one person of the platform alone does it, else None."""
+    """Record money that came in.
+
+    Attributes:
+        account_id: The account.
+        amount_usd: The amount.
+        reference: The payment's own; it counts once.
+        provider: Who vouches for it: a payment provider, or ``manual``.
+        booked_at: When it was booked outside; None if that is not known.
+        alone_at: When one person of the platform alone records it; None otherwise.
+    """
 
     account_id: str
     amount_usd: Decimal
@@ -45,11 +54,11 @@ class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account_id: The account.
         amount_usd: The amount.
-        reference: Counts once.
-        provider: Who vouches for it.
-        booked_at: When it was booked outside.
-        alone_at: When one person alone does it; None where two do, or the platform.
-        at: Now; None if the account's reserve does not matter, since it was asked before or a court orders it.
+        reference: The payment's own; it counts once.
+        provider: Who vouches for it: a payment provider, or ``manual``.
+        booked_at: When it was booked outside; None if that is not known.
+        alone_at: When one person alone does it; None if two do, or the platform.
+        at: Now. Then the account's reserves may not go; None lets them go.
     """
 
     account_id: str
@@ -70,13 +79,13 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         amount_usd: The amount.
         purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
         expires_at: When the rest of it is available again; None for a hold that ends with its purpose.
-        at: Now; needed with `expires_at`. The account's reserve is then not available.
+        at: Now; needed with `expires_at`. With it, the account's reserves are not available.
         alone_at: When one person alone sets it aside for another account; None otherwise.
-        quota: The most holds with money for purposes of this kind; None for any number.
-        bought_at: When one person alone buys by it; None where two persons do, or nothing is bought.
-        is_staged: Whether what it buys costs more in later stages.
-        credit: A provider, and how much of its credit the hold takes in place of money; None for none.
-        principal_usd: The most principal that the purchase may owe beside it.
+        quota: The most holds, with money or credit, whose purposes have ids of this kind; None for any number.
+        bought_at: When one person alone buys by it; None if two persons do, or nothing is bought.
+        is_staged: Whether the purchase costs more in later stages.
+        credit: A provider, and how much of its credit in USD the purchase takes; None for none.
+        principal_usd: The most principal that the purchase may owe besides.
     """
 
     account_id: str
@@ -94,7 +103,10 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep part of what the account has for corrections, until an instant; an amount of 0 ends it."""
+    """Keep part of what is available for a `cause`, a payment to correct or to make, until an instant.
+
+    It replaces what was kept for that cause; 0 ends it.
+    """
 
     account_id: str
     amount_usd: Decimal
@@ -103,7 +115,7 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitCredit(msgspec.Struct, frozen=True, kw_only=True):
-    """Set how much credit a provider gives the account for new orders; 0 for none."""
+    """Set the most credit, in all, that new orders may bring the account's use of a provider's credit to; 0: none."""
 
     account_id: str
     provider_id: str
@@ -111,7 +123,7 @@ class LimitCredit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay held money. If given, `at` must be before the hold's expiry."""
+    """Pay held money. `at` is now, to refuse a hold whose expiry has come; None pays also from such a hold."""
 
     account_id: str
     hold_id: str
@@ -124,8 +136,14 @@ class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
 class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
     """Set what is left of a hold to an amount.
 
-    `alone_at` is when one person alone raises it for others; else None. If `at` is given, the account's reserve is not
-    available to raise it. A hold that is set to 0 takes no credit any more, unless it `keeps_credit`.
+    Attributes:
+        account_id: The account.
+        hold_id: The hold.
+        amount_usd: What is to be left.
+        reason: Why, for money that is released.
+        alone_at: When one person alone raises it for another account; None otherwise.
+        at: Now. With it, the account's reserves are not available to raise it.
+        keeps_credit: Whether a hold that is set to 0 still takes its provider's credit.
     """
 
     account_id: str
@@ -146,9 +164,9 @@ class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Debit(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay available money. If `owed`, a closed account may pay too.
+    """Pay available money to another account.
 
-    What the account keeps for corrections and due statements pays it only without `at`, the time of the payment.
+    `owed` lets a closed account pay. `at` is now, and keeps the account's reserves from paying; without it, they pay.
     """
 
     account_id: str
@@ -160,7 +178,7 @@ class Debit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """Receive a payment."""
+    """Receive the payment that a debit or capture of the payer records in the same append."""
 
     account_id: str
     amount_usd: Decimal
@@ -174,8 +192,8 @@ class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account_id: The account.
         limits: The limits. They replace earlier ones.
-        unit: The currency.
-        person: Who sets it, empty for a key that names nobody; None for the platform, or where two persons do.
+        unit: The currency; only `UNIT` is accepted.
+        person: Who sets them; empty for a key that names nobody; None for the platform, or if two persons do.
     """
 
     account_id: str
@@ -185,7 +203,7 @@ class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UseLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Count what one person alone lets go by an act on an issuer, whose payments other commands record."""
+    """Count what one person alone lets go by an act whose payments other commands record, once for its cause."""
 
     account_id: str
     amount_usd: Decimal
@@ -200,10 +218,11 @@ class RequestApproval(msgspec.Struct, frozen=True, kw_only=True):
         account_id: The account.
         approval_id: The request.
         act: What is asked for.
-        person: Who asks; empty for nobody.
-        at: When.
-        unit: The currency of the act.
-        operator: Who of the platform stands behind the key; None for its first key, and for who got the key from that.
+        person: Who asks; empty for a key that names nobody, which is refused.
+        at: Now.
+        unit: The currency of the act; only `UNIT` is accepted.
+        operator: The operator of the platform who issued the key; None for the platform's first key, and for keys that
+            were issued with it.
     """
 
     account_id: str
@@ -221,11 +240,11 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account_id: The account.
         approval_id: The request.
-        person: Who approves; empty for nobody.
-        at: When.
+        person: Who approves; empty for a key that names nobody, which is refused.
+        at: Now.
         provider: Who vouches for a deposit or withdrawal.
-        booked_at: When that was booked outside; None where that is not known.
-        operator: Who of the platform stands behind the key; see `RequestApproval`.
+        booked_at: When that was booked outside; None if that is not known.
+        operator: As in `RequestApproval`.
     """
 
     account_id: str
@@ -238,7 +257,10 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndApproval(msgspec.Struct, frozen=True, kw_only=True):
-    """End a request without its act. The platform ends it without naming a person."""
+    """End a request without its act: its requester withdraws it, another person refuses it.
+
+    `person` is None for the platform.
+    """
 
     account_id: str
     approval_id: str

@@ -1,4 +1,4 @@
-"""The state of an account: available money, holds, and the payments that count once. How holds are placed and end."""
+"""The state of an account: available money, holds, and the payments that count once; and the rules of holds."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,18 +58,26 @@ BOUGHT: Final = timedelta(days=7)
 """How long what one person alone bought counts toward the limit."""
 UNLIMITED: Final = LimitAct(limit_usd=None)
 RESERVE_SHARE: Final = Fraction(1, 10)
-"""How much of each payment for delivery the provider keeps on its account, and the platform of its fees, for
-corrections."""
+"""The share of each payment for delivery that the provider keeps for corrections; the platform, of its fees."""
 RESERVED_FOR: Final = timedelta(days=60)
-"""How long it keeps that."""
+"""How long they keep it."""
 FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Until when what is due is kept, unless it is paid before."""
+"""Until when money for a due statement is kept, unless that is paid before."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Money set aside: the rest, what was captured, its purpose and its expiry; `expired` after that."""
+    """Money set aside.
+
+    Attributes:
+        left_usd: What is left.
+        captured_usd: What was paid from it.
+        purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid.
+        expires_at: When the rest is available again; None for a hold that ends with its purpose.
+        expired: Whether that is recorded.
+        principal_usd: The most principal that one person alone bought with it.
+    """
 
     left_usd: Decimal
     captured_usd: Decimal
@@ -79,18 +87,18 @@ class Hold:
     principal_usd: Decimal = ZERO
 
     def is_over(self, at: datetime | None) -> bool:
-        """Return whether it expired, or its time is over at an instant, if there is one."""
+        """Return whether its expiry is recorded, or has come at `at`; None asks only what is recorded."""
         return self.expired or (at is not None and _is_past(self.expires_at, at))
 
 
 def _is_past(expires_at: datetime | None, at: datetime) -> bool:
-    """Return whether an expiry has come: its own instant is over already."""
+    """Return whether an expiry has come. At the very instant it has."""
     return expires_at is not None and at >= expires_at
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """An act that takes two persons, and who ended it."""
+    """An act that takes two persons. `decided_by` is who ended it; None while open, or ended by platform or time."""
 
     requested: AccountApprovalRequested
     status: ApprovalStatus = "open"
@@ -99,15 +107,24 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account. If `closed`, it may still receive what is owed and be emptied, but begins nothing new.
+    """One party's account. `used`, `deposited` and `bought` may have older entries; sums leave them out.
 
-    `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limits` say what
-    one person alone may let go and buy, and `used` is what one let go in the last 24 hours. `bought` has the holds by
-    which one person alone bought in the last 7 days: principal counts, and what is held or was paid. `counts` has the
-    number of holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by
-    cause, and until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24
-    hours. Of all three, an older one goes once all before it are older too; the sums leave it out. `credits` has the
-    limit of each provider, `committed` what holds take of it: the provider and the amount.
+    Attributes:
+        party_id: Whose it is.
+        available_usd: What may be held, paid or withdrawn, reserves included.
+        holds: By id, also those that ended.
+        references: The amount of each deposit, and minus that of each withdrawal, by its reference.
+        causes: The amount of each payment from another account, and minus that of each to one, by `key_of`.
+        closed: It may still receive what is owed and be emptied, but begins nothing new.
+        limits: What one person alone may let go and buy.
+        used: What one person alone let go in the last 24 hours.
+        approvals: By id, also those that ended.
+        counts: The number of holds that have money, by the kind of their purpose: the first three letters of its id.
+        reserves: Amounts that are kept for corrections and due statements, by cause, and until when.
+        deposited: What one person of the platform alone recorded in the last 24 hours, and when.
+        bought: When one person alone bought in the last 7 days, and the hold.
+        credits: The limit of each provider's credit.
+        committed: By hold, of which provider it takes credit, and how much.
     """
 
     party_id: str
@@ -133,21 +150,24 @@ class Account:
 
     @property
     def held_usd(self) -> Decimal:
-        """Return the sum of the holds."""
+        """Return what is left of all holds."""
         return sum((hold.left_usd for hold in self.holds.values()), ZERO)
 
     def sum_credit(self, provider_id: str) -> Decimal:
-        """Return how much of a provider's credit is taken."""
+        """Return how many USD of a provider's credit holds take."""
         return sum((amount for lender_id, amount in self.committed.values() if lender_id == provider_id), ZERO)
 
     def count_free(self, at: datetime, causes: Collection[str] = ()) -> Decimal:
-        """Return what is available less the reserves, and never below zero. Reserves for `causes` are free too."""
+        """Return the available USD less the reserves in force at `at`, except those for `causes`; at least 0."""
         reserves = self.reserves.items()
         kept = sum((amount for cause, (amount, until) in reserves if at < until and cause not in causes), ZERO)
         return max(self.available_usd - kept, ZERO)
 
     def needs_second(self, amount_usd: Decimal, at: datetime) -> bool:
-        """Return whether letting an amount go takes a second person: with what counts, it is above the limit."""
+        """Return whether an amount, with what one person alone let go in the 24 hours before, is above the limit.
+
+        Then a second person must agree. Always False without a limit.
+        """
         if self.limit_usd is None:
             return False
         counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
@@ -156,10 +176,15 @@ class Account:
     def needs_second_to_buy(
         self, amount_usd: Decimal, at: datetime, instead_of: str | None = None, *, is_staged: bool = False
     ) -> bool:
-        """Return whether an order takes two persons; `instead_of` is the hold that the order's one replaces.
+        """Return whether a purchase takes two persons: it is above a limit for one order or, with others, for 7 days.
 
-        The amount is its cash and principal. A staged order costs more than it sets aside, so it takes two wherever
-        there is a limit. Principal counts for the whole time, also if its order ends; an order's counts once.
+        What is held and was paid by the holds of 7 days counts, and principal even if its order ended.
+
+        Args:
+            amount_usd: Cash and principal; 0 never takes two.
+            at: Now.
+            instead_of: The hold that the purchase replaces, of the same order; None if there is none.
+            is_staged: Whether it costs more in later stages. Then it takes two wherever there is a limit.
         """
         if is_staged and self.limits != UNLIMITED:
             return True
@@ -174,7 +199,7 @@ class Account:
         )
 
     def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime) -> bool:
-        """Return whether a deposit takes two persons: with what counts, it is above the account's limit."""
+        """Return whether a deposit, with those that one person alone recorded in 24 hours, is above the limit."""
         counted = (amount for alone_at, amount in self.deposited if alone_at > at - COUNTED)
         return self.limit_usd is not None and sum(counted, amount_usd) > self.limit_usd
 
@@ -183,12 +208,18 @@ AccountState = Account | None
 
 
 def key_of(direction: str, counterpart_id: str, cause: str) -> str:
-    """Return the key of a payment in the account. If the account pays itself, in two roles, both directions differ."""
+    """Return a payment's key in `Account.causes`. The direction is ``to`` or ``from`` the counterpart's account."""
     return f"{cause} {direction} {counterpart_id}"
 
 
 def is_repeat(seen: Map[str, Decimal], key: str, amount_usd: Decimal, what: str) -> bool:
     """Return whether a payment was made before.
+
+    Args:
+        seen: The earlier payments.
+        key: The payment's.
+        amount_usd: Its amount; negative if it goes out.
+        what: ``reference`` or ``cause``.
 
     Raises:
         Refusal: ``reference_exists`` or ``cause_exists``: it was made with another amount.
@@ -224,9 +255,9 @@ def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
 def require_free(
     account_id: str, state: Account, amount_usd: Decimal, at: datetime | None, causes: Collection[str] = ()
 ) -> None:
-    """Refuse to let go what the account keeps for corrections, and for statements on credit that are due.
+    """Refuse to let an amount go that only reserves could pay, except reserves for `causes`.
 
-    What it keeps for `causes` may go.
+    It accepts an amount above what is available, which `require_funds` refuses, and any amount if `at` is None.
 
     Raises:
         Refusal: ``funds_reserved``.
@@ -243,7 +274,7 @@ def require_free(
 
 
 def reserve(command: Reserve, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that keep part of what is available for corrections."""
+    """Return the events that keep part of what is available for a cause; none if nothing changes."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     known = state.reserves.get(command.cause, (ZERO, command.until))
     if known == (command.amount_usd, command.until) or (not known[0] and not command.amount_usd):
@@ -270,14 +301,21 @@ def require_open(account_id: str, state: Account) -> None:
 
 
 def count_alone(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> list[AccountEvent]:
-    """Return what counts an amount toward the limit; nothing without a limit, or where two persons act."""
+    """Return the events that count an amount toward the limit; none if `at` is None or there is no limit.
+
+    `at` is when one person alone acts.
+    """
     if at is None or state.limit_usd is None:
         return []
     return [AccountLimitUsed(account_id=account_id, party_id=state.party_id, amount_usd=amount_usd, at=at)]
 
 
 def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that place a hold, and count it toward the limit where one person places it."""
+    """Return the events that place a hold, take its credit, and count it toward the limits of one person.
+
+    Raises:
+        Refusal: ``payee_is_payer`` to ``credit_exhausted``, as `account` lists them.
+    """
     if command.purpose == command.account_id:
         raise Refusal(
             "payee_is_payer", "an account cannot hold money for itself; name another payee", pointer="/payee_account_id"
@@ -313,7 +351,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
 
 
 def limit_credit(command: LimitCredit, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that limit the credit of a provider."""
+    """Return the events that limit a provider's credit; none if that is the limit."""
     require_usd(command.limit_usd, "/limit_usd", zero=True)
     if state.credits.get(command.provider_id, ZERO) == command.limit_usd:
         return []
@@ -428,7 +466,11 @@ def _get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
 
 
 def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that pay from a hold."""
+    """Return the events that pay from a hold; none if the payment was made before.
+
+    Raises:
+        Refusal: ``cause_exists`` · ``hold_unknown`` · ``hold_expired`` · ``capture_above_hold``.
+    """
     require_usd(command.amount_usd, "/amount_usd")
     if is_repeat(state.causes, key_of("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
@@ -455,7 +497,12 @@ def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
 
 
 def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that set what is left of a hold."""
+    """Return the events that release or add to a hold, so that the stated amount is left.
+
+    Raises:
+        Refusal: ``hold_unknown``; to add, also ``account_closed`` · ``hold_expired`` · ``funds_insufficient`` ·
+            ``funds_reserved``.
+    """
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     held = _get_hold(state, command.account_id, command.hold_id).left_usd
     change = command.amount_usd - held
@@ -502,7 +549,11 @@ def _refuse_expired(hold_id: str, hold: Hold) -> Refusal:
 
 
 def expire(command: ExpireHold, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that release an expired hold."""
+    """Return the events that release what is left of a hold whose expiry has come.
+
+    Raises:
+        Refusal: ``hold_unknown`` · ``time_naive`` · ``hold_not_due``.
+    """
     hold = _get_hold(state, command.account_id, command.hold_id)
     require_aware(command.at, "/at")
     if hold.expired:

@@ -50,10 +50,10 @@ class PostBond(msgspec.Struct, frozen=True, kw_only=True):
         bond_id: The bond.
         party_id: The provider.
         account_id: Its account.
-        posting_id: Counts once.
+        posting_id: The posting's own; it counts once.
         lot_id: The lot whose grants it covers; None: all of the provider's.
-        amount_usd: How much more.
-        stands_until: How long it stands at least.
+        amount_usd: How much is added.
+        stands_until: Until when all of that part stands at least.
         at: Now.
     """
 
@@ -68,7 +68,7 @@ class PostBond(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimBond(msgspec.Struct, frozen=True, kw_only=True):
-    """Claim what `marketplace.domain.billing.remedies` finds. The event contains the whole claim."""
+    """Claim for undelivered hours what `remedies` computed. The event contains the whole claim."""
 
     bond_id: str
     claimed: BondClaimed
@@ -80,12 +80,12 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         bond_id: The bond.
         claim_id: The claim.
-        by: Who answers: the provider, time by its silence or the platform's, or the platform, which ends the dispute.
-            Once the time for answers is over, time also pays what was answered before.
-        amount_usd: What is admitted or decided; None: all that is claimed.
+        by: Who answers: the provider; the platform, which decides for ever; or ``silence``, once the provider or the
+            platform let its time pass. Silence also pays what was answered before.
+        amount_usd: What is conceded or decided; None: all that is claimed.
         reason: Why.
         at: Now.
-        most_usd: What the claim comes to by the log now, if that is less; None: what is claimed.
+        most_usd: What the claim comes to by the log now, which counts if it is less; None: what is claimed.
     """
 
     bond_id: str
@@ -120,7 +120,7 @@ Status = Literal["open", "contested", "settled"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Money for one lot or for all grants, and how long it stands."""
+    """Money for one lot or for all grants, and until when it stands at least."""
 
     hold_id: str
     stands_until: datetime
@@ -130,15 +130,20 @@ class Part:
 
     @property
     def free_usd(self) -> Decimal:
-        """Return what is neither paid nor released."""
+        """Return the USD that are neither paid nor released."""
         return self.posted_usd - self.paid_usd - self.released_usd
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim, what it was answered with so far, and what each part paid of it. `None` is the part for all grants.
+    """A claim on a bond.
 
-    The platform decides a contested claim before `decide_until`.
+    Attributes:
+        claimed: The claim as made.
+        status: ``settled`` once its amount is final, paid or not.
+        due_usd: What it was answered with so far.
+        paid: What each part paid of it, by lot; None is the part for all grants.
+        decide_until: By when the platform decides it; None unless it was contested.
     """
 
     claimed: BondClaimed
@@ -149,18 +154,18 @@ class Claim:
 
     @property
     def paid_usd(self) -> Decimal:
-        """Return what was paid."""
+        """Return the USD that all parts paid."""
         return sum(self.paid.values(), ZERO)
 
     @property
     def demand_usd(self) -> Decimal:
-        """Return what it may still come to in all: once it is settled, what is due."""
+        """Return the most that it may come to, paid money included: what is claimed, or what is due once settled."""
         return self.due_usd if self.status == "settled" else self.claimed.amount_usd
 
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """A provider's bond: its parts by lot, the claims in their order, and the postings that count once."""
+    """A provider's bond: parts by lot (None: for all grants), claims in the order made, and ids of postings."""
 
     party_id: str
     account_id: str
@@ -173,7 +178,7 @@ class Bond:
         return next((claim for claim in self.claims if claim.claimed.claim_id == claim_id), None)
 
     def list_open(self) -> list[Claim]:
-        """Return the claims that are not paid in full."""
+        """Return the claims that may still get money, or are owed some."""
         return [claim for claim in self.claims if claim.paid_usd < claim.demand_usd]
 
 
@@ -267,7 +272,7 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
     if amount < claim.due_usd:
         raise Refusal(
             "answer_below_admitted",
-            f"the provider admitted {claim.due_usd}; decide at least that",
+            f"the provider conceded {claim.due_usd}; decide at least that",
             pointer="/amount_usd",
         )
     answered = BondAnswered(
@@ -343,18 +348,15 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
 
 
 def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
-    """Return the parts that may pay a claim: those of its lots, and the one for all grants.
-
-    `list_payments` decides in which order they pay.
-    """
+    """Return the parts that may pay a claim, by lot: those of its lots, and the one for all grants (None)."""
     return [lot_id for lot_id in (*claim.claimed.lot_ids, None) if lot_id in state.parts]
 
 
 def list_payments(bond_id: str, state: Bond, at: datetime) -> Iterator[BondPaid]:
-    """Return what the bond pays now, part by part and claim by claim in their order.
+    """Return what the bond pays at `at`: the parts of lots first, then the part for all grants.
 
-    From each part, every open claim gets the same share of what the earlier parts left unpaid of it, once the time for
-    its answer is over.
+    From each part every open claim gets the same share of what is left of it, claims whose time for an answer runs
+    included; their share stays in the part.
     """
     claims = state.list_open()
     demands = {claim.claimed.claim_id: (claim.demand_usd, claim.due_usd) for claim in claims}

@@ -19,7 +19,7 @@ _PER_SECOND: Final = 1_000_000
 
 
 def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the whole GPU-seconds over a span that the provider's meter counted of nodes that worked."""
+    """Return the GPU-seconds over a span that the provider's meter counted of nodes that worked, rounded down."""
     counted = sum_amounts(usage.timeline, to_second(start), to_second(end))
     excess = 0
     for working in list_working(grant, start, end):
@@ -32,9 +32,9 @@ def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) 
 
 
 def count_kept(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Fraction:
-    """Return the GPU-seconds over a period that the provider is paid for, once a service credit is paid back.
+    """Return the GPU-seconds of a period that the provider is paid for after the service credit of its terms.
 
-    A promise that was not kept counts as credited, also where another remedy may take the credit's place.
+    The credit is subtracted even if another remedy may take its place.
     """
     delivered = count_delivered(usage, grant, start, end)
     result = assess(grant, start, end, delivered)
@@ -42,9 +42,9 @@ def count_kept(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Fr
 
 
 def compare_meters(usage: Usage, startup: Usage, grant: Grant, start: datetime, end: datetime) -> Metering | None:
-    """Return both meters' totals over what the startup's readings of a span cover; None if they cover nothing.
+    """Return both meters' GPU-seconds over the part of a span that the startup's readings cover; None if it is empty.
 
-    Among related parties, the provider's meter alone is not enough: the totals are those of the whole span.
+    Among related parties it is the whole span, even without a reading of the startup.
     """
     runs = list_runs(startup.timeline, to_second(start), to_second(end))
     if grant.mark == "related":

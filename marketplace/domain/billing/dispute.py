@@ -46,19 +46,20 @@ Side = Literal["startup", "holder"]
 """Those who pay."""
 Party = Side | Literal["provider"]
 Amount = Decimal | int
+"""GPU-seconds, as int; of a service line hours, as Decimal."""
 Ending = Literal["concession", "offer", "silence", "platform", "undecided"]
 """What ended a dispute; ``undecided``: the platform was asked and did not decide in time."""
 
 ANSWER: Final = timedelta(days=7)
 """How long each answer may take."""
 ANSWERS_MAX: Final = 6
-"""Answers of both sides together. After that, one concedes, accepts or asks the platform."""
+"""The most answers of both sides together. Then a side concedes, accepts or asks the platform."""
 CONCESSIONS_MAX: Final = 3
-"""Partial concessions of each party."""
+"""The most partial concessions of each party."""
 REFERRAL: Final = timedelta(days=14)
-"""After this much of a dispute either side asks the platform, even if the other one never answered."""
+"""How long after the first count either side may ask the platform, however many answers were given."""
 REFERRAL_ANSWERS: Final = 2
-"""After so many answers either side asks the platform."""
+"""After so many answers either side may ask the platform."""
 DECISION: Final = timedelta(days=30)
 """How long the platform has for its decision."""
 _PRECISION: Final = Decimal(1).scaleb(-HOURS_PLACES)
@@ -66,7 +67,7 @@ _PRECISION: Final = Decimal(1).scaleb(-HOURS_PLACES)
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A counter-offer: who made it, the amount, and the payers that agree to it."""
+    """A counter-offer: who made it, the amount, and the parties that agree to it, its maker included."""
 
     by: Party
     amount: Amount
@@ -78,12 +79,12 @@ class Dispute:
     """A running dispute.
 
     Attributes:
-        counts: Of each payer that disputes, what it says was delivered.
-        position: What the provider charges at most.
+        counts: What each payer that disputes says was delivered.
+        position: What the provider still charges.
         awaits: Who has to answer.
-        answer_until: By when; then silence decides.
-        referable_at: From when on either side may ask the platform, whatever was answered.
-        offer: The last word of the other side, if it is a counter-offer.
+        answer_until: By when; from then on silence decides.
+        referable_at: From when either side may ask the platform, however many answers were given.
+        offer: The last answer, if it is a counter-offer that still lies between count and position; otherwise None.
         answers: How many answers were given.
         concessions: How many partial concessions each party made.
     """
@@ -99,18 +100,18 @@ class Dispute:
 
     @property
     def count(self) -> Amount:
-        """Return the lowest count of a payer, which stands."""
+        """Return the lowest count of a payer, which is the one that counts."""
         return min(self.counts.values())
 
     def is_agreed(self) -> bool:
-        """Return whether all payers with a count below the offer agree to it, so that the provider's word settles."""
+        """Return whether there is an offer to which all payers with a lower count agree."""
         offer = self.offer
         if offer is None:
             return False
         return all(count >= offer.amount or side in offer.agreed for side, count in self.counts.items())
 
     def find_most(self) -> Amount:
-        """Return the most that the provider may settle at alone: the count, or an offer to which all payers agree."""
+        """Return the most that the provider may settle at alone: the payers' offer if all agree to it, else the count."""
         offer = self.offer
         return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.count
 
@@ -142,7 +143,7 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
 
 
 def require_disputing(dispute: Dispute, by: Party) -> None:
-    """Refuse a payer that disputes nothing.
+    """Refuse an act of a payer that has no count in the dispute.
 
     Raises:
         Refusal: ``count_none``.
@@ -152,7 +153,9 @@ def require_disputing(dispute: Dispute, by: Party) -> None:
 
 
 def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: datetime, pointer: str) -> None:
-    """Refuse an answer that is not due, or an offer that is not between the two positions.
+    """Refuse an answer of a side that is not awaited, or an offer that is not between count and position.
+
+    `offered` is None for an answer without an offer. `pointer` is the member of the request that states it.
 
     Raises:
         Refusal: ``count_none`` · ``statement_referred`` · ``answer_not_due`` · ``answer_period_over`` ·
@@ -177,6 +180,8 @@ def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: date
 def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -> None:
     """Refuse a concession that gives nothing, or more than the other side asks for.
 
+    `amount` is what the conceding party says was delivered from now on.
+
     Raises:
         Refusal: ``count_none`` · ``concessions_too_many`` · ``concession_outside``.
     """
@@ -197,7 +202,7 @@ def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -
 
 
 def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
-    """Refuse to ask the platform before both sides answered, or too late.
+    """Refuse to ask the platform too early, when an answer is overdue, or when it was asked already.
 
     Raises:
         Refusal: ``count_none`` · ``statement_referred`` · ``answer_period_over`` · ``referral_early``.
@@ -215,7 +220,7 @@ def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
 
 
 def require_referred(dispute: Dispute) -> None:
-    """Refuse that the platform decides what neither side asked it to.
+    """Refuse a decision of the platform that neither side asked for.
 
     Raises:
         Refusal: ``referral_missing``.
@@ -229,10 +234,10 @@ def require_referred(dispute: Dispute) -> None:
 
 
 def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence", "undecided"]]:
-    """Return the amount that settles because the awaited side is silent, and how.
+    """Return the amount that settles a dispute because the awaited side let its time pass, and how it ended.
 
     Raises:
-        Refusal: ``answer_period_runs``.
+        Refusal: ``answer_period_runs``, if that side still has time at `at`.
     """
     if at < dispute.answer_until:
         due = render_instant(dispute.answer_until)
@@ -248,7 +253,13 @@ def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence
 
 
 def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amount) -> Dispute:
-    """Return a dispute after a payer stated a count."""
+    """Return a dispute after a payer stated a count.
+
+    Args:
+        dispute: The dispute; None for the first count.
+        event: The count. One of the meters counts as the startup's.
+        stated: What the statement charges.
+    """
     side: Side = "holder" if event.by == "holder" else "startup"
     hours = event.hours_counted
     count = event.gpu_seconds_counted if hours is None else hours
@@ -260,7 +271,7 @@ def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amo
 
 
 def _keep_offer(dispute: Dispute) -> Dispute:
-    """Drop an offer that is not between count and position any more."""
+    """Return the dispute, without its offer if that is no longer between count and position."""
     offer = dispute.offer
     inside = offer is not None and dispute.count < offer.amount < dispute.position
     return dispute if inside else replace(dispute, offer=None)

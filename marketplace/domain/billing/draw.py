@@ -13,7 +13,7 @@ ACCEPTANCE_HOURS: Final = ACCEPTANCE // timedelta(hours=1)
 
 
 def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
-    """Return the terms at which a grant draws its instrument down.
+    """Return the terms at which delivery of a grant accrues as principal of its instrument.
 
     Args:
         grant: The grant, as it is issued.

@@ -61,7 +61,7 @@ that an early end leaves."""
 ANSWER_WITHIN: Final = timedelta(hours=72)
 """Silence of the provider for so long concedes a claim."""
 DECIDE_WITHIN: Final = DECISION
-"""Silence of the platform for so long settles a contested claim in the middle of what is claimed and admitted."""
+"""Silence of the platform for so long settles a contested claim in the middle of what is claimed and conceded."""
 NOTHING: Final = frozenset({"grant_not_defaulted", "hours_remedied", "nothing_owed"})
 """Refusals that mean that nothing is owed."""
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -69,9 +69,15 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A provider's default: the undelivered GPUs over time, when it began, and which share of the price is due.
+    """A provider's default on a grant.
 
-    `statement_id` is the period's; None for an early end. It may be claimed before `until`.
+    Attributes:
+        gaps: The undelivered GPUs over time.
+        since: When it began. Only what was bought after that replaces something.
+        remedy: What is owed for hours without a replacement.
+        share: The share of their price.
+        statement_id: The statement of the period; None for an early end.
+        until: When the time to claim ends.
     """
 
     gaps: tuple[Load, ...]
@@ -100,10 +106,10 @@ def find_period(grant: Grant, period_start: datetime) -> Period:
 
 
 def require_remedies(grant: Grant) -> RemedyTerms:
-    """Return what the provider of a grant owes for undelivered hours.
+    """Return the terms by which the provider of a grant owes for undelivered hours.
 
     Raises:
-        Refusal: ``remedies_missing``.
+        Refusal: ``remedies_missing``, if the grant was issued without.
     """
     ends = grant.issued.ends
     if ends is None or ends.remedies is None:
@@ -115,7 +121,7 @@ def require_remedies(grant: Grant) -> RemedyTerms:
 
 
 def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
-    """Return what failed in a period after the cure time.
+    """Return what did not work in a period once the cure time was used up.
 
     Args:
         grant: The grant.
@@ -123,7 +129,7 @@ def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
         period: The period.
 
     Raises:
-        Refusal: ``remedies_missing`` · ``grant_not_defaulted``.
+        Refusal: ``remedies_missing`` · ``grant_not_defaulted``, if that is nothing.
     """
     terms = require_remedies(grant)
     missing = _list_missing(grant, usage, period.end)
@@ -147,7 +153,7 @@ def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
 
 
 def _list_missing(grant: Grant, usage: Usage, end: datetime) -> Iterator[Load]:
-    """Return the GPUs of a grant that did not work until an instant, in runs; those of none are left out."""
+    """Yield the GPUs of a grant that did not work before `end`, as runs in order; none where all worked."""
     issued = grant.issued
     failed = list_failed(grant, issued.start, end)
     counted: list[Load] = []
@@ -164,7 +170,7 @@ def _list_missing(grant: Grant, usage: Usage, end: datetime) -> Iterator[Load]:
 
 
 def _list_own(grant: Grant, end: datetime) -> list[Load]:
-    """Return the nodes of a grant that it has until an instant, and that were not resold or withheld, as loads."""
+    """Return the nodes of a grant before `end`, less resold and withheld ones, as loads to add up."""
     spans = [(start, min(stop, end)) for start, stop in ((grant.issued.start, grant.issued.end), *grant.extensions)]
     away = (*grant.list_resold(), *grant.list_withheld(end))
     less = [Load(load.start, min(load.end, end), -load.amount) for load in away]
@@ -186,9 +192,9 @@ def _sweep(*tracks: Iterable[Load]) -> Iterator[tuple[datetime, datetime, list[i
 
 
 def _list_uncured(missing: Iterable[Load], since: datetime, cure: timedelta) -> Iterator[Load]:
-    """Return what is missing from an instant on, after as much of it as the cure time.
+    """Yield what is missing from `since` on, without the first `cure` of it.
 
-    What is missing without a break up to that instant has used the cure time.
+    A failure that lasts without a break when `since` comes has used its earlier part of the cure time.
     """
     left, stopped = cure, None
     for run in missing:
@@ -202,10 +208,10 @@ def _list_uncured(missing: Iterable[Load], since: datetime, cure: timedelta) -> 
 
 
 def find_ending(grant: Grant) -> Default:
-    """Return what the early end of a grant by its provider's fault leaves undelivered.
+    """Return what an early end of a grant leaves undelivered by its provider's fault.
 
     Raises:
-        Refusal: ``remedies_missing`` · ``grant_not_defaulted``.
+        Refusal: ``remedies_missing`` · ``grant_not_defaulted``, if it did not end so.
     """
     terms, ended = require_remedies(grant), grant.terminated
     if ended is None or not _is_default(ended):
@@ -256,9 +262,14 @@ def require_answered(chain: Sequence[Statement]) -> None:
 
 
 def find_credited(grant: Grant, chain: Sequence[Statement]) -> Decimal:
-    """Return what the startup and the holder got for a period already; for an early end, without a chain, the fee.
+    """Return the USD that the startup and the holder got already for what is claimed.
 
-    Of a statement that is disputed, the service credit of all that it states is subtracted.
+    For a period that is the service credits of its statements; of a disputed one, the credit of all that it states. For
+    an early end it is the provider's fee.
+
+    Args:
+        grant: The grant.
+        chain: The statements of the period; empty for an early end.
 
     Raises:
         Refusal: ``hours_remedied``: the period rolls forward or is left out, by agreement.
@@ -284,10 +295,10 @@ def _find_given(statement: Statement) -> Decimal:
 
 
 def require_term(lot_end: datetime | None, stands_until: datetime | None) -> datetime:
-    """Return how long a bond stands: until the end of its lot, or as its provider states.
+    """Return until when a bond stands: the end of its lot, or what its provider states for all grants.
 
     Raises:
-        Refusal: ``term_missing``: neither, or both.
+        Refusal: ``term_missing``, if neither or both are given.
     """
     if (lot_end is None) == (stands_until is None):
         raise Refusal(
@@ -300,7 +311,7 @@ def require_term(lot_end: datetime | None, stands_until: datetime | None) -> dat
 
 
 def require_distinct(grant_ids: Sequence[str]) -> Sequence[str]:
-    """Refuse that a grant is named twice, or too many are.
+    """Return the ids of the replacements; refuse one that is named twice, or too many.
 
     Raises:
         Refusal: ``replacement_unfit``.
@@ -315,7 +326,13 @@ def require_distinct(grant_ids: Sequence[str]) -> Sequence[str]:
 
 
 def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None, default: Default) -> None:
-    """Refuse a grant of another class, or one that was not bought in an auction after the default.
+    """Refuse a replacement of another startup or class, or one not bought in an auction after the default.
+
+    Args:
+        grant: The grant that was not delivered.
+        bought: The replacement.
+        locked_at: When the auction locked that awarded it; None if no auction did.
+        default: The default.
 
     Raises:
         Refusal: ``replacement_unfit``.
@@ -339,9 +356,13 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
 
 
 def compute_items(grant: Grant, default: Default, bought: Sequence[Grant], at: datetime) -> tuple[ClaimItem, ...]:
-    """Return the parts of a claim: what each replacement costs more, in their order, and the share for the rest.
+    """Return the parts of a claim: the extra cost of each replacement, in order, and the share for the other hours.
 
-    Only what a replacement delivered before `at`, when the claim is made, replaces something.
+    Args:
+        grant: The grant that was not delivered.
+        default: The default.
+        bought: The replacements. An earlier one replaces first.
+        at: When the claim is made; only what they delivered before counts.
     """
     paid, price = parse_ratio(grant.issued.price_usd_per_gpu_hour), find_owed(grant.issued)
     counts, rest = [0] * len(bought), 0
@@ -361,12 +382,12 @@ def compute_items(grant: Grant, default: Default, bought: Sequence[Grant], at: d
 
 
 def _find_difference(paid: Fraction, price: Fraction, most: Fraction) -> Fraction:
-    """Return what an hour of a replacement costs more, at most as much as the provider was owed for the hour."""
+    """Return how much more `price` is than `paid`, at least 0 and at most `most`, in USD per GPU-hour."""
     return min(max(price - paid, Fraction(0)), most)
 
 
 def _list_working(grant: Grant, at: datetime) -> list[Load]:
-    """Return the GPUs of a grant that work and are its own until an instant, as loads to add up."""
+    """Return the GPUs that a grant delivers before `at`, as loads to add up."""
     end = min(grant.end, at)
     failed = list_failed(grant, grant.issued.start, end)
     own = [*_list_own(grant, end), *(Load(run.start, run.end, -run.amount) for run in failed)]
@@ -384,10 +405,10 @@ def _price(remedy: Remedy, gpu_microseconds: int, rate: Fraction, bought: Grant 
 
 
 def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal) -> Decimal:
-    """Return what a claim comes to.
+    """Return the USD that a claim comes to: its parts less what was credited or paid already.
 
     Raises:
-        Refusal: ``nothing_owed``.
+        Refusal: ``nothing_owed``, if that is not above 0.
     """
     total = sum((item.amount_usd for item in items), ZERO)
     if total <= credited_usd:
@@ -399,7 +420,7 @@ def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal) -> Decimal:
 
 
 def require_unclaimed(grant_id: str, claim_id: str | None) -> None:
-    """Refuse a replacement that was named to a provider already.
+    """Refuse a replacement that another claim names already.
 
     Args:
         grant_id: The replacement.
@@ -417,9 +438,9 @@ def require_unclaimed(grant_id: str, claim_id: str | None) -> None:
 
 
 def find_last(grant: Grant) -> datetime:
-    """Return when nothing of a grant is left to fail or to be replaced.
+    """Return the end of the last hour of a grant for which something may be owed.
 
-    After an early end by its provider's fault, this is when it would have ended.
+    That is its end or, after an early end by its provider's fault, when it would have ended.
     """
     ended = grant.terminated
     return grant.end if ended is None or not _is_default(ended) else max(_find_whole_end(grant), ended.noticed_at)
@@ -443,6 +464,6 @@ def find_needed(lot: Lot, ends: Iterable[datetime]) -> datetime | None:
         ends: When each grant, or held quote, that it carries or carried is over.
 
     Returns:
-        The instant; None for a withdrawn lot that never carried anything.
+        The instant; None for a withdrawn lot without grants and quotes.
     """
     return max(ends if lot.status == "withdrawn" else [lot.end, *ends], default=None)

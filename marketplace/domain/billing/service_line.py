@@ -79,7 +79,7 @@ class ServiceLine:
         proposed: The proposal.
         status: Hours may be worked while it is agreed.
         approved: Whether the equity holder approved.
-        agreed: The agreement.
+        agreed: The agreement; None before it.
         readings: Counted readings by source and id; None for a voided one.
         hours: Sum of the counted hours.
         spans: When its grant runs, as last copied from it; None if never copied.
@@ -95,7 +95,7 @@ class ServiceLine:
 
     @property
     def terms(self) -> ServiceLineAgreed:
-        """Return the agreement."""
+        """Return the agreement, which there must be."""
         assert self.agreed is not None, "only an agreed service line is metered"
         return self.agreed
 

@@ -1,7 +1,6 @@
 """The cost of a service line and the holds that pay it: like its grant, at its own price.
 
 Of each hour the startup pays the same share in cash as of a GPU-hour of its grant, and owes principal for the rest.
-`settlement` prices it, and the code that settles a grant's statement settles a service line's.
 """
 
 from dataclasses import replace
@@ -35,7 +34,7 @@ def require_agreed(line: ServiceLine) -> None:
 
 
 def list_spans(grant: Grant) -> Spans:
-    """Return when a grant runs: its present span and its extensions."""
+    """Return when a grant runs: its span as issued and its extensions, each up to its present end."""
     spans = ((grant.issued.start, grant.issued.end), *grant.extensions)
     return tuple((start, min(end, grant.end)) for start, end in spans if start < grant.end)
 
@@ -56,7 +55,10 @@ def build_service_tariff(grant: Grant, proposed: ServiceLineProposed) -> Tariff:
 
 
 def build_bill(grant: Grant, line: ServiceLine) -> Grant:
-    """Return the grant in the form that settles a service line: with its price, hold and instrument, no resale."""
+    """Return the grant with price, hold and instrument of a service line, as the code that settles statements reads it.
+
+    Its price is per hour of work. Resale, service level and credit are left out.
+    """
     agreed = line.terms
     issued = msgspec.structs.replace(
         grant.issued,
@@ -93,7 +95,10 @@ def build_agreement(grant: Grant, proposed: ServiceLineProposed, at: datetime) -
 
 
 def build_service_draw(grant: Grant, proposed: ServiceLineProposed, at: datetime) -> DrawTerms:
-    """Return the terms at which a service line draws down its instrument, from agreement to the grant's end."""
+    """Return the terms at which a service line accrues as principal, from `at` to the grant's end.
+
+    Prices are per hour of work, though the members' names say GPU-hour.
+    """
     tariff = build_service_tariff(grant, proposed)
     return DrawTerms(
         start=at,

@@ -11,10 +11,14 @@ from events.grant import EquityPart
 from events.service_line import HoursReading
 
 Spans = tuple[tuple[datetime, datetime], ...]
+"""Spans in order, each with its start and its end."""
 
 
 class ProposeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Offer to work for the startup of a grant."""
+    """Offer, as the provider of a grant, to work for its startup.
+
+    `holder_id` is the holder that must approve, because it pays a part for equity; None if none must.
+    """
 
     service_line_id: str
     grant_id: str
@@ -71,7 +75,7 @@ class ReportHours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorrectHours(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace a reading, as its source."""
+    """Replace a reading, as its source. `spans` and `at` are as in `ReportHours`."""
 
     service_line_id: str
     source: str

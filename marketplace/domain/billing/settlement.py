@@ -60,7 +60,11 @@ class Tariff:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Cumulative dollars from the first GPU-second on. `startup_usd` is cash with the startup's fee to the platform."""
+    """Dollars from the first GPU-second, or hour of a service line, on.
+
+    `paid_usd` is what startup and holder pay together without fees, `cash_usd` the startup's part of that, and
+    `startup_usd` that part with the startup's fee to the platform.
+    """
 
     paid_usd: Decimal
     cash_usd: Decimal
@@ -73,7 +77,7 @@ class Totals:
 
     @property
     def provider_usd(self) -> Decimal:
-        """Return what the provider receives."""
+        """Return what the provider receives, its fee to the platform not subtracted."""
         return self.paid_usd + self.reseller_pays_usd - self.reseller_receives_usd
 
     @property
@@ -122,7 +126,7 @@ def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
 
 
 def _compute_resale(tariff: Tariff, paid: Decimal, hours: Fraction) -> tuple[Decimal, Decimal]:
-    """Return what a reseller pays and receives. Each grows with the hours, as does the provider's part."""
+    """Return the USD that a reseller pays, and that it receives; at least one of them is 0."""
     owed, price = tariff.owed, tariff.price
     if owed is None or owed == price:
         return ZERO, ZERO
@@ -137,7 +141,7 @@ def _round_charge(amount: Fraction) -> Decimal:
 
 
 def compute_holder_rate(grant: GrantIssued) -> Fraction:
-    """Return what the holder of a grant's equity pays per GPU-hour, exact."""
+    """Return the exact USD per GPU-hour that the holder of a grant's equity pays; 0 without equity."""
     tariff = build_tariff(grant)
     return tariff.price * (1 - tariff.cash_share) if grant.equity is not None else Fraction(0)
 
@@ -172,7 +176,7 @@ def _charge(before: Totals, after: Totals, *, gpu_seconds: int = 0, service_hour
 
 
 def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
-    """Return a share of a period's charges, each amount rounded once to the cent."""
+    """Return a share, from 0 to 1, of a period's charges, each amount rounded once to the cent."""
     cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
     holder = round_cents(Fraction(charges.holder_usd) * Fraction(share))
     principal = round_cents(Fraction(charges.principal_usd) * Fraction(share))
@@ -187,10 +191,14 @@ def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
 
 
 def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformFee | None = None) -> Charges:
-    """Return the charges without their equity part: no principal accrues, and no holder pays for it.
+    """Return charges without their equity part: no principal accrues, and no holder pays.
 
-    The provider, or in a resale first its seller, receives less by what the holder would have paid. The equity part of
-    what is `settled` already stays. Of the rest, the provider's `fee` is a share of what it then receives.
+    In a resale the seller, and then the provider, receives less by what the holder would have paid.
+
+    Args:
+        charges: The charges.
+        settled: The part of them that is settled already and keeps its equity part; None: no part.
+        fee: The platform's fee; the provider's part is computed again from what it then receives. None: no fee.
     """
     kept = ZERO if settled is None else settled.holder_usd
     dropped = charges.holder_usd - kept
@@ -212,14 +220,14 @@ def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformF
 
 
 def subtract_settled(charges: Charges, settled: Charges | None) -> Charges:
-    """Return what is left of charges after a part of them was settled."""
+    """Return charges less the part of them that is settled already; None: no part."""
     if settled is None:
         return charges
     return Charges(**{name: getattr(charges, name) - getattr(settled, name) for name in Charges.__struct_fields__})
 
 
 def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
-    """Return what is left of charges after a service credit; the GPU-seconds stay."""
+    """Return charges less a service credit; their GPU-seconds and hours stay. None: no credit."""
     if credit is None:
         return charges
     return msgspec.structs.replace(

@@ -31,7 +31,13 @@ _SECOND: Final = timedelta(seconds=1)
 
 
 def compute_funding(issued: GrantIssued, stages_paid: int, end: datetime) -> Decimal:
-    """Return what is set aside in all, in US dollars, once stages are paid of a staged grant with an end."""
+    """Return the USD that are set aside in all, paid money included, once so many stages of a grant are paid.
+
+    Args:
+        issued: The grant, which is staged.
+        stages_paid: How many stages, from the first one.
+        end: The grant's present end.
+    """
     assert issued.stages is not None, "the grant is staged"
     covered = (stages_paid * issued.stages.hours + issued.stages.security_hours) * _HOUR
     span = min(covered, min(end, issued.end) - issued.start)
@@ -39,11 +45,11 @@ def compute_funding(issued: GrantIssued, stages_paid: int, end: datetime) -> Dec
 
 
 def find_spare(issued: GrantIssued, set_aside_usd: Decimal, delivered: timedelta, damages_usd: Decimal) -> Decimal:
-    """Return what is set aside beyond the hours that a staged grant delivered so far, in US dollars.
+    """Return the USD that are set aside beyond the cost of the hours delivered so far; at least 0.
 
     Args:
         issued: The grant.
-        set_aside_usd: What its hold has and what it paid.
+        set_aside_usd: What is left of its hold and what was paid from it.
         delivered: How long the grant has run, without the time in which delivery was withheld.
         damages_usd: What was paid for withheld hours.
     """
@@ -63,18 +69,18 @@ def build_collection(
     deal_usd: Fraction = Fraction(0),
     is_asked: bool = False,
 ) -> CollectStage:
-    """Return the command that pays what the stages of a grant need by now, or takes the next step without it.
+    """Return the command that pays for the stages of a grant, or records the consequence if money is missing.
 
     Args:
         grant: The grant.
         at: Now.
         available_usd: What the startup's account has available. All of it may pay statements that are due.
-        free_usd: The same without what it keeps for other statements and corrections, which pays no stage.
-        set_aside_usd: What the grant's hold has and what it paid.
-        spare_usd: What the hold has beyond the delivered hours.
-        due_usd: On a grant with credit: what was paid, and what its statements need whose time for disputes is over.
+        free_usd: That less the account's reserves, which pay no stage.
+        set_aside_usd: What is left of the grant's hold and what was paid from it.
+        spare_usd: What `find_spare` returns.
+        due_usd: Of a grant on credit, what was paid, and what is needed for statements that can no longer be disputed.
         deal_usd: The price of all that the startup buys from the provider; the notice depends on it.
-        is_asked: Whether the startup itself pays, perhaps before a stage begins; otherwise a timer does.
+        is_asked: Whether the startup asks to pay, perhaps before a stage begins; False for the scheduler.
     """
     issued, gpu_seconds = grant.issued, count_withheld(grant, at)
     stages = 0 if issued.stages is None else max(count_due(issued, at), grant.stages_paid + is_asked)
@@ -94,11 +100,11 @@ def build_collection(
 
 
 def compute_damages(issued: GrantIssued, gpu_seconds: int) -> Decimal:
-    """Return the cash price of withheld GPU-seconds, in US dollars. They add no principal, and no holder pays."""
+    """Return the cash part of the price of withheld GPU-seconds, in USD. No equity part is owed."""
     tariff = build_tariff(issued)
     return round_cents(tariff.price * tariff.cash_share * Fraction(gpu_seconds, SECONDS_PER_HOUR))
 
 
 def _count(issued: GrantIssued, span: timedelta) -> int:
-    """Return the GPU-seconds of all nodes over a span, a part of a second as a whole one."""
+    """Return the GPU-seconds of all nodes over a span, its seconds rounded up."""
     return issued.nodes * issued.gpus_per_node * -(-max(span, timedelta()) // _SECOND)

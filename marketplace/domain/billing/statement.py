@@ -76,6 +76,7 @@ from marketplace.domain.billing.settlement import drop_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 TOLERANCE: Final = Fraction(1, 100)
+"""How far two meters may differ, as a share of the greater figure, without a dispute."""
 
 
 class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issued: The statement.
-        gpu_seconds_counted: What the startup's meter supports of an adjustment.
+        gpu_seconds_counted: How much of an adjustment the startup's meter supports; None to derive it from `metering`.
     """
 
     issued: StatementIssued | StatementCredited
@@ -96,16 +97,16 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Accept. The settlement is in the same atomic batch.
+    """Accept. Unless another payer is still to be heard, it is settled in the same atomic batch.
 
     Attributes:
         statement_id: The statement.
-        by: Who accepts, or that nobody disputed in time.
-        at: When.
+        by: ``acceptance`` of a payer; ``silence``: nobody disputed in time; ``resolution`` of its dispute.
+        at: Now.
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
-        fee: What the platform takes of it.
-        side: Which of those who pay accepts; None if the platform does, or time.
-        conceded: Whether the provider ends the dispute, and not the platform.
+        fee: What the platform takes of it; None: nothing.
+        side: Which payer accepts; None if none does.
+        conceded: Whether the provider resolved the dispute. Then every payer must have been heard, or the time be over.
         service: The service result of the period by what is known now; None if nothing was promised.
         credit: The service credit that is due for the period, less what was given; None for nothing.
     """
@@ -122,7 +123,10 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """State a lower count of what was delivered; in hours for a service line."""
+    """Dispute, by a lower count of what was delivered: in GPU-seconds, or in hours for a service line.
+
+    `at` is now.
+    """
 
     statement_id: str
     reason: str
@@ -134,7 +138,10 @@ class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerDispute(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer the other side of a dispute: offer an amount between both positions; without one, insist."""
+    """Answer the other side of a dispute: offer an amount between count and position; without one, insist.
+
+    `at` is now.
+    """
 
     statement_id: str
     by: Party
@@ -146,13 +153,13 @@ class AnswerDispute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConcedePart(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a part of a dispute up.
+    """Concede a part of a dispute.
 
     Attributes:
         statement_id: The statement.
-        by: Who gives it up.
+        by: Who concedes.
         reason: Why.
-        charges: The charges of what it says was delivered, after that.
+        charges: The charges of what that party now says was delivered.
     """
 
     statement_id: str
@@ -176,12 +183,12 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         statement_id: The statement.
-        charges: The charges of the count, in all.
-        credit: The service credit of that part.
+        charges: The charges of the lowest count, with earlier parts.
+        credit: The service credit of that; None for none.
         part_id: The cause that the payments name.
         at: Now.
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
-        fee: What the platform takes of it.
+        fee: What the platform takes of it; None: nothing.
     """
 
     statement_id: str
@@ -198,7 +205,7 @@ class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         statement_id: The statement.
-        charges: What is to be settled.
+        charges: What is to be settled, with the parts that were paid already.
         reason: How it was decided.
         by: What ended it.
     """
@@ -223,14 +230,22 @@ StatementCommand = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An issued statement or a credit. After a dispute, `charges` are the resolved ones.
+    """An issued statement or a credit.
 
-    `gpu_seconds_metered` is what the provider's meter counted in the period, of nodes that worked, when it was stated;
-    for a service line, `hours_metered` is. `service` is the service result of its period when it was settled, or before
-    that as stated; None without a promise. `service_credit` is the part of the charges that was paid back at
-    settlement. `agreed` are those who accepted. Those who dispute join them when their dispute is resolved. `dispute`
-    is the dispute while it runs, and `ended_by` what ended it. `settled` is what nobody disputed and was paid before
-    the rest, in `parts` parts.
+    Attributes:
+        issued: As it was issued.
+        charges: What it charges now; after a dispute, what was resolved.
+        gpu_seconds_metered: What the provider's meter had counted in the period, of nodes that worked, when stated.
+        status: A credit is accepted from the beginning.
+        disputed: The last count of a payer; None if it was never disputed.
+        service_credit: What was paid back at settlement; None if nothing was.
+        hours_metered: The hours of a service line in the period, when stated.
+        agreed: The payers that accepted or, once their dispute is resolved, disputed.
+        service: The service result of the period, when settled or else when stated; None without a promise.
+        settled: What nobody disputed and was paid before the rest: all parts together; None if nothing was.
+        parts: How many such payments were made.
+        dispute: The dispute while it runs.
+        ended_by: What ended the dispute.
     """
 
     issued: StatementIssued | StatementCredited
@@ -253,7 +268,10 @@ class Statement:
         return frozenset() if self.dispute is None else frozenset(self.dispute.counts)
 
     def list_unheard(self, *, issuer_ended: bool) -> list[str]:
-        """Return the payers that neither accepted nor dispute."""
+        """Return the payers that neither accepted nor dispute, of those whose answer is needed.
+
+        The holder's is needed only if its mandate says so, it pays a part, and the issuer has not ended.
+        """
         needs_holder = isinstance(self.issued, StatementIssued) and self.issued.holder_accepts
         sides = {"startup", "holder"} if needs_holder and self.charges.holder_usd and not issuer_ended else {"startup"}
         return sorted(sides - self.agreed - self.disputing)
@@ -265,7 +283,7 @@ class Statement:
 
     @property
     def net(self) -> Charges:
-        """Return the net amount that is settled: the charges less the service credit."""
+        """Return the charges less the service credit, if one was paid back."""
         return subtract_credit(self.charges, self.service_credit)
 
     @property
@@ -480,7 +498,13 @@ def require_amount(
     hours: Decimal | None,
     pointers: tuple[str, str] = ("/gpu_seconds", "/hours"),
 ) -> Amount | None:
-    """Return an amount in the unit of its statement; None if none is stated.
+    """Return the amount that a request states in the unit of its statement; None if it states none.
+
+    Args:
+        state: The statement.
+        gpu_seconds: What the request states in GPU-seconds; None: nothing.
+        hours: What it states in hours; None: nothing.
+        pointers: The members of the request that state these two.
 
     Raises:
         Refusal: ``amount_missing`` if it is in the other unit · ``not_a_number`` · ``amount_not_positive`` ·
@@ -551,7 +575,7 @@ def _refer(command: ReferDispute, state: Statement) -> Sequence[StatementEvent]:
 
 
 def find_silence(state: Statement, at: datetime) -> tuple[Amount, Ending]:
-    """Return the amount that settles a dispute whose deadline passed, and how.
+    """Return the amount that settles a dispute whose deadline passed, and what ended it.
 
     Raises:
         Refusal: ``statement_<status>`` · ``answer_period_runs``.
@@ -576,7 +600,10 @@ def _raise_counts(state: Statement, dispute: Dispute) -> dict[Side, Amount]:
 
 
 def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
-    """Return whether what nobody disputes of a statement is to be paid now."""
+    """Return whether a disputed statement has an undisputed part that is to be paid at `at`.
+
+    That is so once every payer was heard or the acceptance period is over, until the part of the lowest count is paid.
+    """
     issued = state.issued
     if state.dispute is None or not isinstance(issued, StatementIssued):
         return False
@@ -604,7 +631,7 @@ def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEve
 
 
 def _may_lower(command: DisputeStatement, state: Statement) -> bool:
-    """Return whether the count that stands is another side's."""
+    """Return whether another payer has the lowest count, so that this one may still state a lower one."""
     dispute = state.dispute
     return dispute is not None and any(
         side != command.by and count == dispute.count for side, count in dispute.counts.items()

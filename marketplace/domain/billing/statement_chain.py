@@ -34,7 +34,7 @@ from marketplace.domain.refusals import refuse_status
 
 ADJUSTMENTS_MAX: Final = 1_000
 ADJUSTMENTS_PROMPT: Final = 100
-"""So many adjustments of a period are made at once. For each later one, a week more must pass after the period."""
+"""So many adjustments of a period may be made at any time; for each later one, one more week must have passed."""
 FINAL: Final = frozenset({"platform", "undecided"})
 """Ends of a dispute after which the same amount is not disputed again."""
 
@@ -67,7 +67,7 @@ def require_period_over(period: Period, at: datetime) -> None:
 
 
 def require_stated(period: Period, statement: Statement | None) -> None:
-    """Refuse to state a period before an earlier one.
+    """Refuse to state a period while an earlier one has no statement.
 
     Args:
         period: The earlier one.
@@ -82,13 +82,13 @@ def require_stated(period: Period, statement: Statement | None) -> None:
 
 
 def refuse_number(owner_id: str, number: int) -> Refusal:
-    """Return the refusal ``statement_out_of_order``, for a statement whose number another one has taken."""
+    """Return the refusal ``statement_out_of_order``, for a statement whose number, from 0, another one has taken."""
     said = f"another statement became number {number + 1} of {owner_id} meanwhile; send this one again"
     return Refusal("statement_out_of_order", said)
 
 
 def require_unaccepted(statement: Statement) -> None:
-    """Refuse that a startup accepts a statement twice.
+    """Refuse to accept a statement that is settled.
 
     Raises:
         Refusal: ``statement_accepted``.
@@ -98,7 +98,7 @@ def require_unaccepted(statement: Statement) -> None:
 
 
 def require_settled(chain: Sequence[Statement]) -> None:
-    """Refuse to adjust a period that has an open statement.
+    """Refuse to adjust a period with a statement that is not settled.
 
     Raises:
         Refusal: ``statement_<status>``.
@@ -109,10 +109,10 @@ def require_settled(chain: Sequence[Statement]) -> None:
 
 
 def compute_due(chain: Sequence[Statement], metered: Decimal | int) -> Decimal | int:
-    """Return what a period is charged for in all, by what is metered of it now.
+    """Return the amount that a period is charged for in all, given what is metered of it now, in the same unit.
 
-    What a dispute settled binds for what was metered then: less may be due later, if less is metered, and more only for
-    what is metered above that.
+    A settled dispute binds for what was metered then: later less is due if less is metered than settled, and more only
+    for what is metered above what was metered then.
     """
     settled: Decimal | int | None = None
     seen: Decimal | int = 0
@@ -132,9 +132,9 @@ def sum_charged(chain: Sequence[Statement]) -> Decimal | int:
 def find_credit(
     chain: Sequence[Statement], charges: Charges, service: ServiceResult | None, *, sign: int = 1
 ) -> ServiceCredit | None:
-    """Return the service credit that is due once a period's statements charge so much more, less what was given.
+    """Return the service credit of a period that is still due once `charges` are added, less what was given.
 
-    A part is negative if more was given than is due.
+    An amount of it is negative if more was given than is due.
 
     Args:
         chain: The settled statements of the period.
@@ -158,7 +158,7 @@ def _sum(parts: Iterable[tuple[int, Charges | ServiceCredit]], name: str) -> Dec
 
 
 def is_worse(chain: Sequence[Statement], service: ServiceResult | None) -> bool:
-    """Return whether more of a period was unavailable, or more is credited for it, than was last stated."""
+    """Return whether more of a period was unavailable, or a larger share is credited, than was last stated."""
     stated = chain[-1].service
     if service is None or stated is None:
         return False
@@ -168,7 +168,7 @@ def is_worse(chain: Sequence[Statement], service: ServiceResult | None) -> bool:
 def require_difference(
     chain: Sequence[Statement], metered: Decimal | int, service: ServiceResult | None = None
 ) -> None:
-    """Refuse to adjust a period of which all that is known was stated.
+    """Refuse to adjust a period if neither its metered amount nor its outages changed since the last statement.
 
     Raises:
         Refusal: ``nothing_to_adjust``.
@@ -199,7 +199,7 @@ def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal |
 
 
 def require_concession(statement: Statement, amount: Decimal | int) -> None:
-    """Refuse that a provider settles more of a disputed statement than is claimed, or than the payers offered.
+    """Refuse a provider that settles a dispute alone at more than the payers' count, or than their offer.
 
     Raises:
         Refusal: ``concession_above_count``.
@@ -217,7 +217,7 @@ def require_concession(statement: Statement, amount: Decimal | int) -> None:
 
 
 def is_decided(chain: Sequence[Statement], metered: Decimal | int) -> bool:
-    """Return whether the platform decided what a period charges for so much that was metered, for ever."""
+    """Return whether the platform decided, or was to decide, a dispute when as much or more of a period was metered."""
     return any(known.ended_by in FINAL and metered <= known.metered for known in chain)
 
 
@@ -235,9 +235,7 @@ def require_undecided(chain: Sequence[Statement], statement: Statement) -> None:
 
 
 def require_spaced(chain: Sequence[Statement], period: Period, at: datetime) -> None:
-    """Refuse an adjustment before its time, so that small corrections never use up those that a period may have.
-
-    The next adjustment covers everything that changed until then.
+    """Refuse an adjustment before its time; the next one then covers everything that changed.
 
     Raises:
         Refusal: ``adjustment_early``.
@@ -259,7 +257,14 @@ def require_grant_settled(
     gpu_seconds: int,
     service: ServiceResult | None,
 ) -> None:
-    """Refuse to close a grant before a period is settled as it was metered, and as its outages were reported.
+    """Refuse to close a grant unless a period is settled, with all that is metered and reported of it now.
+
+    Args:
+        grant_id: The grant.
+        period: The period.
+        chain: Its statements.
+        gpu_seconds: What is metered of it now.
+        service: Its service result now; None if nothing was promised.
 
     Raises:
         Refusal: ``statements_open``.
@@ -276,7 +281,7 @@ def require_grant_settled(
 
 
 def require_line_settled(line_id: str, period: Period, chain: Sequence[Statement], hours: Decimal) -> None:
-    """Refuse to close a service line before a period is settled as it was metered.
+    """Refuse to close a service line unless a period is settled, with the hours that are metered of it now.
 
     Raises:
         Refusal: ``statements_open``.
@@ -295,7 +300,7 @@ def price_amount(bill: Grant, statement: Statement, amount: Decimal | int) -> Ch
     """Return the charges of an amount of a statement, in the unit of the statement.
 
     Args:
-        bill: The statement's grant, in the form that settles the statement.
+        bill: The statement's grant; for a service line, what `build_bill` returns.
         statement: The statement, which is not a credit.
         amount: GPU-seconds; hours of a service line.
     """

@@ -24,7 +24,7 @@ def require_booked(booked_at: datetime, at: datetime) -> None:
 
 
 def require_reference(reference: str) -> str:
-    """Return what tells a payment from all others: the letters and digits of its reference, in lower case.
+    """Return the key of a payment: the letters and digits of its reference, in lower case and compatibility form.
 
     Raises:
         Refusal: ``reference_empty``.
@@ -37,7 +37,11 @@ def require_reference(reference: str) -> str:
 
 
 def require_unused(reference: str, account_id: str | None) -> None:
-    """Refuse a payment that is recorded already, as a deposit to the given account; None if it is not.
+    """Refuse a payment that is recorded already.
+
+    Args:
+        reference: The payment's.
+        account_id: The account to which it is recorded as a deposit; None if it is not.
 
     Raises:
         Refusal: ``reference_exists``.
@@ -48,7 +52,9 @@ def require_unused(reference: str, account_id: str | None) -> None:
 
 
 def require_payer(owner_id: str, party_id: str | None) -> None:
-    """Refuse to let anyone but the payer set its money aside for others or approve that, the platform included.
+    """Refuse to let anyone but the payer `owner_id` set its money aside for others or approve that.
+
+    `party_id` is whose key asks; None, for the platform's, is refused too.
 
     Raises:
         Refusal: ``payer_only``.

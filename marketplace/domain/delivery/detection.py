@@ -48,7 +48,7 @@ class Health:
 
 
 def take_sample(health: Health, sample: Sample, terms: DetectionTerms) -> Health:
-    """Return a GPU's health after a sample."""
+    """Return a GPU's health after a sample; unchanged if the sample is no later than the last observation."""
     if health.seen is not None and sample.at <= health.seen:
         return health
     after = _look(health, sample.at, sample.at, terms, is_bad=_is_bad_sample(health.sample, sample, terms))
@@ -56,7 +56,7 @@ def take_sample(health: Health, sample: Sample, terms: DetectionTerms) -> Health
 
 
 def take_reading(health: Health, reading: Reading, terms: DetectionTerms) -> Health:
-    """Return a GPU's health after a reading with evidence."""
+    """Return a GPU's health after a reading with evidence; unchanged if it ends no later than the last observation."""
     if health.seen is not None and reading.end <= health.seen:
         return health
     return _look(health, reading.start, reading.end, terms, is_bad=_is_bad_reading(reading, terms))

@@ -97,9 +97,9 @@ PRIORITY: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A span in which no more than so many nodes worked, as reported; `end` is None until they work again.
+    """A span in which at most `nodes` nodes worked, as reported; `end` is None until the others work again.
 
-    Two reports of the same outage, made at different times, are equal.
+    Outages that differ only in `reported_at` are equal.
     """
 
     start: datetime
@@ -112,14 +112,31 @@ class Outage:
 class Grant:
     """An issued grant.
 
-    Its phase and the condition of its nodes are independent: the nodes of a terminated grant go on until its end.
-
-    A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` are in
-    the order of their reports; where several cover an instant, the fewest nodes worked. `failing_since` is when the
-    first report of the present outage was made. `end_fee_usd` is what its early end cost the side that ended it,
-    `gpu_seconds_ended` what is not delivered because of it. `terminated` says who ended it early, and when.
-    Of a staged grant, `stages_paid` counts the stages; `missed` and `withheld` are the present ones, `withholdings` the
-    past ones, for which `damages_usd` was paid.
+    Attributes:
+        issued: The grant as awarded; `issued.startup_id` pays for it.
+        phase: Independent of `condition`: the nodes of a terminated grant deliver until `end`.
+        startup_id: Who uses it.
+        pool_id: Where it is now.
+        lots: Which lots carry it.
+        end: When delivery ends. A termination brings it forward, an extension moves it back.
+        nodes_available: Nodes that work, by the last report that named a number.
+        condition: Of the nodes, by the last report.
+        reason: Why it is degraded.
+        resold: The parts that were resold.
+        outages: In the order of their reports. Where several cover an instant, the fewest nodes worked.
+        failing_since: When the present outage was first reported; None if all nodes work.
+        extensions: Start and end of each span that was added.
+        priority: Usage is allocated to the lowest number first.
+        service_lines: Ids of its service lines.
+        mark: Why the index does not count it; None if it does.
+        end_fee_usd: What its early end cost the side that ended it.
+        gpu_seconds_ended: What is not delivered because of its early end.
+        terminated: Who ended it early, and when; None if nobody did.
+        stages_paid: How many stages of a staged grant are paid; the first one is at the match.
+        missed: The stage that is late now.
+        withheld: The withholding of delivery that lasts now.
+        withholdings: The past ones.
+        damages_usd: What the provider was paid for those.
     """
 
     issued: GrantIssued
@@ -153,7 +170,7 @@ class Grant:
         return self.condition if self.phase == "running" else self.phase
 
     def is_running(self, at: datetime) -> bool:
-        """Return whether something is delivered: it runs, or it was terminated and its notice period runs."""
+        """Return whether capacity is delivered at `at`: it runs, or was terminated and its notice period lasts."""
         return self.phase == "running" or (self.phase == "terminated" and at < self.end)
 
     @property
@@ -179,7 +196,7 @@ class Grant:
         return equity is not None and equity.holder_accepts and equity.holder_id != self.issued.provider_id
 
     def count_left(self, at: datetime) -> int:
-        """Return the GPU-seconds that are the grant's own from an instant to its end."""
+        """Return the GPU-seconds from an instant, not before its start, to its end, less the resold ones."""
         sold = sum(
             part.nodes * int((part.end - max(part.start, at)).total_seconds()) for part in self.resold if part.end > at
         )
@@ -191,7 +208,7 @@ class Grant:
         return [Load(part.start, part.end, part.nodes) for part in self.resold]
 
     def list_withheld(self, end: datetime) -> list[Load]:
-        """Return the spans until an instant in which delivery was withheld, with all of the grant's nodes."""
+        """Return the spans before `end` in which delivery was withheld, each with all nodes of the grant."""
         spans = [(past.since, past.at) for past in self.withholdings]
         if self.withheld is not None:
             spans.append((self.withheld.at, end))
@@ -208,8 +225,8 @@ GrantState = Grant | None
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:
     """Return the strictest promise of the lots that carry a grant; None if there is none.
 
-    The highest availability binds with its credits; of equal ones, the one that gives most back. So does the longest
-    notice.
+    That is the highest availability with its credits (of equal ones, the one whose last credit is largest), and the
+    longest notice of any of them.
     """
     made = [terms for terms in promises if terms is not None]
     if not made:
@@ -219,20 +236,20 @@ def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | No
 
 
 def find_price(issued: GrantIssued) -> Fraction:
-    """Return the price of a whole grant."""
+    """Return the price in USD, cash and credited equity, of a whole grant as it was issued."""
     seconds = int((issued.end - issued.start).total_seconds())
     gpu_hours = Fraction(issued.nodes * issued.gpus_per_node * seconds, SECONDS_PER_HOUR)
     return parse_ratio(issued.price_usd_per_gpu_hour) * gpu_hours
 
 
 def choose_ends(ends: Sequence[EndTerms], issued: GrantIssued) -> EndTerms | None:
-    """Return the end terms of a grant, by its price; None if there are none."""
+    """Return the end terms of the schedule for a grant of its price; None if the schedule has none for it."""
     price_usd = find_price(issued)
     return next((terms for terms in reversed(ends) if price_usd >= terms.value_usd_min), None)
 
 
 def list_notices(ends: Sequence[EndTerms]) -> tuple[NoticeStep, ...]:
-    """Return what ending a part of deals of each size takes."""
+    """Return the notice and fees of an early end, by the size of the deal between startup and provider."""
     return tuple(
         NoticeStep(value_usd_min=terms.value_usd_min, notice_hours_min=terms.notice_hours_min, fees=terms.fees)
         for terms in ends
@@ -298,7 +315,7 @@ def _require_status(state: Grant, *allowed: str) -> None:
 
 
 def _require_running(state: Grant, at: datetime) -> None:
-    """Refuse if nothing is delivered. Until the end of a notice period, something is."""
+    """Refuse a grant that does not deliver at `at`."""
     if not state.is_running(at):
         _require_status(state, *RUNNING)
 
@@ -448,7 +465,7 @@ def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
-    """Refuse to resell what is not the grant's to sell; the module lists the order.
+    """Refuse to resell nodes that the grant does not have, or whose startup may not sell them.
 
     Raises:
         Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``grant_staged`` · ``time_naive`` ·
@@ -520,7 +537,7 @@ def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _collect(command: CollectStage, state: Grant) -> Sequence[GrantEvent]:
-    """Return the payment of the stages that are due; where it is missing, the next step of what happens then."""
+    """Return the payment of the stages that are due, or else the next step: missed, withheld, or the end of that."""
     issued = state.issued
     if issued.stages is None:
         raise Refusal("grant_prepaid", f"all of the cash of grant {issued.grant_id} is set aside already")
@@ -549,7 +566,7 @@ def _collect(command: CollectStage, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _chase(command: CollectStage, state: Grant, missing_usd: Decimal) -> Sequence[GrantEvent]:
-    """Return the next step where the cash of a stage is missing. While no node works, no stage is asked for."""
+    """Return the next step while the cash of a stage is missing; none while no node works."""
     grant_id = state.issued.grant_id
     if not state.nodes_working:
         return []
@@ -705,7 +722,7 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
 
 
 def _close_outages(state: Grant, at: datetime) -> tuple[Outage, ...]:
-    """Return the outages, of which those still open end at an instant. One that began later is covered by the next."""
+    """Return the outages, with those still open ended at an instant, and without those that began later."""
     return tuple(
         outage if outage.end is not None else replace(outage, end=at)
         for outage in state.outages

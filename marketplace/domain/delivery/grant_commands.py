@@ -23,7 +23,7 @@ class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Hand the capacity over."""
+    """Begin delivery, at its start or later. `at` is now."""
 
     grant_id: str
     at: datetime
@@ -52,7 +52,7 @@ class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Interrupt use. `reported_at` is now."""
+    """Report that no node works since `at`. `reported_at` is now."""
 
     grant_id: str
     at: datetime
@@ -61,7 +61,7 @@ class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that the grant works in full again. `reported_at` and `is_ordered` are as in `DegradeGrant`."""
+    """Report that all nodes work since `at`. `reported_at` and `is_ordered` are as in `DegradeGrant`."""
 
     grant_id: str
     at: datetime
@@ -80,7 +80,7 @@ class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Extend the grant, so that a period is delivered again. The pool's capacity changes in the same atomic batch."""
+    """Add a span in which the grant delivers what the statement's period lacked. The pool changes in the same batch."""
 
     grant_id: str
     statement_id: str
@@ -91,7 +91,7 @@ class ExtendGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Let another startup use it."""
+    """Let another startup use the grant. Who pays for it does not change."""
 
     grant_id: str
     startup_id: str
@@ -110,14 +110,14 @@ class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the grant's rank among the grants that usage is allocated to."""
+    """Change the grant's rank in the allocation of usage: the lowest number comes first."""
 
     grant_id: str
     priority: int
 
 
 class MarkGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that a relation among the grant's parties became known after the award."""
+    """Record that a relation among the grant's parties became known after the award; once only."""
 
     grant_id: str
     mark: Mark
@@ -134,19 +134,19 @@ class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay what the stages of a staged grant need by now, or take the next step of what happens where it is missing.
+    """Pay for the stages of a staged grant that have begun, or record the next consequence if money is missing.
 
     Attributes:
         grant_id: The grant.
         at: Now.
         available_usd: What the startup's account has available for it.
-        stages: How many stages need their cash by now, or are asked for.
+        stages: How many stages from the first one are paid by this.
         needed_usd: What they need in all.
-        set_aside_usd: What is set aside so far, with what it paid.
-        is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
-        gpu_seconds_withheld: GPU-seconds in which nodes worked and delivery was withheld, since it was withheld last.
+        set_aside_usd: What is set aside so far, with what was paid from it.
+        is_asked: Whether the startup asks for it, also for a stage that has not begun; False for the scheduler.
+        gpu_seconds_withheld: GPU-seconds of the present withholding in which nodes worked.
         notice: How long delivery is withheld before the grant ends.
-        damages_usd: Their cash price, as far as more is set aside than the delivered hours cost.
+        damages_usd: The cash price of these, at most what is set aside beyond the cost of delivered hours.
     """
 
     grant_id: str
@@ -170,20 +170,20 @@ class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End the grant early; `at` is clipped to the span.
+    """End the grant early.
 
     Attributes:
         grant_id: The grant.
-        at: Last instant of delivery.
+        at: When delivery ends; moved into the grant's span.
         by: The side that ends it.
         noticed_at: When notice is given.
         reason: Why.
         for_cause: Whether there is cause: for the startup while the grant lacks nodes, for the provider while the
             startup is suspended or delivery is withheld.
         startup_suspended: Whether the startup is suspended.
-        is_ordered: Whether the platform orders it. The platform owes no notice.
-        payable_usd: What the fee may be at most, because the side that pays it is not asked; None: the whole fee.
-        deal_usd: The price of all grants that the startup has of the provider.
+        is_ordered: Whether the platform orders it, which takes no notice.
+        payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
+        deal_usd: The price of all grants that the startup has from the provider.
     """
 
     grant_id: str

@@ -1,4 +1,4 @@
-"""When a grant may be ended early, after notice or for cause that the other side could answer, and what that costs.
+"""When a grant may be ended early, after notice or for cause, and what that costs.
 
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
@@ -59,8 +59,11 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
 def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, end: datetime) -> None:
     """Refuse to end a grant before the notice period of its terms is over. Its regular end is always allowed.
 
-    The notice is that of its service terms or, if it is longer, the one that the schedule asks for a deal of its size.
-    A deal is all that the startup has of the provider, so that many small grants take the notice of one large one.
+    Args:
+        command: The early end, with the time of its notice and the size of the deal.
+        issued: The grant.
+        at: When delivery would end.
+        end: The grant's regular end.
 
     Raises:
         Refusal: ``notice_too_short``.
@@ -79,27 +82,30 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
 
 
 def find_notice(issued: GrantIssued) -> timedelta:
-    """Return the notice that the terms of a grant ask of a side that ends it early without cause."""
+    """Return the notice that ends a grant early without cause: of its service terms or its end terms, if longer."""
     promised = 0 if issued.service is None else issued.service.notice_hours_min
     return max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min) * _HOUR
 
 
 def find_deal_notice(issued: GrantIssued, deal_usd: Fraction) -> timedelta:
-    """Return the notice of a grant that is part of a deal of so many US dollars with its provider."""
+    """Return the notice that ends a grant early: `find_notice`, or that of a deal of its size, if longer.
+
+    A deal is all that the startup has from the provider; `deal_usd` is its price.
+    """
     sized = (step.notice_hours_min for step in reversed(issued.notices) if deal_usd >= step.value_usd_min)
     return max(find_notice(issued), next(sized, 0) * _HOUR)
 
 
 def find_owed(issued: GrantIssued) -> Fraction:
-    """Return what the provider is owed for a GPU-hour of a grant, also where it was resold at another price."""
+    """Return the USD per GPU-hour that the provider of a grant is owed: of a resale, the seller's price."""
     return parse_ratio(issued.price_usd_per_gpu_hour if issued.resale is None else issued.resale.owed_usd_per_gpu_hour)
 
 
 def find_end_fee(command: TerminateGrant, issued: GrantIssued, at: datetime, gpu_seconds_left: int) -> Decimal:
-    """Return what the side that ends a grant without cause pays the other one, in whole cents.
+    """Return the USD that the side that ends a grant without cause pays the other one, rounded up to a cent.
 
-    It is a share of what the provider is owed for what is not delivered, by the notice that it gives and the size of
-    the grant's deal. An end by the platform is free.
+    It is a share, by the length of notice and the size of the deal, of what the provider is owed for the GPU-seconds
+    left. It is 0 for cause, for an end by the platform, and without end terms.
     """
     if command.for_cause or command.by == "platform":
         return ZERO

@@ -1,4 +1,4 @@
-"""Statement periods of a grant: spans of 30 days from its start; the last one ends with it. Extensions likewise."""
+"""Statement periods of a grant: spans of 30 days from its start, the last one shorter. Extensions have their own."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from marketplace.domain.delivery.grant import Grant
 
 PERIOD = timedelta(days=30)
 ACCEPTANCE = timedelta(days=7)
+"""How long a statement may be answered. Then it counts as accepted."""
 GRACE = timedelta(hours=24)
 """Meters may report this long after a period. Then its statement is issued."""
 
@@ -26,7 +27,7 @@ class Period(NamedTuple):
 
 
 def list_periods(grant: Grant) -> list[Period]:
-    """Return the periods of a grant in order; none if it ended before it began."""
+    """Return the periods of a grant up to its present end, in order; none if that is not after its start."""
     periods: list[Period] = []
     for begin, stop in ((grant.issued.start, grant.issued.end), *grant.extensions):
         start, last = begin, min(stop, grant.end)

@@ -80,20 +80,20 @@ class Course:
         provider_id: Who delivers.
         gpus_per_node: GPUs of one node.
         nodes: Nodes granted.
-        working: Nodes that work.
+        working: Nodes that work, by the last report.
         counted_until: The instant up to which its runs are in the record; its start at first.
         running: Whether it was handed over and has not ended.
         resold: Spans in seconds since 1970, and the nodes that are due under the buyers' grants instead.
         stated_until: End of the last stated period, its start at first; None if nothing is promised.
-        due_since: GPU-seconds in the record of runs after that.
+        due_since: GPU-seconds that it added to the record for runs after that.
         lost_since: The lost part of them.
-        left_out: Whether it counts no more, since it is a trade of related parties or of own capacity.
+        left_out: Whether its events count no more, because it is a trade of related parties or of own capacity.
         worked: What it added to the record: GPU-seconds that worked.
         completed: What it added to the grants completed.
         accepted: What it added to the GPU-seconds accepted.
         gpu_seconds: GPU-seconds of its whole span as issued, less the resold ones.
         kept: What it added to the GPU-seconds of grants completed.
-        cents: The price of its GPU-seconds, in US cents.
+        cents: What the provider is owed for these GPU-seconds, in US cents.
         cents_kept: What it added to the price of grants completed.
     """
 
@@ -162,14 +162,14 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityState:
-    """Every grant in progress and every provider's record."""
+    """Every grant so far, by id, and every provider's record, by provider."""
 
     courses: Map[str, Course] = field(default_factory=Map)
     records: Map[str, Record] = field(default_factory=Map)
 
 
 def compute_reliability(record: Record) -> Reliability:
-    """Return the shares of a record."""
+    """Return the shares of a record, each from 0 to 1; 1 without a history."""
     return Reliability(
         uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
         completion=min(
@@ -219,7 +219,7 @@ def begin(event: GrantIssued) -> Course:
 
 
 def count_lost(lost: LostMatch, record: Record) -> Record:
-    """Return the record of a provider that withdrew the capacity of a match."""
+    """Return a provider's record after it withdrew the capacity of a match."""
     return replace(
         record,
         gpu_seconds_due=record.gpu_seconds_due + lost.gpu_seconds,

@@ -2,9 +2,8 @@
 
 Availability is (promised - unavailable) / promised GPU-seconds of the period. A GPU-second is unavailable while its
 node does not work, according to the grant's events. While delivery is withheld because a stage is not paid, nothing is
-promised. Under the measure ``metered``, the default, GPU-seconds that the
-provider's meter did not count are unavailable too. An outage that is recorded after the period's statement leads to an
-adjustment.
+promised. Under the measure ``metered``, the default, GPU-seconds that the provider's meter did not count are
+unavailable too. An outage that is recorded after the period's statement leads to an adjustment.
 
 Invariants:
     1. Unavailable GPU-seconds are at most those promised, so availability lies between 0 and 1.
@@ -36,22 +35,25 @@ _PER_SECOND: Final = 1_000_000
 
 
 def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the whole GPU-seconds over a span that were granted and not resold."""
+    """Return the GPU-seconds over a span that were granted, and neither resold nor withheld; rounded down."""
     return _count(grant, grant.issued.nodes, start, end) // _PER_SECOND
 
 
 def list_failed(grant: Grant, start: datetime, end: datetime) -> list[Load]:
-    """Return how many nodes of a grant did not work over a span, in runs of equal numbers, without those of none."""
+    """Return how many nodes of a grant did not work over a span, as runs in order; none where all worked."""
     return _find_runs(_list_outages(grant, end), start, end)
 
 
 def list_undelivered(grant: Grant, start: datetime, end: datetime) -> list[Load]:
-    """Return likewise how many nodes did not work, or were withheld."""
+    """Return how many nodes of a grant did not work or were withheld over a span, as runs in order.
+
+    While delivery is withheld, that is all of them.
+    """
     return _find_runs([*_list_outages(grant, end), *grant.list_withheld(end)], start, end)
 
 
 def count_withheld(grant: Grant, at: datetime) -> int:
-    """Return the GPU-seconds in which the nodes of a grant worked and were withheld, since they were withheld last."""
+    """Return the GPU-seconds of the present withholding, up to `at`, in which nodes worked; 0 if there is none."""
     if grant.withheld is None:
         return 0
     start, end = grant.withheld.at, min(at, grant.end)
@@ -80,13 +82,19 @@ def _find_runs(loads: list[Load], start: datetime, end: datetime) -> list[Load]:
 
 
 def count_unavailable(grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the GPU-seconds over a span during which nodes of a grant did not work, a part of one as a whole."""
+    """Return the GPU-seconds over a span in which nodes of a grant did not work; rounded up.
+
+    Resold and withheld nodes do not count.
+    """
     lost = sum(_count(grant, run.amount, run.start, run.end) for run in list_failed(grant, start, end))
     return -(-lost // _PER_SECOND)
 
 
 def list_working(grant: Grant, start: datetime, end: datetime) -> list[Load]:
-    """Return how many GPUs of a grant's own nodes worked over each run of a span in which some did not."""
+    """Return, for the runs of a span in which nodes did not work or were withheld, the GPUs that did deliver.
+
+    Resold nodes do not count.
+    """
     sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
     return [
         Load(own.start, own.end, max(own.amount - run.amount, 0) * grant.issued.gpus_per_node)
@@ -137,12 +145,12 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
 def find_extension(grant: Grant, result: ServiceResult, at: datetime) -> tuple[datetime, datetime] | None:
     """Return the span by which a grant is extended for what a period did not deliver.
 
-    All nodes of the grant deliver it again in the fewest whole seconds that do not exceed it, from the grant's end, or
-    from the next whole second if the grant is over.
+    All nodes of the grant make up for it in whole seconds, rounded down, from the grant's end, or from the next whole
+    second after `at` (now) if that is past.
 
     Returns:
-        The first instant and the instant after the last; None if there is too little for one second, or the grant does
-        not run, was extended too often, or was resold in part.
+        The first instant and the instant after the last; None if that is less than a second, or if the grant is not
+        running, has `EXTENSIONS_MAX` extensions, or was resold in part.
     """
     seconds = result.gpu_seconds_unavailable // (grant.issued.nodes * grant.issued.gpus_per_node)
     if not seconds or grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
@@ -157,8 +165,8 @@ def choose_remedy(
 ) -> ServiceConsequence:
     """Return the remedy for a period below the promised availability.
 
-    It is the credit by the schedule, unless the provider's terms offer another one and the instrument, if there is one,
-    names the same. To roll forward, the grant must be extended.
+    It is what the provider's terms offer, if the instrument, if there is one, names the same; otherwise a credit. It is
+    also a credit where a period should roll forward and the grant was not extended.
 
     Args:
         offered: What the provider's terms offer.
@@ -170,5 +178,5 @@ def choose_remedy(
 
 
 def apply_remedy(result: ServiceResult, remedy: ServiceConsequence) -> ServiceResult:
-    """Return a service result with its remedy. Only the remedy ``credit`` pays part of what was delivered back."""
+    """Return a service result with its remedy; its credit is 0 unless the remedy is ``credit``."""
     return structs.replace(result, consequence=remedy, credit=result.credit if remedy == "credit" else ZERO)

@@ -28,7 +28,7 @@ ALL_CASH: Final = "1/1"
 
 
 def require_movable(grant: Grant, pool: Pool, at: datetime) -> datetime:
-    """Return the instant from which a grant may move to a pool.
+    """Return from when a grant would move to a pool: now (`at`), or its start if that is later.
 
     Raises:
         Refusal: ``pool_unlike`` · ``grant_over``.
@@ -54,7 +54,7 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
 
 
 def clip_resold(grant: Grant, start: datetime) -> tuple[Load, ...]:
-    """Return what was resold of a grant from an instant on. It stays with the buyers' grants.
+    """Return the nodes that were resold of a grant, from an instant to its end. They stay with the buyers' grants.
 
     Raises:
         Refusal: ``grant_over`` if all of it was.
@@ -70,14 +70,16 @@ def clip_resold(grant: Grant, start: datetime) -> tuple[Load, ...]:
 
 
 def list_affordable(grant: Grant, lots: Iterable[Lot]) -> list[Lot]:
-    """Return the listed lots that ask no more than a grant's price, cheapest first."""
+    """Return the lots on sale whose first ask is at most a grant's price, cheapest first."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     fit = [lot for lot in lots if lot.status == "listed" and lot.ask_usd_per_gpu_hour <= price]
     return sorted(fit, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 
 
 def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end: datetime) -> tuple[LotShare, ...]:
-    """Return which lots carry a grant's nodes over a span. The first lot carries as many as it can.
+    """Return the shares of lots that carry a grant's nodes, less resold ones, over a span; first lots first.
+
+    Only nodes that ask at most the grant's price are taken.
 
     Raises:
         Refusal: ``substitute_full`` if the lots have too few nodes at some instant.
@@ -127,10 +129,10 @@ def _extend(parts: list[LotShare], share: LotShare) -> None:
 def build_successor(
     grant: Grant, grant_id: str, startup_id: str, start: datetime, shares: Iterable[LotShare]
 ) -> GrantIssued | None:
-    """Return a grant of the rest of another one to another startup, in cash; None if nothing is left to take over.
+    """Return a grant of the rest of another one to another startup, all of it paid in cash.
 
-    Of a grant that was resold in part, it has the nodes that are not resold at any instant of the rest. The buyers'
-    grants stay as they are. Capacity that was bought in a resale is not taken over: its seller has a part in it.
+    It has the nodes that are not resold at any instant of the rest. None if there are none, if the grant is over, or if
+    it was bought in a resale.
 
     Args:
         grant: The grant, before its end was brought forward.

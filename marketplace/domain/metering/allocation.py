@@ -29,7 +29,7 @@ from marketplace.domain.metering.usage_record import (
     PARTS_BYTES,
     SECOND,
     Count,
-    Said,
+    ReadingContent,
     Usage,
     digest_content,
     digest_key,
@@ -38,12 +38,19 @@ from marketplace.domain.metering.usage_record import (
 )
 
 OFFERS_MAX: Final = 100
+"""The most grants that may carry one reading."""
 PARTS_MAX: Final = 100
+"""The most parts of one reading."""
 _PLENTY: Final = 10_000_000
 
 
 def allocate(command: AllocateUsage, state: Usage) -> Sequence[UsageAllocated]:
-    """Divide a startup's reading among its grants. A reading that was reported before gives no event."""
+    """Return the event that divides a startup's reading among its grants; none if it was reported before.
+
+    Raises:
+        Refusal: ``allocation_exists``, a fault of the interval, ``grants_too_many`` · ``grants_exhausted`` ·
+            ``parts_too_many``.
+    """
     measurement = command.measurement
     known = state.allocations.find(digest_key(command.source, measurement.reading_id))
     if known is not None:
@@ -67,7 +74,11 @@ def allocate(command: AllocateUsage, state: Usage) -> Sequence[UsageAllocated]:
 
 
 def reallocate(command: ReallocateUsage, state: Usage) -> Sequence[UsageReallocated]:
-    """Divide a corrected reading again, or void it. The present content gives no event."""
+    """Return the event that divides a corrected reading again, or voids it; none if its content is the present one.
+
+    Raises:
+        Refusal: ``allocation_unknown`` · ``allocation_voided``, and as `allocate`.
+    """
     known = state.allocations.find(digest_key(command.source, command.reading_id))
     if known is None:
         raise Refusal(
@@ -163,16 +174,16 @@ def _is_within(part: AllocationPart, known: AllocationPart) -> bool:
 
 
 def digest_measurement(measurement: Measurement) -> bytes:
-    """Return the digest of a startup's reading."""
+    """Return the digest of a startup's reading; empty, which equals no digest, if an instant has no offset."""
     gpus = measurement.gpus
     if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
         return b""
-    return digest_content(Said(measurement.start, measurement.end, gpus or 0, gpus, (), None))
+    return digest_content(ReadingContent(measurement.start, measurement.end, gpus or 0, gpus, (), None))
 
 
 def digest_allocation(known: Allocation) -> bytes:
     """Return the digest of an allocation: the reading, and which grants carry it."""
-    said = digest_content(Said(known.start, known.end, known.gpus, known.gpus, (), None))
+    said = digest_content(ReadingContent(known.start, known.end, known.gpus, known.gpus, (), None))
     parts = " ".join(
         f"{part.grant_id} {part.reading_id} {to_second(part.start)} {to_second(part.end)} {part.gpus}"
         for part in known.parts

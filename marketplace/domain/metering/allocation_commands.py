@@ -16,9 +16,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rank: The values that it is ranked by.
         start: The instant from which it may carry usage.
-        end: The instant at which that ends.
+        end: The instant until which it may.
         gpus: The most GPUs that it may carry at any instant.
-        runs: What it already carries: ordered runs of seconds and GPUs, with nothing between them.
+        runs: What it already carries: runs in order, each with its first second since 1970, the second after its last,
+            and its GPUs.
     """
 
     rank: BurnRank
@@ -42,9 +43,10 @@ class AllocateUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReallocateUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Correct an allocated reading, or void it if there is no measurement, in reverse of the recorded order.
+    """Correct an allocated reading; without a measurement, void it.
 
-    `before` is the present allocation; None if the record has none that counts. The offers do not include its parts.
+    `before` is the present allocation; None if there is none, or it was voided. The runs of the offers do not include
+    its parts.
     """
 
     usage_id: str

@@ -27,7 +27,7 @@ def build_part_reading(part: AllocationPart, gpus_per_node: int) -> Reading:
 
 
 def require_counted(part: AllocationPart, answer: Answer) -> None:
-    """Refuse an allocation of which a grant cannot count its part.
+    """Refuse an allocation if a grant did not accept its part.
 
     Raises:
         Refusal: The code of the answer, or ``reading_exists``.
@@ -38,7 +38,7 @@ def require_counted(part: AllocationPart, answer: Answer) -> None:
 
 
 def require_unchanged(part: AllocationPart, source: str, usage: Usage, reading: Reading) -> None:
-    """Refuse to change an allocation of which a part was corrected or voided on its own.
+    """Refuse to change an allocation if a part of it was corrected or voided on its grant.
 
     Raises:
         Refusal: ``part_changed``.

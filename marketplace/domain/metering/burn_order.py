@@ -11,7 +11,7 @@ from marketplace.domain.metering.usage_record import EPOCH, SECOND, to_second
 
 
 class Piece(NamedTuple):
-    """GPUs of one grant over a span of whole seconds."""
+    """GPUs of one grant over ``[start, end)``, in seconds since 1970."""
 
     grant_id: str
     start: int
@@ -20,10 +20,16 @@ class Piece(NamedTuple):
 
 
 def allocate_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> list[Piece]:
-    """Return what each grant carries, ordered by offer and then time. Cost: bounds times offers.
+    """Return what each grant carries of `gpus` GPUs over ``[start, end)``, ordered by offer and then time.
+
+    Args:
+        start: First second, since 1970.
+        end: The second after the last.
+        gpus: How many are used.
+        offers: The grants, in the order in which they are filled.
 
     Raises:
-        Refusal: ``grants_exhausted`` if at some instant the grants have less than is used.
+        Refusal: ``grants_exhausted`` if at some instant the grants have fewer free GPUs than are used.
     """
     pieces: dict[str, list[Piece]] = {offer.rank.grant_id: [] for offer in offers}
     for first, last in pairwise(_list_bounds(start, end, offers)):

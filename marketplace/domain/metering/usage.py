@@ -80,12 +80,14 @@ from marketplace.domain.metering.usage_record import (
     digest_key,
     digest_reading,
     find_fault,
-    says,
+    has_content,
     to_second,
 )
 
 READINGS_MAX: Final = 1_000
+"""The most readings of one report."""
 SAMPLES_MAX: Final = 10_000
+"""The most samples of one report."""
 
 
 def name_usage(grant_id: str, meter: Meter = "provider") -> str:
@@ -122,7 +124,7 @@ def decide(command: UsageCommand | AllocationCommand, state: UsageState) -> Sequ
 
 
 def require_report(readings: int, pointer: str = "/readings") -> None:
-    """Refuse a report without readings, or with more than one event may have.
+    """Refuse a report without readings, or with more than `READINGS_MAX`.
 
     Raises:
         Refusal: ``readings_missing`` or ``readings_too_many``.
@@ -226,7 +228,7 @@ def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
     content = _get_content(state, command.source, measurement.reading_id)
     if content == VOIDED:
         raise Refusal("reading_voided", f"reading {measurement.reading_id} was voided; report it under another id")
-    if says(measurement, content, command.metered):
+    if has_content(measurement, content, command.metered):
         return []
     before = _take_before(command.before, content)
     count = Count(state)

@@ -82,7 +82,7 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Count only within the grant's present limits. Decided in the batch that changes the grant."""
+    """Copy the grant's present end and resold nodes to its record, in the batch that changes the grant."""
 
     usage_id: str
     grant_id: str
@@ -134,7 +134,7 @@ Outcome = Literal["accepted", "duplicate", "conflict", "rejected"]
 
 
 class Answer(NamedTuple):
-    """The answer to one reading."""
+    """The answer to one reading. `code` and `message` say why it does not count; None if accepted or a duplicate."""
 
     reading_id: str
     outcome: Outcome

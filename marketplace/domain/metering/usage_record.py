@@ -26,7 +26,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
 CONTENT_BYTES: Final = 6
 VOIDED: Final = bytes(CONTENT_BYTES)
-"""Replaces the digest of a reading that was voided."""
+"""Stands in place of the digest of a reading that was voided."""
 PARTS_BYTES: Final = 8
 ALLOCATION_VOIDED: Final = bytes(CONTENT_BYTES + PARTS_BYTES)
 HOME_BYTES: Final = 4
@@ -85,7 +85,7 @@ class Usage:
 UsageState = Usage
 
 
-class Said(NamedTuple):
+class ReadingContent(NamedTuple):
     """The content of a reading besides its id."""
 
     start: datetime
@@ -128,7 +128,7 @@ class Count:
         return tally
 
     def seal(self, readings: Mapping[bytes, bytes]) -> Usage:
-        """Return the state with these readings (content by key) and the present counts."""
+        """Return the state with the present counts, and with the digests of new readings, by key."""
         devices = self._state.devices
         if self._devices:
             mutation = devices.mutate()
@@ -142,7 +142,7 @@ class Count:
 
 
 def to_second(at: datetime) -> int:
-    """Return the whole seconds since 1970."""
+    """Return the seconds since 1970, rounded down."""
     return (at - EPOCH) // SECOND
 
 
@@ -153,12 +153,12 @@ def digest_key(source: str, reading_id: str) -> bytes:
 
 def digest_reading(reading: Reading) -> bytes:
     """Return the digest of a reading's content."""
-    said = Said(reading.start, reading.end, reading.nodes, reading.gpus, reading.devices, reading.evidence)
+    said = ReadingContent(reading.start, reading.end, reading.nodes, reading.gpus, reading.devices, reading.evidence)
     return digest_content(said)
 
 
-def digest_content(said: Said) -> bytes:
-    """Return the digest of content. It is the same for equal instants and numbers, however they are written."""
+def digest_content(said: ReadingContent) -> bytes:
+    """Return the digest of content. It is equal for equal instants and numbers, however they are written."""
     start, end, nodes, gpus, devices, evidence = said
     first, last = start - EPOCH, end - EPOCH
     text = (
@@ -206,7 +206,7 @@ def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) 
     for measurement in command.measurements:
         name = measurement.reading_id
         known = None if once and name in fresh else after.find_content(command.source, name)
-        if name in fresh and name not in said and (known is None or says(measurement, known, command.metered)):
+        if name in fresh and name not in said and (known is None or has_content(measurement, known, command.metered)):
             said.add(name)
             answers.append(Answer(name, "accepted"))
         elif known is not None and (name in said or name not in fresh):
@@ -268,7 +268,7 @@ def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageSt
 
 
 def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> Answer:
-    if says(measurement, known, metered):
+    if has_content(measurement, known, metered):
         return Answer(measurement.reading_id, "duplicate")
     return Answer(
         measurement.reading_id,
@@ -279,13 +279,13 @@ def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> A
     )
 
 
-def says(measurement: Measurement, known: bytes, metered: Metered) -> bool:
-    """Return whether a measurement equals the known content of its id."""
+def has_content(measurement: Measurement, known: bytes, metered: Metered) -> bool:
+    """Return whether the content of a measurement has the digest `known`; never if that reading was voided."""
     start, end = measurement.start, measurement.end
     if known == VOIDED or start.tzinfo is None or end.tzinfo is None:
         return False
     nodes = measurement.nodes or -(-count_gpus(measurement, metered.gpus_per_node) // metered.gpus_per_node)
-    said = Said(start, end, nodes, measurement.gpus, measurement.devices, measurement.evidence)
+    said = ReadingContent(start, end, nodes, measurement.gpus, measurement.devices, measurement.evidence)
     return known == digest_content(said)
 
 
@@ -342,8 +342,8 @@ def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusa
     return None
 
 
-def bound(metered: Metered, state: UsageState) -> Metered:
-    """Return the limits of a grant, as last copied to the record."""
+def apply_limits(metered: Metered, state: UsageState) -> Metered:
+    """Return a grant's limits, with end and resold nodes as last copied to its record, if they were."""
     if state.limits is None:
         return metered
     return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)
@@ -352,8 +352,8 @@ def bound(metered: Metered, state: UsageState) -> Metered:
 def find_fault(
     measurement: Measurement, metered: Metered, at: datetime, state: UsageState, count: Count
 ) -> Refusal | None:
-    """Return the first fault of a measurement; None if it may count."""
-    start, end, metered = measurement.start, measurement.end, bound(metered, state)
+    """Return the first fault of a measurement, in the order that `usage.py` lists; None if it may count."""
+    start, end, metered = measurement.start, measurement.end, apply_limits(metered, state)
     fault = find_interval_fault(start, end)
     if fault is not None:
         return fault
