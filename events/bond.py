@@ -99,8 +99,8 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
         claim_id: The claim.
         startup_id: Who claims.
         outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, ``decided`` by the platform,
-            or ``undecided`` by its silence: the middle of what is claimed and admitted.
-        amount_usd: What the startup is owed in all: what is conceded, admitted or decided. It is less than the claim
+            or ``undecided`` by its silence: the middle of what is claimed and conceded.
+        amount_usd: What the startup is owed in all: what is conceded or decided. It is less than the claim
             if readings, outages or credits changed since.
         reason: Why.
         decide_until: The platform may decide a contested claim until then; None for the other outcomes.

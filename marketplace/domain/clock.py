@@ -18,10 +18,11 @@ from marketplace.core.errors import Refusal
 
 CLOCK_ID = "clk_00000000000000000000000000"
 OFFSET_SECONDS_MAX = 3_200_000_000
+"""The most seconds that the clock may be ahead."""
 
 
 def require_forward(seconds: int) -> None:
-    """Refuse to move the clock by no time, or back.
+    """Refuse to move the clock by 0 seconds or fewer.
 
     Raises:
         Refusal: ``clock_runs_forward``.
@@ -33,7 +34,7 @@ def require_forward(seconds: int) -> None:
 
 
 class AdvanceClock(msgspec.Struct, frozen=True, kw_only=True):
-    """Move time forward to an offset."""
+    """Set how many seconds market time is ahead of the wall clock; never fewer than now."""
 
     clock_id: str
     offset_seconds: int

@@ -1,4 +1,4 @@
-"""Every decider by the aggregate's noun, and the prefixes of their ids: what the modules of this package define."""
+"""Every decider that the modules of this package define, by the aggregate's noun, and the prefixes of their ids."""
 
 from typing import Any, Final
 

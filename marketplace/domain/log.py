@@ -23,7 +23,7 @@ from marketplace.core.errors import Refusal
 
 
 class Annotate(msgspec.Struct, frozen=True, kw_only=True):
-    """State how every reader treats a damaged message."""
+    """State for ever how every reader treats the damaged message at a sequence."""
 
     sequence: int
     subject: str
@@ -34,7 +34,14 @@ class Annotate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptLoss(msgspec.Struct, frozen=True, kw_only=True):
-    """Accept that the events after the log's end are lost."""
+    """Accept that the events after the log's end are lost.
+
+    Attributes:
+        expected_sequence: The last event that is known to have been stored.
+        expected_hash: Its hash.
+        last_sequence: The last event that the log has.
+        reason: Why.
+    """
 
     expected_sequence: int
     expected_hash: str
@@ -43,7 +50,7 @@ class AcceptLoss(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptGap(msgspec.Struct, frozen=True, kw_only=True):
-    """Accept that a position of the log is empty."""
+    """Accept that a position of the log is empty; `lost` are the events that are known to have stood there."""
 
     sequence: int
     lost: tuple[LostEvent, ...]

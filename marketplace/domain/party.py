@@ -59,14 +59,14 @@ class ClearParty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspendParty(msgspec.Struct, frozen=True, kw_only=True):
-    """Suspend a party, so that it begins nothing new and nothing leaves it."""
+    """Suspend a party, so that it begins nothing new and nothing leaves it, until it is cleared again."""
 
     party_id: str
     reason: str
 
 
 class ServeGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that an order of a group is matched."""
+    """Record that an order of a startup's group is matched; a second one is refused."""
 
     party_id: str
     group: str
@@ -115,10 +115,12 @@ class Party:
     """A registered party.
 
     Attributes:
-        roles: What it does here.
-        served: The matched order of each group of its orders.
+        registered: As it registered.
+        status: Whether it may trade.
+        roles: What it may do: startup, provider, fund or platform.
+        served: The matched order of each group of its orders, by group.
         requested: Roles that it asked for and that the platform has not decided.
-        ended: How its last request for a role ended without the role.
+        ended: ``refused`` or ``withdrawn``: how its last request for a role ended without the role.
         stage: How far the company has come; None if the platform recorded none.
     """
 
@@ -131,7 +133,7 @@ class Party:
     stage: Stage | None = None
 
     def has_role(self, role: Role) -> bool:
-        """Tell whether the party has a role."""
+        """Return whether the party has a role."""
         return role in self.roles
 
 
@@ -169,7 +171,7 @@ def is_suspended(party: PartyState) -> bool:
 
 
 def require_unsuspended(party: PartyState, party_id: str) -> None:
-    """Refuse to let anything leave a suspended party. What it agreed to before is still paid.
+    """Refuse to let money, capacity or equity leave a suspended party; one that is not registered is not refused.
 
     Raises:
         Refusal: ``party_suspended``.
@@ -183,7 +185,7 @@ def require_unsuspended(party: PartyState, party_id: str) -> None:
 
 
 def require_all_unsuspended(parties: Mapping[str, PartyState]) -> None:
-    """Refuse to begin anything with a suspended party.
+    """Refuse an act in which any of the parties is suspended.
 
     Raises:
         Refusal: ``party_suspended``.
@@ -193,7 +195,7 @@ def require_all_unsuspended(parties: Mapping[str, PartyState]) -> None:
 
 
 def require_buyer(party: PartyState, party_id: str, *, backstop: bool) -> Party:
-    """Return a party that may place an order: a startup, or a fund whose order takes what is left over.
+    """Return a cleared party that may place an order: a startup, or a fund if it is a backstop order.
 
     Raises:
         Refusal: As `require_trader`.

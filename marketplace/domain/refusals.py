@@ -16,10 +16,10 @@ def refuse_unknown(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the fiel
 
 
 def require_found(aggregate: str, id: str, found: T | None) -> T:  # noqa: A002
-    """Return what was found under an id.
+    """Return `found`, what is known under an id.
 
     Raises:
-        Refusal: ``<aggregate>_unknown``: nothing.
+        Refusal: ``<aggregate>_unknown``, if it is None.
     """
     if found is None:
         raise refuse_unknown(aggregate, id)
@@ -34,7 +34,10 @@ def refuse_exists(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the field
 
 
 def refuse_status(aggregate: str, id: str, status: str, allowed: str) -> Refusal:  # noqa: A002
-    """Return the refusal for a command that the status does not allow: ``<aggregate>_<status>``."""
+    """Return the refusal for a command that a status does not allow: ``<aggregate>_<status>``.
+
+    `allowed` says, in words, which statuses do.
+    """
     return Refusal(
         f"{aggregate}_{status}",
         f"{aggregate} {id} is {status}; it must be {allowed} for this",
@@ -45,7 +48,7 @@ def refuse_status(aggregate: str, id: str, status: str, allowed: str) -> Refusal
 
 
 def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointer: str) -> None:
-    """Refuse an imported event that its own command would not record exactly so.
+    """Refuse an imported event unless it is the only event that its own command would record.
 
     Args:
         act: The imported event.

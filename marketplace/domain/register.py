@@ -55,7 +55,19 @@ RelationState = Literal["found", "stated", "ended"]
 
 
 class StateRelation(msgspec.Struct, frozen=True, kw_only=True):
-    """State a relation, as one of its parties. A new one gets the given id."""
+    """State a relation, as one of its parties.
+
+    Attributes:
+        register_id: The register.
+        relation_id: The id of the relation, if none of these two is in force.
+        party_id: Who states it.
+        related_id: The other party; None if it is an owner outside this market.
+        owner: That owner; None otherwise.
+        kind: Whether the other one is an owner or an affiliate.
+        since: Since when it holds; None: always.
+        reason: Why.
+        at: Now.
+    """
 
     register_id: str
     relation_id: str
@@ -69,7 +81,7 @@ class StateRelation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindRelation(StateRelation, frozen=True, kw_only=True):
-    """Record that a relation was found, as the platform."""
+    """Record a relation that the platform found. It counts for everybody."""
 
 
 class EndRelation(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +129,7 @@ class Relation:
 
     @property
     def is_firm(self) -> bool:
-        """Return whether it counts for everybody."""
+        """Return whether the platform found it or both parties state it, so that it counts for everybody."""
         return self.found or len(self.stated_by) > 1
 
     def holds(self, at: datetime | None) -> bool:
@@ -127,7 +139,7 @@ class Relation:
         return (self.since is None or self.since <= at) and (self.ended_at is None or at < self.ended_at)
 
     def find_other(self, end: str) -> str:
-        """Return the other end."""
+        """Return the party or owner at the other end than `end`."""
         return self.related_id if end == self.party_id else self.party_id
 
 
@@ -153,11 +165,15 @@ class Register:
         return reached.union(*(self.list_group(other, at) for other in naming - reached))
 
     def list_group(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
-        """Return the party, and all parties and owners that firm relations connect with it."""
+        """Return the party, and all parties and owners that firm relations connect with it at an instant; None: now."""
         return self._connect(party_id, lambda known: known.is_firm and known.holds(at))
 
     def find_state(self, one: str, two: str) -> RelationState | None:
-        """Return what firm relations say of two parties now; None if they never said anything."""
+        """Return how firm relations connect two parties.
+
+        ``found``: relations that the platform found do, now; ``stated``: firm ones do, now; ``ended``: they did; None:
+        they never did.
+        """
         tests: dict[RelationState, Callable[[Relation], bool]] = {
             "found": lambda known: known.found and known.holds(None),
             "stated": lambda known: known.is_firm and known.holds(None),
@@ -166,7 +182,7 @@ class Register:
         return next((name for name, counts in tests.items() if two in self._connect(one, counts)), None)
 
     def _connect(self, party_id: str, counts: Callable[[Relation], bool]) -> frozenset[str]:
-        """Return the party, and all parties and owners that some relations connect with it."""
+        """Return the party, and all parties and owners that relations for which `counts` is true connect with it."""
         found, waiting = {party_id}, [party_id]
         while waiting:
             end = waiting.pop()
@@ -177,7 +193,7 @@ class Register:
         return frozenset(found)
 
     def _list_stated(self, end: str, at: datetime | None, *, by_end: bool) -> Iterator[str]:
-        """Yield the other ends of relations that one party states: this end, or the other one."""
+        """Yield the other ends of relations that this end states (`by_end`), or that the other end states."""
         for known in self._list_held(end, at):
             other = known.find_other(end)
             if (end if by_end else other) in known.stated_by:
@@ -189,7 +205,7 @@ class Register:
                 yield known
 
     def find_id(self, party_id: str, other: str) -> str | None:
-        """Return the id of the relation in force of two ends, or None."""
+        """Return the id of the relation in force between a party and another party or owner; None without one."""
         for relation_id in self.ends.get(party_id, ()):
             known = self.relations[relation_id]
             if known.ended_at is None and known.find_other(party_id) == other:
@@ -304,7 +320,7 @@ def _find_earlier(known: Relation, event: RegisterRelationStated) -> datetime | 
 
 
 class Sides(NamedTuple):
-    """Who buys under a grant, who sells and delivers, and who takes the equity, if anybody does."""
+    """Who buys under a grant, who delivers and resells, and who takes the equity; None if nobody does."""
 
     buyer_id: str
     seller_ids: tuple[str, ...]
@@ -318,7 +334,10 @@ def list_sides(issued: GrantIssued) -> Sides:
 
 
 def find_mark(register: Register, sides: Sides, at: datetime) -> Mark | None:
-    """Return how the sides of a grant were related at an instant; None if they were not."""
+    """Return the mark of a grant by how its sides were related at an instant.
+
+    ``related``: the buyer to a seller; ``own_capacity``: only the holder of the equity to a seller; None: neither.
+    """
     if not register.list_related(sides.buyer_id, at).isdisjoint(sides.seller_ids):
         return "related"
     holder_id = sides.holder_id
@@ -328,10 +347,10 @@ def find_mark(register: Register, sides: Sides, at: datetime) -> Mark | None:
 
 
 def mark_award(register: Register, issued: GrantIssued, at: datetime) -> GrantIssued:
-    """Return a grant with its mark. An auction awards nothing to a related party.
+    """Return a grant with the mark by its parties' relations at `at`; without one, with the mark that it has.
 
     Raises:
-        Refusal: ``parties_related``.
+        Refusal: ``parties_related``, if an auction awards it and the buyer is related to a seller.
     """
     sides = list_sides(issued)
     mark = find_mark(register, sides, at)
@@ -341,7 +360,7 @@ def mark_award(register: Register, issued: GrantIssued, at: datetime) -> GrantIs
 
 
 def require_unrelated(register: Register, buyer_id: str, seller_id: str) -> None:
-    """Refuse to hand capacity to a party that is related to the one who delivers it.
+    """Refuse a buyer that is related now to the seller.
 
     Raises:
         Refusal: ``parties_related``.

@@ -5,9 +5,9 @@ from typing import Final, get_args
 from events.types import Text
 
 TEXT_MAX: Final[int] = get_args(Text)[1].max_length
-"""Characters of a reason at most."""
+"""The most characters of a reason."""
 
 
 def shorten(text: str) -> str:
-    """Return the beginning of a reason that is put together, so that it fits."""
+    """Return a text cut to `TEXT_MAX` characters."""
     return text[:TEXT_MAX]

@@ -256,7 +256,7 @@ async def answer_claim(
 ) -> Receipt:
     """Answer a claim as its provider, or decide it as the platform. Silence of the provider concedes it.
 
-    What the provider admits is paid once the time for answers is over, 72 hours after the claim. The platform decides
+    What the provider concedes is paid once the time for answers is over, 72 hours after the claim. The platform decides
     the rest. If it does not, the claim settles in the middle.
 
     Raises:

@@ -111,7 +111,7 @@ class Dispute:
         return all(count >= offer.amount or side in offer.agreed for side, count in self.counts.items())
 
     def find_most(self) -> Amount:
-        """Return the most that the provider may settle at alone: the payers' offer if all agree to it, else the count."""
+        """Return the most that the provider may settle at alone: the count, or the payers' offer if all agree."""
         offer = self.offer
         return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.count
 

@@ -89,12 +89,12 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         credited_usd: What was credited or paid for the same hours already.
         amount_usd: What is claimed.
         status: ``open``, ``contested`` or ``settled``.
-        due_usd: What is conceded, admitted or decided.
+        due_usd: What is conceded or decided.
         paid_usd: What was paid, nothing in the first 72 hours. The rest of what is due is paid once the bond has more.
         reason: Why it was answered so; None before.
         claimed_at: When it was made.
         answer_until: Silence of the provider until then concedes it. Once it is contested, silence of the platform
-            until then settles it in the middle of what is claimed and admitted.
+            until then settles it in the middle of what is claimed and conceded.
         last_sequence: The event that changed it last.
     """
 

@@ -178,7 +178,7 @@ SHORTFALLS = {
         (post(), claim(1), claim(2, 300), answer(), WAITED, LAST),
         [(FIRST, None, 25, 75), (FIRST, None, 75, 0)],
     ),
-    "what is admitted is paid before what is decided above it": (
+    "what is conceded is paid before what is decided above it": (
         (
             post(),
             claim(usd_=80),
@@ -188,7 +188,7 @@ SHORTFALLS = {
         ),
         [(FIRST, None, 30, 0), (FIRST, None, 20, 0)],
     ),
-    "what the platform does not decide in time is settled in the middle of what is claimed and admitted": (
+    "what the platform does not decide in time is settled in the middle of what is claimed and conceded": (
         (post(), claim(usd_=80), answer(amount_usd=usd(30)), WAITED, answer(by="silence", at=NOW + DECIDE_WITHIN)),
         [(FIRST, None, 30, 0), (FIRST, None, 25, 0)],
     ),
@@ -196,7 +196,7 @@ SHORTFALLS = {
         (post(), claim(usd_=80), answer(most_usd=usd(50)), WAITED),
         [(FIRST, None, 50, 0)],
     ),
-    "what was admitted stays, also if the claim comes to less later": (
+    "what was conceded stays, also if the claim comes to less later": (
         (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", most_usd=usd(10)), WAITED),
         [(FIRST, None, 30, 0)],
     ),

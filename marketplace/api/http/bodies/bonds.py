@@ -52,7 +52,7 @@ class AnswerClaimBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         reason: Why.
-        amount_usd: What the provider admits, or the platform decides; without it, all that is claimed.
+        amount_usd: What the provider concedes, or the platform decides; without it, all that is claimed.
     """
 
     reason: Text

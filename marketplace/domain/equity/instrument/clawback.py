@@ -27,16 +27,13 @@ from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, T
 from marketplace.domain.refusals import refuse_exists, require_found
 
 REDUCE_WITHIN: Final = timedelta(days=180)
-"""After its accrual, a tranche's shares or money may be reduced for this long."""
+"""How long after a tranche accrued it may be reversed, if it became shares or money."""
 SETTLED_AFTER: Final = timedelta(days=30)
-"""How long after a tranche accrued a credit reduces it while it is outstanding, without its holder.
-
-Never while a round is open or a sale is declared, and only if the holder delivers the compute itself, or its mandate
-let the startup accept alone: what it paid for may be worth more by a round that opens tomorrow."""
+"""How long after a tranche accrued it may be reversed without its holder, if it is outstanding; see `needs_holder`."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the clawback of a tranche, in part or in full, unless it is recorded."""
+    """Return the clawback of a tranche, in part or in full; nothing if it is recorded."""
     require_usd(command.principal_usd, "/principal_usd")
     tranche = require_found("tranche", command.tranche_id, state.find_tranche(command.tranche_id))
     known = tranche.reversals.get(command.reason)
@@ -64,13 +61,16 @@ def is_late(tranche: Tranche, on_day: date) -> bool:
 
 
 def needs_holder(tranche: Tranche, on_day: date, *, is_pending: bool, accepts: bool) -> bool:
-    """Return whether only its holder lets a tranche be reduced.
+    """Return whether a reversal of a tranche needs its holder's agreement.
+
+    It does if any of these holds: the holder accepts statements itself, the tranche became shares or money, a round or
+    sale is pending, or `SETTLED_AFTER` is over.
 
     Args:
-        tranche: It became something else, or was settled long ago.
-        on_day: When it would be reduced.
-        accepts: Whether its holder pays for it, and did not let the startup accept statements alone.
-        is_pending: Whether a round is open or a sale is declared, in which principal may be worth more than it cost.
+        tranche: The tranche.
+        on_day: The day of the reversal.
+        is_pending: Whether a round is open or a sale is declared.
+        accepts: Whether the holder pays for it, and did not let the startup accept statements alone.
     """
     became = tranche.converted_usd or tranche.repaid_usd
     return accepts or bool(became) or is_pending or on_day > tranche.interest_from + SETTLED_AFTER
@@ -132,7 +132,7 @@ def _require_reduction(command: ReversePrincipal, tranche: Tranche) -> Reduction
 
 
 def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> tuple[TakenShares, Fraction]:
-    """Return the shares that are returned, and the dollars owed for those that are not."""
+    """Return the shares that are returned, and the exact dollars that are owed instead of others."""
     assert tranche.conversion is not None, "shares were bought in a conversion"
     conversion = state.conversions[tranche.conversion]
     amount = Fraction(command.principal_usd) * tranche.dollars_per_principal
@@ -159,7 +159,7 @@ def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche)
 
 
 def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the payment of a debt, unless it is recorded."""
+    """Return the payment of a debt; nothing if it is recorded."""
     require_usd(command.amount_usd, "/amount_usd")
     known = state.debts_paid.get(command.cause)
     if known is not None:
@@ -187,7 +187,10 @@ def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
 
 
 def build_reversal(event: InstrumentPrincipalReversed, on_day: date) -> ReversePrincipal:
-    """Return the command behind a proposed clawback, so that it can be decided again as of the day of the proposal."""
+    """Return the command that records a proposed clawback, to decide it again as of `on_day`, the day proposed.
+
+    Shares held and splits are to be added.
+    """
     return ReversePrincipal(
         instrument_id=event.instrument_id,
         tranche_id=event.tranche_id,

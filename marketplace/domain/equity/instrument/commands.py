@@ -14,7 +14,19 @@ from events.types import Instant, PrincipalTerms, Reduction, SafeTerms
 
 
 class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Sign an agreement."""
+    """Sign an agreement.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity the principal becomes.
+        holder_id: Who gets it.
+        terms: How.
+        commitment_usd: The most principal that may accrue.
+        funding: ``drawdown``: by accepted statements of a grant; ``paid_at_once``: by one payment.
+        grant_id: The grant of a drawdown; None for a payment.
+        mandate_id: The mandate under which the holder signs; None without one.
+        draw: Window, unit and prices of a drawdown; None for a payment.
+    """
 
     instrument_id: str
     issuer_id: str
@@ -30,7 +42,8 @@ class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
 class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     """Accrue a tranche from an accepted statement, or from a payment if there is no statement.
 
-    `part_ids` are the tranches of parts of the statement that nobody disputed, which may have accrued before.
+    `on_day` is the day of that, from which a note earns interest. `part_ids` are the tranches of the statement's
+    undisputed part, which may have accrued before.
     """
 
     instrument_id: str
@@ -43,14 +56,14 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Reverse a tranche, in part or in full, also after it became shares or money. The reason identifies it.
+    """Reverse a tranche, in part or in full, even if it became shares or money.
 
     Attributes:
         instrument_id: The instrument.
         tranche_id: The tranche.
         principal_usd: The principal to reverse.
-        reason: Why.
-        reduction: What happens to shares; needed if the tranche became shares.
+        reason: Why. It identifies the reversal of a tranche.
+        reduction: ``cancel_shares`` or ``debt``; needed if the tranche became shares.
         shares_held: Shares of the conversion's class that the holder still has, the most that can be cancelled.
         split: The factor by which splits since the conversion multiplied its shares.
         on_day: The day of the correction, which must be in time if the tranche became shares or money; None: no check.
@@ -69,7 +82,10 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayDebt(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay a debt for principal that was clawed back, in part or in full. The cause identifies the payment."""
+    """Pay the issuer, as the holder, what is owed for principal that was clawed back, in part or in full.
+
+    The cause identifies the payment.
+    """
 
     instrument_id: str
     cause: str
@@ -105,7 +121,7 @@ class ReduceCommitment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Agree on new terms."""
+    """Replace the terms for later tranches and, if `applies_to_earlier`, for outstanding ones. The kind stays."""
 
     instrument_id: str
     terms: PrincipalTerms
@@ -119,9 +135,9 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
         instrument_id: The instrument.
         cause: The financing or liquidity event.
         principal_usd: The principal that was priced. It must be the whole run.
-        amount_exact: Dollars that convert, exact.
+        amount_exact: Dollars that convert: the principal, with a note's interest.
         branch: The pricing rule that applied, for example cap or discount.
-        price: The resulting price per share, exact.
+        price: The resulting price per share, in USD.
         class_id: Class of the shares.
         shares_exact: Shares before rounding, exact.
         shares: Shares.
@@ -179,7 +195,7 @@ class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Repay a note with interest until a day, or until its maturity, rounded up to the cent. It ends the draw."""
+    """Repay a note with interest until `on_day` or its maturity, if earlier, rounded up to a cent. It ends the draw."""
 
     instrument_id: str
     cause: str
@@ -187,14 +203,17 @@ class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatureNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that a note matured unpaid, once for each maturity date."""
+    """Record that a note matured unpaid by `at`, which is now; once for each maturity date."""
 
     instrument_id: str
     at: Instant
 
 
 class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
-    """Notify the holder of a most-favoured SAFE of a later SAFE."""
+    """Notify the holder of a most-favoured SAFE of the terms of a later SAFE or note that it may elect.
+
+    `elect_until` is the end of its window; `at` is now.
+    """
 
     instrument_id: str
     later_instrument_id: str
@@ -204,7 +223,7 @@ class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ElectMfn(msgspec.Struct, frozen=True, kw_only=True):
-    """Adopt the terms of a notified later SAFE, or keep the present ones if none is named."""
+    """Adopt, for ever, the terms of a later instrument by a notice; without one, keep the present ones."""
 
     instrument_id: str
     later_instrument_id: str | None

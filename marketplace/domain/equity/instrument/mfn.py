@@ -38,7 +38,7 @@ WINDOW: Final = timedelta(days=10)
 
 
 def has_open_clause(state: Instrument) -> bool:
-    """Return whether the holder of a SAFE may still elect later terms for principal that it has or may get."""
+    """Return whether an instrument is a most-favoured SAFE without an election yet, with or awaiting principal."""
     terms = state.terms
     favoured = isinstance(terms, SafeTerms) and terms.most_favoured_nation and state.election is None
     return favoured and (state.outstanding_usd > ZERO or state.open_usd > ZERO)
@@ -47,8 +47,8 @@ def has_open_clause(state: Instrument) -> bool:
 def find_offer(state: Instrument, later: Instrument) -> SafeTerms | None:
     """Return the terms that a later instrument lets the holder of a most-favoured SAFE elect; None if it lets none.
 
-    Of a SAFE these are its terms. Of a note these are its cap and discount, before the money of the round like every
-    cap of a note; the rest of the holder's SAFE stays, and it earns no interest and does not mature.
+    Of a SAFE these are its terms. Of a note these are the holder's own terms with the note's cap and discount, the cap
+    on the capitalisation before the money of the round.
     """
     own, terms = state.terms, later.terms
     if isinstance(terms, SafeTerms):
@@ -89,10 +89,12 @@ def _is_better(terms: SafeTerms, than: SafeTerms) -> bool:
 
 
 def gives_up(elected: SafeTerms, state: Instrument, at: datetime) -> bool:
-    """Return whether an election gives the holder terms that are worse in something, or worse than others it may elect.
+    """Return whether an election gives up value of the holder: its terms may be worse than its own, or than others.
+
+    Others count if they may still be elected and the elected terms are better in nothing.
 
     Args:
-        elected: The terms that it adopts, or keeps.
+        elected: The terms that the holder adopts, or keeps.
         state: The SAFE before the election.
         at: When it elects.
     """
@@ -109,8 +111,8 @@ def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
     """Return the terms of another instrument of the same issuer that the holder may elect.
 
     Raises:
-        Refusal: ``not_most_favoured`` · ``not_electable``, if it is the same instrument, of another issuer, or no SAFE
-            or note with a price · ``notice_unknown``, if no append notified the holder of it, as of an earlier SAFE.
+        Refusal: ``not_most_favoured`` · ``not_electable``, if it is the same instrument, of another issuer, or neither
+            a SAFE nor a note with a cap or discount · ``notice_unknown``, if the holder got no notice of it.
     """
     _require_clause(state.issued.instrument_id, state)
     issuer_id, later_id, terms = state.issued.issuer_id, later.issued.instrument_id, find_offer(state, later)
@@ -126,7 +128,12 @@ def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
 
 
 def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the notice, unless it is recorded. It replaces an earlier one of the same SAFE with no longer window."""
+    """Return the notice; nothing if it is recorded. It replaces one of the same instrument whose window is no longer.
+
+    Raises:
+        Refusal: ``notice_exists`` · ``not_most_favoured`` · ``election_made`` · ``time_naive`` · ``window_over`` ·
+            ``window_short``.
+    """
     event = InstrumentMfnNoticed(
         instrument_id=command.instrument_id,
         later_instrument_id=command.later_instrument_id,
@@ -160,7 +167,11 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
 
 
 def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the election, unless it is recorded."""
+    """Return the election; nothing if it is recorded.
+
+    Raises:
+        Refusal: ``not_most_favoured`` · ``election_made`` · ``notice_unknown`` · ``window_over`` · ``terms_worse``.
+    """
     election = state.election
     if election is not None and election.later_instrument_id == command.later_instrument_id:
         return []

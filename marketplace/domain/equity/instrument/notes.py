@@ -17,7 +17,11 @@ from marketplace.domain.refusals import refuse_exists
 
 
 def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the repayment of a note, unless it is recorded. Interest stops on the maturity date."""
+    """Return the repayment of a note with interest, in USD rounded up to a cent; nothing if it is recorded.
+
+    Raises:
+        Refusal: ``repayment_exists`` · ``not_a_note`` · ``nothing_to_repay``.
+    """
     if state.repaid is not None:
         if state.repaid.cause == command.cause:
             return []
@@ -45,7 +49,11 @@ def _is_early(terms: PrincipalTerms, on_day: date) -> bool:
 
 
 def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the maturity of the part of a note that is due, unless it is recorded."""
+    """Return the maturity of the outstanding part of a note that is due; nothing if none is, or it is recorded.
+
+    Raises:
+        Refusal: ``time_naive`` · ``not_a_note`` · ``note_runs``.
+    """
     require_aware(command.at, "/at")
     runs = [(run, run.terms) for run in state.list_runs() if isinstance(run.terms, NoteTerms)]
     if not runs and not isinstance(state.terms, NoteTerms):
@@ -86,7 +94,7 @@ def _refuse_kind(instrument_id: str) -> Refusal:
 
 
 def sum_run(instrument_id: str, run: Run, on_day: date) -> Fraction:
-    """Return principal and interest of a note's run on a day, or at maturity if earlier, exact."""
+    """Return the exact USD of principal and interest of a note's run on a day, or at maturity if that is earlier."""
     terms = run.terms
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
     total = Fraction(0)

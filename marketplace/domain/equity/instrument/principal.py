@@ -26,7 +26,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_status
 
 
 def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the tranche of an accepted statement, or of the payment."""
+    """Return the tranche of an accepted statement, or of the payment; nothing if it is recorded."""
     require_usd(command.principal_usd, "/principal_usd")
     if _is_known_tranche(command, state):
         return []
@@ -110,7 +110,7 @@ def _require_source(command: AccruePrincipal, state: Instrument) -> None:
 
 
 def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the events that reduce an undrawn commitment."""
+    """Return the events that reduce the undrawn commitment, once for each cause."""
     if command.cause in state.reductions:
         if state.reductions[command.cause] == command.amount_usd:
             return []
@@ -139,7 +139,7 @@ def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentE
 
 
 def convert(command: ConvertInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the conversion of the oldest tranches with principal that is left, or nothing if it is recorded."""
+    """Return the conversion of the oldest run of outstanding tranches; nothing if it is recorded."""
     event = InstrumentConverted(
         instrument_id=command.instrument_id,
         issuer_id=state.issued.issuer_id,
@@ -202,7 +202,7 @@ def require_outstanding(state: Instrument) -> None:
 
 
 def repay(command: RepayInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the repayment of all outstanding principal."""
+    """Return the repayment of all outstanding principal; nothing if it is recorded."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if state.repaid is not None and state.repaid.cause == command.cause:
         if state.repaid.amount_usd == command.amount_usd:

@@ -55,12 +55,12 @@ class Tranche:
         accrued_usd: Principal that accrued.
         terms_version: The terms under which it accrued.
         interest_from: Day from which a note earns interest.
-        service: The service result of the statement's period.
-        reversals: Reversed principal, by reason.
+        service: The service result of the statement's period; None if nothing was promised.
+        reversals: By reason.
         converted_usd: Principal that became shares and was not reversed since.
         repaid_usd: Principal that became money and was not reversed since.
-        conversion: Index of the conversion in which all of it became shares; None if it did not convert.
-        dollars_per_principal: Dollars that one dollar of its principal converted with, including a note's interest.
+        conversion: Index in `Instrument.conversions` of the one in which it became shares; None if it did not.
+        dollars_per_principal: Dollars with which one dollar of its principal converted, with a note's interest.
     """
 
     tranche_id: str
@@ -77,7 +77,7 @@ class Tranche:
 
     @property
     def principal_usd(self) -> Decimal:
-        """Accrued less reversed."""
+        """USD that accrued, less reversed ones; converted and repaid ones are included."""
         return self.accrued_usd - sum((each.principal_usd for each in self.reversals.values()), ZERO)
 
     @property
@@ -99,8 +99,8 @@ class ClawedBack(NamedTuple):
 
     Attributes:
         principal_usd: Principal.
-        amount: Dollars that it had converted with, exact.
-        shares: Shares that were due: whole ones, or a fraction if a split came between.
+        amount: The exact dollars with which it had converted, a note's interest included.
+        shares: Shares that were to be returned: whole ones, or a fraction if a split came between.
     """
 
     principal_usd: Decimal = ZERO
@@ -118,9 +118,9 @@ class Instrument:
         versions: Terms, version 1 first.
         tranches: Oldest first.
         conversions: Oldest first.
-        repaid: How it was repaid, if it was.
-        notices: Later SAFEs of which the holder of a most-favoured SAFE was notified, by id.
-        election: That holder's decision, if made.
+        repaid: How it was repaid; None if it was not.
+        notices: Later instruments of which the holder of a most-favoured SAFE was notified, by id.
+        election: That holder's decision; None before it.
         reductions: Reductions of the commitment, by cause.
         takings: What was clawed back of conversions, by their position in `conversions`.
         debts_paid: What the holder paid of its debt, by payment.
@@ -153,7 +153,7 @@ class Instrument:
 
     @property
     def converted_usd(self) -> Decimal:
-        """Principal that became shares."""
+        """Principal that became shares and was not reversed since."""
         return sum((tranche.converted_usd for tranche in self.tranches), ZERO)
 
     @property
@@ -187,7 +187,7 @@ class Instrument:
         return self.versions[-1].terms
 
     def find_tranche(self, tranche_id: str) -> Tranche | None:
-        """Return a tranche by its id."""
+        """Return a tranche by its id; None if there is none."""
         return next((tranche for tranche in self.tranches if tranche.tranche_id == tranche_id), None)
 
     def get_terms(self, tranche: Tranche) -> PrincipalTerms:
@@ -205,11 +205,10 @@ class Instrument:
         )
 
     def list_converting(self, at: datetime | None = None) -> tuple[ConvertingInstrument, ...]:
-        """Return what a financing prices: one value per run. Priced stock and warrants are left out.
+        """Return each run of outstanding principal that a financing converts; priced stock and warrants are left out.
 
         Args:
-            at: When. A holder that was silent in every window of a most-favoured clause has declined; None: no window
-                has ended.
+            at: When it is priced, which says whose silence declined a most-favoured election; None: nobody's.
         """
         return tuple(
             ConvertingInstrument(
@@ -225,7 +224,10 @@ class Instrument:
         )
 
     def list_exposures(self, today: date) -> tuple[Exposure, ...]:
-        """Return what may still become equity: outstanding principal, and what may still accrue, by terms."""
+        """Return the USD that may still become equity, outstanding or yet to accrue, one value for each set of terms.
+
+        What may still accrue to a note earns interest from `today`.
+        """
         parts = [
             (self._find_conversion(run.terms), run.principal_usd, min(each.interest_from for each in run.tranches))
             for run in self.list_runs()
@@ -247,7 +249,7 @@ class Instrument:
         return elected if isinstance(elected, SafeTerms) else terms
 
     def has_open_notice(self, at: datetime | None) -> bool:
-        """Return whether terms of a later SAFE may be elected at an instant; None: ever."""
+        """Return whether a later instrument's terms may be elected at `at`, the last instant included; None: ever."""
         return any(at is None or at <= notice.elect_until for notice in self.notices.values())
 
     def _find_election(self, terms: PrincipalTerms, at: datetime | None) -> SafeTerms | Literal["declined"] | None:
@@ -371,7 +373,7 @@ def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int,
 
 
 def find_split(conversion: InstrumentConverted, taken: TakenShares) -> Fraction:
-    """Return the split factor of a conversion's shares between the conversion and a clawback."""
+    """Return how many shares one share of a conversion had become by splits at a clawback of it."""
     return Fraction(conversion.price_usd_per_share) / Fraction(taken.price_usd_per_share)
 
 
@@ -399,7 +401,15 @@ def _measure_interest(tranche: Tranche, terms: PrincipalTerms, event: Instrument
 
 
 def compute_balance(instrument_id: str, principal_usd: Decimal, since: date, terms: NoteTerms, until: date) -> Fraction:
-    """Return principal and interest of a note on a day, exact."""
+    """Return the exact USD of principal and interest of a note on the day `until`.
+
+    Args:
+        instrument_id: The note.
+        principal_usd: Its principal.
+        since: Since when it earns interest.
+        terms: Its terms.
+        until: The day.
+    """
     engine_terms = model.NoteTerms(
         annual_rate=terms.annual_rate, interest=terms.interest, day_count=terms.day_count, issued_on=since
     )

@@ -19,15 +19,15 @@ from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, R
 
 
 class Purchase(NamedTuple):
-    """What a run of principal buys.
+    """The shares, or rights to shares, that a run of principal buys.
 
     Attributes:
         run: The principal.
         terms: Its terms.
-        price_usd: Price of one share, or of the right to one, after splits, exact.
+        price_usd: Price of one share, or of the right to one, after splits.
         split: The split factor since the terms were signed.
-        shares_exact: Shares for its own dollars, exact.
-        shares: Whole shares or rights, including what was carried; may be 0.
+        shares_exact: Shares or rights that its own dollars buy, as a fraction.
+        shares: Whole shares or rights that these and the carried dollars buy; may be 0.
     """
 
     run: Run
@@ -60,7 +60,7 @@ def buys_none(state: Instrument, purchase: Purchase) -> bool:
 
 
 def require_purchase(state: Instrument, purchase: Purchase | None) -> None:
-    """Refuse to issue shares under an instrument that owes none, or less than one.
+    """Refuse to issue shares, or rights, under an instrument that owes none, or less than its first one.
 
     Raises:
         Refusal: ``nothing_to_convert`` · ``conversion_empty``.

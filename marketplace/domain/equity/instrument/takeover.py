@@ -69,12 +69,19 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentRepaid: RepayInstrument,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""The instant at which an import decides notices and elections, so that no window is over."""
+"""The instant as of which an import checks notices and elections, so that no window is over."""
 Decide = Callable[[InstrumentCommand, InstrumentState], Sequence[InstrumentEvent]]
 
 
 def import_instrument(command: ImportInstrument, state: InstrumentState, decide: Decide) -> Sequence[InstrumentEvent]:
-    """Return the imported events, unless they are recorded."""
+    """Return the imported events; nothing if the instrument was imported from the same first event.
+
+    `decide` decides the commands of instruments.
+
+    Raises:
+        Refusal: ``instrument_exists`` · ``instrument_differs`` · the refusals of the command of each event, with its
+            pointer · ``act_repeated``.
+    """
     if state is not None:
         if command.acts and state.issued == command.acts[0]:
             return []

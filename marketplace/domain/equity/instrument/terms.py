@@ -129,7 +129,11 @@ def require_drawdown(terms: PrincipalTerms, commitment_usd: Decimal, until: date
 
 
 def require_consequence(terms: PrincipalTerms, pointer: str) -> None:
-    """Refuse drawdown terms that do not state the remedy for a period below the promised availability."""
+    """Refuse drawdown terms that do not state the remedy for a period below the promised availability.
+
+    Raises:
+        Refusal: ``consequence_missing``.
+    """
     if terms.service_consequence is None:
         raise Refusal(
             "consequence_missing",
