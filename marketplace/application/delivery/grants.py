@@ -31,6 +31,7 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
+from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
@@ -167,11 +168,11 @@ async def terminate_grant(
     cause while nodes of the grant do not work, the provider while the startup is suspended. Without cause, a startup
     cannot end capacity that others hold quotes on, and the side that ends the grant pays the other one the fee of the
     grant's end terms from its available money. If the platform ends it for a side, as at the closing of a pool, that
-    side pays what it has.
+    side pays what it has free.
 
     Raises:
         Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant · with a fee
-            ``party_suspended``, ``limit_exceeded`` and ``funds_insufficient``.
+            ``party_suspended``, ``limit_exceeded``, ``funds_insufficient`` and ``funds_reserved``.
     """
     require_aware(at, "/at")
 
@@ -269,8 +270,10 @@ async def _terminate(
 async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
     """Pay the fee of an early end: a startup from what the grant's hold keeps for the undelivered part, if that does.
 
+    What an account keeps for others pays no fee, except what a provider keeps for the fees of a pool that closes.
+
     Raises:
-        Refusal: ``party_suspended`` · ``limit_exceeded`` · ``funds_insufficient``.
+        Refusal: ``party_suspended`` · ``limit_exceeded`` · ``funds_insufficient`` · ``funds_reserved``.
     """
     issued, fee_usd = grant.issued, grant.end_fee_usd
     payer_id, payee_id = _find_sides(grant, by)
@@ -286,6 +289,7 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
         if issued.stages is not None:
             spare_usd = compute_spare(unit, grant, account)
             if fee_usd > spare_usd:
+                require_free(payer_id, account, fee_usd - spare_usd, unit.context.at)
                 await raise_hold(unit, grant, fee_usd - spare_usd, "the fee of the early end")
                 spare_usd, hold = fee_usd, (await unit.get(ACCOUNT, payer_id)).holds[issued.hold_id]
         if hold is not None and fee_usd <= min(spare_usd, hold.left_usd):
@@ -298,6 +302,8 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
             )
             await pay(unit, capture)
             return
+    if fee_usd:
+        require_free(payer_id, await unit.get(ACCOUNT, payer_id), fee_usd, unit.context.at, (grant.pool_id,))
     debit = Debit(account_id=payer_id, amount_usd=fee_usd, payee_account_id=payee_id, cause=issued.grant_id)
     await pay(unit, debit)
 
@@ -310,15 +316,16 @@ def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:
 
 
 async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | None:
-    """Return the available money of the side for which the platform ends a grant; None if a party ends it itself."""
+    """Return the free money of the side for which the platform ends a grant; None if a party ends it itself."""
     if unit.context.party_id is not None:
         return None
     account = await unit.load(ACCOUNT, _find_sides(grant, by)[0])
     if account is None:
         return ZERO
+    free_usd = account.count_free(unit.context.at, (grant.pool_id,))
     if by == "startup" and grant.issued.stages is not None:
-        return account.available_usd + compute_spare(unit, grant, account)
-    return account.available_usd
+        return free_usd + compute_spare(unit, grant, account)
+    return free_usd
 
 
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:

@@ -157,6 +157,7 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
             amount_usd=amount_usd,
             payee_account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
             cause=cause,
+            at=context.at,
         )
         await pay(unit, debit)
 

@@ -15,7 +15,7 @@ from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.domain.trading.resale import require_unused
+from marketplace.domain.trading.resale import require_seller_funds, require_unused
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -23,7 +23,8 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must add.
 
     Raises:
-        Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant.
+        Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant · ``funds_insufficient``
+            if the seller lacks what it adds beyond what this frees.
     """
     source = await unit.get(GRANT, resale.grant_id)
     await _check_unused(unit, source, bought)
@@ -46,8 +47,10 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     )
     left = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
     await limit_usage(unit, left)
-    await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
+    free_usd = (await unit.get(ACCOUNT, resale.seller_account_id)).count_free(unit.context.at)
+    freed_usd = await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
     if resale.commitment_usd:
+        require_seller_funds(free_usd, max(resale.commitment_usd - freed_usd, ZERO))
         hold = PlaceHold(
             account_id=resale.seller_account_id,
             hold_id=resale.hold_id,
@@ -63,10 +66,13 @@ async def _check_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) ->
     require_unused(source, bought, [await unit.load(USAGE, name_usage(grant_id, meter)) for meter in METERS])
 
 
-async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> None:
+async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> Decimal:
+    """Free the cash of resold hours, and return how much the hold still had of it."""
     account = await unit.get(ACCOUNT, issued.startup_account_id)
-    left_usd = max(account.holds[issued.hold_id].left_usd - amount_usd, ZERO)
+    held_usd = account.holds[issued.hold_id].left_usd
+    left_usd = max(held_usd - amount_usd, ZERO)
     adjust = AdjustHold(
         account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=left_usd, reason="sold on"
     )
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
+    return held_usd - left_usd

@@ -12,7 +12,8 @@ Invariants:
        what is owed, and may be emptied, but begins nothing new.
     6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
        held until then. This covers orders too. Deposits are asked for and approved by persons of the platform.
-    7. A reserve for corrections or a due statement is neither withdrawn nor held for others. It pays what is owed.
+    7. A reserve for corrections or a due statement is neither withdrawn nor held for others, and pays for no early
+       end. It pays what is owed.
     8. Orders and grants take no more of a provider's credit than its limit at the time when each of them was placed.
 
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·

@@ -1,11 +1,13 @@
 """Resale: rules on reselling a grant that rest on its meters, on held quotes and on mandates.
 
 Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash for a resale or an
-investment under a mandate that pays with capacity; transfer_unwelcome where a mandate allows no resale.
+investment under a mandate that pays with capacity; transfer_unwelcome where a mandate allows no
+resale; funds_insufficient where the seller lacks what it adds to the price.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
@@ -50,6 +52,21 @@ def _refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
         pointer="/start",
         grant_id=grant_id,
     )
+
+
+def require_seller_funds(free_usd: Decimal, beyond_usd: Decimal) -> None:
+    """Refuse a sale whose seller lacks what it adds to the price beyond the cash that the sale frees.
+
+    What its account keeps for others is not free. The buyer is not told the seller's balance.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
+    if beyond_usd > free_usd:
+        raise Refusal(
+            "funds_insufficient",
+            "the seller lacks the money that it adds to the price; nothing was stored; buy from somebody else",
+        )
 
 
 def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:

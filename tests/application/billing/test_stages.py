@@ -20,8 +20,6 @@ from marketplace.auditor.money import Money
 from marketplace.auditor.stages import Stages
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import Reserve
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_damages, compute_funding
 from marketplace.domain.delivery.periods import list_periods
@@ -108,18 +106,6 @@ class Deal:
     async def top_up(self, usd, reference):
         context, account_id = self.market.context(), rename_id("acc", self.startup)
         await accounts.deposit(self.market.handler, context, account_id, amount_usd=Decimal(usd), reference=reference)
-
-    async def keep(self, usd, until):
-        """Keep money of the startup for a correction of what it delivered itself."""
-        account_id, context = rename_id("acc", self.startup), self.market.context()
-        command = Reserve(
-            account_id=account_id, amount_usd=Decimal(usd), until=until, cause=derive_id("stm", self.grant_id, "other")
-        )
-
-        async def work(unit):
-            await unit.decide(ACCOUNT, account_id, command)
-
-        await self.market.handler.run(context, ACCOUNT, account_id, work)
 
     async def withdraw(self, usd):
         account_id, context = rename_id("acc", self.startup), self.market.context(self.startup)
@@ -209,7 +195,7 @@ async def test_stages_are_set_aside_as_they_begin_and_a_late_one_resumes_deliver
         await deal.move(30, lambda one: one.missed)
         await deal.move(33, lambda one: one.withheld)
         await deal.top_up(20_000, "late")
-        await deal.keep(20_000, market.clock.now() + timedelta(days=2))
+        await market.keep(deal.startup, 20_000, market.clock.now() + timedelta(days=2))
         assert await refuse(deal.pay()) == "funds_reserved", "what another statement needs pays no stage"
         await grants.collect_stage(market.handler, market.context(), deal.grant_id)
         assert (await deal.grant()).withheld, "nor does a timer take it"

@@ -89,7 +89,13 @@ async def test_a_debt_is_paid_by_the_holder_to_the_startup(closed):
     with pytest.raises(Refusal) as caught:
         await pay_debt(market.handler, market.context(trade.startup), instrument_id, amount_usd=Decimal(10))
     assert str(caught.value) == (f"only the holder of instrument {instrument_id} may do this; this key is its issuer's")
-    await pay_debt(market.handler, market.context(trade.fund), instrument_id, amount_usd=Decimal(4))
+    pays = {"instrument_id": instrument_id, "amount_usd": Decimal(4)}
+    await market.keep(trade.fund, fund - 3)
+    with pytest.raises(Refusal) as caught:
+        await pay_debt(market.handler, market.context(trade.fund), **pays)
+    assert caught.value.code == "funds_reserved", "what its account keeps for another pays no debt"
+    await market.keep(trade.fund, 0)
+    await pay_debt(market.handler, market.context(trade.fund), **pays)
     assert (await market.account(trade.fund)).available_usd == fund - 4
     assert (await market.account(trade.startup)).available_usd == startup.available_usd + 4
     assert (await market.state("instrument", instrument_id)).debt_usd == 6

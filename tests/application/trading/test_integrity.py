@@ -208,10 +208,14 @@ async def test_a_provider_without_the_fee_ends_nothing_and_pays_what_it_has_when
     with pytest.raises(Refusal) as caught:
         await terminate_grant(market.handler, context, grant_id, **act)
     assert caught.value.code == "funds_insufficient"
-    await market.deposit(trade.provider, 5)
+    await market.deposit(trade.provider, 10_000)
+    await market.keep(trade.provider, 9_995)
+    with pytest.raises(Refusal) as caught:
+        await terminate_grant(market.handler, context, grant_id, **act)
+    assert caught.value.code == "funds_reserved", "what it keeps for corrections ends nothing"
     await terminate_grant(market.handler, market.context(), grant_id, **act, by="provider")
     assert (await market.state("grant", grant_id)).end_fee_usd == 5
-    assert (await market.account(trade.provider)).available_usd == 0
+    assert (await market.account(trade.provider)).available_usd == 9_995
 
 
 async def test_an_end_by_the_platform_for_a_side_costs_what_its_deal_does_and_an_ended_part_counts_no_more(market):

@@ -16,6 +16,8 @@ from marketplace.application.trading.auctions import lock_auction
 from marketplace.application.trading.resale import resell_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.money import parse_ratio
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.periods import list_periods
@@ -160,6 +162,35 @@ async def test_what_is_sold_below_its_price_is_made_up_for_by_the_seller(market)
     ledger = await check_log(market.log)
     [statement] = [s for s in ledger.states["statement"].values() if s.issued.grant_id == bought.issued.grant_id]
     assert (statement.charges.cash_usd, statement.charges.reseller_pays_usd) == (hours / 2, Decimal("1.5") * hours)
+
+
+async def test_what_a_seller_keeps_for_others_is_not_set_aside_for_its_buyer(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="0.5")
+        await spend_hold(market, grant, left=100)
+        await market.keep(trade.startup, (await market.account(trade.startup)).available_usd)
+        sale = await buy(market, cash="1.5")
+    assert (await market.state("order", sale.order)).status == "unmatched"
+    events = [event async for page in market.log.read() for event in page]
+    (said,) = (event.body for event in events if event.envelope.type.endswith("order.unmatched.v1"))
+    assert b"the seller lacks" in said
+    assert b"available" not in said, "the buyer is not told the seller's balance"
+    await check_log(market.log)
+
+
+async def spend_hold(market, grant, *, left):
+    """Leave less in the hold of a grant than its hours cost, as a repeated charge of a period does."""
+    account_id = grant.issued.startup_account_id
+    command = AdjustHold(
+        account_id=account_id, hold_id=grant.issued.hold_id, amount_usd=Decimal(left), reason="charged again"
+    )
+
+    async def work(unit):
+        await unit.decide(ACCOUNT, account_id, command)
+
+    await market.handler.run(market.context(), ACCOUNT, account_id, work)
 
 
 async def test_the_commitments_of_the_seller_shrink_as_it_sells(market):

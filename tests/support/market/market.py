@@ -20,6 +20,9 @@ from marketplace.application.metering import usage
 from marketplace.application.supply import inventory, sites
 from marketplace.application.trading import auctions, mandates, orders
 from marketplace.core.ids import derive_command_id, rename_id
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Reserve
+from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.clock import MarketClock
@@ -96,6 +99,17 @@ class Market:
     async def deposit(self, party_id, usd):
         account_id, reference = rename_id("acc", party_id), f"wire-{party_id}"
         await accounts.deposit(self.handler, self.context(), account_id, amount_usd=Decimal(usd), reference=reference)
+
+    async def keep(self, party_id, usd, until=FOREVER):
+        """Keep money of a party's account, as for a correction that it owes."""
+        account_id = rename_id("acc", party_id)
+        cause = rename_id("stm", party_id)
+        command = Reserve(account_id=account_id, amount_usd=Decimal(usd), until=until, cause=cause)
+
+        async def work(unit):
+            await unit.decide(ACCOUNT, account_id, command)
+
+        await self.handler.run(self.context(), ACCOUNT, account_id, work)
 
     async def pool(
         self,
