@@ -571,6 +571,19 @@ def _create_curves() -> None:
     op.create_index("ix_curves_class", "curves", ["gpu_class", "locked_at"])
 
 
+def _create_ties() -> None:
+    op.create_table(
+        "ties",
+        text("relation_id"),
+        text("party_id"),
+        text("other"),
+        jsonb("words"),
+        timestamp("ended_at", null=True),
+        bigint("last_sequence"),
+        key("ties", "relation_id"),
+    )
+
+
 def _create_reliability() -> None:
     op.create_table(
         "reliability",
@@ -1378,6 +1391,7 @@ _CREATE = (
     _create_fills,
     _create_list_prices,
     _create_curves,
+    _create_ties,
     _create_reliability,
     _create_reliability_courses,
     _create_readings,
@@ -1472,6 +1486,7 @@ _DROP = (
     "readings",
     "reliability_courses",
     "reliability",
+    "ties",
     "curves",
     "list_prices",
     "fills",

@@ -14,6 +14,7 @@ from events.auction import AuctionOpened, Certificate
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import ListPrice, PricelistPublished
+from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from events.types import LotShare
 from marketplace.cli.prices import OURS, parse_prices
 from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
@@ -23,6 +24,7 @@ from marketplace.projections.trading import auctions, orders
 from marketplace.projections.trading import market as market_data
 from marketplace.projections.trading.market.index import Listed, Traded, compute_index, list_in_force
 from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
+from marketplace.projections.trading.market.ties import Tie, Word
 from tests.projections.conftest import fill
 from tests.projections.market import CASH, PAID, POOL, PROVIDER, START, STARTUP, place_order
 from tests.projections.story import BEGIN, HOUR, Story, make_id, usd
@@ -49,9 +51,9 @@ def traded(day, startup="a", price="2", gpu_hours=200, fills=1, marked_at=None, 
     )
 
 
-def index_of(*rows, day=0, listed=(), now=None):
+def index_of(*rows, day=0, listed=(), ties=(), now=None):
     when = MONDAY + timedelta(days=day)
-    (point,) = compute_index(rows, listed, when, when + timedelta(days=1), now or CLOSE + timedelta(days=400))
+    (point,) = compute_index(rows, listed, ties, when, when + timedelta(days=1), now=now or CLOSE + timedelta(days=400))
     return point
 
 
@@ -180,6 +182,46 @@ def test_a_fill_that_is_marked_later_is_left_out_by_a_named_revision_and_the_fir
 def test_a_fill_that_is_marked_on_its_day_never_counted():
     wash = traded(0, "x", "9", marked_at=CLOSE - timedelta(hours=1))
     assert (index_of(*HONEST, wash).revision, index_of(*HONEST, wash).fills) == (0, 3)
+
+
+def tie(one, other, known_at=CLOSE - timedelta(days=1), since=None, ended_at=None, alone=False):
+    word = Word(known_at=known_at, since=since, is_firm=not alone)
+    return Tie(party_id=one, other=other, words=(word,), ended_at=ended_at)
+
+
+LATE = CLOSE + timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    ("ties", "expected"),
+    [
+        ([tie("a", "b")], ("none", 0)),
+        ([tie("a", "owner"), tie("b", "owner")], ("none", 0)),
+        ([tie("a", "owner", alone=True), tie("b", "owner", alone=True)], ("none", 0)),
+        ([tie("seller to a", "seller to c")], ("none", 0)),
+        ([tie("a", "seller to b")], ("printed", 0)),
+        ([tie("a", "b", LATE)], ("none", 1)),
+        ([tie("a", "b", LATE), tie("b", "a", LATE + timedelta(days=1))], ("none", 1)),
+        ([tie("a", "b", LATE, alone=True)], ("printed", 0)),
+        ([tie("a", "b", LATE, since=CLOSE)], ("printed", 0)),
+        ([tie("a", "b", since=CLOSE - timedelta(hours=1))], ("none", 0)),
+        ([tie("a", "b", ended_at=LATE)], ("none", 0)),
+        ([tie("a", "b", ended_at=CLOSE - timedelta(days=1, hours=1))], ("printed", 0)),
+        ([tie("x", "a", alone=True), tie("x", "b", alone=True)], ("printed", 0)),
+        ([tie("x", "y"), tie("x", "a", alone=True), tie("y", "b", alone=True)], ("printed", 0)),
+    ],
+)
+def test_buyers_or_sellers_that_are_related_to_each_other_count_as_one(ties, expected):
+    point = index_of(*HONEST, ties=ties)
+    assert (point.status, point.revision) == expected
+    assert point.first_usd_per_gpu_hour == (None if expected == ("none", 0) else Decimal("2.01"))
+
+
+def test_related_buyers_weigh_a_third_together():
+    rows = [traded(0, name, price, 10**6) for name, price in zip("xyz", ("3.97", "3.98", "3.99"), strict=True)]
+    assert index_of(*HONEST, *rows).index_usd_per_gpu_hour > Decimal("3.97")
+    owned = [tie(name, "owner") for name in "xyz"]
+    assert Decimal("2.00") <= index_of(*HONEST, *rows, ties=owned).index_usd_per_gpu_hour <= Decimal("2.02")
 
 
 def test_a_day_that_is_not_over_may_still_change():
@@ -338,3 +380,36 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
         ("ask", 2, 2 * hours, 1),
         ("bid", 2, 3 * order, 3),
     ]
+
+
+async def test_what_the_register_says_of_buyers_groups_them_in_the_index(engine: AsyncEngine, memory_log: MemoryLog):
+    story, projector = tell(), Projector(memory_log, engine, [market_data.PROJECTION])
+    said = {"register_id": make_id("reg", 0), "relation_id": make_id("rel", 9), "reason": "one owner"}
+    other, affiliate = make_id("pty", 10), {"kind": "affiliate"}
+
+    async def read_status() -> str:
+        await fill(memory_log, story.recorded)
+        await projector.catch_up()
+        async with engine.connect() as connection:
+            (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
+        return point.status
+
+    story.tell(RegisterRelationStated(**said, **affiliate, party_id=other, related_id=STARTUP, since=NOW))
+    story.tell(RegisterRelationStated(**said, **affiliate, party_id=STARTUP, related_id=other, firm=True))
+    assert await read_status() == "none"
+    story.tell(RegisterRelationEnded(**said, party_id=other, related_id=STARTUP, at=BEGIN - timedelta(days=1)))
+    assert await read_status() == "printed"
+    story.tell(
+        RegisterRelationFound(
+            **said | {"relation_id": make_id("rel", 10)}, **affiliate, party_id=other, owner="lei:5493001kjtiigc8y1r12"
+        )
+    )
+    story.tell(
+        RegisterRelationStated(
+            **said | {"relation_id": make_id("rel", 11)},
+            **affiliate,
+            party_id=STARTUP,
+            owner="lei:5493001kjtiigc8y1r12",
+        )
+    )
+    assert await read_status() == "none"

@@ -1,8 +1,8 @@
 """The price index of a GPU class, from fills of unrelated parties alone, with its revisions.
 
 A fill is a whole award. It counts on the day of the award (UTC), with its GPU-hours and its price. Marked awards
-(`events.grant.Mark`) are no fills; list prices, asks and bids never replace one. A mark is about the two sides of one
-award: buyers that are related to each other alone count apart, and so do sellers.
+(`events.grant.Mark`) are no fills; list prices, asks and bids never replace one. Buyers that are related to each other
+count as one buyer, and sellers as one seller (`ties.py`).
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
    and `PARTIES_MIN` sellers with `GPU_HOURS_MIN` GPU-hours in all, for which rule 2 can hold, is no longer than
@@ -19,9 +19,9 @@ award: buyers that are related to each other alone count apart, and so do seller
    `KNOWN_DAYS_MIN` days old. A contract should not settle on a provisional print.
 6. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
-A day's first value is the one of the end of that day. A fill that is marked later no longer counts. Each value that
-changes because of it is a revision, with the instant of the last mark on the day of the marking. All of them can be
-computed again from events.
+A day's first value is the one of the end of that day. A fill that is marked later no longer counts, and parties whose
+relation becomes firm later count as one. Each value that changes because of it is a revision, with the instant of the
+last such event of that day. All of them can be computed again from events.
 """
 
 from bisect import bisect_right
@@ -35,6 +35,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from marketplace.core.money import parse_ratio
+from marketplace.projections.trading.market.ties import Tie, Ties
 from marketplace.projections.views.trading import IndexPoint, IndexRevision
 
 PARTIES_MIN: Final = 3
@@ -107,8 +108,9 @@ class Print(NamedTuple):
 class _Fills:
     """Fills by day, as they counted at any instant."""
 
-    def __init__(self, traded: Sequence[Traded], listed: Sequence[Listed]) -> None:
+    def __init__(self, traded: Sequence[Traded], listed: Sequence[Listed], ties: Sequence[Tie]) -> None:
         self._listed = listed
+        self._ties = Ties(ties, {trader for row in traded for trader in (row.startup_id, row.seller_id)})
         self._by_day: dict[date, list[Traded]] = {}
         for row in traded:
             self._by_day.setdefault(row.day, []).append(row)
@@ -130,14 +132,15 @@ class _Fills:
         return self._prints[day, at]
 
     def _compute_print(self, day: date, at: datetime) -> Print | None:
-        low, high = self._find_bounds(day, at)
+        groups = self._ties.find_groups(day, at)
+        low, high = self._find_bounds(day, at, groups)
         chosen: list[Traded] = []
         for days in range(1, DAYS_MAX + 1):
             added = [row for row in self._list_counted(day - (days - 1) * DAY, at) if _is_near(row, low, high)]
             chosen += added
             if not chosen:
                 return None
-            mean = compute_mean(chosen) if added else None
+            mean = compute_mean(chosen, groups) if added else None
             if mean is not None:
                 gpu_hours = sum(row.gpu_hours for row in chosen)
                 fills = sum(row.fills for row in chosen)
@@ -151,11 +154,11 @@ class _Fills:
         first, last = day - CARRY_DAYS_MAX * DAY, day - KNOWN_DAYS_MIN * DAY
         return any(True for known in self._by_day if first <= known <= last for _ in self._list_counted(known, at))
 
-    def _find_bounds(self, day: date, at: datetime) -> tuple[Fraction, Fraction | None]:
+    def _find_bounds(self, day: date, at: datetime, groups: Mapping[str, str]) -> tuple[Fraction, Fraction | None]:
         """Return between which prices fills of a day count, by the fills before it or else by list prices."""
         days = range(1, DAYS_MAX + 1)
         rows = [row for days_before in days for row in self._list_counted(day - days_before * DAY, at)]
-        before, factor = compute_mean(rows), FACTOR_MAX
+        before, factor = compute_mean(rows, groups), FACTOR_MAX
         if before is None:
             before, factor = find_median(list_in_force(self._listed, day)), LIST_FACTOR_MAX
         return (Fraction(0), None) if before is None else (Fraction(before) / factor, Fraction(before) * factor)
@@ -163,25 +166,30 @@ class _Fills:
     def _list_counted(self, day: date, at: datetime) -> Iterator[Traded]:
         return (row for row in self._by_day.get(day, ()) if row.marked_at is None or row.marked_at > at)
 
-    def list_marks(self, day: date, after: datetime, now: datetime) -> list[datetime]:
-        """Return the last mark of each day after an instant and up to now, among fills that may count on a day."""
+    def list_changes(self, day: date, after: datetime, now: datetime) -> list[datetime]:
+        """Return the last instant of each day at which a mark or relation may have changed the print of a day."""
+        marks = (row.marked_at for known, rows in self._by_day.items() if known <= day for row in rows)
         last: dict[date, datetime] = {}
-        for known, rows in self._by_day.items():
-            for row in rows if known <= day else ():
-                if row.marked_at is not None and after < row.marked_at <= now:
-                    marked_on = row.marked_at.date()
-                    last[marked_on] = max(row.marked_at, last.get(marked_on, row.marked_at))
-        return [last[marked_on] for marked_on in sorted(last)]
+        for at in sorted([*filter(None, marks), *self._ties.list_instants()]):
+            if after < at <= now:
+                last[at.date()] = at
+        return list(last.values())
 
 
 def compute_index(
-    traded: Sequence[Traded], listed: Sequence[Listed], start: date, end: date, now: datetime
+    traded: Sequence[Traded], listed: Sequence[Listed], ties: Sequence[Tie], start: date, end: date, *, now: datetime
 ) -> list[IndexPoint]:
     """Return one point per day of ``[start, end)``, by what is known now.
 
-    `traded` are all fills of the `HISTORY_DAYS` days before `start`, and those up to `end`.
+    Args:
+        traded: All fills of the `HISTORY_DAYS` days before `start`, and those up to `end`.
+        listed: List prices of the class.
+        ties: Relations among parties.
+        start: The first day.
+        end: The day after the last.
+        now: Until when events count.
     """
-    fills = _Fills(traded, listed)
+    fills = _Fills(traded, listed, ties)
     days = (start + number * DAY for number in range((end - start).days))
     return [_compute_point(fills, list_in_force(listed, day), day, now) for day in days]
 
@@ -190,7 +198,7 @@ def _compute_point(fills: _Fills, prices: list[Decimal], day: date, now: datetim
     closes_at = datetime.combine(day + DAY, time(), UTC)
     value = first = fills.find_print(day, min(closes_at, now))
     revisions: list[IndexRevision] = []
-    for at in fills.list_marks(day, closes_at, now):
+    for at in fills.list_changes(day, closes_at, now):
         revised = fills.find_print(day, at)
         if revised != value:
             number, value = len(revisions) + 1, revised
@@ -225,12 +233,14 @@ def _is_near(row: Traded, low: Fraction, high: Fraction | None) -> bool:
     return low <= price and (high is None or price <= high)
 
 
-def compute_mean(fills: Sequence[Traded]) -> Decimal | None:
+def compute_mean(fills: Sequence[Traded], groups: Mapping[str, str]) -> Decimal | None:
     """Return the mean price of the middle third of the weight of fills.
 
-    None if they are too little, or of so few parties on a side that one weighs more than a third.
+    None if they are too little, or of so few parties on a side that one weighs more than a third. Parties of one group
+    are one.
     """
-    sides = [row.startup_id for row in fills], [row.seller_id for row in fills]
+    buyers, sellers = [row.startup_id for row in fills], [row.seller_id for row in fills]
+    sides = [groups.get(party, party) for party in buyers], [groups.get(party, party) for party in sellers]
     weights = _weigh(sides, [row.gpu_hours for row in fills])
     if weights is None:
         return None

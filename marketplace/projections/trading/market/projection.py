@@ -4,17 +4,20 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
+from msgspec import convert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.auction import AuctionBookFrozen
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import PricelistPublished
+from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import parse_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.trading.market.tables import curves, fills, list_prices
+from marketplace.projections.trading.market.tables import curves, fills, list_prices, ties
+from marketplace.projections.trading.market.ties import Word
 
 MICRO: Final = 1_000_000
 
@@ -64,6 +67,31 @@ def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished)
         )
 
 
+def _related(changes: WriteBatch, fact: RecordedEvent, event: RegisterRelationStated | RegisterRelationFound) -> None:
+    """Add what is said of a relation. Of two statements, the earlier instant is when it began."""
+    row = changes.find(ties, event.relation_id) or {"party_id": event.party_id, "words": []}
+    since, is_firm = [event.since], True
+    if isinstance(event, RegisterRelationStated):
+        since += (word.since for word in convert(row["words"], list[Word]))
+        is_firm = event.firm
+    word = Word(
+        known_at=fact.time,
+        since=None if None in since else min(filter(None, since)),
+        is_firm=is_firm,
+    )
+    changes.put(
+        ties,
+        relation_id=event.relation_id,
+        party_id=row["party_id"],
+        other=row.get("other") or event.related_id or event.owner,
+        words=[*row["words"], word],
+    )
+
+
+def _unrelated(changes: WriteBatch, _: RecordedEvent, event: RegisterRelationEnded) -> None:
+    changes.update(ties, event.relation_id, ended_at=event.at)
+
+
 def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) -> None:
     """Add what a part of a book offers and demands of each class. Each part lists the pools that it refers to."""
     for gpu_class, source_id, side, price, gpu_hours in _list_volumes(event):
@@ -97,18 +125,31 @@ def _list_volumes(book: AuctionBookFrozen) -> Iterator[tuple[str, str, str, Deci
             yield gpu_class, order.order_id, "bid", value, gpus * order.duration_periods * book.period_hours
 
 
+_RELATIONS: Final = (RegisterRelationStated, RegisterRelationFound)
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    """Read the fills that are marked."""
+    """Read the fills that are marked, and the relations of which more is said."""
     marked = {(fact.event.grant_id,) for fact in batch if isinstance(fact.event, GrantMarked)}
     await changes.load(connection, fills, marked)
+    related = {(fact.event.relation_id,) for fact in batch if isinstance(fact.event, _RELATIONS)}
+    await changes.load(connection, ties, related)
 
 
 PROJECTION: Final = Projection(
     name="market",
-    version=4,
-    tables=(fills, list_prices, curves),
-    reads=("grant", "pricelist", "auction"),
-    handlers={GrantIssued: _filled, GrantMarked: _marked, PricelistPublished: _published, AuctionBookFrozen: _frozen},
+    version=5,
+    tables=(fills, list_prices, curves, ties),
+    reads=("grant", "pricelist", "auction", "register"),
+    handlers={
+        GrantIssued: _filled,
+        GrantMarked: _marked,
+        PricelistPublished: _published,
+        AuctionBookFrozen: _frozen,
+        RegisterRelationStated: _related,
+        RegisterRelationFound: _related,
+        RegisterRelationEnded: _unrelated,
+    },
     ignores=all_of("grant", "auction") - tags_of(GrantIssued, GrantMarked, AuctionBookFrozen),
     load=_load,
 )

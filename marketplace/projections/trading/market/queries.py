@@ -10,12 +10,14 @@ from marketplace.domain.trading.book.concealing import Demand, conceal_demand
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
 from marketplace.projections.trading.auctions import auctions
 from marketplace.projections.trading.market.index import HISTORY_DAYS, Listed, Traded, compute_index
-from marketplace.projections.trading.market.tables import curves, fills, list_prices
+from marketplace.projections.trading.market.tables import curves, fills, list_prices, ties
+from marketplace.projections.trading.market.ties import Tie
 from marketplace.projections.trading.orders import orders
 from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
 
 TRADED_ROWS_MAX: Final = 1_000_000
 BOOK_ROWS_MAX: Final = 100_000
+TIES_ROWS_MAX: Final = 1_000_000
 
 
 async def load_index(
@@ -32,7 +34,9 @@ async def load_index(
         .limit(TRADED_ROWS_MAX)
     )
     rows = await load_all(connection, traded, Traded)
-    return compute_index(rows, await load_listed(connection, gpu_class, end), start, end, now)
+    listed = await load_listed(connection, gpu_class, end)
+    known = await load_all(connection, select(ties).limit(TIES_ROWS_MAX), Tie)
+    return compute_index(rows, listed, known, start, end, now=now)
 
 
 async def load_listed(connection: AsyncConnection, gpu_class: str, end: date) -> list[Listed]:

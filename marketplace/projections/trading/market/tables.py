@@ -1,10 +1,10 @@
-"""Tables of market data. Fills keep their startups and curves their orders; no query returns either."""
+"""Tables of market data. Fills keep their startups, curves their orders, ties the parties; no query returns them."""
 
 from typing import Final
 
 from sqlalchemy import Column, Date, Index
 
-from marketplace.projections.engine.schema import Origin, define, exact, instant, text, whole
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 
 fills: Final = define(
     "fills",
@@ -46,4 +46,13 @@ curves: Final = define(
     instant("locked_at"),
     Index("ix_curves_class", "gpu_class", "locked_at"),
     origin=Origin("auction", "auction_id"),
+)
+ties: Final = define(
+    "ties",
+    text("relation_id", key=True),
+    text("party_id"),
+    text("other"),
+    document("words"),
+    instant("ended_at", null=True),
+    origin=Origin("register"),
 )
