@@ -14,8 +14,7 @@ import msgspec
 
 from events.registry import get_tag
 from marketplace.captable.history import Act, History
-from marketplace.captable.report import round_shares
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, round_shares
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row

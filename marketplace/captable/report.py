@@ -7,20 +7,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 import msgspec
 
 from marketplace.captable.diagnostics import Check, list_checks
 from marketplace.captable.history import History
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO, round_ratio
+from marketplace.core.money import ZERO, round_ratio, round_shares
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import measure_dilution, sum_exposures
 from marketplace.domain.equity.issuer.state import Issuer, Row, count_warrant_shares, list_rows
-
-SHARES_PLACES: Final = 6
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,11 +194,6 @@ def render_report(
         checks=checks,
         last_sequence=last_sequence,
     )
-
-
-def round_shares(value: Fraction) -> Decimal:
-    """Return as-converted shares, or a part of a company, with at most 6 places."""
-    return round_ratio(value, SHARES_PLACES)
 
 
 def _measure_part(part: Fraction | int, whole: Fraction | int) -> Decimal:

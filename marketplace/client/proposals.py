@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any, Unpack
 
-from events.financing import Waterfall
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.captable.proposed import ProposedChanges
 from marketplace.client.transport import Listed, Statuses, Transport
-from marketplace.projections.views.equity import ProposalView, RightsView
+from marketplace.projections.views.equity import ProposalView, RightsView, WaterfallView
 
 
 class Proposals(Transport):
@@ -22,9 +21,9 @@ class Proposals(Transport):
         """Return a proposal with its effects, consents and votes."""
         return await self.get(f"/v1/proposals/{proposal_id}", ProposalView)
 
-    async def get_proposed_waterfall(self, proposal_id: str) -> Waterfall:
+    async def get_proposed_waterfall(self, proposal_id: str) -> WaterfallView:
         """Return what a proposed sale pays, others' amounts only as far as the party may see the company."""
-        return await self.get(f"/v1/proposals/{proposal_id}/waterfall", Waterfall)
+        return await self.get(f"/v1/proposals/{proposal_id}/waterfall", WaterfallView)
 
     async def get_proposed_changes(self, proposal_id: str) -> ProposedChanges:
         """Return the shares and the principal before and after an open proposal; what stays as it is, is left out."""

@@ -8,7 +8,7 @@ import httpx
 
 from events.auction import Certificate
 from events.book import Book
-from events.financing import Approval, Waterfall
+from events.financing import Approval
 from events.mandate import MandateTerms
 from events.order import OrderTerms
 from events.pricelist import ListPrice
@@ -154,6 +154,7 @@ from marketplace.projections.views.equity import (
     StockClassView,
     ValuationView,
     WarrantView,
+    WaterfallView,
 )
 from marketplace.projections.views.metering import AllocationView, ReadingView, UsageDay, UsageView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel, IncidentView, LotView, PoolView, SiteView
@@ -477,7 +478,7 @@ class SyncMarketplaceClient:
     def export_issuer(self, issuer_id: str) -> bytes: ...
     def get_rights(self) -> RightsView: ...
     def get_proposal(self, proposal_id: str) -> ProposalView: ...
-    def get_proposed_waterfall(self, proposal_id: str) -> Waterfall: ...
+    def get_proposed_waterfall(self, proposal_id: str) -> WaterfallView: ...
     def get_proposed_changes(self, proposal_id: str) -> ProposedChanges: ...
     def list_proposals(
         self, *, issuer_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]

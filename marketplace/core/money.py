@@ -22,6 +22,7 @@ SHARE_PLACES: Final = 9
 PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
 SHARE_PRICE_PLACES: Final = 12
 RATIO_PLACES: Final = 12
+AS_CONVERTED_PLACES: Final = 6
 SECONDS_PER_HOUR: Final = 3_600
 HOURS_PLACES: Final = 4
 HOURS_MAX: Final = Decimal(10**6)
@@ -115,9 +116,20 @@ def round_ratio(value: Fraction, places: int = RATIO_PLACES) -> Decimal:
     return Decimal(f"{rounded.normalize():f}")
 
 
+def round_shares(value: Fraction) -> Decimal:
+    """Return shares before rounding, or a part of a company, with at most 6 places, rounded half to even."""
+    return round_ratio(value, AS_CONVERTED_PLACES)
+
+
 def round_cents(value: Fraction) -> Decimal:
     """Return dollars rounded half to even to the cent."""
     return _from_cents(round(value * 100))
+
+
+def ceil_price(value: Fraction) -> Decimal:
+    """Return a price per GPU-hour rounded up to 6 places, so that an offer of it suffices."""
+    millionths = Decimal(f"{-((-value * 10**PRICE_PLACES).__floor__())}E-{PRICE_PLACES}")
+    return Decimal(f"{millionths.normalize():f}")
 
 
 def ceil_cents(value: Fraction) -> Decimal:

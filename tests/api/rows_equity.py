@@ -266,7 +266,7 @@ def is_paid_in_stock(sale: dict) -> bool:
     """Tell whether a sale pays whole shares of the buyer, and cash under the price of one, to every holder."""
     payouts = sale["waterfall"]["payouts"]
     whole = all(payout["buyer_shares"] is not None and 0 <= float(payout["cash_usd"]) < 37.5 for payout in payouts)
-    return sale["kind"] == "stock_acquisition" and "/" in sale["waterfall"]["stock"]["exchange_ratio"] and whole
+    return sale["kind"] == "stock_acquisition" and "/" in sale["waterfall"]["stock"]["exchange_ratio_exact"] and whole
 
 
 async def pay_in(world: World) -> None:

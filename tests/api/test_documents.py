@@ -47,6 +47,8 @@ def check_requests(text, document):
     assert bodies > 100
 
 
+EXACT_FRACTION = '"#/components/schemas/Ratio"'
+"""Where the document refers to it, a decimal stands beside."""
 BYTES_MAX = 585_000
 """Every property is described, which is a third of it. No answer to a refusal stands at an operation."""
 
@@ -81,6 +83,10 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
         assert schema["description"], name
         bare = [member for member, each in schema.get("properties", {}).items() if not each["description"]]
         assert not bare, f"add these to the Attributes of {name}'s docstring, or to api/http/words.py"
+        for member in schema.get("properties", {}):
+            decimals = [each for each in schema["properties"] if each.startswith(member.removesuffix("_exact"))]
+            exact = EXACT_FRACTION in json.dumps(schema["properties"][member])
+            assert exact == (member.endswith("_exact") and len(decimals) > 1), f"{name}.{member} is read by people"
     open_paths = {path for path, item in document["paths"].items() if item.get("get", {}).get("security") == [{}]}
     assert open_paths == {"/health/live", "/health/ready"}
     assert document["security"] == [{"apiKey": []}]

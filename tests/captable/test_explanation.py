@@ -11,9 +11,9 @@ from events.issuer import IssuerConversionPriceAdjusted
 from marketplace.captable import diagnostics
 from marketplace.captable.explanation import explain_cap_table
 from marketplace.captable.history import Act, build_history
-from marketplace.captable.report import build_report, round_shares
+from marketplace.captable.report import build_report
 from marketplace.core.errors import Refusal
-from marketplace.core.money import render_ratio
+from marketplace.core.money import render_ratio, round_shares
 from marketplace.domain.equity.issuer.as_converted import measure_company
 from marketplace.domain.equity.issuer.state import list_rows, total_shares
 from tests.captable.company import DRAWDOWN, FORMED_ON, FUND, ISS, OPTION, WARRANT, live

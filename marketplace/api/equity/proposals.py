@@ -7,7 +7,6 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.financing import Waterfall
 from marketplace.api.equity.information import limit_changes, limit_proposal, load_voter_sight
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -22,8 +21,9 @@ from marketplace.domain.equity.information import find_waterfall, limit_waterfal
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, Status
 from marketplace.domain.equity.rights import list_rights
 from marketplace.execution.history import load_history
+from marketplace.projections.equity.cap_tables import show_waterfall
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
-from marketplace.projections.views.equity import ProposalView, RightsView, RightView
+from marketplace.projections.views.equity import ProposalView, RightsView, RightView, WaterfallView
 
 PATH: Final = "/v1/proposals"
 
@@ -86,7 +86,7 @@ async def get_one(reader: Read, proposal_id: FromPath[str]) -> Response[Proposal
 
 
 @get("/{proposal_id:str}/waterfall", summary="Get the waterfall of a proposed sale")
-async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
+async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> WaterfallView:
     """Return what a proposed sale pays the reader, and what it pays others as deep as the reader sees the company."""
     async with reader.connect() as connection:
         view = await _load(connection, reader, proposal_id)
@@ -97,7 +97,7 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
                 f"proposal {proposal_id} has no waterfall, because it sells nothing; its effects say what it records",
                 proposal_id=proposal_id,
             )
-        return limit_waterfall(waterfall, await load_voter_sight(connection, reader, view.issuer_id))
+        return limit_waterfall(show_waterfall(waterfall), await load_voter_sight(connection, reader, view.issuer_id))
 
 
 @get("/{proposal_id:str}/changes", summary="Get what a proposal changes")

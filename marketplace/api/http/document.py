@@ -65,7 +65,8 @@ _EVENT_STREAM: Final = {
 _ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both; providers list it; funds take the equity.
 
 Send the key as `Authorization: Bearer`. Every POST carries an `Idempotency-Key`, which names its command for ever.
-Money and prices are decimal strings, whole numbers have no `.0`, instants RFC 3339 with an offset. Refusals are
+Money and prices are decimal strings, whole numbers have no `.0`, instants RFC 3339 with an offset. A decimal of what is
+a fraction is rounded half to even; where the fraction counts, a member that ends in `_exact` states it. Refusals are
 problems (RFC 9457): branch on `code`, whose page `type` names. Any operation may answer any problem, so these stand
 once for each range of statuses. Every request may carry a W3C `traceparent`, every answer carries a `Request-Id`. The
 days of examples count from today, their ids name nothing. Answers may have further members later; bodies may not have

@@ -18,11 +18,11 @@ lasts: a holder gets the events of `LIMITED`, limited to its depth, and with the
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, TypeVar, get_args
 
-from msgspec import structs
+from msgspec import Struct, structs
 
-from events.financing import AssumedGrants, Investment, Payout, RoundPricing, RoundTerms, Waterfall
+from events.financing import AssumedGrants, Investment, Payout, RoundTerms, Waterfall
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
@@ -97,6 +97,8 @@ WHOLE: Final = (
     IssuerProRataAnswered,
 )
 """Events of others' securities, which only holders get that see everything."""
+P = TypeVar("P", bound=Struct)
+_ROUND_ROWS: Final = ("instruments", "conversions", "allotments", "forfeits")
 _DECLARED: Final = IssuerLiquidityDeclared.__struct_config__.tag
 _CLOSED: Final = IssuerFinancingClosed.__struct_config__.tag
 _BUYER: Final = "buyer_"
@@ -257,33 +259,38 @@ def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
     return structs.replace(terms, investments=tuple(own), pay_to_play=None)
 
 
-def limit_pricing(pricing: RoundPricing, sight: Sight) -> RoundPricing:
-    """Return what a party may see of a round's results: prices and totals, and its own rows."""
+def limit_pricing(pricing: P, sight: Sight) -> P:
+    """Return what a party may see of a round's results: prices and totals, and its own rows.
+
+    `pricing` is a `RoundPricing`, or a view with the same rows.
+    """
     if sight.depth == "full":
         return pricing
-    return structs.replace(
-        pricing,
-        instruments=tuple(each for each in pricing.instruments if each.holder_id == sight.party_id),
-        conversions=tuple(each for each in pricing.conversions if each.holder_id == sight.party_id),
-        allotments=tuple(each for each in pricing.allotments if each.holder_id == sight.party_id),
-        forfeits=tuple(each for each in pricing.forfeits if each.holder_id == sight.party_id),
-        certificate_json="",
-    )
+    own = {name: tuple(_list_own(pricing, name, sight)) for name in _ROUND_ROWS}
+    return structs.replace(pricing, **own, certificate_json="")
 
 
-def limit_waterfall(waterfall: Waterfall, sight: Sight) -> Waterfall:
-    """Return what a party may see of a waterfall: its own payouts, and those of others as its depth says."""
+def limit_waterfall(waterfall: P, sight: Sight) -> P:
+    """Return what a party may see of a waterfall: its own payouts, and those of others as its depth says.
+
+    `waterfall` is a `Waterfall`, or a view with the same rows.
+    """
     if sight.depth == "full":
         return waterfall
-    own = [each for each in waterfall.payouts if each.holder_id == sight.party_id]
-    others = [each for each in waterfall.payouts if each.holder_id != sight.party_id]
+    own = _list_own(waterfall, "payouts", sight)
+    others = [each for each in _list_rows(waterfall, "payouts") if each.holder_id != sight.party_id]
     summed = [] if sight.depth == "own" else sum_payouts(others, sight.issuer_id)
-    return structs.replace(
-        waterfall,
-        instruments=tuple(each for each in waterfall.instruments if each.holder_id == sight.party_id),
-        payouts=(*own, *summed),
-        certificate_json="",
-    )
+    instruments = tuple(_list_own(waterfall, "instruments", sight))
+    return structs.replace(waterfall, instruments=instruments, payouts=(*own, *summed), certificate_json="")
+
+
+def _list_own(results: Struct, name: str, sight: Sight) -> list[Any]:
+    return [each for each in _list_rows(results, name) if each.holder_id == sight.party_id]
+
+
+def _list_rows(results: Struct, name: str) -> tuple[Any, ...]:
+    rows: tuple[Any, ...] = getattr(results, name)
+    return rows
 
 
 def sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:

@@ -26,7 +26,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import ZERO, ceil_cents, parse_ratio
+from marketplace.core.money import ZERO, ceil_cents, ceil_price, parse_ratio
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.trading.order import require_value
 
@@ -132,10 +132,10 @@ def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
     if price > held.match.value_usd_per_gpu_hour:
         raise Refusal(
             "price_above_offer",
-            f"the price is {held.match.price_usd_per_gpu_hour} USD per GPU-hour, and the offer has a value of"
+            f"the price is {ceil_price(price)} USD per GPU-hour, and the offer has a value of"
             f" {held.match.value_usd_per_gpu_hour}; offer more",
             pointer="/terms/offers",
-            price_usd_per_gpu_hour=held.match.price_usd_per_gpu_hour,
+            price_usd_per_gpu_hour=str(ceil_price(price)),
         )
     return [held]
 

@@ -33,7 +33,7 @@ from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.views.billing import EquityView
-from marketplace.projections.views.delivery import GrantAtView, GrantView, ResoldPart, StageView
+from marketplace.projections.views.delivery import GrantAtView, GrantView, ResaleView, ResoldPart, StageView
 
 grants: Final = define(
     "grants",
@@ -113,7 +113,10 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantI
     changes.put(
         grants,
         **{name: getattr(event, name) for name in _FIELDS}
-        | {"equity": show_decimals(EquityView, event.equity, "principal_share")},
+        | {
+            "equity": show_decimals(EquityView, event.equity, "principal_share"),
+            "resale": show_decimals(ResaleView, event.resale, "owed_usd_per_gpu_hour"),
+        },
         holder_id=None if event.equity is None else event.equity.holder_id,
         status="issued",
         nodes_available=event.nodes,
@@ -242,7 +245,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=8,
+    version=9,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import msgspec
 
-from events.grant import ResalePart
 from events.schedule import EndTerms
 from events.service import ServiceTerms
 from events.stages import StageTerms
@@ -21,6 +20,28 @@ class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     price_usd_per_gpu_hour: Decimal
+
+
+class ResaleView(msgspec.Struct, frozen=True, kw_only=True):
+    """From which grant resold capacity came, and what its seller receives or adds.
+
+    Attributes:
+        grant_id: The grant that it was part of.
+        lot_id: The lot of the resale.
+        seller_id: Who sold it.
+        seller_account_id: Which account receives or adds the difference.
+        hold_id: The seller's hold for what it may have to add.
+        owed_usd_per_gpu_hour: The price of the seller's grant, with at most 12 places.
+        commitment_usd: What the seller adds when everything is delivered.
+    """
+
+    grant_id: str
+    lot_id: str
+    seller_id: str
+    seller_account_id: str
+    hold_id: str
+    owed_usd_per_gpu_hour: Decimal
+    commitment_usd: Decimal
 
 
 class StageView(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +100,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     hold_id: str | None
     cash_commitment_usd: Decimal | None
     equity: EquityView | None
-    resale: ResalePart | None
+    resale: ResaleView | None
     resold: tuple[ResoldPart, ...]
     service_lines: tuple[str, ...]
     service: ServiceTerms | None

@@ -6,12 +6,12 @@ from decimal import Decimal
 import msgspec
 
 from events.draw import PriceSource
-from events.financing import Approval, Payout, RoundPricing, RoundTerms, Waterfall
+from events.financing import Allotment, Approval, ConvertingInstrument, Forfeit, Payout, RoundTerms
 from events.issuer_holders import HolderTerms, ProRataOffer
 from events.issuer_programmes import IssuerPurchasesStated
 from events.issuer_rights import IssuerWarrantIssued
 from events.proposal import Consent, ProposedEvent
-from events.types import PrincipalTerms
+from events.types import PrincipalTerms, Ratio
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +230,148 @@ class CapTableView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
 
 
+class RoundConversionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one instrument becomes in a round. Amounts and prices have at most 12 places.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Its holder.
+        branch: The price that it took.
+        amount_usd: Dollars that convert: principal, and interest of a note.
+        amount_exact: The same, exact.
+        price_usd_per_share: That price.
+        price_exact: The same, exact.
+        shares_exact: Shares before rounding, exact.
+        shares: Shares.
+        alternatives: Every branch that was open to it with its price.
+        price_rounded_usd: The price that divides its amount, where the round rounds prices before shares.
+    """
+
+    instrument_id: str
+    holder_id: str
+    branch: str
+    amount_usd: Decimal
+    amount_exact: Ratio
+    price_usd_per_share: Decimal
+    price_exact: Ratio
+    shares_exact: Ratio
+    shares: int
+    alternatives: dict[str, Decimal]
+    price_rounded_usd: Decimal | None = None
+
+
+class PriceAdjustmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """What price protection does to one class in a round. Prices have at most 12 places, shares at most 6.
+
+    Attributes:
+        class_id: The class.
+        triggered: Whether the round is cheaper than its conversion price.
+        conversion_price_usd_before: Conversion price before.
+        conversion_price_usd: Conversion price after.
+        conversion_price_exact: The same, exact.
+        as_converted_before: Common shares that the class converts into before.
+        as_converted: Common shares that it converts into after.
+    """
+
+    class_id: str
+    triggered: bool
+    conversion_price_usd_before: Decimal
+    conversion_price_usd: Decimal
+    conversion_price_exact: Ratio
+    as_converted_before: Decimal
+    as_converted: Decimal
+
+
+class PricingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced round. The certificate states every input and result exactly.
+
+    Attributes:
+        engine_version: Release that computed it.
+        capitalization_shares: Fully diluted shares before the round, as converted, with at most 6 places.
+        capitalization_exact: The same, exact.
+        instruments: What converts.
+        price_usd_per_share: Price, rounded as agreed.
+        price_exact: Price before rounding, exact.
+        conversions: One per instrument.
+        allotments: One per investment.
+        adjustments: One per class with price protection.
+        forfeits: What becomes common stock by pay-to-play before the round is priced.
+        pool_increase_shares: Shares added to the pool.
+        pool_increase_exact: The same before rounding, exact.
+        post_money_shares: Fully diluted shares after the round, as converted.
+        post_money_exact: The same before rounding, exact.
+        certificate_json: What `marketplace equity verify` checks, canonical JSON; empty for who sees its own rows.
+    """
+
+    engine_version: str
+    capitalization_shares: Decimal
+    capitalization_exact: Ratio
+    instruments: tuple[ConvertingInstrument, ...]
+    price_usd_per_share: Decimal
+    price_exact: Ratio
+    conversions: tuple[RoundConversionView, ...]
+    allotments: tuple[Allotment, ...]
+    adjustments: tuple[PriceAdjustmentView, ...]
+    forfeits: tuple[Forfeit, ...]
+    pool_increase_shares: int
+    pool_increase_exact: Ratio
+    post_money_shares: int
+    post_money_exact: Ratio
+    certificate_json: str
+
+
+class ConsiderationView(msgspec.Struct, frozen=True, kw_only=True):
+    """The buyer's stock that a sale is paid in.
+
+    Attributes:
+        buyer: Name of the buyer.
+        price_usd_per_share: Agreed value of one share of the buyer.
+        exchange_ratio: Shares of the buyer for one common share, with at most 12 places.
+        exchange_ratio_exact: The same, exact.
+        buyer_issuer_id: The buyer, where it is here. Its shares are issued in the append that pays the sale.
+        class_id: The class of the buyer's stock.
+        buyer_shares: The buyer's fully diluted shares at the declaration.
+        buyer_principal_usd: Principal and commitments of its instruments at the declaration.
+        buyer_preference_usd: Preference of its preferred stock at the declaration, with at most 12 places.
+    """
+
+    buyer: str
+    price_usd_per_share: Decimal
+    exchange_ratio: Decimal
+    exchange_ratio_exact: Ratio
+    buyer_issuer_id: str | None
+    class_id: str | None
+    buyer_shares: int | None
+    buyer_principal_usd: Decimal | None
+    buyer_preference_usd: Decimal | None
+
+
+class WaterfallView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the proceeds of a sale are shared. The certificate states every input and result exactly.
+
+    Attributes:
+        engine_version: Release that computed it.
+        proceeds_usd: What there is to share.
+        instruments: Principal that takes part.
+        price_per_common_share_usd: Dollars of one common share, with at most 12 places.
+        price_per_common_share_exact: The same, exact.
+        payouts: Who gets what; they sum to the proceeds.
+        certificate_json: What `marketplace equity verify` checks, canonical JSON; empty for who sees its own rows.
+        safe_seniority: Rank of SAFEs among preferred stock, where the sale stated one.
+        stock: The buyer's stock, in a sale that is paid in it; None: cash.
+    """
+
+    engine_version: str
+    proceeds_usd: Decimal
+    instruments: tuple[ConvertingInstrument, ...]
+    price_per_common_share_usd: Decimal
+    price_per_common_share_exact: Ratio
+    payouts: tuple[Payout, ...]
+    certificate_json: str
+    safe_seniority: int | None
+    stock: ConsiderationView | None
+
+
 class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
     """A priced round; `status` is ``open``, ``priced``, ``closed`` or ``abandoned``.
 
@@ -244,7 +386,7 @@ class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
     pro_rata: tuple[ProRataOffer, ...]
     pro_rata_until: datetime | None
     pro_rata_taken: dict[str, Decimal]
-    pricing: RoundPricing | None
+    pricing: PricingView | None
     priced_sequence: int | None
     approval: Approval | None
     reason: str | None
@@ -263,7 +405,7 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     issuer_id: str
     kind: str
     status: str
-    waterfall: Waterfall
+    waterfall: WaterfallView
     paid_usd: Decimal | None
     reason: str | None
     declared_at: datetime

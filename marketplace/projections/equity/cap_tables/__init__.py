@@ -22,6 +22,7 @@ from marketplace.projections.equity.cap_tables.queries import (
     list_warrants,
     load_cap_table,
 )
+from marketplace.projections.equity.cap_tables.shown import show_waterfall
 
 __all__ = [
     "PROJECTION",
@@ -44,4 +45,5 @@ __all__ = [
     "list_valuations",
     "list_warrants",
     "load_cap_table",
+    "show_waterfall",
 ]

@@ -26,6 +26,7 @@ from marketplace.projections.equity.cap_tables.programmes import (
     write_source,
 )
 from marketplace.projections.equity.cap_tables.register import Register
+from marketplace.projections.equity.cap_tables.shown import show_pricing, show_waterfall
 from marketplace.projections.equity.cap_tables.warrants import (
     OnTranche,
     OnWarrant,
@@ -307,7 +308,7 @@ def _pro_rata_answered(changes: WriteBatch, _: RecordedEvent, event: issuer_even
 
 
 def _financing_priced(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingPriced) -> None:
-    priced = {"status": "priced", "pricing": event.pricing, "priced_sequence": fact.sequence}
+    priced = {"status": "priced", "pricing": show_pricing(event.pricing), "priced_sequence": fact.sequence}
     changes.update(tables.financings, event.financing_id, **priced)
 
 
@@ -342,7 +343,7 @@ def _liquidity_declared(changes: WriteBatch, fact: RecordedEvent, event: issuer_
         issuer_id=event.issuer_id,
         kind=event.kind,
         status="declared",
-        waterfall=event.waterfall,
+        waterfall=show_waterfall(event.waterfall),
         declared_at=fact.time,
         pay_until=event.pay_until,
     )
@@ -458,7 +459,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=7,
+    version=8,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},
