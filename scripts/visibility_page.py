@@ -34,8 +34,8 @@ shows it.
 """
 _EVENTS: Final = """
 What a holder sees of an issuer by its depth (`own`, `summary`, `full`) stands in
-[equity.md](equity.md#terms-between-the-company-and-its-holders). At `own` it sees no sum of others by security and
-plays no sales.
+[equity.md](equity.md#terms-between-the-company-and-its-holders). Below `full` it plays no
+sales, since a series of them tells the terms of others; at `own` it sees no sum of others by security.
 
 ## Events
 

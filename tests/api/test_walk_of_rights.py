@@ -19,7 +19,6 @@ BOTH_SIDES = {
     ("/v1/instruments/{due_note}/mature", "startup"): "the note's terms, which both signed",
     ("/v1/issuers/{issuer}/programmes/{programme}/grants", "provider"): "the programme names both sides of the grant",
     ("/v1/issuers/{issuer}/liquidity-events/{liquidity}/pay", "fund"): "a holder has the sale paid that it agreed to",
-    ("/v1/issuers/{issuer}/what-if/exits", "fund"): "a holder plays a sale too, as deep as it sees the company",
     ("/v1/parties/{startup}/roles/refuse", "startup"): "it withdraws its own request",
     ("/v1/proposals/{transfer}/agree", "startup"): "it is asked too, as the company",
     ("/v1/proposals/{transfer}/refuse", "startup"): "it is asked too, as the company",

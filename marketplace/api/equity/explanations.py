@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.equity.information import limit_exits, load_sight
+from marketplace.api.equity.information import load_sight
 from marketplace.api.equity.packages import load_own_history
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.commands import Commanded
@@ -30,7 +30,7 @@ from marketplace.captable.report import CapTableReport, build_report
 from marketplace.captable.scenario import CapTableScenario, play_scenario
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.domain.equity.information import Sight, require_sums
+from marketplace.domain.equity.information import Sight, require_full
 from marketplace.domain.equity.issuer.terms import settle_terms
 from marketplace.execution.history import load_history
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -124,17 +124,16 @@ async def plot_exits(
 ) -> Response[list[ExitPoint]]:
     """Return what every holder is paid at each price, after rounds that are closed first. Nothing is recorded.
 
-    A holder sees its own part and the sum of the others', and with the depth ``full`` everything; see
-    ``/holder-terms``. It is refused at the depth ``own``, because others' preferences follow from a series of amounts.
+    A holder needs the depth ``full`` (see ``/holder-terms``), because others' preferences and caps follow from a series
+    of amounts.
     """
     history, sight = await _load_seen(Reader(command.services, command.principal, 0), issuer_id)
-    require_sums(sight)
+    require_full(sight)
     branch = begin_branch(history, command.context.at)
     prices = list_prices(data.range)
     rounds = [settle_terms(draft) for draft in data.rounds]
     played = await asyncio.to_thread(play_exits, branch, prices, rounds, data.safe_seniority)
-    points = limit_exits(played, sight)
-    return _answer_csv(list_exit_lines(points)) if data.format == "csv" else Response(list(points))
+    return _answer_csv(list_exit_lines(played)) if data.format == "csv" else Response(list(played))
 
 
 def _answer_csv(lines: list[tuple[str, ...]]) -> Response[Any]:

@@ -1,6 +1,5 @@
 """What a reader sees of an issuer over HTTP; the rules are in `marketplace.domain.equity.information`."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -8,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.issuer_holders import HolderTerms
 from marketplace.api.http.queries import Reader
-from marketplace.captable.plots import ExitHolder, ExitPoint
 from marketplace.captable.proposed import ProposedChanges, SharesChange
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
@@ -134,25 +132,6 @@ def limit_classes(classes: list[StockClassView], sight: Sight) -> list[StockClas
     if sight.depth != "own":
         return classes
     return [structs.replace(each, shares_outstanding=None) for each in classes]
-
-
-def limit_exits(points: Sequence[ExitPoint], sight: Sight) -> Sequence[ExitPoint]:
-    """Return what the reader may see of sales that were played: its own part, and the sum of all others'."""
-    return points if sight.depth == "full" else [_limit_exit(point, sight) for point in points]
-
-
-def _limit_exit(point: ExitPoint, sight: Sight) -> ExitPoint:
-    own = [each for each in point.holders if each.holder_id == sight.party_id]
-    others = [each for each in point.holders if each.holder_id != sight.party_id]
-    if others:
-        summed = ExitHolder(
-            holder_id=sight.issuer_id,
-            name="all others",
-            amount_usd=sum((each.amount_usd for each in others), ZERO),
-            part=sum((each.part for each in others), ZERO),
-        )
-        own.append(summed)
-    return structs.replace(point, holders=tuple(own), converted=())
 
 
 def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:

@@ -6,8 +6,9 @@
 | ``summary`` | these, and the sums of all others by security | these; of a sale also the sums of all others' payouts |
 | ``full`` | everything | everything, with the certificate |
 
-At the depth ``own`` nobody plays sales, and no class shows how many shares it has: from a few amounts of its own, a
-holder of common stock solves for what is paid before it. At ``summary`` it may, since it sees the sums by security.
+Below the depth ``full`` nobody plays sales: from its own amounts at a few prices, a holder solves for what is paid
+before it and for the price at which somebody else's instrument converts. It reads what a proposed sale pays. At the
+depth ``own`` no class shows how many shares it has.
 
 A party sees the names of all who must agree to a proposal. In a group that votes by weight, it sees its own weight and
 the sum of the other weights. At the depth ``full`` it sees every weight. The holders of a buyer are shown to the buyer
@@ -133,17 +134,17 @@ def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
     return max(depths, key=get_args(Depth).index)
 
 
-def require_sums(sight: Sight) -> None:
-    """Refuse a holder that sees its own rows alone what others' preferences and caps follow from.
+def require_full(sight: Sight) -> None:
+    """Refuse to play sales for a holder that does not see everything: others' preferences and caps follow from them.
 
     Raises:
         Refusal: ``depth_insufficient``.
     """
-    if sight.depth == "own":
+    if sight.depth != "full":
         raise Refusal(
             "depth_insufficient",
-            f"holders of {sight.issuer_id} who see only their own rows cannot play a sale; "
-            "the proposal of a sale shows what it pays you",
+            f"only holders of {sight.issuer_id} who see everything can play a sale; the proposal of a sale shows what"
+            " it pays you",
             issuer_id=sight.issuer_id,
             depth=sight.depth,
         )
