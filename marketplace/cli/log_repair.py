@@ -17,7 +17,7 @@ from marketplace.core.instants import render_instant
 from marketplace.domain.log import AcceptGap, AcceptLoss, Annotate
 from marketplace.execution.log_record import record
 from marketplace.log.annotations import Effect, check_annotation, examine
-from marketplace.log.gaps import LossEvidence, require_empty, require_told
+from marketplace.log.gaps import LossEvidence, require_empty, require_loss_stated
 from marketplace.log.port import Log
 from marketplace.log.watched import find_lost
 from marketplace.projections.engine.database import build_engine, reachable
@@ -137,7 +137,7 @@ def accept_gap(
             evidence = LossEvidence(sequence)
             await walk(log, evidence.take, "look for a lost event")
             lost = [*evidence.lost, *([] if engine is None else await _find_indexed(engine, sequence))]
-            require_told(sequence, lost, event_is_lost=event_is_lost)
+            require_loss_stated(sequence, lost, event_is_lost=event_is_lost)
             at = await record(log, AcceptGap(sequence=sequence, lost=tuple(lost), reason=reason))
         told = "an event is lost there" if lost else "nothing proves that an event was there"
         CONSOLE.print(f"position {sequence} is accepted as empty at event {at}: {told}", soft_wrap=True)

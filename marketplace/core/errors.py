@@ -1,16 +1,16 @@
-"""The one tree of errors.
+"""The errors that the project raises on purpose.
 
 ::
 
     MarketplaceError
     ├── Refusal       a rule said no: a stable code, a sentence, facts; the caller can act on it
-    ├── Conflict      another writer was first; decided again, a bounded number of times
-    ├── Unavailable   NATS or PostgreSQL cannot be reached now; a write is whole or not there; try again later
-    └── Corrupt       the log or a data folder holds what this release cannot read; stop and say so
-        ├── LogChanged        the log went back or is another one; every process stops
+    ├── Conflict      another writer was first; the command is decided again, a bounded number of times
+    ├── Unavailable   NATS or PostgreSQL cannot be reached now; a write is stored whole or not at all; try again later
+    └── Corrupt       the log or a data folder holds what this release cannot read; the process stops
+        ├── LogChanged        the log was rolled back or is another one; every process stops
         └── UnreadableEvent   one stored event is damaged; only what depends on its aggregate waits for an operator
 
-An `AssertionError` is always our own mistake. HTTP numbers live in `marketplace/api/http/problems.py` only.
+An `AssertionError` is always a mistake in the code. HTTP status codes stand in `marketplace/api/http/problems.py` only.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ class MarketplaceError(Exception):
 
 
 class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a fault
-    """A rule of the market said no, and nothing was changed.
+    """A rule said no, and nothing was changed.
 
     Args:
         code: Stable, in snake case, documented; clients branch on it.
         message: What happened, with which values, and the remedy.
-        pointer: JSON pointer to the offending member of the command, where one member is to blame.
-        facts: The values behind the message, for machines.
+        pointer: JSON pointer to the member of the request that is wrong; None if no single member is.
+        facts: The values in the message, for machines.
     """
 
     def __init__(self, code: str, message: str, *, pointer: str | None = None, **facts: Fact) -> None:
@@ -61,12 +61,12 @@ class Conflict(MarketplaceError):  # noqa: N818
 
 
 class Unavailable(MarketplaceError):  # noqa: N818
-    """A server that the marketplace stands on cannot be reached now.
+    """Something that the marketplace needs cannot be used now, for example a server that cannot be reached.
 
     Args:
-        what: The server, for example ``NATS`` or ``PostgreSQL``.
+        what: Its name, for example ``NATS`` or ``PostgreSQL``.
         message: What was tried and what came back.
-        retry_after_seconds: When it is worth trying again.
+        retry_after_seconds: After how many seconds the caller should try again.
     """
 
     def __init__(self, what: str, message: str, retry_after_seconds: int = 1) -> None:
@@ -78,7 +78,7 @@ class Unavailable(MarketplaceError):  # noqa: N818
 class Corrupt(MarketplaceError):  # noqa: N818
     """Stored data that this release cannot read or that contradicts itself.
 
-    It ends a worker, except `UnreadableEvent`, after which the worker tries the task again later.
+    It ends a worker. After an `UnreadableEvent`, the worker goes on and tries the task again later.
     """
 
 
@@ -101,11 +101,10 @@ class UnreadableEvent(Corrupt):
     Args:
         sequence: Position of the event.
         subject: The subject that it is stored on.
-        kind: What is wrong: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` where
-            there is no message at all.
+        kind: As `Damage.kind` (`log/port.py`).
         reason: The same in words, with the values.
-        hash: Chain hash of what is stored, computed from its bytes, whatever hash the message states; an annotation
-            names it.
+        hash: Chain hash of what is stored, computed from its bytes, whatever hash the message states. An annotation
+            must state it.
     """
 
     def __init__(self, sequence: int, subject: str, kind: str, reason: str, hash: str) -> None:  # noqa: A002

@@ -1,4 +1,4 @@
-"""Equal periods from an instant on, and amounts over time counted in them."""
+"""The horizon of an auction: equal periods from an instant on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from marketplace.core.intervals import Load
 
 
 class Opened(Protocol):
-    """The periods as the opening of an auction states them."""
+    """The horizon as the opening of an auction states it."""
 
     @property
     def horizon_start(self) -> datetime: ...  # noqa: D102
@@ -21,7 +21,13 @@ class Opened(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """The periods of an auction."""
+    """Equal, consecutive periods.
+
+    Attributes:
+        start: Start of the first period.
+        period: Length of a period.
+        periods: How many there are.
+    """
 
     start: datetime
     period: timedelta
@@ -33,11 +39,14 @@ class Horizon:
         return self.start + self.period * self.periods
 
     def floor(self, at: datetime) -> int:
-        """Return the last period boundary at or before an instant."""
+        """Return the number of periods from the start to the last boundary at or before an instant.
+
+        It is negative before the start, and above `periods` after the end.
+        """
         return (at - self.start) // self.period
 
     def ceil(self, at: datetime) -> int:
-        """Return the first period boundary at or after an instant."""
+        """Return the number of periods from the start to the first boundary at or after an instant; see `floor`."""
         return -((self.start - at) // self.period)
 
     def at(self, period: int) -> datetime:
@@ -45,7 +54,11 @@ class Horizon:
         return self.start + self.period * period
 
     def count_least(self, runs: Sequence[Load]) -> list[int]:
-        """Return the least amount in each period; 0 if the runs do not cover it whole."""
+        """Return the least amount in each period; 0 in a period that the runs do not cover from start to end.
+
+        Args:
+            runs: Amounts over time, in order and without gaps between them.
+        """
         amounts = [0] * self.periods
         if not runs:
             return amounts
@@ -57,5 +70,5 @@ class Horizon:
 
 
 def build_horizon(opened: Opened) -> Horizon:
-    """Return the periods of an auction."""
+    """Return the horizon of an auction."""
     return Horizon(opened.horizon_start, timedelta(hours=opened.period_hours), opened.periods)

@@ -60,7 +60,16 @@ def derive_command_id(tenant: str, key: str) -> str:
 
 
 def derive_id(prefix: str, cause: str, salt: str = "") -> str:
-    """Return the id of what `cause` (an id) creates under `prefix`; `salt` tells several apart."""
+    """Return the id, with a prefix, of a thing that another id creates; always the same for the same arguments.
+
+    Args:
+        prefix: Three letters, for example ``ord``.
+        cause: The id that creates it, usually a command's.
+        salt: Distinguishes several things of one prefix and cause.
+
+    Raises:
+        ValueError: `cause` is not an id.
+    """
     source = _parse(cause)
     digest = int.from_bytes(hashlib.sha256(f"{prefix}\n{cause}\n{salt}".encode()).digest()[:16], "big")
     return _render(prefix, _build(digest, _read_timestamp(source)))

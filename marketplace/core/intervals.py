@@ -54,14 +54,14 @@ def require_span(start: datetime, end: datetime, pointer: str) -> None:
 
 
 def overlaps(start: datetime, end: datetime, other_start: datetime, other_end: datetime) -> bool:
-    """Tell whether two half-open spans share an instant."""
+    """Return whether two half-open spans share an instant."""
     return start < other_end and other_start < end
 
 
 def find_peak(loads: Iterable[Load], start: datetime, end: datetime) -> tuple[int, datetime]:
-    """Return the greatest sum of amounts at any instant of ``[start, end)`` and the first instant it is reached.
+    """Return the greatest sum of amounts at any instant of ``[start, end)``, and the first instant with that sum.
 
-    Amounts may be negative. Cost: n log n.
+    Amounts, and so the sum, may be negative. Cost: n log n.
     """
     steps: dict[datetime, int] = {}
     for load in loads:
@@ -93,7 +93,10 @@ def build_steps(loads: Iterable[Load], start: datetime, end: datetime) -> list[L
 
 
 def find_instant(text: str) -> datetime | None:
-    """Return an instant in RFC 3339; None for any other text, without an offset, and outside of years 1 to 9999 UTC."""
+    """Return the instant, in UTC, that a text states by RFC 3339.
+
+    None for any other text, for an instant without an offset, and for one outside of the years 1 to 9999 in UTC.
+    """
     try:
         instant = msgspec.convert(text, datetime)
         return None if instant.tzinfo is None else instant.astimezone(UTC)
@@ -102,10 +105,10 @@ def find_instant(text: str) -> datetime | None:
 
 
 def require_forward(start: datetime, end: datetime) -> None:
-    """Refuse to read a span that is empty or ends before it starts.
+    """Refuse a query over a span whose end is not after its start.
 
     Raises:
-        Refusal: ``request_invalid``.
+        Refusal: ``request_invalid``, at ``/end``.
     """
     if end <= start:
         raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")

@@ -1,7 +1,6 @@
-"""Money and prices: exact decimals with stated places and bounds.
+"""Money and prices: exact decimals with stated places and bounds. No floats.
 
-Which operation keeps a unit: dollars plus dollars are dollars; dollars per GPU-hour times GPU-hours are dollars, an
-exact fraction until one named rounding. Nothing here is a float.
+A price per GPU-hour times GPU-hours is an exact fraction of dollars. One of the functions below rounds it to cents.
 """
 
 from decimal import Decimal
@@ -29,36 +28,46 @@ HOURS_MAX: Final = Decimal(10**6)
 
 
 def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
-    """Refuse an amount of dollars that is not a whole number of cents between 0 and 10^15.
+    """Refuse an amount of dollars that is not a whole number of cents, above 0 and at most 10^15.
 
     Args:
         amount: Dollars.
-        pointer: JSON pointer of the member it came from.
-        zero: Whether 0 is allowed.
+        pointer: JSON pointer to the member of the request that states it.
+        zero: Whether 0 is allowed too.
 
     Raises:
-        Refusal: ``not_a_number``, ``amount_not_positive``, ``amount_too_large`` or ``amount_too_precise``.
+        Refusal: ``not_a_number``, ``amount_not_positive``, ``amount_too_large`` or ``amount_too_precise``, in this
+            order.
     """
     _require(amount, pointer, "dollars", USD_MAX, USD_PLACES, zero=zero)
 
 
 def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
-    """Refuse a price per GPU-hour that has more than 6 decimal places or is not between 0 and 10^9 dollars."""
+    """Refuse a price that is not above 0 and at most 10^9 dollars per GPU-hour, or has more than 6 decimal places.
+
+    Arguments and codes as of `require_usd`.
+    """
     _require(price, pointer, "dollars per GPU-hour", PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES, zero=zero)
 
 
 def require_hours(hours: Decimal, pointer: str, *, zero: bool = False) -> None:
-    """Refuse hours of work that have more than 4 decimal places or are not between 0 and 10^6."""
+    """Refuse hours of work that are not above 0 and at most 10^6, or have more than 4 decimal places.
+
+    Arguments and codes as of `require_usd`.
+    """
     _require(hours, pointer, "hours", HOURS_MAX, HOURS_PLACES, zero=zero)
 
 
 def require_price_per_share(price: Decimal, pointer: str, *, zero: bool = False) -> None:
-    """Refuse a price of one share that has more than 12 decimal places or is not between 0 and 10^9 dollars."""
+    """Refuse a price of one share that is not above 0 and at most 10^9 dollars, or has more than 12 decimal places.
+
+    Arguments and codes as of `require_usd`.
+    """
     _require(price, pointer, "dollars per share", PRICE_MAX_USD_PER_SHARE, SHARE_PRICE_PLACES, zero=zero)
 
 
 def require_share(share: Decimal, pointer: str) -> None:
-    """Refuse a share that is not between 0 and 1 or has more than 9 decimal places."""
+    """Refuse a fraction that is not from 0 to 1, or has more than 9 decimal places. Codes as of `require_usd`."""
     _require(share, pointer, "a share of one", Decimal(1), SHARE_PLACES, zero=True)
 
 
@@ -100,18 +109,22 @@ def _fits(value: Decimal, places: int) -> bool:
 
 
 def parse_ratio(text: str) -> Fraction:
-    """Return the exact fraction of a wire string such as ``7/3``."""
+    """Return the exact fraction that a text such as ``7/3`` states.
+
+    Raises:
+        ValueError: It states none.
+    """
     return Fraction(text)
 
 
 def render_ratio(value: Fraction | Decimal) -> str:
-    """Return the wire string of an exact fraction, always with its denominator."""
+    """Return an exact fraction as text, always with its denominator: ``7/3``, ``2/1``."""
     fraction = Fraction(value)
     return f"{fraction.numerator}/{fraction.denominator}"
 
 
 def round_ratio(value: Fraction, places: int = RATIO_PLACES) -> Decimal:
-    """Return a number with at most so many places, rounded half to even, for readers who need no exact fraction."""
+    """Return a fraction as a decimal with at most `places` digits after the point, rounded half to even."""
     rounded = Decimal(round(value * 10**places)).scaleb(-places)
     return Decimal(f"{rounded.normalize():f}")
 
@@ -133,12 +146,12 @@ def ceil_price(value: Fraction) -> Decimal:
 
 
 def ceil_cents(value: Fraction) -> Decimal:
-    """Return dollars rounded up to the cent, so that a hold suffices."""
+    """Return dollars rounded up to the cent, toward plus infinity."""
     return _from_cents(-((-value * 100).__floor__()))
 
 
 def floor_cents(value: Fraction) -> Decimal:
-    """Return dollars rounded down to the cent, so that nobody pays more than the exact amount."""
+    """Return dollars rounded down to the cent, toward minus infinity."""
     return _from_cents((value * 100).__floor__())
 
 

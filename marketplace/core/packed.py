@@ -48,7 +48,7 @@ class Parts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Packed:
-    """Values of `width` bytes by keys of `KEY_BYTES`."""
+    """A map from keys of `KEY_BYTES` bytes to values of `width` bytes. It never changes; `update` returns a new one."""
 
     __slots__ = ("_recent", "_runs", "count", "width")
 
@@ -120,7 +120,7 @@ class Packed:
         return found
 
     def update(self, values: Mapping[bytes, bytes]) -> Self:
-        """Return the map with these keys and values."""
+        """Return a new map with these keys and values added. A value replaces that of an equal key."""
         count = self.count + self.find_all(list(values)).count(None)
         recent, runs = self._recent.update(values), self._runs
         if len(recent) > RECENT_MAX:

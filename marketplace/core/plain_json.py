@@ -1,4 +1,4 @@
-"""JSON whose decimals have no exponents, as bodies and answers of the API are documented.
+"""JSON whose decimals have no exponents, as the API documents its requests and answers.
 
 msgspec writes a decimal as Python does: ``6.7E-7`` for 0.00000067, and ``0E-12`` for a zero of twelve places.
 """
@@ -13,11 +13,11 @@ _KEPT: Final = (Decimal, msgspec.Raw)
 
 
 def encode_plain(value: Any, enc_hook: Callable[[Any], Any] | None = None) -> bytes:
-    """Return a value as JSON. Texts and raw JSON stay as they are.
+    """Return a value as JSON whose decimals have no exponents. Texts and raw JSON in it are not changed.
 
     Args:
         value: The value.
-        enc_hook: Turns what msgspec does not know into what it knows.
+        enc_hook: Converts types that msgspec cannot encode, as in `msgspec.json.encode`.
     """
     body = msgspec.json.encode(value, enc_hook=enc_hook)
     if b"E-" in body or b"E+" in body:

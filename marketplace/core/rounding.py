@@ -1,8 +1,7 @@
 """The named roundings: where an exact fraction becomes a whole share, a cent or a printed price.
 
 The equity mathematics rounds shares, prices and payouts only here, and is exact before a call into this module. Most
-policies round once, the shares; `…_after_price` and `floor_fixed_point` round the price first. Keeping the roundings in
-one place lets a reader see every point at which a fraction of a share or of a cent is given up, and to whom.
+policies round once, the shares; `…_after_price` and `floor_fixed_point` round the price first.
 
 Elsewhere are the roundings of dollars to the cent (`core/money.py`), of rates of return (`equity/rates.py`), of what is
 paid on the market (`projections/trading/market/`) and of numbers of OCF (`ocf/numbers.py`).
@@ -33,15 +32,16 @@ def round_places(value: Fraction | int, places: int, mode: RoundingMode) -> Deci
 
 
 def round_half_even(value: Fraction, places: int) -> Decimal:
-    """Round to `places` digits, halves to the even neighbour: the rounding of money that is shown."""
+    """Round to a decimal with exactly `places` digits after the point, halves to the even neighbour."""
     return round_places(value, places, "half_even")
 
 
 def allocate(total: int, weights: Sequence[Fraction | int]) -> list[int]:
     """Split a whole total in proportion to weights without losing or making a unit.
 
-    Each part is floored; what remains goes one unit each to the largest fractions, ties to the smaller index. So no
-    part is off its exact share by a whole unit, and the parts sum to the total.
+    Each part is rounded down. The remaining units go, one each, to the parts with the largest fractions; of equal
+    fractions the smaller index is first. So each part differs from its exact share by less than a unit, and the parts
+    sum to the total.
 
     Args:
         total: Units to split (shares, cents), not negative.

@@ -51,7 +51,7 @@ def _read_prefixes(matrix: Rows) -> Prefixes:
 
 
 class SortedRun:
-    """Rows in the order of the first 8 bytes of their keys; no key is in it twice.
+    """Rows in the order of the first 8 bytes of their keys; no two have the same key.
 
     Attributes:
         prefixes: The first 8 bytes of each key, in order.
@@ -100,7 +100,7 @@ class SortedRun:
         return None
 
     def find_all(self, needles: Needles, found: list[bytes | None]) -> Needles:
-        """Write the values of the keys that it has into the answers, and return the other keys."""
+        """Look up keys: write the value of each key that the run has into `found`, and return the other keys."""
         at = self._locate(needles)
         (hits,) = np.nonzero(at >= 0)
         if not len(hits):
@@ -162,10 +162,10 @@ def _find_last(prefixes: Prefixes, tails: Rows) -> NDArray[np.bool_] | None:
 
 
 def build_run(rows: bytes, width: int) -> SortedRun:
-    """Return the run of some rows, given in any order, no key twice.
+    """Return a run of rows.
 
     Args:
-        rows: Keys, each followed by its value.
+        rows: Keys, each followed by its value, in any order. No two keys may be the same.
         width: Bytes of a value.
     """
     matrix = np.frombuffer(rows, np.uint8).reshape(-1, KEY_BYTES + width)

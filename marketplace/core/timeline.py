@@ -17,13 +17,21 @@ from immutables import Map
 
 HOUR_SECONDS: Final = 3_600
 Run = tuple[int, int, int]
+"""Start and end in seconds, half-open, and the amount."""
 Timeline = Map[int, tuple[Run, ...]]
+"""Runs by the number of their block: its start in seconds, divided by the block's length."""
 EMPTY: Final[Timeline] = Map()
+"""The timeline with amount 0 at every second."""
 _START, _END = itemgetter(0), itemgetter(1)
 
 
 class Tally:
-    """A timeline under change. `seal` returns the new timeline; the original is not changed."""
+    """Builds a changed copy of a timeline; `seal` returns it. The original is not changed.
+
+    Args:
+        base: The timeline.
+        block_seconds: Length of its blocks.
+    """
 
     __slots__ = ("_base", "_block", "_changed")
 
@@ -37,7 +45,10 @@ class Tally:
         return self._base.get(number, ()) if runs is None else runs
 
     def find_peak(self, start: int, end: int) -> tuple[int, int]:
-        """Return the greatest amount at any second of ``[start, end)``, at least 0, and the first second it is at."""
+        """Return the greatest amount at any second of ``[start, end)``, and the first second with that amount.
+
+        If no amount there is above 0, return 0 and `start`.
+        """
         peak, where = 0, start
         for number in list_blocks(start, end, self._block):
             for begin, stop, amount in self._get(number):
@@ -53,7 +64,7 @@ class Tally:
             self._changed[number] = _add_run(self._get(number), begin, stop, amount)
 
     def seal(self) -> Timeline:
-        """Return the changed timeline."""
+        """Return the timeline with all changes so far."""
         mutation = self._base.mutate()
         for number, runs in self._changed.items():
             if runs:

@@ -1,10 +1,10 @@
-"""Queries on a timeline: sums over a span or over everything, and its runs."""
+"""Queries on a timeline: sums over a span or over all of it, and its runs."""
 
 from marketplace.core.timeline import HOUR_SECONDS, Run, Timeline, list_blocks, merge_runs
 
 
 def sum_amounts(timeline: Timeline, start: int, end: int) -> int:
-    """Return the sum of amount · seconds over ``[start, end)`` of a timeline whose blocks are hours."""
+    """Return the sum of amount times seconds over ``[start, end)`` of a timeline whose blocks are hours."""
     total = 0
     for hour in list_blocks(start, end, HOUR_SECONDS):
         for begin, stop, amount in timeline.get(hour, ()):
@@ -13,7 +13,7 @@ def sum_amounts(timeline: Timeline, start: int, end: int) -> int:
 
 
 def list_runs(timeline: Timeline, start: int, end: int) -> list[Run]:
-    """Return the runs over ``[start, end)`` in order, cut to it, of a timeline whose blocks are hours."""
+    """Return the runs in ``[start, end)``, in order and cut at its ends, of a timeline whose blocks are hours."""
     runs = (run for hour in list_blocks(start, end, HOUR_SECONDS) for run in timeline.get(hour, ()))
     return list(
         merge_runs(
@@ -27,5 +27,5 @@ def list_runs(timeline: Timeline, start: int, end: int) -> list[Run]:
 
 
 def sum_all(timeline: Timeline) -> int:
-    """Return the sum of amount · seconds over the whole timeline."""
+    """Return the sum of amount times seconds over the whole timeline, whatever its blocks."""
     return sum(amount * (stop - begin) for runs in timeline.values() for begin, stop, amount in runs)

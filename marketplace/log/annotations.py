@@ -1,12 +1,12 @@
 """Operators' annotations of damaged messages and empty positions, and a log whose readers follow them.
 
 A message may be unreadable, differ from what was sealed, or not follow the previous event. It is never edited. An
-operator annotates it (`log.annotated.v1`, on the log's own subject). From then on every reader passes over it, or
-counts it if only its link is broken. Annotations are loaded before anything is read; later ones take effect as they are
-read.
+operator annotates it (`log.annotated.v1`, on the log's own subject). From then on every reader passes over it. If only
+its link is broken, the operator may choose that readers treat it as sound (``kept``). Annotations are loaded before
+anything else is read. Later ones take effect when they are read.
 
-A position without a message may be a lost event. While there is such a position that no operator accepted
-(`log.gap_accepted.v1`, ADR 20), only the log's own record is written. Once accepted, every reader passes it.
+A position without a message may be a lost event. Until an operator accepts it (`log.gap_accepted.v1`, ADR 20), only
+the log's own record is written. Then every reader passes over it.
 
 Invariants:
     1. Only a damaged message can be annotated, or one that may depend on a message that is passed over or lost: an
@@ -50,7 +50,10 @@ class Annotations:
         return len(self._known) + len(self._gaps)
 
     def take(self, recorded: Recorded) -> None:
-        """Add an event of the log's own subject."""
+        """Add an annotation or an accepted gap. Events of other subjects, and damaged ones, are ignored.
+
+        The first statement about a sequence stands; later ones about the same sequence are ignored.
+        """
         if recorded.subject != LOG_SUBJECT or find_damage(recorded) is not None:
             return
         event = parse_event(recorded)
@@ -64,7 +67,7 @@ class Annotations:
         return sequence in self._gaps
 
     def find(self, recorded: Recorded) -> LogAnnotated | None:
-        """Return the annotation of a message, or None."""
+        """Return the annotation of a message. None if there is none, or if it names another hash."""
         annotation = self._known.get(recorded.sequence)
         return annotation if annotation is not None and annotation.hash == get_hash(recorded) else None
 
@@ -78,7 +81,10 @@ class Annotations:
         return subject in lost or any(annotation.subject == subject for annotation in self._known.values())
 
     def apply(self, recorded: Recorded) -> Recorded:
-        """Return a message with its annotation applied."""
+        """Return a message with its annotation applied: `void` if it is passed over, without damage if it is kept.
+
+        A message without an annotation is returned unchanged.
+        """
         if recorded.is_empty and self.accepts_gap(recorded.sequence):
             return dataclasses.replace(recorded, annotated=True, void=True)
         annotation = self.find(recorded)
@@ -90,7 +96,10 @@ class Annotations:
 
 
 def find_annotated(event: Event) -> tuple[int, tuple[str, ...]] | None:
-    """Return what an event annotates or accepts: its sequence, and the subjects whose state it changes; or None."""
+    """Return the sequence that an event annotates or accepts as a gap, and the subjects whose state this changes.
+
+    None if the event is neither an annotation nor an accepted gap.
+    """
     match event:
         case LogAnnotated():
             return event.sequence, (event.subject,)
@@ -109,6 +118,8 @@ class AnnotatedLog:
     """Implements `Log` on another log, with the annotations applied to its messages.
 
     Attributes:
+        bare: The log without annotations.
+        turns: The turns of that log.
         annotations: The annotations read so far.
     """
 
@@ -120,7 +131,7 @@ class AnnotatedLog:
 
     @classmethod
     async def open(cls, log: Log) -> Self:
-        """Return the log with the annotations that it holds.
+        """Return the log, with its annotations, accepted gaps and empty positions loaded.
 
         Raises:
             Unavailable: The log cannot be read.
@@ -148,8 +159,8 @@ class AnnotatedLog:
         """See `Log.append`.
 
         Raises:
-            Unavailable: As there, and if a position is empty and not accepted. The log's own record can still be
-                written.
+            Unavailable: As there, and if the latest `health` listed an empty position that no operator accepted. The
+                log's own record can still be written.
         """
         fault = await self._find_fault() if any(write.after.subject != LOG_SUBJECT for write in writes) else ""
         if fault:
@@ -199,14 +210,18 @@ class AnnotatedLog:
 
 
 async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
-    """Return a stored message and its damage, including a broken link to the previous message.
+    """Return a stored message and the damage for which it can be annotated.
+
+    The damage may be a broken link to the previous message, or, of kind ``orphan``, that the message may depend on one
+    that is passed over or lost.
 
     Args:
         log: The log. With its annotations, events that depend on a passed-over message can be annotated too.
         sequence: The sequence of the message.
 
     Raises:
-        Refusal: ``event_not_found``; ``position_empty``; ``event_readable``: the message is not damaged.
+        Refusal: ``event_not_found``: the log ends before it. ``position_empty``: it has no message. ``event_readable``:
+            it has no damage.
         Unavailable: The log cannot be read.
     """
     at = await log.find(sequence)
@@ -283,17 +298,18 @@ async def _load_record(log: Log) -> list[Event]:
 
 
 def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash: str, type_is_final: bool) -> None:  # noqa: A002
-    """Check that an annotation is allowed.
+    """Refuse an annotation that is not allowed.
 
     Args:
         recorded: The message.
-        damage: Its damage.
-        effect: The annotation's effect.
+        damage: Its damage, from `examine`.
+        effect: ``passed_over`` or ``kept``.
         hash: The message's hash as the operator states it.
         type_is_final: Whether the operator states that no release knows the type.
 
     Raises:
-        Refusal: ``hash_differs`` · ``type_maybe_newer`` · ``event_not_keepable``.
+        Refusal: ``hash_differs``: the operator states another hash than `damage`. ``type_maybe_newer``: only the type
+            is unknown, and `type_is_final` is False. ``event_not_keepable``: more than the link is damaged.
     """
     if hash != damage.hash:
         raise Refusal(

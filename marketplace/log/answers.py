@@ -22,19 +22,19 @@ from dataclasses import dataclass
 import msgspec
 
 _LAST_SEQUENCE = re.compile(r"wrong last sequence: (\d+)")
-_LATER = frozenset({10164, 10158, 10210, 10176, 10008})
+_RETRIED = frozenset({10164, 10158, 10210, 10176, 10008})
 _NO_ROOM = frozenset({10077, 10023})
 _REFUSED = 10071
 _REPEATED = 10201
 
 
 class Kind(enum.Enum):
-    """What to do next."""
+    """The meaning of an answer, as in the table above."""
 
     STORED = "stored"
     REFUSED = "refused"
     REPEATED = "repeated"
-    LATER = "later"
+    RETRY = "retry"
     NO_ROOM = "no room"
     FATAL = "fatal"
 
@@ -44,8 +44,9 @@ class Answer:
     """One answer.
 
     Attributes:
-        kind: What to do next.
-        sequence: Of the last stored event; with REFUSED the true last sequence of the subject, if stated.
+        kind: Its meaning.
+        sequence: With STORED, of the last stored event. With REFUSED, of the subject's last event; None if not stated.
+            Otherwise None.
         text: The server's text, for people.
     """
 
@@ -97,7 +98,7 @@ def find_foreign(payload: bytes, *, above: int, batch: str | None, count: int) -
 
 
 def parse_answer(payload: bytes, stream: str) -> Answer:
-    """Return the meaning of an acknowledgement."""
+    """Return the meaning of an acknowledgement. It is FATAL if another stream than `stream` stored the events."""
     try:
         acknowledgement = _decode(payload)
     except msgspec.DecodeError:
@@ -117,6 +118,6 @@ def parse_answer(payload: bytes, stream: str) -> Answer:
         return Answer(Kind.REFUSED, int(told.group(1)) if told else None, text)
     if error.err_code == _REPEATED:
         return Answer(Kind.REPEATED, text=text)
-    if error.err_code in _LATER:
-        return Answer(Kind.LATER, text=text)
+    if error.err_code in _RETRIED:
+        return Answer(Kind.RETRY, text=text)
     return Answer(Kind.NO_ROOM if error.err_code in _NO_ROOM else Kind.FATAL, text=text)

@@ -52,12 +52,11 @@ class Appender:
     """Publishes appends.
 
     Args:
-        connection: Where to.
+        connection: The connection to publish on.
         stream: Name of the stream that must acknowledge.
         limits: Bounds of queue, batch, attempts and time.
-        reader: Reads the ends of subjects.
+        reader: Reads the last events of subjects, to find the outcome of appends in doubt.
         plain_max: Up to this many independent single events are published one by one rather than as a batch.
-            Measured: 8 on one server, 1 in a cluster.
     """
 
     def __init__(self, connection: Connection, stream: str, limits: Limits, reader: Reader, plain_max: int) -> None:
@@ -74,7 +73,14 @@ class Appender:
         self._worker = asyncio.get_running_loop().create_task(self._work(), name="log-appender")
 
     def submit(self, writes: Sequence[Write]) -> asyncio.Future[int]:
-        """Queue an append, and return its answer: see `Log.append`. If the answer is cancelled, the append goes on."""
+        """Queue an append and return a future with its result, as `Log.append` returns or raises it.
+
+        Cancelling the future does not stop the append.
+
+        Raises:
+            Refusal: ``append_too_large`` · ``event_too_large``, as `Log.append`.
+            Unavailable: The log is being closed, or its queue is full.
+        """
         try:
             count = check_writes(writes, self._limits)
             size = self._check_sizes(writes)
@@ -90,7 +96,7 @@ class Appender:
         return asyncio.shield(append.answer)
 
     async def close(self) -> None:
-        """Store what is queued, within a second, and fail the rest. An ending process does not wait for a disk."""
+        """Store what is queued, for at most a second. Appends without an answer by then fail as `Unavailable`."""
         self._closing = True
         self._wake.set()
         with contextlib.suppress(TimeoutError):
@@ -162,7 +168,7 @@ class Appender:
         return [group]
 
     async def _store_chains(self, chains: list[list[PendingAppend]], parted: int = 0) -> None:
-        """Settle groups that share no subject, as many at once as the stream allows open batches."""
+        """Settle groups that share no subject, at most `_CHAINS_AT_ONCE_MAX` at once: a server bounds open batches."""
         gate = asyncio.Semaphore(_CHAINS_AT_ONCE_MAX)
 
         async def store(chain: list[PendingAppend]) -> None:
@@ -276,7 +282,7 @@ class Appender:
                 last = answer.sequence or 0
                 for append in reversed(group):
                     last = append.succeed(last)
-            case Kind.LATER:
+            case Kind.RETRY:
                 self._doubt(group)
             case Kind.REFUSED | Kind.REPEATED | Kind.FATAL if len(group) > 1:
                 await self._part(group, parted)

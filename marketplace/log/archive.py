@@ -94,7 +94,7 @@ class ArchiveWriter:
         """Add the next event. Events stored after the export began are ignored.
 
         Raises:
-            Corrupt: It does not fit the hash chain.
+            Corrupt: It does not fit the hash chain, or is damaged without an annotation.
         """
         if event.sequence > self._last_sequence:
             return
@@ -111,7 +111,11 @@ class ArchiveWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Put the file in place, or remove it after an error."""
+        """Put the file in place, or remove it after an error.
+
+        Raises:
+            Corrupt: Fewer events were added than the header states.
+        """
         self._file.close()
         self._raw.flush()
         os.fsync(self._raw.fileno())
@@ -129,7 +133,8 @@ def read_archive(path: Path) -> Iterator[Recorded]:
     """Yield the events of an archive in order, checked against the hash chain and with annotations applied.
 
     Raises:
-        Refusal: ``file_unreadable`` or ``archive_unknown``: the file is no archive of a log.
+        Refusal: ``file_unreadable``: the operating system cannot read it. ``archive_unknown``: it is no archive of a
+            log, or has another format.
         Corrupt: It was cut or changed.
     """
     chain = Chain()
@@ -192,7 +197,7 @@ def _parse_line(path: Path, number: int, line: bytes) -> Recorded:
 async def restore(log: Log, path: Path) -> Restored:
     """Store an archive's events at their original positions.
 
-    The log must be empty, or hold a beginning of the same events: an interrupted restore continues when run again.
+    The log must be empty, or hold the first events of the archive: an interrupted restore continues when run again.
 
     Raises:
         Refusal: As `read_archive`; ``log_differs`` if the log holds anything else, or something else writes to it.

@@ -24,11 +24,11 @@ from marketplace.core.errors import Corrupt, UnreadableEvent
 from marketplace.log.port import Damage, Message, Recorded
 
 LINKS_MAX = 1 << 15
-"""The least number of subjects whose last hashes a reader of the whole log remembers; the most is twice that."""
+"""A reader of the whole log remembers the last hashes of at least this many subjects, and of at most twice as many."""
 
 EMPTY_MAX = 1_000
-"""The most positions that may be empty: in a whole log at the start, in a row while it is read. A log with more has
-lost a disk."""
+"""At the start, a whole log may have this many empty positions; while it is read, this many in a row. With more, a
+disk was lost."""
 
 EMPTY_SUBJECT = render_subject("log", "empty")
 """The subject of an empty position, as readers see it and as an import stores it."""
@@ -167,12 +167,13 @@ def check_recorded(event: Recorded) -> Recorded:
 
 
 Before = str | tuple[str, str] | None
-"""What the next event of a subject may follow: a hash; after a damaged event, its hash or the one before it; None:
-any."""
+"""The hash to which a subject's next event must link.
+
+After a damaged event there are two: the hash before it, and its own. None if unknown: then any link is accepted."""
 
 
 def check_link(event: Recorded, before: Before) -> tuple[Recorded, Before]:
-    """Return an event with its link checked, and what the next one may follow."""
+    """Return an event, damaged if it does not link to `before`, and the hash to which the next one must link."""
     envelope = event.envelope
     follows = envelope.previoushash
     if event.damage is None and before is not None and not _may_follow(follows, before):
@@ -250,7 +251,8 @@ def refuse_damaged(recorded: Recorded, damage: Damage) -> UnreadableEvent:
 def get_link(recorded: Recorded, before: str) -> str:
     """Return the hash that the event after a message must link to.
 
-    It is the hash that the message states, or else that of the event `before` it.
+    It is the hash that the message states. If the message is damaged and states no valid hash, it is `before`, the hash
+    of the previous event.
     """
     stated = recorded.envelope.hash
     return stated if recorded.damage is None or _HASH.fullmatch(stated) else before
@@ -259,10 +261,14 @@ def get_link(recorded: Recorded, before: str) -> str:
 class Chain:
     """Checks stored events in stream order and stops at the first that does not fit.
 
+    Args:
+        after: The sequence after which the events begin. If it is not 0, the first event of each subject may link to
+            any hash.
+
     Attributes:
-        heads: The last hash of each subject.
-        sequence: The last sequence.
-        annotated: How many events are damaged and annotated.
+        heads: By subject, the hash to which its next event must link.
+        sequence: Sequence of the last checked event.
+        annotated: How many damaged events have an annotation.
         empty: How many positions are empty and accepted.
     """
 
@@ -275,11 +281,12 @@ class Chain:
         self._whole = after == 0
 
     def check(self, event: Recorded) -> None:
-        """Check the next event. An annotated one counts as its annotation says.
+        """Check the next event. The damage of an annotated event is accepted.
 
         Raises:
-            Corrupt: A sequence is missing, the message is no event, its bytes do not match its hash, or it does not
-                follow the previous event.
+            UnreadableEvent: The message is no event, its bytes do not match its hash, or it does not follow the
+                previous event.
+            Corrupt: A sequence is missing.
         """
         where = f"event {event.sequence} on {event.subject}"
         if event.sequence != self.sequence + 1:

@@ -49,6 +49,7 @@ class NoAnswer(Unavailable):
 
 
 RawTake = Callable[[bytes, bytes, bytes, bytes | None], None]
+"""Handles a message, given its subject, reply subject, body and header block."""
 Check = Callable[[Msg], str]
 """Returns why an answer does not match its request; empty if it does."""
 
@@ -234,7 +235,7 @@ class Connection:
             raise NoAnswer("no server can be reached") from None
 
     async def tell(self, subject: str, payload: bytes) -> None:
-        """Publish a message that may be lost."""
+        """Publish a message without confirmation. It is lost, without an error, if the connection is."""
         if self._connected.is_set():
             with contextlib.suppress(nats.errors.Error, OSError):
                 await self.client.publish(subject, payload)
@@ -256,7 +257,7 @@ class Connection:
     async def request_many(
         self, subject: str, payload: bytes, *, check: Check, is_last: Callable[[Msg], bool], seconds_max: float
     ) -> list[Msg]:
-        """Return all answers up to and including the one that `is_last`; at most 1,001.
+        """Return all answers, up to and including the first for which `is_last` is true; at most 1,001.
 
         An answer that does not pass `check` is dropped.
 

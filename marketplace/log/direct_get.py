@@ -34,14 +34,18 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Gets:
-    """Gets from one stream. Each is repeated while a leader is being elected, for at most `seconds_max`."""
+    """Gets from one stream.
+
+    Each is repeated for at most `seconds_max` while no answer comes, for example because a leader is being elected.
+    Then it raises `NoAnswer`.
+    """
 
     connection: Connection
     stream: str
     seconds_max: float
 
     async def find_from_leader(self, *, sequence: int = 0, last_of: str = "", next_of: str = "") -> Stored | None:
-        """Return one message as the leader has it, or None.
+        """Return one message as the leader has it; None if there is none.
 
         Args:
             sequence: Its sequence; with `next_of` the lowest that it may have.
@@ -49,7 +53,7 @@ class Gets:
             next_of: The subject whose next message is wanted.
 
         Raises:
-            Unavailable: No answer.
+            Unavailable: No answer, or an error of the server.
         """
         request: dict[str, object] = {"seq": sequence} if sequence else {}
         if last_of or next_of:
@@ -86,7 +90,7 @@ class Gets:
         raise refuse_for_now(f"stream {self.stream} cannot be read", error)
 
     async def find(self, sequence: int) -> Stored | None:
-        """Return the message at a sequence as some replica has it."""
+        """Return the message at a sequence as some replica has it; None if that replica has none."""
         payload = b'{"seq":%d}' % sequence
         run = _Run(self.stream, lambda _, found: found == sequence)
 
@@ -99,7 +103,7 @@ class Gets:
     async def load_page(
         self, subject: str, after: int, count: int, *, any_subject: bool = False
     ) -> tuple[list[Recorded], bool]:
-        """Return the next messages of a subject, and whether a replica has more.
+        """Return the next messages of a subject as some replica has them, and whether that replica has more.
 
         Args:
             subject: A literal subject; a pattern with `any_subject`.

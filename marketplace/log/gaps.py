@@ -2,7 +2,8 @@
 
 A nats-server with a full disk can use up a position without storing anything; the append is then never acknowledged. A
 lost event that was acknowledged leaves the same gap. The chain tells them apart if a later event of a subject links to
-a hash that no stored event has. If the lost event was the last of its subject, nothing in the log does (ADR 20).
+a hash that no stored event has. If the lost event was the last of its subject, nothing in the log proves the loss
+(ADR 20).
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ class LossEvidence:
         sequence: The position.
 
     Attributes:
-        lost: Those events, at most 100.
+        lost: Those events, at most 100 of them.
     """
 
     def __init__(self, sequence: int) -> None:
@@ -51,10 +52,10 @@ class LossEvidence:
 
 
 async def require_empty(log: Log, sequence: int) -> None:
-    """Return if a position of the log has no message.
+    """Refuse a position of the log that has a message.
 
     Raises:
-        Refusal: ``position_beyond_end`` · ``position_not_empty``.
+        Refusal: ``position_not_empty``, or ``position_beyond_end`` after the last position.
         Unavailable: The log cannot be read.
     """
     found = await log.find(sequence)
@@ -70,11 +71,17 @@ async def require_empty(log: Log, sequence: int) -> None:
         )
 
 
-def require_told(sequence: int, lost: list[LostEvent], *, event_is_lost: bool) -> None:
-    """Return if nothing proves a lost event at an empty position, or the operator states the loss.
+def require_loss_stated(sequence: int, lost: list[LostEvent], *, event_is_lost: bool) -> None:
+    """Refuse an operator's statement about an empty position that differs from the evidence.
+
+    Args:
+        sequence: The position.
+        lost: The events that were provably there.
+        event_is_lost: Whether the operator states that an event is lost.
 
     Raises:
-        Refusal: ``event_lost`` or ``event_not_lost``.
+        Refusal: ``event_lost``: there is proof of a loss, and the operator does not state it. ``event_not_lost``: the
+            operator states a loss without proof.
     """
     if lost and not event_is_lost:
         named = "; ".join(f"{one.known_from}, {one.hash or 'hash unknown'} on {one.subject}" for one in lost)

@@ -81,9 +81,9 @@ def parse_block(block: bytes) -> tuple[str, dict[str, str]]:
 
 
 def find_previous(sequence: int, headers: Mapping[str, str]) -> int | None:
-    """Return the sequence of the subject's previous event as its writer stated it; 0 if there was none.
+    """Return the sequence of the subject's previous event as the writer stated it; 0 if there was none.
 
-    It saves a search of the stream, and is used only if the chain hash agrees. None if it is not stated.
+    None if it is not stated. It is a hint: the event at that sequence is the previous one only if its hash agrees.
     """
     try:
         if _GUARD in headers:

@@ -101,7 +101,7 @@ class JetStreamLog:
             stream,
             page_max=limits.page_messages_max,
             seconds_max=limits.ack_seconds_max,
-            patience_seconds=limits.append_seconds_max,
+            stalled_seconds_max=limits.append_seconds_max,
             load_end=named.load_end,
         )
         system = None if system_url is None else await Connection.open(system_url, "marketplace-storage")

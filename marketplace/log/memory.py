@@ -1,4 +1,4 @@
-"""The log in memory, with the same rules as JetStream's, for tests and experiments. It ends with its process."""
+"""The log in memory, with the same rules as on JetStream, for tests and experiments. It is lost with its process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ class MemoryLog:
     """Implements `Log` on a list.
 
     Args:
-        limits: As of any log.
+        limits: Bounds of appends and pages; `Limits()` if None.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:

@@ -30,7 +30,10 @@ class PendingAppend:
     answer: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def succeed(self, last: int) -> int:
-        """Resolve the heads backwards from the sequence of the last event; return the one before the first."""
+        """Resolve the heads backwards from the sequence of the last event.
+
+        Return the sequence before the first event, which is the last one of the append before this in the group.
+        """
         sequence = last
         for write in reversed(self.writes):
             write.head.sequence = sequence
@@ -54,7 +57,7 @@ class PendingAppend:
         behind.
 
         Args:
-            tails: Events of subjects from a guard on, for those that could be read.
+            tails: By subject, the events after its guard. Subjects that could not be read are missing.
         """
         found: list[int | None] = []
         heres: dict[str, list[Recorded]] = {}
@@ -79,7 +82,14 @@ class PendingAppend:
 
 
 class Guarded(NamedTuple):
-    """A message to send: with a guard, or with the distance to its subject's previous message."""
+    """A message to send.
+
+    Attributes:
+        subject: The literal subject.
+        guard: The sequence that must be the subject's last; None if an earlier message of the group guards the subject.
+        distance: Without a guard, how many messages earlier in the group the subject's previous message is.
+        message: The message.
+    """
 
     subject: str
     guard: int | None

@@ -114,7 +114,8 @@ class Damage:
     """Why a stored message is not a valid event at its position.
 
     Attributes:
-        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` if there is no message.
+        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` if there is no message;
+            ``orphan`` if the message is sound but may depend on one that is passed over or lost.
         reason: The same in words, with the values.
         hash: Chain hash of what is stored, computed from its bytes, whatever hash the message states.
         headers: The message's own headers, if its envelope does not contain all of them.
@@ -135,9 +136,10 @@ class Recorded:
         subject: The literal NATS subject.
         envelope: The attributes; for damaged headers, the readable ones.
         body: The bytes.
-        damage: Known damage; `log.events.parse_event` raises it. A reader that only counts positions continues.
-        annotated: Whether an operator stated how every reader treats it, because it is damaged.
-        void: Whether that statement is that every reader passes over it, so that it has no effect.
+        damage: Why it is no valid event; None if it is, or if an annotation keeps it. The log does not check whether
+            this release knows its type and can read its body: `log.events.parse_event` does, and raises.
+        annotated: Whether an operator annotated it, or accepted its position as empty.
+        void: Whether every reader passes over it, because the operator stated so. It then has no effect.
     """
 
     sequence: int
@@ -156,7 +158,16 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the log; every queue, batch, page and retry has one."""
+    """Bounds of the log.
+
+    Attributes:
+        batch_messages_max: Events in one append, and in one atomic batch.
+        page_messages_max: Events in one page of a reader.
+        attempts_max: How often an append is sent.
+        queue_appends_max: Appends that wait to be sent. Further ones are refused as `Unavailable`.
+        ack_seconds_max: How long one request waits for its answer.
+        append_seconds_max: How long an append may take in all, with its repetitions.
+    """
 
     batch_messages_max: int = 1_000
     page_messages_max: int = 1_000
@@ -168,14 +179,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The server's description of the stream: first and last sequence, messages, servers that hold a replica.
+    """The server's description of the stream.
 
     Attributes:
+        first_sequence: Position of the first message; 0 if there is none.
+        last_sequence: The last position, with or without a message; 0 if the log is new.
+        messages: How many messages it holds.
+        replicas: How many servers hold a replica.
+        warnings: What an operator should mend although the log works, in words.
         append_failure: Why appends fail now, for example which disk is full; empty if they do not.
         append_failure_public: The same without servers and folders, for callers without a key.
         empty: The positions up to the last sequence without a message, in order.
-        silence_seconds: How long ago the leader that answers last heard of a majority of the servers. One that was
-            parted from the others goes on answering for some 20 s.
+        silence_seconds: How long ago the leader that answers last heard from a majority of the servers. A leader that
+            is cut off from the others still answers for some 20 s.
     """
 
     first_sequence: int
@@ -194,7 +210,7 @@ class Log(Protocol):
 
     @property
     def turns(self) -> Turns:
-        """Return the turns, which decide which process goes first if several write to one aggregate."""
+        """The turns, by which processes that write to one aggregate let each other go first."""
         ...
 
     async def append(self, writes: Sequence[Write]) -> int:
@@ -241,11 +257,18 @@ class Log(Protocol):
         ...
 
     async def find(self, sequence: int) -> Recorded | None:
-        """Return the event at a sequence, its hash checked; None after the end of the log."""
+        """Return the event at a sequence, its hash checked; None before the first position and after the last.
+
+        A position without a message is returned as an event with damage of kind ``empty``. The link to the previous
+        event is not checked.
+
+        Raises:
+            Unavailable: The servers do not answer.
+        """
         ...
 
     async def health(self) -> Health:
-        """Return the stream's extent.
+        """Return how far the log reaches, and whether it can store events now.
 
         Raises:
             Unavailable: The servers do not answer.

@@ -29,11 +29,11 @@ class Reader:
     """Reads one stream.
 
     Args:
-        connection: Where from.
+        connection: The connection to read on.
         stream: Its name.
         page_max: Messages in a page.
         seconds_max: How long to wait for one answer.
-        patience_seconds: How long a bounded read may make no progress, long enough for an election.
+        stalled_seconds_max: How long a read with an end may make no progress. It should outlast an election.
         load_end: Returns the last sequence of the stream as the leader knows it.
     """
 
@@ -44,14 +44,14 @@ class Reader:
         *,
         page_max: int,
         seconds_max: float,
-        patience_seconds: float,
+        stalled_seconds_max: float,
         load_end: Callable[[], Awaitable[int]],
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._page_max = page_max
         self._seconds_max = seconds_max
-        self._patience_seconds = patience_seconds
+        self._stalled_seconds_max = stalled_seconds_max
         self._load_end = load_end
         self.gets = Gets(connection, stream, seconds_max)
 
@@ -110,7 +110,11 @@ class Reader:
             events.append(following.event)
 
     async def find(self, sequence: int) -> Recorded | None:
-        """Return the event at a sequence, as the leader knows it; None after the end of the stream."""
+        """Return the event at a sequence, as the leader knows it; None before the first position and after the last.
+
+        Raises:
+            Unavailable: No answer.
+        """
         if sequence < 1:
             return None
         for _ in range(_EMPTY_TRIES_MAX):
@@ -126,7 +130,7 @@ class Reader:
         """Yield pages after a sequence: up to `end`, or for ever if it is None.
 
         Raises:
-            Unavailable: With an end, when no event came within `patience_seconds`.
+            Unavailable: With an end, when no event came within `stalled_seconds_max`.
             Corrupt: Too many positions in a row are empty.
         """
         position, links = after, Links(after)
@@ -160,7 +164,7 @@ class Reader:
                         if position == end:
                             return
             except NoAnswer:
-                if end is not None and time.monotonic() - progress > self._patience_seconds:
+                if end is not None and time.monotonic() - progress > self._stalled_seconds_max:
                     raise
             await asyncio.sleep(RESTART_SECONDS)
 

@@ -129,17 +129,21 @@ class StorageWatch:
 
     @property
     def failure(self) -> str:
-        """Return why appends fail now; empty if they do not, or none was tried lately."""
+        """Return why appends fail now; empty if they do not.
+
+        Without a system connection, only a failed append of the last `FAILURE_SECONDS` shows it.
+        """
         if self._reason:
             return self._reason
         is_recent = time.monotonic() - self._failed_at < FAILURE_SECONDS and self._lost == self._connection.lost
         return self._failure if is_recent else ""
 
     async def append(self, writes: Sequence[Write], submit: Callable[[Sequence[Write]], asyncio.Future[int]]) -> int:
-        """Submit an append, and return its answer.
+        """Submit an append, and return the sequence of its last event.
 
         Raises:
-            Unavailable: The servers cannot store. If this shows while the append waits, it may be stored yet.
+            Unavailable: The servers cannot store. If this is found while the append waits, the append may still be
+                stored. The text says which.
         """
         if self._reason:
             for write in writes:
@@ -185,7 +189,7 @@ class StorageWatch:
             await asyncio.sleep(POLL_SECONDS)
 
     async def load(self) -> list[ServerStorage]:
-        """Return the disk reports of the servers that answer within a second."""
+        """Return the disk reports of the servers that answer within a second; empty without a system connection."""
         return [] if self._system is None else await load_storage(self._system, self._copies)
 
     async def close(self) -> None:

@@ -79,7 +79,13 @@ class StreamInfo(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A named stream seen through a connection."""
+    """A named stream seen through a connection.
+
+    Attributes:
+        connection: The connection, whose user's rights apply.
+        name: The name.
+        seconds_max: How long to wait for one answer; `load_health` repeats its request until then.
+    """
 
     connection: Connection
     name: str
@@ -122,7 +128,7 @@ class Stream:
         raise refuse_for_now(f"stream {self.name} cannot be inspected", error)
 
     async def create(self, replicas: int) -> None:
-        """Create the stream. It is no error if another process was first.
+        """Create the stream. If it exists already, nothing is done.
 
         Raises:
             Unavailable: No answer, no leader, or fewer servers have found each other than must store each event.
@@ -155,7 +161,7 @@ class Stream:
             raise Corrupt(f"stream {self.name} cannot be created: {refused[1]} (error {refused[0]})")
 
     async def load_end(self) -> int:
-        """Return the last sequence.
+        """Return the last sequence of the stream; 0 if it is new.
 
         Raises:
             Unavailable: As `load_health`.
@@ -188,7 +194,7 @@ class Stream:
 
 
 def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
-    """Return code and text of an API error, or None."""
+    """Return code and text of an API error; None if the answer is none."""
     error = answer.get("error")
     if not isinstance(error, dict):
         return None
@@ -197,7 +203,7 @@ def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
 
 
 def refuse_for_now(what: str, error: tuple[int, str]) -> Unavailable:
-    """Return an API error as an exception; one that ends by itself counts as no answer, and is asked again."""
+    """Return an API error as an exception: `NoAnswer` if it ends by itself, so that the request is repeated."""
     reason = f"{what}: {error[1]} (error {error[0]})"
     return NoAnswer(reason) if error[0] in NOT_YET else Unavailable("NATS", reason)
 
@@ -253,12 +259,15 @@ def _is_less(found: object, wanted: int) -> bool:
 
 
 async def check_durability(url: str, servers: int, seconds_max: float) -> tuple[str, ...]:
-    """Return a warning for each server that does not sync before it acknowledges, or does not answer.
+    """Return a warning for each server that acknowledges before it syncs, and one if too few servers answer.
 
     Args:
         url: A user of the system account.
         servers: How many must answer.
         seconds_max: How long to wait for them.
+
+    Raises:
+        Unavailable: No server accepts the connection.
     """
     connection = await Connection.open(url, "marketplace-check")
     answers: list[_ServerAnswer] = []

@@ -21,7 +21,7 @@ from typing import Final, Self
 import msgspec
 
 REFUSED_BEFORE_ASKING: Final = 4
-"""How often a guard refuses a command before it asks. The rival's turn lasts about that many group commits."""
+"""How often a command is refused by a guard before it asks for its turn."""
 WAIT_SECONDS_MAX: Final = 0.5
 """The longest time that a command waits for others."""
 _ASKED_SECONDS: Final = 0.25
@@ -31,13 +31,13 @@ _SUBJECTS_MAX: Final = 1_000
 _PROCESSES_MAX: Final = 64
 
 
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A process's message to the others.
+class TurnRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The message by which a process asks for a turn, or withdraws that request.
 
     Attributes:
-        process: Who asks.
-        subjects: The aggregates.
-        waited_seconds: Age of its oldest command that was refused there; None if all were served.
+        process: The process that asks, by a random id.
+        subjects: The aggregates' subjects.
+        waited_seconds: How long ago the command began for which it asks; None to withdraw the request.
     """
 
     process: str
@@ -76,7 +76,7 @@ class Claim:
 
 
 class Turns:
-    """Knows which commands of which process go first.
+    """The requests for a turn of this process and of the others.
 
     Args:
         tell: Sends a message to the other processes.
@@ -91,11 +91,11 @@ class Turns:
         self._served: dict[str, asyncio.Event] = {}
 
     def claim(self) -> Claim:
-        """Return a claim, which counts the refusals of a command."""
+        """Return a claim to turns for one command, which begins now."""
         return Claim(self, time.monotonic())
 
     async def ask(self, claim: Claim, subjects: Iterable[str]) -> None:
-        """Count a refusal of a command, and ask for its turn if it was refused often."""
+        """Count a refusal of a command. From the fourth on, ask the other processes for a turn on the subjects."""
         claim.refused += 1
         if claim.refused < REFUSED_BEFORE_ASKING:
             return
@@ -106,7 +106,7 @@ class Turns:
         due = [subject for subject in claim.subjects if self._told.get(subject, -math.inf) + _AGAIN_SECONDS <= now]
         if due:
             self._told |= dict.fromkeys(due, now)
-            await self._tell(msgspec.json.encode(Question(self._process, due, now - claim.since)))
+            await self._tell(msgspec.json.encode(TurnRequest(self._process, due, now - claim.since)))
 
     async def end(self, claim: Claim) -> None:
         """Withdraw the requests of a claim."""
@@ -118,22 +118,22 @@ class Turns:
                 del self._own[subject], self._told[subject]
                 free.append(subject)
         if free:
-            await self._tell(msgspec.json.encode(Question(self._process, free, None)))
+            await self._tell(msgspec.json.encode(TurnRequest(self._process, free, None)))
 
     def hear(self, message: bytes) -> str:
         """Handle a message of another process. Return why it is invalid, or an empty text."""
         try:
-            question = msgspec.json.decode(message, type=Question)
+            request = msgspec.json.decode(message, type=TurnRequest)
         except msgspec.DecodeError as error:
             return f"it is not a request for a turn: {error}"
-        if question.process == self._process:
+        if request.process == self._process:
             return ""
-        for subject in question.subjects:
+        for subject in request.subjects:
             asked = self._asked.setdefault(subject, {})
-            asked.pop(question.process, None)
-            if question.waited_seconds is not None:
+            asked.pop(request.process, None)
+            if request.waited_seconds is not None:
                 now = time.monotonic()
-                asked[question.process] = _Asked(now - question.waited_seconds, now + _ASKED_SECONDS)
+                asked[request.process] = _Asked(now - request.waited_seconds, now + _ASKED_SECONDS)
             elif subject in self._served:
                 self._served.pop(subject).set()
         return ""
@@ -152,7 +152,7 @@ class Turns:
         return max((each.until for each in asked.values() if each.since < own), default=0.0)
 
     async def wait(self, subject: str) -> None:
-        """Let other processes that asked go first, for a short time."""
+        """Wait while older commands of other processes have their turn on a subject, for at most 0.5 s."""
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while (end := min(self.find_end(subject), deadline)) > (now := time.monotonic()):
             served = self._served.setdefault(subject, asyncio.Event())

@@ -1,13 +1,13 @@
-"""Notice a log that was replaced or has gone back, before it does harm (ADR 14).
+"""Detect a log that was replaced or rolled back (ADR 14).
 
 A restored disk, an old copy or another server under the same name answers normally. But its next appends get positions
-that were given before, and everything that was read is wrong. A process therefore keeps marks: the last event that it
-saw or that was acknowledged, and the last events that projections and snapshots have seen, from PostgreSQL. It compares
-them with the log at the start, after every reconnection, while it runs, and before it answers an append whose position
-it already knows.
+that other events had before, and what was read from them is wrong. A process therefore keeps marks: the last event that
+it read or appended, and the last events that projections and snapshots have applied, from PostgreSQL. It compares them
+with the log at the start, after every reconnection, every second, and before it answers an append whose position it
+already knows.
 
 Invariants:
-    1. No append is acknowledged by a log that is known, or could be known from the marks, to have gone back.
+    1. No append is acknowledged by a log that contradicts a mark.
     2. Once the log is found to be another one, every further call raises the same `LogChanged`.
     3. A damaged message is no evidence; it is handled separately (`annotations.py`). An empty position is evidence if
        an event was seen at it.
@@ -39,11 +39,11 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An event that somebody has seen.
+    """An event that a process, a projection or a snapshot has seen, and that the log must therefore hold.
 
     Attributes:
-        seen_by: Who, in words.
-        sequence: Its position; 0 for nothing.
+        seen_by: The observer, in words.
+        sequence: The event's position; 0 if nothing was seen.
         hash: Its chain hash.
         log_id: Chain hash of the first event of the log that it was seen in; empty where that is not known.
     """
@@ -55,6 +55,7 @@ class Mark:
 
 
 LoadMarks = Callable[[], Awaitable[Sequence[Mark]]]
+"""Returns the marks of all other observers. Raises `Unavailable` if they cannot be read."""
 
 
 async def load_no_marks() -> Sequence[Mark]:
@@ -68,10 +69,11 @@ class WatchedLog:
     Args:
         log: The log.
         count_reconnections: Returns how often its connection was lost and made anew.
-        load_marks: Returns what others have seen; asked at the start, after reconnections and while it runs.
+        load_marks: Returns what others have seen. It is asked at every comparison.
 
     Attributes:
-        annotations: Those of the log.
+        turns: The turns of the log.
+        annotations: The annotations of the log.
         end: The last sequence that is known to be stored.
     """
 
@@ -126,7 +128,7 @@ class WatchedLog:
                 await self.check()
 
     async def check(self) -> None:
-        """Compare the log with what this process and others have seen of it.
+        """Compare the log with the marks of this process and, if PostgreSQL can be reached, of others.
 
         Raises:
             LogChanged: It is another log, or it went back.
@@ -148,8 +150,7 @@ class WatchedLog:
         """See `Log.append`.
 
         Raises:
-            LogChanged: The log that stored it is another one, or it went back; the append must not be reported as
-                stored.
+            LogChanged: The log is another one, or it went back. The append must not be reported as stored.
         """
         self._require_same()
         seen = self.end
@@ -238,7 +239,7 @@ class WatchedLog:
 
 
 async def find_lost(log: Log, marks: Sequence[Mark]) -> Mark:
-    """Return the newest mark that a log contradicts.
+    """Return the mark with the highest sequence that a log contradicts.
 
     Raises:
         Refusal: ``log_not_changed``: it holds all that was seen.

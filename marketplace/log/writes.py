@@ -9,11 +9,11 @@ _NOT_LITERAL = frozenset("*> \t\r\n")
 
 
 def check_writes(writes: Sequence[Write], limits: Limits) -> int:
-    """Return how many messages the writes hold.
+    """Check the writes of one append, and return how many messages they hold.
 
     Raises:
         Refusal: ``append_too_large`` when they are more than one atomic batch may hold.
-        AssertionError: A write is empty, or its heads and its subject do not belong together.
+        AssertionError: There is no event, a subject is not literal, or the heads of a write do not belong together.
     """
     heads: dict[str, Head] = {}
     for write in writes:

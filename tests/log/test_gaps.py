@@ -18,7 +18,7 @@ from marketplace.log.archive import ArchiveWriter, Restored, read_archive, resto
 from marketplace.log.codec import EMPTY_HASH, Chain, build_empty
 from marketplace.log.connection import Connection
 from marketplace.log.events import parse_event
-from marketplace.log.gaps import LossEvidence, require_empty, require_told
+from marketplace.log.gaps import LossEvidence, require_empty, require_loss_stated
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Log, Recorded
 from tests.log.build import make_write, new_subject
@@ -89,7 +89,7 @@ async def accept(log: Log, sequence: int, *, event_is_lost: bool = False) -> int
     evidence = LossEvidence(sequence)
     for recorded in await read_all(log):
         evidence.take(recorded)
-    require_told(sequence, evidence.lost, event_is_lost=event_is_lost)
+    require_loss_stated(sequence, evidence.lost, event_is_lost=event_is_lost)
     return await record(log, AcceptGap(sequence=sequence, lost=tuple(evidence.lost), reason="the disk was full"))
 
 

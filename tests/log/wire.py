@@ -186,7 +186,7 @@ class WireCases:
         own, other = make_write(Head(read, 1, "0" * 64)), make_write(Head(new_subject()))
         guarding, writing = (other.after.subject, other.messages[0], 1), (read, own.messages[0], 1)
         late = await publish_batch(client, "late", [writing, guarding], {2: {GUARDED: read}})
-        assert parse_answer(late.data, "MARKETPLACE").kind is Kind.LATER
+        assert parse_answer(late.data, "MARKETPLACE").kind is Kind.RETRY
         early = await publish_batch(client, "early", [guarding, writing], {1: {GUARDED: read}})
         assert parse_answer(early.data, "MARKETPLACE").kind is Kind.STORED
 

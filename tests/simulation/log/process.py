@@ -32,7 +32,7 @@ class SimulatedLog:
             STREAM,
             page_max=LIMITS.page_messages_max,
             seconds_max=LIMITS.ack_seconds_max,
-            patience_seconds=LIMITS.append_seconds_max,
+            stalled_seconds_max=LIMITS.append_seconds_max,
             load_end=self._load_end,
         )
         self.turns = turns.Turns(self._tell)
