@@ -24,7 +24,7 @@ from marketplace.projections.views.billing import (
 
 
 class Accounts(Transport):
-    """Accounts of a party. Amounts are in the account's unit; an amount into the account is positive."""
+    """Accounts of a party. Amounts are in US dollars; in entries, an amount into the account is positive."""
 
     async def deposit(
         self,
@@ -35,7 +35,10 @@ class Accounts(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Record a deposit."""
+        """Record dollars that arrived from outside, as the platform.
+
+        Above a limit, another person of the platform must approve it; the receipt's id is then the request's.
+        """
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/deposits", body, **options)
 
@@ -48,21 +51,27 @@ class Accounts(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Withdraw available money. Above the account's limit, the receipt's id is that of a request for approval."""
+        """Withdraw available money.
+
+        Above the account's limit, a second person must approve it; the receipt's id is then the request's.
+        """
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/withdrawals", body, **options)
 
     async def place_hold(self, account_id: str, body: PlaceHoldBody, **options: Any) -> ReceiptBody:
-        """Hold money from which another account may be paid; the receipt's id is the hold's."""
+        """Hold money, as the payer, from which another account may be paid; the receipt's id is the hold's.
+
+        Above the account's limit, a second person must approve it; the receipt's id is then the request's.
+        """
         return await self.command(f"/v1/accounts/{account_id}/holds", body, **options)
 
     async def capture_hold(self, account_id: str, hold_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
-        """Pay a hold to its payee, in part or in whole."""
+        """Pay the payee from a hold, in part or in full, as payer, payee or platform."""
         body = CaptureHoldBody(amount_usd=amount_usd)
         return await self.command(f"/v1/accounts/{account_id}/holds/{hold_id}/capture", body, **options)
 
     async def release_hold(self, account_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Release the rest of a hold."""
+        """Release what is left of a hold, as its payee or the platform."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/accounts/{account_id}/holds/{hold_id}/release", body, **options)
 
@@ -76,7 +85,10 @@ class Accounts(Transport):
         unit: str = "USD",
         **options: Any,
     ) -> ReceiptBody:
-        """Set what one person alone may let go and buy. A change of existing limits needs a second person's approval.
+        """Set what one person alone may move out of an account in 24 hours, and order for at once and in 7 days.
+
+        None: no limit. A change of existing limits needs a second person's approval; the receipt's id is then the
+        request's.
 
         Raises:
             ProblemError: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` ·
@@ -86,7 +98,7 @@ class Accounts(Transport):
         return await self.command(f"/v1/accounts/{account_id}/limit", body, **options)
 
     async def approve(self, account_id: str, approval_id: str, **options: Any) -> ReceiptBody:
-        """Approve, as a second person, what another person of the party asked for. It is done at once.
+        """Approve, as a second person, what another person of the party asked for. The act takes effect at once.
 
         Raises:
             ProblemError: ``account_unknown`` · ``party_suspended`` · ``approval_unknown`` · ``approval_…`` for one that
@@ -127,7 +139,7 @@ class Accounts(Transport):
         return self.rows("/v1/approvals", ApprovalView, party_id=party_id, status=status, **listed)
 
     async def close_account(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Close an account, which must have no holds: nothing new can begin on it."""
+        """Close an account that has no holds: nothing new can begin on it. It still receives what it is owed."""
         return await self.command(f"/v1/accounts/{account_id}/close", ReasonBody(reason=reason), **options)
 
     def list_holds(
@@ -145,7 +157,7 @@ class Accounts(Transport):
         return await self.get(f"/v1/accounts/{account_id}", AccountView)
 
     async def limit_credit(self, provider_id: str, startup_id: str, limit_usd: Decimal, **options: Any) -> ReceiptBody:
-        """Set how much of a provider's delivery a startup's new orders may pay by accepted statements alone.
+        """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
 
         Raises:
             ProblemError: ``party_unknown`` · ``role_missing`` · ``limit_exceeded``.
@@ -169,7 +181,7 @@ class Accounts(Transport):
         party_id: str | None = None,
         unit: str | None = None,
     ) -> AsyncIterator[BalanceView]:
-        """Yield balances by ledger account: of entries recorded by `at` that occurred by `occurred_until`."""
+        """Yield balances by ledger account: of entries recorded by `at`, whose events occurred by `occurred_until`."""
         query = {"at": at, "occurred_until": occurred_until}
         return self.rows("/v1/balances", BalanceView, party_id=party_id, unit=unit, **query)
 
@@ -186,7 +198,7 @@ class Accounts(Transport):
         return self.rows("/v1/entries", EntryView, party_id=party_id, account=account, account_id=account_id)
 
     async def get_trial_balance(self, at: Point | None = None) -> list[TrialBalanceView]:
-        """Return the sums per unit and kind of account."""
+        """Return the sums by unit and kind of account, for the platform. The sums of a unit add up to zero."""
         return await self.get("/v1/trial-balance", list[TrialBalanceView], at=at)
 
     async def explain_balance(

@@ -11,7 +11,7 @@ from marketplace.projections.views.billing import BondView, ClaimView
 
 
 class Bonds(Transport):
-    """What providers set apart for those to whom they do not deliver."""
+    """Bonds: money that providers set apart for those to whom they do not deliver; and claims on it, in US dollars."""
 
     async def post_bond(self, body: PostBondBody, **options: Any) -> ReceiptBody:
         """Set money of a provider apart, for the grants of one lot or for all of its grants.
@@ -31,7 +31,7 @@ class Bonds(Transport):
         return await self.command(f"/v1/bonds/{bond_id}/release", ReleaseBondBody(lot_id=lot_id), **options)
 
     async def claim_bond(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
-        """Claim for undelivered hours of a grant; the answer's id is the bond's.
+        """Claim for undelivered hours of a grant, as its startup; the receipt's id is that of the provider's bond.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · ``bond_unknown`` ·
@@ -44,6 +44,8 @@ class Bonds(Transport):
         self, bond_id: str, claim_id: str, reason: str, *, amount_usd: Decimal | None = None, **options: Any
     ) -> ReceiptBody:
         """Concede or contest a claim, as the provider; decide it, as the platform.
+
+        `amount_usd` is what is admitted or decided; None: all that is claimed.
 
         Raises:
             ProblemError: ``bond_unknown`` · ``claim_unknown`` · ``claim_settled`` · ``claim_contested`` ·

@@ -27,7 +27,7 @@ class CapTables(Transport):
     """Cap tables, scenarios, OCF packages and holders' portfolios."""
 
     async def get_cap_table(self, issuer_id: str, at: Point | None = None, *, known: int | None = None) -> CapTableView:
-        """Return a cap table, now or as of `at`, from the events that the log held at the sequence `known`."""
+        """Return a cap table, now or as of `at`, by the events up to the sequence `known`."""
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table", CapTableView, at=at, known=known)
 
     def list_principal(self, issuer_id: str, at: Point | None = None) -> AsyncIterator[PrincipalView]:
@@ -35,13 +35,13 @@ class CapTables(Transport):
         return self.rows(f"/v1/issuers/{issuer_id}/principal", PrincipalView, at=at)
 
     def list_holdings(self, holder_id: str) -> AsyncIterator[HoldingView]:
-        """Yield a party's holdings in every issuer."""
+        """Yield the securities that a party holds, of every issuer."""
         return self.rows("/v1/holdings", HoldingView, holder_id=holder_id)
 
     async def get_cap_table_report(
         self, issuer_id: str, at: datetime | str | None = None, known: int | None = None
     ) -> CapTableReport:
-        """Return a cap table by holder, class and instrument, as of `at`, from events up to the sequence `known`."""
+        """Return a cap table by holder, class and instrument, as of `at`, by the events up to the sequence `known`."""
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table/report", CapTableReport, at=at, known=known)
 
     async def explain_cap_table(
@@ -62,11 +62,11 @@ class CapTables(Transport):
         return await self.send(f"/v1/issuers/{issuer_id}/cap-table/scenario", CapTableScenario, body, **options)
 
     async def plot_rounds(self, issuer_id: str, body: PlotRoundsBody, **options: Any) -> list[RoundPoint]:
-        """Return a round at several prices; nothing is recorded."""
+        """Return a round at several pre-money valuations; nothing is recorded."""
         return await self.send(f"/v1/issuers/{issuer_id}/what-if/rounds", list[RoundPoint], body, **options)
 
     async def plot_exits(self, issuer_id: str, body: PlotExitsBody, **options: Any) -> list[ExitPoint]:
-        """Return a sale at several prices; nothing is recorded."""
+        """Return what a sale pays each holder at several proceeds; nothing is recorded."""
         return await self.send(f"/v1/issuers/{issuer_id}/what-if/exits", list[ExitPoint], body, **options)
 
     async def get_portfolio(
@@ -81,17 +81,17 @@ class CapTables(Transport):
         return await self.get(f"/v1/parties/{party_id}/portfolio", Portfolio, at=at, retail=retail, own_cost=own_cost)
 
     async def ask_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:
-        """Return how likely returns repay the granted compute, under the stated assumptions."""
+        """Return which part of the companies must succeed to repay the granted compute, and a simulation of it."""
         return await self.send(f"/v1/parties/{party_id}/portfolio/recovery", Recovery, body, **options)
 
     async def judge_import(self, body: ImportIssuerBody, **options: Any) -> ImportReport:
-        """Return the answer that an import of an OCF package would get; nothing is recorded."""
+        """Return every problem that an import of an OCF package would have; nothing is recorded."""
         return await self.send("/v1/issuers/import/dry-run", ImportReport, body, **options)
 
     async def import_issuer(self, body: ImportIssuerBody, **options: Any) -> ReceiptBody:
-        """Import an issuer from an OCF package."""
+        """Import an issuer from an OCF package, as a whole or, if the package has a problem, not at all."""
         return await self.command("/v1/issuers/import", body, **options)
 
     async def export_issuer(self, issuer_id: str) -> bytes:
-        """Export an issuer as the zip of an OCF package."""
+        """Return an issuer as the zip file of an OCF package."""
         return await self.download(f"/v1/issuers/{issuer_id}/ocf")

@@ -28,7 +28,7 @@ class Delivery(Transport):
     """Grants and their statements. The wrong side of a grant is refused with ``wrong_side``."""
 
     async def get_grant(self, grant_id: str, *, expand: Sequence[str] = ()) -> GrantView:
-        """Return a grant; `expand` adds the latest ``statement`` of its usage."""
+        """Return a grant; ``statement`` in `expand` adds the latest statement of its usage."""
         return await self.get(f"/v1/grants/{grant_id}", GrantView, expand=list(expand))
 
     def list_grants(
@@ -109,12 +109,12 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/transfer", body, **options)
 
     async def prioritise_grant(self, grant_id: str, priority: int, **options: Any) -> ReceiptBody:
-        """Set the priority of a grant in burn order: reported usage of a tenant goes to the lowest number first."""
+        """Set, as the startup, a grant's rank for allocated usage: usage goes to the grant with the lowest first."""
         body = PrioritiseGrantBody(priority=priority)
         return await self.command(f"/v1/grants/{grant_id}/prioritise", body, **options)
 
     async def pay_stage(self, grant_id: str, **options: Any) -> ReceiptBody:
-        """Set aside the cash of a staged grant's next stage, or of all that have begun.
+        """Set aside, as the payer, the cash of a staged grant's next stage, or of all stages that have begun.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``wrong_side`` · ``grant_prepaid`` · ``stages_paid`` ·
@@ -123,7 +123,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/stages", **options)
 
     async def terminate_grant(self, grant_id: str, body: TerminateGrantBody, **options: Any) -> ReceiptBody:
-        """End a grant early, with the notice of its terms or for cause."""
+        """End a grant early, after the notice period of its terms or for cause."""
         return await self.command(f"/v1/grants/{grant_id}/terminate", body, **options)
 
     async def get_statement(self, statement_id: str) -> StatementView:
@@ -144,11 +144,11 @@ class Delivery(Transport):
         return self.rows("/v1/statements", StatementView, status=status, **query, **listed)
 
     async def sum_earnings(self, start: datetime, end: datetime, *, party_id: str | None = None) -> EarningsView:
-        """Return what the statements of a provider came to whose periods end in ``(start, end]``.
+        """Return the sums of a provider's statements whose periods end in ``(start, end]``.
 
         Args:
-            start: Periods that end at it are left out.
-            end: The last instant.
+            start: A period that ends at this instant is left out.
+            end: A period that ends at this instant is included.
             party_id: The provider; None: the key's own party.
         """
         return await self.get("/v1/statements/earnings", EarningsView, start=start, end=end, party_id=party_id)
@@ -158,21 +158,21 @@ class Delivery(Transport):
         return await self.command(f"/v1/statements/{statement_id}/accept", **options)
 
     async def dispute_statement(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
-        """Dispute a statement: state a lower count of what was delivered."""
+        """Dispute a statement, as one who pays it: count less delivery than it charges."""
         return await self.command(f"/v1/statements/{statement_id}/dispute", body, **options)
 
     async def answer_dispute(self, statement_id: str, body: AnswerDisputeBody, **options: Any) -> ReceiptBody:
-        """Answer the other side of a dispute: offer an amount, or insist."""
+        """Answer the other side of a dispute, when it is the sender's turn: offer an amount, or insist."""
         return await self.command(f"/v1/statements/{statement_id}/answer", body, **options)
 
     async def concede_part(self, statement_id: str, body: ConcedePartBody, **options: Any) -> ReceiptBody:
-        """Give a part of a dispute up for ever; the rest stays disputed."""
+        """Give up a part of a dispute for good; the rest stays disputed."""
         return await self.command(f"/v1/statements/{statement_id}/concede", body, **options)
 
     async def refer_dispute(self, statement_id: str, body: ReferDisputeBody, **options: Any) -> ReceiptBody:
-        """Ask the platform to decide a dispute for ever."""
+        """Ask the platform to decide a dispute. Its decision is final."""
         return await self.command(f"/v1/statements/{statement_id}/refer", body, **options)
 
     async def resolve_statement(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:
-        """Concede the count of a dispute, or decide the dispute as the platform."""
+        """End a dispute: as the provider, concede; as the platform, decide."""
         return await self.command(f"/v1/statements/{statement_id}/resolve", body, **options)

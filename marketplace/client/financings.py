@@ -26,7 +26,7 @@ class Financings(Transport):
     async def answer_pro_rata(
         self, issuer_id: str, financing_id: str, body: AnswerProRataBody, **options: Any
     ) -> ReceiptBody:
-        """Join a round by a pro rata right, or decline with 0."""
+        """Join a round by a pro rata right, as the holder, or decline with 0."""
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/pro-rata", body, **options)
 
     async def open_financing(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
@@ -34,7 +34,7 @@ class Financings(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/financings", body, **options)
 
     async def price_financing(self, issuer_id: str, financing_id: str, **options: Any) -> ReceiptBody:
-        """Compute the round's price and every instrument's shares."""
+        """Compute the round's price and every instrument's shares. A repeat replaces the earlier result."""
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/price", **options)
 
     async def close_financing(
@@ -44,7 +44,7 @@ class Financings(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/close", body, **options)
 
     async def abandon_financing(self, issuer_id: str, financing_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Abandon a round."""
+        """Abandon a round. Money that holders set aside to join it is released."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/abandon", body, **options)
 
@@ -61,7 +61,7 @@ class Financings(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events", body, **options)
 
     async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:
-        """Pay the proceeds to every holder."""
+        """Pay the proceeds of a sale from the startup's account to every holder. This ends the issuer."""
         return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}/pay", **options)
 
     async def withdraw_liquidity(self, issuer_id: str, liquidity_id: str, reason: str, **options: Any) -> ReceiptBody:

@@ -19,10 +19,10 @@ from marketplace.projections.views.equity import InstrumentView, MovementView
 
 
 class Instruments(Transport):
-    """What issuers and holders do with instruments."""
+    """Instruments, for their holder, their issuer and the platform. Amounts are in US dollars."""
 
     async def invest(self, body: InvestBody, **options: Any) -> ReceiptBody:
-        """Invest cash directly under a mandate."""
+        """Accept a cash investment under a mandate, as the startup. All principal accrues at once."""
         return await self.command("/v1/instruments", body, **options)
 
     async def get_instrument(self, instrument_id: str) -> InstrumentView:
@@ -51,32 +51,35 @@ class Instruments(Transport):
         return await self.command(f"/v1/instruments/{instrument_id}", body, method="PUT", **options)
 
     async def suspend_instrument(self, instrument_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Suspend accrual of principal."""
+        """Stop the accrual of principal until the instrument is resumed, as the platform."""
         return await self.command(f"/v1/instruments/{instrument_id}/suspend", ReasonBody(reason=reason), **options)
 
     async def resume_instrument(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Resume accrual of principal."""
+        """Let principal accrue again, as the platform."""
         return await self.command(f"/v1/instruments/{instrument_id}/resume", **options)
 
     async def reverse_principal(self, instrument_id: str, body: ReversePrincipalBody, **options: Any) -> ReceiptBody:
-        """Reverse a tranche, or part of it; shares and money that it became are taken back too."""
+        """Reverse a tranche, or part of it, as the platform; shares and money that it became are taken back too."""
         return await self.command(f"/v1/instruments/{instrument_id}/reverse", body, **options)
 
     async def pay_debt(self, instrument_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
-        """Pay the debt from reversed principal, or part of it."""
+        """Pay the startup, as the holder, a debt for principal that was clawed back, in part or in full."""
         body = PayDebtBody(amount_usd=amount_usd)
         return await self.command(f"/v1/instruments/{instrument_id}/pay-debt", body, **options)
 
     async def cancel_instrument(self, instrument_id: str, body: TimedReasonBody, **options: Any) -> ReceiptBody:
-        """Cancel an agreement under which nothing accrued."""
+        """Cancel an agreement under which nothing accrued, as the platform."""
         return await self.command(f"/v1/instruments/{instrument_id}/cancel", body, **options)
 
     async def repay_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Repay a convertible note with its interest."""
+        """Repay a convertible note with its interest, as the startup, from its account."""
         return await self.command(f"/v1/instruments/{instrument_id}/repay", **options)
 
     async def mature_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Record that a note fell due, and convert it into stock if its terms say so."""
+        """Record that a note matured, and convert it into stock if its terms say so.
+
+        A worker does this on the day. Send it to try again if the class of stock was missing or too small then.
+        """
         return await self.command(f"/v1/instruments/{instrument_id}/mature", **options)
 
     async def issue_shares(self, instrument_id: str, **options: Any) -> ReceiptBody:
@@ -84,10 +87,10 @@ class Instruments(Transport):
         return await self.command(f"/v1/instruments/{instrument_id}/issue-shares", **options)
 
     async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
-        """Notify the holder of a most-favoured-nation SAFE of a later SAFE."""
+        """Notify the holder of a most-favoured-nation SAFE of a later SAFE or note, and extend the time to elect it."""
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)
 
     async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
-        """Elect the terms of a later SAFE, or decline them."""
+        """Elect the terms of a later SAFE or note, as the holder; None keeps the present terms."""
         body = ElectMfnBody(later_instrument_id=later_instrument_id)
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-election", body, **options)

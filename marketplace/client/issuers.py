@@ -39,11 +39,11 @@ class Issuers(Transport):
         return await self.command("/v1/issuers", body, **options)
 
     async def get_issuer(self, issuer_id: str) -> IssuerView:
-        """Return an issuer."""
+        """Return an issuer, to its startup, the platform and holders of its securities."""
         return await self.get(f"/v1/issuers/{issuer_id}", IssuerView)
 
     def list_issuers(self) -> AsyncIterator[IssuerView]:
-        """Yield issuers."""
+        """Yield the startup's own issuer; for the platform, all issuers by id."""
         return self.rows("/v1/issuers", IssuerView)
 
     async def add_stakeholder(self, issuer_id: str, body: AddStakeholderBody, **options: Any) -> ReceiptBody:
@@ -65,7 +65,7 @@ class Issuers(Transport):
     async def adjust_stock_plan(
         self, issuer_id: str, shares_reserved: int, *, approval: Approval | None = None, **options: Any
     ) -> ReceiptBody:
-        """Set the size of the option pool."""
+        """Set the size of the option pool, in shares: granted, exercised and available together."""
         body = AdjustStockPlanBody(shares_reserved=shares_reserved, approval=approval)
         return await self.command(f"/v1/issuers/{issuer_id}/stock-plan", body, **options)
 
@@ -74,11 +74,11 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/authorised-shares", body, **options)
 
     async def limit_dilution(self, issuer_id: str, body: LimitDilutionBody, **options: Any) -> ReceiptBody:
-        """Limit the part of the company that all instruments may take, converted or not."""
+        """Limit the part of the company that all instruments together may become, converted or not."""
         return await self.command(f"/v1/issuers/{issuer_id}/dilution-limit", body, **options)
 
     async def record_valuation(self, issuer_id: str, body: RecordValuationBody, **options: Any) -> ReceiptBody:
-        """Record a valuation of a common share."""
+        """Record a valuation of a common share, in US dollars."""
         return await self.command(f"/v1/issuers/{issuer_id}/valuations", body, **options)
 
     def list_valuations(self, issuer_id: str) -> AsyncIterator[ValuationView]:
@@ -115,19 +115,19 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/stock/offers/{transfer_id}/withdraw", body, **options)
 
     async def transfer_stock(self, issuer_id: str, body: TransferStockBody, **options: Any) -> ReceiptBody:
-        """Move shares to another stakeholder."""
+        """Transfer shares to another stakeholder; under a right of first refusal, only as offered."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/transfers", body, **options)
 
     async def repurchase_stock(self, issuer_id: str, body: RepurchaseStockBody, **options: Any) -> ReceiptBody:
-        """Buy shares back."""
+        """Buy shares back from a stakeholder, as the company."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/repurchases", body, **options)
 
     async def split_stock(self, issuer_id: str, body: SplitStockBody, **options: Any) -> ReceiptBody:
-        """Split the stock: multiply every number of shares by a ratio."""
+        """Split or consolidate the stock: multiply every number of shares by a ratio, and divide prices by it."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/splits", body, **options)
 
     async def convert_stock(self, issuer_id: str, body: ConvertStockBody, **options: Any) -> ReceiptBody:
-        """Turn preferred stock into common stock."""
+        """Convert preferred stock into common stock at its conversion price."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/conversions", body, **options)
 
     async def promise_option(self, issuer_id: str, body: PromiseOptionBody, **options: Any) -> ReceiptBody:
@@ -152,5 +152,5 @@ class Issuers(Transport):
     async def cancel_option(
         self, issuer_id: str, option_id: str, body: CancelOptionBody, **options: Any
     ) -> ReceiptBody:
-        """Cancel an option, or part of it."""
+        """Cancel an option, or part of it. Its shares are available again."""
         return await self.command(f"/v1/issuers/{issuer_id}/options/{option_id}/cancel", body, **options)

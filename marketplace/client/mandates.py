@@ -63,7 +63,7 @@ class Mandates(Transport):
         return await self.get(f"/v1/mandates/{mandate_id}", MandateView)
 
     async def read_exposure(self, *, holder_id: str | None = None) -> list[ExposureView]:
-        """Return what the holder's mandates hold and have committed by vendor and generation.
+        """Return the dollars that the holder's mandates hold and have committed, by vendor and generation of GPUs.
 
         The platform reads every holder's.
         """

@@ -43,9 +43,10 @@ class MarketplaceClient(
     MarketData,
     Operation,
 ):
-    """Speaks to one API with one key; use it as an async context manager.
+    """A client of one API with one key; use it as an async context manager.
 
     Every command takes `key`, an idempotency key that the caller chooses, and `if_match`, the version that the changed
     aggregate must still have: `version` of a receipt, or `last_sequence` of a view (not of a pool or an account). A
-    refused command raises `ProblemError`; ``<kind>_unknown`` means a missing resource or another tenant's.
+    refused request raises `ProblemError`; ``<kind>_unknown`` means a missing resource or another tenant's. A method
+    names only the codes that are its own.
     """

@@ -30,7 +30,7 @@ class MarketData(Transport):
     async def read_depth(
         self, gpu_class: str, *, at: Point | None = None, limit: int | None = None
     ) -> list[DepthLevel]:
-        """Return asked and bid volume of a class at each price, now or as of a sequence or an instant."""
+        """Return the asks for a class, cheapest first, summed by price; now or as of a sequence or an instant."""
         return await self.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
 
     async def read_capacity(
@@ -42,7 +42,7 @@ class MarketData(Transport):
     async def read_index(
         self, gpu_class: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[IndexPoint]:
-        """Return daily prices paid for a class, beside the list prices of other clouds."""
+        """Return the index of a class for each day, beside the list prices of other clouds; by default of 30 days."""
         return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
 
     async def read_public_market(self, gpu_class: str | None = None) -> PublicMarket:

@@ -37,7 +37,7 @@ class Metering(Transport):
         return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
 
     async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> ReceiptBody:
-        """Store samples of a grant's machines as evidence beside its readings."""
+        """Store samples of a grant's machines as evidence beside its readings. They are never billed."""
         return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
 
     async def correct_usage(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
@@ -88,7 +88,7 @@ class Metering(Transport):
     async def find_contradictions(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[Contradiction]:
-        """Return what meters and machines do not agree on in ``[start, end)``, over the whole grant by default.
+        """Return where meters and machines disagree in ``[start, end)``; by default over the whole grant.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``span_too_wide`` above 10,000 readings or samples.

@@ -47,7 +47,7 @@ class Operation(Transport):
         return await self.get("/v1/projections/stuck", list[StuckTaskView])
 
     async def rebuild_projection(self, name: str) -> JobView:
-        """Make a projection's rows anew in the background; for the platform."""
+        """Rebuild a projection's rows from the log in the background; for the platform."""
         return await self.send("/v1/projections/rebuilds", JobView, ProjectionBody(name=name))
 
     async def verify_projection(self, name: str) -> JobView:

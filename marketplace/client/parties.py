@@ -24,11 +24,11 @@ class Parties(Transport):
     """Parties and their API keys; a tenant sees only itself and its own keys."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
-        """Register an organisation and open its account."""
+        """Register an organisation and open its account, as the platform."""
         return await self.command("/v1/parties", body, **options)
 
     async def clear_party(self, party_id: str, checks: tuple[str, ...], **options: Any) -> ReceiptBody:
-        """Let a party trade."""
+        """Record, as the platform, the checks that a party has passed. It may trade from then on."""
         return await self.command(f"/v1/parties/{party_id}/clear", ClearPartyBody(checks=checks), **options)
 
     async def suspend_party(self, party_id: str, reason: str, **options: Any) -> ReceiptBody:
@@ -58,7 +58,7 @@ class Parties(Transport):
         return await self.command(f"/v1/parties/{party_id}/roles/refuse", body, **options)
 
     async def record_stage(self, party_id: str, stage: Stage, **options: Any) -> ReceiptBody:
-        """Record the stage of a company, as the platform.
+        """Record how far a company has come, as the platform. Mandates may take only some stages.
 
         Raises:
             ProblemError: ``platform_only`` · ``party_unknown``.

@@ -14,7 +14,7 @@ class Proposals(Transport):
     """Proposals and votes, for those who propose and those who are asked."""
 
     async def get_rights(self) -> RightsView:
-        """Return the table of rights."""
+        """Return the table of rights: who must agree before an act changes what someone owns, owes or was promised."""
         return await self.get("/v1/rights", RightsView)
 
     async def get_proposal(self, proposal_id: str) -> ProposalView:
@@ -22,11 +22,11 @@ class Proposals(Transport):
         return await self.get(f"/v1/proposals/{proposal_id}", ProposalView)
 
     async def get_proposed_waterfall(self, proposal_id: str) -> WaterfallView:
-        """Return what a proposed sale pays, others' amounts only as far as the party may see the company."""
+        """Return what a proposed sale pays; of others' amounts, only what the party may see."""
         return await self.get(f"/v1/proposals/{proposal_id}/waterfall", WaterfallView)
 
     async def get_proposed_changes(self, proposal_id: str) -> ProposedChanges:
-        """Return the shares and the principal before and after an open proposal; what stays as it is, is left out."""
+        """Return the shares and the principal that an open proposal changes, before and after it."""
         return await self.get(f"/v1/proposals/{proposal_id}/changes", ProposedChanges)
 
     def list_proposals(
@@ -36,7 +36,7 @@ class Proposals(Transport):
         return self.rows("/v1/proposals", ProposalView, issuer_id=issuer_id, status=status, **listed)
 
     async def agree_to_proposal(self, proposal_id: str, **options: Any) -> ReceiptBody:
-        """Agree to a proposal."""
+        """Agree to a proposal. With the last agreement that it needs, it takes effect at once."""
         return await self.command(f"/v1/proposals/{proposal_id}/agree", **options)
 
     async def refuse_proposal(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
@@ -44,10 +44,10 @@ class Proposals(Transport):
         return await self.command(f"/v1/proposals/{proposal_id}/refuse", ReasonBody(reason=reason), **options)
 
     async def withdraw_consent(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Take an agreement back."""
+        """Take an agreement back, as long as the proposal has not taken effect."""
         path = f"/v1/proposals/{proposal_id}/withdraw-consent"
         return await self.command(path, ReasonBody(reason=reason), **options)
 
     async def withdraw_proposal(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Withdraw a proposal."""
+        """Withdraw a proposal, as its proposer."""
         return await self.command(f"/v1/proposals/{proposal_id}/withdraw", ReasonBody(reason=reason), **options)

@@ -35,11 +35,11 @@ class ServiceLines(Transport):
         return await self.command(f"/v1/service-lines/{service_line_id}/decline", body, **options)
 
     async def correct_hours(self, service_line_id: str, body: CorrectHoursBody, **options: Any) -> ReceiptBody:
-        """Replace a reading of hours."""
+        """Replace a reading of hours, as its source. A settled period is adjusted."""
         return await self.command(f"/v1/service-lines/{service_line_id}/hours/corrections", body, **options)
 
     async def void_hours(self, service_line_id: str, body: VoidHoursBody, **options: Any) -> ReceiptBody:
-        """Void a reading of hours."""
+        """Void a reading of hours, as its source. A settled period is adjusted."""
         return await self.command(f"/v1/service-lines/{service_line_id}/hours/voids", body, **options)
 
     async def get_service_line(self, service_line_id: str) -> ServiceLineView:

@@ -70,7 +70,7 @@ class Supply(Transport):
         return await self.command("/v1/pools", body, **options)
 
     async def fail_nodes(self, pool_id: str, body: FailNodesBody, **options: Any) -> ReceiptBody:
-        """Report that nodes stopped working."""
+        """Report, as the provider, that nodes stopped working, or an outage that is over."""
         return await self.command(f"/v1/pools/{pool_id}/fail-nodes", body, **options)
 
     async def restore_nodes(self, pool_id: str, incident_id: str, at: datetime, **options: Any) -> ReceiptBody:
@@ -83,7 +83,7 @@ class Supply(Transport):
         return self.rows("/v1/pools/incidents", IncidentView, open=is_open)
 
     async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
-        """Give notice that a pool leaves the market."""
+        """Close a pool: it takes nothing new from now on, and grants that still run end at `closes_at`."""
         return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
 
     async def get_pool(self, pool_id: str) -> PoolView:
@@ -97,7 +97,7 @@ class Supply(Transport):
         return self.rows("/v1/pools", PoolView, provider_id=provider_id, gpu_class=gpu_class, region=region)
 
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
-        """Offer nodes for a span."""
+        """Offer nodes of a pool for a span at an ask, in US dollars per GPU-hour."""
         return await self.command("/v1/lots", body, **options)
 
     async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
@@ -133,7 +133,7 @@ class Supply(Transport):
         return await self.command(f"/v1/lots/{lot_id}/resume", **options)
 
     async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Withdraw a lot for good."""
+        """Withdraw a lot for good. Grants on it stay."""
         return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
 
     async def get_lot(self, lot_id: str) -> LotView:

@@ -29,15 +29,15 @@ class Trading(Transport):
         return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
     async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
-        """Hold the cheapest free placement at the price that wins now."""
+        """Hold the cheapest free placement at the price that wins now, with the cash and budget for it."""
         return await self.command("/v1/quotes/hold", body, **options)
 
     async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
-        """Place the order of a held quote; the receipt's id is the order's."""
+        """Place the order of a held quote, which is matched at once; the receipt's id is the order's."""
         return await self.command(f"/v1/quotes/{quote_id}/take", **options)
 
     async def release_quote(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Release a held quote."""
+        """Release a held quote, and everything that was set aside for it."""
         return await self.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
 
     async def get_quote(self, quote_id: str) -> QuoteView:
@@ -51,15 +51,19 @@ class Trading(Transport):
         return self.rows("/v1/quotes", QuoteView, startup_id=startup_id, status=status, **listed)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
-        """Place an order for the next auction."""
+        """Place an order for the next auction. Its cash and mandates' budgets are held at once.
+
+        Above what one person alone may order for, a second person must approve it; the receipt's id is then the
+        request's.
+        """
         return await self.command("/v1/orders", PlaceOrderBody(startup_id=startup_id, terms=terms), **options)
 
     async def amend_order(self, order_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
-        """Change the request or the offer of an open order."""
+        """Change the terms of an open order, and what is held for it."""
         return await self.command(f"/v1/orders/{order_id}", AmendOrderBody(terms=terms), method="PUT", **options)
 
     async def cancel_order(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Cancel an open order."""
+        """Cancel an open order, which no auction has locked."""
         return await self.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
 
     async def get_order(self, order_id: str, *, expand: Sequence[str] = ()) -> OrderView:
@@ -95,7 +99,7 @@ class Trading(Transport):
         return self.rows("/v1/orders/book", BookOrderView, at=at)
 
     async def open_auction(self, body: OpenAuctionBody, **options: Any) -> ReceiptBody:
-        """Open an auction."""
+        """Open an auction, which then collects orders; for the platform."""
         return await self.command("/v1/auctions", body, **options)
 
     async def get_auction(self, auction_id: str) -> AuctionView:
@@ -123,7 +127,7 @@ class Trading(Transport):
         return await self.get(f"/v1/auctions/{auction_id}/book", Book)
 
     async def auction_audit(self, auction_id: str) -> dict[str, Any]:
-        """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them."""
+        """Return a cleared auction's book and whole result, as `marketplace auction verify` reads them."""
         return await self.get(f"/v1/auctions/{auction_id}/audit", dict[str, Any])
 
     def list_decisions(self, auction_id: str, *, matched: bool | None = None) -> AsyncIterator[DecisionView]:

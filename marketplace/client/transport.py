@@ -51,7 +51,7 @@ class ProblemError(Exception):
 
 
 class Listed(TypedDict, total=False):
-    """What every list of things with a time of creation takes beside its filters.
+    """Parameters of every list whose rows have a time of creation.
 
     Attributes:
         order: ``id``, or by creation ``oldest`` or ``newest`` first.
@@ -120,7 +120,22 @@ class Transport:
         fresh: bool = False,
         media_type: str = "application/json",
     ) -> T:
-        """Send a command that answers another type than a receipt; `fresh` waits for this client's earlier writes."""
+        """Send a command, and return its answer as a type. It is repeated as by `command`.
+
+        Args:
+            path: The path.
+            answer: The type of the answer.
+            body: The body; None: none.
+            key: The idempotency key; None: a new one.
+            if_match: The version that the aggregate must still have; None: any.
+            method: The HTTP method.
+            fresh: Whether the answer must show this client's earlier writes.
+            media_type: The body's media type.
+
+        Raises:
+            ProblemError: The command was refused.
+            httpx.TransportError: The API could not be reached.
+        """
         headers = {"Idempotency-Key": key or new_key()}
         if fresh:
             headers["Min-Seq"] = str(self.last_sequence)
@@ -157,7 +172,7 @@ class Transport:
             raise _parse_problem(response) from None
 
     async def rows(self, path: str, row: type[T], **query: Any) -> AsyncIterator[T]:
-        """Yield every row of a list, page by page."""
+        """Yield every row of a list, page by page, at most `PAGES_MAX` pages."""
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await self.get(path, Page[row], limit=PAGE_ROWS, cursor=cursor, **query)  # type: ignore[valid-type]
@@ -233,8 +248,8 @@ def _parse_retry_after(response: httpx.Response) -> int:
 def compute_wait(attempt: int, asked: int = 0) -> float:
     """Return the seconds to wait before the next attempt.
 
-    The wait doubles from attempt to attempt, up to a maximum, and a random half of it spreads clients that failed
-    together. It is never shorter than the server asked for.
+    The wait doubles from attempt to attempt, up to `RETRY_SECONDS_MAX`. Up to half of it is taken off at random, so
+    that clients that failed together do not return together. The seconds of ``Retry-After`` are added.
 
     Args:
         attempt: How often the request was sent.

@@ -124,7 +124,13 @@ def load_passwords(path: Path, names: Sequence[str], *, may_grow: bool = False) 
 
 
 def write_private(path: Path, text: str, account: Account | None = None) -> None:
-    """Write a file that only its owner can read, completely or not at all."""
+    """Write a file that only its owner can read, completely or not at all.
+
+    Args:
+        path: The file. An existing one is replaced.
+        text: Its content.
+        account: Its owner; None: the user of this process.
+    """
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)

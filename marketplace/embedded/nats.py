@@ -61,7 +61,7 @@ _OWN_ACCOUNTS = """# Accounts of your own, for subscribers and meters: events/RE
 
 @dataclass(slots=True)
 class NatsServer:
-    """One member: its ports stay the same over a restart."""
+    """One member. Its ports stay the same over a restart."""
 
     name: str
     folder: Path
@@ -77,37 +77,43 @@ class NatsServer:
 
 @dataclass(slots=True)
 class NatsServers:
-    """Running servers and their URLs. A URL names every member, separated by commas."""
+    """Running servers and their URLs. A URL names every member, separated by commas, with a user and its password.
+
+    Attributes:
+        members: The servers.
+        lock: File descriptor of the data folder's lock.
+        passwords: The password of each user.
+        port_taken: The first member's port at the previous start, if another process has it now; None otherwise.
+    """
 
     members: tuple[NatsServer, ...]
     lock: int
     passwords: dict[str, str] = field(repr=False)
     port_taken: int | None = None
-    """The first member's port of the start before, if another process has it now."""
 
     @property
     def url(self) -> str:
-        """For the application: publish and read, but never delete, change or purge."""
+        """The application's URL: it may publish and read, but never delete, change or purge."""
         return self._render_url(APPLICATION)
 
     @property
     def admin_url(self) -> str:
-        """For the admin: everything inside the account."""
+        """The admin's URL: everything inside the account."""
         return self._render_url("admin")
 
     @property
     def subscriber_url(self) -> str:
-        """For other systems: read the stream, with the inbox prefix of `SUBSCRIBER_INBOX`, and publish nothing."""
+        """The URL for other systems: read the stream, with the inbox prefix `SUBSCRIBER_INBOX`, and publish nothing."""
         return self._render_url(SUBSCRIBER)
 
     @property
     def meter_url(self) -> str:
-        """For meters: send requests on the meters' subject, with the inbox prefix of `METER_INBOX`; nothing else."""
+        """The meters' URL: send requests on the meters' subject, with the inbox prefix `METER_INBOX`; nothing else."""
         return self._render_url(METER)
 
     @property
     def system_url(self) -> str:
-        """For checks of the servers themselves."""
+        """The system account's URL, for checks of the servers themselves."""
         return self._render_url("system")
 
     def _render_url(self, user: str) -> str:
@@ -163,11 +169,12 @@ async def embedded_nats(
     Args:
         data: Folder of the servers' files; created where missing.
         servers: 1, or 3 for a cluster.
-        port: Client port of the first member; by default the one of the last start, and a free one at the first start
-            or if another process has it.
-        free_bytes_min: Free space that the disk must have.
+        port: Client port of the first member; None: the one of the previous start, or a free one if there was none or
+            another process has it.
+        free_bytes_min: Free bytes that the disk must have.
 
     Raises:
+        ValueError: `servers` is neither 1 nor 3.
         Refusal: The folder is in use, or was laid out for another number of servers.
         Corrupt: A server does not start, the disk is full, or stored data is damaged.
     """
@@ -248,7 +255,7 @@ def _measure_room(folder: Path, members: int) -> int:
 
 
 def _load_ports(path: Path, count: int) -> list[tuple[int, int]]:
-    """Return the ports of the last start by member, for clients and for the cluster; none if they are not known."""
+    """Return the ports of the previous start by member, for clients and for the cluster; empty if not known."""
     try:
         ports = msgspec.json.decode(path.read_bytes(), type=list[tuple[int, int]])
     except (FileNotFoundError, msgspec.DecodeError):

@@ -25,7 +25,12 @@ _UNPRIVILEGED = "nobody"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Binaries that can be run, and the account to run them as."""
+    """Binaries that can be run.
+
+    Attributes:
+        folder: The installation; programs are in its folder ``bin``.
+        account: The user to run them as; None for the user of this process.
+    """
 
     folder: Path
     account: Account | None

@@ -162,10 +162,10 @@ async def embedded_postgres(
 
     Args:
         data: Folder of the server's files; created if missing.
-        port: A free one by default.
-        durable: False gives up safety against power cuts for speed; for tests.
-        settings: Further server settings.
-        free_bytes_min: Free space that the disk must have.
+        port: The port; None: a free one.
+        durable: False: a power cut may destroy the database, which is faster; for tests.
+        settings: Further server settings, by name.
+        free_bytes_min: Free bytes that the disk must have.
 
     Raises:
         Refusal: The folder is in use, or the user that PostgreSQL must run as may not reach it.

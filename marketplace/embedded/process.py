@@ -31,7 +31,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The operating system's user that a child runs as, if not ours."""
+    """A user and group of the operating system that a child runs as."""
 
     uid: int
     gid: int
@@ -107,7 +107,7 @@ class Child:
         return read_tail(self._output)
 
     async def wait_for_port(self, port: int, seconds_max: float) -> bool:
-        """Return whether the port accepts connections before the child ends or the time is up."""
+        """Wait until the port accepts connections. Return False if the child ends or the time is up before."""
         deadline = time.monotonic() + seconds_max
         while self.running and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ class Child:
         return False
 
     async def wait_for_exit(self, seconds_max: float) -> bool:
-        """Return whether the child ended within the time."""
+        """Wait until the child ends. Return False if it has not within the time."""
         deadline = time.monotonic() + seconds_max
         while self.running and time.monotonic() < deadline:  # noqa: ASYNC110 - no event loop sees it end
             await asyncio.sleep(_POLL_SECONDS)

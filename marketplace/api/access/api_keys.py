@@ -63,7 +63,7 @@ def _require_scopes(principal: Principal, scopes: tuple[str, ...], known: tuple[
 
 
 def _require_weaker(principal: Principal, key: ApiKey) -> None:
-    """Refuse to end a key that may do more than the one that asks.
+    """Refuse to change a key that has a scope which the key that asks does not have.
 
     Raises:
         Refusal: ``key_stronger``.
@@ -89,7 +89,11 @@ def _require_person(principal: Principal, party_id: str | None, person: str | No
 
 
 def _require_expiry(principal: Principal, key: ApiKey) -> None:
-    """Refuse an expiry that has passed, is more than a year ahead, or is after that of the key that asks."""
+    """Refuse an expiry that has passed, is more than a year ahead, or is after that of the key that asks.
+
+    Raises:
+        Refusal: ``expiry_past`` · ``expiry_too_late``.
+    """
     ends, now = key.expires_at, key.created_at
     if ends <= now:
         text = f"expires_at is {render_instant(ends)}, which has passed; leave it out or choose a later time"
@@ -159,7 +163,10 @@ async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> 
 
 @post("/", summary="Issue an API key")
 async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) -> Response[IssuedKey]:
-    """Issue a key. A repeat with the same idempotency key returns the same token."""
+    """Issue a key with no more scopes, and no longer life, than the key that asks.
+
+    A repeat with the same idempotency key returns the same token.
+    """
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
     if principal.party_id not in (None, party_id):

@@ -37,7 +37,7 @@ PATH: Final = "/v1/parties"
 
 @post("/", summary="Register a party and open its account")
 async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Response[ReceiptBody]:
-    """Register an organisation. Its account has the same id with the prefix ``acc_``."""
+    """Register an organisation, as the platform, and open its account, which has its id with the prefix ``acc_``."""
     receipt = await register_party(
         command.handler,
         command.context,
@@ -48,13 +48,13 @@ async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Res
 
 @post("/{party_id:str}/clear", status_code=200, summary="Clear a party")
 async def clear(command: Commanded, party_id: FromPath[str], data: JSONBody[ClearPartyBody]) -> Response[ReceiptBody]:
-    """Record the checks that a party has passed. It may trade from then on."""
+    """Record, as the platform, the checks that a party has passed. It may trade from then on."""
     return command.answer(await clear_party(command.handler, command.context, party_id, checks=data.checks))
 
 
 @post("/{party_id:str}/suspend", status_code=200, summary="Suspend a party")
 async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Suspend a party. What it has begun continues."""
+    """Suspend a party, as the platform. It can begin nothing new; what it has begun continues."""
     return command.answer(await suspend_party(command.handler, command.context, party_id, reason=data.reason))
 
 
@@ -92,7 +92,7 @@ async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[Rel
 async def unrelate(
     command: Commanded, party_id: FromPath[str], relation_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """End a relation, as the platform. A party takes back what it alone stated. Trades before stay marked."""
+    """End a relation, as the platform; as a party, take back what it alone stated. Earlier trades stay marked."""
     receipt = await end_relation(command.handler, command.context, party_id, relation_id, reason=data.reason)
     return command.answer(receipt)
 

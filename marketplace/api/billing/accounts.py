@@ -29,7 +29,11 @@ PATH: Final = "/v1/accounts"
 async def record_deposit(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Record a deposit, as the platform's operator. Above a limit, a second one approves it (202)."""
+    """Record dollars that arrived from outside, as the platform.
+
+    Above the account's limit, or above what the schedule lets one person record alone, another person of the platform
+    must approve it, and the answer is 202.
+    """
     receipt = await deposit(
         command.handler,
         command.context,
@@ -95,7 +99,7 @@ async def read_balances(
     party_id: Word = None,
     unit: Word = None,
 ) -> Page[BalanceView]:
-    """Return balances by ledger account, as recorded at `at`, of events that occurred by `occurred_until`."""
+    """Return balances by ledger account: of entries recorded by `at`, whose events occurred by `occurred_until`."""
     after, party_id, point = parse_cursor(cursor, ""), reader.narrow(party_id), parse_at(at)
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     async with reader.connect() as connection:

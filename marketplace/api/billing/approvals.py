@@ -22,9 +22,9 @@ PATH: Final = "/v1/accounts/{account_id:str}"
 
 @post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
 async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
-    """Set how much one person alone may let go in 24 hours, and may buy for. The limits replace earlier ones.
+    """Set what one person alone may move out of an account in 24 hours, and order for at once and in 7 days.
 
-    A change of existing limits waits for a second person.
+    The limits replace earlier ones. A change of existing limits waits for a second person, and the answer is 202.
     """
     receipt = await approvals.set_limit(
         command.handler,
@@ -48,7 +48,7 @@ async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[Li
     opt={"scope": "accounts:approve"},
 )
 async def approve(command: Commanded, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Approve what another person of the party, or the platform, asked for. The act is done in the same instant."""
+    """Approve what another person of the party, or of the platform, asked for. The act takes effect at once."""
     receipt = await approvals.approve(
         command.handler, command.context, account_id, approval_id, provider=command.services.payments
     )

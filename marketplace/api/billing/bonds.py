@@ -20,10 +20,10 @@ PATH: Final = "/v1/bonds"
 
 @post("/", summary="Post a bond", opt={"scope": "accounts:hold"})
 async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[ReceiptBody]:
-    """Set money of a provider apart, from which startups are paid for what it does not deliver.
+    """Set money of a provider apart, from which startups are paid for hours that it does not deliver.
 
-    It stands for the grants of one lot until the lot ends, or for all grants of the provider until an instant. It is
-    released 30 days after that at the earliest. If claims are owed, they are paid at once.
+    It covers the grants of one lot until the lot ends, or all grants of the provider until an instant, and can be
+    released 30 days later at the earliest. Claims that are owed already are paid from it at once.
     """
     receipt = await post_bond(
         command.handler,
@@ -44,10 +44,10 @@ async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[Rel
 
 @post("/claims/{grant_id:str}", status_code=200, summary="Claim for undelivered hours")
 async def claim(command: Commanded, grant_id: FromPath[str], data: JSONBody[ClaimBody]) -> Response[ReceiptBody]:
-    """Claim, as the startup of a grant, what the schedule at its issue grants for hours that were not delivered.
+    """Claim, as the startup of a grant, what the schedule at the grant's issue owes for hours that were not delivered.
 
-    The claim is about one settled statement period in which nodes failed for longer than the cure time, or about the
-    early end of the grant. If the provider does not answer in 72 hours, it is conceded.
+    The claim is for one settled statement period in which nodes failed for longer than the cure time, or for the early
+    end of the grant. If the provider does not answer within 72 hours, the claim is conceded.
     """
     receipt = await claim_bond(
         command.handler,

@@ -21,8 +21,8 @@ PATH: Final = "/v1/credits"
 async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[ReceiptBody]:
     """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
 
-    The limit replaces an earlier one; 0 ends it for new orders. What orders and grants took before stays theirs. The
-    provider bears the risk: an order names it, and only its own lots serve that order.
+    The limit, in US dollars, replaces an earlier one; 0 gives nothing to new orders. Orders and grants keep what they
+    took before. The provider bears the risk: an order on credit names it, and only its own lots serve that order.
     """
     receipt = await limit_credit(
         command.handler,

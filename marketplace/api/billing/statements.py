@@ -33,8 +33,8 @@ Status = Literal["issued", "disputed", "resolved", "accepted", "credited"]
 async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
     """Accept a statement, as its startup or as the holder that pays a part.
 
-    It is paid, and its principal accrues, once all payers have accepted it or the acceptance period is over. Who
-    disputes it accepts the counter-offer of the other side.
+    It is paid, and its principal accrues, once all payers have accepted it or the acceptance period is over. A payer in
+    a dispute accepts the provider's counter-offer by this.
     """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
@@ -43,7 +43,7 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 async def dispute(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
 ) -> Response[ReceiptBody]:
-    """State, as the startup or the holder that pays, a count of what was delivered that is below the stated amount.
+    """Dispute a statement, as the startup or the holder that pays: count less delivery than the statement charges.
 
     If the other payer has stated a count already, the new count must be lower, and replaces it.
     """
@@ -63,9 +63,9 @@ async def dispute(
 async def answer(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[AnswerDisputeBody]
 ) -> Response[ReceiptBody]:
-    """Offer the other side an amount between both positions, or insist, while the sender is awaited.
+    """Answer the other side of a dispute, when it is the sender's turn: offer an amount between both, or insist.
 
-    The other side has seven days to answer; its silence settles the dispute at this answer.
+    The other side has seven days to answer. If it does not, the dispute settles at this answer.
     """
     receipt = await answer_dispute(
         command.handler,
@@ -83,7 +83,7 @@ async def answer(
 async def concede(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ConcedePartBody]
 ) -> Response[ReceiptBody]:
-    """Give a part up for ever: a payer pays it at once, a provider charges less. The rest stays disputed."""
+    """Give up a part of a dispute for good: a payer pays it at once, a provider charges less. The rest stays open."""
     receipt = await concede_part(
         command.handler,
         command.context,
@@ -99,9 +99,9 @@ async def concede(
 async def refer(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ReferDisputeBody]
 ) -> Response[ReceiptBody]:
-    """Ask the platform, after an answer of each side or 14 days. Its decision ends the dispute for ever.
+    """Ask the platform to decide a dispute, after an answer of each side or 14 days. Its decision is final.
 
-    If it does not decide within 30 days, the middle between count and position settles.
+    If it does not decide within 30 days, the dispute settles in the middle between both sides.
     """
     receipt = await refer_dispute(
         command.handler, command.context, statement_id, reason=data.reason, evidence=data.evidence
@@ -113,7 +113,7 @@ async def refer(
 async def resolve(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ResolveStatementBody]
 ) -> Response[ReceiptBody]:
-    """End a dispute: the provider concedes the count or accepts the payers' counter-offer, or the platform decides.
+    """End a dispute: as the provider, concede the payers' count or accept their counter-offer; as the platform, decide.
 
     The platform decides only what a side referred to it.
     """
@@ -130,9 +130,9 @@ async def resolve(
 
 @get("/earnings", summary="Sum what a provider earned")
 async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: Word = None) -> EarningsView:
-    """Return what the statements of a provider came to whose periods end after `start`, until `end`.
+    """Return the sums of a provider's statements whose periods end after `start` and not after `end`.
 
-    A tenant sums its own; the platform names a provider. At most 1,000 grants are named; the total has all.
+    A tenant sums its own; the platform names a provider. At most 1,000 grants are listed; the total includes all.
     """
     own = reader.narrow(party_id)
     if own is None:
@@ -145,7 +145,7 @@ async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: W
 
 @get("/{statement_id:str}", summary="Get a statement")
 async def get_one(reader: Read, statement_id: FromPath[str]) -> Response[StatementView]:
-    """Return a statement to the party that accepts it, is paid by it or pays for its equity."""
+    """Return a statement, to the startup and holder that pay it and to the provider and reseller that it pays."""
     async with reader.connect() as connection:
         view = await find_statement(connection, statement_id)
     view = reader.show(view, STATEMENT, statement_id)

@@ -59,7 +59,7 @@ async def load_grant(reader: Reader, grant_id: str) -> GrantView:
 
 @post("/{grant_id:str}/activate", status_code=200, summary="Activate a grant")
 async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Hand the capacity over, as its provider, at the grant's start or later."""
+    """Record, as the provider, that the capacity is handed over, at the grant's start or later."""
     return command.answer(await activate_grant(command.handler, command.context, grant_id))
 
 
@@ -67,9 +67,9 @@ async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[Rece
 async def degrade(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[DegradeGrantBody]
 ) -> Response[ReceiptBody]:
-    """Report that fewer nodes work than were granted, or that fewer worked over a past span.
+    """Report, as the provider, that fewer nodes work than were granted, or that fewer worked over a past span.
 
-    Readings of nodes that did not work are not charged. If the period is stated already, an adjustment credits them.
+    Readings of nodes that did not work are not charged. If they were charged already, an adjustment credits them.
     """
     receipt = await degrade_grant(
         command.handler,
@@ -87,14 +87,14 @@ async def degrade(
 async def suspend(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
 ) -> Response[ReceiptBody]:
-    """Interrupt use."""
+    """Report, as the provider, that no node of a grant works from an instant on, until the grant is resumed."""
     receipt = await suspend_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
     return command.answer(receipt)
 
 
 @post("/{grant_id:str}/resume", status_code=200, summary="Resume a grant")
 async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResumeGrantBody]) -> Response[ReceiptBody]:
-    """Report that a suspended or degraded grant works in full again."""
+    """Report, as the provider, that all nodes of a suspended or degraded grant work again."""
     return command.answer(await resume_grant(command.handler, command.context, grant_id, at=data.at))
 
 
@@ -113,7 +113,7 @@ async def substitute(
 async def transfer(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
 ) -> Response[ReceiptBody]:
-    """Let another cleared startup use the capacity. Payment and equity stay with the first."""
+    """Let another cleared startup use the capacity, as the grant's startup, which still pays and owes the equity."""
     receipt = await transfer_grant(command.handler, command.context, grant_id, startup_id=data.startup_id)
     return command.answer(receipt)
 
@@ -129,7 +129,7 @@ async def prioritise(
 
 @post("/{grant_id:str}/resell", summary="Resell unused capacity")
 async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResellGrantBody]) -> Response[ReceiptBody]:
-    """Offer nodes of a grant as a lot, as the startup that pays for it. They stay the startup's until they are sold."""
+    """Offer nodes of a grant as a lot, as the startup that pays for it. It may use them until they are sold."""
     receipt = await resell_grant(
         command.handler,
         command.context,
@@ -143,8 +143,9 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
 async def pay_next_stage(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
     """Set aside the cash of the next stage, or of all that have begun, as the startup that pays for a staged grant.
 
-    A stage is set aside by itself as it begins, if the account has its cash available. Within 72 hours after that it
-    may still be paid. Then delivery is withheld until it is paid, and the grant ends after the notice of its terms.
+    A stage's cash is set aside automatically as the stage begins, if the account has it available. Otherwise it may
+    still be paid within 72 hours. After that, delivery is withheld until it is paid, and the grant ends after the
+    notice period of its terms.
     """
     return command.answer(await pay_stage(command.handler, command.context, grant_id))
 
@@ -162,7 +163,7 @@ async def terminate(
 
 @get("/{grant_id:str}", summary="Get a grant")
 async def get_one(reader: Read, grant_id: FromPath[str], expand: Expanded = None) -> Response[GrantView]:
-    """Return a grant."""
+    """Return a grant, to its startup, provider and holder."""
     async with reader.connect() as connection:
         view = reader.show(await find_grant(connection, grant_id), GRANT, grant_id)
         [expanded] = await expand_rows(reader, connection, [view], expand, GRANTS)
@@ -201,7 +202,7 @@ async def list_all(
     status: Statuses[Status] = None,
     expand: Expanded = None,
 ) -> Page[GrantView]:
-    """Return the party's grants."""
+    """Return the grants of which the party is the startup, the provider or the holder."""
     party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_grants(connection, party_id=party_id, status=status, window=listing.window)

@@ -33,10 +33,10 @@ from marketplace.projections.views.equity import (
 
 
 async def load_issuer(connection: AsyncConnection, reader: Reader, issuer_id: str) -> IssuerView:
-    """Return an issuer that the reader may see.
+    """Return an issuer, to its own startup and to the platform.
 
     Raises:
-        Refusal: ``issuer_unknown``.
+        Refusal: ``issuer_unknown``, also for a holder of its securities; `load_seen` admits holders.
     """
     view = await find_issuer(connection, issuer_id)
     return reader.require(view, "issuer", issuer_id, lambda row: (row.party_id,))
@@ -53,7 +53,7 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
 
 @get("/{issuer_id:str}", summary="Get an issuer")
 async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView]:
-    """Return an issuer."""
+    """Return an issuer, to its startup, the platform and holders of its securities."""
     async with reader.connect() as connection:
         view = (await load_seen(connection, reader, issuer_id)).view
     return answer_versioned(view, view.last_sequence)
@@ -63,9 +63,9 @@ async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView
 async def read_cap_table(
     reader: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
 ) -> CapTableView:
-    """Return who owns what, now or as of a sequence or an instant, and as known at a sequence.
+    """Return who owns what, now or as of `at`, by the events up to the sequence `known`.
 
-    A holder sees it as deep as the holder terms say; see ``/holder-terms``.
+    The holder terms say how much of it a holder sees; see ``/holder-terms``.
     """
     point = parse_at(at)
     async with reader.connect() as connection:
@@ -77,7 +77,7 @@ async def read_cap_table(
 async def read_principal(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, at: AtText = None
 ) -> Page[PrincipalView]:
-    """Return the principal that may become shares, by instrument, now or as of a point in the past."""
+    """Return the principal that may become shares, by instrument, now or as of `at`; for company and platform."""
     after, point = parse_cursor(cursor, ""), parse_at(at)
     async with reader.connect() as connection:
         await load_issuer(connection, reader, issuer_id)
@@ -89,7 +89,7 @@ async def read_principal(
 async def read_stakeholders(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[StakeholderView]:
-    """Return the stakeholders, who may hold securities, by id."""
+    """Return the stakeholders, who may hold securities, by id; for the company and the platform."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         await load_issuer(connection, reader, issuer_id)
@@ -109,7 +109,7 @@ async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[Sto
 async def read_valuations(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ValuationView]:
-    """Return the valuations, oldest first."""
+    """Return the valuations, oldest first; for the company and the platform."""
     after = parse_cursor(cursor, 0)
     async with reader.connect() as connection:
         await load_issuer(connection, reader, issuer_id)
@@ -121,7 +121,7 @@ async def read_valuations(
 async def read_holdings(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None
 ) -> Page[HoldingView]:
-    """Return what a party holds of every issuer."""
+    """Return the securities that a party holds, of every issuer; a tenant reads its own."""
     after, holder_id = parse_cursor(cursor, ("", "", "")), reader.narrow(holder_id)
     if holder_id is None:
         raise Refusal("request_invalid", "name the holder: holder_id=pty_…", pointer="/holder_id")

@@ -42,7 +42,10 @@ ENTRIES_MAX: Final = 20_000
 async def report(
     reader: Read, issuer_id: FromPath[str], at: OptionalInstantText = None, known: KnownSequence = None
 ) -> CapTableReport:
-    """Return the cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+    """Return the cap table by holder, class and instrument, as of `at`, by the events up to the sequence `known`.
+
+    For the company and the platform.
+    """
     history = await load_own_history(reader, issuer_id)
     instant = reader.now if at is None else parse_instant(at, "/at")
     return build_report(history, instant, known)
@@ -58,9 +61,9 @@ async def explain(
     holder_id: Word = None,
     security: Word = None,
 ) -> Explanation:
-    """Return every number of a cap table with its events; of one holder, one security, or all.
+    """Return every number of a cap table with the events behind it; of one holder, one security, or all.
 
-    A holder sees its own rows and principal, and with the depth ``full`` everything; see ``/holder-terms``.
+    A holder sees its own rows and principal, and at the depth ``full`` everything; see ``/holder-terms``.
     """
     history, sight = await _load_seen(reader, issuer_id)
     holder_id = holder_id if sight.depth == "full" else reader.narrow(holder_id)
@@ -111,7 +114,7 @@ async def count_pending(
 async def plot_rounds(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotRoundsBody]
 ) -> Response[list[RoundPoint]]:
-    """Return price, shares and dilution of every holder at each pre-money. Nothing is recorded."""
+    """Return price, shares and dilution of every holder at each pre-money valuation. Nothing is recorded."""
     history = await _load_branch_history(command, issuer_id)
     branch = begin_branch(history, command.context.at)
     points = await asyncio.to_thread(play_rounds, branch, settle_terms(data.terms), list_prices(data.range))
@@ -122,7 +125,7 @@ async def plot_rounds(
 async def plot_exits(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotExitsBody]
 ) -> Response[list[ExitPoint]]:
-    """Return what every holder is paid at each price, after rounds that are closed first. Nothing is recorded.
+    """Return what every holder is paid in a sale at each price, after the given rounds. Nothing is recorded.
 
     A holder needs the depth ``full`` (see ``/holder-terms``), because others' preferences and caps follow from a series
     of amounts.

@@ -45,7 +45,7 @@ from marketplace.projections.views.equity import FinancingView, LiquidityView
 async def open_one(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenFinancingBody]
 ) -> Response[ReceiptBody]:
-    """Begin a priced round."""
+    """Open a priced round."""
     receipt = await open_financing(
         command.handler,
         command.context,
@@ -61,7 +61,7 @@ async def open_one(
 async def agree_terms(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[HolderTermsBody]
 ) -> Response[ReceiptBody]:
-    """Set the thresholds of a sale, drag-along, pro rata rights, and what holders see. The holders vote."""
+    """Set sale thresholds, drag-along, pro rata rights, and what holders see. They hold once the holders agree."""
     receipt = await agree_holder_terms(
         command.handler, command.context, issuer_id, terms=data.terms, approval=data.approval
     )
@@ -72,7 +72,7 @@ async def agree_terms(
 async def answer_offer(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[AnswerProRataBody]
 ) -> Response[ReceiptBody]:
-    """Join a round by right, as the holder, or decline with 0. The money is set aside until the round closes."""
+    """Join a round by a pro rata right, as the holder, or decline with 0. The money is held until the round closes."""
     receipt = await answer_pro_rata(
         command.handler, command.context, issuer_id, financing_id, amount_usd=data.amount_usd
     )
@@ -139,7 +139,7 @@ async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPa
 async def withdraw(
     command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """End a declared sale that is not paid. The company and its security holders agree to it."""
+    """Withdraw a declared sale that is not paid, once the company and its security holders agree."""
     receipt = await withdraw_liquidity(command.handler, command.context, issuer_id, liquidity_id, reason=data.reason)
     return await answer(command, receipt)
 

@@ -62,9 +62,10 @@ async def load_sight(connection: AsyncConnection, reader: Reader, issuer_id: str
 
 
 async def load_voter_sight(connection: AsyncConnection, reader: Reader, issuer_id: str) -> Sight:
-    """Return how deep a reader sees into an issuer, who may see a proposal of it.
+    """Return how deep a reader of a proposal sees into its issuer.
 
-    A director sees as much as the company. A voter that holds nothing, such as a buyer, sees terms and totals.
+    A director sees as much as the company. A voter that holds nothing, such as a buyer, sees as at the depth ``own``:
+    terms and totals.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -79,7 +80,11 @@ async def load_voter_sight(connection: AsyncConnection, reader: Reader, issuer_i
 
 
 def limit_cap_table(table: CapTableView, sight: Sight) -> CapTableView:
-    """Return what the reader may see of a cap table; the totals stay."""
+    """Return what the reader may see of a cap table.
+
+    At the depth ``full`` that is everything; at ``summary`` the reader's own rows and the sums of the others'; at
+    ``own`` only the reader's rows. The totals are always those of the whole table.
+    """
     if sight.depth == "full":
         return table
     own = [row for row in table.rows if row.holder_id == sight.party_id]
@@ -110,7 +115,7 @@ def _sum_rows(table: CapTableView, sight: Sight) -> list[CapTableRow]:
 
 
 def limit_financing(view: FinancingView, sight: Sight) -> FinancingView:
-    """Return what the reader may see of a round."""
+    """Return what the reader may see of a round; below the depth ``full``, of other holders nothing but totals."""
     if sight.depth == "full":
         return view
     return structs.replace(

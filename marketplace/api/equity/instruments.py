@@ -148,7 +148,7 @@ async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def notice(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
 ) -> Response[ReceiptBody]:
-    """Extend, as the startup, the window in which the holder of a most-favoured SAFE may elect a later one."""
+    """Notify, as the startup, the holder of a most-favoured SAFE of a later one, and extend the time to elect it."""
     receipt = await notice_mfn(
         command.handler,
         command.context,
@@ -163,7 +163,7 @@ async def notice(
 async def elect(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ElectMfnBody]
 ) -> Response[ReceiptBody]:
-    """Adopt the terms of a later SAFE, or keep the present ones, as the holder; once."""
+    """Adopt the terms of a later SAFE, or keep the present ones, as the holder. Possible once for each later SAFE."""
     receipt = await elect_mfn(
         command.handler, command.context, instrument_id, later_instrument_id=data.later_instrument_id
     )
@@ -189,7 +189,7 @@ async def get_one(reader: Read, instrument_id: FromPath[str]) -> Response[Instru
 async def read_movements(
     reader: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MovementView]:
-    """Return every movement of the principal, oldest first, with its statement."""
+    """Return every movement of an instrument's principal, oldest first, with its statement if it has one."""
     after = parse_cursor(cursor, 0)
     await _load(reader, instrument_id)
     async with reader.connect() as connection:

@@ -61,7 +61,7 @@ async def offer_stock(
 async def read_offers(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[OfferView]:
-    """Return the shares that were offered under a right of first refusal, by transfer id."""
+    """Return the shares that were offered under a right of first refusal, by transfer id; for company and platform."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         await load_issuer(connection, reader, issuer_id)
@@ -73,7 +73,7 @@ async def read_offers(
 async def waive(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[WaiveFirstRefusalBody]
 ) -> Response[ReceiptBody]:
-    """Waive the right, so that the shares may go to the buyer."""
+    """Waive the right of first refusal, so that the offered shares may go to the buyer."""
     deed = stock_commands.WaiveFirstRefusal(issuer_id=issuer_id, transfer_id=offer_id, approval=data.approval)
     return await carry_out(command, deed)
 
@@ -82,7 +82,7 @@ async def waive(
 async def exercise(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ExerciseFirstRefusalBody]
 ) -> Response[ReceiptBody]:
-    """Take all offered shares at the buyer's price."""
+    """Buy all offered shares at the buyer's price, by the right of first refusal."""
     deed = stock_commands.ExerciseFirstRefusal(
         issuer_id=issuer_id,
         transfer_id=offer_id,
@@ -97,7 +97,7 @@ async def exercise(
 async def withdraw(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Withdraw the offer and keep the shares."""
+    """Withdraw an offer of shares, as their seller, who keeps them."""
     deed = stock_commands.WithdrawOffer(issuer_id=issuer_id, transfer_id=offer_id, reason=data.reason)
     return await carry_out(command, deed)
 

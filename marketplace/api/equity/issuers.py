@@ -33,7 +33,7 @@ PATH: Final = "/v1/issuers"
 async def answer(
     command: Command, receipt: Receipt, path: str | None = None, created_id: str | None = None
 ) -> Response[ReceiptBody]:
-    """Return the answer of an act: 202 and the proposal if others must agree first, as usual if it took effect.
+    """Return the answer to an act: 202 with the proposal if others must agree first, 200 or 201 if it took effect.
 
     Args:
         command: The command.
@@ -95,7 +95,7 @@ async def create_stock_class(
 async def adjust_stock_plan(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustStockPlanBody]
 ) -> Response[ReceiptBody]:
-    """Set the size of the pool for employees."""
+    """Set the size of the option pool, in shares."""
     return await carry_out(command, stock_commands.AdjustStockPlan(issuer_id=issuer_id, **msgspec.structs.asdict(data)))
 
 
@@ -113,7 +113,7 @@ async def adjust_authorised(
 async def value(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
 ) -> Response[ReceiptBody]:
-    """Record a valuation of a common share. One of the platform may let warrants vest by price; the company's never."""
+    """Record a valuation of a common share, in US dollars. Only the platform's valuations can let warrants vest."""
     deed = acts.RecordValuation(issuer_id=issuer_id, **msgspec.structs.asdict(data))
     return command.answer(await record_valuation(command.handler, command.context, deed))
 

@@ -21,10 +21,10 @@ from marketplace.ocf.package import render_package
 
 
 async def load_own_history(reader: Reader, issuer_id: str) -> History:
-    """Return, from the log, the history of an issuer that the reader may see.
+    """Return the history of an issuer from the log, for its startup and the platform.
 
     Raises:
-        Refusal: ``issuer_unknown``.
+        Refusal: ``issuer_unknown``, also for a holder of its securities.
     """
     history = await load_history(reader.services.handler.log, issuer_id)
     issuer = history.find_issuer()
@@ -36,7 +36,7 @@ async def load_own_history(reader: Reader, issuer_id: str) -> History:
 
 @get("/{issuer_id:str}/ocf", summary="Export an issuer as an OCF package", media_type="application/zip")
 async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[bytes]:
-    """Return the issuer as an Open Cap Table Format 1.2.0 package, with a sidecar for what OCF cannot express."""
+    """Return the issuer as an Open Cap Table Format 1.2.0 package; a file beside it has what OCF cannot express."""
     history = await load_own_history(reader, issuer_id)
     headers = {"Content-Disposition": f'attachment; filename="{issuer_id}.ocf.zip"'}
     return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
@@ -62,7 +62,7 @@ async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Impor
 
 @post("/import", summary="Import an issuer from an OCF package")
 async def import_package(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Response[ReceiptBody]:
-    """Import an issuer from a package without problems, in one atomic append."""
+    """Import an issuer from a package, as a whole or, if the package has a problem, not at all."""
     receipt = await import_issuer(
         command.handler,
         command.context,

@@ -39,7 +39,7 @@ async def read_portfolio(
 
 @post("/{party_id:str}/portfolio/recovery", status_code=200, summary="Estimate the recovery of granted compute")
 async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONBody[AskRecoveryBody]) -> Recovery:
-    """Return the share that must succeed at which multiple, and a seeded simulation with its assumptions."""
+    """Return which part of the companies must succeed, by multiple and cost, and a seeded simulation of portfolios."""
     require_tenant(command.context, party_id)
     assumptions = Assumptions(
         success_part=data.success_part,

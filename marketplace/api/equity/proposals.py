@@ -57,7 +57,7 @@ async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[Rece
 
 @post("/{proposal_id:str}/refuse", status_code=200, summary="Refuse a proposal")
 async def refuse(command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Refuse as a voter. The proposal ends when those who refuse have made an agreement impossible."""
+    """Refuse as a voter. The proposal ends once the refusals make the agreement that it needs impossible."""
     return command.answer(await consents.refuse(command.handler, command.context, proposal_id, reason=data.reason))
 
 
@@ -104,7 +104,7 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> WaterfallVi
 async def get_changes(reader: Read, proposal_id: FromPath[str]) -> ProposedChanges:
     """Return the shares and the principal before and after an open proposal, as deep as the reader sees the company.
 
-    What stays as it is, is left out; a proposal that is not open any more changes nothing.
+    Only changes are listed. A proposal that is no longer open has none.
     """
     async with reader.connect() as connection:
         view = await _load(connection, reader, proposal_id)

@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 def is_limited(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
-    """Tell whether a party sees less of an event than what is stored."""
+    """Return whether a party sees less of an event than is stored."""
     return depth != "full" or (party_id is not None and recorded.envelope.type == _PROPOSED)
 
 
@@ -89,7 +89,7 @@ class Selection:
     command_id: str | None = None
 
     def takes(self, view: EventView) -> bool:
-        """Tell whether it takes an event that concerns the party."""
+        """Return whether it selects an event that concerns the party, by its kind, type and aggregate."""
         return (
             (self.kinds is None or view.aggregate in self.kinds)
             and (not self.tags or view.tag in self.tags)
@@ -98,12 +98,12 @@ class Selection:
 
     @property
     def filters(self) -> bool:
-        """Tell whether it leaves out something that concerns the party."""
+        """Whether it may leave out events that concern the party."""
         return self.narrows or self.kinds is not None or bool(self.tags)
 
     @property
     def narrows(self) -> bool:
-        """Tell whether it asks for events that an index finds, however far they are in the log."""
+        """Whether it asks for one aggregate, event or command, which an index finds anywhere in the log."""
         return any(one is not None for one in (self.aggregate_id, self.event_id, self.command_id))
 
 
@@ -128,7 +128,12 @@ async def load_page(reader: Reader, after: int, limit: int, selection: Selection
 
 
 async def load_selected(reader: Reader, after: int, limit: int, selection: Selection) -> Loaded:
-    """Return a page as `load_page` does, and what follows it."""
+    """Return a page as `load_page` does, whether more follows, and where the projection stopped.
+
+    Raises:
+        UnreadableEvent: As `load_page`.
+        Unavailable: As `load_page`.
+    """
     if selection == Selection():
         page = await load_whole(reader.services, after, limit)
         return Loaded(page, more=len(page.items) == limit)

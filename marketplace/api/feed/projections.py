@@ -42,9 +42,9 @@ async def read_stuck(reader: Read) -> list[StuckTaskView]:
 
 @post("/rebuilds", status_code=202, summary="Rebuild a projection")
 async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
-    """Make a projection's rows anew from the log in the background and swap them in; for the platform.
+    """Rebuild a projection's rows from the log in the background, and swap them in; for the platform.
 
-    Readers and the projector continue meanwhile. While a job on the projection runs, return it and start nothing.
+    Readers and the projector continue meanwhile. If a job on the projection is running, that job is returned instead.
     """
     return _start(command, "rebuild", data.name)
 
@@ -53,7 +53,7 @@ async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> Job
 async def verify_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
     """Compare a projection's rows with what the log makes, in the background; for the platform.
 
-    While a job on the projection runs, return it and start nothing.
+    If a job on the projection is running, that job is returned instead.
     """
     return _start(command, "verify", data.name)
 

@@ -56,7 +56,7 @@ class BodyFault(NamedTuple):
 
 
 def find_faults(annotation: Any, value: Any) -> list[BodyFault]:
-    """Return what is wrong with a decoded body, in the body's order, at most `FAULTS_MAX`.
+    """Return what is wrong with a decoded body, in the body's order, at most `FAULTS_MAX` faults.
 
     Args:
         annotation: The type that it should have, which forbids unknown members.
@@ -125,7 +125,7 @@ def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
-        literals = _list_literals(annotation)
+        literals = list_literals(annotation)
         if literals:
             yield _refuse_choice(pointer, value, [str(literal) for literal in literals])
             return
@@ -139,10 +139,11 @@ def _refuse_choice(pointer: str, value: Any, allowed: list[str]) -> BodyFault:
     return BodyFault(pointer, f"{shown} is none of the values allowed: {', '.join(allowed)}{near}", (*allowed,))
 
 
-def _list_literals(annotation: Any) -> tuple[Any, ...]:
+def list_literals(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a `Literal`, also inside unions and lists; empty if there is none."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
-    return tuple(literal for argument in get_args(annotation) for literal in _list_literals(argument))
+    return tuple(literal for argument in get_args(annotation) for literal in list_literals(argument))
 
 
 def render_fault(text: str) -> str:

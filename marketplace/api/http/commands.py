@@ -70,7 +70,13 @@ class Command:
         return Receipted(body, HTTP_201_CREATED, headers)
 
     def answer_proposed(self, receipt: Receipt, proposal_id: str, path: str = "/v1/proposals") -> Response[ReceiptBody]:
-        """Return the answer of a command that others must agree to first, with the proposal or request at `path`."""
+        """Return the answer of a command that others must agree to first: 202, with the proposal's id and location.
+
+        Args:
+            receipt: The command's receipt.
+            proposal_id: The proposal, or the request for approval.
+            path: Where proposals or requests of this kind are.
+        """
         body = ReceiptBody(id=proposal_id, sequence=receipt.sequence, version=receipt.version)
         headers = render_headers(receipt) | {"Location": f"{path}/{proposal_id}"}
         return Receipted(body, HTTP_202_ACCEPTED, headers)

@@ -92,7 +92,7 @@ class Document(JsonRenderPlugin):
 
 
 def load_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of an application, which is built once, from what Litestar draws of its routes."""
+    """Return the document of an application, which is built once, from Litestar's own document (`drawn`)."""
     if "document" not in app.state:
         app.state["document"] = build_document(app, drawn)
     document: dict[str, Any] = app.state["document"]
@@ -100,7 +100,7 @@ def load_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
-    """Return the document: Litestar's routes and parameters, our types, answers and words."""
+    """Return the document: routes and parameters from Litestar's document, types, answers and texts from the code."""
     handlers = dict(_list_handlers(app))
     operations = [
         (path, verb, item[verb], handlers[verb, path])

@@ -107,7 +107,7 @@ class KeyStore(Protocol):
     """Where keys are stored. Every method raises `Unavailable` if the store cannot be reached."""
 
     async def find(self, key_id: str) -> ApiKey | None:
-        """Return a key in any state, or None."""
+        """Return a key in any state; None if it does not exist."""
         ...
 
     async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:

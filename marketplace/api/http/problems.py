@@ -8,14 +8,14 @@ without internal details.
 import traceback
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from marketplace.api.http.body_faults import render_fault
+from marketplace.api.http.body_faults import list_literals, render_fault
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
@@ -330,17 +330,11 @@ def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> tuple[str
     signatures = [handler.parsed_fn_signature]
     signatures += [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
     fields = [field for field in (each.parameters.get(name or "") for each in signatures) if field is not None]
-    literals = _list_literals(fields[0].annotation) if fields else ()
+    literals = list_literals(fields[0].annotation) if fields else ()
     for value in request.query_params.getall(name or "", []):
         if literals and value not in literals:
             return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}", literals
     return None, ()
-
-
-def _list_literals(annotation: Any) -> tuple[str, ...]:
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return tuple(literal for argument in get_args(annotation) for literal in _list_literals(argument))
 
 
 HANDLERS: Final[dict[Any, Any]] = {

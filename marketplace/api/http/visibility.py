@@ -1,4 +1,4 @@
-"""Who sees which members of what has parties: one rule for each kind, for its own routes and where it is expanded."""
+"""Who sees which members of orders, decisions, grants and statements, on their own routes and when expanded."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -14,15 +14,15 @@ V = TypeVar("V", bound=msgspec.Struct)
 
 @dataclass(frozen=True, kw_only=True)
 class Visibility(Generic[V]):
-    """Who sees a kind of view. The platform sees all of it; nobody else sees anything.
+    """Who sees a kind of view: the platform, and the parties that it names.
 
     Attributes:
-        aggregate: What it is, as its unknown ids are refused.
-        feature: Its key needs the read scope of this feature.
-        sealed: A key of the platform also needs ``orders:sealed``.
-        parties: Members that name the parties who see it.
-        limited: One of these members, whose party does not see `hidden` unless another member names it too.
-        hidden: Members that are null or empty to that party.
+        aggregate: The kind; an unknown id is refused as ``<aggregate>_unknown``.
+        feature: The feature whose read scope a key needs.
+        sealed: Whether a key of the platform also needs ``orders:sealed``.
+        parties: Members that name the parties who see the view.
+        limited: One of these members. Its party does not see `hidden`, unless another member names it too.
+        hidden: Members that are null or empty for that party.
     """
 
     aggregate: str

@@ -77,7 +77,10 @@ async def keep_evidence(
 async def find_all(
     reader: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[Contradiction]:
-    """Return where meters and machines disagree, in a span of at most 10,000 readings; by default the whole grant's."""
+    """Return where meters and machines disagree in ``[start, end)``; by default over the whole grant.
+
+    A span with more than 10,000 readings or machine samples is refused.
+    """
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
     grant = await load_grant(reader, grant_id)
@@ -121,7 +124,7 @@ async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidU
 async def sum_up(
     reader: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> UsageView:
-    """Return the sum of the readings that begin in ``[start, end)``; of all if no span is given."""
+    """Return the GPU-seconds of the readings that begin in ``[start, end)``, or of all, by each side's meters."""
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
     await load_grant(reader, grant_id)
@@ -131,7 +134,7 @@ async def sum_up(
 
 @get("/days", summary="Sum a grant's usage by day")
 async def sum_days(reader: Read, grant_id: FromPath[str]) -> list[UsageDay]:
-    """Return the sums of the readings that begin on each day, in UTC; days without a reading are left out."""
+    """Return the GPU-seconds of the readings that begin on each day, in UTC; days without a reading are left out."""
     await load_grant(reader, grant_id)
     async with reader.connect() as connection:
         return await list_usage_days(connection, grant_id)
@@ -147,7 +150,7 @@ async def list_all(
     start: OptionalInstantText = None,
     end: OptionalInstantText = None,
 ) -> Page[ReadingView]:
-    """Return the readings that begin in ``[start, end)``, or all, in their present form, oldest report first."""
+    """Return the readings that begin in ``[start, end)``, or all, as corrected so far, oldest report first."""
     after = parse_cursor(cursor, (0, "", ""))
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")

@@ -31,7 +31,7 @@ PATH: Final = "/v1/lots"
 
 @post("/", summary="List a lot")
 async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[ReceiptBody]:
-    """Offer nodes of a pool for a span at an ask."""
+    """Offer nodes of a pool for a span at an ask, in US dollars per GPU-hour, as its provider."""
     receipt = await list_lot(
         command.handler,
         command.context,
@@ -58,7 +58,7 @@ async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[Repr
 async def reschedule(
     command: Commanded, lot_id: FromPath[str], data: JSONBody[RescheduleLotBody]
 ) -> Response[ReceiptBody]:
-    """Move the span. Grants that the lot no longer carries end."""
+    """Change the span of a lot. Grants that no longer fit in it end."""
     receipt = await reschedule_lot(
         command.handler,
         command.context,

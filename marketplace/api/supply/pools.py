@@ -35,10 +35,10 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
 
 @post("/{pool_id:str}/fail-nodes", status_code=200, summary="Report failed nodes")
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
-    """Report that nodes stopped working, or, with `until`, an outage that is over. The provider names the incident.
+    """Report, as the provider, that nodes stopped working, or, with `until`, an outage that is over.
 
-    Until it is closed, an outage is credited to the grants that it affects. Who reports it long after closes it in the
-    same report, since nodes that were reported as failed are dated back by at most an hour.
+    The outage is credited to the grants that it affects until it is closed. A failure without `until` can be dated back
+    by at most an hour; an earlier outage must be reported with its end.
     """
     receipt = await fail_nodes(
         command.handler,
@@ -63,9 +63,9 @@ async def restore(
 
 @post("/{pool_id:str}/close", status_code=200, summary="Announce the closing of a pool")
 async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
-    """Stop taking anything new at once, and end what still runs at the date, at least 14 days after the notice.
+    """Close a pool: it takes nothing new from now on, and grants that still run end at `closes_at`.
 
-    Refused with ``lot_frozen`` while an auction has bound orders to a lot of the pool.
+    That is at least 14 days from now. Refused with ``lot_frozen`` while a running auction may match a lot of the pool.
     """
     receipt = await announce_closing(
         command.handler,

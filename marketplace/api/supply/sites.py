@@ -82,7 +82,7 @@ async def schedule(
 async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
     """Report that a conversion is late.
 
-    Lots that would begin before it are moved. Grants that would be over before it end, and others lack their nodes
+    Lots that would begin before the new date are moved. Grants that would be over before it end; others have no nodes
     until then.
     """
     receipt = await slip_conversion(

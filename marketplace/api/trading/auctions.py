@@ -59,14 +59,14 @@ def _refuse_uncleared(view: AuctionView) -> Refusal:
 
 @get("/{auction_id:str}", summary="Get an auction")
 async def get_one(reader: Read, auction_id: FromPath[str]) -> Response[AuctionView]:
-    """Return an auction."""
+    """Return an auction: its times, state, and prices and certificate once it is cleared."""
     view = await _load(reader, auction_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
 async def get_certificate(reader: Read, auction_id: FromPath[str]) -> Certificate:
-    """Return what an outsider needs to check or repeat the result."""
+    """Return the certificate of a cleared auction: book hash, seed, welfare, bound and prices, to check its result."""
     view = await _load(reader, auction_id)
     if view.certificate is None:
         raise _refuse_uncleared(view)

@@ -29,7 +29,7 @@ Status = Literal["granted", "revoked"]
 
 @post("/", summary="Grant a mandate")
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
-    """Offer to take equity. A cash mandate sets all of its budgets aside.
+    """Grant a mandate: offer to take equity on its terms, as the holder. A cash mandate holds all of its budgets.
 
     Above the account's limit, a cash mandate waits for a second person, and the answer is 202.
     """
@@ -83,7 +83,7 @@ async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPa
 async def refuse(
     command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Refuse to pay for an order that is not matched. Its budget is free at once; the order soon loses the mandate."""
+    """Refuse to pay for an order that is not matched. Its budget is released at once; the order loses the mandate."""
     receipt = await refuse_order(
         command.handler,
         command.context,

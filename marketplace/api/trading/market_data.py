@@ -118,7 +118,7 @@ async def read_list_prices(
 
 @post("/list-prices", summary="Import public prices of other clouds")
 async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> Response[ReceiptBody]:
-    """Import a dated table; for the platform."""
+    """Publish a dated table of other clouds' list prices; for the platform."""
     receipt = await publish_pricelist(command.handler, command.context, name=data.name, prices=data.prices)
     return command.answer_created(receipt, f"{PATH}/list-prices")
 

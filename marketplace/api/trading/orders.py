@@ -30,9 +30,9 @@ Expanded = Annotated[
 
 @post("/", summary="Place an order")
 async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
-    """Ask for capacity in the next auction. Cash and mandates' budgets are set aside at once.
+    """Place an order for the next auction. Its cash and mandates' budgets are held at once.
 
-    Above what one person alone may buy, the order waits for a second person, and the answer is 202.
+    Above what one person alone may order for, it waits for a second person, and the answer is 202.
     """
     await require_terms_known(command.services, data.terms)
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
@@ -60,7 +60,7 @@ async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[Rea
 
 @get("/{order_id:str}", summary="Get an order", opt={"sealed": True})
 async def get_one(reader: Read, order_id: FromPath[str], expand: Expanded = None) -> Response[OrderView]:
-    """Return an order of the startup, with why it lost and the price to win."""
+    """Return an order of the startup; if it lost, with the reasons and the price to win."""
     async with reader.connect() as connection:
         view = reader.show(await find_order(connection, order_id), ORDER_RULE, order_id)
         [expanded] = await expand_rows(reader, connection, [view], expand, ORDERS)

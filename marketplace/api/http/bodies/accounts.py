@@ -39,15 +39,15 @@ class CreditBody(Body, frozen=True, kw_only=True):
 
 
 class LimitBody(Body, frozen=True, kw_only=True):
-    """How much money one person alone may let go and spend. The limits replace earlier ones.
+    """How much money one person alone may move out of an account and order for. The limits replace earlier ones.
 
     Attributes:
         limit_usd: The limit in 24 hours for withdrawals, holds for others, budgets of cash mandates, and payments for
-            stock and rights together, and for what one person of the platform records as deposits; None for none.
+            stock and rights together, and for what one person of the platform records as deposits; None: no limit.
         order_limit_usd: What one order, held quote or service line that one person alone asks for may cost, in cash and
-            principal; None for no limit. A dearer order waits for a second person; the others are refused.
-        week_limit_usd: What all that single persons buy in 7 days may cost likewise; None for no limit. What is freed
-            again does not count.
+            principal; None: no limit. A dearer order waits for a second person; a dearer quote or line is refused.
+        week_limit_usd: What all that single persons order in 7 days may cost likewise; None: no limit. Money that is
+            released again does not count.
         unit: The currency, which must be the account's.
     """
 

@@ -15,8 +15,8 @@ class PostBondBody(Body, frozen=True, kw_only=True):
     Attributes:
         party_id: The provider.
         amount_usd: How much more.
-        lot_id: The lot whose grants it covers, until the lot ends; without it, all grants of the provider.
-        stands_until: How long it stands at least, without a lot.
+        lot_id: The lot whose grants it covers, until the lot ends; None: all grants of the provider.
+        stands_until: Until when it covers them at least; needed without a lot.
     """
 
     party_id: Id
@@ -39,8 +39,8 @@ class ClaimBody(Body, frozen=True, kw_only=True):
     """A claim for undelivered hours. The market computes what they come to.
 
     Attributes:
-        period_start: Start of the statement period in which nodes failed; without it, the early end of the grant.
-        replacement_ids: Grants that the startup bought in auctions after the default, in their place.
+        period_start: Start of the statement period in which nodes failed; None: the early end of the grant.
+        replacement_ids: Grants that the startup bought in auctions after the default, to replace those hours.
     """
 
     period_start: Instant | None = None

@@ -9,12 +9,11 @@ from msgspec import Meta
 
 from events.types import Id, Text, Usd
 from marketplace.api.http.bodies import Body
+from marketplace.api.http.bodies.issuers import Seniority
 from marketplace.captable.plots import Range
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.ocf.findings import Finding
 from marketplace.projections.views.equity import CapTableRow
-
-Seniority = Annotated[int, Meta(ge=0, le=100)]
 
 
 class ImportIssuerBody(Body, frozen=True, kw_only=True):
@@ -39,7 +38,7 @@ class ScenarioBody(Body, frozen=True, kw_only=True):
     Attributes:
         terms: The round, with every convention.
         at: As of this instant; None: now.
-        known: As the log knew it at this sequence; None: now.
+        known: Only events up to this sequence count; None: all.
     """
 
     terms: RoundDraft
@@ -82,10 +81,10 @@ class AskRecoveryBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         success_part: Chance of one company's success, from 0 to 1.
-        multiple: What a success returns per dollar granted.
-        cost_per_granted_usd: The holder's own cost of a granted dollar.
-        grants: Companies, each granted the same.
-        trials: Portfolios to draw.
+        multiple: Dollars that a success returns per dollar granted.
+        cost_per_granted_usd: The holder's own cost, in dollars, of a dollar of granted compute.
+        grants: Companies in the portfolio, each granted the same amount.
+        trials: Portfolios to draw at random.
         seed: The same seed draws the same portfolios.
         multiples: Rows of the table.
         costs_per_granted_usd: Columns of the table.

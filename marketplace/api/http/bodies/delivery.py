@@ -16,10 +16,10 @@ class DegradeGrantBody(Body, frozen=True, kw_only=True):
     """A report that fewer nodes work than were granted.
 
     Attributes:
-        nodes_available: Nodes that work.
-        at: Since when.
+        nodes_available: Granted nodes that still work.
+        at: When the others failed.
         reason: Why.
-        until: When the outage ended, if it is over already; without it, the outage lasts until the grant is resumed.
+        until: When the outage ended, if it is over already; None: it lasts until the grant is resumed.
     """
 
     nodes_available: Annotated[int, Meta(ge=0, le=100_000)]
@@ -163,10 +163,10 @@ class DisputeStatementBody(Body, frozen=True, kw_only=True):
     """A payer's count of what was delivered, in the unit of the statement.
 
     Attributes:
-        gpu_seconds_counted: What was delivered; leave it out for a service line.
+        gpu_seconds_counted: The GPU-seconds that were delivered; None for a service line.
         hours_counted: The hours worked, for a service line.
         reason: Why.
-        evidence: What it refers to.
+        evidence: References to evidence.
     """
 
     gpu_seconds_counted: GpuSeconds | None = None
@@ -179,10 +179,10 @@ class AnswerDisputeBody(Body, frozen=True, kw_only=True):
     """An answer to the other side of a dispute.
 
     Attributes:
-        gpu_seconds_offered: A counter-offer between count and position; without one, the sender insists.
+        gpu_seconds_offered: A counter-offer between both sides' amounts; without one, the sender insists on its own.
         hours_offered: The same in hours, for a service line.
         reason: Why.
-        evidence: What it refers to.
+        evidence: References to evidence.
     """
 
     gpu_seconds_offered: GpuSeconds | None = None
@@ -195,7 +195,7 @@ class ConcedePartBody(Body, frozen=True, kw_only=True):
     """A part of a dispute that the sender gives up.
 
     Attributes:
-        gpu_seconds: What the sender says was delivered, after that; None for a service line.
+        gpu_seconds: The GPU-seconds that the sender now says were delivered; None for a service line.
         hours: The same in hours, for a service line.
         reason: Why.
     """
@@ -206,11 +206,11 @@ class ConcedePartBody(Body, frozen=True, kw_only=True):
 
 
 class ReferDisputeBody(Body, frozen=True, kw_only=True):
-    """A request that the platform decides.
+    """A request that the platform decides a dispute.
 
     Attributes:
         reason: Why.
-        evidence: What it refers to.
+        evidence: References to evidence.
     """
 
     reason: Text

@@ -8,9 +8,8 @@ from events.financing import Approval, ClassId
 from events.issuer_holders import HolderTerms, StatedAgreement
 from events.types import Id, Instant, Name, PrincipalTerms, Reduction, Text, Usd
 from marketplace.api.http.bodies import Body
+from marketplace.api.http.bodies.issuers import Seniority
 from marketplace.domain.equity.issuer.terms import RoundDraft
-
-Seniority = Annotated[int, Meta(ge=0, le=100)]
 
 
 class InvestBody(Body, frozen=True, kw_only=True):

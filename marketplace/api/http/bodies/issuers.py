@@ -71,12 +71,12 @@ class CreateStockClassBody(Body, frozen=True, kw_only=True):
 
 
 class AdjustAuthorisedBody(Body, frozen=True, kw_only=True):
-    """The most that may be issued of a class.
+    """The authorised shares of a class.
 
     Attributes:
         class_id: The class.
-        shares_authorised: How many.
-        approval: The paper behind it.
+        shares_authorised: The most shares that may be issued of it.
+        approval: The document that approves it.
     """
 
     class_id: ClassId
@@ -85,11 +85,11 @@ class AdjustAuthorisedBody(Body, frozen=True, kw_only=True):
 
 
 class AdjustStockPlanBody(Body, frozen=True, kw_only=True):
-    """The size of the pool.
+    """The size of the option pool.
 
     Attributes:
-        shares_reserved: Granted, exercised and available together.
-        approval: The paper behind it.
+        shares_reserved: Its shares: granted, exercised and available together.
+        approval: The document that approves it.
     """
 
     shares_reserved: Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -100,8 +100,8 @@ class LimitDilutionBody(Body, frozen=True, kw_only=True):
     """The largest share of the company that all instruments together may become.
 
     Attributes:
-        dilution_max: The limit, as a share of the fully diluted company; None lifts it.
-        valuation_usd: Company value at which an instrument without a cap counts; needed if there is one.
+        dilution_max: The limit, as a fraction of the fully diluted company; None removes it.
+        valuation_usd: Company value by which an instrument without a cap is counted; needed if there is one.
     """
 
     dilution_max: Share | None
@@ -133,7 +133,7 @@ class WaiveFirstRefusalBody(Body, frozen=True, kw_only=True):
     """A waiver of the right of first refusal.
 
     Attributes:
-        approval: The paper behind it.
+        approval: The document that approves it.
     """
 
     approval: Approval | None = None
@@ -144,7 +144,7 @@ class ExerciseFirstRefusalBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: The stakeholder; None: the issuer buys them back.
-        approval: The paper behind it.
+        approval: The document that approves it.
     """
 
     holder_id: Id | None = None
@@ -277,8 +277,8 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         shares: Rights to use.
-        settlement: Whether the price is paid in cash from the holder's account, or by giving rights up (net). A net
-            exercise values a share at the average price that the warrant defines, or else at the latest price that
+        settlement: ``cash``: the price is paid from the holder's account. ``net``: it is paid by giving up rights. A
+            net exercise values a share at the average price that the warrant defines, or else at the latest price that
             holder and company did not make alone.
         tranche: Only this tranche; needed if tranches of several prices may be exercised.
     """
@@ -305,7 +305,7 @@ class AttestMilestoneBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         milestone: The milestone's name in the warrant.
-        document: The paper behind it.
+        document: The document that approves it.
     """
 
     milestone: MilestoneName

@@ -42,12 +42,12 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
     """The terms of an open mandate. Its remaining budget is not public.
 
     Attributes:
-        mandate_id: Name it in an order.
+        mandate_id: The mandate, which an order may name.
         funding: Whether its holder pays providers in cash or is the provider itself.
         instrument_kinds: Accepted kinds of instrument.
         equity_credit: h, dollars paid to the provider per dollar of principal.
-        valuation_cap_usd_min: Lowest accepted cap; None for no bound.
-        valuation_cap_usd_max: Highest accepted cap; None for one billion dollars.
+        valuation_cap_usd_min: Lowest accepted cap; None: no bound.
+        valuation_cap_usd_max: Highest accepted cap; None: one billion dollars.
         uncapped: Whether terms without a cap are accepted.
         sectors: Accepted sectors; empty for any.
         startup_accepts_alone: Whether a startup's acceptance settles a statement without the holder's.

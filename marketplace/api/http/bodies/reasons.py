@@ -5,10 +5,10 @@ from marketplace.api.http.bodies import Body
 
 
 class ReasonBody(Body, frozen=True, kw_only=True):
-    """Why.
+    """The reason for a command.
 
     Attributes:
-        reason: Why.
+        reason: Why, in words that the event records.
     """
 
     reason: Text

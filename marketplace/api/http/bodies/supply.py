@@ -114,7 +114,7 @@ class FailNodesBody(Body, frozen=True, kw_only=True):
         incident_id: What the provider calls the incident.
         nodes: How many.
         at: Since when.
-        until: When the outage ended, if it is over already; without it, it lasts until the nodes are restored.
+        until: When the outage ended, if it is over already; None: it lasts until the nodes are restored.
     """
 
     incident_id: IncidentId
@@ -158,9 +158,9 @@ class ResellGrantBody(Body, frozen=True, kw_only=True):
         nodes: Nodes at every instant of the span.
         start: First instant, not before now.
         end: Instant after the last.
-        ask_usd_per_gpu_hour: The lowest price; at least what the holder of the grant's equity pays an hour.
-        nodes_min: The smallest order to serve.
-        duration_hours_min: The shortest order to serve.
+        ask_usd_per_gpu_hour: The lowest price; at least what the holder of the grant's equity pays per GPU-hour.
+        nodes_min: The fewest nodes that an order may take.
+        duration_hours_min: The shortest run that an order may take, in hours.
         mandate_ids: Cash mandates that may take the equity part of a buyer's offer; none: cash only.
     """
 
@@ -174,11 +174,11 @@ class ResellGrantBody(Body, frozen=True, kw_only=True):
 
 
 class RepriceLotBody(Body, frozen=True, kw_only=True):
-    """Another ask.
+    """Other asks of a lot.
 
     Attributes:
         ask_usd_per_gpu_hour: The ask from now on.
-        further_asks: The steps from now on; none: one ask for all nodes.
+        further_asks: The asks for further nodes from now on; empty: one ask for all nodes.
     """
 
     ask_usd_per_gpu_hour: UsdPerGpuHour
@@ -186,7 +186,7 @@ class RepriceLotBody(Body, frozen=True, kw_only=True):
 
 
 class RescheduleLotBody(Body, frozen=True, kw_only=True):
-    """Another span.
+    """Another span of a lot.
 
     Attributes:
         start: First instant.
