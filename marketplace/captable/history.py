@@ -49,7 +49,7 @@ class History:
     acts: tuple[Act, ...]
 
     def until(self, at: datetime | None = None, known: int | None = None) -> "History":
-        """Return the acts that happened by `at` and were recorded by the sequence `known`."""
+        """Return the acts that happened at or before `at` and were recorded at or before `known`; None: no limit."""
         return History(
             self.issuer_id,
             tuple(
@@ -93,7 +93,7 @@ class History:
         return next((event.origins for event in imported), {})
 
     def get_former_ids(self) -> Mapping[str, str]:
-        """Return the former ids of things, by their ids here, if the issuer was imported from our own package."""
+        """Return the former ids of things, by their ids here, if the issuer was imported from a market's own export."""
         return list_former_ids(self.get_origins())
 
     @property

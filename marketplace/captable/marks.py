@@ -48,7 +48,7 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The price of a common share at which stock is valued, after all splits, and its source."""
+    """The price of a common share at which stock is valued, adjusted for later splits, and the round that set it."""
 
     price_usd: Fraction
     source: MarkSource

@@ -41,11 +41,11 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: The holder; ``pool`` for the unissued pool.
-        name: What the cap table shows.
-        shares_before: Fully diluted, before the round.
+        name: Its name in the cap table.
+        shares_before: Its fully diluted shares before the round.
         shares_converted: Shares that its instruments converted into.
         shares_bought: Shares bought with its investment.
-        shares_after: Fully diluted, after the round.
+        shares_after: Its fully diluted shares after the round.
         part_before: Its part of the company as converted, to six places; 0.25 is a quarter.
         part_after: The same after the round.
         dilution: The part of its former part that it lost; negative if it gained, None if it had none.
@@ -74,13 +74,13 @@ class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """What one holder is paid at one price.
+    """What one holder is paid in a sale for one amount.
 
     Attributes:
         holder_id: The holder.
-        name: What the cap table shows.
-        amount_usd: To the cent.
-        part: Of the proceeds, to six places.
+        name: Its name in the cap table.
+        amount_usd: What it is paid, to the cent.
+        part: Its part of the proceeds, to six places; 0.25 is a quarter.
     """
 
     holder_id: str
@@ -90,7 +90,7 @@ class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A sale at one price: payouts by holder and conversions, or the reason why there is none."""
+    """A sale for one amount: payouts by holder, and what converts; or the reason why there is none."""
 
     proceeds_usd: Decimal
     holders: tuple[ExitHolder, ...] = ()
@@ -100,7 +100,7 @@ class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """Evenly spaced prices from low to high, both included, to the cent."""
+    """Evenly spaced amounts in dollars from low to high, both included, to the cent."""
 
     low_usd: Decimal
     high_usd: Decimal
@@ -108,10 +108,10 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_prices(of: Range) -> tuple[Decimal, ...]:
-    """Return the prices of a range.
+    """Return the amounts of a range.
 
     Raises:
-        Refusal: ``range_impossible`` · ``too_many_points`` above 200.
+        Refusal: ``too_many_points`` above 200; ``range_impossible`` below two points, or if low is not below high.
     """
     if of.points > POINTS_MAX:
         raise Refusal(
@@ -198,10 +198,10 @@ def _sum_converted(branch: Branch) -> tuple[dict[str, Fraction], Fraction]:
 def play_exits(
     branch: Branch, prices: Sequence[Decimal], rounds: Sequence[RoundTerms] = (), safe_seniority: int | None = None
 ) -> tuple[ExitPoint, ...]:
-    """Return the sale at each price, after rounds that are closed on the branch first.
+    """Return the payouts of a sale for each amount, after rounds that are closed on the branch first.
 
     Raises:
-        Refusal: ``too_many_rounds`` above 5; those of a round. A refusal at one price is stated in that point.
+        Refusal: ``too_many_rounds`` above 5; those of a round. A refusal at one amount is stated in that point.
     """
     if len(rounds) > ROUNDS_MAX:
         text = f"{len(rounds)} rounds exceed the limit of {ROUNDS_MAX}; state fewer"

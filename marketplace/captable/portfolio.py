@@ -40,17 +40,18 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
         kind: The instrument's kind, such as ``safe``, or ``stock``, ``option`` or ``warrant``.
         status: ``open``; ``ended`` after a sale of the company, or once nothing of it is left.
         provider_id: Whose delivery it depends on; None for cash.
-        gpu_hours: Delivered and accepted, rounded.
-        cost_usd: Paid at the signed price.
-        retail_usd: The same compute at list price, where prices were given.
-        own_cost_usd: What the delivery cost the holder itself, where prices were given.
-        shares: What its principal became.
+        gpu_hours: GPU-hours delivered and accepted, to two places.
+        cost_usd: What the holder paid, at the signed price.
+        retail_usd: The same compute at list price; None without a list price.
+        own_cost_usd: What the delivery cost the holder itself; None without a cost.
+        shares: Shares that are held now; of an option or warrant, shares that it still gives.
         principal_usd: Principal that is not converted.
         mark_usd: Value of what is held.
-        mark_method: How it was valued.
+        mark_method: ``last_round``: by the price of a round; ``cost``: at cost, without such a round; ``write_off``: 0,
+            because the position ended.
         mark_source: The round that the mark follows, and whose money was in it; None if it follows none.
         undrawn_usd: Principal that may still accrue.
-        distributed_usd: Received.
+        distributed_usd: What the holder received.
         realised_usd: What was received, less the cost of what is no longer held.
         unrealised_usd: The mark, less the cost of what is held.
     """
@@ -82,18 +83,18 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """Totals of a portfolio; multiples are None if nothing was paid in.
 
     Attributes:
-        cost_usd: Paid at the signed price.
-        distributed_usd: Received.
+        cost_usd: What the holder paid, at the signed price.
+        distributed_usd: What the holder received.
         mark_usd: Value of what is held.
         undrawn_usd: Principal that may still accrue.
         realised_usd: What was received, less the cost of what is no longer held.
         unrealised_usd: The mark, less the cost of what is held.
-        moic: Value and distributions per dollar paid.
+        moic: Mark and distributions per dollar paid; equal to `tvpi`.
         dpi: Distributions per dollar paid.
-        rvpi: Value per dollar paid.
-        tvpi: Value and distributions per dollar paid.
+        rvpi: Mark per dollar paid.
+        tvpi: Mark and distributions per dollar paid.
         xirr_status: How many rates there are: ``unique``, ``multiple`` or ``none``.
-        xirr: Every annual internal rate of return.
+        xirr: Every annual internal rate of return, as a fraction: 0.08 is 8%.
     """
 
     cost_usd: Decimal
@@ -134,7 +135,7 @@ class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: The holder.
         at: As of when.
         sums: Of all positions.
-        positions: As given, issuer by issuer.
+        positions: By issuer.
         concentration: Within each dimension, the largest first.
         providers: What the failure of each provider would affect.
     """

@@ -46,8 +46,8 @@ class Delivery(NamedTuple):
     """An accepted statement, with the holder's payment and the GPU-seconds; or a credit, with the holder's refund.
 
     Attributes:
-        holder_usd: The holder's part.
-        gpu_seconds: The GPU-seconds.
+        holder_usd: Dollars that the holder paid, or that a credit gave back to it.
+        gpu_seconds: The GPU-seconds of the statement.
         principal_usd: The principal that accrued, or that the credit takes back.
     """
 
@@ -86,7 +86,7 @@ class Held:
         position: Its amounts, for the totals of the portfolio.
         issuer_name: Legal name of the company.
         status: ``open``; ``ended`` after a sale of the company, or once nothing of it is left.
-        shares: Shares that its principal became, or the stock's shares.
+        shares: Shares that are held now; of an option or warrant, shares that it still gives.
         principal_usd: Principal that is not converted.
         gpu_hours: GPU-hours delivered and accepted.
         cost_gone_usd: Cost of the part that is no longer held.
@@ -170,23 +170,23 @@ class _Company:
             if act.aggregate in self.agreements:
                 _follow(self.agreements[act.aggregate], act, deliveries, issuer.liquidity_id)
         costs = {key: each.cost_per_principal for key, each in self.agreements.items()}
-        self.parcels = TaxLots(holder_id, held.history, costs)
+        self.lots = TaxLots(holder_id, held.history, costs)
         self.sold = self._share_out()
 
     def _share_out(self) -> dict[str, Fraction]:
         """Return the sale's payout for the stock of each origin."""
         sold: dict[str, Fraction] = {}
         for class_id in self.issuer.classes if self.ended_on is not None else ():
-            for origin, amount in self.parcels.share_out(class_id, self.pay(class_id)):
+            for origin, amount in self.lots.share_out(class_id, self.pay(class_id)):
                 sold[origin] = sold.get(origin, Fraction(0)) + amount
         return sold
 
-    def value(self, parcels: Sequence[TaxLot]) -> Fraction | None:
+    def value(self, lots: Sequence[TaxLot]) -> Fraction | None:
         """Return the value of stock at the latest price; None if no round is a mark."""
-        prices = [self.find_class_price(parcel.class_id) for parcel in parcels]
+        prices = [self.find_class_price(lot.class_id) for lot in lots]
         if self.find_price() is None:
             return None
-        return sum((parcel.shares * (price or 0) for parcel, price in zip(parcels, prices, strict=True)), Fraction(0))
+        return sum((lot.shares * (price or 0) for lot, price in zip(lots, prices, strict=True)), Fraction(0))
 
     @property
     def issuer_id(self) -> str:
@@ -280,11 +280,11 @@ def _list_instruments(company: _Company, sources: Mapping[str, Source], prices: 
 def _build_instrument(
     company: _Company, instrument_id: str, agreement: _Agreement, source: Source | None, prices: Prices
 ) -> Held:
-    state, tally = agreement.state, company.parcels.tally(instrument_id)
-    parcels = company.parcels.list_of(instrument_id)
-    worth, rights = company.value(parcels), company.parcels.list_rights(instrument_id)
+    state, tally = agreement.state, company.lots.tally(instrument_id)
+    lots = company.lots.list_of(instrument_id)
+    worth, rights = company.value(lots), company.lots.list_rights(instrument_id)
     at_cost = agreement.cost_per_principal * Fraction(state.outstanding_usd)
-    converted = sum((parcel.cost_usd for parcel in parcels), Fraction(0))
+    converted = sum((lot.cost_usd for lot in lots), Fraction(0))
     mark = at_cost + (converted if worth is None else worth) + company.value_rights(rights)
     gpu_class = None if source is None else source.gpu_class
     hours = Fraction(agreement.gpu_seconds, SECONDS_PER_HOUR)
@@ -297,7 +297,7 @@ def _build_instrument(
         instrument_kind=str(type(state.issued.terms).__struct_config__.tag),
         paid_in_usd=_sum(agreement.paid) + agreement.debts_usd + _sum(tally.paid),
         mark_usd=mark,
-        mark_method="last_round" if (parcels or rights) and worth is not None else "cost",
+        mark_method="last_round" if (lots or rights) and worth is not None else "cost",
         distributed_usd=_sum([each for each in agreement.received if each[1] > 0]) + _sum(tally.received) + sold,
         undrawn_usd=state.open_usd,
         retail_usd=_value(hours, gpu_class, prices.retail_usd),
@@ -306,7 +306,7 @@ def _build_instrument(
     )
     gone = tally.cost_gone_usd + agreement.gone_usd * agreement.cost_per_principal + agreement.debts_usd
     flows = [*_pay(agreement.paid), *_pay(tally.paid), *agreement.received, *tally.received]
-    content = _Content([*parcels, *rights.values()], gone, sold, state.outstanding_usd, hours)
+    content = _Content([*lots, *rights.values()], gone, sold, state.outstanding_usd, hours)
     return _finish(company, position, flows, content)
 
 
@@ -317,11 +317,11 @@ def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]
 
 def _list_stock(company: _Company) -> Iterator[Held]:
     """Yield stock bought without an instrument, by the class that was bought, even if it is no longer held."""
-    for origin, tally in sorted(company.parcels.tallies.items()):
+    for origin, tally in sorted(company.lots.tallies.items()):
         if origin in company.agreements:
             continue
-        parcels = company.parcels.list_of(origin)
-        worth, paid = company.value(parcels), _sum(tally.paid)
+        lots = company.lots.list_of(origin)
+        worth, paid = company.value(lots), _sum(tally.paid)
         sold = company.sold.get(origin, Fraction(0))
         position = Position(
             instrument_id=origin,
@@ -335,7 +335,7 @@ def _list_stock(company: _Company) -> Iterator[Held]:
             distributed_usd=_sum(tally.received) + sold,
         )
         flows = [*_pay(tally.paid), *tally.received]
-        yield _finish(company, position, flows, _Content(parcels, tally.cost_gone_usd, sold))
+        yield _finish(company, position, flows, _Content(lots, tally.cost_gone_usd, sold))
 
 
 def _list_rights(company: _Company) -> Iterator[Held]:
@@ -345,7 +345,7 @@ def _list_rights(company: _Company) -> Iterator[Held]:
         *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
     ]
     for kind, security, holder, right in rights:
-        if holder != company.holder_id or not right.shares_outstanding or security in company.parcels.rights:
+        if holder != company.holder_id or not right.shares_outstanding or security in company.lots.rights:
             continue
         price, gain = company.find_gain(right)
         sold = company.pay(security)
@@ -368,7 +368,7 @@ def _list_rights(company: _Company) -> Iterator[Held]:
 class _Content(NamedTuple):
     """A position's content, the cost of the part no longer held, and a sale's payout for it."""
 
-    parcels: Sequence[TaxLot]
+    lots: Sequence[TaxLot]
     gone_usd: Fraction
     sold_usd: Fraction
     principal_usd: Decimal = Decimal(0)
@@ -382,7 +382,7 @@ def _finish(
     content: _Content,
 ) -> Held:
     """Return the finished position; it has ended if nothing is left or the company was sold."""
-    left = bool(content.parcels or content.principal_usd or position.undrawn_usd or not flows)
+    left = bool(content.lots or content.principal_usd or position.undrawn_usd or not flows)
     ended = company.ended_on is not None or not left
     gone_usd = Fraction(position.paid_in_usd) if ended else content.gone_usd
     if ended:
@@ -393,7 +393,7 @@ def _finish(
         position=position,
         issuer_name=company.issuer.formed.legal_name,
         status="ended" if ended else "open",
-        shares=int(sum((parcel.shares for parcel in content.parcels), Fraction(0))),
+        shares=int(sum((lot.shares for lot in content.lots), Fraction(0))),
         principal_usd=content.principal_usd,
         gpu_hours=content.gpu_hours,
         cost_gone_usd=gone_usd,

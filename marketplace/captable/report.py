@@ -26,11 +26,11 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         holder_id: The holder.
         name: Name in the cap table; None if the holder is not a named stakeholder.
-        outstanding_shares: Stock.
-        fully_diluted_shares: Stock, options, promises and warrants.
-        as_converted_shares: The same in common shares at the conversion prices then.
-        outstanding_part: Of all stock.
-        fully_diluted_part: Of the fully diluted company as converted.
+        outstanding_shares: Its shares of stock.
+        fully_diluted_shares: Its shares of stock and under options, promises and warrants.
+        as_converted_shares: The same in common shares, at the conversion prices of that instant.
+        outstanding_part: Its part of all stock, from 0 to 1.
+        fully_diluted_part: Its part of the fully diluted company, as converted, from 0 to 1.
         principal_usd: Principal that is not converted and so is no share yet.
     """
 
@@ -45,7 +45,7 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of stock: authorised and outstanding shares, shares that warrants buy, and the rest.
+    """A class of stock: authorised and outstanding shares, and shares that may still be issued.
 
     Attributes:
         class_id: The class.
@@ -53,8 +53,8 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
         authorised_shares: The most that may be outstanding.
         outstanding_shares: Shares that are outstanding.
         warrant_shares: Shares that warrants of it still buy.
-        issuable_shares: Shares that may still be issued.
-        outstanding_part: Of all stock.
+        issuable_shares: Authorised shares that are not outstanding, those that warrants buy included.
+        outstanding_part: Its part of all stock, from 0 to 1.
         issue_price_usd: Original issue price of preferred stock.
         conversion_price_usd: Price at which it converts into common stock; protection lowers it.
         as_converted_shares: Common shares that the outstanding shares are, or convert into.
@@ -101,7 +101,7 @@ class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dilution_max: The limit.
         valuation_usd: Value of the company at which instruments without a cap are counted.
-        dilution: Their part of the fully diluted company including them.
+        dilution: The part of the fully diluted company that all of them are or may become, from 0 to 1.
         converted_shares: Shares from conversions and from exercised warrants, as converted.
         warrant_shares: Shares that warrants still buy, as converted.
         pending_usd: Principal that may still become equity, including orders and commitments.

@@ -53,6 +53,11 @@ class TaxLots:
         holder_id: The holder.
         history: The issuer's.
         costs: Cost in dollars of a dollar of principal, by instrument of the holder.
+
+    Attributes:
+        lots: The lots that are held now, oldest first.
+        rights: Unused rights that were bought, such as warrants that principal became, by warrant.
+        tallies: Money paid and received, by origin.
     """
 
     def __init__(self, holder_id: str, history: History, costs: Mapping[str, Fraction]) -> None:
@@ -80,7 +85,7 @@ class TaxLots:
             issuers.IssuerWarrantExpired: self._end_rights,
             issuers.IssuerWarrantCancelled: self._end_rights,
         }
-        self.parcels: list[TaxLot] = []
+        self.lots: list[TaxLot] = []
         self.rights: dict[str, TaxLot] = {}
         self.tallies: dict[str, Tally] = {}
         for act in history.acts:
@@ -94,7 +99,7 @@ class TaxLots:
 
     def list_of(self, origin: str) -> list[TaxLot]:
         """Return the lots of an origin."""
-        return [parcel for parcel in self.parcels if parcel.origin == origin]
+        return [lot for lot in self.lots if lot.origin == origin]
 
     def list_rights(self, origin: str) -> dict[str, TaxLot]:
         """Return the unused rights that the principal of an origin bought, by warrant."""
@@ -102,12 +107,12 @@ class TaxLots:
 
     def share_out(self, class_id: str, amount_usd: Fraction) -> Iterator[tuple[str, Fraction]]:
         """Yield each origin's share of an amount paid for a class, to the cent; the shares sum to the amount."""
-        held = [parcel for parcel in self.parcels if parcel.class_id == class_id]
-        whole, counted, given = sum((parcel.shares for parcel in held), NOTHING), NOTHING, 0
-        for parcel in held:
-            counted += parcel.shares
+        held = [lot for lot in self.lots if lot.class_id == class_id]
+        whole, counted, given = sum((lot.shares for lot in held), NOTHING), NOTHING, 0
+        for lot in held:
+            counted += lot.shares
             cents = int(amount_usd * 100 * counted / whole)
-            yield parcel.origin, Fraction(cents - given, 100)
+            yield lot.origin, Fraction(cents - given, 100)
             given = cents
 
     def _follow(self, act: Act) -> None:
@@ -120,7 +125,7 @@ class TaxLots:
 
     def _buy(self, day: date, class_id: str, shares: int, cost_usd: Fraction) -> None:
         origin = self._name_bought(class_id)
-        self.parcels.append(TaxLot(origin, class_id, Fraction(shares), cost_usd))
+        self.lots.append(TaxLot(origin, class_id, Fraction(shares), cost_usd))
         self.tally(origin).paid.append((day, cost_usd))
 
     def _find_cost(self, conversion: instruments.InstrumentConverted) -> Fraction:
@@ -134,7 +139,7 @@ class TaxLots:
             if alike and event.cause in {made.cause, made.instrument_id}:
                 del self._conversions[index]
                 cost = self._find_cost(made)
-                self.parcels.append(TaxLot(made.instrument_id, event.class_id, Fraction(event.shares), cost))
+                self.lots.append(TaxLot(made.instrument_id, event.class_id, Fraction(event.shares), cost))
                 return
         self._buy(day, event.class_id, event.shares, event.shares * Fraction(event.price_usd_per_share))
 
@@ -154,24 +159,24 @@ class TaxLots:
             self._sell(day, event.class_id, event.shares, Fraction(event.price_usd_per_share), event.cause)
 
     def _sell(self, day: date, class_id: str, shares: int, price_usd: Fraction, first: str | None = None) -> None:
-        for parcel in self._take(class_id, shares, first):
-            tally = self.tally(parcel.origin)
-            tally.received.append((day, parcel.shares * price_usd))
-            tally.cost_gone_usd += parcel.cost_usd
+        for lot in self._take(class_id, shares, first):
+            tally = self.tally(lot.origin)
+            tally.received.append((day, lot.shares * price_usd))
+            tally.cost_gone_usd += lot.cost_usd
 
     def _convert(self, _: date, event: issuers.IssuerStockConverted) -> None:
         if event.holder_id != self._holder_id:
             return
         ratio = Fraction(event.shares_after, event.shares)
-        for parcel in self._take(event.class_id, event.shares):
+        for lot in self._take(event.class_id, event.shares):
             if not ratio:
-                self.tally(parcel.origin).cost_gone_usd += parcel.cost_usd
+                self.tally(lot.origin).cost_gone_usd += lot.cost_usd
                 continue
-            self.parcels.append(replace(parcel, class_id=event.class_id_after, shares=parcel.shares * ratio))
+            self.lots.append(replace(lot, class_id=event.class_id_after, shares=lot.shares * ratio))
 
     def _split(self, _: date, event: issuers.IssuerStockSplit) -> None:
         ratio = Fraction(event.numerator, event.denominator)
-        self.parcels = [replace(parcel, shares=parcel.shares * ratio) for parcel in self.parcels]
+        self.lots = [replace(lot, shares=lot.shares * ratio) for lot in self.lots]
         self._rights = {right: price / ratio for right, price in self._rights.items()}
         self.rights = {key: replace(right, shares=right.shares * ratio) for key, right in self.rights.items()}
 
@@ -217,21 +222,21 @@ class TaxLots:
         """Set the cost of shares to the cost of their rights plus that of the exercise."""
         origin = self.rights[event.warrant_id].origin
         cost = self._use(event.warrant_id, event.shares + event.shares_surrendered) + paid_usd
-        self.parcels.append(TaxLot(origin, event.class_id, Fraction(event.shares), cost))
+        self.lots.append(TaxLot(origin, event.class_id, Fraction(event.shares), cost))
         self.tally(origin).paid.append((day, paid_usd))
 
     def _take(self, class_id: str, shares: int, first: str | None = None) -> list[TaxLot]:
         """Remove shares of a class and return them: those of a given origin first, then the oldest."""
-        taken, left, kept = [], Fraction(shares), list(self.parcels)
-        for parcel in sorted(self.parcels, key=lambda each: each.origin != first):
-            part = min(left, parcel.shares)
-            if parcel.class_id != class_id or not part:
+        taken, left, kept = [], Fraction(shares), list(self.lots)
+        for lot in sorted(self.lots, key=lambda each: each.origin != first):
+            part = min(left, lot.shares)
+            if lot.class_id != class_id or not part:
                 continue
-            cost = parcel.cost_usd * part / parcel.shares
-            taken.append(replace(parcel, shares=part, cost_usd=cost))
-            rest = replace(parcel, shares=parcel.shares - part, cost_usd=parcel.cost_usd - cost)
-            place = next(index for index, each in enumerate(kept) if each is parcel)
+            cost = lot.cost_usd * part / lot.shares
+            taken.append(replace(lot, shares=part, cost_usd=cost))
+            rest = replace(lot, shares=lot.shares - part, cost_usd=lot.cost_usd - cost)
+            place = next(index for index, each in enumerate(kept) if each is lot)
             kept[place] = rest
             left -= part
-        self.parcels = [parcel for parcel in kept if parcel.shares]
+        self.lots = [lot for lot in kept if lot.shares]
         return taken

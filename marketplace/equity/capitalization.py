@@ -1,7 +1,6 @@
 """The definitions of capitalization: which shares a cap or a pre-money valuation is divided by.
 
-A cap of ten million has no meaning until it is said which shares it values. The definitions are a closed list, which is
-part of the contract and named in every certificate.
+The definitions are a closed list, which is part of the contract and named in every certificate.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +41,7 @@ DEFINITIONS = ("yc_standard", *_DEFINITIONS)
 
 
 def counted_by(definition: CapitalizationDefinition, timing: ConversionTiming) -> Counted:
-    """Look up what a definition counts.
+    """Return the parts of the company that a definition counts beside outstanding stock.
 
     ``yc_standard`` follows the SAFE's own form. After Y Combinator's post-money form v1.2, a post-money cap counts
     every converting security and the pool as it was; after the original form, a pre-money cap counts the increased pool

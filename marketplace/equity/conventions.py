@@ -1,7 +1,7 @@
 """The conventions that the terms of a round must state before anything is computed.
 
-Three law firms' answers to the same round differ by a fifth of the price, and each is right under its own convention.
-Therefore nothing is assumed: a missing convention is refused by name, and an unknown one with the list of known ones.
+Nothing is assumed, because the price depends on each convention: a missing one is refused by name, and an unknown one
+with the list of known ones.
 """
 
 from collections.abc import Collection, Mapping

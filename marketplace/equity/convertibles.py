@@ -16,14 +16,18 @@ from marketplace.equity.notes import balance
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One instrument as the solver sees it.
+    """What one instrument of one holder may convert into in a round.
 
     Attributes:
+        instrument_id: The instrument.
+        holder_id: Its holder.
+        amount: Dollars that convert: principal, and interest of a note.
         tranches: Amounts of its tranches, in the order given.
-        cap_part: Amount over cap: the part of its capitalization that the cap gives, or None.
-        fixed_part: Fixed share of its capitalization, or None.
+        cap: The valuation cap in dollars; None if uncapped.
+        cap_part: Amount over cap: the part of its capitalization that the cap gives; None if uncapped.
+        fixed_part: Fixed share of its capitalization; None if it has none.
         price_factor: One less the discount.
-        counted: The parts of the company that the cap is divided by, or None if uncapped.
+        counted: The parts of the company that the cap is divided by; None without cap and fixed share.
     """
 
     instrument_id: str
@@ -47,6 +51,14 @@ class Claim:
         if self.price_factor < 1:
             found.append("discount")
         return (*found, "round_price")
+
+    @property
+    def part(self) -> Fraction:
+        """The part of its capitalization that it claims: its fixed share, or else its amount over its cap."""
+        part = self.fixed_part if self.fixed_part is not None else self.cap_part
+        if part is None:
+            raise AssertionError(f"{self.instrument_id} took a cap that it does not have")
+        return part
 
 
 def claims_of(safes: Iterable[Safe], notes: Iterable[Note], terms: RoundTerms) -> tuple[Claim, ...]:

@@ -25,7 +25,7 @@ def _problems(certificate: Record) -> Iterable[str]:
     proceeds = Fraction(certificate["proceeds_usd"])
     claims: list[Record] = certificate["claims"]
     choices = [claim["choice"] for claim in claims]
-    paid, price = _pour(certificate, choices)
+    paid, price = _pay_out(certificate, choices)
     stated = Fraction(certificate["price_per_common_share_usd"])
     if stated != price:
         yield f"the price of a common share: {stated} is not {price}"
@@ -77,14 +77,14 @@ def _election(certificate: Record, choices: Sequence[str], index: int, claim: Re
     for choice in allowed:
         tried = [*choices]
         tried[index] = choice
-        value = _pour(certificate, tried)[0][index]
+        value = _pay_out(certificate, tried)[0][index]
         if Fraction(claim["values_usd"][choice]) != value:
             yield f"{name} by {choice} would have {value}, not {claim['values_usd'][choice]}"
         if value > paid:
             yield f"{name} would gain by {choice}: {value} instead of {paid}"
 
 
-def _pour(certificate: Record, choices: Sequence[str]) -> tuple[list[Fraction], Fraction]:
+def _pay_out(certificate: Record, choices: Sequence[str]) -> tuple[list[Fraction], Fraction]:
     claims: list[Record] = certificate["claims"]
     left = Fraction(certificate["proceeds_usd"])
     paid = [Fraction(0)] * len(claims)
@@ -107,14 +107,14 @@ def _pour(certificate: Record, choices: Sequence[str]) -> tuple[list[Fraction], 
     for index, amount in discounted.items():
         paid[index] = amount if tier <= left else amount * left / tier
     left -= min(left, tier)
-    return _pour_common(certificate, choices, paid, left)
+    return _raise_common_price(certificate, choices, paid, left)
 
 
-def _pour_common(
+def _raise_common_price(
     certificate: Record, choices: Sequence[str], paid: list[Fraction], left: Fraction
 ) -> tuple[list[Fraction], Fraction]:
     """Raise the price stepwise: an option joins at its strike, a limited claim leaves when its limit is reached."""
-    drinking = Fraction(sum(Fraction(part["weight"]) for part in certificate["common"]))
+    sharing = Fraction(sum(Fraction(part["weight"]) for part in certificate["common"]))
     events = [(Fraction(grant["strike_usd"]), Fraction(grant["shares"])) for grant in certificate["options"]]
     full_at: dict[int, Fraction | None] = {}
     shares = _shares(certificate, choices)
@@ -122,7 +122,7 @@ def _pour_common(
         holds = choices[index] == "hold"
         if choices[index] == "convert_at_discount" or (holds and not claim["participates"]) or not shares[index]:
             continue
-        drinking += shares[index]
+        sharing += shares[index]
         full_at[index] = None
         if holds and claim["participation_limit_usd"] is not None:
             room = max(Fraction(0), Fraction(claim["participation_limit_usd"]) - paid[index])
@@ -130,15 +130,15 @@ def _pour_common(
             events.append((room / shares[index], -shares[index]))
     price = Fraction(0)
     for at, change in sorted(events):
-        needed = (at - price) * drinking
+        needed = (at - price) * sharing
         if needed > left:
             break
         left -= needed
-        if drinking or change > 0:
-            price = at if drinking or left else price
-        drinking += change
-    if left and drinking:
-        price += left / drinking
+        if sharing or change > 0:
+            price = at if sharing or left else price
+        sharing += change
+    if left and sharing:
+        price += left / sharing
     for index, stop in full_at.items():
         paid[index] += shares[index] * (price if stop is None else min(price, stop))
     return paid, price

@@ -45,7 +45,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Accrual:
-    """The tranche of one statement."""
+    """The tranche of one statement.
+
+    Attributes:
+        statement_id: The statement.
+        met: Whether its period kept the service level.
+        gpu_hours: The hours that accrue; they may differ from those delivered if the level was missed.
+        principal_usd: The principal that accrues.
+    """
 
     statement_id: str
     met: bool

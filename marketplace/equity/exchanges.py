@@ -60,7 +60,7 @@ def split_shares(capitalization: Capitalization, ratio: Exact, fractions: Roundi
 
 
 def exchange_ratio(price_per_share_usd: Exact, buyer_price_usd: Exact) -> Fraction:
-    """Work out the buyer's shares for one share sold, exact."""
+    """Compute the buyer's shares for one share sold, exact."""
     return positive(price_per_share_usd, "price_per_share_usd") / positive(buyer_price_usd, "buyer_price_usd")
 
 

@@ -255,7 +255,20 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How one instrument, with all of its tranches, converted in a round."""
+    """How one instrument, with all of its tranches, converted in a round.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Its holder.
+        amount_usd: Dollars that converted: principal, and interest of a note.
+        branch: The right by which it converted, the one that gives the most shares.
+        alternatives: The exact price by each right that it had.
+        price_usd: The exact price at which it converted.
+        price_usd_rounded: That price as it is printed.
+        shares_exact: Shares before rounding.
+        shares: Whole shares.
+        tranche_shares: Whole shares of each tranche, in the order given; they sum to `shares`.
+    """
 
     instrument_id: str
     holder_id: str

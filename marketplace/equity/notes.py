@@ -62,7 +62,7 @@ def year_fraction(start: date, end: date, day_count: DayCount | None) -> Fractio
 
 
 def interest_on(principal: Fraction, annual_rate: Fraction, years: Fraction, interest: Interest | None) -> Fraction:
-    """Work out the interest earned over a time in years, exact.
+    """Compute the interest earned over a time in years, exact.
 
     Raises:
         Refusal: ``missing_convention`` without a kind of interest; ``too_many_periods`` beyond 12,000 periods.
@@ -88,7 +88,7 @@ def interest_on(principal: Fraction, annual_rate: Fraction, years: Fraction, int
 
 
 def balance(note: Note, on_day: date) -> Fraction:
-    """Work out principal and interest of a note on a day.
+    """Compute principal and interest of a note on a day.
 
     Raises:
         Refusal: ``not_positive`` for a principal of zero or less; ``negative`` for a rate below zero; ``note_matured``

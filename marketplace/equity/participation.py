@@ -7,12 +7,12 @@ from marketplace.equity.exact import ONE, Exact, not_negative, positive, proper_
 
 
 def pro_rata_usd(ownership: Exact, round_usd: Exact) -> Fraction:
-    """Work out the money that keeps a holder's part of a round: ownership times the whole round."""
+    """Compute the dollars with which a holder keeps its part of the company in a round: ownership times the round."""
     return proper_fraction(ownership, "ownership") * positive(round_usd, "round_usd")
 
 
 def pro_rata_beside(ownership: Exact, new_investors_post_money: Exact) -> Fraction:
-    """Work out the part of the company that pro rata holders take beside a fixed part of new investors.
+    """Compute the part of the company that pro rata holders take beside a fixed part of new investors.
 
     The holders' part counts as part of the round: ``x = ownership * (new + x)``.
     """
@@ -20,7 +20,7 @@ def pro_rata_beside(ownership: Exact, new_investors_post_money: Exact) -> Fracti
     return owned * proper_fraction(new_investors_post_money, "new_investors_post_money") / (ONE - owned)
 
 
-def check_for_target_usd(ownership: Exact, target: Exact, pre_money_usd: Exact, round_usd: Exact) -> Fraction:
+def investment_for_target_usd(ownership: Exact, target: Exact, pre_money_usd: Exact, round_usd: Exact) -> Fraction:
     """Return how much a holder must invest to own a target part after a round; zero if it needs to invest nothing."""
     pre_money = positive(pre_money_usd, "pre_money_usd")
     post_money = pre_money + positive(round_usd, "round_usd")
@@ -29,13 +29,13 @@ def check_for_target_usd(ownership: Exact, target: Exact, pre_money_usd: Exact, 
 
 
 def diluted(ownership: Exact, new_investors_post_money: Exact, pool_post_money: Exact) -> Fraction:
-    """Work out an ownership after new investors and a new pool have taken their parts of the post-money."""
+    """Compute an ownership after new investors and a new pool have taken their parts of the post-money."""
     left = ONE - not_negative(new_investors_post_money, "new_investors_post_money")
     return not_negative(ownership, "ownership") * (left - not_negative(pool_post_money, "pool_post_money"))
 
 
 def effective_pre_money_usd(pre_money_usd: Exact, round_usd: Exact, pool_post_money: Exact) -> Fraction:
-    """Work out the pre-money less the new pool inside it: the value of the present holders' shares."""
+    """Compute the pre-money less the new pool inside it: the value of the present holders' shares."""
     pre_money = positive(pre_money_usd, "pre_money_usd")
     post_money = pre_money + not_negative(round_usd, "round_usd")
     return pre_money - proper_fraction(pool_post_money, "pool_post_money") * post_money

@@ -68,18 +68,18 @@ class Concentration:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A portfolio summed; every amount in USD."""
+    """The totals of a portfolio, in USD. The gain is mark and distributions less cost."""
 
     paid_in_usd: Fraction
     distributed_usd: Fraction
     mark_usd: Fraction
     undrawn_usd: Fraction
-    unrealised_usd: Fraction
+    gain_usd: Fraction
     multiples: Multiples
 
 
 def multiples(paid_in_usd: Exact, distributed_usd: Exact, mark_usd: Exact) -> Multiples:
-    """Work out DPI, RVPI and TVPI; all are None if nothing was paid in."""
+    """Compute DPI, RVPI and TVPI; all are None if nothing was paid in."""
     paid = not_negative(paid_in_usd, "paid_in_usd")
     back = not_negative(distributed_usd, "distributed_usd")
     mark = not_negative(mark_usd, "mark_usd")
@@ -89,7 +89,7 @@ def multiples(paid_in_usd: Exact, distributed_usd: Exact, mark_usd: Exact) -> Mu
 
 
 def sum_positions(positions: Sequence[Position]) -> Totals:
-    """Sum positions; unrealised gain is mark and distributions less cost."""
+    """Return the totals of positions."""
     paid = _sum([position.paid_in_usd for position in positions])
     back = _sum([position.distributed_usd for position in positions])
     mark = _sum([position.mark_usd for position in positions])
@@ -98,7 +98,7 @@ def sum_positions(positions: Sequence[Position]) -> Totals:
         distributed_usd=back,
         mark_usd=mark,
         undrawn_usd=_sum([position.undrawn_usd for position in positions]),
-        unrealised_usd=mark + back - paid,
+        gain_usd=mark + back - paid,
         multiples=multiples(paid, back, mark),
     )
 
@@ -122,7 +122,7 @@ def exposure_to_provider_usd(positions: Sequence[Position], provider_id: str) ->
 
 
 def success_part_needed(multiple: Exact, cost_per_granted_usd: Exact = 1) -> Fraction:
-    """Work out the part of the granted compute that must succeed to pay the programme back, if the rest is lost.
+    """Compute the part of the granted compute that must succeed to pay the programme back, if the rest is lost.
 
     Args:
         multiple: What a success returns per dollar granted.

@@ -20,13 +20,16 @@ NVCA_PRICE_PLACES = 4
 def adjusted_conversion_price(
     conversion_price_usd: Fraction, issue_shares: Fraction, consideration_usd: Fraction, basis_shares: Fraction | None
 ) -> Fraction:
-    """Work out a conversion price after an issue; it never rises.
+    """Compute a conversion price after an issue; it never rises.
 
     Args:
         conversion_price_usd: The series' price before the issue, ``CP1``.
         issue_shares: Shares issued, as converted, ``C``.
         consideration_usd: What the company received for all of them.
         basis_shares: What a weighted average counts before the issue, ``A``; None for a full ratchet.
+
+    Raises:
+        Refusal: ``ratchet_without_price`` for a full ratchet if the company received nothing.
     """
     issue_price = consideration_usd / issue_shares
     if issue_price >= conversion_price_usd:
@@ -50,7 +53,7 @@ def price_after_nvca(conversion_price_usd: Fraction) -> Decimal:
 def protect(
     capitalization: Capitalization, issue_shares: Exact, consideration_usd: Exact, *, exempted: bool
 ) -> tuple[PriceAdjustment, ...]:
-    """Work out the adjustment of every protected series after an issue.
+    """Compute the adjustment of every protected series after an issue.
 
     Args:
         capitalization: The company immediately before the issue.

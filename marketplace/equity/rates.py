@@ -51,14 +51,14 @@ class RateResult:
 
 
 def xirr(flows: Sequence[Flow]) -> RateResult:
-    """Find every annual rate of return, compounding daily on a year of 365 days.
+    """Find every annual effective rate of return, with time counted in days over 365.
 
     Args:
         flows: At most 1,000, in any order; flows of the same day are summed. Where signs change more than once, at most
             120 days.
 
     Returns:
-        Rates from -99.9999% to 100,000,000%.
+        Every rate from -99.9999% to 100,000,000%, as a fraction: 0.08 is 8%.
 
     Raises:
         Refusal: ``no_flows``, ``too_many_flows``.

@@ -65,6 +65,9 @@ class Problem:
     """A round reduced to numbers.
 
     Attributes:
+        denominators: The existing shares that each capitalization definition counts.
+        pre_money: Pre-money valuation in dollars.
+        new_money: Cash of the round in dollars.
         existing: Everything before the round, as converted, the present pool included.
         pool_base: What already counts toward the pool's target.
         pool_target: Share of all shares after the round, or None.
@@ -86,7 +89,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One assignment of branches."""
+    """One assignment: the branch of every claim, whether the pool is topped up, and which protections are triggered."""
 
     branches: tuple[Branch, ...]
     topped_up: bool
@@ -95,7 +98,18 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """The share count that satisfies one assignment, with what everybody gets at it."""
+    """The share count that satisfies one assignment, with what everybody gets at it. All numbers are exact.
+
+    Attributes:
+        policy: The assignment.
+        slope: The part of every further share that pool, new money and conversions claim; below 1.
+        shares_per_usd: Shares for a dollar at the round price; the price's reciprocal.
+        increase: Shares added to the pool.
+        adjustments: Further as-converted shares of each protected series.
+        converting: Shares of all claims together.
+        claim_shares: Shares of each claim.
+        total: All shares after the round, fully diluted.
+    """
 
     policy: Policy
     slope: Fraction
@@ -132,7 +146,7 @@ def claim_options(problem: Problem, claim: Claim, solution: Solution) -> list[tu
     options: list[tuple[Branch, Fraction]] = []
     for branch in claim.branches:
         if branch in ("cap", "fixed_ownership"):
-            shares = _part(claim) * denominator_at(problem, _counted(claim), solution)
+            shares = claim.part * denominator_at(problem, _counted(claim), solution)
         else:
             shares = claim.amount * solution.shares_per_usd / (claim.price_factor if branch == "discount" else ONE)
         options.append((branch, shares))
@@ -242,8 +256,8 @@ def _converting_line(
         if "adjustments" in counted:
             base = base.plus(adjusted)
         if "converting" in counted:
-            inner += _part(claim)
-        total = total.plus(base.times(_part(claim)))
+            inner += claim.part
+        total = total.plus(base.times(claim.part))
     refuse_full_stack(
         inner, f"the caps and fixed shares together ask for {inner} of the capitalization before the round"
     )
@@ -276,13 +290,6 @@ def _refuse_slope(problem: Problem, slope: Fraction, inner: Fraction) -> None:
         pool_part=str(problem.pool_target or ZERO),
         new_money_part=str(problem.new_money / (problem.pre_money + problem.new_money)),
     )
-
-
-def _part(claim: Claim) -> Fraction:
-    part = claim.fixed_part if claim.fixed_part is not None else claim.cap_part
-    if part is None:
-        raise AssertionError(f"{claim.instrument_id} took a cap that it does not have")
-    return part
 
 
 def _counted(claim: Claim) -> Counted:

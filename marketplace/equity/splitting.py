@@ -14,7 +14,16 @@ from marketplace.equity.liquidation import Choice, ExitClaim, Sale
 
 
 class Split(NamedTuple):
-    """Proceeds by claim, by option grant and for the common stock, with the price of a common share."""
+    """The split of a sale's proceeds, in exact dollars.
+
+    Attributes:
+        claims: Dollars of each claim.
+        shares: Common shares that each claim has or converts into.
+        options: Dollars of each option grant, net of its strike.
+        common: Dollars of the common stock that was outstanding before.
+        price_usd: Price of a common share.
+        unclaimed: Dollars that nobody has a right to.
+    """
 
     claims: tuple[Fraction, ...]
     shares: tuple[Fraction, ...]

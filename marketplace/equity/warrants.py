@@ -6,12 +6,12 @@ from marketplace.equity.exact import ZERO, Exact, not_negative, positive
 
 
 def cash_exercise_usd(shares: Exact, strike_usd: Exact) -> Fraction:
-    """Work out the price of an exercise in cash."""
+    """Compute the price of an exercise in cash."""
     return not_negative(shares, "shares") * not_negative(strike_usd, "strike_usd")
 
 
 def net_exercise_shares(shares: Exact, strike_usd: Exact, fair_value_usd: Exact) -> Fraction:
-    """Work out the shares issued without cash, exact: ``X = Y * (A - B) / A``, zero under the strike.
+    """Compute the shares issued without cash, exact: ``X = Y * (A - B) / A``, zero under the strike.
 
     Args:
         shares: Shares exercised, ``Y``.

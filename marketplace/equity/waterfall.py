@@ -15,12 +15,12 @@ from itertools import product
 
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import allocate, round_whole
+from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.exact import ZERO, Exact, render
 from marketplace.equity.liquidation import Choice, ClaimKind, ExitClaim, OptionGrant, Part, Sale, read_sale
 from marketplace.equity.model import Capitalization, Note, Safe
 from marketplace.equity.splitting import Split, split
 
-ENGINE_VERSION = "equity-1"
 PROFILES_MAX = 4_096
 
 

@@ -151,7 +151,7 @@ def _inside_parts(
     problem: Problem, solution: Solution, whole: Mapping[int, int], inside: list[int], policy: _Policy
 ) -> dict[int, int]:
     """Return the shares of caps that count all conversions: parts of a capitalization whose other rows are whole."""
-    parts = {index: _part(problem.claims[index]) for index in inside}
+    parts = {index: problem.claims[index].part for index in inside}
     left = 1 - sum(parts.values(), ZERO)
     rows: dict[int, int] = {}
     for index, part in parts.items():
@@ -160,13 +160,6 @@ def _inside_parts(
         base = exact_base + (sum(whole.values()) - others) / left
         rows[index] = round_whole(part * base, policy.shares)
     return rows
-
-
-def _part(claim: Claim) -> Fraction:
-    part = claim.fixed_part if claim.fixed_part is not None else claim.cap_part
-    if part is None:
-        raise AssertionError(f"{claim.instrument_id} took a cap that it does not have")
-    return part
 
 
 def _fixed_point(problem: Problem, terms: RoundTerms, policy: _Policy) -> Rows:
@@ -228,7 +221,7 @@ def _attempt_claim(
         base += converting if "converting" in claim.counted else 0
     for branch in claim.branches:
         if branch == "fixed_ownership":
-            shares[branch] = round_whole(_part(claim) * base, policy.shares)
+            shares[branch] = round_whole(claim.part * base, policy.shares)
         elif branch == "cap" and claim.cap is not None and base > 0:
             shares[branch] = round_whole(claim.amount / policy.printed(claim.cap / base), policy.shares)
         else:

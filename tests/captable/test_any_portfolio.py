@@ -19,10 +19,10 @@ AT = datetime(2400, 1, 1, tzinfo=UTC)
 CENT = Decimal("0.01")
 
 
-def sum_parcels(parcels):
+def sum_lots(lots):
     sums = {}
-    for parcel in parcels:
-        sums[parcel.class_id] = sums.get(parcel.class_id, Fraction(0)) + parcel.shares
+    for lot in lots:
+        sums[lot.class_id] = sums.get(lot.class_id, Fraction(0)) + lot.shares
     return sums
 
 
@@ -34,7 +34,7 @@ def test_a_portfolio_holds_what_the_register_says_and_its_gains_are_its_money(se
     received = Decimal(0)
     for holder_id in HOLDERS:
         registered = {name: shares for (holder, name), shares in issuer.holdings.items() if holder == holder_id}
-        assert sum_parcels(TaxLots(holder_id, history, {}).parcels) == registered
+        assert sum_lots(TaxLots(holder_id, history, {}).lots) == registered
         portfolio = build_portfolio(
             holder_id, AT, list_positions(holder_id, [HeldIssuer(history, None)], {}, {}, Prices())
         )

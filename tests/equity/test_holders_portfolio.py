@@ -36,7 +36,7 @@ POSITIONS = [
 
 def test_a_book_sums_its_positions():
     summed = sum_positions(POSITIONS)
-    assert (summed.paid_in_usd, summed.mark_usd, summed.undrawn_usd, summed.unrealised_usd) == (400, 500, 500, 150)
+    assert (summed.paid_in_usd, summed.mark_usd, summed.undrawn_usd, summed.gain_usd) == (400, 500, 500, 150)
     assert (summed.multiples.dpi, summed.multiples.tvpi) == (Fraction(1, 8), Fraction(11, 8))
     assert summed.multiples.moic == summed.multiples.tvpi
 

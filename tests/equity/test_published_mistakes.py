@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
-from marketplace.equity.participation import check_for_target_usd
+from marketplace.equity.participation import investment_for_target_usd
 from marketplace.equity.price_protection import adjusted_conversion_price
 from marketplace.equity.rates import periodic_rates
 from marketplace.equity.warrants import net_exercise_shares
@@ -14,7 +14,7 @@ from tests.equity.vector_exits import exit_of
 def test_five_on_twenty_before_the_money_dilutes_by_a_fifth_and_not_by_a_quarter():
     result = priced(company(), [], terms(pre_money_usd=20_000_000, new_money_usd=5_000_000))
     assert result.new_money[0].shares_exact / result.fully_diluted_exact == Fraction(1, 5)
-    assert check_for_target_usd(0, Fraction(1, 5), 20_000_000, 5_000_000) == 5_000_000
+    assert investment_for_target_usd(0, Fraction(1, 5), 20_000_000, 5_000_000) == 5_000_000
 
 
 def test_warrants_worth_ten_thousand_give_333_shares_of_thirty_and_not_a_thousand():

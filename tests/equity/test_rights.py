@@ -12,7 +12,7 @@ from marketplace.core.errors import Refusal
 from marketplace.equity.drawdown import Delivery, DrawdownTerms, draw_down
 from marketplace.equity.exchanges import exchange_ratio, paid_in_stock, split_shares
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
-from marketplace.equity.participation import check_for_target_usd, pay_to_play
+from marketplace.equity.participation import investment_for_target_usd, pay_to_play
 from marketplace.equity.price_protection import adjusted_conversion_price, after_adjustment, protect
 from marketplace.equity.vesting import AllocationType, spread
 from marketplace.equity.warrants import net_exercise_shares
@@ -76,7 +76,7 @@ def test_paying_more_than_owed_is_paying_in_full():
 
 
 def test_a_target_that_is_met_already_needs_no_cheque():
-    assert check_for_target_usd(Fraction(1, 2), Fraction(1, 10), 20, 5) == 0
+    assert investment_for_target_usd(Fraction(1, 2), Fraction(1, 10), 20, 5) == 0
 
 
 def test_net_exercise_under_water_gives_nothing_and_never_more_than_the_warrant():

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from marketplace.equity.drawdown import gpu_hours
 from marketplace.equity.participation import (
-    check_for_target_usd,
     diluted,
     effective_pre_money_usd,
+    investment_for_target_usd,
     pay_to_play,
     pro_rata_beside,
     pro_rata_usd,
@@ -49,7 +49,7 @@ def pro_rata_of_safes(inputs: Inputs, rounding: str) -> Answers:
 def target_cheque(inputs: Inputs, rounding: str) -> Answers:
     own, pre, money = number(inputs["own"]), number(inputs["pre_money_m"]), number(inputs["raise_m"])
     return {
-        "check_m": check_for_target_usd(own, number(inputs["target"]), pre, money),
+        "check_m": investment_for_target_usd(own, number(inputs["target"]), pre, money),
         "pro_rata_m": pro_rata_usd(own, money),
     }
 
