@@ -160,7 +160,7 @@ class Reductions:
     def _find_unagreed(
         self, message: Message, body: Mapping[str, Any], tranche: Tranche, asked: set[str] | None, day: date
     ) -> str | None:
-        """Return what is wrong if the holder had to agree and did not: a proposal's votes are checked elsewhere."""
+        """Return what is wrong if the holder had to agree and did not; else None. Votes are checked elsewhere."""
         if asked is not None:
             return None if body["holder_id"] in asked else f"{body['holder_id']} was not asked"
         if message.headers.get("ce-actor", "").startswith("pty_"):

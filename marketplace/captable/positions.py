@@ -193,7 +193,7 @@ class _Company:
         return self.history.issuer_id
 
     def find_class_price(self, class_id: str) -> Fraction | None:
-        """Return the value of a share of a class: the latest price for each common share that it converts into."""
+        """Return the value of a share of a class: the mark of the common shares that it converts into; else None."""
         price = self.find_price()
         return None if price is None else price * self.issuer.classes[class_id].conversion_ratio
 

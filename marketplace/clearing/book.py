@@ -101,7 +101,11 @@ def _check_pool(pool_id: str, pools: set[str], pointer: str) -> None:
 
 
 def check_price(price: Decimal, pointer: str) -> None:
-    """Refuse a price that is not a finite Decimal from 0 to a billion with at most six places."""
+    """Refuse a price that is not a finite Decimal from 0 to a billion with at most six places.
+
+    Raises:
+        Refusal: ``invalid_price``.
+    """
     if price.is_finite() and 0 <= price <= PRICE_MAX_USD_PER_GPU_HOUR:
         exponent = price.normalize().as_tuple().exponent
         if isinstance(exponent, int) and exponent >= -PRICE_PLACES:

@@ -21,7 +21,7 @@ class Stated(Protocol):
 
     @property
     def price_loss_kind(self) -> Literal["optimum", "lp_bound"] | None:
-        """Whether the engine proved that best welfare, or the bound stands for it."""
+        """``optimum`` if the best welfare is proven, ``lp_bound`` if the bound stands for it; None if not stated."""
         ...
 
     @property

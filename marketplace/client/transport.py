@@ -211,7 +211,12 @@ class Transport:
         raise AssertionError("a request is answered or raises")
 
     async def stream(self, path: str, last_event_id: int, **query: Any) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends."""
+        """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends.
+
+        Raises:
+            ProblemError: The stream was refused.
+            httpx.TransportError: The API could not be reached, or the connection broke.
+        """
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
         parameters = {name: _render(value) for name, value in query.items() if value is not None}
         async with self._http.stream("GET", path, headers=headers, params=parameters, timeout=None) as response:

@@ -34,7 +34,7 @@ class Form(NamedTuple):
 
     @property
     def key(self) -> str | None:
-        """The command's idempotency key, by which a second press is the same command."""
+        """The command's idempotency key, so that a second press repeats the command; None without one."""
         return self.get("key") or None
 
     def get(self, name: str) -> str:

@@ -45,7 +45,8 @@ def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
 def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse a price that is not above 0 and at most 10^9 dollars per GPU-hour, or has more than 6 decimal places.
 
-    Arguments and codes as of `require_usd`.
+    Raises:
+        Refusal: As `require_usd`.
     """
     _require(price, pointer, "dollars per GPU-hour", PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES, zero=zero)
 
@@ -53,7 +54,8 @@ def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
 def require_hours(hours: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse hours of work that are not above 0 and at most 10^6, or have more than 4 decimal places.
 
-    Arguments and codes as of `require_usd`.
+    Raises:
+        Refusal: As `require_usd`.
     """
     _require(hours, pointer, "hours", HOURS_MAX, HOURS_PLACES, zero=zero)
 
@@ -61,13 +63,18 @@ def require_hours(hours: Decimal, pointer: str, *, zero: bool = False) -> None:
 def require_price_per_share(price: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse a price of one share that is not above 0 and at most 10^9 dollars, or has more than 12 decimal places.
 
-    Arguments and codes as of `require_usd`.
+    Raises:
+        Refusal: As `require_usd`.
     """
     _require(price, pointer, "dollars per share", PRICE_MAX_USD_PER_SHARE, SHARE_PRICE_PLACES, zero=zero)
 
 
 def require_share(share: Decimal, pointer: str) -> None:
-    """Refuse a fraction that is not from 0 to 1, or has more than 9 decimal places. Codes as of `require_usd`."""
+    """Refuse a fraction that is not from 0 to 1, or has more than 9 decimal places.
+
+    Raises:
+        Refusal: As `require_usd`.
+    """
     _require(share, pointer, "a share of one", Decimal(1), SHARE_PLACES, zero=True)
 
 

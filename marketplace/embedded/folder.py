@@ -144,7 +144,7 @@ def write_private(path: Path, text: str, account: Account | None = None) -> None
 
 
 def find_closed_parent(path: Path, account: Account) -> Path | None:
-    """Return the first folder on the way to `path`, including it, that the account may not pass through."""
+    """Return the first folder on the way to `path`, `path` included, that the account may not enter; else None."""
     for folder in reversed([path, *path.parents]):
         if folder.exists() and not _may_enter(folder.stat(), account):
             return folder

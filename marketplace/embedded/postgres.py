@@ -80,12 +80,19 @@ class PostgresServer:
 
         Args:
             name: Lower-case letters, digits and underscores, at most 63.
+
+        Raises:
+            ValueError: The name has other characters.
         """
         await self._execute(f"CREATE DATABASE {_check_name(name)} TEMPLATE template0")
         return self.render_url(name)
 
     async def drop_database(self, name: str) -> None:
-        """Drop a database, and disconnect its users."""
+        """Drop a database, and disconnect its users.
+
+        Raises:
+            ValueError: The name is not one of `create_database`.
+        """
         await self._execute(f"DROP DATABASE IF EXISTS {_check_name(name)} WITH (FORCE)")
 
     async def has_database(self, name: str) -> bool:

@@ -53,7 +53,7 @@ class Multiples:
 
     @property
     def moic(self) -> Fraction | None:
-        """Multiple on invested capital, gross."""
+        """Multiple on invested capital, gross; None if nothing was paid in."""
         return self.tvpi
 
 

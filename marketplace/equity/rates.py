@@ -70,7 +70,11 @@ def xirr(flows: Sequence[Flow]) -> RateResult:
 
 
 def periodic_rates(flows: Sequence[tuple[Fraction, Exact]]) -> RateResult:
-    """Find every rate per period of flows at times counted in periods; limits and refusals as `xirr`."""
+    """Find every rate per period of flows at times counted in periods; limits and refusals as `xirr`.
+
+    Raises:
+        Refusal: ``too_many_flows``.
+    """
     if len(flows) > FLOWS_MAX:
         raise Refusal("too_many_flows", f"{len(flows)} cash flows exceed the limit of {FLOWS_MAX}")
     sums: dict[Fraction, Fraction] = {}

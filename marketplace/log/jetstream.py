@@ -178,7 +178,11 @@ class _Opening:
         return await self._ask(dataclasses.replace(self.stream, seconds_max=_ANSWER_SECONDS_MAX).find)
 
     async def create(self) -> StreamInfo:
-        """Create the stream as the user that may, and wait until the application's user sees it."""
+        """Create the stream as the user that may, and wait until the application's user sees it.
+
+        Raises:
+            Corrupt: It was created, and the application's user does not see it.
+        """
         if self.admin_url is None:
             await self._ask(partial(self.stream.create, self.replicas))
         else:

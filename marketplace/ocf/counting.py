@@ -47,7 +47,7 @@ class Splits:
         return ratio
 
     def find_class(self, security: Security) -> str | None:
-        """Return the class of stock that a security is of, or converts into."""
+        """Return the class of stock that a security is of, or converts into; None if it has none."""
         issuance = security.issuance
         if isinstance(issuance, tx.WarrantIssuance):
             found = [trigger.conversion_right.converts_to_stock_class_id for trigger in issuance.exercise_triggers]

@@ -94,7 +94,7 @@ class ImportContext:
         return candidate
 
     def find_issuance(self, security_id: str) -> tx.Issuance | None:
-        """Return the issuance of a security."""
+        """Return the issuance of a security; None if the package has none."""
         return self._issuances.get(security_id)
 
     def find_first(self, security_id: str) -> str:
@@ -127,7 +127,7 @@ class ImportContext:
         return Decimal(money.amount)
 
     def find_shares(self, located: Located, quantity: str) -> int | None:
-        """Return whole shares; a fraction of a share is reported as a problem."""
+        """Return whole shares; None, with a problem reported, if they are a fraction."""
         shares = find_whole(quantity)
         if shares is None:
             self.refuse(located, "shares_not_whole", f"{quantity} are no whole shares")

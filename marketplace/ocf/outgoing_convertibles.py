@@ -212,7 +212,7 @@ class Convertibles:
             self._issue(out, event.instrument_id, tranche)
 
     def _find_stock(self, event: instruments.InstrumentConverted) -> IssuerStockIssued | None:
-        """Return the issuance of the shares that a conversion made; each belongs to one conversion only."""
+        """Return the issuance of the shares that a conversion made, once for each conversion; None if there is none."""
         for index, stock in enumerate(self._stock):
             wanted = (event.holder_id, event.class_id, event.shares)
             made = (stock.holder_id, stock.class_id, stock.shares)

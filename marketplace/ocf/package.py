@@ -58,7 +58,11 @@ def _leave_market_out(history: History) -> History:
 
 
 def render_files(history: History) -> dict[str, bytes]:
-    """Return the files of the OCF format by name, without the sidecar."""
+    """Return the files of the OCF format by name, without the sidecar.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
     out, financings = render_objects(history)
     if out.issuer is None:
         raise Refusal("issuer_unknown", "the history does not begin with the formation of an issuer")

@@ -97,7 +97,7 @@ def list_results(item: tx.Transaction) -> tuple[str, ...]:
 
 
 def find_balance(item: tx.Transaction) -> str | None:
-    """Return the balance security of a transaction, which holds the rest."""
+    """Return the balance security of a transaction, which holds the rest; None if it names none."""
     balance = getattr(item, "balance_security_id", UNSET)
     return None if balance is UNSET else str(balance)
 

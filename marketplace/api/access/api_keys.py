@@ -166,6 +166,9 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     """Issue a key with no more scopes, and no longer life, than the key that asks.
 
     A repeat with the same idempotency key returns the same token.
+
+    Raises:
+        Refusal: ``party_unknown`` · ``scope_invalid`` · ``scope_missing`` · ``person_foreign``, and those of `_store`.
     """
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
@@ -204,13 +207,21 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
 
 @post("/{key_id:str}/suspend", status_code=200, dependencies=UNLOGGED, summary="Suspend an API key")
 async def suspend(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
-    """Suspend a key until it is resumed. Its streams end within a second, in every process."""
+    """Suspend a key until it is resumed. Its streams end within a second, in every process.
+
+    Raises:
+        Refusal: ``platform_only`` · ``key_unknown`` · ``key_stronger`` · ``key_revoked`` · ``key_tampered``.
+    """
     return await _change(command, key_id, "suspended", data.reason)
 
 
 @post("/{key_id:str}/resume", status_code=200, dependencies=UNLOGGED, summary="Resume a suspended API key")
 async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
-    """Resume a suspended key. A repeat of an earlier command changes nothing."""
+    """Resume a suspended key. A repeat of an earlier command changes nothing.
+
+    Raises:
+        Refusal: As `suspend`.
+    """
     return await _change(command, key_id, "resumed", data.reason)
 
 
@@ -239,7 +250,11 @@ async def _record(command: Command) -> None:
 
 @delete("/{key_id:str}", dependencies=UNLOGGED, summary="Revoke an API key")
 async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
-    """Revoke a key for good. It and its streams end within a second, in every process."""
+    """Revoke a key for good. It and its streams end within a second, in every process.
+
+    Raises:
+        Refusal: ``key_unknown`` · ``key_stronger``.
+    """
     keys = command.services.keys
     key = await keys.store.find(key_id)
     if key is None or command.principal.party_id not in (None, key.party_id):

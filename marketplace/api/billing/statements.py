@@ -133,6 +133,9 @@ async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: W
     """Return the sums of a provider's statements whose periods end after `start` and not after `end`.
 
     A tenant sums its own; the platform names a provider. At most 1,000 grants are listed; the total includes all.
+
+    Raises:
+        Refusal: ``request_invalid`` if the platform names no provider, or the span is empty.
     """
     own = reader.narrow(party_id)
     if own is None:

@@ -172,7 +172,11 @@ async def get_one(reader: Read, grant_id: FromPath[str], expand: Expanded = None
 
 @get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
 async def get_past(reader: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
-    """Return the grant's changing properties as of `at`."""
+    """Return the grant's changing properties as of `at`.
+
+    Raises:
+        Refusal: ``grant_unknown``, also if it was issued later than `at`.
+    """
     point = parse_at(at)
     await load_grant(reader, grant_id)
     async with reader.connect() as connection:

@@ -121,7 +121,11 @@ async def read_valuations(
 async def read_holdings(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None
 ) -> Page[HoldingView]:
-    """Return the securities that a party holds, of every issuer; a tenant reads its own."""
+    """Return the securities that a party holds, of every issuer; a tenant reads its own.
+
+    Raises:
+        Refusal: ``request_invalid`` if the platform names no holder.
+    """
     after, holder_id = parse_cursor(cursor, ("", "", "")), reader.narrow(holder_id)
     if holder_id is None:
         raise Refusal("request_invalid", "name the holder: holder_id=pty_…", pointer="/holder_id")

@@ -64,6 +64,9 @@ async def explain(
     """Return every number of a cap table with the events behind it; of one holder, one security, or all.
 
     A holder sees its own rows and principal, and at the depth ``full`` everything; see ``/holder-terms``.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``explanation_too_long`` above 20,000 entries.
     """
     history, sight = await _load_seen(reader, issuer_id)
     holder_id = holder_id if sight.depth == "full" else reader.narrow(holder_id)

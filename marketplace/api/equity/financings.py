@@ -159,7 +159,11 @@ async def list_rounds(
 
 @get("/financings/{financing_id:str}", summary="Get a financing")
 async def get_round(reader: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
-    """Return a financing with its pricing and certificate."""
+    """Return a financing with its pricing and certificate.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``financing_unknown``.
+    """
     async with reader.connect() as connection:
         sight = await load_sight(connection, reader, issuer_id)
         view = await find_financing(connection, financing_id)
@@ -183,7 +187,11 @@ async def list_sales(
 
 @get("/liquidity-events/{liquidity_id:str}", summary="Get a liquidity event")
 async def get_sale(reader: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
-    """Return a liquidity event with its waterfall."""
+    """Return a liquidity event with its waterfall.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``liquidity_unknown``.
+    """
     async with reader.connect() as connection:
         sight = await load_sight(connection, reader, issuer_id)
         view = await find_liquidity_event(connection, liquidity_id)

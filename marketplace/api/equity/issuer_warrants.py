@@ -64,7 +64,11 @@ async def issue(
 async def list_all(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[WarrantView]:
-    """Return the warrants with their tranches: all for the company, its own for a holder."""
+    """Return the warrants with their tranches: all for the company, its own for a holder.
+
+    Raises:
+        Refusal: ``issuer_unknown``, also for a party without a warrant.
+    """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         holder_id = await _find_holder(connection, reader, issuer_id)
@@ -86,7 +90,11 @@ async def _find_holder(connection: AsyncConnection, reader: Reader, issuer_id: s
 
 @get("/warrants/{warrant_id:str}", summary="Get a warrant")
 async def get_one(reader: Read, issuer_id: FromPath[str], warrant_id: FromPath[str]) -> Response[WarrantView]:
-    """Return a warrant, with what has vested and may be exercised of each tranche, for the company and the holder."""
+    """Return a warrant, with what has vested and may be exercised of each tranche, for the company and the holder.
+
+    Raises:
+        Refusal: ``issuer_unknown``, also for a party that does not hold the warrant. ``warrant_unknown``.
+    """
     async with reader.connect() as connection:
         holder_id = await _find_holder(connection, reader, issuer_id)
         view = await find_warrant(connection, issuer_id, warrant_id)
@@ -165,7 +173,11 @@ async def open_programme(
 async def read_programmes(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ProgrammeView]:
-    """Return the programmes with what counts in them: all for stakeholders, its own for a customer or vendor."""
+    """Return the programmes with what counts in them: all for stakeholders, its own for a customer or vendor.
+
+    Raises:
+        Refusal: ``issuer_unknown``, also for a party that neither is a stakeholder nor takes part in a programme.
+    """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         party_id = await _find_outsider(connection, reader, issuer_id)
@@ -234,7 +246,11 @@ async def name_price_source(
 async def read_price_sources(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceSourceView]:
-    """Return the price sources, for stakeholders, the company and those who record the prices."""
+    """Return the price sources, for stakeholders, the company and those who record the prices.
+
+    Raises:
+        Refusal: ``issuer_unknown``, also for any other party.
+    """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         rows = await list_price_sources(connection, issuer_id, after=after, limit=limit + 1)
@@ -259,7 +275,11 @@ async def _require_measured(
 async def read_observations(
     reader: Read, issuer_id: FromPath[str], source_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceObservationView]:
-    """Return the prices that a source recorded, by day, for those who see the source."""
+    """Return the prices that a source recorded, by day, for those who see the source.
+
+    Raises:
+        Refusal: ``issuer_unknown``, also for any other party. ``price_source_unknown``.
+    """
     after = parse_cursor(cursor, date.min)
     async with reader.connect() as connection:
         sources = {row.source_id: row for row in await list_price_sources(connection, issuer_id, limit=SOURCES_MAX)}

@@ -36,7 +36,11 @@ async def load_own_history(reader: Reader, issuer_id: str) -> History:
 
 @get("/{issuer_id:str}/ocf", summary="Export an issuer as an OCF package", media_type="application/zip")
 async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[bytes]:
-    """Return the issuer as an Open Cap Table Format 1.2.0 package; a file beside it has what OCF cannot express."""
+    """Return the issuer as an Open Cap Table Format 1.2.0 package; a file beside it has what OCF cannot express.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
     history = await load_own_history(reader, issuer_id)
     headers = {"Content-Disposition": f'attachment; filename="{issuer_id}.ocf.zip"'}
     return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
@@ -44,7 +48,11 @@ async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[byt
 
 @post("/import/dry-run", status_code=200, summary="Check an OCF package")
 async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> ImportReport:
-    """Return every problem of a package by file, item and reason, and every loss. Nothing is written."""
+    """Return every problem of a package by file, item and reason, and every loss. Nothing is written.
+
+    Raises:
+        Refusal: ``body_invalid`` if the package is not base64, and those of a zip that cannot be read.
+    """
     judged = await judge_import(
         command.handler,
         command.context,
@@ -62,7 +70,11 @@ async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Impor
 
 @post("/import", summary="Import an issuer from an OCF package")
 async def import_package(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Response[ReceiptBody]:
-    """Import an issuer from a package, as a whole or, if the package has a problem, not at all."""
+    """Import an issuer from a package, as a whole or, if the package has a problem, not at all.
+
+    Raises:
+        Refusal: As `dry_run`, and the package's problems.
+    """
     receipt = await import_issuer(
         command.handler,
         command.context,

@@ -87,7 +87,11 @@ async def get_one(reader: Read, proposal_id: FromPath[str]) -> Response[Proposal
 
 @get("/{proposal_id:str}/waterfall", summary="Get the waterfall of a proposed sale")
 async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> WaterfallView:
-    """Return what a proposed sale pays the reader, and what it pays others as deep as the reader sees the company."""
+    """Return what a proposed sale pays the reader, and what it pays others as deep as the reader sees the company.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · ``not_a_sale``.
+    """
     async with reader.connect() as connection:
         view = await _load(connection, reader, proposal_id)
         waterfall = find_waterfall(view.effects)

@@ -139,6 +139,10 @@ async def read(
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
     A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Filters combine.
+
+    Raises:
+        Refusal: ``request_invalid`` for an unknown type or aggregate, ``header_invalid`` for a `Last-Event-ID` that is
+            no sequence, ``streams_exhausted``.
     """
     selection = dataclasses.replace(
         _select(reader, tags, kinds, party_id), aggregate_id=aggregate_id, event_id=event_id, command_id=command_id

@@ -24,7 +24,11 @@ Position = Annotated[int, QueryParameter(ge=1, le=2**53 - 1, description="Positi
 
 @get("/chain", summary="Read causes and effects of an event", opt={"sealed": True})
 async def read_chain(reader: Read, sequence: Position) -> list[ChainCommand]:
-    """Return the commands before an event that led to it, and those that followed; at most 60; for the platform."""
+    """Return the commands before an event that led to it, and those that followed; at most 60; for the platform.
+
+    Raises:
+        Refusal: ``platform_only`` · ``event_unknown``.
+    """
     reader.require_platform()
     recorded = await _find(reader, sequence)
     async with reader.connect() as connection:
@@ -38,6 +42,9 @@ async def read_states(reader: Read, sequence: Position) -> StatesAround:
     """Return the state of the event's aggregate before and after it; for the platform.
 
     States are what this release folds; their members may change with any release.
+
+    Raises:
+        Refusal: ``platform_only`` · ``event_unknown`` · ``state_unknown`` for an aggregate whose events make no state.
     """
     reader.require_platform()
     recorded = await _find(reader, sequence)

@@ -17,7 +17,11 @@ PATH: Final = "/v1/test/clock"
 
 @post("/", status_code=200, summary="Move the test clock forward")
 async def advance(command: Commanded, data: JSONBody[AdvanceClockBody]) -> Response[ReceiptBody]:
-    """Advance market time; in the embedded mode only, for the platform."""
+    """Advance market time; in the embedded mode only, for the platform.
+
+    Raises:
+        Refusal: ``platform_only`` · ``embedded_only``.
+    """
     if not command.services.settings.embedded:
         raise Refusal("embedded_only", "market time cannot be advanced here; the test clock is for the embedded mode")
     return command.answer(await advance_clock(command.handler, command.context, seconds=data.seconds))

@@ -299,7 +299,7 @@ class KeyRing:
         return now - known.confirmed < self._offline_seconds_max
 
     def _take(self, key_id: str, record: ApiKey | None, now: float) -> _Known | None:
-        """Store the row of a key in memory, or end the key."""
+        """Store the row of a key in memory and return it. If it is missing or no longer valid, end the key: None."""
         known = self._known.get(key_id)
         if record is not None and known is not None and record == known.key and not has_expired(record):
             known.confirmed = now

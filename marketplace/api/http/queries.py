@@ -93,7 +93,7 @@ class Reader:
             yield connection
 
     def narrow(self, party_id: str | None) -> str | None:
-        """Return the party to list: the tenant itself, or for the platform the requested one.
+        """Return the party to list: the tenant itself, or for the platform the requested one; None: all parties.
 
         Raises:
             Refusal: ``party_unknown`` if a tenant asks for another party.

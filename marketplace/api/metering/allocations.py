@@ -64,7 +64,11 @@ def _parse(reading: UseBody) -> Measurement:
 
 @post("/", status_code=200, summary="Report a tenant's usage")
 async def report(command: Commanded, data: JSONBody[AllocateUsageBody]) -> Response[AllocationReceipt]:
-    """Report a tenant's usage of a class. Each reading is allocated to its grants by priority, expiry and age."""
+    """Report a tenant's usage of a class. Each reading is allocated to its grants by priority, expiry and age.
+
+    Raises:
+        Refusal: ``provider_missing`` if the platform names no provider; ``party_unknown``.
+    """
     answers: list[AllocationAnswer] = []
     usage_id, sequence, replayed = "", 0, True
     for index, reading in enumerate(data.readings):
@@ -99,7 +103,11 @@ def _answer(reading_id: str, index: int, receipt: Receipt, allocation: Allocatio
 
 @post("/corrections", status_code=200, summary="Correct a tenant's reading")
 async def correct(command: Commanded, data: JSONBody[CorrectAllocationBody]) -> Response[ReceiptBody]:
-    """Replace a reading, as its source. Lower usage reduces the last grants of its allocation first."""
+    """Replace a reading, as its source. Lower usage reduces the last grants of its allocation first.
+
+    Raises:
+        Refusal: ``provider_missing`` if the platform names no provider.
+    """
     use = await _find_use(command, data, data.reading.start, data.reading.end)
     receipt = await reallocate_usage(
         command.handler,
@@ -114,7 +122,11 @@ async def correct(command: Commanded, data: JSONBody[CorrectAllocationBody]) -> 
 
 @post("/voids", status_code=200, summary="Void a tenant's reading")
 async def void(command: Commanded, data: JSONBody[VoidAllocationBody]) -> Response[ReceiptBody]:
-    """Void a reading, on every grant that carries a part of it."""
+    """Void a reading, on every grant that carries a part of it.
+
+    Raises:
+        Refusal: ``provider_missing`` if the platform names no provider.
+    """
     use = Use(data.startup_id, _find_provider(command, data), data.gpu_class, data.source, {})
     receipt = await reallocate_usage(
         command.handler, command.context, use, reading_id=data.reading_id, measurement=None, reason=data.reason

@@ -99,7 +99,11 @@ async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[Rea
 
 @get("/{lot_id:str}", summary="Get a lot")
 async def get_one(reader: Read, lot_id: FromPath[str]) -> Response[LotView]:
-    """Return a lot of any seller."""
+    """Return a lot of any seller.
+
+    Raises:
+        Refusal: ``lot_unknown``.
+    """
     async with reader.connect() as connection:
         view = await find_lot(connection, lot_id)
     if view is None:

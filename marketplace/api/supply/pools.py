@@ -80,7 +80,11 @@ async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[Close
 
 @get("/{pool_id:str}", summary="Get a pool")
 async def get_one(reader: Read, pool_id: FromPath[str]) -> PoolView:
-    """Return a pool of any provider. Its free capacity is under ``/v1/market/capacity``."""
+    """Return a pool of any provider. Its free capacity is under ``/v1/market/capacity``.
+
+    Raises:
+        Refusal: ``pool_unknown``.
+    """
     async with reader.connect() as connection:
         view = await find_pool(connection, pool_id)
     if view is None:

@@ -93,7 +93,11 @@ async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipCo
 
 @get("/{site_id:str}", summary="Get a site")
 async def get_one(reader: Read, site_id: FromPath[str]) -> Response[SiteView]:
-    """Return a site of any provider."""
+    """Return a site of any provider.
+
+    Raises:
+        Refusal: ``site_unknown``.
+    """
     async with reader.connect() as connection:
         view = await find_site(connection, site_id)
     if view is None:

@@ -75,7 +75,11 @@ async def get_certificate(reader: Read, auction_id: FromPath[str]) -> Certificat
 
 @get("/{auction_id:str}/book", summary="Get an auction's frozen book", opt={"sealed": True})
 async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
-    """Return the frozen book; for the platform, because it contains every startup's offer."""
+    """Return the frozen book; for the platform, because it contains every startup's offer.
+
+    Raises:
+        Refusal: ``platform_only`` · ``auction_unknown`` · ``auction_<status>`` until it is locked.
+    """
     reader.require_platform()
     view = await _load(reader, auction_id)
     auction: Auction | None = (await reader.services.handler.cache.load(AUCTION, auction_id)).state

@@ -84,7 +84,7 @@ class Root:
 
     @property
     def of_all(self) -> Relaxation | None:
-        """The relaxation, where it is one of all placements."""
+        """The relaxation if it is one of all placements; None otherwise."""
         return self.relaxation if len(self.kept) == len(self.prospects.order) else None
 
 

@@ -116,7 +116,7 @@ def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocatio
 
 
 def _find_again(grid: Grid, at: int, order: Order, was: tuple[Allocation, Order, int]) -> Placing | None:
-    """Return where an order that ran in the other book would run in this one."""
+    """Return where an order that ran in the other book would run in this one; None if it cannot."""
     known, before, place = was
     placing, order_row = known.placed[place], grid.order_rows[at]
     if placing is None or not order_row.first <= placing[1] <= order_row.last:

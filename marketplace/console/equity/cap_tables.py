@@ -39,7 +39,7 @@ class Moment(NamedTuple):
 
     @property
     def event(self) -> FeedItem | None:
-        """The last event that has happened, where the slider was moved."""
+        """The last event that had happened where the slider stands; None if it was not moved."""
         return self.events[self.step - 1] if self.events and self.step else None
 
 

@@ -150,7 +150,7 @@ def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
 
 
 def _find_side(disputed_by: str | None) -> str | None:
-    """Return whose dispute it is. One that the meters' difference began counts as the startup's."""
+    """Return whose dispute it is; None if there is none. One that the meters' difference began is the startup's."""
     return "startup" if disputed_by == "meters" else disputed_by
 
 

@@ -115,7 +115,7 @@ async def add_api_key(connection: AsyncConnection, key: ApiKey) -> bool:
 
 
 async def lock_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
-    """Return a key, locked until this transaction ends, which commits durably."""
+    """Return a key, locked until this transaction ends, which commits durably; None if it does not exist."""
     await connection.execute(sql("SET LOCAL synchronous_commit = on"))
     return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id).with_for_update(), ApiKey)
 
@@ -127,7 +127,7 @@ async def update_api_key(connection: AsyncConnection, key: ApiKey) -> None:
 
 
 async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyChange | None:
-    """Record a change. If its command was recorded before, change nothing and return that record."""
+    """Record a change, and return None. If its command was recorded before, change nothing and return that record."""
     values = {**msgspec.structs.asdict(change), "at": func.now()}
     statement = insert(api_key_changes).values(values).on_conflict_do_nothing().returning(api_key_changes.c.command_id)
     if (await connection.execute(statement)).first() is not None:

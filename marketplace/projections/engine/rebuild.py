@@ -119,7 +119,7 @@ class _Draft:
         """Yield a transaction that holds the rebuild's row, moved to `position`, until it ends.
 
         Raises:
-            Conflict: Another rebuild took over.
+            AnotherRebuild: Another rebuild took over.
         """
         async with self.engine.begin() as connection:
             moved = await connection.execute(

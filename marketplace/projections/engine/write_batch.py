@@ -131,7 +131,7 @@ class WriteBatch:
             known.setdefault(shape.key_of(row), row)
 
     def find(self, table: Table, *key: Any) -> Mapping[str, Any] | None:
-        """Return the row as this batch has left it; only rows that were loaded or put are known."""
+        """Return the row as this batch has left it; None if it was neither loaded nor put."""
         return self._pending(table).known.get(key)
 
     def rows(self, table: Table) -> list[Mapping[str, Any]]:

@@ -96,7 +96,7 @@ async def _load_links(connection: AsyncConnection, commands: Collection[str]) ->
 
 
 def _find_cause(events: list[EventView], before: list[EventView]) -> int | None:
-    """Return the event that a worker's command followed, among the events before it."""
+    """Return the event that a worker's command followed, among the events before it; None if it followed none."""
     first = events[0]
     if not _is_worker(first):
         return None

@@ -140,7 +140,7 @@ def name_users(grant_id: str) -> str:
 
 
 def _find_used(fact: RecordedEvent) -> str | None:
-    """Return the grant whose users by transfer the event concerns too: what happens to it, but not what it costs."""
+    """Return the grant whose users by transfer see the event too, because it is not about costs; None otherwise."""
     if fact.aggregate == "grant" and not isinstance(fact.event, COSTS):
         return fact.id
     return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None

@@ -52,7 +52,7 @@ class Subjects(Protocol):
     """The subjects that the events of a batch need."""
 
     def find(self, subject_id: str) -> Subject | None:
-        """Return a subject after the events so far."""
+        """Return a subject after the events so far; None if no event began it."""
         ...
 
     def put(self, subject: Subject) -> None:
