@@ -32,7 +32,7 @@ from marketplace.clearing.program.pricing import set_prices
 from marketplace.clearing.program.program import new_solver
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.search import diving, marginal, neighbourhood, search, solving
-from marketplace.clearing.search.marginal import Settling
+from marketplace.clearing.search.marginal import ImprovingInsertion
 from marketplace.clearing.search.neighbourhood import Neighbourhoods
 from marketplace.clearing.search.ruin import Ruin
 from marketplace.clearing.search.solving import solve
@@ -169,7 +169,7 @@ TECHNIQUES = (
     Technique("losses at cut prices", lambda: [(Prospects, "sharpen", _nothing)]),
     Technique("dives", _no_dives),
     Technique("ruins", lambda: [(Ruin, "run", _nothing)]),
-    Technique("insertions at the margin", lambda: [(Settling, "run", _nothing)]),
+    Technique("insertions at the margin", lambda: [(ImprovingInsertion, "run", _nothing)]),
     Technique("waits of insertions", lambda: [(marginal, "WAITS_SHORT", (np.inf,))], ROUNDS),
     Technique("neighbourhood programs", lambda: [(Neighbourhoods, "begin", lambda *_: [])]),
     Technique("large neighbourhoods", lambda: _only_reach(-1)),

@@ -81,7 +81,7 @@ def _render(answer: _Answer) -> Clearing:
         ratio_up(bound_usd - welfare, bound_usd),
         hash_json(render_prices(runs)),
         hash_json(render_decisions((*decisions, *backstops))),
-        *_lose(answer.solved, welfare, most),
+        *_measure_price_loss(answer.solved, welfare, most),
         most,
         sum_idle_supply(book, idle),
     )
@@ -90,7 +90,9 @@ def _render(answer: _Answer) -> Clearing:
     return Clearing(runs, decisions, certificate, render_shadow(shadow), rules, backstops, idle)
 
 
-def _lose(solved: Solved, welfare: Decimal, most: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
+def _measure_price_loss(
+    solved: Solved, welfare: Decimal, most: Decimal
+) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
     """Return the most that price rules cost, as a share of the best allocation without them, and the kind of proof."""
     if solved.unpriced is None:
         best = usd_of(solved.bound)

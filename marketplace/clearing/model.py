@@ -75,7 +75,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What an order that nothing on offer meets could ask for instead of one of its wishes."""
+    """Values by which one constraint (`wish`) of an order that no lot meets could be replaced."""
 
     wish: str
     values: tuple[str, ...]
@@ -90,7 +90,7 @@ class Order:
         sizes: Other sizes that would do as well, each at the same value per GPU-hour.
         group_id: At most one order of a group is accepted.
         parent_id: An order without which this one is not accepted.
-        conflict: Wishes that nothing on offer meets together; the reasons name them if no bid could serve the order.
+        conflict: Constraints that no lot meets together; the reasons name them if no bid could serve the order.
         remedies: Values that could replace members of the conflict.
     """
 

@@ -24,11 +24,11 @@ class Splits:
         self.splits = [item for item in transactions if isinstance(item, tx.StockClassSplit)]
 
     def touches(self, split: tx.StockClassSplit, security: Security) -> bool:
-        """Tell whether a split multiplies a security."""
+        """Return whether a split multiplies a security."""
         return self.find_class(security) == split.stock_class_id and self._is_before(security.issuance, split)
 
     def _is_before(self, item: tx.Transaction, split: tx.StockClassSplit) -> bool:
-        """Tell whether a transaction was before a split; within one day, the order in the file decides."""
+        """Return whether a transaction was before a split; within one day, the order in the file decides."""
         if item.date != split.date:
             return item.date < split.date
         return self._place[item.id] < self._place[split.id]

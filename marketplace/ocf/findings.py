@@ -43,7 +43,7 @@ class Findings:
             self._more += 1
 
     def has_problems(self) -> bool:
-        """Tell whether anything prevents the import."""
+        """Return whether anything prevents the import."""
         return self._more > 0 or any(finding.level == "problem" for finding in self._found)
 
     def list_all(self) -> tuple[Finding, ...]:

@@ -104,17 +104,17 @@ class ImportContext:
         return security_id
 
     def retires_cancelled(self, item: tx.CompensationIssuance) -> bool:
-        """Tell whether the option's plan retires cancelled shares instead of taking them back."""
+        """Return whether the option's plan retires cancelled shares instead of taking them back."""
         plans = [located.item for located in self.package.items if isinstance(located.item, ocf.StockPlan)]
         own = (plan for plan in plans if plan.id == item.stock_plan_id)
         return any(plan.default_cancellation_behavior in {"RETIRE", "HOLD_AS_CAPITAL_STOCK"} for plan in own)
 
     def is_implied(self, security_id: str) -> bool:
-        """Tell whether another transaction creates the security, so that its issuance is no act of its own."""
+        """Return whether another transaction creates the security, so that its issuance is no act of its own."""
         return security_id in self._implied
 
     def is_retracted(self, security_id: str) -> bool:
-        """Tell whether a security was retracted: it should never have been issued."""
+        """Return whether a security was retracted: it should never have been issued."""
         return any(isinstance(item, tx.Retraction) and item.security_id == security_id for item in self.transactions)
 
     def find_usd(self, located: Located, money: Monetary | UnsetType) -> Decimal | None:

@@ -308,7 +308,7 @@ def _convert(context: ImportContext, located: Located, item: tx.StockConversion)
 
 
 def _is_alike(first: tx.StockIssuance, other: tx.Issuance | None) -> bool:
-    """Tell whether two certificates are of one holder and class."""
+    """Return whether two certificates are of one holder and class."""
     if not isinstance(other, tx.StockIssuance):
         return False
     return (first.stakeholder_id, first.stock_class_id) == (other.stakeholder_id, other.stock_class_id)

@@ -147,7 +147,7 @@ def _issue_warrant(context: ImportContext, located: Located, item: tx.WarrantIss
 
 
 def _is_cancelled(context: ImportContext, located: Located, item: tx.WarrantIssuance) -> bool:
-    """Tell whether a warrant was cancelled. Its earlier exercises are kept; its balance is a warrant of its own."""
+    """Return whether a warrant was cancelled. Its earlier exercises are kept; its balance is a warrant of its own."""
     for each in context.transactions:
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"

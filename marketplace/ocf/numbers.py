@@ -23,7 +23,7 @@ def render_number(value: Decimal | Fraction | int) -> str:
 
 
 def is_exact(value: Fraction) -> bool:
-    """Tell whether a fraction has at most ten decimal places."""
+    """Return whether a fraction has at most ten decimal places."""
     return (value * 10**PLACES).denominator == 1
 
 
@@ -33,7 +33,7 @@ def render_money(value: Decimal | Fraction) -> Monetary:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether authorised shares are a number, not a word such as ``UNLIMITED``."""
+    """Return whether authorised shares are a number, not a word such as ``UNLIMITED``."""
     return text.lstrip("+-")[:1].isdigit()
 
 

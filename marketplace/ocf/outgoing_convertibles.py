@@ -75,7 +75,7 @@ class Convertibles:
             out.paid[event.cause] = Fraction(event.principal_usd)
 
     def _is_priced(self, event: Any) -> bool:
-        """Tell whether an act is of a priced stock agreement or warrant, whose shares the issuer's own acts issue."""
+        """Return whether an act is of a priced stock agreement or warrant, whose shares the issuer's own acts issue."""
         if isinstance(event, instruments.InstrumentIssued) and isinstance(event.terms, PricedTerms):
             self._priced.add(event.instrument_id)
         return event.instrument_id in self._priced

@@ -103,7 +103,7 @@ def find_balance(item: tx.Transaction) -> str | None:
 
 
 def ends_security(item: tx.Transaction) -> bool:
-    """Tell whether a transaction ends its security; a rest may continue under another id."""
+    """Return whether a transaction ends its security; a rest may continue under another id."""
     whole = (
         tx.Transfer,
         tx.Cancellation,

@@ -79,7 +79,7 @@ def check_allocation(prepared):
     """No pool carries more than it has, everyone could be charged a price, and rules hold."""
     allocation = prepared.solved.allocation
     assert not any(allocation.is_overloaded(pool) for pool in range(len(allocation.members)))
-    assert not allocation.losing()
+    assert not allocation.list_unsupported()
     assert not allocation.breaks_rules()
     assert allocation.total == pytest.approx(allocation.welfare())
     assert allocation.total <= prepared.solved.bound * 10**6

@@ -43,7 +43,7 @@ def test_a_dive_comes_closer_to_the_bound_than_greedy(mandates):
         grid, prospects, tables, bound = prepare(market_book(seed, mandates=mandates))
         found = best_dive(grid, prospects, tables)
         assert greedy(grid, prospects).total < found.total <= bound
-        assert found.losing() == []
+        assert found.list_unsupported() == []
         assert not any(found.is_overloaded(pool) for pool in range(len(grid.pool_arrays)))
         assert found.total == pytest.approx(found.welfare())
 
@@ -56,7 +56,7 @@ def test_a_dive_keeps_groups_links_and_limits():
             continue
         found = best_dive(grid, prospects, tables)
         assert not found.breaks_rules()
-        assert found.losing() == []
+        assert found.list_unsupported() == []
         assert found.total <= bound * (1 + 1e-9)
         placed += int((~found.out).sum())
     assert placed > 0
@@ -137,7 +137,7 @@ def test_dives_of_a_huge_book_are_not_cut_and_others_are(monkeypatch):
     monkeypatch.setattr(diving, "COLUMNS_HUGE", 100)
     found = best_dive(grid, prospects, tables)
     assert searches == []
-    assert found.losing() == []
+    assert found.list_unsupported() == []
 
 
 def test_dives_of_long_runs_are_cut_in_fewer_steps(monkeypatch):
@@ -148,7 +148,7 @@ def test_dives_of_long_runs_are_cut_in_fewer_steps(monkeypatch):
     monkeypatch.setattr(diving, "ENTRIES_PER_STEP", 1)
     found = best_dive(*prepare(market_book(4))[:3])
     assert 0 < len(searches) < often / 2
-    assert found.losing() == []
+    assert found.list_unsupported() == []
 
 
 def test_a_round_of_cuts_that_takes_too_many_pivots_is_the_last(monkeypatch):

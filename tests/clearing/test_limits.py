@@ -37,7 +37,7 @@ def test_the_search_keeps_every_rule_without_the_exact_program(seed):
         patch.setattr("marketplace.clearing.search.solving.EXACT_COLUMNS_MAX", 0)
         found = solve(grid, 1, 3)
         assert not found.allocation.breaks_rules()
-        assert found.allocation.losing() == []
+        assert found.allocation.list_unsupported() == []
         assert find_violations(ruled, clear(ruled, seed=1, iterations=2)) == ()
 
 

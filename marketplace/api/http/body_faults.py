@@ -86,7 +86,7 @@ def _walk(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
 
 
 def _walk_choices(choices: list[Any], union: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
-    """Walk the member of a union that a value means: by its tag, or the only one beside null."""
+    """Yield the member of a union that a value means: by its tag, or the only one beside null."""
     if value is None and type(None) in get_args(union):
         return
     if len(choices) == 1:

@@ -190,7 +190,7 @@ class Allocation:
         return orders if rules is None else sorted(orders, key=rules.depth.__getitem__)
 
     def breaks_rules(self) -> bool:
-        """Tell whether placings take more of a limit than it has, or break a group or a link."""
+        """Return whether placings take more of a limit than it has, or break a group or a link."""
         return self.taken is not None and self.taken.is_broken()
 
     def _shift(self, bid: Candidate, start: int, nodes: int) -> None:
@@ -214,7 +214,7 @@ class Allocation:
         return rise @ np.maximum(over, 0.0, out=over), top
 
     def has_room(self, candidate: int, start: int) -> bool:
-        """Tell whether the lots can carry a further placing."""
+        """Return whether the lots can carry a further placing."""
         bid = self.grid.candidates[candidate]
         end = start + self.grid.order_rows[bid.order].duration
         loads = self.loads[bid.pool][:, start:end].copy()
@@ -222,7 +222,7 @@ class Allocation:
         return not stack(self.grid.pool_arrays[bid.pool], loads, start, end)[2].any()
 
     def keeps_rules(self, candidate: int, start: int) -> bool:
-        """Tell whether a further placing keeps the rules between orders."""
+        """Return whether a further placing keeps the rules between orders."""
         return self.taken is None or self.taken.fits(
             candidate, start, self.grid.order_rows[self.grid.candidates[candidate].order].duration
         )
@@ -245,10 +245,10 @@ class Allocation:
             return []
         after = self.top[pool].copy()
         after[start:end] = top
-        return self._losing(pool, after, start, end)
+        return self._list_unsupported(pool, after, start, end)
 
-    def _losing(self, pool: int, top: Floats, begin: int, end: int) -> list[int]:
-        losing = []
+    def _list_unsupported(self, pool: int, top: Floats, begin: int, end: int) -> list[int]:
+        unsupported = []
         sums = [0, *np.cumsum(top.astype(np.int64)).tolist()]
         candidates, order_rows = self.grid.candidates, self.grid.order_rows
         for order in self.members[pool]:
@@ -256,20 +256,20 @@ class Allocation:
             duration = order_rows[order].duration
             finish = start + duration
             if start < end and finish > begin and sums[finish] - sums[start] > candidates[candidate].value * duration:
-                losing.append(order)
-        return losing
+                unsupported.append(order)
+        return unsupported
 
     def is_overloaded(self, pool: int) -> bool:
-        """Tell whether a pool carries more than its lots offer, which only an unchecked `place` can bring about."""
+        """Return whether a pool carries more than its lots offer, which only an unchecked `place` can bring about."""
         arrays = self.grid.pool_arrays[pool]
         return bool(stack(arrays, self.loads[pool], 0, self.grid.periods)[2].any())
 
-    def losing(self, pools: Iterable[int] | None = None) -> list[int]:
+    def list_unsupported(self, pools: Iterable[int] | None = None) -> list[int]:
         """Return the accepted orders, of some pools or of all, whose value is under the lowest price possible."""
         return [
             order
             for pool in (range(len(self.members)) if pools is None else pools)
-            for order in self._losing(pool, self.top[pool], 0, self.grid.periods)
+            for order in self._list_unsupported(pool, self.top[pool], 0, self.grid.periods)
         ]
 
     def insert(self, order: int, shade: Floats | None = None) -> float:

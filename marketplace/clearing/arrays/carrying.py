@@ -25,7 +25,7 @@ UNIONS_MAX: Final = 1_024
 
 @lru_cache(maxsize=1_024)
 def is_laminar(layers: tuple[tuple[int, ...], ...]) -> bool:
-    """Tell whether any two of the sets are nested or disjoint."""
+    """Return whether any two of the sets are nested or disjoint."""
     sets = [frozenset(layer) for layer in layers]
     return all(one <= two or two <= one or not one & two for one in sets for two in sets)
 
@@ -50,7 +50,7 @@ def list_unions(layers: tuple[tuple[int, ...], ...]) -> list[frozenset[int]]:
 
 
 def stack(arrays: PoolArrays, loads: Floats, begin: int, end: int) -> tuple[Floats, Floats, Flags, Floats]:
-    """Let the layers take their lots in each period of a span.
+    """Assign lots to the layers in each period of a span, at the least cost.
 
     Args:
         arrays: The pool.
@@ -74,7 +74,11 @@ def stack(arrays: PoolArrays, loads: Floats, begin: int, end: int) -> tuple[Floa
 
 
 def stack_alone(arrays: PoolArrays, layer: int, nodes: int, begin: int, end: int) -> tuple[Floats, Floats]:
-    """Return what nodes of one layer cost per period on the otherwise empty pool, and 1 where they do not fit."""
+    """Return the asks of nodes of one layer per period on the otherwise empty pool, and 1 where they do not fit.
+
+    Raises:
+        Refusal: ``lots_too_entangled``.
+    """
     loads = np.zeros((len(arrays.layers), end - begin))
     loads[layer] = nodes
     cost, _, short, _ = stack(arrays, loads, begin, end)

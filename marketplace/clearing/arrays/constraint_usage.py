@@ -27,7 +27,7 @@ class ConstraintUsage:
             self.span[row, start : start + duration] += sign * use
 
     def list_blocked(self, candidate: int, first: int, starts: int, duration: int) -> Flags:
-        """Tell for each start of a window whether a further placing there would break a rule."""
+        """Return for each start of a window whether a further placing there would break a rule."""
         rules = self.rules
         blocked = np.zeros(starts, dtype=np.bool_)
         if any(use > 0 and self.total[row] + use > rules.total_room[row] for row, use in rules.total_uses[candidate]):
@@ -40,7 +40,7 @@ class ConstraintUsage:
         return blocked
 
     def fits(self, candidate: int, start: int, duration: int) -> bool:
-        """Tell whether a further placing would keep every rule."""
+        """Return whether a further placing would keep every rule."""
         return not self.list_blocked(candidate, start, 1, duration)[0]
 
     def find_full(self, candidate: int, start: int, duration: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -57,13 +57,13 @@ class ConstraintUsage:
         return tuple(totals), tuple(spans)
 
     def is_broken(self) -> bool:
-        """Tell whether a row is taken beyond its room, which only unchecked placings can bring about."""
+        """Return whether a row is taken beyond its room, which only unchecked placings can bring about."""
         rules = self.rules
         return bool((self.total > rules.total_room).any() or (self.span > rules.span_room).any())
 
 
 def fits_alone(rules: Rules, candidate: int, starts: NDArray[np.int64], duration: int) -> Flags:
-    """Tell for each start whether a placing keeps every limit when it is the only one; links are not checked."""
+    """Return for each start whether a placing keeps every limit when it is the only one; links are not checked."""
     good = np.ones(len(starts), dtype=np.bool_)
     if any(use > rules.total_room[row] and rules.totals[row][0] == "limit" for row, use in rules.total_uses[candidate]):
         good[:] = False

@@ -128,5 +128,5 @@ def _depth(parents: tuple[int, ...], at: int) -> int:
 
 
 def is_parent(rules: Rules | None, order: int) -> bool:
-    """Tell whether others depend on an order, so that it may be of use though it gains nothing itself."""
+    """Return whether others depend on an order, so that it may be of use though it gains nothing itself."""
     return rules is not None and bool(rules.children[order])

@@ -1,7 +1,7 @@
-"""Idle nodes that ask less than the price of their period: supply left out in the money, and why.
+"""Idle nodes that ask less than the price of their period, and why.
 
-A price above the ask of an idle node has one of two causes. A lot in use asks exactly that price; or at the lowest ask
-of the idle nodes rejected orders would forgo more than they do, and the prices weigh both (`program/price_program.py`).
+A price above the ask of an idle node has one of two causes. A lot in use asks exactly that price. Or, at the lowest ask
+of the idle nodes, rejected orders would forgo more than they do; the prices weigh both (`program/price_program.py`).
 """
 
 from collections import defaultdict

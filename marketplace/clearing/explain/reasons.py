@@ -24,7 +24,10 @@ from marketplace.clearing.program.pricing import Micros
 
 
 def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> tuple[int, int, int]:
-    """Return an order's gain at the prices on its best placement, with candidate and start; 0 out of the money."""
+    """Return an order's gain at the prices on its best placement, in micro-dollars, with its candidate and start.
+
+    ``(0, -1, -1)`` if it gains on none.
+    """
     grid = allocation.grid
     order_row = grid.order_rows[order]
     best = (0, -1, -1)

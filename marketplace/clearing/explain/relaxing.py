@@ -31,7 +31,7 @@ NAMES: Final = {
     "gpus_per_node": "GPUs per node",
     "gpu_class": "GPU class",
 }
-"""Names of wishes in sentences; other wishes keep their own."""
+"""Names of constraints in sentences; other constraints keep their own."""
 
 DURATIONS_MAX: Final = 400
 STARTS_MAX: Final = 8
@@ -208,7 +208,7 @@ def _has_start(allocation: Allocation, order: int, candidate: int) -> bool:
 
 
 def _lawful(allocation: Allocation, candidate: int, starts: NDArray[np.int64]) -> Iterator[int]:
-    """Walk the first starts that push no accepted order above its value and keep the rules between orders."""
+    """Yield the first starts that push no accepted order above its value and keep the rules between orders."""
     duration = allocation.grid.order_rows[allocation.grid.candidates[candidate].order].duration
     for start in starts[:STARTS_MAX].tolist():
         keeps = allocation.taken is None or allocation.taken.fits(candidate, start, duration)

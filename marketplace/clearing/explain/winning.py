@@ -53,7 +53,7 @@ class PriceToWin:
 
 
 def can_be_exact(solved: Solved) -> bool:
-    """Tell whether the book is small enough to compute each loser's price to win to the cent."""
+    """Return whether the book is small enough to compute each loser's price to win to the cent."""
     allocation = solved.allocation
     losers = int(allocation.out.sum())
     if not solved.proven or len(allocation.grid.candidates) * losers > CANDIDATES_WORK_MAX:

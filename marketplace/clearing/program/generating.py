@@ -39,7 +39,7 @@ class Generated:
     Attributes:
         relaxation: The linear program, solved.
         kept: The placements that it has.
-        loss: Per placement of the book, what it loses at the duals, micro-dollars.
+        loss: Per placement of the book, its reduced cost at the duals, in micro-dollars.
         ceiling: US dollars that no allocation is worth more than, rounded up to a micro-dollar.
     """
 

@@ -207,7 +207,7 @@ class _Program:
         return dict(enumerate(paid.tolist()))
 
     def _pursue(self, aim: _Aim) -> bool:
-        """Find the prices that are best for an aim, and hold later ones to it; tell whether that was possible."""
+        """Find the prices that are best for an aim, and hold later ones to it; return whether that was possible."""
         cost = dict(aim.cost)
         if aim.free_only is not None:
             cost |= {at: 1.0 for (free, _), at in self.gain_of.items() if free == aim.free_only}

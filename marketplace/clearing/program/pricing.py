@@ -30,8 +30,8 @@ def set_prices(allocation: Allocation) -> list[Micros]:
     """Return each pool's price per period in micro-dollars; orders that no price can serve are taken out first."""
     grid = allocation.grid
     for pool in range(len(grid.pool_arrays)):
-        while losing := _above_value(allocation, pool, _lowest(allocation, pool)):
-            for order in allocation.with_children(losing):
+        while unsupported := _above_value(allocation, pool, _lowest(allocation, pool)):
+            for order in allocation.with_children(unsupported):
                 allocation.remove(order)
     floors = [_lowest(allocation, pool) for pool in range(len(grid.pool_arrays))]
     idles = [_cheapest_offer(arrays) for arrays in grid.pool_arrays]

@@ -14,7 +14,7 @@ class Prospects:
     Attributes:
         surplus: Per placement, micro-dollars; negative where scarcity costs more than the order is worth.
         best: Per order, its best surplus; -inf where no placement is worth considering.
-        loss: Per placement, what its surplus is short of its order's best, or of staying out where that is better.
+        loss: Per placement, its reduced cost: its order's best surplus, or 0 if that is better, less its own surplus.
         shades: Per order, what its options cost at the shadow prices, shaped like its options.
     """
 
@@ -44,11 +44,11 @@ class Prospects:
         }
 
     def sharpen(self, kept: Integers, loss: Floats) -> None:
-        """Replace the losses of some placements by those at better prices; the others keep theirs.
+        """Replace the reduced costs of some placements by those at better prices; the others keep theirs.
 
         Args:
             kept: The placements.
-            loss: What each loses, micro-dollars.
+            loss: The reduced cost of each, in micro-dollars.
         """
         self.loss[kept] = loss
 

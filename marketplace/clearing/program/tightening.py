@@ -112,7 +112,7 @@ class Relaxation:
         return copied
 
     def solve(self) -> bool:
-        """Solve it, and tell whether there is a solution.
+        """Solve it, and return whether there is a solution.
 
         From its last basis, the solver sometimes ends without an answer; then it begins anew, once.
         """
@@ -141,7 +141,7 @@ class Relaxation:
         return model
 
     def read_losses(self) -> Floats:
-        """Return what each placement would lose, were it taken at the prices of the solution, in micro-dollars."""
+        """Return the reduced cost of each placement at the prices of the solution, in micro-dollars."""
         losses: Floats = np.maximum(0.0, -np.array(self.solver.getSolution().col_dual)[: self.count]) * MICRO
         return losses
 
@@ -152,7 +152,7 @@ class Relaxation:
             self.solver.changeColsBounds(len(columns), np.array(columns, dtype=np.int32), bounds, bounds)
 
     def tighten(self, cutting: Cutting) -> bool:
-        """Solve it, cut and solve again while that lowers it enough; tell whether there is a solution."""
+        """Solve it, cut and solve again while that lowers it enough; return whether there is a solution."""
         if not self.solve():
             return False
         self.solver.setOptionValue("presolve", "off")
@@ -168,7 +168,7 @@ class Relaxation:
         return self.solve() if self._prune() else True
 
     def cut(self, *, prune: bool = False) -> bool:
-        """Add cuts that the solution breaks, and tell whether there are any.
+        """Add cuts that the solution breaks, and return whether there are any.
 
         Args:
             prune: Whether to take those out first that do not bind it.
@@ -194,7 +194,7 @@ class Relaxation:
         self.cuts += cuts.covers
 
     def _prune(self) -> bool:
-        """Take the cuts out that do not bind the solution, and tell whether there were any."""
+        """Take the cuts out that do not bind the solution, and return whether there were any."""
         basis: Any = self.solver.getBasis()
         status = list(basis.row_status)
         idle = [row for row in range(self.rows, len(status)) if status[row] == BASIC]

@@ -69,8 +69,8 @@ class PreparedBook:
 class Placement:
     """One way to serve a quoted order.
 
-    `price_usd_per_gpu_hour` is the least worth, in whole cents, at which it is worth more there than what it displaces
-    and covers the asks; `displaced` are the orders of the book that would find no other place.
+    `price_usd_per_gpu_hour` is the least value, in whole cents, at which the order is worth more there than what it
+    displaces, and covers the asks. `displaced` is the number of orders that would find no other placement.
     """
 
     bid: int
@@ -85,12 +85,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The answer to a dry run.
+    """The value that an order needs to win on a prepared book.
 
-    Where `sure`, both bounds are the price to win: at it the order is accepted on this book and at a cent less it is
-    rejected. Elsewhere under `lower_usd_per_gpu_hour` no optimal clearing has the order, and from
-    `upper_usd_per_gpu_hour` on every one has it; None where that takes more than an offer may be.
-    Without a price, `reason` says why no price would win.
+    If `sure`, both bounds are the price to win: at it the order is accepted on this book, and at a cent less it is
+    rejected. Otherwise, no optimal clearing has the order below `lower_usd_per_gpu_hour`, and every one has it from
+    `upper_usd_per_gpu_hour` on; None if that is more than an offer may be. Without a price, `reason` says why no price
+    would win.
     """
 
     price_to_win_usd_per_gpu_hour: Decimal | None
@@ -102,7 +102,7 @@ class Estimate:
 
 
 def prepare(book: Book, *, seed: int) -> PreparedBook:
-    """Solve a book without the search's rounds: seconds at 1,000 orders, and the true optimum where it is small.
+    """Solve a book without the search's rounds, which takes seconds at 1,000 orders; a small book to its optimum.
 
     Raises:
         Refusal: As `check_book`.

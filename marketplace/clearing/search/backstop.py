@@ -116,7 +116,7 @@ class _Left:
         ]
 
     def _list_open(self, bid: Bid, period: int) -> Iterator[str]:
-        """Walk the lots that a bid may use in a period at its price, the cheapest first."""
+        """Yield the lots that a bid may use in a period at its price, the cheapest first."""
         limit = micro(bid.value_usd_per_gpu_hour)
         mine = [
             lot_id

@@ -39,8 +39,8 @@ class Depth:
     """The limits of a dive.
 
     Attributes:
-        loss: How much of its worth a placement may lose at the shadow prices and still be considered.
-        kept: How many placements are considered at most, those that lose least.
+        loss: The highest reduced cost of a placement that is considered, as a share of its worth.
+        kept: How many placements are considered at most, those of the least reduced costs.
         cutting: How much is cut before and during dives.
         step: The share of the open worth that a step decides.
         gathers: Whether all that is wanted of an order counts for its most wanted placement.
@@ -91,7 +91,7 @@ class Root:
 def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[CandidateTable, RowTable]) -> Root | None:
     """Return the relaxation of the placements that matter, cut; None where there are none or it is not solved.
 
-    The losses of placements at its prices are noted in the prospects.
+    The reduced costs of placements at its prices are stored in the prospects.
     """
     count = len(prospects.order)
     depth, ceiling = _choose_depth(count), None
@@ -134,7 +134,7 @@ def _choose_depth(columns: int) -> Depth:
 
 
 def _choose_kept(prospects: Prospects, depth: Depth) -> Integers:
-    """Return the placements that lose little of their worth."""
+    """Return the placements whose reduced cost is a small share of their worth."""
     kept = np.flatnonzero(prospects.loss <= depth.loss * prospects.worth)
     share = prospects.loss[kept] / np.maximum(prospects.worth[kept], 1.0)
     return np.sort(kept[np.argsort(share, kind="stable")[: depth.kept]])
@@ -182,7 +182,7 @@ class _Dive:
         return self.allocation
 
     def _solve(self, step: int) -> bool:
-        """Solve the relaxation as it is now, in some steps with new cuts; tell whether there is a solution."""
+        """Solve the relaxation as it is now, in some steps with new cuts; return whether there is a solution."""
         solved = self.relaxation.solve()
         if solved and step and self.every and step % self.every == 0:
             prune = step % STEPS_PER_PRUNING == 0

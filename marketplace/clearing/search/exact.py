@@ -89,17 +89,17 @@ class Exact:
                 continue
             if not priced and status == OPTIMAL:
                 unpriced = allocation.exact_micros()
-            losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
-            if not losing:
+            unsupported = {(order, self._pool(allocation, order)) for order in allocation.list_unsupported()}
+            if not unsupported:
                 return Found(allocation, status == OPTIMAL, unpriced)
-            if losing <= priced:
+            if unsupported <= priced:
                 break
-            for order, pool in sorted(losing - priced):
+            for order, pool in sorted(unsupported - priced):
                 self._prices.add(order, pool)
-            priced |= losing
+            priced |= unsupported
         if allocation.breaks_rules():
             return Found(None, proven=False, unpriced_micro=unpriced)
-        for order in allocation.with_children(allocation.losing()):
+        for order in allocation.with_children(allocation.list_unsupported()):
             allocation.remove(order)
         return Found(allocation, proven=False, unpriced_micro=unpriced)
 

@@ -72,13 +72,13 @@ def find_insertions(allocation: Allocation, shadow: Shadow, order: int, limit: i
     return sorted(insertions, key=lambda insertion: (insertion.value_micro, insertion.candidate, insertion.start))
 
 
-def settle(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
+def insert_improving(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
     """Insert those of the orders that are worth more than what they displace. Welfare never falls."""
-    Settling(allocation, shadow).run(orders)
+    ImprovingInsertion(allocation, shadow).run(orders)
 
 
-class Settling:
-    """Inserts orders. The further an order's value was below what it needed, the more runs skip it."""
+class ImprovingInsertion:
+    """Inserts orders that raise welfare. The further an order's value is below what it needs, the more runs skip it."""
 
     def __init__(self, allocation: Allocation, shadow: Shadow) -> None:
         self.allocation, self.shadow = allocation, shadow
@@ -92,9 +92,9 @@ class Settling:
             if self._waits.get(order, 0):
                 self._waits[order] -= 1
             else:
-                self._waits[order] = self._settle(order)
+                self._waits[order] = self._insert(order)
 
-    def _settle(self, order: int) -> int:
+    def _insert(self, order: int) -> int:
         """Insert an order if that gains welfare; return how many of the next runs skip it."""
         candidates, nearest = self.allocation.grid.candidates, WAITS_SHORT[-1]
         for insertion in find_insertions(self.allocation, self.shadow, order):
@@ -119,7 +119,11 @@ def _bring_in(allocation: Allocation, insertion: Insertion) -> bool:
         if (placing := allocation.placed[order])
     }
     pools.add(allocation.grid.candidates[insertion.candidate].pool)
-    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing(pools) and not allocation.breaks_rules():
+    if (
+        allocation.total > before + TOLERANCE_MICRO
+        and not allocation.list_unsupported(pools)
+        and not allocation.breaks_rules()
+    ):
         return True
     allocation.restore(placed)
     allocation.total = before

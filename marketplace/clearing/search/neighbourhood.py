@@ -38,7 +38,7 @@ WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
 LOSSES_NARROW = (0.003, 0.01, 0.03)
-"""How much of its worth a placement may lose at the shadow prices and still be considered."""
+"""The highest reduced costs of placements that are considered, as shares of their worth."""
 SPAN_LEAST = 4
 SHRINK = 0.8
 
@@ -103,7 +103,7 @@ class Neighbourhoods:
     """The search by integer programs on one allocation, which it changes in place and never worsens.
 
     Attributes:
-        root: The relaxation with its cuts, where there is one; the losses that the prospects note are at its prices.
+        root: The relaxation with its cuts, if there is one; the reduced costs of the prospects are at its prices.
         ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
         unpriced: The same where the program about every order has proven it to within its gap, None until then.
     """
@@ -181,7 +181,7 @@ class Neighbourhoods:
         self._apply(task, task.columns[answer.taken])
 
     def is_best(self) -> bool:
-        """Tell whether it is proven that no clearing is worth noticeably more than what is found."""
+        """Return whether it is proven that no clearing is worth noticeably more than what is found."""
         return self.unpriced is not None and self.allocation.total >= float(self.unpriced) * MICRO * (1 - ENOUGH)
 
     def _choose(self) -> list[Task]:
@@ -216,7 +216,7 @@ class Neighbourhoods:
         return _View(current, where, begins, ends, free, good)
 
     def _losses(self) -> Floats:
-        """Return per pool what its orders and idle lots lose against the shadow prices: where there is most to gain."""
+        """Return per pool the reduced costs of its placements and the rent of its idle lots: what there is to gain."""
         losses = np.ones(len(self.grid.pool_arrays))
         for placing in self.allocation.placed:
             at = None if placing is None else self.prospects.find(placing)
@@ -231,10 +231,10 @@ class Neighbourhoods:
         return losses
 
     def _grow(self, view: "_View", losses: Floats, used: Flags) -> Integers:
-        """Choose a first pool by its losses and a stretch of time, and add related pools while the program is small.
+        """Choose a first pool by what there is to gain, and a span; add related pools while the program is small.
 
-        A short stretch of many pools and the whole horizon of one pool repair different faults, so the length varies.
-        So does the loss that a placement may have: with fewer placements the neighbourhood can be wider.
+        A short span of many pools and the whole horizon of one pool repair different faults, so the length varies. So
+        does the highest reduced cost: with fewer placements the neighbourhood can be wider.
         """
         first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
         inside = np.zeros(len(used), dtype=np.bool_)
@@ -330,10 +330,10 @@ class Neighbourhoods:
             allocation.restore(placed)
             allocation.total = before
             return
-        if losing := allocation.with_children(allocation.losing(pools)):
-            for order in losing:
+        if unsupported := allocation.with_children(allocation.list_unsupported(pools)):
+            for order in unsupported:
                 allocation.remove(order)
-            for order in dict.fromkeys(losing + orders):
+            for order in dict.fromkeys(unsupported + orders):
                 if allocation.out[order]:
                     allocation.insert(order)
         if allocation.total < before - TOLERANCE_MICRO:

@@ -17,7 +17,7 @@ from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.program import CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.search.diving import Root
-from marketplace.clearing.search.marginal import Settling
+from marketplace.clearing.search.marginal import ImprovingInsertion
 from marketplace.clearing.search.neighbourhood import (
     LIGHT_WORK,
     LOSSES_NARROW,
@@ -156,8 +156,8 @@ def improve(
     programs = Neighbourhoods(allocation, prospects, tables, (pick, limits[0]), root)
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
-    settling = Settling(allocation, tables[2])
-    settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
+    inserting = ImprovingInsertion(allocation, tables[2])
+    inserting.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
     if small:
         programs.decide_whole()
@@ -170,7 +170,7 @@ def improve(
             programs.limits = limits[done % len(limits)]
             batch = programs.begin(worker_pool)
             ruin.run(RUINS_PER_ROUND)
-            settling.run(orders[done % slices :: slices])
+            inserting.run(orders[done % slices :: slices])
             programs.end(batch)
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             ceiling = budget.bound if programs.unpriced is None else min(budget.bound, programs.unpriced)
@@ -196,11 +196,11 @@ def choose_limits(prospects: Prospects) -> tuple[NeighbourhoodLimits, ...]:
 
 
 def is_small(prospects: Prospects) -> bool:
-    """Tell whether programs about every order of a book are worth their time."""
+    """Return whether programs about every order of a book are worth their time."""
     return len(prospects.order) <= SMALL_COLUMNS_MAX
 
 
 def has_equals(prospects: Prospects) -> bool:
-    """Tell whether most orders have many placements that are about as good as their best."""
+    """Return whether most orders have many placements that are about as good as their best."""
     equals = int((prospects.loss <= EQUAL_LOSS * prospects.worth).sum())
     return equals > EQUALS_MIN * len(np.unique(prospects.order))

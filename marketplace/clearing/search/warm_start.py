@@ -15,7 +15,7 @@ from marketplace.clearing.book import check_book
 from marketplace.clearing.model import Book, Order
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow
-from marketplace.clearing.search.marginal import count_hours, settle
+from marketplace.clearing.search.marginal import count_hours, insert_improving
 from marketplace.clearing.search.solving import Solved
 
 
@@ -42,7 +42,7 @@ def grow(before: Book, known: Solved, book: Book) -> Solved | None:
         return None
     allocation = known.allocation.branch(grid)
     new = range(count, len(book.orders))
-    settle(allocation, known.shadow, list(new))
+    insert_improving(allocation, known.shadow, list(new))
     bound = known.bound + sum((_gain_most(grid, known.shadow, order) for order in new), Fraction(0))
     return Solved(allocation, known.shadow, bound, known.rounds, proven=False)
 
@@ -112,7 +112,7 @@ def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocatio
     outside = sorted((at for at in range(len(values)) if allocation.out[at]), key=lambda at: (-values[at], at))
     for at in allocation.sort_by_depth(outside):
         allocation.insert(at)
-    return None if allocation.losing() or allocation.breaks_rules() else allocation
+    return None if allocation.list_unsupported() or allocation.breaks_rules() else allocation
 
 
 def _find_again(grid: Grid, at: int, order: Order, was: tuple[Allocation, Order, int]) -> Placing | None:
@@ -142,6 +142,6 @@ def _clear_away(allocation: Allocation) -> None:
         if allocation.is_overloaded(pool):
             for order in list(members):
                 allocation.remove(order)
-    while losing := allocation.losing():
-        for order in losing:
+    while unsupported := allocation.list_unsupported():
+        for order in unsupported:
             allocation.remove(order)

@@ -1,9 +1,9 @@
 """Checks the shares that a certificate states against its welfare and bound, in fractions only.
 
-What prices cost is a share of an optimum that the verifier does not know. It checks what follows from the certificate
-alone: nobody can lose less than nothing or more than the gap, and where the bound stands for the optimum the share is
-the gap; the engine's own dual bound lies between welfare and bound, and where it is the optimum the share is of it.
-That a lower share or bound is right, only running the engine again shows.
+The price loss is a share of an optimum that the verifier does not know. It checks what follows from the certificate
+alone. The price loss is between 0 and the gap, and is the gap if the bound stands for the optimum. The engine's dual
+bound is between welfare and bound; if it is the proven optimum, the price loss is a share of it. Only running the
+engine again shows whether a lower share or bound is right.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from marketplace.clearing.model import Certificate
 
 
 def find_wrong_shares(certificate: Certificate) -> Iterator[tuple[str, str]]:
-    """Walk the codes of wrong shares, `gap`, `price_loss` and `dual_bound`, each with a sentence."""
+    """Yield the codes of wrong shares, `gap`, `price_loss` and `dual_bound`, each with a sentence."""
     bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
     gap = _miss(bound, welfare)
     if gap != certificate.gap:

@@ -37,7 +37,7 @@ def micro(price: Decimal) -> int:
 
 
 def is_sane(price: Decimal | None, proven: PriceRange | None) -> bool:
-    """Tell whether a price to win is in whole cents and within what is said to be proven about it."""
+    """Return whether a price to win is in whole cents and within what is said to be proven about it."""
     if price is None or proven is None:
         return price is None and proven is None
     lower, upper = proven.lower_usd_per_gpu_hour, proven.upper_usd_per_gpu_hour

@@ -38,7 +38,7 @@ class BackstopAudit:
             self.rooms.update({(limit.limit_id, period): Fraction(limit.amount) for period in span})
 
     def find(self) -> Iterator[Finding]:
-        """Walk what is wrong."""
+        """Yield what is wrong."""
         decisions = self.clearing.backstops
         if [decision.order_id for decision in decisions] != [order.order_id for order in self.book.backstops]:
             yield ("backstops", "backstops", "expected one decision per backstop order, in the order of the book")
@@ -146,7 +146,7 @@ class BackstopAudit:
         return mine if bid.lot_ids is None else mine & set(bid.lot_ids)
 
     def _has_room(self, bid: Bid, limit_id: str, nodes: int, period: int) -> bool:
-        """Tell whether a limit that holds in this period has room for a bid at one more size."""
+        """Return whether a limit that holds in this period has room for a bid at one more size."""
         holds = any(
             limit.limit_id == limit_id
             and limit.from_period is not None

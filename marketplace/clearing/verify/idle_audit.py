@@ -36,7 +36,7 @@ class IdleAudit:
         self.served = _count_used(clearing.backstops)
 
     def find(self) -> Iterator[Finding]:
-        """Walk what is wrong."""
+        """Yield what is wrong."""
         wanted: dict[Cell, Stated] = {}
         for (pool_id, period), price in self.prices.items():
             lots = self.lots.get((pool_id, period), [])
@@ -80,7 +80,7 @@ class IdleAudit:
             yield "idle_total", "certificate", f"states {stated_usd}, it is {show(total)}"
 
     def _gains(self, pool_id: str, period: int, lower: int) -> bool:
-        """Tell whether some rejected order would gain over a period if its price were lower by some micro-dollars."""
+        """Return whether some rejected order would gain over a period if its price were lower by some micro-dollars."""
         sums = [0, *accumulate(self.prices.get((pool_id, at), 0) for at in range(self.book.periods))]
         for order, bid in self._list_rejected(pool_id):
             worth = micro(bid.value_usd_per_gpu_hour) * order.duration_periods + lower

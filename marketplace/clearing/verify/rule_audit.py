@@ -89,7 +89,7 @@ class RuleAudit:
         return total
 
     def fits_alone(self, order: Order, bid: Bid, nodes: int, start: int) -> bool:
-        """Tell whether an order keeps every limit when it is the only one."""
+        """Return whether an order keeps every limit when it is the only one."""
         for use in bid.uses:
             each = Fraction(use.amount_per_node_period) * nodes
             if use.limit_id in self.price_sums:
@@ -114,7 +114,7 @@ class RuleAudit:
             yield (use.limit_id, period), each
 
     def find(self, matched: Iterator[tuple[Order, Match]]) -> Iterator[Finding]:
-        """Walk what the accepted orders break."""
+        """Yield what the accepted orders break."""
         yield from self.wrong
         accepted = list(matched)
         names = {order.order_id for order, _ in accepted}

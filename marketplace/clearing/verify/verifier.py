@@ -96,7 +96,7 @@ class _Audit:
         self._asks: dict[tuple[str, tuple[str, ...], int], list[int]] = {}
 
     def matched(self) -> Iterator[tuple[Order, Decision, Match]]:
-        """Walk the accepted orders."""
+        """Yield the accepted orders."""
         for order, decision in zip(self.book.orders, self.clearing.decisions, strict=True):
             if decision.match is not None:
                 yield order, decision, decision.match
@@ -421,7 +421,7 @@ class _Audit:
 
 
 def _list_ways(order: Order) -> Iterator[tuple[Bid, int]]:
-    """Walk the bids of an order at each of its sizes."""
+    """Yield the bids of an order at each of its sizes."""
     return ((bid, nodes) for bid in order.bids for nodes in list_sizes(order, bid))
 
 
