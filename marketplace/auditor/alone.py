@@ -1,4 +1,4 @@
-"""Checks that what one person gives back or up counts: voided readings of settled periods, worse terms of a SAFE."""
+"""Checks that what one person alone gives up counts toward the limit: settled readings, better terms of a SAFE."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class Alone:
     safes: dict[str, Favoured] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         limited, counted = frozenset(self.limited), dict[str, Decimal]()
         for message in decision:
             body = message.read()

@@ -35,7 +35,7 @@ class Bonds:
     claimed: set[tuple[str, ...]] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision: what bonds state is what the holds of their accounts do."""
+        """Fold the events of one command: what bonds state is what the holds of their accounts do."""
         stated: Counter[_Move] = Counter()
         for message in decision:
             if message.event_type.startswith("bond."):

@@ -58,7 +58,7 @@ class Capacity:
     powers: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision, and check the power that nodes then draw at each site."""
+        """Fold the events of one command, and check the power that nodes then draw at each site."""
         spans: dict[str, list[tuple[datetime, datetime]]] = {}
         for message in decision:
             if message.event_type in {"pool.capacity_reserved.v1", "pool.capacity_resold.v1"}:

@@ -82,7 +82,7 @@ class Caps:
     holds: dict[str, dict[str, Hold]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         for message in decision:
             if message.event_type.startswith("mandate."):
                 self._take(message, message.event_type.split(".")[1], message.read())

@@ -104,7 +104,7 @@ class Consents:
     proposals: dict[str, Proposal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision. The cap tables of `equity` must be those before it."""
+        """Fold the events of one command. The cap tables of `equity` must be those before it."""
         carried = None
         for message in decision:
             body = message.read()

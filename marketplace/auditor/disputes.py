@@ -53,7 +53,7 @@ class Disputes:
     decided: dict[str, Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if aggregate != "statement":

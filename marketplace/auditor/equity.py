@@ -57,7 +57,7 @@ class Equity:
     issuers: dict[str, Issuer] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision, and check the state after it."""
+        """Fold the events of one command, and check the state after it."""
         accepted: dict[str, Decimal] = {}
         touched: dict[str, int] = {}
         imports = any(message.event_type == "issuer.imported.v1" for message in decision)

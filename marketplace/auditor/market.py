@@ -137,7 +137,7 @@ class Market:
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if "ce-time" in message.headers:

@@ -83,7 +83,7 @@ class Money:
     outside: Decimal = ZERO
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision, and check the state after it."""
+        """Fold the events of one command, and check the state after it."""
         halves: Counter[tuple[str, str, Decimal, str]] = Counter()
         touched: dict[str, int] = {}
         for message in decision:

@@ -11,7 +11,7 @@ from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 COUNTED: Final = timedelta(hours=24)
-"""How long what one person alone let go counts toward the limit."""
+"""How long what one person alone moved out of an account counts toward the limit."""
 RECORDED: Final = timedelta(days=7)
 """How long a deposit counts toward the limit of the one person of the platform that recorded it."""
 BOUGHT: Final = timedelta(days=7)
@@ -47,7 +47,7 @@ class Limited:
 
 @dataclass(slots=True)
 class Persons:
-    """Folds limits and approvals, and checks every decision that lets money of an account go.
+    """Folds limits and approvals, and checks every command that moves money out of an account.
 
     Attributes:
         accounts: By id.
@@ -63,7 +63,7 @@ class Persons:
     proposed: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         given: dict[str, Mapping[str, Any]] = {}
         counted: dict[str, Decimal] = {}
         limited = {name for name, account in self.accounts.items() if account.limit is not None}

@@ -35,7 +35,7 @@ class Promises:
     lots: dict[str, Promise] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         for message in decision:
             name = message.event_type.removesuffix(".v1")
             if name in {"order.placed", "order.amended"}:

@@ -26,17 +26,17 @@ _TAKEN: Final = frozenset({"issuer.stock_repurchased.v1", "issuer.warrant_cancel
 
 @dataclass(slots=True)
 class Bought:
-    """What principal became, in dollars and shares of that time.
+    """The shares or money that principal became in one conversion or repayment; shares are those of that time.
 
     Attributes:
-        principal: Principal in all.
-        amount: Dollars in all, with interest.
-        shares: Shares in all; None of money.
-        price: Dollars that bought a share; 0 of money.
+        principal: Dollars of principal that became it.
+        amount: Those dollars with interest.
+        shares: The shares; None if it became money.
+        price: Dollars for one share; 0 if it became money.
         split: The issuer's split factor then.
-        dollars: Dollars that were reversed.
+        dollars: Dollars of it that were reversed.
         due: Shares to return for them.
-        taken: Dollars of shares that were cancelled, and of debts.
+        taken: Dollars of shares that were cancelled for them, and of debts.
     """
 
     principal: Decimal
@@ -82,7 +82,7 @@ class Reductions:
     proposals: dict[str, tuple[set[str], datetime]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision. What was imported is only folded: it was decided elsewhere."""
+        """Fold the events of one command. What was imported is only folded: it was decided elsewhere."""
         imports = any(message.event_type == "issuer.imported.v1" for message in decision)
         carried = [message for message in decision if message.event_type == "proposal.carried_out.v1"]
         asked, at = self.proposals.get(carried[0].read()["proposal_id"] if carried else "", (None, None))

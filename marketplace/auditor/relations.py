@@ -19,8 +19,8 @@ class Relation:
     Attributes:
         ends: Both parties, or a party and an owner outside.
         since: Since when it holds; None: always.
-        until: Until when it held; None: it holds.
-        firm_at: When it was found, or stated by the second end; None: one end alone states it.
+        until: Until when it held; None: it still holds.
+        firm_at: When it was found, or stated by the second party; None: one party alone states it.
         found: Whether the platform found it.
     """
 
@@ -65,7 +65,7 @@ class Relations:
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision."""
+        """Fold the events of one command."""
         for message in decision:
             if "ce-time" in message.headers:
                 self.now = parse_instant(message.headers["ce-time"])

@@ -24,7 +24,7 @@ class Staged:
     Attributes:
         issued: Its first event.
         end: When it ends, as far as its first span goes.
-        cure_until: Until when a stage that was missed may be paid; None: none was.
+        cure_until: Until when a stage that was missed may be paid; None: none was missed.
         withheld_at: Since when delivery is withheld; None: it is not.
         is_over: Whether every statement is paid.
     """
@@ -76,7 +76,7 @@ class Stages:
     taken: dict[tuple[str, str], dict[str, Decimal]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision: what its events state is what it sets aside and pays."""
+        """Fold the events of one command: what its events state is what it sets aside and pays."""
         captured: defaultdict[str, Decimal] = defaultdict(Decimal)
         steps: list[tuple[Message, str, dict[str, Any]]] = []
         freed: list[tuple[Message, dict[str, Any]]] = []

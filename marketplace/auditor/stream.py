@@ -40,7 +40,7 @@ class Message:
 
     @property
     def decision(self) -> str:
-        """Return what all messages of one decision share: the command that caused them."""
+        """Return the id of the command that stored the message; all messages of one command have the same."""
         return self.headers.get("ce-causationid", f"message {self.sequence}")
 
     def read(self) -> dict[str, Any]:

@@ -54,11 +54,11 @@ class ImportContext:
         self._authorised: dict[str, int] = {}
         self.created: list[str] = []
 
-    def refuse(self, located: Located, code: str, reason: str) -> None:
+    def report_problem(self, located: Located, code: str, reason: str) -> None:
         """Report a problem."""
         self._findings.add("problem", located.file, located.label, code, reason)
 
-    def lose(self, located: Located, code: str, reason: str) -> None:
+    def report_loss(self, located: Located, code: str, reason: str) -> None:
         """Report a loss."""
         self._findings.add("loss", located.file, located.label, code, reason)
 
@@ -67,23 +67,23 @@ class ImportContext:
         self.acts.append(ImportedAct(event, at_midnight(day), located.file, located.label))
 
     def name(self, prefix: str, theirs: str) -> str:
-        """Return a new id of ours for the package's id `theirs`, and keep the pair in `origins`."""
+        """Return a new id of this market for the package's id `theirs`, and keep the pair in `origins`."""
         ours = derive_id(prefix, self._cause, theirs)
         self.origins[ours] = theirs
         return ours
 
     def name_holder(self, theirs: str) -> str:
-        """Return our id for a stakeholder; a party's id, or another of our ids, is kept."""
+        """Return the id of a stakeholder here. A party's or stakeholder's id of this market is kept."""
         if any(is_id(theirs, prefix) for prefix in _HOLDERS):
             return theirs
         return self.name("stk", theirs)
 
     def find_class(self, theirs: str) -> str:
-        """Return our short name for a class of the package; another id is kept."""
+        """Return the name here of a class of the package; an id that no class of it has is returned unchanged."""
         return self.classes.get(theirs, theirs)
 
     def name_class(self, item: ocf.StockClass) -> str:
-        """Return our short name for a class, made from its name; a number distinguishes equal ones."""
+        """Give a class its short name here, made from its name, and return it; a number distinguishes equal ones."""
         slug = re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")[:_CLASS_ID_SIZE_MAX] or "class"
         slug = item.name if _CLASS_ID.fullmatch(item.name) else slug
         taken, candidate, number = set(self.classes.values()), slug, 2
@@ -122,7 +122,9 @@ class ImportContext:
         if money is UNSET:
             return None
         if money.currency != USD:
-            self.refuse(located, "currency_not_kept", f"{money.amount} {money.currency}: the marketplace keeps dollars")
+            self.report_problem(
+                located, "currency_not_kept", f"{money.amount} {money.currency}: the marketplace keeps dollars"
+            )
             return None
         return Decimal(money.amount)
 
@@ -130,7 +132,7 @@ class ImportContext:
         """Return whole shares; None, with a problem reported, if they are a fraction."""
         shares = find_whole(quantity)
         if shares is None:
-            self.refuse(located, "shares_not_whole", f"{quantity} are no whole shares")
+            self.report_problem(located, "shares_not_whole", f"{quantity} are no whole shares")
         return shares
 
     def find_authorised(self, item: ocf.StockClass) -> int | None:

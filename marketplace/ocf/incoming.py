@@ -117,16 +117,16 @@ def _take_class(context: ImportContext, located: Located, day: date) -> None:
     seniority = find_whole(item.seniority)
     if not authorised:
         reason = f"the marketplace needs a whole number of authorised shares, not {item.initial_shares_authorized}"
-        context.refuse(located, "authorised_shares_missing", reason)
+        context.report_problem(located, "authorised_shares_missing", reason)
     if seniority is None:
-        context.refuse(located, "seniority_not_whole", f"seniority {item.seniority} is no whole rank")
+        context.report_problem(located, "seniority_not_whole", f"seniority {item.seniority} is no whole rank")
     preferred = item.class_type == "PREFERRED"
     price = context.find_usd(located, item.price_per_share) if preferred else None
     multiple = item.liquidation_preference_multiple
     cap = None if item.participation_cap_multiple is UNSET else Decimal(item.participation_cap_multiple)
     if preferred and (price is None or multiple is UNSET):
         reason = "a preferred class needs price_per_share and liquidation_preference_multiple"
-        context.refuse(located, "preference_missing", reason)
+        context.report_problem(located, "preference_missing", reason)
     context.add(
         located,
         day,
@@ -148,7 +148,7 @@ def _take_plans(context: ImportContext) -> None:
     """Import all plans as one pool."""
     plans = [located for located in context.package.items if isinstance(located.item, ocf.StockPlan)]
     for located in plans[1:]:
-        context.lose(located, "plans_joined", "the marketplace keeps one pool; the plans are added up")
+        context.report_loss(located, "plans_joined", "the marketplace keeps one pool; the plans are added up")
     for located in plans:
         assert isinstance(located.item, ocf.StockPlan)
         context.set_plan(located, located.item.id, located.item.initial_shares_reserved, context.formed_on)
@@ -164,7 +164,9 @@ def _issue_stock(context: ImportContext, located: Located, item: tx.StockIssuanc
     price = context.find_usd(located, item.share_price)
     shares = context.find_shares(located, item.quantity)
     if item.stock_plan_id is not UNSET:
-        context.lose(located, "member_not_kept", "stock from a plan is kept as stock; the pool does not shrink by it")
+        context.report_loss(
+            located, "member_not_kept", "stock from a plan is kept as stock; the pool does not shrink by it"
+        )
     if price is None or shares is None:
         return
     context.add(
@@ -191,7 +193,7 @@ def _transfer(context: ImportContext, located: Located, item: tx.StockTransfer) 
         if not isinstance(made, tx.StockIssuance) or shares is None:
             continue
         if made.stakeholder_id == issuance.stakeholder_id:
-            context.lose(located, "transfer_to_self", f"{made.stakeholder_id} is on both sides; nothing moves")
+            context.report_loss(located, "transfer_to_self", f"{made.stakeholder_id} is on both sides; nothing moves")
             continue
         context.add(
             located,
@@ -212,7 +214,7 @@ def _repurchase(context: ImportContext, located: Located, item: tx.StockRepurcha
 
 
 def _cancel_stock(context: ImportContext, located: Located, item: tx.StockCancellation) -> None:
-    context.lose(located, "kept_as_repurchase", "a cancellation is kept as a repurchase for nothing")
+    context.report_loss(located, "kept_as_repurchase", "a cancellation is kept as a repurchase for nothing")
     _take_back(context, located, item, item.quantity, Monetary(amount="0", currency="USD"))
 
 
@@ -238,12 +240,12 @@ def _split(context: ImportContext, located: Located, item: tx.StockClassSplit) -
     together = context.list_splits(item)
     if {split.stock_class_id for split in together} != set(context.created):
         reason = "the marketplace splits every class at once; this day's splits leave classes out or differ in ratio"
-        context.refuse(located, "split_of_some_classes", reason)
+        context.report_problem(located, "split_of_some_classes", reason)
     if together[0] is not item:
         return
     numerator, denominator = find_whole(item.split_ratio.numerator), find_whole(item.split_ratio.denominator)
     if not numerator or not denominator:
-        context.refuse(located, "split_not_whole", "a split has a whole numerator and denominator")
+        context.report_problem(located, "split_not_whole", "a split has a whole numerator and denominator")
         return
     context.split_counts(Fraction(numerator, denominator))
     context.add(
@@ -264,7 +266,7 @@ def _reissue(context: ImportContext, located: Located, item: tx.StockReissuance)
         made = context.find_issuance(name)
         if isinstance(before, tx.StockIssuance) and made is not None and not _is_alike(before, made):
             reason = f"security {name} has another holder or class than {item.security_id}, which it replaces"
-            context.refuse(located, "reissuance_differs", reason)
+            context.report_problem(located, "reissuance_differs", reason)
 
 
 def _adjust_authorised(context: ImportContext, located: Located, item: tx.ClassAuthorized) -> None:
@@ -277,7 +279,9 @@ def _convert(context: ImportContext, located: Located, item: tx.StockConversion)
     stock = [each for each in made if isinstance(each, tx.StockIssuance)]
     shares = context.find_shares(located, item.quantity_converted)
     if not isinstance(issuance, tx.StockIssuance) or len(stock) != 1 or shares is None:
-        context.refuse(located, "conversion_without_stock", "a conversion makes one certificate of another class")
+        context.report_problem(
+            located, "conversion_without_stock", "a conversion makes one certificate of another class"
+        )
         return
     joined = [each for each in context.transactions if stock[0].security_id in list_results(each)]
     if joined[0] is not item:
@@ -286,7 +290,7 @@ def _convert(context: ImportContext, located: Located, item: tx.StockConversion)
         before = context.find_issuance(each.security_id) if isinstance(each, tx.StockConversion) else None
         if not isinstance(each, tx.StockConversion) or not _is_alike(issuance, before) or each.date != item.date:
             reason = f"security {stock[0].security_id} comes out of {item.id} and {each.id}, which are of unlike stock"
-            context.refuse(located, "conversions_joined", reason)
+            context.report_problem(located, "conversions_joined", reason)
             return
         shares += context.find_shares(located, each.quantity_converted) or 0
     after = context.find_shares(located, stock[0].quantity) or 0
@@ -317,7 +321,7 @@ def _is_alike(first: tx.StockIssuance, other: tx.Issuance | None) -> bool:
 def _refuse_unknown(context: ImportContext, located: Located, item: tx.Transaction) -> None:
     del item
     reason = f"the marketplace has no counterpart of {located.item.__struct_config__.tag}"
-    context.refuse(located, "transaction_not_importable", reason)
+    context.report_problem(located, "transaction_not_importable", reason)
 
 
 def _take_valuation(context: ImportContext, located: Located, item: ocf.Valuation) -> None:

@@ -28,7 +28,7 @@ def take_convertible(context: ImportContext, located: Located, item: tx.Converti
     ended = _find_end(context, item.security_id)
     if ended is not None:
         reason = f"it ended by {ended.__struct_config__.tag} {ended.id}; only what it became is kept"
-        context.lose(located, "ended_convertible_not_kept", reason)
+        context.report_loss(located, "ended_convertible_not_kept", reason)
         return
     found = _find_terms(context, located, item)
     amount = context.find_usd(located, item.investment_amount)
@@ -74,11 +74,13 @@ def _find_terms(
             f"a {item.convertible_type} with {len(found)} mechanisms of its kind; the marketplace keeps SAFEs and "
             "notes with exactly one"
         )
-        context.refuse(located, "convertible_not_kept", reason)
+        context.report_problem(located, "convertible_not_kept", reason)
         return None
     mechanism = found[0]
     if mechanism.exit_multiple is not UNSET:
-        context.lose(located, "member_not_kept", f"the marketplace keeps no exit_multiple of a {item.convertible_type}")
+        context.report_loss(
+            located, "member_not_kept", f"the marketplace keeps no exit_multiple of a {item.convertible_type}"
+        )
     if isinstance(mechanism, SafeMechanism):
         safe = _read_safe(context, located, mechanism)
         return None if safe is None else (safe, None)
@@ -88,7 +90,7 @@ def _find_terms(
 def _read_safe(context: ImportContext, located: Located, safe: SafeMechanism) -> SafeTerms | None:
     if safe.conversion_timing is UNSET:
         reason = "conversion_timing is absent: whether the cap is on pre- or post-money capitalisation is not guessed"
-        context.refuse(located, "conversion_timing_missing", reason)
+        context.report_problem(located, "conversion_timing_missing", reason)
         return None
     return SafeTerms(
         conversion_timing="post_money" if safe.conversion_timing == "POST_MONEY" else "pre_money",
@@ -118,11 +120,11 @@ def _read_note(context: ImportContext, located: Located, note: NoteMechanism) ->
     )
     for code, wrong, reason in problems:
         if wrong:
-            context.refuse(located, code, reason)
+            context.report_problem(located, code, reason)
             return None
     assert rate is not None, "a note without a rate is refused"
     if note.conversion_mfn not in (UNSET, False):
-        context.lose(located, "member_not_kept", "the marketplace keeps no conversion_mfn of a note")
+        context.report_loss(located, "member_not_kept", "the marketplace keeps no conversion_mfn of a note")
     known: dict[str, Any] = {
         "interest": interest,
         "day_count": "actual_365" if note.day_count_convention == "ACTUAL_365" else "thirty_360",

@@ -69,14 +69,14 @@ def note_losses(context: ImportContext, located: Located) -> None:
     if what is None and isinstance(item, tx.Acceptance):
         what = "acceptances"
     if what is not None:
-        context.lose(located, "object_not_kept", f"the marketplace keeps no {what}")
+        context.report_loss(located, "object_not_kept", f"the marketplace keeps no {what}")
         return
     kept = _KEPT.get(type(item))
     for name in item.__struct_fields__:
         value = getattr(item, name)
         lost = name in _ALWAYS_LOST if kept is None else name not in kept and name not in {"id", "comments"}
         if value is not UNSET and value not in ((), None) and lost:
-            context.lose(located, "member_not_kept", f"the marketplace keeps no {name}")
+            context.report_loss(located, "member_not_kept", f"the marketplace keeps no {name}")
 
 
 def note_comments(context: ImportContext) -> None:
@@ -85,7 +85,9 @@ def note_comments(context: ImportContext) -> None:
     for file in sorted({located.file for located in commented}):
         count = sum(located.file == file for located in commented)
         first = next(located for located in commented if located.file == file)
-        context.lose(first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some")
+        context.report_loss(
+            first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some"
+        )
 
 
 def note_files(files: Files, package: Package, findings: Findings) -> None:

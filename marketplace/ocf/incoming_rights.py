@@ -18,10 +18,10 @@ def _grant(context: ImportContext, located: Located, item: tx.CompensationIssuan
         return
     if not item.compensation_type.startswith("OPTION"):
         reason = f"the marketplace keeps options only, not {item.compensation_type}"
-        context.refuse(located, "compensation_not_kept", reason)
+        context.report_problem(located, "compensation_not_kept", reason)
         return
     if item.stock_plan_id is UNSET:
-        context.refuse(located, "plan_missing", "the marketplace grants options from the pool; name the plan")
+        context.report_problem(located, "plan_missing", "the marketplace grants options from the pool; name the plan")
         return
     price = context.find_usd(located, item.exercise_price)
     shares = context.find_shares(located, item.quantity)
@@ -47,7 +47,7 @@ def _cancel_option(context: ImportContext, located: Located, item: tx.Compensati
         return
     if context.retires_cancelled(issuance):
         reason = "the plan retires what is cancelled, and the marketplace gives it back to the pool"
-        context.refuse(located, "cancelled_shares_retired", reason)
+        context.report_problem(located, "cancelled_shares_retired", reason)
     context.add(
         located,
         item.date,
@@ -90,7 +90,7 @@ def _find_stock(
     made = [context.find_issuance(name) for name in item.resulting_security_ids]
     stock = [each for each in made if isinstance(each, tx.StockIssuance)]
     if not stock or right is None:
-        context.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+        context.report_problem(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
         return []
     for each in stock:
         if (each.stakeholder_id, each.stock_class_id) != (right.stakeholder_id, stock[0].stock_class_id):
@@ -98,7 +98,7 @@ def _find_stock(
                 f"security {each.security_id} is of class {each.stock_class_id} and held by {each.stakeholder_id}; an "
                 f"exercise here makes stock of one class for the holder of the right, {right.stakeholder_id}"
             )
-            context.refuse(located, "exercise_splits", reason)
+            context.report_problem(located, "exercise_splits", reason)
             return []
     return stock
 
@@ -119,7 +119,9 @@ def _issue_warrant(context: ImportContext, located: Located, item: tx.WarrantIss
         if value is UNSET
     ]
     if missing:
-        context.refuse(located, "warrant_incomplete", f"the marketplace needs {', '.join(missing)} of a warrant")
+        context.report_problem(
+            located, "warrant_incomplete", f"the marketplace needs {', '.join(missing)} of a warrant"
+        )
         return
     assert item.quantity is not UNSET
     assert item.warrant_expiration_date is not UNSET
@@ -151,7 +153,7 @@ def _is_cancelled(context: ImportContext, located: Located, item: tx.WarrantIssu
     for each in context.transactions:
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
-            context.lose(located, "cancelled_part_not_kept", reason)
+            context.report_loss(located, "cancelled_part_not_kept", reason)
             return True
     return False
 
@@ -168,7 +170,7 @@ def _sum_exercised(context: ImportContext, located: Located, item: tx.WarrantIss
             shares += bought / context.find_ratio(item, each, class_id)
     if shares.denominator != 1:
         reason = f"{shares} shares as issued were exercised, not a whole number, and the rest was cancelled"
-        context.refuse(located, "shares_not_whole", reason)
+        context.report_problem(located, "shares_not_whole", reason)
     return int(shares)
 
 

@@ -46,9 +46,9 @@ class Intake:
         issuer_id: The new issuer.
         source: Name of the package.
         package_hash: SHA-256 of its files.
-        acts: Of the issuer, oldest first.
+        acts: The acts of the issuer, oldest first.
         instruments: The acts of each instrument by its new id, oldest first.
-        origins: The package's ids, by our ids, where they differ.
+        origins: The package's ids, by the ids here, where they differ.
     """
 
     issuer_id: str
@@ -85,7 +85,7 @@ class Intake:
 
 
 def read_sidecar(files: Files, findings: Findings) -> History | None:
-    """Return the history of our own package, None unless its files equal those rendered from its sidecar."""
+    """Return the history in a package that this market exported; None if its files differ from its sidecar's."""
     try:
         history = parse_sidecar(files[SIDECAR])
         made = render_package(history)
@@ -104,7 +104,9 @@ def read_sidecar(files: Files, findings: Findings) -> History | None:
 def take_sidecar(
     files: Files, findings: Findings, *, issuer_id: str, party_id: str, source: str, cause: str
 ) -> Intake | None:
-    """Return what the import of our own package will record, if its files equal those rendered from its sidecar.
+    """Return what the import of a package that this market exported will record.
+
+    None, with a problem reported, if its files differ from those that its sidecar gives.
 
     Args:
         files: The package.

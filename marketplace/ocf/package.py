@@ -35,7 +35,7 @@ FILES: Final[Mapping[str, tuple[str, str]]] = {
 def render_package(history: History) -> dict[str, bytes]:
     """Return the files of a package by name, the sidecar among them.
 
-    An issuer that was imported from our own package gets the ids of that package again.
+    An issuer that was imported from an exported package gets the ids of that package again.
 
     Raises:
         Refusal: ``issuer_unknown``.

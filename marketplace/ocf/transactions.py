@@ -259,7 +259,7 @@ class IssuerAuthorized(Transaction, frozen=True, kw_only=True, tag="TX_ISSUER_AU
 
 
 class ClassAuthorized(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_CLASS_AUTHORIZED_SHARES_ADJUSTMENT"):
-    """The number of shares that a class may have changed."""
+    """The authorised shares of a class changed."""
 
     stock_class_id: str
     new_shares_authorized: Numeric
