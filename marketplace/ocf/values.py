@@ -6,8 +6,7 @@ expiration date of equity compensation may be null.
 
 Source: https://schema.opencaptablecoalition.com/v/1.2.0/
 
-The three modules are written by hand. A test compares their members, and which of them are required, with the published
-schema.
+The three modules are written by hand. Their members, and which of them are required, equal the published ones.
 """
 
 from datetime import date
