@@ -1,4 +1,4 @@
-"""What statements came to for a provider, summed where they lie."""
+"""What a provider earned by statements, summed in the database."""
 
 from datetime import datetime
 from typing import Final
@@ -38,7 +38,7 @@ _MONTHS_MAX: Final = 1_200
 async def load_earnings(
     connection: AsyncConnection, provider_id: str, *, start: datetime, end: datetime
 ) -> EarningsView:
-    """Return what the statements whose periods end in ``(start, end]`` came to, at most 1,000 grants."""
+    """Return what a provider earned by the statements whose periods end in ``(start, end]``, at most 1,000 grants."""
     bound = {"provider_id": provider_id, "start": start, "end": end, "limit": _MONTHS_MAX + PAGE_ROWS_MAX + 1}
     rows = [parse_row(row, Earned) for row in (await connection.execute(sql(_SUMS), bound)).mappings()]
     grants = tuple(row for row in rows if row.grant_id is not None)

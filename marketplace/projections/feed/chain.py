@@ -1,8 +1,9 @@
 """Causes and effects: the commands before and after an event.
 
-A client's command begins a chain. A worker's command follows an event: the last one before it of the aggregate that it
-is for. The command's id derives from that aggregate's id. Where no aggregate fits, the command follows the latest event
-of what it wrote to; of accounts and other things that many commands share, only if it wrote to nothing else.
+A client's command begins a chain. A worker's command follows an event: the last earlier event of the aggregate from
+whose id the command's id derives. If it derives from none that the command wrote to, the command follows the latest
+earlier event of these aggregates; an account, or another aggregate that many commands share, counts only if the
+command wrote to no others.
 """
 
 from collections.abc import Collection, Iterable
@@ -42,9 +43,9 @@ class Link(NamedTuple):
 
 
 async def load_chain(connection: AsyncConnection, command_id: str) -> list[Link]:
-    """Return the commands around one: those that led to it, and those that followed them all, at most 60.
+    """Return the chain of a command in the log's order: its first command and all that followed, at most 60.
 
-    An unknown command has none.
+    The command itself is always among them. The chain of an unknown command is empty.
     """
     found = await _load_links(connection, [command_id])
     if not found:

@@ -20,7 +20,7 @@ from marketplace.projections.feed.holders import (
     list_depths,
     load,
 )
-from marketplace.projections.feed.visibility import get_audience, get_founded, get_founders, get_relatives
+from marketplace.projections.feed.visibility import get_audience, get_joined, get_joining, get_relatives
 
 event_index: Final = define_history(
     "event_index",
@@ -56,18 +56,18 @@ def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
     chain = None if envelope.correlationid == envelope.causationid else envelope.correlationid
     names = (fact.aggregate, fact.id, fact.tag, envelope.id, envelope.causationid, chain, envelope.fingerprint)
     changes.append(event_index, fact.sequence, *names, envelope.time)
-    behind: set[str] = set()
+    members: set[str] = set()
     for relative in get_relatives(fact):
         row = changes.find(owners, relative)
         if row is not None:
-            behind.update(row["parties"])
-    audience = get_audience(fact, behind, list_depths(changes, get_issuer(fact) or ""))
+            members.update(row["parties"])
+    audience = get_audience(fact, members, list_depths(changes, get_issuer(fact) or ""))
     for party_id, depth in sorted(audience.items()):
         changes.append(event_parties, party_id, fact.sequence, depth)
     fold(changes, fact)
-    founders = get_founders(fact, behind)
-    if founders:
-        changes.put(owners, id=get_founded(fact), parties=sorted(founders))
+    joining = get_joining(fact, members)
+    if joining:
+        changes.put(owners, id=get_joined(fact), parties=sorted(joining))
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:

@@ -1,12 +1,13 @@
 """Whom each event concerns: the one table that decides which events a tenant's feed shows.
 
-Which members of them, `information.limit_event` decides.
+Which fields of an event it shows is decided by `information.limit_event`.
 
 - ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
 - ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, command records, and an
   operator's statements about the log.
-- ``PARTIES``: the parties that the body names at its top level, those of the aggregate, which its first event names,
-  and those of its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
+- ``PARTIES``: the parties that the body names at its top level, the members of the aggregate, which are the parties
+  that its first event names, and the members of its grant or issuer. The actor alone is not enough: a command of one
+  party moves others' money.
 
 A party sees a body completely or not at all, with one exception: a holder of an issuer's equity sees the issuer's
 terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
@@ -100,11 +101,10 @@ FOUNDING: Final = frozenset(
     if aggregate not in {"usage", "statement", "register"}
     for tag in list_tags(aggregate)[:1]
 ) | tags_of(grant.GrantTransferred)
-"""Events that put the parties that they name behind their aggregate, which is its first event.
+"""Events whose named parties become members of an aggregate: the first event of each aggregate.
 
-A transfer of a grant puts its user behind what happens to the grant and behind its usage, not behind its statements.
-Usage and statements have no parties of their own; the parties of their grant are behind them. Nobody is behind the
-register: each relation is for the parties that it names.
+A transfer of a grant makes its new user a member of the grant and its usage, not of its statements. Usage and
+statements have the members of their grant. The register has no members: each relation is for the parties that it names.
 """
 
 
@@ -120,7 +120,7 @@ def get_named(event: Event) -> set[str]:
 
 
 def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
-    """Return the aggregates whose parties the event concerns: its own, and its grant or issuer.
+    """Return the aggregates whose members the event concerns: its own, and its grant or issuer.
 
     An event about holding or releasing nodes of a resold grant also concerns the seller.
     """
@@ -135,7 +135,7 @@ def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
 
 
 def name_users(grant_id: str) -> str:
-    """Return the name under which those stand who use a grant by transfer. They do not see what it costs."""
+    """Return the key of the group of parties that use a grant by transfer. They do not see what it costs."""
     return f"{grant_id}/users"
 
 
@@ -146,24 +146,24 @@ def _find_used(fact: RecordedEvent) -> str | None:
     return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None
 
 
-def get_audience(fact: RecordedEvent, behind: set[str], depths: Mapping[str, Depth]) -> dict[str, Depth]:
+def get_audience(fact: RecordedEvent, members: set[str], depths: Mapping[str, Depth]) -> dict[str, Depth]:
     """Return the parties that an event concerns, and how deep they see it; `EVERYONE` stands for all.
 
     Args:
         fact: The event.
-        behind: The parties behind its relatives before it.
+        members: The members, before the event, of the aggregates that `get_relatives` returns.
         depths: How deep each holder of its issuer's equity sees into the issuer before it.
     """
     if fact.tag in PUBLIC:
         return {EVERYONE: FULL}
     if fact.tag in PLATFORM:
         return {}
-    named = dict.fromkeys(get_named(fact.event) | behind, FULL)
+    named = dict.fromkeys(get_named(fact.event) | members, FULL)
     if isinstance(fact.event, proposal.ProposalMade) and find_waterfall(fact.event.effects) is not None:
         directors = {
             voter.party_id for one in fact.event.consents if one.electorate == "directors" for voter in one.voters
         }
-        whole = behind | directors
+        whole = members | directors
         return {party_id: FULL if party_id in whole else depths.get(party_id, "own") for party_id in named}
     if isinstance(fact.event, LIMITED):
         return {**depths, **named}
@@ -172,13 +172,13 @@ def get_audience(fact: RecordedEvent, behind: set[str], depths: Mapping[str, Dep
     return named
 
 
-def get_founded(fact: RecordedEvent) -> str:
-    """Return behind what the founders of an event stand: its aggregate, or the users of a transferred grant."""
+def get_joined(fact: RecordedEvent) -> str:
+    """Return the key of what parties become members of by an event: its aggregate, or a grant's users by transfer."""
     return name_users(fact.id) if isinstance(fact.event, grant.GrantTransferred) else fact.id
 
 
-def get_founders(fact: RecordedEvent, behind: set[str]) -> set[str]:
-    """Return the parties that are behind what the event founds from then on; none for most events."""
+def get_joining(fact: RecordedEvent, members: set[str]) -> set[str]:
+    """Return the members, from the event on, of what `get_joined` returns; empty unless the event is in `FOUNDING`."""
     if fact.tag not in FOUNDING:
         return set()
-    return get_named(fact.event) | behind
+    return get_named(fact.event) | members

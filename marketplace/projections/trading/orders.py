@@ -157,8 +157,10 @@ def _read_holds(changes: WriteBatch, order_id: str) -> list[dict[str, Any]]:
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    told = (order_events.OrderMandateApproved, order_events.OrderMandateEnded)
-    await changes.load(connection, orders, {(fact.event.order_id,) for fact in batch if isinstance(fact.event, told)})
+    needing = (order_events.OrderMandateApproved, order_events.OrderMandateEnded)
+    await changes.load(
+        connection, orders, {(fact.event.order_id,) for fact in batch if isinstance(fact.event, needing)}
+    )
 
 
 PROJECTION: Final = Projection(

@@ -39,9 +39,10 @@ class RelationView(msgspec.Struct, frozen=True, kw_only=True):
         owner: The owner outside this market; None for a party.
         kind: ``owner`` or ``affiliate``.
         stated_by: The parties that state it.
-        is_found: Whether the platform found it. If so, or if both state it, it is firm and counts for everybody.
+        is_found: Whether the platform found it. A relation that the platform found, or that both parties state, is
+            firm: it counts for everybody.
         since: Since when it holds; None: for as long as both exist.
-        reason: What was said of it last.
+        reason: The last reason given for it.
         recorded_at: When it was recorded first.
         ended_at: Until when it held; None: it holds.
         last_sequence: The event that touched it last.

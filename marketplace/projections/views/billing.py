@@ -19,7 +19,7 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
         account_id: The account that it is on.
         hold_id: The hold.
         party_id: The party whose money it is.
-        purpose: An order, a mandate, or the account that may be paid from it.
+        purpose: Id of the order, mandate, quote, approval or bond that it is for, or of the account that may be paid.
         left_usd: What may still be paid from it.
         captured_usd: What was paid from it.
         credit_usd: What it takes of a provider's credit, in place of money.
@@ -45,7 +45,7 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BondView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider has set apart for those to whom it does not deliver, by lot or for all of its grants.
+    """Money that a provider has set apart to compensate startups for undelivered hours, of a lot or of all its grants.
 
     Attributes:
         bond_id: The bond of the provider.
@@ -56,7 +56,7 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
         paid_usd: What was paid to startups.
         released_usd: What the provider took back.
         free_usd: What is left.
-        claims_open_usd: What claims on the whole bond, with its other parts, may still come to.
+        claims_open_usd: The most that open claims on the whole bond, with its other parts, may still cost.
         stands_until: It is released 30 days after that at the earliest; for a withdrawn lot, 30 days after its last
             grant is over.
         last_sequence: The event that changed it last.
@@ -91,7 +91,7 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         status: ``open``, ``contested`` or ``settled``.
         due_usd: What is conceded or decided.
         paid_usd: What was paid, nothing in the first 72 hours. The rest of what is due is paid once the bond has more.
-        reason: Why it was answered so; None before.
+        reason: The reason of the answer; None before.
         claimed_at: When it was made.
         answer_until: Silence of the provider until then concedes it. Once it is contested, silence of the platform
             until then settles it in the middle of what is claimed and conceded.
@@ -256,7 +256,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Earned(msgspec.Struct, frozen=True, kw_only=True):
-    """What statements came to for their provider, after fees and service credits; credits of a period count negative.
+    """What a provider earned by statements, after fees and service credits; credit statements count negative.
 
     Attributes:
         month: In which their periods ended, such as ``2026-11``, in UTC; None: in any.

@@ -51,7 +51,7 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
         stages_paid: Stages that are paid, the first one among them.
         set_aside_usd: What was set aside for the grant since its match.
         damages_usd: What was paid for hours in which delivery was withheld.
-        missing_usd: What a stage that began lacks; None: nothing.
+        missing_usd: What a stage that began still lacks; None: nothing.
         cure_until: From then on delivery is withheld, unless that is paid; None: nothing is missing.
         withheld_at: Since when delivery is withheld; None: it is not.
         ends_at: When the grant ends, unless the stage is paid before; None: delivery is not withheld.
@@ -70,13 +70,13 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
     The price and the part of it that is paid in cash have at most 12 places; the events state them as exact fractions.
-    `mark` says why it is
-    no trade that prices count: ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early
-    end without cause costs the side that ends it, by its notice; None for nothing. `stages` is how its cash is set
-    aside, and `stage` where that stands; None: all of it is set aside. `payer_id` is the startup that won
-    it, which still pays where it transferred the grant to `startup_id`. To a startup that uses it without paying, what
-    it costs is None or empty: from `price_usd_per_gpu_hour` to `stage`, lots and service apart. `statement` is there
-    with `expand=statement`: the latest one of its usage; null if there is none, or the reader may not see it.
+    `mark` says why the price index leaves it out: ``related``, ``own_capacity`` or ``assumed``; None: it counts. `ends`
+    is what an early end without cause costs the side that ends it, by its notice; None for nothing. `stages` are the
+    terms by which its cash is set aside in stages, and `stage` is how far that has come; None: all of it is set aside.
+    `payer_id` is the startup that won it, which still pays if it transferred the grant to `startup_id`. To a startup
+    that uses it without paying, the members from `price_usd_per_gpu_hour` to `stage` are None or empty, except lots
+    and service. `statement` is there with `expand=statement`: the latest one of its usage; null if there is none, or
+    the reader may not see it.
     """
 
     grant_id: str

@@ -88,7 +88,8 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
 class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
 
-    `amount_usd` changes the outstanding principal; `settled_usd` is the part that had already become shares or money.
+    `amount_usd` is the signed change of the outstanding principal; `settled_usd` is the part of a reversal that had
+    already become shares or money.
     """
 
     sequence: int
@@ -116,8 +117,9 @@ class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
 class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
     """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` is set if it was imported.
 
-    `dilution_max` is its limit on instruments, `dilution_valuation_usd` the company value at which an instrument
-    without a cap counts. `holder_terms` is what it and its holders agreed on; None: the defaults.
+    `dilution_max` is the most of the company that instruments may convert into, as a fraction;
+    `dilution_valuation_usd` is the company value at which an instrument without a cap counts. `holder_terms` is what it
+    and its holders agreed on; None: the defaults.
     """
 
     issuer_id: str

@@ -56,7 +56,7 @@ class Causes:
         return _render(recorded)
 
     async def explain(self, entry: EntryView) -> CauseView | None:
-        """Return the cause of an entry; None if its event names none."""
+        """Return the cause of an entry; None if its event names no statement, order, grant or service line."""
         cause = entry.cause
         aggregate = _EXPANDED.get(cause[:3]) if cause is not None and is_id(cause) else None
         if cause is None or aggregate is None:

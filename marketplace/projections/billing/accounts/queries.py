@@ -172,7 +172,7 @@ async def list_lines(
         basis: Whether entries count by when they were recorded or when they occurred.
         start: First instant.
         end: Instant after the last.
-        limit: The most entries, up to 10,001.
+        limit: The most entries to return.
     """
     time = entries.c.recorded_at if basis == "recorded" else entries.c.occurred_at
     opening = (

@@ -30,7 +30,7 @@ WITH listed AS (
  SELECT lot_id, pool_id, nodes, start, "end", ask_usd_per_gpu_hour, further_asks FROM lots WHERE status = 'listed'
 )"""
 _THEN: Final = """
-WITH told AS (
+WITH latest AS (
  SELECT lot_id, max(pool_id) AS pool_id, max(nodes) AS nodes,
         (array_agg(status ORDER BY sequence DESC) FILTER (WHERE status IS NOT NULL))[1] AS status,
         (array_agg(start ORDER BY sequence DESC) FILTER (WHERE start IS NOT NULL))[1] AS start,
@@ -40,7 +40,7 @@ WITH told AS (
         (array_agg(further_asks ORDER BY sequence DESC) FILTER (WHERE further_asks IS NOT NULL))[1] AS further_asks
    FROM lot_terms AS t WHERE HAPPENED(t) GROUP BY lot_id
 ), listed AS (
- SELECT * FROM told WHERE status = 'listed'
+ SELECT * FROM latest WHERE status = 'listed'
 )"""
 _LEVELS: Final = """, offered AS (
  SELECT lot_id, l.nodes, greatest(l.start, :since) AS start, l."end", ask_usd_per_gpu_hour, further_asks

@@ -234,10 +234,10 @@ def _is_near(row: Traded, low: Fraction, high: Fraction | None) -> bool:
 
 
 def compute_mean(fills: Sequence[Traded], groups: Mapping[str, str]) -> Decimal | None:
-    """Return the mean price of the middle third of the weight of fills.
+    """Return the mean price of the middle third of the weight of fills, in USD per GPU-hour to six places.
 
-    None if they are too little, or of so few parties on a side that one weighs more than a third. Parties of one group
-    are one.
+    None with fewer than `PARTIES_MIN` buyers or sellers or under `GPU_HOURS_MIN` GPU-hours, or if no weights keep
+    every party at a third. Parties of one group count as one.
     """
     buyers, sellers = [row.startup_id for row in fills], [row.seller_id for row in fills]
     sides = [groups.get(party, party) for party in buyers], [groups.get(party, party) for party in sellers]
@@ -257,9 +257,10 @@ def compute_mean(fills: Sequence[Traded], groups: Mapping[str, str]) -> Decimal 
 
 
 def _weigh(sides: tuple[Sequence[str], Sequence[str]], gpu_hours: Sequence[int]) -> list[int] | None:
-    """Return what fills weigh in thousandths of a GPU-hour, with no buyer or seller above a third of all; None if none.
+    """Return what fills weigh in thousandths of a GPU-hour, with no buyer or seller above a third of their sum.
 
-    The most that one party may weigh is as large as can be, to the rounding of two parts per fill.
+    None with too few parties or GPU-hours, or if no weights do so. The bound on a party's weight is the largest that
+    can be, to the rounding of two parts per fill.
 
     Args:
         sides: Buyer and seller of each fill.
