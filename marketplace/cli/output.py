@@ -28,7 +28,7 @@ ERRORS: Final = PlainConsole(stderr=True)
 
 
 def mark(style: str, word: str) -> Text:
-    """Return one of our words in a rich style, to be printed beside plain text."""
+    """Return a word of the program itself in a rich style. Text from outside is never styled."""
     return Text(word, style)
 
 

@@ -1,4 +1,4 @@
-"""Say in one line what uniform prices cost, the same way wherever a certificate is shown."""
+"""State in one line what uniform prices cost, for every command that shows a certificate."""
 
 from decimal import Decimal
 from typing import Literal, Protocol

@@ -121,7 +121,7 @@ def _find_midnight(now: datetime) -> datetime:
 async def hold_auctions(platform: MarketplaceClient, tell: Tell) -> None:
     """Open an auction soon after each new order, until cancelled.
 
-    Orders that wait on after an auction take part in the next one, which the next new order brings.
+    Orders that stay open after an auction take part in the next one, which is opened after the next new order.
     """
     seen: set[str] = set()
     while True:

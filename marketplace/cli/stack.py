@@ -86,9 +86,9 @@ async def open_stack(
         nats_url: Use this NATS instead of an embedded one.
         database_url: Use this PostgreSQL instead of an embedded one.
         calendar: Whether the worker opens auctions by the calendar.
-        clearing_seconds_max: The longest run of the clearing engine.
+        clearing_seconds_max: The longest run of the clearing engine, in seconds.
         public_market: Whether market data may be read without a key.
-        bounds: Bounds of the API's connections and streams, by the names of `Settings`, in place of the usual ones.
+        bounds: Bounds of the API's connections and streams, by the names of `Settings`, in place of the defaults.
 
     Raises:
         Refusal: ``port_taken``; the data folder is in use, or the servers may not access it.

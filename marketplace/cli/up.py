@@ -42,7 +42,7 @@ def up(
         nats_url: Use this NATS instead of starting one.
         database_url: Use this PostgreSQL (postgresql://…) instead of starting one.
         calendar: Open auctions by the calendar, hourly for near starts and daily for longer terms.
-        clearing_seconds_max: The longest run of the clearing engine before the attempt fails.
+        clearing_seconds_max: Seconds after which an attempt of the clearing engine fails.
         sandbox: Set up a small market, write its keys to `sandbox/env` of the data folder, and hold an auction soon
             after each order.
         public_market: Show market data at `/console/market` without a key.
