@@ -28,7 +28,7 @@ ERRORS: Final = PlainConsole(stderr=True)
 
 
 def mark(style: str, word: str) -> Text:
-    """Return a word of the program itself in a rich style. Text from outside is never styled."""
+    """Return a word in a rich style; nothing in it is read as markup."""
     return Text(word, style)
 
 
