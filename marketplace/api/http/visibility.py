@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from marketplace.projections.views.billing import StatementView
-from marketplace.projections.views.delivery import GrantView
+from marketplace.projections.views.delivery import GRANT_PARTIES, GrantView
 from marketplace.projections.views.trading import DecisionView, OrderView
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -50,7 +50,7 @@ DECISION: Final = Visibility[DecisionView](aggregate="order", feature="orders", 
 GRANT: Final = Visibility[GrantView](
     aggregate="grant",
     feature="grants",
-    parties=("startup_id", "payer_id", "provider_id", "holder_id"),
+    parties=GRANT_PARTIES,
     limited="startup_id",
     hidden=(
         "price_usd_per_gpu_hour",

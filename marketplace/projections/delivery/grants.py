@@ -33,7 +33,14 @@ from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.views.billing import EquityView
-from marketplace.projections.views.delivery import GrantAtView, GrantView, ResaleView, ResoldPart, StageView
+from marketplace.projections.views.delivery import (
+    GRANT_PARTIES,
+    GrantAtView,
+    GrantView,
+    ResaleView,
+    ResoldPart,
+    StageView,
+)
 
 grants: Final = define(
     "grants",
@@ -273,7 +280,7 @@ PROJECTION: Final = Projection(
 
 
 def _concerns(party_id: str) -> Any:
-    return or_(*(grants.c[side] == party_id for side in ("startup_id", "payer_id", "provider_id", "holder_id")))
+    return or_(*(grants.c[member] == party_id for member in GRANT_PARTIES))
 
 
 _FRACTIONS: Final = ("price_usd_per_gpu_hour", "cash_share")

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -66,6 +67,10 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None = None
 
 
+GRANT_PARTIES: Final = ("startup_id", "payer_id", "provider_id", "holder_id")
+"""Members of a grant that name the parties who see it."""
+
+
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
@@ -74,9 +79,9 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     is what an early end without cause costs the side that ends it, by its notice; None for nothing. `stages` are the
     terms by which its cash is set aside in stages, and `stage` is how far that has come; None: all of it is set aside.
     `payer_id` is the startup that won it, which still pays if it transferred the grant to `startup_id`. To a startup
-    that uses it without paying, the members from `price_usd_per_gpu_hour` to `stage` are None or empty, except lots
-    and service. `statement` is there with `expand=statement`: the latest one of its usage; null if there is none, or
-    the reader may not see it.
+    that uses it without paying, the members from `price_usd_per_gpu_hour` to `stage` are None or empty, except
+    `provider_account_id`, `service_lines` and `service`. `statement` is there with `expand=statement`: the latest one
+    of its usage; null if there is none, or the reader may not see it.
     """
 
     grant_id: str
