@@ -255,7 +255,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """How likely returns repay the granted compute.
 
     Attributes:
-        costs_per_granted_usd: What a granted dollar cost the holder itself, a column each.
+        costs_per_granted_usd: Dollars that a granted dollar may have cost the holder: one column of `table` each.
         table: A row per multiple.
         success_part: Assumed chance of one company's success, independent of the others.
         multiple: Assumed return of a success per dollar granted; a failure returns nothing.
@@ -265,7 +265,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
         seed: The same seed draws the same portfolios.
         paid_back_part: The part of the trials in which returns repaid the cost.
         mean_multiple: Return per dollar of cost, on average.
-        deciles: Return per dollar of cost at the tenths of the trials.
+        deciles: The nine deciles of the return per dollar of cost over the trials.
     """
 
     costs_per_granted_usd: tuple[Decimal, ...]

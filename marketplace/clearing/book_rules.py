@@ -41,7 +41,11 @@ def check_rules(book: Book, nodes_max: int) -> None:
 
 
 def _check_alone(order: Order, pointer: str) -> None:
-    """Refuse a backstop that is tied to another order: what others leave is not known before they are decided."""
+    """Refuse a backstop that is tied to another order: what others leave is not known before they are decided.
+
+    Raises:
+        Refusal: ``backstop_linked``.
+    """
     if order.group_id is not None or order.parent_id is not None:
         raise Refusal(
             "backstop_linked",
@@ -172,6 +176,9 @@ def _check_bids_differ(order: Order, pointer: str) -> None:
     """Refuse two bids that a match could not tell apart although they take different limits.
 
     A match names its lots, so bids of equal value and mandate can be told apart if they share no lot.
+
+    Raises:
+        Refusal: ``ambiguous_bid``.
     """
     seen: dict[tuple[str, str | None, Decimal], dict[str | None, tuple[Use, ...]]] = defaultdict(dict)
     for index, bid in enumerate(order.bids):

@@ -137,7 +137,11 @@ def _choose_port(port: int | None) -> int:
 
 
 def _load_secrets(data: Path) -> dict[str, str]:
-    """Return the API's secrets, created on the first start and kept in a file of mode 600."""
+    """Return the API's secrets, created on the first start and kept in a file of mode 600.
+
+    Raises:
+        Corrupt: The file cannot be read.
+    """
     data.mkdir(parents=True, exist_ok=True)
     path = data / "secrets.json"
     if not path.exists():
@@ -179,7 +183,12 @@ async def _start_roles(
 
 
 async def _wait_until_ready(api: Role, url: str) -> str:
-    """Wait until commands are accepted. Return what an operator must do first, if a log position is empty."""
+    """Wait until commands are accepted. Return what an operator must do first, if a log position is empty.
+
+    Raises:
+        Corrupt: The API ended.
+        Unavailable: It was not ready within `READY_SECONDS_MAX`.
+    """
     async with httpx.AsyncClient(base_url=url) as client:
         waited = 0.0
         while waited < READY_SECONDS_MAX:

@@ -283,7 +283,11 @@ def _check_layout(data: Path, servers: int) -> None:
 
 
 def _check_damage(member: NatsServer, log_bytes_before: int) -> None:
-    """Check the server's log: it leaves out a damaged stream with a line there, which looks like an empty market."""
+    """Check the server's log: it leaves out a damaged stream with a line there, which looks like an empty market.
+
+    Raises:
+        Corrupt: There is such a line. The server was killed.
+    """
     with member.log_path.open("rb") as file:
         file.seek(log_bytes_before)
         said = file.read(_LOG_BYTES_MAX).decode(errors="replace")

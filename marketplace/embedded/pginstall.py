@@ -121,7 +121,11 @@ def remove_stale_pid(cluster: Path) -> None:
 
 
 def _find_account(cluster: Path) -> Account:
-    """Return the owner of an existing cluster, or `nobody`."""
+    """Return the owner of an existing cluster, or `nobody`.
+
+    Raises:
+        Corrupt: This system has no user `nobody`.
+    """
     with contextlib.suppress(FileNotFoundError):
         status = cluster.stat()
         if status.st_uid != 0:

@@ -196,7 +196,11 @@ async def embedded_postgres(
 
 
 async def _initialise(installation: Installation, data: Path, password: str, *, durable: bool) -> None:
-    """Run initdb in a temporary place and move the result, so that an incomplete cluster is never started."""
+    """Run initdb in a temporary place and move the result, so that an incomplete cluster is never started.
+
+    Raises:
+        Corrupt: initdb failed or did not end in time.
+    """
     draft = data / "cluster.new"
     password_file = data / "password.new"
     shutil.rmtree(draft, ignore_errors=True)

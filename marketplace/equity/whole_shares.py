@@ -50,7 +50,11 @@ class _Policy(NamedTuple):
 
 
 def _require_price(printed: Decimal, exact: Fraction, places: str) -> Fraction:
-    """Refuse a price that is printed as zero, because it cannot divide money."""
+    """Refuse a price that is printed as zero, because it cannot divide money.
+
+    Raises:
+        Refusal: ``price_rounds_to_zero``.
+    """
     if printed == 0:
         raise Refusal(
             "price_rounds_to_zero",
@@ -163,7 +167,11 @@ def _inside_parts(
 
 
 def _fixed_point(problem: Problem, terms: RoundTerms, policy: _Policy) -> Rows:
-    """Find the least table that reproduces itself, from below: every row only grows with the total."""
+    """Find the least table that reproduces itself, from below: every row only grows with the total.
+
+    Raises:
+        Refusal: ``rounding_does_not_settle``: no table was found within `FIXED_POINT_STEPS_MAX` steps.
+    """
     value = problem.pre_money + problem.new_money
     left = 1 - (problem.pool_target or ZERO) - problem.new_money / value
     if left <= 0:

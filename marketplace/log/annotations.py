@@ -83,7 +83,8 @@ class Annotations:
     def apply(self, recorded: Recorded) -> Recorded:
         """Return a message with its annotation applied: `void` if it is passed over, without damage if it is kept.
 
-        A message without an annotation is returned unchanged.
+        An empty position that an operator accepted counts as passed over. A message without an annotation is returned
+        unchanged.
         """
         if recorded.is_empty and self.accepts_gap(recorded.sequence):
             return dataclasses.replace(recorded, annotated=True, void=True)

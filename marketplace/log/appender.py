@@ -108,7 +108,11 @@ class Appender:
             self._queue.popleft().fail(Unavailable("the log", "it was closed"))
 
     def _check_sizes(self, writes: Sequence[Write]) -> int:
-        """Return the bytes of all bodies. Refuse a body that is larger than the servers accept."""
+        """Return the bytes of all bodies. Refuse a body that is larger than the servers accept.
+
+        Raises:
+            Refusal: ``event_too_large``.
+        """
         bytes_max = self._connection.client.max_payload - _HEADER_BYTES_MAX
         total = 0
         for write in writes:

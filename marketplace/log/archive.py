@@ -217,7 +217,11 @@ async def restore(log: Log, path: Path) -> Restored:
 
 
 async def _match_stored(log: Log, events: Iterator[Recorded]) -> dict[str, Head]:
-    """Compare the log's events with the archive's, and return the heads of its aggregates."""
+    """Compare the log's events with the archive's, and return the heads of its aggregates.
+
+    Raises:
+        Refusal: ``log_differs``: an event of the log is not the archive's.
+    """
     heads: dict[str, Head] = {}
     async for page in log.read():
         for stored in page:

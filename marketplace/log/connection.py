@@ -385,7 +385,11 @@ def _fail(requests: list[_Request], reason: str) -> None:
 
 
 async def _wait_for_socket(servers: list[str]) -> None:
-    """Try each address twice, and raise if none answers: nats-py needs two seconds to find out."""
+    """Return once an address accepts a connection. Each is tried twice: nats-py needs two seconds to find none.
+
+    Raises:
+        Unavailable: None answered.
+    """
     for server in [*servers, *servers]:
         address = urlsplit(server if "://" in server else f"nats://{server}")
         with contextlib.suppress(OSError, TimeoutError):

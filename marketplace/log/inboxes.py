@@ -14,7 +14,7 @@ def render_inbox_prefix(user: str) -> str:
 
 
 def derive_inbox_prefix(url: str) -> str:
-    """Return the inbox prefix of the user in a URL of servers, separated by commas.
+    """Return the inbox prefix of the user in the first of the URLs, which are separated by commas.
 
     A URL without a user, or with a token instead, has the prefix of the application.
     """

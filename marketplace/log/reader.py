@@ -194,7 +194,11 @@ class Reader:
         return next((one for one in history if one.sequence == event.sequence), event)
 
     async def _confirm(self, event: Recorded) -> Recorded:
-        """Return a damaged event of the feed as the leader has it."""
+        """Return a damaged event of the feed as the leader has it.
+
+        Raises:
+            NoAnswer: The leader has no message at that position.
+        """
         found = await self.find(event.sequence)
         if found is None or (found.is_empty and not event.is_empty):
             raise NoAnswer(f"the leader has no message {event.sequence}, which the feed delivered")

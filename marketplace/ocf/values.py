@@ -231,7 +231,7 @@ class ElectiveAtWill(Trigger, frozen=True, kw_only=True, tag="ELECTIVE_AT_WILL")
 
 
 class Unspecified(Trigger, frozen=True, kw_only=True, tag="UNSPECIFIED"):
-    """The package does not say when."""
+    """A trigger of which the package does not say when it takes effect."""
 
 
 AnyTrigger = (

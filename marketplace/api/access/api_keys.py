@@ -128,7 +128,11 @@ def _require_same(stored: ApiKey, key: ApiKey, expires_at: datetime | None) -> N
 
 
 def _require_usable(key: ApiKey) -> None:
-    """Refuse to show the token of a key that no longer works."""
+    """Refuse to show the token of a key that no longer works.
+
+    Raises:
+        Refusal: ``key_expired`` · ``key_suspended`` · ``key_revoked``.
+    """
     state = "expired" if has_expired(key) else get_state(key)
     if state != "active":
         raise Refusal(f"key_{state}", f"{key.key_id} is {state}, and its token does not work; issue a new key")

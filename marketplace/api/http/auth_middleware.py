@@ -197,7 +197,12 @@ def _parse_media_type(header: bytes) -> tuple[bytes, bytes]:
 
 
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
-    """Refuse unsupported encodings and media types, characters that cannot be stored, and paths with an invalid id."""
+    """Refuse unsupported encodings and media types, characters that cannot be stored, and paths with an invalid id.
+
+    Raises:
+        Refusal: ``encoding_unsupported`` · ``media_type_unsupported`` · ``header_invalid`` for a NUL in the query ·
+            ``<aggregate>_unknown`` for an id in the path.
+    """
     options = scope["route_handler"].opt
     encodings: tuple[bytes, ...] = options.get("encodings", (_IDENTITY,))
     if headers.get(b"content-encoding", _IDENTITY) not in encodings:

@@ -16,7 +16,7 @@ from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.carrying import stack, stack_candidate
 from marketplace.clearing.arrays.grid import Grid, OrderRow, window_sums
 from marketplace.clearing.arrays.ruled import list_rule_reasons
-from marketplace.clearing.explain.relaxing import find_conflict, list_relaxations, tell_conflict
+from marketplace.clearing.explain.relaxing import add_conflict, find_conflict, list_relaxations
 from marketplace.clearing.explain.winning import PriceToWin
 from marketplace.clearing.model import Book, Order, Reason
 from marketplace.clearing.money import MICRO, say_amount, say_rate, show, usd
@@ -96,10 +96,10 @@ def find_hopeless(grid: Grid, order: int, asked: Order) -> Reason | None:
     """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
     order_row = grid.order_rows[order]
     if not order_row.candidates:
-        return tell_conflict(Reason("no_eligible_pool", "no pool and mandate would take this order", {}), asked)
+        return add_conflict(Reason("no_eligible_pool", "no pool and mandate would take this order", {}), asked)
     if cheapest_alone(grid, order_row) is not None:
         return None
-    return tell_conflict(_never_feasible(grid, order, asked.start_latest), asked)
+    return add_conflict(_never_feasible(grid, order, asked.start_latest), asked)
 
 
 def cheapest_alone(grid: Grid, order_row: OrderRow) -> tuple[Fraction, int, int] | None:

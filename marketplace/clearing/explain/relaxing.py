@@ -53,8 +53,11 @@ def find_conflict(grid: Grid, order: int, start_latest: int) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def tell_conflict(reason: Reason, asked: Order) -> Reason:
-    """Return a reason with the conflict that its order names, and values that would resolve it."""
+def add_conflict(reason: Reason, asked: Order) -> Reason:
+    """Return a reason with the order's conflicting requirements, and values that would resolve the conflict.
+
+    The reason is returned unchanged if the order names no conflict.
+    """
     if not asked.conflict:
         return reason
     named = [NAMES.get(order_row, order_row) for order_row in asked.conflict]

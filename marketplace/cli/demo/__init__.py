@@ -84,7 +84,11 @@ async def _stay_open(stack: Stack, play: Play) -> None:
 
 
 async def _watched(stack: Stack, playing: Coroutine[Any, Any, object]) -> None:
-    """Play, and stop at once if a server of the stack cannot be kept running."""
+    """Play, and stop at once if a server of the stack cannot be kept running.
+
+    Raises:
+        Corrupt: Such a server failed; the text has its last output.
+    """
     watching, task = asyncio.create_task(stack.watch(ERRORS.print)), asyncio.create_task(playing)
     await asyncio.wait({watching, task}, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():

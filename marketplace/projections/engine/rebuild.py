@@ -197,7 +197,11 @@ async def discard_abandoned(engine: AsyncEngine, projections: Sequence[Projectio
 
 @contextlib.asynccontextmanager
 async def _alone(engine: AsyncEngine, projection: Projection) -> AsyncIterator[None]:
-    """Hold the projection's lock, which ends with its session whatever happens to this process."""
+    """Hold the projection's lock, which ends with its session whatever happens to this process.
+
+    Raises:
+        AnotherRebuild: Another session holds it.
+    """
     key = {"key": f"rebuild {projection.name}"}
     async with reachable(), engine.connect() as connection:
         taken = await connection.execute(sql("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))"), key)

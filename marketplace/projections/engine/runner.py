@@ -258,7 +258,11 @@ class Projector:
             await self._projections[owned.name].apply(facts, connection)
 
     async def _reload(self) -> None:
-        """Read positions again: a rebuild may have moved one, a second projector may own it."""
+        """Read positions again: a rebuild may have moved one, a second projector may own it.
+
+        Raises:
+            Conflict: A second projector owns one of them.
+        """
         async with reachable(), self._engine.begin() as connection:
             found = {p.name: p for p in await load_positions(connection) if p.live}
             newer: list[Position] = []

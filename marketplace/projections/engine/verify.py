@@ -132,7 +132,11 @@ async def _check(
 async def _snapshot(
     projections: Sequence[Projection], engine: AsyncEngine
 ) -> AsyncIterator[tuple[AsyncConnection, dict[str, int]]]:
-    """Yield a transaction that sees the live rows and their positions at one moment."""
+    """Yield a transaction that sees the live rows and their positions at one moment.
+
+    Raises:
+        NewerRows: A newer release made the live rows of one of the projections.
+    """
     url = engine.url.render_as_string(hide_password=False)
     aside = build_engine(url, connections_max=1, search_path="pg_temp, public")
     names = ", ".join(f"public.{table.name}" for projection in projections for table in projection.tables)

@@ -116,7 +116,11 @@ class PositionWatch:
             moved.set()
 
     def _refuse_stopped(self, connection: Connection, statement: ClauseElement, *_: object) -> None:
-        """Refuse a statement on tables of a projection that stopped before what the connection promises."""
+        """Refuse a statement on tables of a projection that stopped before what the connection promises.
+
+        Raises:
+            Unavailable: It is such a statement.
+        """
         stopped: Mapping[str, int] | None = connection.get_execution_options().get("stopped")
         if not stopped:
             return

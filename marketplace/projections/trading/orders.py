@@ -148,7 +148,11 @@ def _unmatched(changes: WriteBatch, fact: RecordedEvent, event: order_events.Ord
 
 
 def _read_holds(changes: WriteBatch, order_id: str) -> list[dict[str, Any]]:
-    """Return the budget that an order holds, as plain values."""
+    """Return the budget that an order holds, as plain values.
+
+    Raises:
+        Corrupt: The order was never placed.
+    """
     row = changes.find(orders, order_id)
     if row is None:
         raise Corrupt(f"order {order_id} changes its mandates and was never placed")

@@ -44,7 +44,11 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
 
 
 def _marked(changes: WriteBatch, fact: RecordedEvent, event: GrantMarked) -> None:
-    """Leave a fill out of the index from now on. One that was marked before stays as it was."""
+    """Leave a fill out of the index from now on. One that was marked before stays as it was.
+
+    Raises:
+        Corrupt: The log never issued the grant.
+    """
     row = changes.find(fills, event.grant_id)
     if row is None:
         raise Corrupt(f"event {fact.sequence} marks grant {event.grant_id}, which the log never issued")
