@@ -42,7 +42,7 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_new(self) -> bool:
-        """Return whether enough of the money is new."""
+        """Return whether `new_usd` and `stated_usd` are at least `NEW_MONEY_MIN` of all the money."""
         new = Fraction(self.new_usd + self.stated_usd)
         return new >= NEW_MONEY_MIN * (new + Fraction(self.insider_usd))
 

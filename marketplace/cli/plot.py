@@ -95,7 +95,7 @@ def capacity(*, to: Path, days: Days = 30, api_key: ApiKey, api_url: ApiUrl = _U
 
 @app.command
 def dilution(issuer_id: str, /, *, to: Path, api_key: ApiKey, api_url: ApiUrl = _URL) -> int:
-    """Draw who owns which part of a company before and after each of its rounds.
+    """Draw who owns which part of a company before and after its last six closed rounds, and now.
 
     Args:
         issuer_id: For example `iss_01k…`.

@@ -63,7 +63,7 @@ class PostgresServer:
 
     @property
     def account(self) -> Account | None:
-        """The user that it runs as; None for our own."""
+        """The user that the server runs as; None: the user of this process."""
         return self.installation.account
 
     @property

@@ -111,7 +111,7 @@ class _Draft:
 
     @property
     def schema(self) -> str:
-        """Where they are made."""
+        """The schema of PostgreSQL in which the tables are made."""
         return f"{_name_prefix(self.projection)}{self.epoch}"
 
     @contextlib.asynccontextmanager
