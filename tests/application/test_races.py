@@ -5,16 +5,21 @@ from decimal import Decimal
 
 import pytest
 
+from events.stages import CreditTerms, StageTerms
 from marketplace.application.billing import accounts
+from marketplace.application.billing.credits import limit_credit
 from marketplace.application.trading import auctions
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.execution.scheduled_context import build_context
 from marketplace.log.codec import verify_chain
+from tests.application.billing.test_alone import Buyer
+from tests.application.test_rule_races import list_codes, race
 from tests.support.market.market import Market
 from tests.support.market.meddling import Meddling
 
 HOLD_USD = Decimal(2 * 8 * 48 * 3)
+MONTH = StageTerms(hours=720, security_hours=240)
 
 
 def count_codes(answers):
@@ -139,6 +144,46 @@ class TestOnMemory(RaceCases):
     @pytest.fixture
     def log(self, memory_log):
         return memory_log
+
+    async def test_of_two_orders_on_credit_for_one_the_second_is_refused(self, log):
+        market = Market(log)
+        provider = await market.party("Provider", "provider")
+        startup = await market.party("Startup", "startup", usd=1_000_000)
+        credit = CreditTerms(provider_id=provider, amount_usd=Decimal(10_000))
+        context = market.context(provider)
+        await limit_credit(market.handler, context, provider, startup_id=startup, limit_usd=credit.amount_usd)
+
+        def buy(process):
+            return process.order(startup, cash="2", days=80, latest=1, stages=MONTH, credit=credit)
+
+        assert list_codes(await race(market, buy, buy)) == ["credit_exhausted"]
+        assert (await market.account(startup)).sum_credit(provider) == credit.amount_usd
+
+    async def test_of_two_orders_of_one_person_in_a_week_the_second_waits_for_another_person(self, log):
+        market, hours = Market(log), 2 * 8 * 48
+        startup = await market.party("Startup", "startup", usd=1_000_000)
+        await Buyer(market, startup).limit(hours)
+
+        def buy(process):
+            return Buyer(process, startup).order(2)
+
+        [(_, at_once), (_, waits)] = await race(market, buy, buy)
+        assert (at_once, waits is None) == (None, False), "two of 2 USD an hour, where a person may spend 3 in a week"
+        assert list((await market.account(startup)).approvals) == [waits]
+
+    async def test_of_two_orders_for_a_vendors_share_of_a_budget_the_second_is_refused(self, log):
+        market = Market(log)
+        fund = await market.party("Fund", "fund", usd=10_000)
+        mandate = await market.mandate(fund, budget=10_000, credit="1", vendor_share_max=Decimal("0.1"))
+        startups = [await market.party("Startup", "startup", sector="robotics") for _ in range(2)]
+        for startup in startups:
+            await market.issuer(startup)
+
+        def buy_as(startup):
+            return lambda process: process.order(startup, cash="0", equity="1", mandate_ids=(mandate,))
+
+        assert list_codes(await race(market, *map(buy_as, startups))) == ["vendor_maximum_reached"]
+        assert (await market.state("mandate", mandate)).used_usd == 2 * 8 * 48
 
 
 class TestOnJetStream(RaceCases):

@@ -14,7 +14,8 @@ import pytest
 from events.auction import MatchTerms
 from events.financing import Approval
 from events.types import LotShare
-from events.vesting import DeliveryMilestone, WarrantTranche
+from events.vesting import DeliveryMilestone, PriceMilestone, WarrantTranche
+from marketplace.application.access.relations import declare_relation
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.billing.statements import accept_statement, issue_statement
 from marketplace.application.delivery import grants
@@ -30,9 +31,10 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement import STATEMENT
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
 from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.programme_commands import OpenProgramme, StatePurchases
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.domain.trading.book.book import build_book
@@ -188,7 +190,7 @@ class GroupCases:
             end=end,
             lots=(LotShare(lot_id=lot, nodes=2, start=start, end=end),),
             value_usd_per_gpu_hour=Decimal(3),
-            price_usd_per_gpu_hour="2",
+            price_usd_per_gpu_hour="2/1",
         )
 
         def command(process):
@@ -209,10 +211,13 @@ class TestGroupsOnJetStream(GroupCases):
         return jetstream_log
 
 
+DELIVERED = 40 * 86_400 * 2 * 8
+
+
 class VestingCases:
     """Two processes accept the two statements that a milestone of a warrant needs both of."""
 
-    async def begin(self, log):
+    async def begin(self, log, *, more=0, price_usd=None):
         market = Market(log)
         trade = await market.trade(days=40, cash="3", equity="0")
         await found(market, trade.startup)
@@ -227,7 +232,12 @@ class VestingCases:
             for statement_id in statements:
                 await market.until("statement", statement_id, "issued")
         warrant = derive_id("wrt", trade.issuer)
-        whole = DeliveryMilestone(gpu_seconds=40 * 86_400 * 2 * 8)
+        programme = derive_id("prg", trade.issuer)
+        sides = {"customer_ids": (trade.startup,), "vendor_ids": (trade.provider,)}
+        opened = {"programme_id": programme, "name": "Purchases", "counts_outside": True, **sides}
+        await act(market, trade.startup, OpenProgramme, **opened)
+        whole = DeliveryMilestone(gpu_seconds=DELIVERED + more)
+        price = () if price_usd is None else ((PriceMilestone(price_usd_per_share=Decimal(price_usd)),),)
         terms = IssueWarrant(
             issuer_id=trade.issuer,
             warrant_id=warrant,
@@ -237,7 +247,8 @@ class VestingCases:
             exercise_price_usd=Decimal(1),
             expires_at=grant.end + timedelta(days=90),
             settlement="cash",
-            tranches=(WarrantTranche(shares=1_000, conditions=((whole,),)),),
+            tranches=(WarrantTranche(shares=1_000, conditions=((whole,), *price)),),
+            programme_id=programme,
             grant_ids=(grant.issued.grant_id,),
         )
         await warrants.issue_warrant(market.handler, market.context(), terms)
@@ -281,6 +292,58 @@ class TestVestingOnMemory(VestingCases):
     @pytest.fixture
     def log(self, memory_log):
         return memory_log
+
+    def state_outside(self, trade):
+        """Purchases outside this market, which both sides agreed to."""
+
+        def command(process):
+            context = process.context()
+            stated = StatePurchases(
+                issuer_id=trade.issuer,
+                purchases_id=derive_id("pur", context.command_id),
+                programme_id=derive_id("prg", trade.issuer),
+                customer_id=trade.startup,
+                vendor_id=trade.provider,
+                starts_on=context.at.date(),
+                ends_on=context.at.date(),
+                gpu_seconds=1,
+                kilowatts=0,
+                purchased_usd=Decimal(0),
+                paid_usd=Decimal(0),
+                document="statement signed by both",
+                excludes_market=True,
+                at=context.at,
+            )
+            return warrants.state_purchases(process.handler, context, stated)
+
+        return command
+
+    def record_value(self, trade):
+        """A valuation that the platform records."""
+
+        def command(process):
+            context = process.context()
+            value = RecordValuation(
+                issuer_id=trade.issuer,
+                price_usd_per_share=Decimal(2),
+                method="409A",
+                effective_on=context.at.date(),
+            )
+            return issuers.record_valuation(process.handler, context, value)
+
+        return command
+
+    @pytest.mark.parametrize("other", ["purchases", "valuation"])
+    async def test_it_vests_when_one_process_accepts_and_another_one_records_what_was_missing(self, log, other):
+        terms = {"more": 1} if other == "purchases" else {"price_usd": 2}
+        market, trade, statements, warrant = await self.begin(log, **terms)
+        record = (self.state_outside if other == "purchases" else self.record_value)(trade)
+        await self.accept(trade, statements[0])(market)
+        async with market.worker() as worker:
+            await until_read(market, worker)
+            steps = self.accept(trade, statements[1]), record
+            assert list_codes(await race(market, *steps, between=lambda: until_read(market, worker))) == []
+            await self.until_vested(market, trade, warrant)
 
 
 class TestVestingOnJetStream(VestingCases):
@@ -522,6 +585,55 @@ async def test_of_a_move_and_an_early_end_no_node_stays_reserved(memory_log, fir
     assert (grant.status, grant.pool_id) == ("terminated", other if first == "move" else trade.pool)
     for pool_id in (trade.pool, other):
         assert (await market.state("pool", pool_id)).reserved() == []
+    await check_log(memory_log)
+
+
+async def test_an_award_is_marked_though_its_process_has_not_read_the_relation_of_its_parties(memory_log):
+    market = Market(memory_log)
+    provider = await market.party("Provider", "provider")
+    _, pool = await market.pool(provider)
+    lot = await market.lot(provider, pool)
+    startup = await market.party("Startup", "startup", usd=100_000)
+    order, auction = await market.order(startup), await market.auction()
+    await auctions.lock_order(market.handler, market.context(), order, auction)
+
+    def relate(process):
+        found = {"kind": "affiliate", "reason": "one founder", "related_id": provider}
+        return declare_relation(process.handler, process.context(), startup, **found)
+
+    async with market.worker() as worker:
+        steps = relate, GroupCases().match(market, pool, lot, order, auction)
+        assert list_codes(await race(market, *steps, between=lambda: until_read(market, worker))) == []
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await market.state("grant", rename_id("grt", order))).mark != "related":
+                await market.tick()
+
+
+@pytest.mark.parametrize("first", ["accept", "fail"])
+async def test_an_outage_is_credited_though_its_period_is_accepted_by_a_process_that_has_not_read_it(memory_log, first):
+    market = Market(memory_log)
+    trade = await market.trade(cash="3", equity="0")
+    async with market.worker() as worker:
+        grant = await market.award(trade)
+        settled = list_periods(grant)[0]
+        await market.deliver(grant, 30)
+        market.clock.at = settled.end + timedelta(hours=25)
+        await market.until("statement", settled.statement_id, "issued")
+
+        def accept(process):
+            return accept_statement(process.handler, process.context(trade.startup), settled.statement_id)
+
+        def fail(process):
+            at = grant.issued.start + timedelta(days=10)
+            outage = {"nodes_available": 0, "at": at, "until": at + timedelta(days=9), "reason": "cooling"}
+            return grants.degrade_grant(
+                process.handler, process.context(trade.provider), grant.issued.grant_id, **outage
+            )
+
+        steps = (accept, fail) if first == "accept" else (fail, accept)
+        assert list_codes(await race(market, *steps, between=lambda: until_read(market, worker))) == []
+        credit = await market.until("statement", name_adjustment(settled.statement_id, 0), "accepted")
+        assert credit.charges.gpu_seconds == 9 * 2 * 8 * 86_400
     await check_log(memory_log)
 
 

@@ -144,25 +144,76 @@ GUARDS: Final = (
     ),
     Guard(
         "cash-held",
-        "money, a mandate's budget and its maximum per issuer",
+        "money, credit, what one person alone spends, a mandate's budgets and their shares",
         Mutant(
             f"{_COMMANDS}.steps.order_holds",
             "await unit.decide(ACCOUNT, account_id, hold)",
             "ACCOUNT.decide(hold, await unit.load(ACCOUNT, account_id))",
         ),
         "test_races.py::TestOnMemory",
-        ("test_cash_for_ten_orders_buys_ten_of_sixty_four",),
+        (
+            "test_cash_for_ten_orders_buys_ten_of_sixty_four",
+            "test_of_two_orders_of_one_person_in_a_week_the_second_waits_for_another_person",
+            "test_of_two_orders_on_credit_for_one_the_second_is_refused",
+        ),
     ),
     Guard(
         "budget-held",
-        "money, a mandate's budget and its maximum per issuer",
+        "money, credit, what one person alone spends, a mandate's budgets and their shares",
         Mutant(
             f"{_COMMANDS}.steps.order_holds",
             "await unit.decide(MANDATE, mandate_id, command)",
             "MANDATE.decide(command, mandate)",
         ),
         "test_races.py::TestOnMemory",
-        ("test_a_budget_for_ten_orders_serves_ten_of_sixty_four",),
+        (
+            "test_a_budget_for_ten_orders_serves_ten_of_sixty_four",
+            "test_of_two_orders_for_a_vendors_share_of_a_budget_the_second_is_refused",
+        ),
+    ),
+    Guard(
+        "stage-held",
+        "money, credit, what one person alone spends, a mandate's budgets and their shares",
+        Mutant(
+            f"{_COMMANDS}.steps.stages",
+            "await unit.decide(ACCOUNT, account_id, adjust)",
+            "ACCOUNT.decide(adjust, await unit.load(ACCOUNT, account_id))",
+        ),
+        "test_stages.py",
+        ("test_the_last_money_pays_one_of_two_stages_that_begin_at_once",),
+    ),
+    Guard(
+        "deposit-counted",
+        "one person of the platform records deposits up to its limit, whatever the accounts",
+        Mutant(
+            f"{_COMMANDS}.billing.accounts",
+            "await unit.decide(SCHEDULE, SCHEDULE_ID, count)",
+            "SCHEDULE.decide(count, schedule)",
+        ),
+        "test_deposits.py",
+        ("test_deposits_of_two_processes_at_once_count_together",),
+    ),
+    Guard(
+        "reference-used",
+        "a deposit's reference counts once in the market",
+        Mutant(
+            f"{_COMMANDS}.billing.accounts",
+            "await unit.decide(COMMAND, record_id, record)",
+            "COMMAND.decide(record, None)",
+        ),
+        "test_deposits.py",
+        ("test_two_processes_that_record_one_wire_at_once_record_it_once",),
+    ),
+    Guard(
+        "replacement-used",
+        "a grant replaces the hours of one claim, whoever's bond pays it",
+        Mutant(
+            f"{_COMMANDS}.billing.bonds",
+            "await unit.decide(COMMAND, record_id, record)",
+            "COMMAND.decide(record, used)",
+        ),
+        "test_hostile_claims.py",
+        ("test_a_replacement_counts_for_one_provider_alone",),
     ),
     Guard(
         "nodes-offered",
@@ -188,7 +239,7 @@ GUARDS: Final = (
     ),
     Guard(
         "vested-again",
-        "a delivery milestone vests once enough was accepted",
+        "a milestone of a warrant vests once what it counts is enough",
         Mutant(
             "marketplace.runtime.scheduling.scheduler",
             "        self._vest(event.statement_id, event.grant_id)\n        self._settle",
@@ -198,8 +249,19 @@ GUARDS: Final = (
         ("test_it_vests_though_the_second_process_does_not_know_of_the_first_acceptance",),
     ),
     Guard(
+        "vested-as-measured",
+        "a milestone of a warrant vests once what it counts is enough",
+        Mutant(
+            "marketplace.runtime.scheduling.scheduler",
+            '            self.put(Task("vest_warrants", event.issuer_id), NOW)',
+            "            pass",
+        ),
+        "test_rule_races.py::TestVestingOnMemory",
+        ("test_it_vests_when_one_process_accepts_and_another_one_records_what_was_missing",),
+    ),
+    Guard(
         "adjusted-again",
-        "a statement states what was metered",
+        "a statement states what was metered, and its outages",
         Mutant(
             "marketplace.runtime.scheduling.scheduler",
             "            self.put(adjust, NOW)\n        else:",
@@ -210,7 +272,7 @@ GUARDS: Final = (
     ),
     Guard(
         "usage-reviewed",
-        "a statement states what was metered",
+        "a statement states what was metered, and its outages",
         Mutant(
             "marketplace.runtime.scheduling.scheduler",
             '        if grant_id not in self._periods:\n            self.put(Task("review_usage", grant_id), NOW)',
@@ -308,5 +370,27 @@ GUARDS: Final = (
         ),
         "test_rule_races.py::TestRoundsOnMemory",
         ("test_a_round_closes_on_the_principal_that_it_was_priced_on",),
+    ),
+    Guard(
+        "claim-computed-again",
+        "a claim on a bond is no more than is owed",
+        Mutant(
+            f"{_COMMANDS}.billing.bonds",
+            "replace(command, most_usd=most)",
+            "command",
+        ),
+        "test_hostile_claims.py",
+        ("test_a_credit_that_a_late_outage_raises_lowers_a_claim_that_waits",),
+    ),
+    Guard(
+        "award-marked",
+        "a grant among related parties is marked",
+        Mutant(
+            "marketplace.runtime.scheduling.late_marks",
+            "                yield from self._check(event.grant_id)\n            case GrantMarked",
+            "            case GrantMarked",
+        ),
+        "test_rule_races.py",
+        ("test_an_award_is_marked_though_its_process_has_not_read_the_relation_of_its_parties",),
     ),
 )

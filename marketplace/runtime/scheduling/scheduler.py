@@ -37,12 +37,15 @@ from events.grant import (
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import (
     IssuerDistributionPaid,
+    IssuerFinancingClosed,
     IssuerLiquidityDeclared,
     IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
     IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerProgrammeGrantAdded,
+    IssuerPurchasesStated,
+    IssuerValuationRecorded,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
 )
@@ -93,6 +96,15 @@ HEAP_SPARE: Final = 1_024
 """How many entries the heap may hold beyond twice the tasks. A smaller heap is not rebuilt."""
 
 StageEvent = GrantStagePaid | GrantStageMissed | GrantWithheld | GrantWithholdingEnded
+MeasuredEvent = (
+    IssuerPriceObserved
+    | IssuerPriceCorrected
+    | IssuerMilestoneAttested
+    | IssuerPurchasesStated
+    | IssuerFinancingClosed
+    | IssuerValuationRecorded
+)
+"""What milestones of warrants are measured by besides deliveries."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -530,7 +542,7 @@ class Scheduler:
         self._vest(cause, grant_id)
 
     @notice.register
-    def _learn(self, event: IssuerPriceObserved | IssuerPriceCorrected | IssuerMilestoneAttested) -> None:
+    def _learn(self, event: MeasuredEvent) -> None:
         """Check again warrants that count grants: who recorded this may not have seen a delivery stored just before."""
         if any(event.issuer_id in issuers for issuers in self._counted.values()):
             self.put(Task("vest_warrants", event.issuer_id), NOW)

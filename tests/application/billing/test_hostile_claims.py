@@ -24,6 +24,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, post, price, refuse, sell
 from tests.application.billing.test_service_credits import Month
+from tests.application.test_rule_races import list_codes, race
 from tests.application.trading.test_resale import buy, resell
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
@@ -217,8 +218,9 @@ async def test_a_replacement_counts_for_one_provider_alone(market):
     ids = [new.grant.issued.grant_id]
     lost = [await market.state("grant", one.grant.issued.grant_id) for one in sold]
     market.clock.at = market.day(60)
-    await claim(market, startup, lost[0], replacement_ids=ids)
-    assert await refuse(claim(market, startup, lost[1], replacement_ids=ids)) == "replacement_claimed"
+    claims = [lambda process, one=one: claim(process, startup, one, replacement_ids=ids) for one in lost]
+    answers = await race(market, *claims)
+    assert list_codes(answers) == ["replacement_claimed"], "also where two processes decide at once"
     await claim(market, startup, lost[1])
     await check(market)
 

@@ -27,6 +27,7 @@ from marketplace.domain.supply.stages import CURE
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_platform_fees import publish
 from tests.application.equity.test_equity import found
+from tests.application.test_rule_races import list_codes, race
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import INCIDENTS, Market
@@ -214,6 +215,29 @@ async def test_stages_are_set_aside_as_they_begin_and_a_late_one_resumes_deliver
         cash = compute_totals(build_tariff(deal.issued), 80 * DAY).cash_usd
         assert deal.usd + 20_000 - (await market.account(deal.startup)).available_usd == cash, "withheld or delivered"
     await deal.require_clean("grant.withheld.v1")
+
+
+async def test_the_last_money_pays_one_of_two_stages_that_begin_at_once():
+    deal = Deal(usd=100_000, fee=False)
+    market = deal.market
+    await deal.close()
+    mandates = (await market.state("order", deal.order)).terms.mandate_ids
+    terms = {"equity": "1", "mandate_ids": mandates, "days": 80, "latest": 1, "stages": MONTH}
+    other = await market.order(deal.startup, cash="1", **terms)
+    async with market.worker():
+        await deal.award()
+    both = [(await market.state("order", order)).grant_id for order in (deal.order, other)]
+    account = await market.account(deal.startup)
+    await deal.withdraw(account.available_usd - account.held_usd // 2)  # more than a stage, and less than two
+    market.clock.at = deal.issued.start + timedelta(days=30)
+    steps = [
+        lambda process, grant_id=grant_id: grants.collect_stage(process.handler, process.context(), grant_id)
+        for grant_id in both
+    ]
+    assert list_codes(await race(market, *steps)) == []
+    after = [await market.state("grant", grant_id) for grant_id in both]
+    assert [(one.stages_paid, one.missed is None) for one in after] == [(2, True), (1, False)]
+    await check_log(market.log)
 
 
 class CreditDeal(Deal):

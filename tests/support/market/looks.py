@@ -127,6 +127,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "met",
         "usage": "other",
     },
+    "issuers:record_valuation": {"grant": "again", "pool": "fixed", "statement": "again"},
     "issuers:price_financing": {"instrument": "again"},
     "mandates:amend_mandate": {
         "account": "other",
