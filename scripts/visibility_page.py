@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import msgspec
+from litestar.routes import HTTPRoute
 
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
+from marketplace.api.application import ROUTERS
 from marketplace.api.feed.events import FAMILIES
-from marketplace.api.http.visibility import DECISION, GRANT, ORDER, STATEMENT, Visibility
+from marketplace.api.http.clock import ROUTER as CLOCK
+from marketplace.api.http.document import name_operation
+from marketplace.api.http.visibility import RULES, Readers, Visibility, find_readers
 from marketplace.domain.equity.information import LIMITED, WHOLE
 from marketplace.projections.engine.projection import tags_of
 from marketplace.projections.feed.visibility import COSTS, FOUNDING, NAMES, PARENTS, PLATFORM, PUBLIC
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "who-sees-what.md"
-VIEWS: Final = {"order": ORDER, "decision": DECISION, "grant": GRANT, "statement": STATEMENT}
 _HEAD: Final = """# Who sees what
 
 `uv run python scripts/render_contracts.py` writes this page from the rules that the API applies. Which parts of an
@@ -27,9 +29,18 @@ A key also needs the scope of the row. A key of the platform sees everything, bu
 ## Resources
 
 A resource is visible to the parties that it names under these members: on its own route, in lists, and where `expand`
-shows it.
+shows it. An `issuer_id` names the issuer's company.
 
 | resource | scope | the parties named as | except |
+|---|---|---|---|
+"""
+_ROUTES: Final = """
+## Routes
+
+Who reads which route, and from which phase on. A list of resources has the reader's rows. Where a route answers about
+one resource, nobody else learns whether it exists.
+
+| route | scope | who reads it: a rule, or a resource with the members that name them | when |
 |---|---|---|---|
 """
 _EVENTS: Final = """
@@ -50,21 +61,43 @@ that uses a grant by transfer is a party of the grant and of its usage, but does
 
 def render_page() -> str:
     """Return the page."""
-    rows = [_render_view(name, rule) for name, rule in VIEWS.items()]
+    rows = [_render_view(rule) for rule in RULES]
+    routes = sorted(_render_route(*each) for each in list_reads())
     events = [_render_event(tag, kind) for kind in AGGREGATES for tag in list_tags(kind)]
-    return _HEAD + "\n".join(rows) + "\n" + _EVENTS + "\n".join(events) + "\n"
+    return _HEAD + "\n".join(rows) + "\n" + _ROUTES + "\n".join(routes) + "\n" + _EVENTS + "\n".join(events) + "\n"
 
 
-def _render_view(name: str, rule: Visibility[msgspec.Struct]) -> str:
+def list_reads() -> Iterator[tuple[str, str, Readers]]:
+    """Yield the path, the scope and the readers of every route that reads."""
+    for router in (*ROUTERS, CLOCK):
+        for route in router.routes:
+            for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
+                if "GET" in handler.http_methods:
+                    scope = handler.opt.get("scope", f"{(router.opt | handler.opt)['feature']}:read")
+                    yield route.path_format, scope, find_readers(name_operation(handler, "GET", []))
+
+
+def _render_route(path: str, scope: str, readers: Readers) -> str:
+    who = readers.who
+    named = who if isinstance(who, str) else f"{_name(who)}: {_list(who.parties)}"
+    return f"| `{path}` | `{scope}` | {named} | {readers.since} |"
+
+
+def _render_view(rule: Visibility[Any]) -> str:
     hidden = f"{_list(rule.hidden)}: not to one named only as `{rule.limited}`" if rule.limited else ""
-    return f"| {name} | `{rule.feature}:read` | {_list(rule.parties)} | {hidden} |"
+    return f"| {_name(rule)} | `{rule.feature}:read` | {_list(rule.parties)} | {hidden} |"
+
+
+def _name(rule: Visibility[Any]) -> str:
+    return rule.aggregate.replace("_", " ")
 
 
 def _render_event(tag: str, kind: str) -> str:
-    return f"| `{tag}` | `{FAMILIES[kind]}:read` | {'; '.join(_list_readers(tag, kind))} |"
+    return f"| `{tag}` | `{FAMILIES[kind]}:read` | {'; '.join(list_event_readers(tag, kind))} |"
 
 
-def _list_readers(tag: str, kind: str) -> Iterator[str]:
+def list_event_readers(tag: str, kind: str) -> Iterator[str]:
+    """Yield who sees events of a type."""
     if tag in PUBLIC:
         yield "everybody"
         return

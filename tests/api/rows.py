@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 
+from marketplace.api.http.visibility import EVERYBODY
 from marketplace.client import MarketplaceClient
 from marketplace.domain.deciders import PREFIXES
+from scripts.visibility_page import list_reads
 from tests.api.stage import Stage
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -32,6 +34,12 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "prm": "promise",
     "prg": "programme",
     "src": "price_source",
+}
+
+READERS = {
+    re.sub(r"\{\w+\}", "{}", path): readers.who
+    for path, _, readers in list_reads()
+    if path not in ("/v1/events", "/v1/statements/earnings")  # some events are public, and a sum is no list
 }
 
 
@@ -159,6 +167,10 @@ async def play(world: World, row: Row) -> Sent:
     _expect(row, "accepted", answer, row.status, None)
     content = _read(answer)
     assert row.check(content), (row.method, row.path, content)
+    if row.other == SEEN and row.actor != "platform" and READERS.get(row.route[1], EVERYBODY) != EVERYBODY:
+        pages = [page if isinstance(page, list) else page["items"] for page in (other.json(), content)]
+        shared = [each for each in pages[0] if each in pages[1]]
+        assert not shared, (row.path, shared)
     if row.save is not None:
         world.ids[row.save] = content["id"]
     if row.method != "GET" and row.status in (200, 201) and content is not None and "version" in content:

@@ -9,26 +9,55 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 
+from events.registry import list_tags
 from events.subjects import parse_subject
+from marketplace.api.http.visibility import EVERYBODY, PLATFORM, RULES, UNSTATED
 from marketplace.application.delivery.grants import transfer_grant
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from scripts import visibility_page
 from tests.api.documented import read_document
+from tests.api.rows import PLATFORM_ONLY, SEEN
 from tests.api.stage import open_stage
 from tests.api.test_commands import assert_problem
+from tests.api.test_endpoints import STORY
 from tests.support.market.market import Market
 
 CASH, EQUITY, LOST, OPEN = "1.337711", "3.119915", "1.711311", "1.977113"
 """What the winner offers in cash and equity, and what a rival offers in an order that lost and in one that is open."""
 VALUE = str((Decimal(CASH) + Decimal("0.8") * Decimal(EQUITY)).normalize())
 QUERY = {"gpu_class": "H100_SXM", "start": "2026-01-01T00:00:00Z", "end": "2026-01-20T00:00:00Z"}
+DECISIONS = "/v1/auctions/{}/decisions"
+"""Everybody may ask, about an auction that everybody sees, and gets the decisions on its own orders."""
+DERIVED = {"payer_id"}
+"""In the event it is `startup_id`, until the grant is transferred."""
 SECRETS = {"winner": (CASH, EQUITY, VALUE), "rival": (LOST, OPEN)}
 
 
 def test_the_page_on_who_sees_what_is_current():
     assert visibility_page.PAGE.read_text() == visibility_page.render_page(), "run scripts/render_contracts.py"
+
+
+def test_the_table_of_routes_says_what_the_story_of_endpoints_is_answered():
+    """And what names the readers of a resource names those of its first event in the feed."""
+    table = {re.sub(r"\{\w+\}", "{}", path): readers.who for path, _, readers in visibility_page.list_reads()}
+    assert UNSTATED.who not in table.values(), "READERS of marketplace/api/http/visibility.py says who reads it"
+    for row in STORY:
+        if row.method != "GET":
+            continue
+        who, of = table[row.route[1]], (row.path, row.other)
+        assert (who == PLATFORM) == (row.other == PLATFORM_ONLY), of
+        assert who != EVERYBODY or row.other == SEEN, of
+        assert who == EVERYBODY or row.other != SEEN or "{" not in row.path or row.route[1] == DECISIONS, of
+    same = {"equity.holder_id": "holder_id", "consents": "votes.party_id", "the parties of the issuer": "issuer_id"}
+    same["the parties of its grant"] = "holder_id"
+    for rule in RULES:
+        text = " ".join(visibility_page.list_event_readers(list_tags(rule.aggregate)[0], rule.aggregate))
+        for name, member in same.items():
+            text = text.replace(name, member)
+        missing = [name for name in rule.parties if name not in text and name not in DERIVED]
+        assert not missing, (rule.aggregate, text)
 
 
 async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pays_still_does(database_url):

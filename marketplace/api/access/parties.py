@@ -19,6 +19,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Statuses, answer_versioned
+from marketplace.api.http.visibility import PARTY
 from marketplace.application.access.parties import (
     add_role,
     clear_party,
@@ -104,7 +105,7 @@ async def get_relations(
     """Return the relations of a party by id, ended ones too; a tenant sees its own."""
     async with reader.connect() as connection:
         view = await find_party(connection, party_id)
-        reader.require(view, "party", party_id, lambda row: (row.party_id,))
+        reader.show(view, PARTY, party_id)
         rows = await list_relations(connection, party_id, after=parse_cursor(cursor, ""), limit=limit + 1)
     return build_page(rows, limit, lambda row: row.relation_id)
 
@@ -114,7 +115,7 @@ async def get_one(reader: Read, party_id: FromPath[str]) -> Response[PartyView]:
     """Return a party; a tenant sees itself."""
     async with reader.connect() as connection:
         view = await find_party(connection, party_id)
-    view = reader.require(view, "party", party_id, lambda row: (row.party_id,))
+    view = reader.show(view, PARTY, party_id)
     return answer_versioned(view, view.last_sequence)
 
 

@@ -15,6 +15,7 @@ from marketplace.api.http.queries import (
     parse_at,
     parse_instant,
 )
+from marketplace.api.http.visibility import ACCOUNT
 from marketplace.projections.billing.accounts import (
     explain_balance,
     find_account,
@@ -65,7 +66,7 @@ async def explain(
         )
         if not found.balances:
             account = await find_account(connection, account_id, now=reader.now)
-            reader.require(account, "account", account_id, lambda row: (row.party_id,))
+            reader.show(account, ACCOUNT, account_id)
     shown = found.entries[:limit]
     last = shown[-1].entry if len(found.entries) > limit else None
     return ExplanationView(
@@ -79,12 +80,7 @@ async def explain(
 async def _load(reader: Reader, account_id: str, start: str, end: str, basis: Basis) -> AccountStatementView:
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     async with reader.connect() as connection:
-        account = reader.require(
-            await find_account(connection, account_id, now=reader.now),
-            "account",
-            account_id,
-            lambda row: (row.party_id,),
-        )
+        account = reader.show(await find_account(connection, account_id, now=reader.now), ACCOUNT, account_id)
         return await load_account_statement(connection, account, start=first, end=last, basis=basis)
 
 

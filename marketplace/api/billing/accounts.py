@@ -10,6 +10,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
+from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import deposit, withdraw
 from marketplace.application.billing.approvals import find_approval
 from marketplace.execution.handler import Receipt
@@ -76,7 +77,7 @@ async def get_one(reader: Read, account_id: FromPath[str]) -> AccountView:
     """Return an account of the party."""
     async with reader.connect() as connection:
         view = await find_account(connection, account_id, now=reader.now)
-    return reader.require(view, "account", account_id, lambda row: (row.party_id,))
+    return reader.show(view, ACCOUNT, account_id)
 
 
 @get("/", summary="List accounts")

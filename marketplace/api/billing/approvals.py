@@ -11,6 +11,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Statuses, Word
+from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing import approvals
 from marketplace.domain.billing.account_state import ApprovalStatus
 from marketplace.projections.billing.accounts import find_account
@@ -97,7 +98,7 @@ async def list_all(
     """Return the account's requests for approval, including past ones."""
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
-        reader.require(account, "account", account_id, lambda row: (row.party_id,))
+        reader.show(account, ACCOUNT, account_id)
         rows = await list_approvals(connection, account_id=account_id, status=status, window=listing.window)
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 

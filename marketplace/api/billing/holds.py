@@ -11,6 +11,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Word
+from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import close_account
 from marketplace.application.billing.approvals import find_approval
 from marketplace.application.billing.holds import capture_hold, place_hold, release_hold
@@ -65,7 +66,7 @@ async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpo
     """Return the party's holds on an account, including past ones."""
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
-        reader.require(account, "account", account_id, lambda row: (row.party_id,))
+        reader.show(account, ACCOUNT, account_id)
         rows = await list_holds(connection, account_id, purpose=purpose, window=listing.window)
     return listing.build_page(rows, rows, lambda row: (row.placed_at, row.hold_id))
 

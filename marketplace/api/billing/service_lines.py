@@ -15,6 +15,7 @@ from marketplace.api.http.bodies.service_lines import (
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
+from marketplace.api.http.visibility import SERVICE_LINE
 from marketplace.application.billing.service_hours import correct_hours, void_hours
 from marketplace.application.billing.service_lines import (
     agree_service_line,
@@ -94,9 +95,7 @@ async def void(
 async def _load(reader: Reader, service_line_id: str) -> ServiceLineView:
     async with reader.connect() as connection:
         view = await find_service_line(connection, service_line_id)
-    return reader.require(
-        view, "service_line", service_line_id, lambda row: (row.startup_id, row.provider_id, row.holder_id)
-    )
+    return reader.show(view, SERVICE_LINE, service_line_id)
 
 
 @get("/{service_line_id:str}", summary="Get a service line")

@@ -11,6 +11,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Word, answer_versioned, parse_at
+from marketplace.api.http.visibility import ISSUER
 from marketplace.core.errors import Refusal
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
@@ -39,7 +40,7 @@ async def load_issuer(connection: AsyncConnection, reader: Reader, issuer_id: st
         Refusal: ``issuer_unknown``, also for a holder of its securities; `load_seen` admits holders.
     """
     view = await find_issuer(connection, issuer_id)
-    return reader.require(view, "issuer", issuer_id, lambda row: (row.party_id,))
+    return reader.show(view, ISSUER, issuer_id)
 
 
 @get("/", summary="List issuers")

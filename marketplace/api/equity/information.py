@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.issuer_holders import HolderTerms
 from marketplace.api.http.queries import Reader
+from marketplace.api.http.visibility import ISSUER
 from marketplace.captable.proposed import ProposedChanges, SharesChange
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
@@ -52,7 +53,7 @@ async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str)
         depth = await find_depth(connection, view, party_id)
         if depth is not None:
             return SeenIssuer(view, Sight(issuer_id, party_id, depth))
-    view = reader.require(view, "issuer", issuer_id, lambda row: (row.party_id,))
+    view = reader.show(view, ISSUER, issuer_id)
     return SeenIssuer(view, Sight(issuer_id, party_id))
 
 

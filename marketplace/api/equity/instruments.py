@@ -19,6 +19,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
+from marketplace.api.http.visibility import INSTRUMENT
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.application.equity.instruments import (
     amend_instrument,
@@ -173,9 +174,7 @@ async def elect(
 async def _load(reader: Reader, instrument_id: str) -> InstrumentView:
     async with reader.connect() as connection:
         view = await find_instrument(connection, instrument_id)
-    return reader.require(
-        view, "instrument", instrument_id, lambda row: (row.holder_id, rename_id("pty", row.issuer_id))
-    )
+    return reader.show(view, INSTRUMENT, instrument_id)
 
 
 @get("/{instrument_id:str}", summary="Get an instrument")

@@ -13,6 +13,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
+from marketplace.api.http.visibility import PROPOSAL
 from marketplace.application.equity import consents
 from marketplace.captable.proposed import ProposedChanges, compare_effects
 from marketplace.core.errors import Refusal
@@ -34,12 +35,7 @@ async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -
     Raises:
         Refusal: ``proposal_unknown``.
     """
-    return reader.require(
-        await find_proposal(connection, proposal_id),
-        "proposal",
-        proposal_id,
-        lambda row: (row.proposer_id, rename_id("pty", row.issuer_id), *(vote.party_id for vote in row.votes)),
-    )
+    return reader.show(await find_proposal(connection, proposal_id), PROPOSAL, proposal_id)
 
 
 async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[ProposalView]) -> list[ProposalView]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
@@ -104,27 +104,11 @@ class Reader:
             raise refuse_unknown("party", str(party_id))
         return self.party_id
 
-    def require(
-        self,
-        view: V | None,
-        aggregate: str,
-        id: str,  # noqa: A002 - the field's word
-        owners: Callable[[V], tuple[str | None, ...]],
-    ) -> V:
-        """Return what was found, if the reader may see it.
-
-        Raises:
-            Refusal: ``<aggregate>_unknown``, both for a missing resource and for another tenant's.
-        """
-        if view is None or (self.party_id is not None and self.party_id not in owners(view)):
-            raise refuse_unknown(aggregate, id)
-        return view
-
     def show(self, view: S | None, rule: Visibility[S], id: str) -> S:  # noqa: A002 - the field's word
         """Return what the reader may see of what was found.
 
         Raises:
-            Refusal: ``<aggregate>_unknown``, as `require`.
+            Refusal: ``<aggregate>_unknown``, both for a missing resource and for another tenant's.
         """
         return require_found(rule.aggregate, id, None if view is None else rule.show(view, self.party_id))
 

@@ -1,13 +1,17 @@
-"""Who sees which members of orders, decisions, grants and statements, on their own routes and when expanded."""
+"""Who sees which members of a resource, on its own routes and when expanded, and who reads which route."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from marketplace.projections.views.billing import StatementView
+from marketplace.core.ids import rename_id
+from marketplace.projections.views.access import PartyView
+from marketplace.projections.views.billing import AccountView, ServiceLineView, StatementView
 from marketplace.projections.views.delivery import GRANT_PARTIES, GrantView
-from marketplace.projections.views.trading import DecisionView, OrderView
+from marketplace.projections.views.equity import InstrumentView, IssuerView, ProposalView
+from marketplace.projections.views.trading import DecisionView, MandateView, OrderView, QuoteView
 
 V = TypeVar("V", bound=msgspec.Struct)
 
@@ -20,7 +24,8 @@ class Visibility(Generic[V]):
         aggregate: The kind; an unknown id is refused as ``<aggregate>_unknown``.
         feature: The feature whose read scope a key needs.
         sealed: Whether a key of the platform also needs ``orders:sealed``.
-        parties: Members that name the parties who see the view.
+        parties: Members that name the parties who see the view: a party, an issuer for its company, or with a dot a
+            member of each row of a list.
         limited: One of these members. Its party does not see `hidden`, unless another member names it too.
         hidden: Members that are null or empty for that party.
     """
@@ -36,7 +41,7 @@ class Visibility(Generic[V]):
         """Return what a party sees of a view; None if it sees nothing. The platform's `party_id` is None."""
         if party_id is None:
             return view
-        naming = {name for name in self.parties if getattr(view, name) == party_id}
+        naming = {name for name in self.parties if party_id in _list_named(view, name)}
         if not naming:
             return None
         if naming != {self.limited}:
@@ -45,6 +50,29 @@ class Visibility(Generic[V]):
         return msgspec.structs.replace(view, **values)
 
 
+def _list_named(view: msgspec.Struct, name: str) -> set[str | None]:
+    """Return the parties that a member names."""
+    member, _, inner = name.partition(".")
+    value = getattr(view, member)
+    if inner:
+        return {getattr(row, inner) for row in value}
+    return {rename_id("pty", value) if member == "issuer_id" else value}
+
+
+PARTY: Final = Visibility[PartyView](aggregate="party", feature="parties", parties=("party_id",))
+ACCOUNT: Final = Visibility[AccountView](aggregate="account", feature="accounts", parties=("party_id",))
+MANDATE: Final = Visibility[MandateView](aggregate="mandate", feature="mandates", parties=("holder_id",))
+QUOTE: Final = Visibility[QuoteView](aggregate="quote", feature="quotes", sealed=True, parties=("startup_id",))
+SERVICE_LINE: Final = Visibility[ServiceLineView](
+    aggregate="service_line", feature="grants", parties=("startup_id", "provider_id", "holder_id")
+)
+ISSUER: Final = Visibility[IssuerView](aggregate="issuer", feature="issuers", parties=("party_id",))
+INSTRUMENT: Final = Visibility[InstrumentView](
+    aggregate="instrument", feature="instruments", parties=("holder_id", "issuer_id")
+)
+PROPOSAL: Final = Visibility[ProposalView](
+    aggregate="proposal", feature="proposals", parties=("proposer_id", "issuer_id", "votes.party_id")
+)
 ORDER: Final = Visibility[OrderView](aggregate="order", feature="orders", sealed=True, parties=("startup_id",))
 DECISION: Final = Visibility[DecisionView](aggregate="order", feature="orders", sealed=True, parties=("startup_id",))
 GRANT: Final = Visibility[GrantView](
@@ -69,3 +97,100 @@ GRANT: Final = Visibility[GrantView](
 STATEMENT: Final = Visibility[StatementView](
     aggregate="statement", feature="statements", parties=("startup_id", "provider_id", "holder_id")
 )
+RULES: Final[tuple[Visibility[Any], ...]] = (
+    PARTY,
+    ACCOUNT,
+    MANDATE,
+    ORDER,
+    QUOTE,
+    GRANT,
+    STATEMENT,
+    SERVICE_LINE,
+    ISSUER,
+    INSTRUMENT,
+    PROPOSAL,
+)
+
+
+class Readers(NamedTuple):
+    """Who reads a route, beside the platform.
+
+    Attributes:
+        who: The rule of what it answers, or a sentence.
+        since: In which phase.
+    """
+
+    who: Visibility[Any] | str
+    since: str = "always"
+
+
+EVERYBODY: Final = "everybody"
+PLATFORM: Final = "the platform only"
+UNSTATED: Final = Readers("not stated")
+_ALL: Final = Readers(EVERYBODY)
+_CLEARED: Final = Readers(EVERYBODY, "once cleared")
+_OWN: Final = Readers("each party its own rows")
+_HOLDERS: Final = Readers("the issuer's company; holders of its securities as deep as their information rights go")
+_OWN_SHARE: Final = Readers("the issuer's company; another party what it holds or takes part in")
+READERS: Final[Mapping[str, Readers]] = {
+    "accounts": Readers(ACCOUNT),
+    "accounts.read_entries": _OWN,
+    "accounts.read_balances": _OWN,
+    "accounts.read_trial_balance": Readers(PLATFORM),
+    "account_statements": Readers(ACCOUNT),
+    "allocations": Readers("the provider and the startup that uses the grants"),
+    "api_keys": Readers("each party its own keys, without their secrets"),
+    "approvals": Readers(ACCOUNT),
+    "auctions": _ALL,
+    "auctions.get_certificate": _CLEARED,
+    "auctions.get_book": Readers(PLATFORM, "once locked"),
+    "auctions.get_audit": Readers(PLATFORM, "once cleared, with the scope of auditors"),
+    "auctions.read_decisions": Readers(DECISION, "once cleared"),
+    "bonds": _ALL,
+    "bonds.list_all_claims": Readers("the startup that claims and the provider of the bond"),
+    "cap_tables": _HOLDERS,
+    "cap_tables.list": Readers(ISSUER),
+    "cap_tables.read_holdings": _OWN,
+    "cap_tables.read_principal": Readers(ISSUER),
+    "cap_tables.read_stakeholders": Readers(ISSUER),
+    "cap_tables.read_valuations": Readers(ISSUER),
+    "clock": _ALL,
+    "credits": Readers("the provider that gives the credit and the startup that may use it"),
+    "events": Readers("each party the events that name it or concern it, as the table of events says"),
+    "explanations": _HOLDERS,
+    "explanations.report": Readers(ISSUER),
+    "explorer": Readers(PLATFORM),
+    "financings": _HOLDERS,
+    "grants": Readers(GRANT),
+    "holds": Readers(ACCOUNT),
+    "instruments": Readers(INSTRUMENT),
+    "issuer_stock": Readers(ISSUER),
+    "issuer_warrants": _OWN_SHARE,
+    "lots": _ALL,
+    "mandates": Readers(MANDATE),
+    "market": _ALL,
+    "market_data": _ALL,
+    "market_data.read_curves": _CLEARED,
+    "orders": Readers(ORDER),
+    "orders.read_decisions": Readers(DECISION, "once cleared"),
+    "packages": Readers(ISSUER),
+    "parties": Readers(PARTY),
+    "pools": _ALL,
+    "pools.read_incidents": Readers("the provider of the pool"),
+    "portfolios": _OWN,
+    "projections": Readers(PLATFORM),
+    "proposals": Readers(PROPOSAL),
+    "proposals.get_rights": _ALL,
+    "quotes": Readers(QUOTE),
+    "service_lines": Readers(SERVICE_LINE),
+    "sites": _ALL,
+    "statements": Readers(STATEMENT),
+    "statements.sum_up": Readers("each provider its own sum"),
+    "usage": Readers(GRANT),
+}
+"""Who reads a route, by the id of its operation, or by the module that answers it."""
+
+
+def find_readers(operation_id: str) -> Readers:
+    """Return who reads a route; `UNSTATED` where `READERS` has neither its operation nor its module."""
+    return READERS.get(operation_id) or READERS.get(operation_id.partition(".")[0], UNSTATED)

@@ -11,6 +11,7 @@ from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBo
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
+from marketplace.api.http.visibility import MANDATE
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.mandates import (
     amend_mandate,
@@ -100,7 +101,7 @@ async def get_one(reader: Read, mandate_id: FromPath[str]) -> Response[MandateVi
     """Return a mandate of the holder, with its held and captured budget."""
     async with reader.connect() as connection:
         view = await find_mandate(connection, mandate_id)
-    view = reader.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
+    view = reader.show(view, MANDATE, mandate_id)
     return answer_versioned(view, view.last_sequence)
 
 
@@ -137,7 +138,7 @@ async def list_holds(
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         view = await find_mandate(connection, mandate_id)
-        reader.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
+        reader.show(view, MANDATE, mandate_id)
         rows = await list_budget_holds(connection, mandate_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.hold_id)
 

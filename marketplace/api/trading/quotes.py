@@ -21,6 +21,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
+from marketplace.api.http.visibility import QUOTE
 from marketplace.api.trading import orders
 from marketplace.application.trading.orders import preview_order
 from marketplace.application.trading.quote_source import Quoted
@@ -81,7 +82,7 @@ async def get_one(reader: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
     """Return a quote that the startup holds or held."""
     async with reader.connect() as connection:
         view = await find_quote(connection, quote_id)
-    view = reader.require(view, "quote", quote_id, lambda row: (row.startup_id,))
+    view = reader.show(view, QUOTE, quote_id)
     return answer_versioned(view, view.last_sequence)
 
 
