@@ -174,7 +174,9 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
-    taken = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
+    """Ask nobody about offered stock that a party takes, because it pays for it in the same append."""
+    exercised = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
+    taken = exercised and _is_party(event.holder_id_after, setting)
     joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
     return Asked(() if taken else (event.holder_id, event.holder_id_after), company=True, vote=joins)
 
@@ -462,7 +464,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock changes hands",
         "company, holder",
         "giver, receiver and company; also a vote if a voting party receives it from one that does not vote",
-        "a right of first refusal was exercised on an offer",
+        "a party here takes it by a right of first refusal, and pays what it was offered for",
         _transfer,
     ),
     IssuerStockRepurchased: Right(

@@ -203,6 +203,17 @@ def test_a_vote_asks_every_group_with_its_weights_and_never_the_company():
     assert COMPANY not in {party for voters in ask(issue(FOUNDER, 1, number=9), given=own).values() for party in voters}
 
 
+@pytest.mark.parametrize(("taker", "asked"), [(BANK, {BANK}), (FOUNDER, {FUND})])
+def test_offered_stock_is_taken_from_a_party_by_a_party_which_pays_for_it_here(taker, asked):
+    """A company let its founder, who has no account here, take a fund's offered stock, and no money moved."""
+    named = {"issuer_id": ISSUER_ID, "transfer_id": id_of("trf", 1)}
+    exercised = events.IssuerFirstRefusalExercised(**named, holder_id=taker)
+    given = {"holder_id": FUND, "holder_id_after": taker, "class_id": "common", "shares": 1}
+    assert ask(exercised, events.IssuerStockTransferred(**named, **given)) == {
+        f"holder/{holder}": {holder: 1} for holder in asked
+    }
+
+
 def test_stock_with_a_cause_was_agreed_to_before():
     caused = events.IssuerStockIssued(**{**to_fields(issue(FUND, 5, number=9)), "cause": id_of("ins", 1)})
     assert ask(caused) == {}
