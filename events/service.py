@@ -9,6 +9,8 @@ from msgspec import Meta
 from events.types import GpuSeconds, Ratio, ServiceConsequence, Share
 
 Measure = Literal["incidents", "metered"]
+CREDITS_MAX: Final = 16
+"""The most steps of a schedule of service credits."""
 NoticeHours = Annotated[int, Meta(ge=0, le=24 * 90)]
 XidError = Annotated[int, Meta(ge=1, le=10_000, description="Number of an NVIDIA XID error")]
 
@@ -71,7 +73,7 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     availability_min: Share
-    credits: Annotated[tuple[CreditStep, ...], Meta(max_length=16)] = ()
+    credits: Annotated[tuple[CreditStep, ...], Meta(max_length=CREDITS_MAX)] = ()
     measure: Measure = "metered"
     consequence: ServiceConsequence = "credit"
     detection: DetectionTerms | None = DetectionTerms()

@@ -11,10 +11,16 @@ _MOVED: Final = frozenset({"grant.issued", "grant.substituted", "grant.extended"
 
 
 class Promise(NamedTuple):
-    """Least availability and hours of notice; 0 without a promise."""
+    """Least availability and hours of notice, 0 without a promise, and what is given back below which availability."""
 
     availability: Decimal
     notice_hours: int
+    is_metered: bool
+    credits: tuple[tuple[Decimal, Decimal], ...]
+
+    def get_credit(self, below: Decimal) -> Decimal:
+        """Return what is given back just below an availability."""
+        return max((credit for step, credit in self.credits if step >= below), default=Decimal(0))
 
 
 @dataclass(slots=True)
@@ -69,15 +75,27 @@ class Promises:
             text = f"{grant_id} runs on a lot that promises {_render(promise)}, its order asks for {_render(asked)}"
             self.findings.require(holds, "promise", message.sequence, text)
         if name == "grant.issued" and body.get("mark") != "assumed":
-            stated = _read(body.get("service"))
-            due = Promise(max(each.availability for each in made), max(each.notice_hours for each in made))
-            text = f"{grant_id} promises {_render(stated)}, and its lots {_render(due)}"
-            self.findings.require(stated == due, "promise", message.sequence, text)
+            self._compare(message, grant_id, _read(body.get("service")), made)
+
+    def _compare(self, message: Message, grant_id: str, stated: Promise, made: Sequence[Promise]) -> None:
+        """Check that a grant promises what its lots do, and gives back no less than any of them."""
+        due = max(each.availability for each in made), max(each.notice_hours for each in made)
+        text = f"{grant_id} promises {_render(stated)}, and its lots {due[0]} and {due[1]} hours"
+        self.findings.require(stated[:2] == due, "promise", message.sequence, text)
+        is_kept = stated.is_metered >= any(each.is_metered for each in made) and all(
+            stated.get_credit(below) >= credit for each in made for below, credit in each.credits
+        )
+        text = f"{grant_id} gives back less, or counts less as unavailable, than one of its lots promises"
+        self.findings.require(is_kept, "promise", message.sequence, text)
 
 
 def _read(terms: dict[str, Any] | None) -> Promise:
     known = terms or {}
-    return Promise(Decimal(known.get("availability_min") or 0), int(known.get("notice_hours_min") or 0))
+    steps = ((Decimal(step["availability_below"]), Decimal(step["credit"])) for step in known.get("credits") or ())
+    is_metered = bool(known) and known.get("measure", "metered") == "metered"
+    return Promise(
+        Decimal(known.get("availability_min") or 0), int(known.get("notice_hours_min") or 0), is_metered, tuple(steps)
+    )
 
 
 def _render(promise: Promise) -> str:

@@ -26,6 +26,7 @@ from marketplace.application.metering.usage import report_usage
 from marketplace.application.supply import sites
 from marketplace.application.trading import auctions
 from marketplace.application.trading.quotes import hold_quote
+from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement import STATEMENT
@@ -41,6 +42,7 @@ from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.runtime.auctions.clearing import compute_book_hash
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
+from tests.support.market.auditing import find_faults
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.looks import EVERYWHERE, LOOKS, WHY
@@ -634,6 +636,39 @@ async def test_an_outage_is_credited_though_its_period_is_accepted_by_a_process_
         assert list_codes(await race(market, *steps, between=lambda: until_read(market, worker))) == []
         credit = await market.until("statement", name_adjustment(settled.statement_id, 0), "accepted")
         assert credit.charges.gpu_seconds == 9 * 2 * 8 * 86_400
+        await check_log(memory_log)
+
+
+@pytest.mark.parametrize("first", ["startup", "provider"])
+@pytest.mark.parametrize("grants_ended", [1, 2])
+async def test_of_two_ends_in_one_deal_each_grant_ends_once_for_one_fee(memory_log, first, grants_ended):
+    """Both sides end at once: the same grant, or each another one. Fee and bond follow from the stored ends alone."""
+    market = Market(memory_log)
+    trade = await market.trade(equity="0", cash="3")
+    await market.deposit(trade.provider, 100_000)
+    other = await market.order(trade.startup, cash="3", nodes=2, days=40, latest=1)
+    async with market.worker():
+        ids = [(await market.award(trade)).issued.grant_id, (await market.state("order", other)).grant_id][
+            :grants_ended
+        ]
+    before = (await market.account(trade.provider)).available_usd
+
+    def end(party, grant_id):
+        def command(process):
+            act = {"at": market.day(20), "reason": "the other side ends too"}
+            return grants.terminate_grant(process.handler, process.context(party), grant_id, **act)
+
+        return command
+
+    ends = [end(trade.startup, ids[0]), end(trade.provider, ids[-1])]
+    assert list_codes(await race(market, *(ends if first == "startup" else ends[::-1]))) == []
+    ended = [await market.state("grant", grant_id) for grant_id in ids]
+    assert all(grant.end == market.day(20) and grant.end_fee_usd > 0 for grant in ended)
+    by = ["startup", "provider"] if grants_ended == 2 else [first]
+    paid = sum(grant.end_fee_usd * (1 if side == "startup" else -1) for grant, side in zip(ended, by, strict=True))
+    provider = await market.account(trade.provider)
+    assert provider.available_usd == before + paid
+    assert await find_faults(Fees, memory_log) == []
     await check_log(memory_log)
 
 

@@ -232,7 +232,12 @@ async def _terminate(
     for_cause: bool = False,
     noticed_at: datetime | None = None,
 ) -> Grant:
-    """Decide the end of a grant and what it frees, and return the grant. Notice is given now, if not before."""
+    """Decide the end of a grant and what it frees, and return the grant. Notice is given now, if not before.
+
+    A grant of which an end is stored ends then, for one fee, whoever ends it again.
+    """
+    if grant.status == "terminated":
+        return grant
     context, grant_id = unit.context, grant.issued.grant_id
     party = await unit.load(PARTY, grant.startup_id)
     side = _find_side(context, grant)

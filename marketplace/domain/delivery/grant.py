@@ -50,7 +50,7 @@ from events.grant import (
     Mark,
 )
 from events.schedule import EndTerms, NoticeStep
-from events.service import ServiceTerms
+from events.service import CREDITS_MAX, CreditStep, ServiceTerms
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -223,16 +223,38 @@ GrantState = Grant | None
 
 
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:
-    """Return the strictest promise of the lots that carry a grant; None if there is none.
+    """Return the promise that keeps those of all lots that carry a grant; None if there is none.
 
-    That is the highest availability with its credits (of equal ones, the one whose last credit is largest), and the
-    longest notice of any of them.
+    The highest availability and the longest notice bind, and at each availability the highest credit. What was not
+    metered is unavailable if one lot says so. The remedy is the one that all lots offer, or else the credit.
     """
     made = [terms for terms in promises if terms is not None]
     if not made:
         return None
-    best = max(made, key=lambda terms: (terms.availability_min, terms.credits[-1].credit if terms.credits else ZERO))
-    return structs.replace(best, notice_hours_min=max(terms.notice_hours_min for terms in made))
+    best = max(made, key=lambda terms: terms.availability_min)
+    detections = (terms.detection for terms in (best, *made) if terms.detection is not None)
+    return structs.replace(
+        best,
+        credits=_merge_credits(made),
+        measure="metered" if any(terms.measure == "metered" for terms in made) else "incidents",
+        consequence=best.consequence if len({terms.consequence for terms in made}) == 1 else "credit",
+        detection=next(detections, None),
+        notice_hours_min=max(terms.notice_hours_min for terms in made),
+    )
+
+
+def _merge_credits(made: Sequence[ServiceTerms]) -> tuple[CreditStep, ...]:
+    """Return the highest credit at each availability; where that takes too many steps, the last ones come early."""
+    steps = [step for terms in made for step in terms.credits]
+    merged: list[CreditStep] = []
+    for below in sorted({step.availability_below for step in steps}, reverse=True):
+        credit = max(step.credit for step in steps if step.availability_below >= below)
+        if not merged or credit > merged[-1].credit:
+            merged.append(CreditStep(availability_below=below, credit=credit))
+    if len(merged) > CREDITS_MAX:
+        last = structs.replace(merged[CREDITS_MAX - 1], credit=merged[-1].credit)
+        merged[CREDITS_MAX - 1 :] = [last]
+    return tuple(merged)
 
 
 def find_price(issued: GrantIssued) -> Fraction:

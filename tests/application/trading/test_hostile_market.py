@@ -46,9 +46,9 @@ async def test_who_ends_a_grant_twice_pays_once_and_nobody_ends_it_again(market)
     async with market.worker():
         grant = await market.award(trade)
     fees = []
-    for days in (30, 20, 35):
-        end = {"at": market.day(days), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+    for side, days in ((trade.provider, 30), (trade.provider, 20), (trade.startup, 35), (None, 25)):
+        end = {"at": market.day(days), "reason": "sold to another", "by": "startup"}
+        await terminate_grant(market.handler, market.context(side), grant.issued.grant_id, **end)
         ended = await market.state("grant", grant.issued.grant_id)
         fees.append((ended.end, ended.end_fee_usd))
     assert len(set(fees)) == 1

@@ -6,9 +6,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from events.grant import GrantDegraded, GrantResold, GrantResumed, GrantSuspended
-from events.service import STANDARD_SERVICE
+from events.service import STANDARD_SERVICE, CreditStep
 from marketplace.core.money import ZERO, parse_ratio
 from marketplace.domain.delivery.grant import GRANT, choose_service
 from marketplace.domain.delivery.service_level import assess, count_promised, count_unavailable
@@ -108,6 +109,48 @@ def test_the_strictest_promise_of_the_lots_counts():
     )
     assert choose_service([service_terms(credits=()), service_terms()]) == service_terms()
     assert choose_service([None]) is None
+
+
+def steps(**shares):
+    """Return a schedule: what is given back by the percent below which it is."""
+    return tuple(
+        CreditStep(availability_below=usd(below.removeprefix("below_")) / 100, credit=usd(share))
+        for below, share in shares.items()
+    )
+
+
+def test_each_promise_of_the_lots_is_kept_with_its_credits_its_measure_and_its_remedy():
+    generous = service_terms(availability_min=usd("0.95"), credits=steps(below_95="0.10", below_80="0.50"))
+    high = service_terms(
+        availability_min=usd("0.999"),
+        credits=steps(below_99="0.01", below_95="0.05", below_90="0.20"),
+        measure="metered",
+    )
+    merged = choose_service([generous, structs.replace(high, consequence="exclude")])
+    assert (merged.availability_min, merged.measure, merged.consequence) == (usd("0.999"), "metered", "credit")
+    assert merged.credits == steps(below_99="0.01", below_95="0.10", below_90="0.20", below_80="0.50")
+    require_service(merged, "/service")
+    assert choose_service([service_terms(detection=None), service_terms()]).detection == service_terms().detection
+    both = [service_terms(consequence="exclude")] * 2
+    assert choose_service(both).consequence == "exclude"
+
+
+def test_more_steps_than_a_schedule_has_are_given_back_no_later_than_by_any_lot():
+    odd, even = (
+        service_terms(
+            credits=tuple(
+                CreditStep(availability_below=usd("0.95") - usd(number) / 100, credit=usd(number + 1) / 100)
+                for number in range(first, 32, 2)
+            )
+        )
+        for first in (0, 1)
+    )
+    merged = choose_service([odd, even]).credits
+    assert (len(merged), merged[:15]) == (
+        16,
+        tuple(sorted((*odd.credits, *even.credits), key=lambda step: step.credit))[:15],
+    )
+    assert (merged[15].availability_below, merged[15].credit) == (even.credits[7].availability_below, usd("0.32"))
 
 
 def test_the_standard_terms_are_terms():
