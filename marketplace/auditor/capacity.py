@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant, render_instant
@@ -46,16 +47,43 @@ def cut(shares: Shares, end: datetime) -> Shares:
 
 
 @dataclass(slots=True)
-class Capacity:
-    """Folds the events of pools and sites.
+class Site:
+    """The power of one site, from its events alone.
 
     Attributes:
-        powers: Live power of each site from an instant on, in the order of the events.
+        status: ``planned``, ``converting`` or ``operating``.
+        live: Live power from an instant on, in the order of the events.
+        ready_at: When its conversion is to be ready.
     """
+
+    status: str
+    contracted_kw: int
+    live: list[tuple[datetime, int]]
+    ready_at: datetime | None = None
+
+    def find_power(self, at: datetime) -> int:
+        """Return the kilowatts that may be sold at an instant.
+
+        That is what is live then. All that is contracted may be sold of a planned site, and of a converting one from
+        the instant on at which it is to be ready.
+        """
+        ready = self.status == "converting" and self.ready_at is not None and at >= self.ready_at
+        if self.status == "planned" or ready:
+            return self.contracted_kw
+        return [kilowatts for begin, kilowatts in self.live if begin <= at][-1]
+
+    def list_changes(self) -> list[datetime]:
+        """Return the instants at which its power may change."""
+        return [*(begin for begin, _ in self.live), *([] if self.ready_at is None else [self.ready_at])]
+
+
+@dataclass(slots=True)
+class Capacity:
+    """Folds the events of pools and sites."""
 
     findings: Findings
     pools: dict[str, Pool] = field(default_factory=dict)
-    powers: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check the power that nodes then draw at each site."""
@@ -82,16 +110,19 @@ class Capacity:
         self, last: Message, site_id: str, before: list[Load], spans: list[tuple[datetime, datetime]]
     ) -> None:
         """Check that a decision adds no draw above a site's power. Grants from before a derating may stay."""
-        after = self._list_draws(site_id)
-        for span in spans:
-            peak, at = find_peak(after, *span)
-            drawn = sum(load.amount for load in before if load.start <= at < load.end)
-            steps = [kilowatts for begin, kilowatts in self.powers.get(site_id, []) if begin <= at]
-            live = steps[-1] if steps else 0
-            text = (
-                f"{peak} kW are drawn at site {site_id} at {render_instant(at)}, {live} are live and {drawn} were drawn"
-            )
-            self.findings.require(peak <= max(live, drawn), "power", last.sequence, text)
+        site, after = self.sites.get(site_id), self._list_draws(site_id)
+        changes = [] if site is None else site.list_changes()
+        for start, end in spans:
+            cuts = [start, *sorted(at for at in changes if start < at < end), end]
+            for begin, stop in pairwise(cuts):
+                peak, at = find_peak(after, begin, stop)
+                drawn = sum(load.amount for load in before if load.start <= at < load.end)
+                power = 0 if site is None else site.find_power(begin)
+                text = (
+                    f"{peak} kW are drawn at site {site_id} at {render_instant(at)}, {power} may be sold and {drawn}"
+                    " were drawn"
+                )
+                self.findings.require(peak <= max(power, drawn), "power", last.sequence, text)
 
     def _take(self, message: Message) -> None:
         aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
@@ -99,9 +130,7 @@ class Capacity:
             return
         body = message.read()
         if aggregate == "site":
-            if name in {"registered", "energised", "derated"}:
-                begin = parse_instant(body["at"]) if "at" in body else datetime.min.replace(tzinfo=UTC)
-                self.powers.setdefault(body["site_id"], []).append((begin, body["power_energised_kw"]))
+            self._take_site(name, body)
             return
         if name == "opened":
             self.pools[body["pool_id"]] = Pool(body["site_id"], body["nodes"], body["power_per_node_kw"])
@@ -111,6 +140,21 @@ class Capacity:
             self.findings.add("pool", message.sequence, f"{body['pool_id']} was never opened")
             return
         self._take_pool(message, name, body, pool)
+
+    def _take_site(self, name: str, body: dict[str, Any]) -> None:
+        site_id = body["site_id"]
+        match name:
+            case "registered":
+                live = [(datetime.min.replace(tzinfo=UTC), body["power_energised_kw"])]
+                self.sites[site_id] = Site(body["status"], body["power_contracted_kw"], live)
+            case "energised" | "derated":
+                self.sites[site_id].live.append((parse_instant(body["at"]), body["power_energised_kw"]))
+                if name == "energised":
+                    self.sites[site_id].status = "operating"
+            case "conversion_scheduled" | "conversion_slipped":
+                self.sites[site_id].ready_at = parse_instant(body["ready_at"])
+                if name == "conversion_scheduled":
+                    self.sites[site_id].status = "converting"
 
     def _take_pool(self, message: Message, name: str, body: dict[str, Any], pool: Pool) -> None:
         match name:

@@ -1,0 +1,64 @@
+"""The auditor finds power that a site may not sell, in code of its own."""
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from events.pool import PoolCapacityOffered, PoolCapacityReserved
+from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.stream import Findings, Message
+from tests.domain import build
+from tests.domain.build import hour
+from tests.domain.supply.test_site import ENERGISED, LESS, SCHEDULED, SLIPPED
+
+TO_CONVERT = build.site_registered(status="converting", power_energised_kw=0)
+PLANNED = build.site_registered(status="planned", power_energised_kw=0)
+POOL = build.pool_opened(nodes=400, power_per_node_kw=10)
+OFFERED = PoolCapacityOffered(pool_id=build.POOL, lot_id=build.LOT, nodes=400, start=hour(0), end=hour(900))
+
+
+def take(power_kw, start, end):
+    """Take nodes that draw so much power."""
+    share = build.share(nodes=power_kw // 10, start=hour(start), end=hour(end))
+    return PoolCapacityReserved(
+        pool_id=build.POOL,
+        grant_id=build.GRANT,
+        nodes=power_kw // 10,
+        start=hour(start),
+        end=hour(end),
+        lots=(share,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "taken", "found"),
+    [
+        ((PLANNED,), take(1_000, 10, 20), 0),
+        ((PLANNED,), take(1_010, 10, 20), 1),
+        ((TO_CONVERT,), take(10, 10, 20), 1),
+        ((TO_CONVERT, SCHEDULED), take(1_000, 100, 120), 0),
+        ((TO_CONVERT, SCHEDULED), take(1_010, 100, 120), 1),
+        ((TO_CONVERT, SCHEDULED), take(10, 99, 120), 1),
+        ((TO_CONVERT, SCHEDULED, SLIPPED), take(10, 100, 220), 1),
+        ((TO_CONVERT, SCHEDULED, SLIPPED), take(1_000, 200, 220), 0),
+        ((TO_CONVERT, SCHEDULED, ENERGISED), take(610, 100, 120), 1),
+        ((TO_CONVERT, SCHEDULED, ENERGISED), take(600, 10, 120), 0),
+        ((TO_CONVERT, SCHEDULED, ENERGISED, LESS), take(300, 10, 15), 0),
+        ((TO_CONVERT, SCHEDULED, ENERGISED, LESS), take(300, 10, 16), 1),
+    ],
+)
+def test_power_that_a_site_may_not_sell_is_found(events, taken, found):
+    part = Capacity(Findings())
+    for number, event in enumerate((*events, POOL, OFFERED, taken)):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
+        part.take([Message(number, "marketplace.site.x", headers, msgspec.json.encode(event))])
+    assert [rule for rule, _, _ in part.findings.kept] == ["power"] * found
+
+
+def test_what_was_taken_before_a_derating_may_stay():
+    part = Capacity(Findings())
+    more = replace(take(10, 15, 20), grant_id=build.id_of("grt", 2))
+    for number, event in enumerate((TO_CONVERT, SCHEDULED, ENERGISED, POOL, OFFERED, take(600, 10, 20), LESS, more)):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
+        part.take([Message(number, "marketplace.site.x", headers, msgspec.json.encode(event))])
+    assert [(rule, at) for rule, at, _ in part.findings.kept] == [("power", 7)]
