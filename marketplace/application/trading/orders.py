@@ -66,8 +66,7 @@ async def _buy(unit: UnitOfWork, order_id: str, startup_id: str, terms: OrderTer
     probe = unit.branch()
     await set_order(probe, order_id, startup_id, terms, bought_at=None)
     cash_usd, owed_usd = (await probe.get(ORDER, order_id)).cash_hold_usd, price_terms(terms, at).principal_usd
-    known = None if before is None else before.hold_id
-    if not account.needs_second_to_buy(cash_usd + owed_usd, at, instead_of=known, is_staged=terms.stages is not None):
+    if not account.needs_second_to_buy(cash_usd + owed_usd, at, order_id, is_staged=terms.stages is not None):
         await set_order(unit, order_id, startup_id, terms, bought_at=at)
         return
     more = max(cash_usd - (ZERO if before is None else before.cash_hold_usd), ZERO)

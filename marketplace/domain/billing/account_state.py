@@ -174,7 +174,7 @@ class Account:
         return sum(counted, amount_usd) > self.limit_usd
 
     def needs_second_to_buy(
-        self, amount_usd: Decimal, at: datetime, instead_of: str | None = None, *, is_staged: bool = False
+        self, amount_usd: Decimal, at: datetime, purpose: str, *, is_staged: bool = False
     ) -> bool:
         """Return whether a purchase takes two persons: it is above a limit for one order or, with others, for 7 days.
 
@@ -183,15 +183,14 @@ class Account:
         Args:
             amount_usd: Cash and principal; 0 never takes two.
             at: Now.
-            instead_of: The hold that the purchase replaces, of the same order; None if there is none.
+            purpose: The order or quote. What one person bought for it before is replaced, and does not count.
             is_staged: Whether it costs more in later stages. Then it takes two wherever there is a limit.
         """
         if is_staged and self.limits != UNLIMITED:
             return True
-        replaced = None if instead_of is None else self.holds[instead_of].purpose
-        recent = {hold_id: self.holds[hold_id] for bought_at, hold_id in self.bought if bought_at > at - BOUGHT}
-        counted = [hold.left_usd + hold.captured_usd for hold_id, hold in recent.items() if hold_id != instead_of]
-        principal = {hold.purpose: hold.principal_usd for hold in recent.values() if hold.purpose != replaced}
+        recent = [self.holds[hold_id] for bought_at, hold_id in self.bought if bought_at > at - BOUGHT]
+        counted = [hold.left_usd + hold.captured_usd for hold in recent if hold.purpose != purpose]
+        principal = {hold.purpose: hold.principal_usd for hold in recent if hold.purpose != purpose}
         order, week = self.limits.order_limit_usd, self.limits.week_limit_usd
         above = order is not None and amount_usd > order
         return bool(amount_usd) and (
@@ -414,7 +413,7 @@ def _name(limit_usd: Decimal | None) -> str:
 
 def _require_few_bought(command: PlaceHold, state: Account) -> None:
     if command.bought_at is None or not state.needs_second_to_buy(
-        command.amount_usd + command.principal_usd, command.bought_at, is_staged=command.is_staged
+        command.amount_usd + command.principal_usd, command.bought_at, command.purpose, is_staged=command.is_staged
     ):
         return
     order, week = state.limits.order_limit_usd, state.limits.week_limit_usd

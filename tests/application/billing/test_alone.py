@@ -261,8 +261,12 @@ async def test_one_person_promises_principal_within_the_limits_too(memory_log):
     assert await find_approval(market.handler, context, buyer.account_id) is not None
     context = buyer.act_as("p1")
     terms = market.terms(cash="2", equity="1", mandate_ids=(trade.mandate,), nodes=1, days=1)
-    await orders.place_order(market.handler, context, startup_id=trade.startup, terms=terms)
+    placed = await orders.place_order(market.handler, context, startup_id=trade.startup, terms=terms)
     assert await find_approval(market.handler, context, buyer.account_id) is None, "576 of 800, a third of it principal"
+    terms = market.terms(cash="1", equity="3", mandate_ids=(trade.mandate,), nodes=1, days=1)
+    for _ in range(2):
+        await orders.amend_order(market.handler, buyer.act_as("p1"), placed.id, terms=terms)
+    assert await find_approval(market.handler, context, buyer.account_id) is None, "amended, an order counts once"
     assert await find_faults(Persons, market.log) == []
     faults = await find_faults(Persons, market.log, principal_usd="417.00")
     assert [text for _, _, text in faults if "bought for 384.00 USD and owes 417.00" in text]

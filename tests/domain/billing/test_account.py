@@ -360,7 +360,7 @@ def test_what_one_person_buys_counts_for_a_week_while_it_is_held_or_paid():
     Given(ACCOUNT, *owed).when(place_hold(**other, bought_at=hour(2))).refused("limit_exceeded")
     promised = place_hold(**other | {"amount_usd": usd(1)}, principal_usd=usd(70), bought_at=hour(2))
     Given(ACCOUNT, *FUNDED, BUYS).when(promised).refused("limit_exceeded")
-    assert not ACCOUNT.fold(owed).needs_second_to_buy(usd(60), hour(2), instead_of=HOLD), "an order counts once"
+    assert not ACCOUNT.fold(owed).needs_second_to_buy(usd(60), hour(2), HELD.purpose), "an order counts once"
     for before, at in [((*one, released(60)), hour(2)), (one, week), (owed, week), (paid, hour(2))]:
         then = AccountHoldPlaced(**MINE, **other, bought_at=at)
         Given(ACCOUNT, *before).when(place_hold(**other, bought_at=at)).then(then)
