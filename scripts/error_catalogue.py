@@ -123,7 +123,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 """Sentences that are computed where the code is raised, and those of faults, which no refusal states."""
 _STATED: Final = ("Refusal", "Reason", "LogChanged")
-_UNKNOWN: Final = "there is no {} {{id}}, or it is another tenant's; check the id"
+_UNKNOWN: Final = "there is no {} {{id}}; check the id"
 _TOLD: Final = {
     "refuse_unknown": _UNKNOWN,
     "require_found": _UNKNOWN,

@@ -4,7 +4,8 @@ Subject: ``marketplace.party.<party_id>``.
 
 Invariants:
     1. A party has at least one role and keeps its roles. It gets another one only by the platform.
-    2. Only a cleared party begins anything new. Nothing leaves a suspended party.
+    2. Only a cleared party begins anything new; a registered or suspended one does not. A suspended party moves no
+       money and no securities to others.
     3. At most one order of each group of a startup's orders is matched.
 
 Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served · role_exists ·

@@ -30,7 +30,7 @@ def check_terms(terms: RoundTerms) -> None:
     Raises:
         Refusal: In this order: ``missing_convention``, ``unknown_convention``, ``price_places_out_of_range``,
             ``conversion_price_places_unexpected``, ``no_investment``, ``too_many_investments``, ``not_positive``,
-            ``fraction_out_of_range``, ``pool_stated_twice``, ``negative``, ``rounding_needs_percent_ownership``.
+            ``fraction_out_of_range``, ``negative``, ``pool_stated_twice``, ``rounding_needs_percent_ownership``.
     """
     for name, choices in _CHOICES.items():
         _check_choice(name, getattr(terms, name), choices)

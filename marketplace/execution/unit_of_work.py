@@ -151,8 +151,9 @@ class UnitOfWork:
     async def reload(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
         """Return the state, at the end of the log, of an aggregate that this unit has only read so far.
 
-        Before this call, load an aggregate that every change of this one also writes. If such a change is stored
-        earlier, this read sees it; if later, the guard of that aggregate refuses the append.
+        Load first another aggregate that this decision changes, and that every change of this one writes too. A change
+        that is stored before this read is seen by it. One that is stored later makes the other aggregate's guard refuse
+        the append.
         """
         await self.load(decider, id)
         part = self._parts.pop(render_subject(decider.aggregate, id))

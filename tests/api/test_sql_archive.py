@@ -72,7 +72,7 @@ async def test_what_a_source_said_long_ago_is_found_in_postgresql_and_believed_w
     for number in range(3):
         await process.report(number, nodes=2)
     await Projector(log, engine, PROJECTIONS).catch_up()
-    monkeypatch.setattr("marketplace.execution.duplicate_detection.TAIL_EVENTS", 0)
+    monkeypatch.setattr("marketplace.execution.repeated_content.TAIL_EVENTS", 0)
     assert await process.repeat(1, "new", nodes=2) == ("conflict", "reading_repeated")
     await process.correct(1, 1)
     assert await process.repeat(1, "newer", nodes=2) == ("rejected", "nodes_above_grant")

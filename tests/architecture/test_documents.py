@@ -1,5 +1,6 @@
 """The documents lead everywhere: packages and READMEs are linked, links and modules that are named exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,3 +50,10 @@ def test_the_files_of_the_glossary_exist() -> None:
     named = re.findall(r"`([\w/]+(?:\.py|/))`", text)
     assert len(named) > 40
     assert [path for path in named if not (ROOT / path).exists() and not (ROOT / "marketplace" / path).exists()] == []
+
+
+def test_documents_state_the_status_of_each_code() -> None:
+    catalogue = json.loads((ROOT / "marketplace" / "api" / "http" / "errors.json").read_text())
+    stated = [pair for page in PAGES for pair in re.findall(r"\b([45]\d\d):? `(\w+)`", (ROOT / page).read_text())]
+    assert len(stated) > 15
+    assert [(status, code) for status, code in stated if str(catalogue[code]["status"]) != status] == []

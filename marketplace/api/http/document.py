@@ -306,9 +306,9 @@ def _share_responses(shapes: Shapes) -> dict[str, Schema]:
         ),
         "Refused": describe(
             "The request is refused, and nothing was changed: 400 it is not well-formed; 401 no valid key; 403 the key "
-            "may not; 404 unknown, or another tenant's; 408 too slow; 409 not in this state, or the idempotency key "
-            "names another command; 412 `If-Match` is stale; 413 too large; 415 not JSON; 422 against a rule; 429 too "
-            "many requests",
+            "may not; 404 unknown, or another tenant's; 408 too slow; 409 not in this state, or the same command still "
+            "runs; 412 `If-Match` is stale; 413 too large; 415 not JSON; 422 against a rule, or the idempotency key "
+            "names another command; 429 too many requests",
             ("Request-Id", "Retry-After", "WWW-Authenticate", *_LIMITS),
             problem,
         ),

@@ -159,7 +159,7 @@ async def claim_bond(
         handler: Runs the command.
         context: Who claims.
         grant_id: The grant.
-        period_start: The start of the settled period; None for the early end.
+        period_start: The start of the period, settled or disputed; None for the early end.
         replacement_ids: Grants that the startup bought in place of the undelivered hours.
 
     Raises:

@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import Literal
 
 from events.grant import EquityPart
-from marketplace.application.steps.access import load_grant, require_side, require_unfrozen
+from marketplace.application.steps.access import load_grant, load_related_issuers, require_side, require_unfrozen
 from marketplace.application.steps.dilution import sign_instrument
-from marketplace.application.steps.mandate_hold import list_related_issuers
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
@@ -161,7 +160,7 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         approved=True,
         amount_usd=equity.budget_commitment_usd,
         at=unit.context.at,
-        related_ids=await list_related_issuers(unit, issued.startup_id),
+        related_ids=await load_related_issuers(unit, issued.startup_id),
     )
     await unit.decide(MANDATE, equity.mandate_id, hold)
     capture = CaptureBudget(

@@ -289,11 +289,13 @@ async def resolve_statement(
 
     Raises:
         Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_count`` if a provider
-            settles at more than the count · ``acceptance_period_runs`` if it concedes before all payers have answered.
+            settles at more than the count · ``acceptance_period_runs`` if it concedes before all payers have answered ·
+            ``party_suspended``.
     """
 
     async def work(unit: UnitOfWork) -> None:
         before = await load_statement(unit, statement_id, "provider")
+        await require_unfrozen(unit)
         amount = require_unit(before, gpu_seconds, hours)
         ending: Ending = "platform"
         if context.party_id is not None:

@@ -164,11 +164,10 @@ async def terminate_grant(
     If nothing was delivered, everything that was set aside is freed at once.
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
-    other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause: the startup has
-    cause while nodes of the grant do not work, the provider while the startup is suspended. Without cause, a startup
-    cannot end capacity that others hold quotes on, and the side that ends the grant pays the other one the fee of the
-    grant's end terms from its available money. If the platform ends it for a side, as at the closing of a pool, that
-    side pays what it has free.
+    other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause (`require_cause`).
+    Without cause, a startup cannot end capacity that others hold quotes on, and the side that ends the grant pays the
+    other one the fee of the grant's end terms from its available money. If the platform ends it for a side, as at the
+    closing of a pool, that side pays what it has free.
 
     Raises:
         Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant · with a fee
@@ -232,7 +231,7 @@ async def _terminate(
     for_cause: bool = False,
     noticed_at: datetime | None = None,
 ) -> Grant:
-    """Decide the end of a grant and what it frees, and return the grant. Notice is given now, if not before.
+    """Decide the end of a grant and what it frees, and return the grant. Without `noticed_at`, notice is given now.
 
     A grant of which an end is stored ends then, for one fee, whoever ends it again.
     """

@@ -30,9 +30,9 @@ from marketplace.domain.metering.usage_commands import (
 from marketplace.domain.metering.usage_record import Usage, explain, list_not_taken
 from marketplace.domain.refusals import require_found
 from marketplace.execution.archive import ReadingName
-from marketplace.execution.duplicate_detection import Repeats, find_repeats
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.reading_lookup import recall
+from marketplace.execution.repeated_content import Repeats, find_repeats
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 

@@ -6,6 +6,7 @@ Another tenant's resource is refused in the same words as one that does not exis
 from collections.abc import Mapping
 
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.delivery.grant import (
     GRANT,
     Grant,
@@ -14,6 +15,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_unsuspended
 from marketplace.domain.refusals import refuse_unknown, require_found
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.listing import require_few_mandates
 from marketplace.domain.trading.mandate import (
     MANDATE,
@@ -162,3 +164,10 @@ async def load_named_mandates(unit: UnitOfWork, mandate_ids: tuple[str, ...]) ->
     """
     require_few_mandates(mandate_ids)
     return [await load_mandate(unit, mandate_id) for mandate_id in mandate_ids]
+
+
+async def load_related_issuers(unit: UnitOfWork, party_id: str) -> frozenset[str]:
+    """Return the issuers of all parties that firm relations connect with a startup, beside its own."""
+    register = await unit.load(REGISTER, REGISTER_ID)
+    group = register.list_group(party_id) - {party_id}
+    return frozenset(rename_id("iss", each) for each in group if is_id(each, "pty"))

@@ -145,7 +145,11 @@ async def _record(
     owed: bool = False,
     offered_to: tuple[str, ...] = (),
 ) -> None:
-    """Record the exposures on the issuer. If nothing changes, nothing is guarded, so the log is read to confirm it."""
+    """Record the exposures on the issuer.
+
+    If they are recorded already, this appends nothing to the issuer and no guard protects the decision. The issuer is
+    therefore read again to the end of the log, and decided on once more.
+    """
     command = RecordExposure(
         issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed, offered_to=offered_to
     )

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 from marketplace.application.steps.access import (
     load_mandate,
+    load_related_issuers,
     require_unfrozen,
 )
 from marketplace.application.steps.dilution import sign_instrument, track_instrument
-from marketplace.application.steps.mandate_hold import list_related_issuers
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import rename_id
@@ -89,7 +89,7 @@ async def _use_budget(
         at=unit.context.at,
         implied_cap_usd=implied_cap_usd,
         direct=True,
-        related_ids=await list_related_issuers(unit, party.registered.party_id),
+        related_ids=await load_related_issuers(unit, party.registered.party_id),
     )
     await unit.decide(MANDATE, mandate_id, hold)
     capture = CaptureBudget(

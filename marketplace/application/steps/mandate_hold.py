@@ -5,12 +5,11 @@ from decimal import Decimal
 
 from events.mandate import MandateTerms
 from marketplace.application.steps.access import load_mandate
-from marketplace.core.ids import is_id, rename_id
+from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, GrantMandate
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -47,13 +46,6 @@ async def set_mandate(
         alone_at=alone_at,
     )
     await unit.decide(ACCOUNT, account_id, hold)
-
-
-async def list_related_issuers(unit: UnitOfWork, party_id: str) -> frozenset[str]:
-    """Return the issuers of all parties that firm relations connect with a startup, beside its own."""
-    register = await unit.load(REGISTER, REGISTER_ID)
-    group = register.list_group(party_id) - {party_id}
-    return frozenset(rename_id("iss", each) for each in group if is_id(each, "pty"))
 
 
 async def adjust_mandate_hold(

@@ -8,9 +8,8 @@ from typing import Any, Final
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.types import PricedTerms
-from marketplace.application.steps.access import load_mandate, require_owner, require_unfrozen
+from marketplace.application.steps.access import load_mandate, load_related_issuers, require_owner, require_unfrozen
 from marketplace.application.steps.dilution import count_order, free_order
-from marketplace.application.steps.mandate_hold import list_related_issuers
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
@@ -172,7 +171,7 @@ async def hold_budgets(
             implied_cap_usd=implied_cap_usd,
             prices=await list_prices(unit, mandate.terms, offers),
             until_max=until.get(mandate_id),
-            related_ids=await list_related_issuers(unit, party.registered.party_id),
+            related_ids=await load_related_issuers(unit, party.registered.party_id),
         )
         held = (await unit.decide(MANDATE, mandate_id, command)).holds[hold_id]
         holds.append(

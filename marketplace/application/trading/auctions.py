@@ -115,8 +115,8 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
     If it was cancelled first, the cancellation stands.
 
-    An order that the issuer does not count yet, or that offers stock or a warrant without a limit, is checked here for
-    the last time. A limit that is set later does not undo the match.
+    The issuer's dilution limit and the agreement of its holders are checked here for the last time: a limit that is set
+    later does not undo the match.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order.

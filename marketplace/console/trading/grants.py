@@ -100,7 +100,8 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
         deals=deals,
         day=timedelta(days=1),
         acts=_list_acts(desk, grant),
-        ends=desk.now + timedelta(hours=1 + (grant.service.notice_hours_min if grant.service else 0)),
+        ends=desk.now
+        + timedelta(hours=1 + max((each.notice_hours_min for each in (grant.service, grant.ends) if each), default=0)),
     )
 
 

@@ -173,9 +173,7 @@ class Account:
         counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
         return sum(counted, amount_usd) > self.limit_usd
 
-    def needs_second_to_buy(
-        self, amount_usd: Decimal, at: datetime, purpose: str, *, is_staged: bool = False
-    ) -> bool:
+    def needs_second_to_buy(self, amount_usd: Decimal, at: datetime, purpose: str, *, is_staged: bool = False) -> bool:
         """Return whether a purchase takes two persons: it is above a limit for one order or, with others, for 7 days.
 
         What is held and was paid by the holds of 7 days counts, and principal even if its order ended.

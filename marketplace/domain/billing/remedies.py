@@ -11,8 +11,8 @@ have failed too. Of the undelivered hours
    hours of the nodes that did not work when it was declared.
 
 The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts
-once in each statement period, however often nodes fail in it. A failure that began before the period has used it up by
-as long as it lasted.
+once in each statement period, however often nodes fail in it. If a failure began before the period, the time that it
+lasted before counts toward the cure time.
 
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
 or disputed, or about the early end. So no hour is recovered twice. A claim is computed again when it is answered; it

@@ -10,8 +10,8 @@ Invariants:
     3. GPU-seconds = GPUs · seconds, a whole number. If the meter does not state GPUs, all GPUs of the nodes count.
     4. A reading must fit the limits of the grant that were last copied to this record. They are copied in the append
        that changes the grant (ADR 8).
-    5. The cost of a reading does not grow with the number of earlier readings. About 16 bytes of each reading are kept
-       in each record that has it, some 40 in all of them together.
+    5. The cost of a reading does not grow with the number of earlier readings. A reading takes some 18 bytes of memory
+       in the record of its grant and meter, and 16 in that of its source.
 
 Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 

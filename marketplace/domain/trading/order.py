@@ -75,7 +75,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
         at: Now.
         quote_id: The held quote that the order takes; None for an order to an auction.
         grant_id: The grant of that quote.
-        cost: What the terms cost, which also says that they are checked; None checks them now.
+        cost: What the terms cost, if the caller priced them, which checks them too; None: they are checked here.
         split_ratio: The issuer's split factor now, to which prices per share refer.
         order_usd_min: The least that an order sets aside, by the schedule.
         platform_fee: What the platform takes of settlements, by the schedule; None: nothing.

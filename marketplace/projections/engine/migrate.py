@@ -33,7 +33,9 @@ async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
 
 
 async def downgrade(engine: AsyncEngine, revision: str = "base") -> None:
-    """Go back to an earlier revision; rows of tables that it does not know are lost, and can be rebuilt.
+    """Go back to an earlier revision; rows of tables that it does not know are lost.
+
+    Projections are rebuilt from the log. API keys are not: issue them again.
 
     Raises:
         Unavailable: PostgreSQL cannot be reached.
