@@ -20,8 +20,8 @@ class Position:
 
     Attributes:
         paid_in_usd: Cost at the signed price: cash, or compute delivered and accepted.
-        retail_usd: The same compute at list price, where it was compute.
-        own_cost_usd: What the delivery cost the holder itself, if it tells.
+        retail_usd: The same compute at list price; None if it was not compute or no list price is stated.
+        own_cost_usd: What the delivery cost the holder itself; None if that is not stated.
         distributed_usd: Received so far.
         mark_usd: Value of what is still held, by `mark_method`.
         undrawn_usd: Commitment not yet drawn.

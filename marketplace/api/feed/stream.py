@@ -28,7 +28,7 @@ class Feeds:
         self._index = Tails(services, read_index)
 
     def get_tails(self, selection: Selection) -> Tails:
-        """Return the tails among which that of a selection is."""
+        """Return the tails that serve a selection: of the log if it selects everything, else of the feed's tables."""
         return self._log if selection == Selection() else self._index
 
 
@@ -39,7 +39,7 @@ class _Place:
     Attributes:
         position: It has every event up to this sequence.
         sent: When it sent something last.
-        told: The event before which it said that the feed stopped.
+        told: The event before which it reported that the feed stopped; None if it reported none.
     """
 
     position: int

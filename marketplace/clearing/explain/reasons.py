@@ -125,7 +125,7 @@ def _margin_alone(grid: Grid, order_row: OrderRow, at: int) -> float:
 
 
 def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
-    """Say what would have to change for the order to fit the empty pools: start, size or duration."""
+    """Return the reason of an order that fits no empty pool, with the start, size or duration that would fit."""
     order_row = grid.order_rows[order]
     least = min(grid.candidates[at].nodes for at in order_row.candidates)
     starts, sizes, lengths = [], [0], [0]
@@ -163,7 +163,7 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
 
 
 def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
-    """Tell how much room is left: too little (`no_capacity`), or enough, but in pieces (`fragmented`)."""
+    """Return reasons by the room that is left: too little (`no_capacity`), or enough, but in pieces (`fragmented`)."""
     grid = allocation.grid
     order_row = grid.order_rows[order]
     total, longest = 0.0, 0

@@ -324,7 +324,7 @@ def _list_allowed(allocation: Allocation, columns: Columns) -> Flags:
 
 
 def _list_free(allocation: Allocation, columns: Columns, duration: Integers) -> Flags:
-    """Tell which placements the idle nodes could carry whole."""
+    """Return, for each placement, whether the idle nodes could carry it whole."""
     grid = allocation.grid
     short: dict[tuple[int, int, int], Integers] = {}
     free = np.zeros(len(columns.candidate), dtype=np.bool_)

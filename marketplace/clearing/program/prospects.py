@@ -96,7 +96,7 @@ def shade_of(grid: Grid, shadow: Shadow, order: int) -> Floats | None:
 def list_affordable(
     arrays: PoolArrays, loads: Floats, size: tuple[int, int], runs: tuple[Integers, Integers], value: Floats
 ) -> Flags:
-    """Tell which further placements of one layer and size fit a loaded pool and can pay the highest asks then in use.
+    """Return, for each further placement, whether it fits a loaded pool and can pay the highest asks then in use.
 
     Args:
         arrays: The pool.

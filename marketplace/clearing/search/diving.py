@@ -190,7 +190,7 @@ class _Dive:
         return solved
 
     def _may_come(self, orders: Integers) -> Flags:
-        """Tell which orders have no parent, or an accepted one."""
+        """Return, for each order, whether it has no parent or an accepted one."""
         if self.grid.rules is None:
             return np.ones(len(orders), dtype=np.bool_)
         parents = np.array(self.grid.rules.parents)[orders]
