@@ -106,7 +106,11 @@ def _list_scopes() -> Any:
 
 
 def _require_document(request: Request[Any, Any, Any]) -> None:
-    """Answer other paths below ``/schema`` as problems. Litestar answers them as HTML."""
+    """Refuse other paths below ``/schema``, so that they are answered as problems. Litestar would answer HTML.
+
+    Raises:
+        NotFoundException: It is such a path.
+    """
     if "path" in request.path_params:
         raise NotFoundException
 

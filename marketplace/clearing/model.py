@@ -64,7 +64,7 @@ class Limit:
     """What accepted bids may take together, in any unit: a budget, a share of a risk, kilowatts.
 
     Without a span it holds over all periods together, with one it holds in each period of `[from_period, to_period)`;
-    then the same `limit_id` may recur with disjoint spans, and binds in none but those.
+    then the same `limit_id` may recur with disjoint spans, and binds in these only.
     """
 
     limit_id: str
@@ -134,8 +134,8 @@ class LotShare:
 class Match:
     """Where and when an accepted order runs, and at what price.
 
-    `price_usd_per_gpu_hour` is the mean of the pool's period prices over the run, exact; `total_usd` is that times the
-    order's GPU-hours.
+    `value_usd_per_gpu_hour` is the value of its bid, and `mandate_id` is None for cash alone. `price_usd_per_gpu_hour` is
+    the mean of the pool's period prices over the run, exact; `total_usd` is that times the order's GPU-hours.
     """
 
     pool_id: str
@@ -180,7 +180,7 @@ class PriceRange:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason why an order was not matched: a stable code, a sentence, and the numbers behind it."""
+    """One reason why an order was not matched: a stable code, a sentence, and the facts in it by name, as text."""
 
     code: str
     text: str

@@ -120,6 +120,7 @@ def parse_ratio(text: str) -> Fraction:
 
     Raises:
         ValueError: It states none.
+        ZeroDivisionError: Its denominator is 0.
     """
     return Fraction(text)
 

@@ -36,7 +36,7 @@ class DrawdownTerms:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One period's accepted statement: its hours and its uptime."""
+    """One period's accepted statement: its delivered GPU-hours, and its uptime as a fraction of one."""
 
     statement_id: str
     gpu_hours: Exact
@@ -62,7 +62,10 @@ class Accrual:
 
 @dataclass(frozen=True, slots=True)
 class Drawdown:
-    """The state of a commitment. Principal and the undrawn part never sum to more than the commitment."""
+    """The state of a commitment: its tranches, and their sums.
+
+    Principal and the undrawn part never sum to more than the commitment; the rest lapsed.
+    """
 
     accruals: tuple[Accrual, ...]
     gpu_hours: Fraction

@@ -81,7 +81,7 @@ class ExitClaim:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """Everything on which the split of the proceeds depends, as exact numbers."""
+    """Everything on which the split of the proceeds depends, as exact numbers. The weights of `common` are shares."""
 
     proceeds_usd: Fraction
     claims: tuple[ExitClaim, ...]

@@ -43,7 +43,10 @@ def effective_pre_money_usd(pre_money_usd: Exact, round_usd: Exact, pool_post_mo
 
 @dataclass(frozen=True, slots=True)
 class PayToPlay:
-    """The outcome of pay-to-play for a holder's preferred stock; shares are exact."""
+    """The outcome of pay-to-play for a holder's preferred stock; shares are exact.
+
+    `applicable_portion` is the part of its obligation that it did not invest, and so the part that converts.
+    """
 
     applicable_portion: Fraction
     preferred_remaining: Fraction

@@ -45,7 +45,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Multiples:
-    """Distributed, residual and total value per dollar paid in. MOIC equals the total."""
+    """Distributed, residual and total value per dollar paid in; None if nothing was paid in. MOIC equals the total."""
 
     dpi: Fraction | None
     rvpi: Fraction | None

@@ -29,7 +29,15 @@ _MODES: Mapping[ShareRounding, RoundingMode] = {
 
 
 class Rows(NamedTuple):
-    """The whole-share rows of a closing table, which sum to `total` with what existed before."""
+    """The whole-share rows of a closing table, which sum to `total` with the shares that existed before.
+
+    Attributes:
+        price_usd: Price of one share in the round.
+        conversions: Shares that each instrument becomes, in the order of the problem.
+        new_money: Shares of each investment, in that order too.
+        increase: Shares that are added to the pool.
+        total: Fully diluted shares after the round.
+    """
 
     price_usd: Decimal
     conversions: tuple[int, ...]

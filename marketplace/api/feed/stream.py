@@ -158,7 +158,10 @@ def _describe(error: Unavailable | UnreadableEvent, *, is_operator: bool) -> tup
 
 
 async def _load_next(reader: Reader, position: int, selection: Selection) -> Loaded:
-    """Return a page and what follows it. For a tenant, first wait a while for the projections to reach the process."""
+    """Return a page and what follows it. For a tenant, first wait until the projections have what this process read.
+
+    The wait ends after `PROJECTION_SECONDS_MAX`; the page then shows what the projections have.
+    """
     watch = reader.services.watch
     if reader.party_id is not None and watch is not None:
         with contextlib.suppress(Unavailable):

@@ -67,7 +67,7 @@ class PreparedBook:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One way to serve a quoted order.
+    """One way to serve a quoted order: a bid, by its index in the order, and a run of periods, the end excluded.
 
     `price_usd_per_gpu_hour` is the least value, in whole cents, at which the order is worth more there than what it
     displaces, and covers the asks. `displaced` is the number of orders that would find no other placement.

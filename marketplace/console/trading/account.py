@@ -28,7 +28,14 @@ _HOLDS_MAX: Final = 200
 
 
 class Entry(NamedTuple):
-    """What one event moved on an account."""
+    """What one event moved on an account, in USD.
+
+    Attributes:
+        line: The first of its lines.
+        available: The change of what is available; negative where money leaves.
+        held: The change of what is held.
+        balance: What was available after it; None if the event did not change that.
+    """
 
     line: LineView
     available: Decimal

@@ -29,7 +29,7 @@ _HOUR: Final = timedelta(hours=1)
 
 
 class Burn(NamedTuple):
-    """A grant's GPU-hours that were granted, and the GPU-seconds of it that were delivered and billed."""
+    """A grant's granted GPU-hours, its delivered and billed GPU-seconds, and how many statements billed them."""
 
     granted: Decimal
     delivered: Decimal

@@ -18,7 +18,7 @@ PARTIES_MIN: Final = 3
 
 
 class Ask(NamedTuple):
-    """What one provider asks at one price."""
+    """What one provider asks at one price, in USD per GPU-hour: its node-hours that are neither sold nor held."""
 
     price: Decimal
     node_hours: Decimal
