@@ -134,8 +134,8 @@ class LotShare:
 class Match:
     """Where and when an accepted order runs, and at what price.
 
-    `value_usd_per_gpu_hour` is the value of its bid, and `mandate_id` is None for cash alone. `price_usd_per_gpu_hour` is
-    the mean of the pool's period prices over the run, exact; `total_usd` is that times the order's GPU-hours.
+    `value_usd_per_gpu_hour` is the value of its bid, and `mandate_id` is None for cash alone. The price is the mean of
+    the pool's period prices over the run, exact; `total_usd` is that times the order's GPU-hours.
     """
 
     pool_id: str
