@@ -196,7 +196,7 @@ def choose_limits(prospects: Prospects) -> tuple[NeighbourhoodLimits, ...]:
 
 
 def is_small(prospects: Prospects) -> bool:
-    """Return whether programs about every order of a book are worth their time."""
+    """Return whether a book has few enough placements, at most `SMALL_COLUMNS_MAX`, for programs about every order."""
     return len(prospects.order) <= SMALL_COLUMNS_MAX
 
 

@@ -39,7 +39,7 @@ class Fact(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """An event that a proposal would record, with its fields."""
+    """An event that a proposal would record: its type, the id of its aggregate, and its fields."""
 
     type: str
     of: str
