@@ -78,6 +78,7 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
         for operation in item.values():
             assert operation["summary"], path
             assert operation["description"], path
+            assert "Raises:" not in operation["description"], path
             assert all(each.get("description") or each.get("$ref") for each in operation.get("parameters", ())), path
     for name, schema in components["schemas"].items():
         assert schema["description"], name

@@ -3,6 +3,7 @@
 What many operations share stands once: parameters, headers, answers to commands, and problems by range of status.
 """
 
+import inspect
 import json
 import sys
 from collections import Counter
@@ -178,7 +179,7 @@ def _list_tags(operations: Iterable[_Operation]) -> Iterator[Schema]:
 
 def _describe_operation(verb: str, operation: Schema, handler: HTTPRouteHandler, shapes: Shapes) -> Schema:
     described = {name: value for name, value in operation.items() if name not in _NOISE}
-    text = handler.fn.__doc__ or ""
+    text = inspect.cleandoc(handler.fn.__doc__ or "")
     for section in _SECTIONS:
         text = text.partition(section)[0]
     described["description"] = "\n\n".join(

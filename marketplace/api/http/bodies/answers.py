@@ -29,7 +29,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     Attributes:
         items: Rows.
         next_cursor: Cursor of the next page; None on the last page.
-        count: Rows of the whole list; None if the request did not ask (`count=true`), or they are more than 10,000.
+        count: Rows of the whole list; None without `count=true`, and above 10,000 rows.
     """
 
     items: list[T]
