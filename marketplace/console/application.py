@@ -46,7 +46,7 @@ _FEED_PATH: Final = "/v1/events"
 _log = structlog.get_logger(__name__)
 _EVENT_NAME: Final = re.compile(rb"(?m)^event: [^\n]*\n")
 _HERE: Final = Path(__file__).parent
-_ROOMS: Final = ("operator", "trading", "supply", "market", "equity")
+ROOMS: Final = ("operator", "trading", "supply", "market", "equity")
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -131,7 +131,7 @@ def _create(services: Services, door: Door) -> Litestar:
         directories=[_HERE / "static", PLOTS],
         cache_control=CacheControlHeader(max_age=3_600, public=True),
     )
-    pages = [router for room in _ROOMS for router in find_constants(f"marketplace.console.{room}", Router)]
+    pages = [router for room in ROOMS for router in find_constants(f"marketplace.console.{room}", Router)]
     return Litestar(
         route_handlers=[
             signing_in.to_console,

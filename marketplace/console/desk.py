@@ -34,6 +34,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 _PARTIES: Final = 500
 """Names of so many parties are read at once; others, one by one."""
+_ENTRIES_MAX: Final = 8
+"""Entries of a menu that need no folding."""
 LIVE: Final = "marketplace-live"
 """Header of a page that asks by itself: the sequence of the event that it was told of, which the answer must show."""
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,15}$")
@@ -163,6 +165,11 @@ class Desk:
         """The pages that this key may open."""
         entries = dict.fromkeys(entry for name in self.desks for entry in MENU[name])
         return tuple(one for one in entries if self.principal.allows(f"{one.feature}:read"))
+
+    @property
+    def folded(self) -> int:
+        """How many entries of the menu always show; on a narrow window the rest folds."""
+        return len(self.menu) if len(self.menu) <= _ENTRIES_MAX else _ENTRIES_MAX - 1
 
     @property
     def first(self) -> str:

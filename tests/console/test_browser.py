@@ -16,11 +16,11 @@ from pypdf import PdfReader
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY
 from tests.console.scene import open_scene
+from tests.console.screens import list_screens
 from tests.support.browser import find_browser
 from tests.support.patience import PATIENCE_SECONDS
 
 MILLISECONDS = PATIENCE_SECONDS * 1_000
-LISTS = ("auctions", "events", "events/1", "queues", "parties", "keys", "projections", "operator")
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -94,18 +94,9 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
         watching(browser, base_url, color_scheme="dark") as operator,
     ):
         await sign_in(operator, ADMIN_KEY)
-        table = f"cap-tables/{scene.issuer}"
-        equity = (
-            f"{table}/rounds",
-            f"{table}/sale",
-            f"{table}/warrants",
-            f"portfolio?party_id={scene.fund}",
-            "proposals",
-            "market",
-        )
-        for path in (*LISTS, *equity, f"orders/{scene.order}", f"history/{scene.order}", f"auctions/{scene.auction}"):
-            await operator.goto(f"/console/{path}")
-            await check(operator)
+        screens = list_screens(scene)
+        await _visit(operator, screens["operator"])
+        await operator.goto(f"/console/auctions/{scene.auction}")
         await press_to(operator, "Verify")
         await operator.keyboard.press("Enter")
         await expect(operator.get_by_text("Every rule holds.")).to_be_visible()
@@ -115,21 +106,18 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
         before = await head.inner_text()
         async with watching(browser, base_url) as page:
             await sign_in(page, scene.keys["fund"])
+            await _visit(page, screens["fund"])
             await _agree(page, scene)
         async with watching(browser, base_url) as page:
             await sign_in(page, scene.keys["startup"])
-            await _look_back(page, f"/console/{table}")
-            for path in ("/console/grants", "/console/statements", *scene.paths.values()):
-                await page.goto(path)
-                await check(page)
+            await _look_back(page, f"/console/cap-tables/{scene.issuer}")
+            await _visit(page, screens["startup"])
             await _dispute(page, scene.paths["statement"])
             await _follow(page, scene)
         async with watching(browser, base_url, color_scheme="dark") as page:
             await sign_in(page, scene.keys["provider"])
-            await check(page)
-            for path in (f"supply/lots/{scene.lot}", "earnings", f"supply/pools/{scene.pool}"):
-                await page.goto(f"/console/{path}")
-                await check(page)
+            await _visit(page, screens["provider"])
+            await page.goto(f"/console/supply/pools/{scene.pool}")
             await _pick(page)
         async with watching(browser, base_url, viewport={"width": 390, "height": 844}) as page:
             await sign_in(page, scene.keys["rival"])
@@ -146,6 +134,14 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
             await page.goto("/console/orders")
             await check(page)
         await expect(head).not_to_have_text(before, timeout=MILLISECONDS)  # no page asks again by a clock
+
+
+async def _visit(page: Page, paths: list[str]) -> None:
+    for path in paths:
+        answer = await page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, path
+        await check(page)
 
 
 async def _follow(page: Page, scene) -> None:

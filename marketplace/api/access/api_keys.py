@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
-from marketplace.api.http.keys import LIFETIME_MAX, Principal, get_state, has_expired
+from marketplace.api.http.keys import LIFETIME_MAX, Principal, get_status
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -39,6 +39,7 @@ UNLOGGED: Final = {"command": Provide(provide_unlogged_command)}
 def _render(key: ApiKey) -> KeyView:
     return KeyView(
         key_id=key.key_id,
+        status=get_status(key),
         party_id=key.party_id,
         person=key.person,
         named_by=key.named_by,
@@ -133,7 +134,7 @@ def _require_usable(key: ApiKey) -> None:
     Raises:
         Refusal: ``key_expired`` · ``key_suspended`` · ``key_revoked``.
     """
-    state = "expired" if has_expired(key) else get_state(key)
+    state = get_status(key)
     if state != "active":
         raise Refusal(f"key_{state}", f"{key.key_id} is {state}, and its token does not work; issue a new key")
 

@@ -432,6 +432,12 @@ def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
     return "active" if key.suspended_at is None else "suspended"
 
 
+def get_status(key: ApiKey) -> Literal["active", "suspended", "revoked", "expired"]:
+    """Return the state of a key as people read it: what is not revoked expires with its time."""
+    state = get_state(key)
+    return "expired" if state != "revoked" and has_expired(key) else state
+
+
 def refuse_credentials() -> Refusal:
     """Return the refusal of a key that is malformed, unknown, not active, expired or tampered with."""
     return Refusal("credentials_invalid", "this API key is not valid; check it or ask for a new one")

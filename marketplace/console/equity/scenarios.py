@@ -65,6 +65,7 @@ async def show_sale(request: Request[Any, Any, Any], desk: Desked, issuer_id: Fr
     step = max(1, (len(played) - 1) // (_ROWS - 1)) if played else 1
     return desk.show(
         "equity/sale.html",
+        live="aggregate=issuer&aggregate=instrument",
         issuer=issuer,
         fields=fields,
         investors=investors,

@@ -67,7 +67,8 @@ async def show(desk: Desked, sequence: FromPath[int]) -> Template:
     found = next((one for one in page.items if one.sequence == sequence), None)
     body = "" if found is None else msgspec.json.format(found.event.data, indent=2).decode()
     chain = [] if found is None else _grow(await attempt(desk.client.read_chain(sequence), []))
-    return desk.show("operator/event.html", event=found, sequence=sequence, body=body, chain=chain)
+    live = "" if chain else None  # effects follow
+    return desk.show("operator/event.html", live, event=found, sequence=sequence, body=body, chain=chain)
 
 
 def _grow(commands: list[ChainCommand]) -> list[ChainNode]:

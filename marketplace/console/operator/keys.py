@@ -1,6 +1,5 @@
 """API keys: the list, a new one, and the end of one."""
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from litestar import Response, Router, get, post
@@ -22,9 +21,9 @@ async def list_all(desk: Desked, cursor: FromQuery[str | None] = None) -> Templa
     page = await desk.load_page("/v1/api-keys", KeyView, _PATH, cursor, limit=_PAGE)
     return desk.show(
         "operator/keys.html",
+        live="aggregate=command",
         names=await desk.load_names(one.party_id for one in page.items),
         page=page,
-        wall=datetime.now(UTC),
     )
 
 

@@ -7,6 +7,15 @@ if (entering && location.hash.length > 1) {
   entering.submit();
 }
 
+// The menu shows all its entries where the window is wide, and on a phone in a row to scroll; else it folds the last.
+const folded = document.querySelector(".menu details");
+if (folded) {
+  const wide = matchMedia("(min-width: 80rem), (max-width: 40rem)");
+  const fold = () => { folded.open = wide.matches; };
+  wide.addEventListener("change", fold);
+  fold();
+}
+
 // Countdowns: <time data-until="…"> shows what is left.
 function count() {
   for (const one of document.querySelectorAll("[data-until]")) {

@@ -98,9 +98,13 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A key without its secret. `named_by` is the operator of the platform that issued it; None for its first key."""
+    """A key without its secret. `named_by` is the operator of the platform that issued it; None for its first key.
+
+    `status` is ``active``, ``suspended``, ``revoked`` or ``expired``.
+    """
 
     key_id: str
+    status: str
     party_id: str | None
     person: str | None
     named_by: str | None
