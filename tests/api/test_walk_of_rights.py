@@ -1,6 +1,8 @@
-"""Every command of the API's story, sent by every party that it is not for: none of them changes another's position."""
+"""Every command of the API's story, by all parties that it is not for, and by the right one while it is suspended."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
 
@@ -30,6 +32,66 @@ BOTH_SIDES = {
     ("/v1/statements/{statement}/refer", "startup"): "each side of a dispute asks the platform",
 }
 """Commands that a party sends though the story lets another send them, and the right by which it may."""
+OPEN_TO_SUSPENDED = {
+    "it says what happened, or what a meter read": (
+        "/v1/grants/{grant}/degrade",
+        "/v1/grants/{grant}/resume",
+        "/v1/grants/{grant}/usage",
+        "/v1/grants/{grant}/usage/corrections",
+        "/v1/grants/{grant}/usage/evidence",
+        "/v1/grants/{grant}/usage/voids",
+        "/v1/grants/{second_grant}/suspend",
+        "/v1/instruments/{favoured}/mfn-notices",
+        "/v1/issuers/{issuer}/valuations",
+        "/v1/parties/{startup}/relations",
+        "/v1/parties/{startup}/relations/{relation}/end",
+        "/v1/pools/{pool}/fail-nodes",
+        "/v1/pools/{pool}/restore-nodes",
+        "/v1/sites/{planned}/schedule-conversion",
+        "/v1/sites/{planned}/slip-conversion",
+        "/v1/sites/{site}/derate",
+        "/v1/sites/{site}/energise",
+    ),
+    "it takes back, ends or refuses what is its own": (
+        "/v1/lots/{lot}/pause",
+        "/v1/lots/{resale_lot}/withdraw",
+        "/v1/lots/{spare_lot}/withdraw",
+        "/v1/mandates/{careful}/holds/{unwanted_hold}/refuse",
+        "/v1/mandates/{spare_mandate}/revoke",
+        "/v1/orders/{backstop}/cancel",
+        "/v1/orders/{spare_order}/cancel",
+        "/v1/pools/{pool}/close",
+        "/v1/proposals/{spare_transfer}/withdraw",
+        "/v1/proposals/{transfer}/refuse",
+        "/v1/proposals/{transfer}/withdraw-consent",
+        "/v1/quotes/{quote}/release",
+    ),
+    "it claims or defends what it is owed": (
+        "/v1/bonds/claims/{second_grant}",
+        "/v1/instruments/{due_note}/mature",
+        "/v1/instruments/{favoured}/mfn-election",
+        "/v1/statements/{statement}/answer",
+        "/v1/statements/{statement}/dispute",
+        "/v1/statements/{statement}/refer",
+    ),
+    "it changes a lot that no auction takes while its provider is suspended": (
+        "/v1/lots/{lot}/reprice",
+        "/v1/lots/{lot}/resume",
+        "/v1/lots/{spare_lot}/reschedule",
+    ),
+    "it asks, computes or prepares, and nothing moves": (
+        "/v1/api-keys",
+        "/v1/grants/{grant}/prioritise",
+        "/v1/issuers/{issuer}/cap-table/scenario",
+        "/v1/issuers/{issuer}/financings/{financing}/price",
+        "/v1/issuers/{issuer}/what-if/exits",
+        "/v1/issuers/{issuer}/what-if/rounds",
+        "/v1/parties/{fund}/portfolio/recovery",
+        "/v1/parties/{startup}/roles",
+    ),
+}
+"""Commands that a suspended party may still send, by the reason."""
+OPEN = {path for paths in OPEN_TO_SUSPENDED.values() for path in paths}
 ELSEWHERE = ("/v1/usage", "/v1/service-lines")
 """Answered reading by reading, and proposed and declined by either side; `test_metering_grants.py` has their sides."""
 _numbers = count(1)
@@ -56,7 +118,20 @@ async def probe(world: World, row: Row, actor: str) -> int:
     return answer.status_code
 
 
-async def test_no_party_does_what_is_for_another(jetstream_log, nats_server, database_url):
+@asynccontextmanager
+async def suspended(world: World, actor: str) -> AsyncIterator[None]:
+    """Suspend a party, and clear it again."""
+    stage, path = world.stage, f"/v1/parties/{world.ids[actor]}"
+    for act, body in (("suspend", {"reason": "looked into"}), ("clear", {"checks": ["identity"]})):
+        answer = await stage.post(stage.admin, f"{path}/{act}", body)
+        assert answer.is_success, answer.text
+        if act == "suspend":
+            yield
+
+
+async def test_no_party_does_what_is_for_another_and_a_suspended_one_only_what_is_listed(
+    jetstream_log, nats_server, database_url
+):
     async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
         world = await prepare(stage)
         for row in STORY:
@@ -65,6 +140,10 @@ async def test_no_party_does_what_is_for_another(jetstream_log, nats_server, dat
                 if actor != row.actor and (row.path, actor) not in BOTH_SIDES:
                     status = await probe(world, row, actor)
                     assert status not in {200, 201}, f"{actor} did {row.method} {row.path}, which is for {row.actor}"
+            if row.method != "GET" and row.actor in PARTIES and row.path not in OPEN and is_ready(world, row):
+                async with suspended(world, row.actor):
+                    status = await probe(world, row, row.actor)
+                assert status not in {200, 201}, f"a suspended {row.actor} did {row.method} {row.path}"
             await play(world, replace(row, check=lambda _: True) if row.path == "/v1/proposals" else row)
     audit = Audit()
     await audit.read(read_stream(nats_server.admin_url))
