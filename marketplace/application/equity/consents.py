@@ -44,6 +44,7 @@ from marketplace.application.steps.company_acts import (
     close_round,
     pay_for_stock,
     repay_note,
+    require_paid,
     sell_company,
 )
 from marketplace.application.steps.dilution import notify_favoured, set_limit
@@ -151,6 +152,7 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: A
         await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
         await _count(unit, issuer_id, party_id)
     else:
+        await require_paid(unit)
         await _follow(unit, issuer_id)
     await count_own(unit, [event for _, event in effects])
 
@@ -376,8 +378,9 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
     try:
         await _decide_again(unit, made)
         await pay_for_stock(unit, made.issuer_id)
+        await require_paid(unit)
     except Refusal as refusal:
-        if refusal.code == "funds_insufficient":
+        if refusal.code in {"funds_insufficient", "funds_reserved"}:
             raise
         return f"it is refused now: {refusal.code}: {refusal.message}", None
     effects, covered = unit.list_effects(without=PROPOSAL), None

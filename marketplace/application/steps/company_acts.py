@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from events.account import AccountDebited
 from events.financing import Approval, ConvertingInstrument
 from events.issuer_holders import StatedAgreement
 from marketplace.application.steps.dilution import track_instrument
@@ -15,8 +16,8 @@ from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import pay_pro_rata
 from marketplace.application.steps.stock_agreements import name_party
 from marketplace.application.steps.takeover import name_assumed, name_buyer
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
+from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit
 from marketplace.domain.equity.instrument.commands import AmendInstrument, RepayNote
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -114,21 +115,35 @@ async def amend_instrument(unit: UnitOfWork, command: AmendInstrument) -> None:
 
 
 async def _pay(unit: UnitOfWork, payment: Payment) -> None:
-    """Pay from one party's account to another's. The refusal tells the balance of an account only to its owner."""
+    """Pay from one party's account to another's. Another party's money is checked by `require_paid` alone."""
     debit = Debit(
         account_id=rename_id("acc", payment.payer_id),
         amount_usd=payment.amount_usd,
         payee_account_id=rename_id("acc", payment.payee_id),
         cause=payment.cause,
         at=unit.context.at,
+        on_trust=unit.context.party_id not in {None, payment.payer_id},
     )
-    try:
-        await pay(unit, debit)
-    except Refusal as refusal:
-        is_short = refusal.code in {"funds_insufficient", "funds_reserved"}
-        if not is_short or unit.context.party_id in {None, payment.payer_id}:
-            raise
-        raise refuse_payer(payment) from refusal
+    await pay(unit, debit)
+
+
+async def require_paid(unit: UnitOfWork) -> None:
+    """Refuse to store payments of accounts that lack the money, or keep it for others.
+
+    A proposal is made without this check. So nobody finds out what others have by proposing acts that they would pay
+    for. The refusal tells no balance. A refund that waited for a proposal is paid from what is kept for it.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
+    debited = (event for _, event in unit.list_effects() if isinstance(event, AccountDebited))
+    paid = [event for event in debited if not is_id(event.cause, "prp")]
+    for account_id in sorted({event.account_id for event in paid}):
+        account = await unit.get(ACCOUNT, account_id)
+        if account.available_usd < account.sum_reserves(unit.context.at):
+            last = [event for event in paid if event.account_id == account_id][-1]
+            payee_id = rename_id("pty", last.payee_account_id)
+            raise refuse_payer(Payment(last.party_id, payee_id, last.amount_usd, last.cause))
 
 
 async def _name_holders(

@@ -201,8 +201,9 @@ def _debit(command: Debit, state: Account) -> Sequence[AccountEvent]:
         return []
     if not command.owed:
         require_open(command.account_id, state)
-    require_funds(command.account_id, state, command.amount_usd)
-    require_free(command.account_id, state, command.amount_usd, command.at)
+    if not command.on_trust:
+        require_funds(command.account_id, state, command.amount_usd)
+        require_free(command.account_id, state, command.amount_usd, command.at)
     return [
         AccountDebited(
             account_id=command.account_id,

@@ -167,6 +167,8 @@ class Debit(msgspec.Struct, frozen=True, kw_only=True):
     """Pay available money to another account.
 
     `owed` lets a closed account pay. `at` is now, and keeps the account's reserves from paying; without it, they pay.
+    `on_trust`: whether the sender may not learn if the account has the money; before the append it is checked that it
+    has.
     """
 
     account_id: str
@@ -175,6 +177,7 @@ class Debit(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     owed: bool = False
     at: datetime | None = None
+    on_trust: bool = False
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):

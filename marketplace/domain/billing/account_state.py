@@ -159,9 +159,12 @@ class Account:
 
     def count_free(self, at: datetime, causes: Collection[str] = ()) -> Decimal:
         """Return the available USD less the reserves in force at `at`, except those for `causes`; at least 0."""
+        return max(self.available_usd - self.sum_reserves(at, causes), ZERO)
+
+    def sum_reserves(self, at: datetime, causes: Collection[str] = ()) -> Decimal:
+        """Return the reserves in force at `at`, except those for `causes`, in US dollars."""
         reserves = self.reserves.items()
-        kept = sum((amount for cause, (amount, until) in reserves if at < until and cause not in causes), ZERO)
-        return max(self.available_usd - kept, ZERO)
+        return sum((amount for cause, (amount, until) in reserves if at < until and cause not in causes), ZERO)
 
     def needs_second(self, amount_usd: Decimal, at: datetime) -> bool:
         """Return whether an amount, with what one person alone let go in the 24 hours before, is above the limit.

@@ -23,7 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 )
 from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
-from tests.support.market.agreeing import act_agreed
+from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -220,11 +220,13 @@ async def test_a_round_closes_with_its_investors_money_or_not_at_all(market):
     financing = derive_id("fin", opened.command_id)
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
     closing = market.context(trade.startup)
+    await issuers.close_financing(
+        market.handler, closing, trade.issuer, financing, approval=Approval(document="minutes")
+    )
     with pytest.raises(Refusal) as caught:
-        await issuers.close_financing(
-            market.handler, closing, trade.issuer, financing, approval=Approval(document="minutes")
-        )
+        await agree_all(market, closing)
     assert caught.value.code == "funds_insufficient"
+    assert (await market.state("issuer", trade.issuer)).financings[financing].status == "open"
 
 
 async def test_a_proposal_is_void_when_the_company_changed_since(market):

@@ -85,7 +85,8 @@ async def test_an_agreement_that_the_payer_cannot_keep_changes_nothing_and_shows
     assert await count_shares(market, trade) == 0
 
 
-async def test_a_company_cannot_read_a_balance_by_issuing_stock(market):
+async def test_a_proposal_at_any_price_tells_nobody_what_another_can_pay(market):
+    """By the prices that were refused, a company read what a fund had, and a holder what the company had."""
     trade = await build(market)
     issue = {
         "security_id": derive_id("sec", trade.fund, "dear"),
@@ -93,10 +94,14 @@ async def test_a_company_cannot_read_a_balance_by_issuing_stock(market):
         "class_id": "common",
         "shares": 1,
     }
-    with pytest.raises(Refusal) as caught:
-        await propose(market, trade.startup, trade.issuer, IssueStock, **issue, price_usd_per_share=Decimal(10**8))
-    assert caught.value.code == "funds_insufficient"
-    assert caught.value.facts == {"party_id": trade.fund, "needed_usd": "100000000.00"}
+    dear = {"price_usd_per_share": Decimal(10**8)}
+    issued = await propose(market, trade.startup, trade.issuer, IssueStock, **issue, **dear)
+    bought = await propose(market, trade.fund, trade.issuer, RepurchaseStock, **repurchase(trade, **dear))
+    for voter, proposal_id in ((trade.fund, issued), (trade.startup, bought)):
+        with pytest.raises(Refusal) as caught:
+            await vote(market, voter, proposal_id)
+        assert caught.value.code == "funds_insufficient", "the payer is told, once it agrees"
+        assert (await market.state("proposal", proposal_id)).status == "open"
 
 
 async def test_a_priced_issue_is_paid_for(market):
