@@ -35,7 +35,7 @@ class Bonds:
     claimed: set[tuple[str, ...]] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command: what bonds state is what the holds of their accounts do."""
+        """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
         stated: Counter[_Move] = Counter()
         for message in decision:
             if message.event_type.startswith("bond."):

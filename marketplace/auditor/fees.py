@@ -34,7 +34,7 @@ class Fees:
     settled: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command: the fees that it states are the payments that it makes."""
+        """Fold the events of one command, and check that it pays exactly the fees that its events state."""
         owed: Counter[_Payment] = Counter()
         paid: Counter[_Payment] = Counter()
         self._check_platform(decision)

@@ -76,7 +76,7 @@ class Stages:
     taken: dict[tuple[str, str], dict[str, Decimal]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command: what its events state is what it sets aside and pays."""
+        """Fold the events of one command, and check that it sets aside and pays what its events state."""
         captured: defaultdict[str, Decimal] = defaultdict(Decimal)
         steps: list[tuple[Message, str, dict[str, Any]]] = []
         freed: list[tuple[Message, dict[str, Any]]] = []

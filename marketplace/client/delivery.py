@@ -52,7 +52,10 @@ class Delivery(Transport):
         return await self.get(f"/v1/grants/{grant_id}/history", GrantAtView, at=at)
 
     def list_grants_at(self, at: Point | None, *, party_id: str | None = None) -> AsyncIterator[GrantAtView]:
-        """Yield the changing fields of grants as of a sequence or an instant."""
+        """Yield the changing fields of the party's grants, by id, now or as of a sequence or an instant.
+
+        `party_id` is for the platform: whose grants; None: all.
+        """
         return self.rows("/v1/grants/history", GrantAtView, at=at, party_id=party_id)
 
     async def activate_grant(self, grant_id: str, **options: Any) -> ReceiptBody:

@@ -71,7 +71,7 @@ class Root:
         kept: The numbers of the placements that it has.
         every: After how many steps dives look for cuts, 0 for never.
         depth: The limits of dives.
-        ceiling: US dollars that no allocation is worth more than, prices or not; None where that was not proven.
+        ceiling: US dollars that no allocation is worth more than, with uniform prices or without; None if not proven.
     """
 
     grid: Grid

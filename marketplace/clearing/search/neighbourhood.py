@@ -104,7 +104,7 @@ class Neighbourhoods:
 
     Attributes:
         root: The relaxation with its cuts, if there is one; the reduced costs of the prospects are at its prices.
-        ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
+        ceiling: US dollars that no allocation is worth more than, with uniform prices or without; None if not proven.
         unpriced: The same where the program about every order has proven it to within its gap, None until then.
     """
 

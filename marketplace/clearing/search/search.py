@@ -115,7 +115,7 @@ class Improved:
 
     Attributes:
         rounds: How many it had.
-        ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
+        ceiling: US dollars that no allocation is worth more than, with uniform prices or without; None if not proven.
         unpriced: The same where a program about every order has proven it to within its gap, None elsewhere.
     """
 
