@@ -85,6 +85,8 @@ def test_the_demonstration_holds_from_the_wheel_alone_and_goes_on_with_up(instal
         try:
             balances = up.get("/v1/trial-balance", 1).json()
             assert {row["unit"] for row in balances} >= {"USD", "GPU-second:H100_SXM"}
+            servers = up.read_until(r"NATS\s+(nats://\S+)")
+            assert "nothing found" in call(installed, tmp_path, "marketplace", "log", "audit", "--nats-url", servers)
         finally:
             assert up.stop() == 0
 

@@ -1,9 +1,13 @@
 """Each tenant's feed shows what concerns it, and nothing else."""
 
+from dataclasses import replace
+
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from marketplace.domain.register import REGISTER_ID
+from marketplace.log.codec import compute_hash
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import feed
 from marketplace.projections.engine.recorded_events import parse_facts
@@ -136,6 +140,22 @@ async def test_the_feed_goes_on_after_a_sequence_without_a_gap_or_a_repeat(engin
         assert await feed.list_events(connection, party_id=FUND, chosen=chosen) == []
         assert await feed.is_visible(connection, whole[0].sequence, STARTUP)
         assert not await feed.is_visible(connection, one[0].sequence, FUND)
+
+
+async def test_an_event_that_repeats_the_id_of_another_is_listed_beside_it(engine: AsyncEngine, memory_log: MemoryLog):
+    """Whoever may store anything repeats a ``ce-id``; the tables take both, and the auditor names the second."""
+    story = Story()
+    begin(story)
+    market.place_order(story, 1)
+    *before, last = story.recorded
+    envelope = structs.replace(last.envelope, id=before[0].envelope.id)
+    envelope = structs.replace(envelope, hash=compute_hash(last.subject, envelope, last.body))
+    await fill(memory_log, [*before, replace(last, envelope=envelope)])
+    await project(engine, memory_log)
+    chosen = EventFilter(event_id=envelope.id, until=last.sequence)
+    async with engine.connect() as connection:
+        found = await feed.list_events(connection, party_id=None, chosen=chosen)
+    assert [event.sequence for event in found] == [before[0].sequence, last.sequence]
 
 
 async def test_a_command_is_found_by_its_id_with_all_that_it_did(engine: AsyncEngine, memory_log: MemoryLog):
