@@ -11,6 +11,7 @@ from events.order import OrderAmended, OrderPlaced
 from marketplace.application.billing import holds
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
@@ -220,6 +221,28 @@ def test_the_heap_does_not_keep_what_was_dropped_or_moved():
     assert len(scheduler._heap) <= 2 + HEAP_SPARE
     assert scheduler.take(START + timedelta(days=2), 10) == [DueTask(kept, START + timedelta(seconds=99_999))]
     assert not scheduler._heap
+
+
+async def test_what_ended_leaves_nothing_in_the_scheduler_but_its_rank():
+    market = Market(MemoryLog())
+    trade = await market.trade(days=10)
+    await market.cancel(trade.startup, await market.order(trade.startup))
+    loser = await market.order(trade.startup, cash="0.5")
+    worker = Worker(Handler(market.log, market.clock))
+    async with running_worker(worker):
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(hours=25)
+        issued = await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("grant", grant.issued.grant_id, "completed")
+        await market.until("order", loser, "unmatched")
+        last = (await market.log.health()).last_sequence
+        while worker.market.position < last:
+            await market.tick()
+        scheduler = worker.market.scheduler
+        kept = {name: known for name, known in vars(scheduler).items() if isinstance(known, dict) and known}
+    assert kept == {"_issued": {grant.issued.grant_id: 0}}
 
 
 def place(order_id, terms):
