@@ -46,7 +46,8 @@ one resource, nobody else learns whether it exists.
 _EVENTS: Final = """
 What a holder sees of an issuer by its depth (`own`, `summary`, `full`) stands in
 [equity.md](equity.md#terms-between-the-company-and-its-holders). Below `full` it plays no
-sales, since a series of them tells the terms of others; at `own` it sees no sum of others by security.
+sales, since a series of them tells the terms of others; at `own` it sees no sum of others by security,
+except of a sale that it votes on (`sale.by_security` of the proposal).
 
 ## Events
 

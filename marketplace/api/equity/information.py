@@ -1,4 +1,7 @@
-"""What a reader sees of an issuer over HTTP; the rules are in `marketplace.domain.equity.information`."""
+"""What a reader sees of an issuer over HTTP: views, cut to the reader's depth.
+
+`marketplace.domain.equity.information` has the table of depths, and the rules for what events contain.
+"""
 
 from typing import NamedTuple
 

@@ -7,8 +7,9 @@
 | ``full`` | everything | everything, with the certificate |
 
 Below the depth ``full`` nobody plays sales: from its own amounts at a few prices, a holder solves for what is paid
-before it and for the price at which somebody else's instrument converts. It reads what a proposed sale pays. At the
-depth ``own`` no class shows how many shares it has.
+before it and for the price at which somebody else's instrument converts. It reads what a proposed sale
+pays; who votes on it sees the sums by security at every depth. At the depth ``own`` no class shows how many shares it
+has.
 
 A party sees the names of all who must agree to a proposal. In a group that votes by weight, it sees its own weight and
 the sum of the other weights. At the depth ``full`` it sees every weight. The holders of a buyer are shown to the buyer
