@@ -44,7 +44,10 @@ Given = (
 
 
 def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
-    """Return whether a party gives up stock or a right to it by its own agreement."""
+    """Return whether an event by which the party's own stock, or right to stock, goes to others counts by itself.
+
+    A repurchase that follows from another event, and a conversion by a round, do not.
+    """
     if isinstance(event, IssuerStockRepurchased) and event.cause is not None and not is_id(event.cause, "spl"):
         return False  # what it follows from counts: a reversal, an offer
     if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
@@ -53,7 +56,7 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
 
 
 def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
-    """Return the principal of each instrument that a sale does not pay in cash, by id; below 0 if it pays more."""
+    """Return the USD of principal of each instrument that a sale does not pay in cash, by id; negative if it pays more."""
     left: dict[str, Decimal] = {}
     for instrument in event.waterfall.instruments:
         left[instrument.instrument_id] = left.get(instrument.instrument_id, ZERO) + instrument.principal_usd
@@ -64,12 +67,12 @@ def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
 
 
 def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day: date) -> Decimal:
-    """Return the value of what `is_given` found.
+    """Return the USD that a party gives up by an event, rounded up to a cent; see the module.
 
     Args:
-        event: The act.
-        issuer: Whose stock it is.
-        interested: Who gives it, and the company, with all who are related to them: what they state is no price.
+        event: An event for which `is_given` is true.
+        issuer: Whose stock it is, before the event.
+        interested: The party, the company and all who are related to them, whose prices alone do not count.
         on_day: The day of the act.
 
     Raises:

@@ -61,7 +61,7 @@ from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.state import Issuer, list_rows
 
 TOLERANCE: Final = Fraction(1, 1_000)
-"""The part by which results may differ from what was agreed to."""
+"""The share by which results may differ from what was agreed to."""
 _COMPUTED: Final = (
     InstrumentConverted,
     IssuerFinancingPriced,
@@ -93,17 +93,19 @@ _TAKEN: Final = (
 
 
 def measure_rights(state: Issuer) -> Fraction:
-    """Return the shares and rights of a company as converted, without its unissued pool, exact."""
+    """Return how many common shares the shares and rights of a company are as converted, without its unissued pool."""
     return sum((convert_row(state, row) for row in list_rows(state) if row.kind != "pool"), Fraction(0))
 
 
 def is_ground_lost(made: ProposalMade, effects: Iterable[Event], issuer: Issuer) -> bool:
-    """Return whether somebody would take a number of shares or rights that is a smaller part of the company by now.
+    """Return whether a proposal gives somebody shares or rights of a company that grew by more than `TOLERANCE` since.
+
+    What may not grow: its shares and rights, its preferences and its principal.
 
     Args:
         made: The proposal, with the company as it was.
         effects: What it records.
-        issuer: The company before that.
+        issuer: The company now, before the effects.
     """
     if not any(_is_taken(event) for event in effects):
         return False
@@ -125,11 +127,11 @@ def _is_taken(event: Event) -> bool:
 
 
 def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: frozenset[str]) -> frozenset[str]:
-    """Return whose agreement to the effects of a proposal covers what would be recorded in their place.
+    """Return those of `agreed` whose agreement to a proposal's effects also covers the effects as computed again.
 
     Args:
         before: The effects as proposed.
-        after: The effects as they would be recorded now. The company has no more shares and rights.
+        after: The effects as they would be recorded now, for a company with no more shares and rights than then.
         agreed: Who agreed.
     """
     sold = _find(before, IssuerLiquidityDeclared), _find(after, IssuerLiquidityDeclared)
@@ -186,7 +188,7 @@ def _keep_terms(stock: StockConsideration) -> StockConsideration:
 
 
 def _is_diluted(before: StockConsideration | None, after: StockConsideration | None) -> bool:
-    """Return whether a buyer's stock, of which the sellers get a number, is less of the buyer than was agreed to."""
+    """Return whether the buyer's shares, principal or preferences grew by more than `TOLERANCE`."""
     if before is None or after is None:
         return False
     shares = (Decimal(each.buyer_shares or 0) for each in (before, after))
@@ -208,10 +210,7 @@ def _sum_payouts(event: IssuerLiquidityDeclared) -> Mapping[str, Fraction]:
 
 
 def _is_near_split(split: IssuerStockSplit, before: Sequence[Event], after: Sequence[Event]) -> bool:
-    """Return whether a consolidation is the same but for its fractions, each of which is less than one share after it.
-
-    Who keeps no share by now, or loses more than fractions, is asked by the table of rights.
-    """
+    """Return whether a consolidation differs only in what it does with fractions, at prices that were proposed."""
     now = _find(after, IssuerStockSplit)
     if now is None or structs.replace(now, pool_shares_available=split.pool_shares_available) != split:
         return False
@@ -236,7 +235,7 @@ def _is_near_round(before: Sequence[Event], after: Sequence[Event]) -> bool:
 
 
 def _count_stated(events: Iterable[Event]) -> Counter[tuple[str, bytes]]:
-    """Return the events that do not follow from the price, such as payments and what pay-to-play converts."""
+    """Return tag and body of the events that do not follow from the price, such as payments, each with its number."""
     return Counter((get_tag(event), render_body(event)) for event in events if not isinstance(event, _COMPUTED))
 
 

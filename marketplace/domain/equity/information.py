@@ -110,12 +110,12 @@ _KINDS: Final = {"ins": "instruments", "opt": "options", "wrt": "warrants"}
 
 
 class Sight(NamedTuple):
-    """How deep a party sees into an issuer.
+    """How much of an issuer a party sees.
 
     Attributes:
         issuer_id: The issuer.
         party_id: The party; None for the platform.
-        depth: ``full`` for the company and the platform.
+        depth: ``own``, ``summary`` or ``full``; always ``full`` for the company and the platform.
     """
 
     issuer_id: str
@@ -124,11 +124,11 @@ class Sight(NamedTuple):
 
 
 def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
-    """Return how deep a holder sees: the deepest of what all holders see and of what its classes of stock grant.
+    """Return the depth of a holder: the deepest of what the terms grant all holders and its classes of stock.
 
     Args:
         terms: The holder terms; None: they were never agreed.
-        class_ids: The classes of which the holder has stock. Without any it holds something else.
+        class_ids: The classes of which the holder has stock; empty if it holds something else.
     """
     agreed = terms or HolderTerms()
     depths = [agreed.depth, *(agreed.depths.get(class_id, agreed.depth) for class_id in class_ids)]
@@ -136,7 +136,7 @@ def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
 
 
 def require_full(sight: Sight) -> None:
-    """Refuse to play sales for a holder that does not see everything: others' preferences and caps follow from them.
+    """Refuse to play a sale to a holder without the depth ``full``, since others' preferences and caps follow from it.
 
     Raises:
         Refusal: ``depth_insufficient``.
@@ -152,7 +152,7 @@ def require_full(sight: Sight) -> None:
 
 
 def find_waterfall(effects: Iterable[ProposedEvent]) -> Waterfall | None:
-    """Return the waterfall that a proposal with these effects would pay; None if it is not one of a sale."""
+    """Return the waterfall of the sale that these effects declare; None if they declare none."""
     for effect in effects:
         if effect.type == _DECLARED:
             return _parse(effect).waterfall
@@ -166,7 +166,10 @@ def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
 
 
 def limit_effects(effects: Sequence[ProposedEvent], sight: Sight) -> tuple[ProposedEvent, ...]:
-    """Return what a party may see of the effects of a proposal: of a sale or a closing, what is its own or nobody's."""
+    """Return what a party may see of the effects of a proposal.
+
+    Of a closing it sees the events that name it or no holder; a sale is limited by `limit_waterfall`.
+    """
     if sight.depth == "full":
         return tuple(effects)
     closes = any(effect.type == _CLOSED for effect in effects)
@@ -187,16 +190,17 @@ def _limit_effect(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
 
 
 def limit_consents(consents: Sequence[Consent], sight: Sight) -> tuple[Consent, ...]:
-    """Return the agreements of a proposal with the weights that a party may see: its own, and those of others as one.
+    """Return the agreements that a proposal needs, with the weights that a party may see.
 
-    A party that sees an issuer in full sees every voter of it, and none of a buyer's holders; a buyer sees these.
+    It sees its own weight and those of others as one, under the issuer's id. With the depth ``full`` it sees every
+    voter, except holders of a buyer; the buyer sees those.
     """
     buys = any(each.electorate == "buyer" and _votes(each, sight.party_id) for each in consents)
     return tuple(_limit_consent(each, sight, buys=buys) for each in consents)
 
 
 def list_hidden(consents: Sequence[Consent], sight: Sight) -> frozenset[str]:
-    """Return the holders of a buyer that a party must not learn of: it holds nothing of the buyer and is not it."""
+    """Return the voters that a party must not learn of: holders of a buyer that it does not see otherwise."""
     shown = limit_consents(consents, sight)
     named = {voter.party_id for each in consents for voter in each.voters if not each.electorate.startswith(_BUYER)}
     seen = {voter.party_id for each in shown for voter in each.voters}
@@ -219,7 +223,7 @@ def _limit_consent(consent: Consent, sight: Sight, *, buys: bool) -> Consent:
 
 
 def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
-    """Return what a party may see of an event of `LIMITED`, or of a proposal."""
+    """Return what a party may see of an event of `LIMITED`, or of `ProposalMade`; others are returned whole."""
     match event:
         case IssuerFinancingOpened():
             sight = Sight(event.issuer_id, party_id, depth)
@@ -240,7 +244,7 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
 
 
 def _limit_assumed(assumed: AssumedGrants | None, party_id: str | None, depth: Depth) -> AssumedGrants | None:
-    """Return what a party may see of the capacity that a buyer takes over; the prices are the buyer's to know."""
+    """Return what a party may see of the grants that a buyer takes over: only the buyer and ``full`` see them."""
     if assumed is None or depth == "full" or rename_id("pty", assumed.issuer_id) == party_id:
         return assumed
     return structs.replace(assumed, grants=())
@@ -251,7 +255,7 @@ def _keep(offers: Iterable[ProRataOffer], sight: Sight) -> tuple[ProRataOffer, .
 
 
 def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
-    """Return what a party may see of the terms of a round: all others' investments as one."""
+    """Return what a party may see of the terms of a round: all others' investments as one, under the issuer's id."""
     if sight.depth == "full":
         return terms
     own = [each for each in terms.investments if each.holder_id == sight.party_id]
@@ -296,7 +300,7 @@ def _list_rows(results: Struct, name: str) -> tuple[Any, ...]:
 
 
 def sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:
-    """Return one payout per class of stock and per kind of other security, whose ids would tell who holds it."""
+    """Return the sum of payouts per class of stock and per kind of other security, under the issuer's id."""
     found: dict[str, Payout] = {}
     for each in payouts:
         kind = next((kind for prefix, kind in _KINDS.items() if is_id(each.security, prefix)), each.security)

@@ -47,7 +47,21 @@ EFFECTS_BYTES_MAX: Final = 7 * 2**20
 
 
 class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for the agreements that an act needs."""
+    """Ask for the agreements that an act needs.
+
+    Attributes:
+        proposal_id: The proposal.
+        issuer_id: The issuer.
+        proposer_id: Who proposes; it agrees by that.
+        split_ratio: The issuer's split factor now.
+        proposed_at: Now.
+        effects: The events that it will record.
+        consents: The agreements that it needs.
+        decide_until: When it lapses.
+        company_exact: The company's shares and rights now, as `measure_rights` counts them, as a ratio.
+        preference_exact: Dollars of preference of its preferred stock now, as a ratio.
+        principal_usd: Dollars for which its instruments may still become equity.
+    """
 
     proposal_id: str
     issuer_id: str
@@ -63,7 +77,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """Agree as a voter."""
+    """Agree, as a voter. `at` is now."""
 
     proposal_id: str
     party_id: str
@@ -71,7 +85,7 @@ class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawConsent(msgspec.Struct, frozen=True, kw_only=True):
-    """Take an agreement back."""
+    """Take one's agreement back, as a voter, while the proposal is open."""
 
     proposal_id: str
     party_id: str
@@ -80,7 +94,7 @@ class WithdrawConsent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefuseProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """Refuse as a voter."""
+    """Refuse, as a voter. The proposal ends once those who refuse make an agreement impossible."""
 
     proposal_id: str
     party_id: str
@@ -93,7 +107,7 @@ class CarryOutProposal(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         proposal_id: The proposal.
-        at: When.
+        at: Now.
         covered: Whose agreement covers effects that were computed again and differ; None: they do not differ.
     """
 
@@ -107,7 +121,7 @@ class EndProposal(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         proposal_id: The proposal.
-        outcome: ``withdrawn`` by its proposer or the platform; ``void``: what it rests on has changed.
+        outcome: ``withdrawn`` by its proposer or the platform; ``void``: the company changed since it was proposed.
         reason: Why.
         party_id: Who withdraws it; None for the platform.
     """
@@ -132,11 +146,11 @@ ProposalCommand = (
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal.
+    """A proposal, open or ended.
 
     Attributes:
         made: What is proposed, and who is asked.
-        agreed: Voters that agree now.
+        agreed: Voters that agree now, the proposer among them if it votes.
         refused: Voters that refuse now.
         silent_again: Voters that took an agreement back and have not voted since.
         status: ``open`` until it takes effect or ends.
@@ -158,7 +172,7 @@ class Proposal:
         return [consent for consent in self.made.consents if not has_majority(consent, self.agreed)]
 
     def find_impossible(self) -> Consent | None:
-        """Return an agreement that those who refuse have made impossible."""
+        """Return an agreement that those who refuse make impossible; None if each may still be given."""
         rest = self.voters - self.refused
         return next((consent for consent in self.made.consents if not has_majority(consent, rest)), None)
 
@@ -167,9 +181,9 @@ ProposalState = Proposal | None
 
 
 def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
-    """Return whether these parties have more than half of the weight of an electorate, or the share that it states.
+    """Return whether these parties have more than half of an electorate's weight or, if it states one, its share.
 
-    The weight of those who are absent counts against it.
+    The whole includes the weight of holders for whom nobody votes.
     """
     weight = sum(voter.weight for voter in consent.voters if voter.party_id in parties)
     whole = sum(voter.weight for voter in consent.voters) + consent.weight_absent

@@ -88,17 +88,18 @@ from marketplace.domain.register import Register
 
 
 class Setting(NamedTuple):
-    """What an act rests on.
+    """An act, and all that decides who must agree to it.
 
     Attributes:
         issuer: The issuer before it.
         company_id: The startup's party.
         effects: Every event that it would record, in order.
-        at: When it is decided. A warrant that has expired by then does not vote.
-        buyer: Who buys the issuer with its stock, where it is here.
-        outstanding: Outstanding principal by instrument, of both; one that is missing counts in full.
+        at: Now. A warrant that has expired does not vote.
+        buyer: The issuer whose stock buys this one; None if there is none in this market.
+        outstanding: Outstanding principal in USD by instrument of issuer and buyer; without an entry, all that may
+            still become equity counts as outstanding.
         register: Who is related to whom.
-        again: Whether it is asked again at its effect. Those asked before have agreed by then.
+        again: Whether the proposal now takes effect, so that those who were asked have agreed.
     """
 
     issuer: Issuer
@@ -112,7 +113,7 @@ class Setting(NamedTuple):
 
     @property
     def related(self) -> frozenset[str]:
-        """Return the company, and all whom firm relations connect with it."""
+        """Return the ids of the company and of all whom firm relations connect with it."""
         return self.register.list_group(self.company_id)
 
 
@@ -182,7 +183,7 @@ def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
 
 
 def _is_party(holder_id: str, setting: Setting) -> bool:
-    """Return whether a holder is a party here that votes: not the company, and not somebody without a key."""
+    """Return whether a holder votes: it is a party of this market, and not the company."""
     return is_id(holder_id, "pty") and holder_id != setting.company_id
 
 
@@ -734,7 +735,7 @@ def list_rights() -> tuple[StatedRight, ...]:
 
 
 def require_proposer(setting: Setting, proposer_id: str) -> None:
-    """Refuse that a holder proposes what only the company may, such as a sale, whose proposal shows all payouts.
+    """Refuse to let a holder propose an act that only the company may propose.
 
     Raises:
         Refusal: ``company_proposes``.
@@ -752,7 +753,10 @@ def require_proposer(setting: Setting, proposer_id: str) -> None:
 
 
 def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
-    """Return the agreements that are needed beside the proposer's own, in a fixed order; empty if none is."""
+    """Return the agreements that an act needs beyond the proposer's, and holders' by mandate; empty if it needs none.
+
+    The order is that of the effects.
+    """
     found: dict[str, Consent] = {}
     for event in setting.effects:
         right = RIGHTS.get(type(event))
@@ -773,7 +777,7 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
 
 
 def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
-    """Return the holders whose mandate has agreed to an investment, because the amount needs no further approval."""
+    """Return the holders that agree to an investment by their mandate, because its amount needs no approval."""
     events = list(effects)
     asked = {event.mandate_id for event in events if isinstance(event, MandateBudgetHeld) and event.needs_approval}
     issued = (event for event in events if isinstance(event, InstrumentIssued) and event.mandate_id is not None)

@@ -359,4 +359,4 @@ BESIDE_EQUITY: Final = (
         "it ends at its expiry, within a year",
     ),
 )
-"""What parties own, owe or may claim besides equity."""
+"""The rows about what parties own, owe or may claim besides equity."""

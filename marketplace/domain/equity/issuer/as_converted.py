@@ -12,7 +12,7 @@ from marketplace.domain.equity.issuer.state import Issuer, Row, list_rows
 
 
 def convert_row(state: Issuer, row: Row) -> Fraction:
-    """Return the common shares of a cap table row, as converted now, exact."""
+    """Return how many common shares a cap table row is as converted now, as a fraction."""
     if row.kind == "stock":
         return row.shares * state.classes[row.security].conversion_ratio
     if row.kind == "warrant":
@@ -38,6 +38,6 @@ def measure_preference(state: Issuer) -> Fraction:
 
 
 def convert_shares(state: Issuer, shares: Mapping[str, int]) -> Fraction:
-    """Return the common shares of shares by class, as converted now, exact."""
+    """Return how many common shares some shares, by class, are as converted now, as a fraction."""
     counted = (count * state.classes[class_id].conversion_ratio for class_id, count in shares.items())
     return sum(counted, Fraction(0))

@@ -51,8 +51,8 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Register an instrument that may become equity, in the batch that issues the instrument.
 
     `split_ratio` is the issuer's split factor when a price per share was agreed; None: now. `by_limit` says that the
-    other holders agree by a dilution limit, and not by a vote. `is_bound` says that an order signs it which the limit
-    admitted before, so that a later limit does not refuse it.
+    other holders agree by the dilution limit, not by a vote. `is_bound` says that it fulfils an order that the limit
+    counted when it was placed, so that a later limit does not refuse it.
     """
 
     issuer_id: str
@@ -89,7 +89,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
         subject_id: The order or the instrument.
         exposures: What may become equity.
         owed: Whether a holder has a right to it, so that the limit cannot refuse it.
-        offered_to: Who may take what an order offers.
+        offered_to: The holders that may take what an order offers.
     """
 
     issuer_id: str
@@ -100,9 +100,9 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a priced round at an instant. Terms that leave a convention open are refused, naming it.
+    """Open a priced round. Terms that leave a convention open are refused, naming it.
 
-    Its price counts for `closing_days`.
+    It may close for `closing_days` after it is priced. `at` is now.
     """
 
     issuer_id: str
@@ -114,13 +114,13 @@ class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Compute the round's price and every instrument's shares. A repeat replaces the earlier result.
+    """Compute the round's price and every instrument's shares. Later prices replace earlier ones.
 
     Attributes:
         issuer_id: The issuer.
         financing_id: The round.
         instruments: All outstanding instruments that convert, one value per run of equal terms.
-        at: When it is priced. Warrants that have expired by then do not count.
+        at: Now. Warrants that have expired do not count.
     """
 
     issuer_id: str
@@ -145,7 +145,7 @@ class CloseFinancing(msgspec.Struct, frozen=True, kw_only=True):
         financing_id: The round.
         instruments: The converting instruments as they are now. They must equal the priced ones.
         approval: The document behind it.
-        at: When it closes.
+        at: Now.
         stakeholders: Names of new holders. A holder not named here is shown by id, as an investor.
     """
 
@@ -158,7 +158,7 @@ class CloseFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Abandon a round."""
+    """End an open round without issuing its shares."""
 
     issuer_id: str
     financing_id: str
@@ -166,7 +166,7 @@ class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
-    """Record someone's valuation of a common share."""
+    """Record a valuation of a common share by its company or the platform, as of a day."""
 
     issuer_id: str
     price_usd_per_share: Decimal
@@ -181,12 +181,12 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         buyer: The buyer's name.
         price_usd_per_share: The price of one of its shares.
-        buyer_issuer_id: The buyer, where it is here.
-        class_id: The class of its stock; stated with it.
-        buyer_split_ratio: The buyer's split factor now; stated with it.
-        buyer_shares: The buyer's fully diluted shares now; stated with it.
-        buyer_principal_usd: What its instruments may still become equity for; stated with it.
-        buyer_preference_exact: Dollars of preference of its preferred stock now; stated with it.
+        buyer_issuer_id: The buyer, if it is an issuer of this market; the members below are stated only then.
+        class_id: The class of its stock.
+        buyer_split_ratio: Its split factor now.
+        buyer_shares: Its fully diluted shares now.
+        buyer_principal_usd: Dollars for which its instruments may still become equity.
+        buyer_preference_exact: Dollars of preference of its preferred stock now, as a ratio.
     """
 
     buyer: str
@@ -207,12 +207,12 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         liquidity_id: The liquidity event.
         proceeds_usd: The proceeds to share among the holders.
         instruments: All outstanding instruments other than stock, one value per run of equal terms.
-        at: When. Warrants that have expired by then are paid nothing, and notes earn interest until then.
+        at: Now. Warrants that have expired are paid nothing, and notes earn interest until now.
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
         stock: The buyer's stock, if paid in stock; None for cash.
-        agreed: Stockholders without a key that agreed, as the company states.
+        agreed: Stockholders that are no parties of this market and agreed, as the company states.
         pay_days: For how many days after `at` it may be agreed to and paid.
-        assumed: The capacity that a buyer which is here takes over.
+        assumed: The grants that a buyer of this market takes over; None for none.
     """
 
     issuer_id: str
@@ -269,7 +269,7 @@ class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):
         source: Where it comes from.
         package_hash: SHA-256 of the package.
         acts: Its history, oldest first, beginning with the formation. Each event must obey the rules of its command.
-        origins: The package's own ids of things that have another id here, by that id.
+        origins: The package's own ids, by the id that the same thing has here.
     """
 
     issuer_id: str

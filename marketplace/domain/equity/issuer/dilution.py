@@ -81,7 +81,7 @@ class Dilution(NamedTuple):
 
 
 def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the limit, unless it is recorded."""
+    """Return the limit; nothing if it is recorded."""
     event = IssuerDilutionLimited(
         issuer_id=command.issuer_id,
         dilution_max=command.dilution_max,
@@ -101,9 +101,7 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exposure of a subject, unless it is already counted.
-
-    After a sale is paid out, nothing more is counted or refused.
+    """Return the exposure of an order or instrument; nothing if it is counted so, or the issuer has ended.
 
     Raises:
         Refusal: ``stack_exceeds_company`` and those of `require_agreed`.
@@ -121,15 +119,15 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
 
 
 def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterable[str]) -> None:
-    """Refuse an instrument for compute that dilutes holders who agreed to no limit, or buys more cheaply than they.
+    """Refuse an instrument for compute that dilutes other holders more than they agreed to.
 
-    Stock and warrants need a limit. A SAFE or note needs a limit if its cap values the company below every cap and
-    price that the other holders agreed to.
+    If there are other holders, stock and warrants need a dilution limit, and a price of at least the preference of
+    their class. A SAFE or note whose cap values the company below a cap or price of another holder needs a limit.
 
     Args:
         state: The issuer.
         exposures: What may become equity.
-        takers: Who may take it.
+        takers: The holders that may take it.
 
     Raises:
         Refusal: ``dilution_unagreed`` · ``price_below_preference`` · ``cap_below_holders``.
@@ -196,7 +194,7 @@ def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
 
 
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
-    """Refuse post-money SAFEs that together ask for the whole company at their caps: no round could convert them.
+    """Refuse a post-money SAFE with which all of them ask for the whole company at their caps, or more of it.
 
     Args:
         state: The issuer.
@@ -292,7 +290,7 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
 
 
 def measure_dilution(state: Issuer) -> Dilution:
-    """Return what instruments amount to, as the issuer's limit counts it; see the module.
+    """Return the shares that instruments became or would become, as the issuer's limit counts them; see the module.
 
     Raises:
         Refusal: ``missing_convention`` if an instrument has no cap and the limit states no value of the company.
@@ -324,7 +322,7 @@ def _list_exposures(state: Issuer) -> list[tuple[str, Exposure]]:
 
 
 def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
-    """Return the dollars of exposures, without interest."""
+    """Return the USD of exposures, without interest."""
     return sum((each.amount_usd for each in exposures), ZERO)
 
 
@@ -366,7 +364,7 @@ def _value_company(state: Issuer, class_id: str, price_usd: Fraction) -> Fractio
 
 
 def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | None = None) -> Decimal | None:
-    """Return the as-converted value of the company at the agreed price; None for terms without a price.
+    """Return the as-converted value of the company in USD at the agreed price; None for a SAFE or note.
 
     The price of a share under a warrant is the price of the right and the exercise price together.
 
@@ -389,7 +387,7 @@ def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | No
 
 
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
-    """Return the state under a limit, or without one, with the instruments as it counts them and all open orders."""
+    """Return the state with a limit, counting the instruments that the event states and all open orders; or without."""
     if event.dilution_max is None:
         return replace(state, limit=None)
     orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
@@ -398,7 +396,7 @@ def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
 
 
 def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
-    """Return the state with the exposures of a subject."""
+    """Return the state in which an order or instrument has these exposures; none: it no longer counts."""
     if exposures:
         splits = state.split_at_issue
         if subject_id not in splits:

@@ -10,7 +10,7 @@ from events.types import Instant
 
 
 class AgreeHolderTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """Record terms between the company and its holders, in place of earlier ones."""
+    """Record terms between the company and its holders; they replace earlier ones."""
 
     issuer_id: str
     terms: HolderTerms
@@ -28,7 +28,7 @@ class AnswerProRata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """Count a proposal of a party, in the append that makes it."""
+    """Count a proposal of a party toward the most that it may make, in the append that makes it."""
 
     issuer_id: str
     proposal_id: str

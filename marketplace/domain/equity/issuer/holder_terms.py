@@ -22,7 +22,7 @@ _HALF: Final = Decimal("0.5")
 
 
 def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the terms, unless they are in force."""
+    """Return the terms; nothing if they are in force."""
     terms = command.terms
     if terms == state.holder_terms:
         return []
@@ -45,7 +45,7 @@ def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEven
 
 
 def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the count of a proposal, unless it is recorded."""
+    """Return the count of a proposal; nothing if it is recorded."""
     if command.proposal_id in state.proposals:
         return []
     since = command.at - COUNT_WITHIN

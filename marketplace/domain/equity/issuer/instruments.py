@@ -13,7 +13,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 
 
 def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the registration of an instrument, unless it is recorded."""
+    """Return the registration of an instrument; nothing if it is recorded."""
     event = IssuerInstrumentSigned(
         issuer_id=command.issuer_id,
         instrument_id=command.instrument_id,

@@ -296,7 +296,7 @@ def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
 
 
 def list_refused_acts(command: ImportIssuer) -> list[tuple[int, Refusal]]:
-    """Return every event that an import would refuse, by index, as if the refused ones before it did not exist."""
+    """Return index and refusal of every event that an import would refuse; later ones are judged without it."""
     return list_refused(command, _decide_unlimited)
 
 

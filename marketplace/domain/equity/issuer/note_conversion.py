@@ -21,7 +21,7 @@ from marketplace.equity.capitalization import counted_by, existing_shares
 
 
 class MaturedRun(NamedTuple):
-    """A run of a note's principal that converts: into which class, at which price, for how many dollars and shares."""
+    """A run of a note's principal that converts: its class of stock, USD per share, USD with interest, and shares."""
 
     class_id: str
     matures_on: date
@@ -32,6 +32,12 @@ class MaturedRun(NamedTuple):
 
 def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) -> MaturedRun:
     """Return the price, dollars and shares of a matured run that converts at its cap.
+
+    Args:
+        issuer: The company.
+        instrument_id: The note.
+        run: The run, whose terms let it convert at maturity.
+        at: Now.
 
     Raises:
         Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``conversion_coarse`` ·

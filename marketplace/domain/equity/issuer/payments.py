@@ -40,7 +40,7 @@ class Payment(NamedTuple):
 
 
 def refuse_payer(payment: Payment) -> Refusal:
-    """Return the refusal of a payment by another party, whose balance it does not tell."""
+    """Return the refusal ``funds_insufficient`` of a payment, without the payer's balance, for another party to see."""
     return Refusal(
         "funds_insufficient",
         f"{payment.payer_id} pays {payment.amount_usd} USD for {payment.cause} but has less available; nothing was"
@@ -51,7 +51,7 @@ def refuse_payer(payment: Payment) -> Refusal:
 
 
 def list_payments(before: Issuer, events: Iterable[Event]) -> Iterator[Payment]:
-    """Return what parties here pay each other for an act.
+    """Yield what parties of this market pay each other for an act.
 
     Args:
         before: The issuer before the act.

@@ -9,7 +9,10 @@ from events.types import Instant
 
 
 class OpenProgramme(msgspec.Struct, frozen=True, kw_only=True):
-    """Let grants between named parties count together."""
+    """Let purchases of named customers from named vendors count together for warrants.
+
+    `counts_outside` says whether purchases outside this market count too.
+    """
 
     issuer_id: str
     programme_id: str
@@ -51,7 +54,7 @@ class StatePurchases(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamePriceSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Name who records the price of a share; None: the platform."""
+    """Name who records prices of a share; without `recorder_id`, the platform does."""
 
     issuer_id: str
     source_id: str
@@ -69,7 +72,7 @@ class ObservePrice(msgspec.Struct, frozen=True, kw_only=True):
         price_usd_per_share: The mean price of the day, of shares as they are now.
         volume: Shares traded on it.
         recorder_id: Who records it; None: the platform.
-        at: When.
+        at: Now.
         related_ids: Parties that firm relations connect with the recorder.
     """
 

@@ -17,7 +17,7 @@ from marketplace.domain.equity.issuer.programme_commands import ProgrammeCommand
 
 
 class PromiseOption(msgspec.Struct, frozen=True, kw_only=True):
-    """Promise an option that is to be granted later."""
+    """Promise an option that is to be granted later. Its shares are no longer available in the pool."""
 
     issuer_id: str
     promise_id: str
@@ -70,7 +70,11 @@ class CancelOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Issue a right to buy shares. `on_reduction` is stated if it counts what was purchased and may never be paid."""
+    """Issue a right to buy shares.
+
+    `on_reduction` says what becomes of vested shares if a purchase ends before it is paid; it must be stated where
+    tranches count purchases.
+    """
 
     issuer_id: str
     warrant_id: str
@@ -118,7 +122,7 @@ class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         issuer_id: The issuer.
         delivered: Accepted delivery by grant.
-        interested: Who makes no price for a warrant alone, by warrant; one that is missing: its holders and affiliates.
+        interested: By warrant, whose prices alone do not count for it; without an entry, its holders' and affiliates'.
         at: The time of the check.
     """
 
@@ -137,8 +141,8 @@ class TransferWarrant(msgspec.Struct, frozen=True, kw_only=True):
         warrant_id: The warrant.
         holder_id: Who holds it.
         holder_id_after: Who gets it.
-        at: When.
-        relation: What the register says of the first holder and who gets it; None: nothing.
+        at: Now.
+        relation: What `Register.find_state` says of the first holder and who gets it.
     """
 
     issuer_id: str
@@ -158,9 +162,9 @@ class AttestMilestone(msgspec.Struct, frozen=True, kw_only=True):
         attestation_id: The attestation.
         warrant_id: The warrant.
         milestone: Its name.
-        document: The paper behind it.
+        document: The document that proves it.
         attester_id: Who attests it; None: the platform.
-        at: When.
+        at: Now.
         related_ids: Parties that firm relations connect with the attester.
     """
 
@@ -181,8 +185,9 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
         issuer_id: The issuer.
         exercise_id: The exercise.
         warrant_id: The warrant.
-        shares: Rights to use. For cash, each buys one share; Y rights in a net exercise give Y (A - B) / A, floored.
-        tranche: Only this tranche; None: any, which must have one price.
+        shares: How many rights Y are used. For cash each buys one share; in a net exercise at a price B they give
+            Y (A - B) / A shares, rounded down.
+        tranche: Only this tranche, from 0; None: any, which must have one price.
         fair_value_usd: A, the value of one share in a net exercise; None if paid in cash.
         fair_value_source: Where A comes from; see `rights/fair_value.py`.
         delivered: Accepted delivery by grant, for what has vested by now.
@@ -213,7 +218,7 @@ class ExpireWarrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End rights of a warrant, in the same atomic append as the clawback of the principal that bought them."""
+    """End rights of a warrant, in the append that claws back the principal that bought them."""
 
     issuer_id: str
     cancellation_id: str

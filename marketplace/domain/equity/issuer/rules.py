@@ -19,7 +19,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, require_fo
 
 SHARES_MAX: Final = 10**15
 ROUNDING_MAX: Final = Fraction(1, 100)
-"""The most of an instrument that rounding its shares may take."""
+"""The largest part of its shares that an instrument may lose by rounding."""
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
 """The largest calculation of a round or a sale with its certificate; a larger one would not fit the log's messages."""
 _CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -56,7 +56,7 @@ def require_fits(event: IssuerFinancingPriced | IssuerLiquidityDeclared) -> None
 
 
 def is_repeated(aggregate: str, id: str, known: Mapping[str, object], event: object) -> bool:  # noqa: A002
-    """Return whether an event with this id is already in the log.
+    """Return whether `known` has this event under its id.
 
     Raises:
         Refusal: ``<aggregate>_exists`` if it is there with other content.
@@ -104,7 +104,7 @@ def require_formed(state: Issuer, day: date, pointer: str) -> None:
 
 
 def require_fine(instrument_id: str, exact: Fraction, shares: int) -> None:
-    """Refuse that rounding to whole shares takes more than a hundredth of what an instrument converts into.
+    """Refuse a conversion that loses more than `ROUNDING_MAX` of its exact shares by rounding to whole ones.
 
     Raises:
         Refusal: ``conversion_coarse``.
@@ -191,9 +191,9 @@ def require_authorised(stock_class: StockClass, shares: int) -> None:
 
 
 def raise_authorised(state: Issuer, class_id: str, shares: int, cause: str) -> list[IssuerAuthorisedSharesAdjusted]:
-    """Return the rise of a class's authorised shares that a right of its holder needs, if it needs one.
+    """Return the rise of a class's authorised shares that an exercise or conversion needs; empty if it needs none.
 
-    The company agreed to the right, so that it cannot withhold the shares that the right is for.
+    The company agreed to the right, so that it cannot withhold the shares.
     """
     stock_class = state.classes[class_id]
     needed = stock_class.shares_outstanding + shares
@@ -207,7 +207,7 @@ def raise_authorised(state: Issuer, class_id: str, shares: int, cause: str) -> l
 
 
 def require_held(state: Issuer, holder_id: str, class_id: str, shares: int) -> None:
-    """Refuse to move more than a holder has.
+    """Refuse to move more shares of a class than a holder has.
 
     Raises:
         Refusal: ``shares_not_held``.
@@ -241,7 +241,7 @@ def require_class_id(class_id: str) -> None:
 
 
 def require_days(days: int, days_max: int, pointer: str) -> None:
-    """Refuse a time in which a round closes or a sale is paid that is none, or longer than a price may be old.
+    """Refuse a number of days, in which a round closes or a sale is paid, outside of 1 to `days_max`.
 
     Raises:
         Refusal: ``days_out_of_range``.
@@ -335,7 +335,7 @@ def require_open(financing: Financing) -> None:
 
 
 def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
-    """Refuse to begin a financing, or to exercise or convert what a sale counts, while it is declared and not paid.
+    """Refuse to begin a financing, to exercise or to convert while a sale is declared and not paid.
 
     Args:
         state: The issuer.

@@ -56,6 +56,7 @@ SENIORITY_MAX: Final = 100
 RUN: Final = "#"
 """Between the id of a security and the number of its part, in a calculation."""
 COUNT_WITHIN: Final = timedelta(days=14)
+"""How long a proposal counts toward the most that its party may make."""
 
 RowKind = Literal["stock", "option", "warrant", "promised", "pool"]
 ROW_KINDS: Final[tuple[str, ...]] = get_args(RowKind)
@@ -105,10 +106,10 @@ class Option:
 
     Attributes:
         granted: Its grant event.
-        shares: Granted, less cancelled.
-        shares_outstanding: Neither exercised nor cancelled.
+        shares: Shares granted, less cancelled ones.
+        shares_outstanding: Shares neither exercised nor cancelled.
         exercise_price_usd: Price of one share.
-        shares_granted: Shares granted, the base of its vesting.
+        shares_granted: Shares granted, cancelled ones included: the base of its vesting.
     """
 
     granted: IssuerOptionGranted
@@ -173,7 +174,7 @@ class Warrant:
 
     @property
     def interested(self) -> frozenset[str]:
-        """The holder and the affiliates that it names; neither they nor who is related to them attest or price."""
+        """The present and the first holder, and the affiliates that it names. They attest nothing and make no price."""
         return frozenset({self.holder_id, self.issued.holder_id, *self.issued.affiliate_ids})
 
 
@@ -215,11 +216,11 @@ class Financing:
 
     Attributes:
         opened: Its terms.
-        status: Its status.
-        pricing: Its price, once computed.
-        basis: The company that was priced.
-        close_until: Until when it may close at that price; None: it was imported.
-        answers: What holders take by their pro rata rights, 0 for nothing.
+        status: Whether it is open.
+        pricing: Its price; None before it is computed.
+        basis: The company that was priced; None before.
+        close_until: Until when it may close at that price; None before, and for an import.
+        answers: The USD that each holder takes by its pro rata right, 0 for nothing.
     """
 
     opened: IssuerFinancingOpened
@@ -231,7 +232,7 @@ class Financing:
 
     @property
     def terms(self) -> RoundTerms:
-        """Return its terms, with the investments that holders make by their rights."""
+        """Return its terms, with the investments that holders make by their pro rata rights."""
         terms = self.opened.terms
         invested = {each.holder_id: each.amount_usd for each in terms.investments}
         for holder_id, amount in sorted(self.answers.items()):
@@ -243,7 +244,7 @@ class Financing:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Shares offered to the holders of the right of first refusal, and the split factor of their number and price."""
+    """Shares offered to the holders of the right of first refusal, and the issuer's split factor at the offer."""
 
     offered: IssuerStockOffered
     status: Literal["offered", "waived", "exercised", "withdrawn", "transferred"]
@@ -256,7 +257,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """A declared liquidity event, and the company whose holders share its proceeds."""
+    """A declared liquidity event, and the company as it was then."""
 
     declared: IssuerLiquidityDeclared
     basis: Capitalization
@@ -312,9 +313,9 @@ class Issuer:
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared; None if there is none, or it was withdrawn.
         price_marks: Every price of a share that was stated, oldest first.
-        proposals: When each proposal of the last `COUNT_WITHIN` was made, and by whom, by its id.
+        proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, by its id.
         holder_terms: What the company and its holders agreed on.
-        limit: The dilution limit, if the issuer set one.
+        limit: The dilution limit; None if the issuer set none.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.
@@ -380,7 +381,7 @@ class Issuer:
         return is_sold or self.find_open_financing() is not None
 
     def find_open_financing(self) -> Financing | None:
-        """Return the round that is open; there is at most one."""
+        """Return the round that is open; None if none is."""
         return next((financing for financing in self.financings.values() if financing.status == "open"), None)
 
 
@@ -424,7 +425,7 @@ def list_live_warrants(state: Issuer, at: datetime | None = None) -> list[tuple[
 
 
 def count_warrant_shares(state: Issuer, class_id: str, at: datetime) -> int:
-    """Return the shares of a class that warrants may still buy."""
+    """Return how many shares of a class warrants that have not expired by `at` may still buy."""
     live = (warrant for _, warrant in list_live_warrants(state, at))
     return sum(warrant.shares_outstanding for warrant in live if warrant.issued.class_id == class_id)
 
@@ -499,10 +500,10 @@ def capitalization_of(state: Issuer, at: datetime | None = None) -> Capitalizati
 
 
 def list_option_grants(state: Issuer, at: datetime, proceeds_usd: Decimal) -> tuple[OptionGrant, ...]:
-    """Return options and warrants with their exercise prices, as a sale for these proceeds needs them.
+    """Return options and warrants with shares and exercise prices, as a sale for these proceeds counts them.
 
-    A warrant counts with the shares that may be exercised. If its terms let the sale accelerate it, it counts in full,
-    and a tranche whose price is not fixed has the warrant's own price.
+    An option counts in full, a warrant with the shares that may be exercised. If the sale accelerates a warrant, it
+    counts in full, and a tranche whose price is not fixed has the warrant's own price.
     """
     return (
         *(

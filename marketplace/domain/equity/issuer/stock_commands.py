@@ -45,7 +45,7 @@ class AdjustStockPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssueStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Issue shares for money or services."""
+    """Issue shares to a stakeholder. Without a `cause`, a party of this market pays the company for them."""
 
     issuer_id: str
     security_id: str
@@ -58,7 +58,19 @@ class IssueStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfferStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Offer shares to those with the right of first refusal before they go to a buyer."""
+    """Offer shares to those with the right of first refusal before they go to a buyer.
+
+    Attributes:
+        issuer_id: The issuer.
+        transfer_id: The offer, and the later transfer.
+        holder_id: Who sells.
+        holder_id_after: The buyer.
+        class_id: The class of stock.
+        shares: How many.
+        price_usd_per_share: The buyer's price.
+        decide_until: The last instant at which the right may be exercised.
+        at: Now.
+    """
 
     issuer_id: str
     transfer_id: str
@@ -111,7 +123,7 @@ class TransferStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepurchaseStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Buy shares back."""
+    """Buy shares back, as the company."""
 
     issuer_id: str
     repurchase_id: str

@@ -189,7 +189,14 @@ Decide = Callable[[IssuerCommand, IssuerState], Sequence[IssuerEvent]]
 
 
 def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
-    """Return the import and its events, unless they are recorded."""
+    """Return the import and its events; nothing if the same package was imported.
+
+    `decide` decides commands of issuers.
+
+    Raises:
+        Refusal: ``issuer_exists`` · ``acts_out_of_range`` · ``formation_misplaced`` · ``act_not_importable`` ·
+            ``issuer_differs`` · what refuses an event, with its pointer · ``act_repeated``.
+    """
     event = _build_event(command)
     if isinstance(state, Issuer):
         if state.imported == event:
@@ -210,7 +217,7 @@ def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> 
 
 
 def require_own_holders(acts: Iterable[Event], company_id: str) -> None:
-    """Refuse that a company imports what a package says of other parties that are here, or in the platform's name.
+    """Refuse an import by a company of statements about other parties of this market, or by the platform.
 
     Raises:
         Refusal: ``parties_unconfirmed`` · ``platform_unconfirmed``.
@@ -241,7 +248,10 @@ def _is_of_platform(act: Event) -> bool:
 
 
 def list_refused(command: ImportIssuer, decide: Decide) -> list[tuple[int, Refusal]]:
-    """Return every event that would be refused, by index. Events that are refused do not count for later ones."""
+    """Return index and refusal of every event that would be refused; later ones are judged without it.
+
+    If the first one is refused, no later one is judged.
+    """
     refused: list[tuple[int, Refusal]] = []
     current = evolve(None, _build_event(command))
     for index, act in enumerate(command.acts):
@@ -312,7 +322,7 @@ def _is_refused(act: IssuerStockTransferred, state: Issuer) -> bool:
 
 
 def _is_own_choice(act: IssuerEvent) -> bool:
-    """Tell whether stock was converted by its holder, not by a round."""
+    """Return whether stock was converted by its holder, not by a round."""
     return isinstance(act, IssuerStockConverted) and act.reason == "voluntary"
 
 
@@ -331,7 +341,11 @@ def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[
 
 
 def build_command(act: IssuerEvent, at: datetime | None = None) -> IssuerCommand:
-    """Return the command that records an event, as of an instant; None: as of one at which the rules allow it."""
+    """Return the command that records an event, as of `at`; None: as of an instant at which the rules allow it.
+
+    Raises:
+        KeyError: No command records events of this type.
+    """
     command_type = _COMMANDS[type(act)]
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
     if command_type in _AT:

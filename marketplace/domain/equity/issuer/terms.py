@@ -34,8 +34,11 @@ from marketplace.equity.conventions import PRICE_PLACES_MAX
 from marketplace.equity.model import AFTER_PRICE
 
 INVESTMENTS_MAX: Final = 200
+"""The most investments of a round."""
 DUTIES_MAX: Final = 50
+"""The most duties of pay-to-play."""
 PRICE_PLACES: Final = range(2, PRICE_PLACES_MAX + 1)
+"""The decimal places that a price per share of a round may have."""
 _CLASS_ID_SIZE_MAX: Final = 36
 _CONVENTIONS: Final = {
     "pool_timing": "whether a top-up of the pool is inside the pre-money or comes after the money",
@@ -86,7 +89,7 @@ def settle_terms(draft: RoundDraft | RoundTerms) -> RoundTerms:
 
 
 def require_terms(terms: RoundTerms) -> None:
-    """Refuse terms with impossible numbers."""
+    """Refuse terms with impossible numbers: ``class_id_malformed`` to ``duty_repeated``, as the issuer lists them."""
     require_class_id(terms.class_id)
     if len(terms.class_id) > _CLASS_ID_SIZE_MAX:
         raise Refusal(

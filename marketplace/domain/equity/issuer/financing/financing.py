@@ -61,8 +61,11 @@ from marketplace.domain.refusals import refuse_exists, refuse_status
 from marketplace.equity.model import AFTER_PRICE
 
 CLOSE_AHEAD: Final = timedelta(days=92)
+"""How long before its closing date a round with notes may be priced."""
 CLOSE_LATE: Final = timedelta(days=14)
+"""How long after its closing date a round with notes may be priced or closed."""
 CLOSING_DAYS_MAX: Final = 92
+"""The most days for which a round may close after it is priced."""
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
 PRO_RATA_MAX: Final = 50
@@ -71,7 +74,7 @@ INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * (INVESTMENTS_MAX + PRO_RATA_MAX) - DUT
 
 
 def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the opening, unless it is recorded."""
+    """Return the opening; nothing if it is recorded."""
     terms = settle_terms(command.terms)
     known = state.financings.get(command.financing_id)
     if known is not None:
@@ -107,7 +110,7 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
 
 
 def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the price of the round, unless it is recorded."""
+    """Return the price of the round; nothing if it is unchanged, with the company, and has not expired."""
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
     require_answered(financing, command.at)
@@ -147,12 +150,12 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
 
 
 def is_expired(financing: Financing, at: datetime) -> bool:
-    """Return whether the price of a round is too old to close at."""
+    """Return whether a round may no longer close at its price at `at`; False without a price."""
     return financing.close_until is not None and at >= financing.close_until
 
 
 def require_current(state: Issuer, financing_id: str, at: datetime) -> None:
-    """Refuse to close a round at a price that is older than its terms allow. It is priced again first.
+    """Refuse to close a round at a price that is older than its terms allow; an unknown or unpriced one is accepted.
 
     Raises:
         Refusal: ``price_expired``.
@@ -171,7 +174,10 @@ def require_current(state: Issuer, financing_id: str, at: datetime) -> None:
 def _require_near(
     financing: Financing, instruments: Iterable[ConvertingInstrument], at: datetime, ahead: timedelta | None
 ) -> None:
-    """Refuse a day that takes interest from notes, or gives them interest that others pay in shares."""
+    """Refuse a closing date too far from now if notes convert, because they earn interest until it.
+
+    `ahead` is how far in the future it may be; None for any time.
+    """
     day = financing.terms.closing_date
     if day is None or not any(instrument.accruals for instrument in instruments):
         return
@@ -202,7 +208,14 @@ def _price(
 
 
 def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the events of a closing: classes, pool, holders and shares of the round, and the closing itself."""
+    """Return the events of a closing: classes, pool, holders and shares of the round, and the closing itself.
+
+    Nothing if it is closed.
+
+    Raises:
+        Refusal: ``financing_unknown`` · ``financing_abandoned`` · ``time_naive`` · ``financing_unpriced`` ·
+            ``closing_date_far`` · ``financing_stale``.
+    """
     known = state.financings.get(command.financing_id)
     if known is not None and known.status == "closed":
         return []
@@ -251,9 +264,9 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
 
 
 def _is_repriced(command: CloseFinancing, state: Issuer, financing: Financing, pricing: RoundPricing) -> bool:
-    """Return whether the company changed so that the round would give anybody anything else.
+    """Return whether the company changed so that pricing it again would give another result.
 
-    An exercise or a conversion that leaves its shares as they are does not, so that no holder stalls the round by it.
+    An exercise or a conversion that leaves the fully diluted shares as they are may not change it.
     """
     now = capitalize(state, pricing.forfeits, command.at)
     if render_ratio(now.fully_diluted) != pricing.capitalization_exact:
@@ -277,14 +290,14 @@ def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[s
 
 
 def get_conversion_price(conversion: Conversion) -> Fraction:
-    """Return the price that divides what converts: rounded where the round rounds prices before shares."""
+    """Return the USD per share of a conversion: the rounded price if the round rounds prices before shares."""
     if conversion.price_rounded_usd is not None:
         return Fraction(conversion.price_rounded_usd)
     return parse_ratio(conversion.price_usd_per_share)
 
 
 def require_unclosed(state: Issuer, financing_id: str) -> None:
-    """Refuse to close a round again with another command.
+    """Refuse to close a round that is closed.
 
     Raises:
         Refusal: ``financing_closed``.
@@ -449,7 +462,7 @@ def _issue(
 
 
 def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of the round, unless it was abandoned."""
+    """Return the end of the round; nothing if it was abandoned."""
     known = state.financings.get(command.financing_id)
     if known is not None and known.status == "abandoned":
         return []

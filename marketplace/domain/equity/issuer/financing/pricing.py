@@ -69,9 +69,8 @@ def price_instruments(
     """Return the priced round.
 
     Raises:
-        Refusal: ``stock_class_unknown``, ``stock_class_not_preferred`` and ``stock_class_not_common`` of pay-to-play;
-            those of `marketplace.equity.rounds.price_round`; then ``price_rounds_to_zero``, ``conversion_empty``,
-            ``allotment_empty``.
+        Refusal: Those of `list_forfeits`; those of `marketplace.equity.rounds.price_round`; then
+            ``price_rounds_to_zero``, ``conversion_empty``, ``conversion_coarse``, ``allotment_empty``.
     """
     forfeits = list_forfeits(state, terms)
     capitalization = capitalize(state, forfeits, at)
@@ -105,7 +104,11 @@ def price_instruments(
 def list_forfeits(state: Issuer, terms: RoundTerms) -> tuple[Forfeit, ...]:
     """Return the preferred stock that becomes common because its holders do not pay their part of the round.
 
-    Fractions of a preferred share stay preferred; fractions of a common share are forfeited.
+    Fractions of a preferred share stay preferred; fractions of a common share are forfeited. Empty without pay-to-play.
+
+    Raises:
+        Refusal: ``stock_class_unknown`` · ``stock_class_not_preferred`` · ``stock_class_not_common`` ·
+            ``stock_class_over_authorised``.
     """
     duties = terms.pay_to_play
     if duties is None:
@@ -137,7 +140,7 @@ def _forfeit(state: Issuer, duties: PayToPlay, duty: PayToPlayDuty, paid_usd: De
 
 
 def capitalize(state: Issuer, forfeits: Iterable[Forfeit], at: datetime | None) -> model.Capitalization:
-    """Return the company on which a round is priced, after its pay-to-play."""
+    """Return the company on which a round is priced: after these forfeits, without warrants expired by `at`."""
     company = capitalization_of(state, at)
     held = {(holding.holder_id, holding.class_id): holding.shares for holding in company.holdings}
     for forfeit in forfeits:
@@ -156,10 +159,10 @@ def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
 
 
 def price_conversion(conversion: Conversion, terms: RoundTerms) -> Decimal:
-    """Return the issue price of a class created for one conversion, so that its preference is what was paid.
+    """Return the issue price in USD of a class that is created for one conversion.
 
-    It is the rounded price if the round divides by rounded prices, and the exact price if the terms' places hold it.
-    Otherwise the exact price is rounded down to the most places that a price per share has.
+    It is the rounded price if the round divides by rounded prices, and otherwise the exact price, rounded down to the
+    most places that a price per share has unless the terms' places hold it.
     """
     if conversion.price_rounded_usd is not None:
         return conversion.price_rounded_usd

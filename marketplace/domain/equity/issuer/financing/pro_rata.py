@@ -23,7 +23,7 @@ from marketplace.domain.refusals import require_found
 
 
 def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProRataOffer]:
-    """Yield what each holder with a right may take of a round, if that is anything."""
+    """Yield how many USD of a round each holder with a right may take, in whole cents; holders with 0 are left out."""
     owned = measure_ownership(state, at)
     money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
     invested = {each.holder_id: Fraction(each.amount_usd) for each in terms.investments}
@@ -35,7 +35,7 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
 
 
 def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return a holder's answer, unless it is recorded."""
+    """Return a holder's answer; nothing if it is recorded."""
     financing = get_financing(state, command.financing_id)
     known = financing.answers.get(command.holder_id)
     if known is not None and known == command.amount_usd:

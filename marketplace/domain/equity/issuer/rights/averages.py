@@ -12,6 +12,7 @@ from events.vesting import PriceAverage, PriceMilestone
 from marketplace.domain.equity.issuer.state import Issuer, PriceSource
 
 DAYS_KEPT: Final = timedelta(days=400)
+"""How long prices of a source are kept, before its latest day."""
 
 
 def add_observation(source: PriceSource, event: IssuerPriceObserved) -> PriceSource:
@@ -28,7 +29,7 @@ def correct_observation(source: PriceSource, event: IssuerPriceCorrected) -> Pri
 
 
 def list_sources(warrant: IssuerWarrantIssued) -> frozenset[str]:
-    """Return the price sources whose means a warrant counts with."""
+    """Return the price sources of the mean prices that a warrant's terms name."""
     conditions = (
         milestone
         for tranche in warrant.tranches
@@ -41,7 +42,7 @@ def list_sources(warrant: IssuerWarrantIssued) -> frozenset[str]:
 
 
 def use_prices(state: Issuer, warrant_id: str) -> Issuer:
-    """Return an issuer whose sources know that a warrant vested, was priced or exercised by a mean of them."""
+    """Return the issuer after a warrant vested, was priced or exercised: its sources note the last day it may count."""
     sources = state.price_sources
     for source_id in list_sources(state.warrants[warrant_id].issued):
         source = sources[source_id]
@@ -57,7 +58,7 @@ def split_prices(source: PriceSource, ratio: Fraction) -> PriceSource:
 
 
 def find_average(state: Issuer, terms: PriceAverage, last: date | None = None) -> Fraction | None:
-    """Return a mean, exact, of shares as they are now; None while too little is recorded.
+    """Return a mean price in USD, weighted by volume, of shares as they are now; None while too little is recorded.
 
     Args:
         state: The issuer.

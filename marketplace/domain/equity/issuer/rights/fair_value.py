@@ -1,9 +1,9 @@
 """The fair value of a share, from a stated source.
 
-What counts is the latest price that the holder and the company, with all whom firm relations connect with them now, did
-not make alone: the price of a round in which another party here invested, priced in the last 12 months, or a valuation
-that the platform recorded in them. If there is none, the latest price of any origin counts, and those whom it dilutes
-vote on the act. A warrant may state a mean of recorded prices instead, whose last price is at most 30 days old.
+It is the latest *independent* price of the last 12 months: that of a round in which a party of this market invested
+that is neither the holder nor the company, nor firmly related to them, or a valuation that the platform recorded. If
+there is none, it is the latest price of any origin, and those whom it dilutes vote on the act. A warrant may state a
+mean of recorded prices instead, whose last price is at most 30 days old.
 """
 
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ from marketplace.domain.register import Register
 
 PLACES: Final = 12
 VALID: Final = timedelta(days=366)
-"""How long after its day a valuation, or the price of a round, is independent."""
+"""How long after its day a valuation, or the price of a round, counts as independent."""
 FRESH: Final = timedelta(days=30)
 """How old the last price of a mean may be."""
 
@@ -28,9 +28,9 @@ class FairValue(NamedTuple):
     """The value of a share.
 
     Attributes:
-        price_usd: Dollars, to 12 places.
-        source: Where it comes from.
-        is_independent: Whether somebody beside holder and company made it.
+        price_usd: Dollars per share, to 12 places.
+        source: The round, the valuation or the mean, in words.
+        is_independent: Whether the price is independent; see the module.
     """
 
     price_usd: Decimal
@@ -55,7 +55,7 @@ def find_fair_value(state: Issuer, interested: frozenset[str], on_day: date) -> 
 
 
 def _find_independent(state: Issuer, interested: frozenset[str], on_day: date) -> PriceMark | None:
-    """Return the latest price that these parties and the company did not make alone."""
+    """Return the latest price that is independent of these parties; None if there is none."""
     for mark in reversed(state.price_marks):
         if _is_independent(mark, interested, on_day):
             return mark
@@ -68,23 +68,23 @@ def _is_independent(mark: PriceMark, interested: frozenset[str], on_day: date) -
 
 
 def find_independent_price(state: Issuer, interested: frozenset[str], on_day: date) -> Fraction | None:
-    """Return the latest price, exact, that these parties and the company did not make alone; None: there is none."""
+    """Return the latest price of a share, in USD, that is independent of these parties; None if there is none."""
     mark = _find_independent(state, interested, on_day)
     return None if mark is None else mark.price_usd
 
 
 def find_interested(warrant: Warrant, company_id: str, register: Register) -> frozenset[str]:
-    """Return who has an interest in a warrant: its holders, their affiliates, the company, and all related to them."""
+    """Return whose prices alone do not count for a warrant: holders, affiliates, company, and all firmly related."""
     return frozenset().union(*(register.list_group(each) for each in {*warrant.interested, company_id}))
 
 
 def find_buyout_price(
     state: Issuer, holder_id: str, class_id: str, related: frozenset[str], on_day: date
 ) -> Fraction | None:
-    """Return the least price, exact, at which a majority may buy a holder's fraction of a share; None if none is known.
+    """Return the least USD per share at which a consolidation may buy out a holder's fraction of a share.
 
-    It is the highest of the independent prices that are valid, as converted, the prices at which the holder got stock
-    of the class, and the preference. A price that a majority made lately is thus no bargain.
+    It is the highest of the valid independent prices as converted, the prices at which the holder got stock of the
+    class, and the preference. None if no independent price is valid.
 
     Args:
         state: The issuer.
@@ -110,7 +110,10 @@ def find_buyout_price(
 def find_value_for_warrant(
     state: Issuer, warrant: Warrant, interested: frozenset[str], on_day: date
 ) -> FairValue | None:
-    """Return the value of a share that a net exercise of a warrant counts with; None if none is known."""
+    """Return the value of a share for a net exercise of a warrant.
+
+    None if no price is known, or the warrant's own mean is not recorded or its last price is older than `FRESH`.
+    """
     terms = warrant.issued.fair_value
     if terms is None:
         return find_fair_value(state, interested, on_day)
@@ -122,10 +125,10 @@ def find_value_for_warrant(
 
 
 def require_fair_value(state: Issuer, warrant: Warrant, interested: frozenset[str], on_day: date) -> FairValue:
-    """Return the value of a share that a net exercise counts with.
+    """Return the value of a share for a net exercise of a warrant.
 
     Raises:
-        Refusal: ``fair_value_missing``.
+        Refusal: ``fair_value_missing``, where `find_value_for_warrant` returns None.
     """
     found = find_value_for_warrant(state, warrant, interested, on_day)
     if found is None:

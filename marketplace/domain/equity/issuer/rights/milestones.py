@@ -50,7 +50,7 @@ _CENT_PLACES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a warrant counts: deliveries under its grants and its programme's, and stated purchases."""
+    """What a warrant counts: deliveries under its grants and its programme's, and purchases outside this market."""
 
     deliveries: tuple[Delivery, ...]
     stated_kilowatts: int
@@ -61,12 +61,12 @@ class Measured:
         return sum(each.gpu_seconds for each in self.deliveries)
 
     def count_usd(self, basis: Basis) -> Fraction:
-        """Return the dollars purchased or paid."""
+        """Return the dollars of capacity ``purchased``, or those ``paid`` for it."""
         dollars = (each.purchased_usd if basis == "purchased" else each.paid_usd for each in self.deliveries)
         return sum(dollars, Fraction(0))
 
     def count_kilowatts(self, hours: int) -> Fraction:
-        """Return the power delivered, of nodes that count in full after so many hours."""
+        """Return the delivered power in kilowatts. A grant's counts in full once its GPUs delivered `hours` hours."""
         parts = (
             each.kilowatts * min(Fraction(1), Fraction(each.gpu_seconds, each.gpus * hours * SECONDS_PER_HOUR))
             for each in self.deliveries
@@ -76,9 +76,9 @@ class Measured:
 
 
 def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) -> Measured:
-    """Return what a warrant counts, of the deliveries by grant.
+    """Return what a warrant counts, given the deliveries by grant.
 
-    A grant counts in a programme only while one of its customers has it.
+    A grant of its programme counts only while a customer of the programme uses it.
     """
     programme = None if warrant.issued.programme_id is None else state.programmes[warrant.issued.programme_id]
     customers = {""} if programme is None else {"", *programme.opened.customer_ids}
@@ -109,13 +109,13 @@ def _list_grants(state: Issuer, warrant: Warrant) -> set[str]:
 
 
 def list_counted_grants(state: Issuer) -> list[str]:
-    """Return the grants that open warrants of an issuer count, in order."""
+    """Return the ids of the grants that open warrants of an issuer count, sorted."""
     warrants = (warrant for warrant in state.warrants.values() if is_open(warrant))
     return sorted({grant_id for warrant in warrants for grant_id in _list_grants(state, warrant)})
 
 
 def is_open(warrant: Warrant) -> bool:
-    """Return whether something may still vest, be released, be priced or be clawed back."""
+    """Return whether shares of a warrant may still vest, be released, be priced or be clawed back."""
     if warrant.expired or not warrant.issued.tranches:
         return False
     may_lose = warrant.issued.on_reduction == "claw_back" and warrant.shares_outstanding
@@ -123,7 +123,7 @@ def is_open(warrant: Warrant) -> bool:
 
 
 def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return everything that vests, is released or priced by now and is not recorded."""
+    """Return the events of everything that vests, is released, is priced or is clawed back by now."""
     require_aware(command.at, "/at")
     return settle(state, command.delivered, command.interested, command.at)[0]
 
@@ -131,9 +131,10 @@ def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]
 def settle(
     state: Issuer, delivered: Mapping[str, Delivery], interested: Mapping[str, frozenset[str]], at: datetime
 ) -> tuple[list[IssuerEvent], Issuer]:
-    """Return the events of all warrants that follow from recorded facts, and the issuer after them.
+    """Return the events of all warrants that follow from recorded facts by `at`, and the issuer after them.
 
-    One tranche may let another vest, so this repeats until nothing follows. No cycle of tranches can be issued.
+    `delivered` and `interested` are as in `VestWarrants`. One tranche may let another vest, so this repeats until
+    nothing follows.
     """
     made: list[IssuerEvent] = []
     current, count = state, -1
@@ -199,7 +200,10 @@ class _Look:
                 assert_never(milestone)
 
     def find_price(self, milestone: PriceMilestone | None = None) -> Fraction | None:
-        """Return the price that a milestone is measured by; None: that of the tranche's first milestone with a mean."""
+        """Return the USD per share that a milestone is measured by; None while that is not known.
+
+        Without a milestone: the mean of the tranche's first milestone that has one, else the independent price.
+        """
         if milestone is None:
             milestones = (each for condition in self.terms.conditions for each in condition)
             milestone = next((each for each in milestones if isinstance(each, PriceMilestone) and each.average), None)

@@ -37,7 +37,7 @@ from marketplace.domain.refusals import refuse_unknown, require_found
 
 
 def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the new size of the pool, unless it is recorded."""
+    """Return the new size of the pool; nothing if it is recorded."""
     require_shares(command.shares_reserved, "/shares_reserved", zero=True)
     if command.shares_reserved == state.shares_reserved:
         return []
@@ -60,7 +60,7 @@ def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent
 
 
 def promise_option(command: PromiseOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the promise, unless it is recorded."""
+    """Return the promise; nothing if it is recorded."""
     event = IssuerOptionPromised(
         issuer_id=command.issuer_id,
         promise_id=command.promise_id,
@@ -76,7 +76,7 @@ def promise_option(command: PromiseOption, state: Issuer) -> Sequence[IssuerEven
 
 
 def withdraw_promise(command: WithdrawPromise, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the withdrawal, unless the promise is already granted or withdrawn."""
+    """Return the withdrawal; nothing if the promise is granted or withdrawn already."""
     if command.promise_id not in state.promised:
         raise refuse_unknown("promise", command.promise_id)
     if command.promise_id not in state.promises:
@@ -87,7 +87,7 @@ def withdraw_promise(command: WithdrawPromise, state: Issuer) -> Sequence[Issuer
 
 
 def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the grant, unless it is recorded."""
+    """Return the grant; nothing if it is recorded."""
     event = IssuerOptionGranted(
         issuer_id=command.issuer_id,
         option_id=command.option_id,
@@ -141,7 +141,7 @@ def _require_available(shares: int, available: int) -> None:
 
 
 def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exercise of an option, in part or in full, unless it is recorded."""
+    """Return the exercise of an option, in part or in full; nothing if it is recorded."""
     option = require_found("option", command.option_id, state.options.get(command.option_id))
     event = IssuerOptionExercised(
         issuer_id=command.issuer_id,
@@ -173,7 +173,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
 
 
 def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the cancellation of an option, in part or in full, unless it is recorded."""
+    """Return the cancellation of an option, in part or in full; nothing if it is recorded."""
     option = require_found("option", command.option_id, state.options.get(command.option_id))
     event = IssuerOptionCancelled(
         issuer_id=command.issuer_id,

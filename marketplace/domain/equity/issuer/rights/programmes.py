@@ -39,15 +39,17 @@ from marketplace.domain.equity.issuer.state import Issuer, PriceSource, Programm
 from marketplace.domain.refusals import require_found
 
 FAR_OFF: Final = 4
-"""A party's price may be at most this times, and must be at least one divided by this of, every price near its day."""
+"""The largest factor, up or down, between a price that a party records and every other one near its day."""
 NEAR: Final = timedelta(days=30)
-"""How far from a day prices are near it. Steps from day to day add up to no more than `FAR_OFF` within it."""
+"""How many days apart prices are near each other."""
 OBSERVED_WITHIN: Final = timedelta(days=30)
+"""How late the price of a day may be recorded."""
 GRANTS_MAX: Final = 256
+"""The most grants of a programme."""
 
 
 def open_programme(command: OpenProgramme, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the programme, unless it is recorded."""
+    """Return the programme; nothing if it is recorded."""
     event = IssuerProgrammeOpened(
         issuer_id=command.issuer_id,
         programme_id=command.programme_id,
@@ -92,7 +94,7 @@ def _require_inside(programme: Programme, customer_id: str, vendor_id: str, what
 
 
 def add_programme_grant(command: AddProgrammeGrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the grant's place in the programme, unless it counts already."""
+    """Return the event that lets a grant count in a programme; nothing if it counts already."""
     programme = _get_programme(state, command.programme_id)
     if command.grant_id in programme.grants:
         return []
@@ -116,7 +118,7 @@ def add_programme_grant(command: AddProgrammeGrant, state: Issuer) -> Sequence[I
 
 
 def state_purchases(command: StatePurchases, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the statement of purchases outside this market, unless it is recorded."""
+    """Return the statement of purchases outside this market; nothing if it is recorded."""
     programme = _get_programme(state, command.programme_id)
     event = IssuerPurchasesStated(
         issuer_id=command.issuer_id,
@@ -190,7 +192,7 @@ def _require_span(command: StatePurchases, programme: Programme) -> None:
 
 
 def name_price_source(command: NamePriceSource, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the price source, unless it is recorded."""
+    """Return the price source; nothing if it is recorded."""
     event = IssuerPriceSourceNamed(
         issuer_id=command.issuer_id,
         source_id=command.source_id,
@@ -219,7 +221,7 @@ def _require_independent(state: Issuer, recorder_id: str | None, related_ids: fr
 
 
 def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the observation, unless it is recorded."""
+    """Return the observation; nothing if it is recorded."""
     source = require_found("price_source", command.source_id, state.price_sources.get(command.source_id))
     event = IssuerPriceObserved(
         issuer_id=command.issuer_id,
@@ -251,7 +253,7 @@ def _require_recorder(command: ObservePrice | CorrectPrice, source: PriceSource)
 
 
 def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the correction of a day's price, unless that price is recorded. It names the warrants that counted it."""
+    """Return the correction of a day's price, with the warrants that counted it; nothing if that is the price."""
     source = require_found("price_source", command.source_id, state.price_sources.get(command.source_id))
     _require_recorder(command, source)
     known = source.prices.get(command.day)
@@ -301,7 +303,7 @@ def _require_next_day(command: ObservePrice, source: PriceSource) -> None:
 
 
 def _require_near(command: ObservePrice | CorrectPrice, source: PriceSource) -> None:
-    """Refuse a party's price far from another one near its day; where none is near, from the latest one."""
+    """Refuse a party's price that is far from another one near its day or, if none is near, from the latest one."""
     if source.latest is None or command.recorder_id is None:
         return
     others = {day: price for day, (price, volume) in source.prices.items() if volume and day != command.day}
@@ -320,7 +322,7 @@ def _require_near(command: ObservePrice | CorrectPrice, source: PriceSource) -> 
 
 
 def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the attestation, unless it is recorded."""
+    """Return the attestation; nothing if it is recorded."""
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     milestone = require_found("milestone", command.milestone, find_attested(warrant.issued.tranches, command.milestone))
     event = IssuerMilestoneAttested(

@@ -60,7 +60,7 @@ def list_terms(issued: IssuerWarrantIssued) -> tuple[WarrantTranche, ...]:
 
 
 def build_tranches(issued: IssuerWarrantIssued) -> tuple[Tranche, ...]:
-    """Return the tranches of a warrant when it is issued. Only one without any terms has vested then."""
+    """Return the tranches of a warrant when it is issued. A warrant without tranches has one, which has vested."""
     if not issued.tranches:
         price = Fraction(issued.exercise_price_usd)
         return (Tranche(issued.shares, issued.shares, 0, is_vested=True, is_released=True, price_usd=price),)
@@ -119,9 +119,10 @@ def _multiply(parts: Iterable[int], ratio: Fraction) -> list[int]:
 
 
 def use(tranches: Sequence[Tranche], shares: int, only: int | None) -> tuple[Tranche, ...]:
-    """Return tranches after an exercise: of exercisable shares in their order, of one tranche if it is named.
+    """Return tranches after `shares` of them were exercised: exercisable shares first, in the order of the tranches.
 
-    An import may state an exercise whose vesting it does not know. The rest is then taken in the same order.
+    `only` names the one tranche to take from, from 0; None takes from all. Shares beyond the exercisable ones, which
+    only an import states, are taken in the same order.
     """
     left, after = shares, list(tranches)
     for takes_unvested in (False, True):

@@ -29,7 +29,7 @@ _MULTIPLE_MAX: Final = Decimal(10)
 
 
 def require_terms(command: IssueWarrant, state: Issuer) -> None:
-    """Refuse terms of a warrant that cannot be kept."""
+    """Refuse impossible terms of a warrant: ``programme_unknown`` to ``tranches_differ``, as the issuer lists them."""
     if command.programme_id is not None and command.programme_id not in state.programmes:
         raise refuse_unknown("programme", command.programme_id)
     for affiliate_id in command.affiliate_ids:
@@ -54,7 +54,7 @@ def require_terms(command: IssueWarrant, state: Issuer) -> None:
 
 
 def _require_reduction(command: IssueWarrant) -> None:
-    """Refuse to leave open what becomes of shares that vested by a purchase which ends before it is paid."""
+    """Refuse tranches that count purchases if `on_reduction` does not say what an unpaid purchase does to them."""
     if command.on_reduction is None and any(_counts_purchases(tranche) for tranche in command.tranches):
         raise refuse_missing(
             "on_reduction",

@@ -43,7 +43,7 @@ from marketplace.equity.warrants import net_exercise_shares
 
 
 def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the warrant, unless it is recorded."""
+    """Return the warrant; nothing if it is recorded."""
     event = IssuerWarrantIssued(
         issuer_id=command.issuer_id,
         warrant_id=command.warrant_id,
@@ -78,7 +78,10 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
 
 
 def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return what vests by now, and the exercise of a warrant in part or in full, unless it is recorded."""
+    """Return what vests by now, the rise of authorised shares if one is needed, and the exercise of a warrant.
+
+    Nothing if it is recorded.
+    """
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     if _is_known(command, state):
         return []
@@ -110,7 +113,7 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
 
 
 def _require_exercisable(command: ExerciseWarrant, warrant: Warrant) -> Fraction:
-    """Return the price of the shares to exercise, which all have the same one."""
+    """Return the exercise price in USD per share; refuse more than may be exercised, or shares of several prices."""
     if command.tranche is not None and command.tranche >= len(warrant.tranches):
         raise Refusal(
             "tranche_unknown",
@@ -195,7 +198,7 @@ def _count_issued(command: ExerciseWarrant, warrant: Warrant, price: Fraction) -
 
 
 def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of an expired warrant, unless it is recorded."""
+    """Return the end of an expired warrant; nothing if it is recorded."""
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     if warrant.expired or not warrant.shares_outstanding:
         return []
@@ -218,7 +221,7 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
 
 
 def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of rights whose principal was clawed back, unless it is recorded."""
+    """Return the end of rights whose principal was clawed back; nothing if it is recorded."""
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     event = IssuerWarrantCancelled(
         issuer_id=command.issuer_id,
@@ -238,7 +241,7 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
 
 
 def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the transfer of a whole warrant to an affiliate of its first holder, or back, unless it is recorded."""
+    """Return the transfer of a whole warrant to an affiliate of its first holder, or back; nothing if recorded."""
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     known = state.acts.get(command.transfer_id)
     if isinstance(known, IssuerWarrantTransferred):
@@ -272,7 +275,7 @@ def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[Issuer
 
 
 def _require_affiliate(command: TransferWarrant, warrant: Warrant) -> Literal["found", "stated"] | None:
-    """Return the relation that makes who gets a warrant an affiliate; None if the warrant names it.
+    """Return the relation by which the receiver of a warrant is an affiliate; None if the warrant names the receiver.
 
     Raises:
         Refusal: ``transfer_excluded``.

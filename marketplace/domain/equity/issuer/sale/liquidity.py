@@ -39,7 +39,7 @@ PAY_DAYS_MAX: Final = 92
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the declaration with its waterfall, unless it is recorded. It replaces an earlier unpaid one."""
+    """Return the declaration with its waterfall; nothing if it is recorded. It replaces an earlier unpaid one."""
     known = state.sales.get(command.liquidity_id)
     if known is not None:
         waterfall = known.declared.waterfall
@@ -153,7 +153,7 @@ def require_payable(liquidity_id: str, pay_until: datetime, at: datetime) -> Non
 
 
 def withdraw_liquidity(command: WithdrawLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of a declared sale, unless it is recorded. A later sale that replaced it stays declared."""
+    """Return the end of a declared sale; nothing if it is recorded. A later sale that replaced it stays declared."""
     sale = _get_sale(state, command.liquidity_id)
     if sale.status == "withdrawn":
         return []
@@ -259,7 +259,7 @@ def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
 
 
 def require_assuming(issuer_id: str, assuming_id: str, stock: BuyerStock | None) -> None:
-    """Refuse that somebody other than the buyer takes over the grants of a company that is sold.
+    """Refuse to let anybody but the buyer take over the grants of a company that is sold.
 
     Raises:
         Refusal: ``buyer_is_sold`` · ``buyer_differs``.
@@ -277,14 +277,14 @@ def require_assuming(issuer_id: str, assuming_id: str, stock: BuyerStock | None)
 
 
 def find_assumed(state: Issuer) -> AssumedGrants | None:
-    """Return what the buyer of a sold company takes over; None if nobody takes anything over."""
+    """Return the grants that the buyer of a company takes over; None if there are none, or the sale is not paid."""
     if state.liquidity_id is None or not state.is_ended:
         return None
     return state.sales[state.liquidity_id].declared.assumed
 
 
 def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
-    """Refuse to deliver shares of a buyer that has split its stock, or has more of it, since the sale was declared.
+    """Refuse to deliver shares of a buyer that split or diluted its stock since the sale was declared.
 
     Raises:
         Refusal: ``buyer_split`` · ``buyer_diluted``.

@@ -39,6 +39,14 @@ def share_proceeds(
 ) -> Waterfall:
     """Return the waterfall of a sale, in cash or in the buyer's stock.
 
+    Args:
+        state: The company.
+        proceeds_usd: What is shared.
+        instruments: Its outstanding SAFEs and notes.
+        at: When it is sold; notes earn interest until then.
+        safe_seniority: The rank of SAFEs among preferred stock, a higher one first; None if there is only one.
+        stock: The buyer's stock; None for cash.
+
     Raises:
         Refusal: Those of `marketplace.equity.waterfall.distribute`.
     """

@@ -22,7 +22,7 @@ from marketplace.domain.equity.issuer.stock_commands import ConvertStock
 
 
 def convert_stock(command: ConvertStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the conversion of preferred stock at its conversion price, unless it is recorded."""
+    """Return the conversion of preferred stock at its conversion price; nothing if it is recorded."""
     known = state.acts.get(command.conversion_id)
     if isinstance(known, IssuerStockConverted) and all(
         getattr(known, name) == getattr(command, name) for name in ("holder_id", "class_id", "shares", "class_id_after")

@@ -32,7 +32,7 @@ from marketplace.domain.refusals import refuse_status, require_found
 
 
 def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the offer, unless it is recorded."""
+    """Return the offer; nothing if it is recorded."""
     event = IssuerStockOffered(
         issuer_id=command.issuer_id,
         transfer_id=command.transfer_id,
@@ -64,7 +64,7 @@ def _get_offer(state: Issuer, transfer_id: str) -> Offer:
 
 
 def waive_first_refusal(command: WaiveFirstRefusal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the waiver, unless it is recorded."""
+    """Return the waiver; nothing if it is recorded."""
     offer = _get_offer(state, command.transfer_id)
     if offer.status == "waived":
         return []
@@ -79,7 +79,7 @@ def waive_first_refusal(command: WaiveFirstRefusal, state: Issuer) -> Sequence[I
 
 
 def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exercise of the right and the resulting transfer or repurchase, unless it is recorded."""
+    """Return the exercise of the right and the resulting transfer or repurchase; nothing if it is recorded."""
     offer = _get_offer(state, command.transfer_id)
     event = IssuerFirstRefusalExercised(
         issuer_id=command.issuer_id,
@@ -142,7 +142,7 @@ def _repurchase_offered(offered: IssuerStockOffered, exercised: IssuerFirstRefus
 
 
 def withdraw_offer(command: WithdrawOffer, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the withdrawal, unless it is recorded."""
+    """Return the withdrawal; nothing if it is recorded."""
     offer = _get_offer(state, command.transfer_id)
     if offer.status == "withdrawn":
         return []

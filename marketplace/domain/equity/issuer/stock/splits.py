@@ -49,7 +49,7 @@ EVENTS_MAX: Final = 900
 
 
 def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the split, preceded by the handling of fractions, unless it is recorded."""
+    """Return the split, preceded by the handling of fractions; nothing if it is recorded."""
     event = IssuerStockSplit(
         issuer_id=command.issuer_id,
         split_id=command.split_id,

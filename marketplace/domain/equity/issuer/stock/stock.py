@@ -33,7 +33,7 @@ from marketplace.domain.refusals import refuse_exists
 
 
 def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the stakeholder, unless it is recorded."""
+    """Return the stakeholder; nothing if it is recorded."""
     event = IssuerStakeholderAdded(
         issuer_id=command.issuer_id, holder_id=command.holder_id, name=command.name, kind=command.kind
     )
@@ -41,7 +41,7 @@ def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEv
 
 
 def create_class(command: CreateStockClass, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the class, unless it is recorded."""
+    """Return the class; nothing if it is recorded."""
     event = IssuerStockClassCreated(**msgspec.structs.asdict(command))
     created = {class_id: known.created for class_id, known in state.classes.items()}
     if is_repeated("stock_class", command.class_id, created, event):
@@ -91,7 +91,7 @@ def _refuse_preference(command: CreateStockClass, pointer: str) -> Refusal:
 
 
 def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the new maximum of a class, unless it is recorded."""
+    """Return the new maximum of a class; nothing if it is recorded."""
     stock_class = get_class(state, command.class_id)
     require_shares(command.shares_authorised, "/shares_authorised")
     if command.shares_authorised == stock_class.shares_authorised:
@@ -116,7 +116,7 @@ def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequenc
 
 
 def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the issue, unless it is recorded."""
+    """Return the issue; nothing if it is recorded."""
     event = IssuerStockIssued(
         issuer_id=command.issuer_id,
         security_id=command.security_id,
@@ -138,7 +138,7 @@ def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
 
 
 def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the valuation, unless it is recorded."""
+    """Return the valuation; nothing if it is recorded."""
     event = IssuerValuationRecorded(
         issuer_id=command.issuer_id,
         price_usd_per_share=command.price_usd_per_share,

@@ -29,7 +29,12 @@ _MATCHED: Final = ("holder_id", "holder_id_after", "class_id", "shares")
 
 
 def require_move(command: OfferStock | TransferStock, state: Issuer) -> None:
-    """Refuse an impossible move of shares, offered or made."""
+    """Refuse an impossible move of shares, offered or made.
+
+    Raises:
+        Refusal: ``stakeholder_unknown`` · ``transfer_to_self`` · ``stock_class_unknown`` · ``shares_not_positive`` ·
+            ``shares_too_many`` · ``shares_not_held``.
+    """
     require_stakeholder(state, command.holder_id)
     require_stakeholder(state, command.holder_id_after, "/holder_id_after")
     if command.holder_id == command.holder_id_after:
@@ -45,7 +50,10 @@ def require_move(command: OfferStock | TransferStock, state: Issuer) -> None:
 
 
 def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the transfer, unless it is recorded. A right of first refusal on the class must be waived first."""
+    """Return the transfer; nothing if it is recorded.
+
+    Where the class has a right of first refusal, the shares were offered, and the right was waived or has lapsed.
+    """
     event = IssuerStockTransferred(
         issuer_id=command.issuer_id,
         transfer_id=command.transfer_id,
@@ -110,7 +118,7 @@ def _require_waived(command: TransferStock, offer: Offer, state: Issuer) -> None
 
 
 def repurchase_stock(command: RepurchaseStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the repurchase, unless it is recorded."""
+    """Return the repurchase; nothing if it is recorded."""
     event = IssuerStockRepurchased(
         issuer_id=command.issuer_id,
         repurchase_id=command.repurchase_id,
