@@ -56,7 +56,7 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
 
 
 def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
-    """Return the USD of principal of each instrument that a sale does not pay in cash, by id; negative if it pays more."""
+    """Return the USD of each instrument's principal that a sale does not pay in cash; negative if it pays more."""
     left: dict[str, Decimal] = {}
     for instrument in event.waterfall.instruments:
         left[instrument.instrument_id] = left.get(instrument.instrument_id, ZERO) + instrument.principal_usd
