@@ -7,7 +7,11 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
-    """Move market time forward: at once here, and soon after in every process that follows this log."""
+    """Move market time forward by seconds: at once here, and soon after in every process that follows this log.
+
+    Raises:
+        Refusal: ``platform_only`` · ``clock_runs_forward`` · ``clock_too_far``.
+    """
     require_platform(context)
     require_forward(seconds)
 

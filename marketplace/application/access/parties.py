@@ -31,7 +31,11 @@ async def register_party(
     jurisdiction: str,
     sector: str | None = None,
 ) -> Receipt:
-    """Register an organisation and open its account. The account's id is the party's, with the prefix ``acc_``."""
+    """Register an organisation and open its account, as the platform. The account has the party's id, with ``acc_``.
+
+    Raises:
+        Refusal: ``platform_only`` · ``roles_missing``.
+    """
     require_platform(context)
     party_id = derive_id("pty", context.command_id)
 
@@ -45,19 +49,31 @@ async def register_party(
 
 
 async def clear_party(handler: Handler, context: Context, party_id: str, *, checks: tuple[str, ...]) -> Receipt:
-    """Clear a party, so that it may trade."""
+    """Clear a party, as the platform, so that it may trade.
+
+    Raises:
+        Refusal: ``platform_only`` · ``party_unknown`` · ``checks_missing``.
+    """
     require_platform(context)
     return await _decide(handler, context, party_id, ClearParty(party_id=party_id, checks=checks))
 
 
 async def suspend_party(handler: Handler, context: Context, party_id: str, *, reason: str) -> Receipt:
-    """Suspend a party, so that it can begin nothing new."""
+    """Suspend a party, as the platform, so that it begins nothing new and nothing leaves it until it is cleared again.
+
+    Raises:
+        Refusal: ``platform_only`` · ``party_unknown``.
+    """
     require_platform(context)
     return await _decide(handler, context, party_id, SuspendParty(party_id=party_id, reason=reason))
 
 
 async def record_stage(handler: Handler, context: Context, party_id: str, *, stage: Stage) -> Receipt:
-    """Record the stage of a company, for mandates that take only some stages."""
+    """Record the stage of a company, as the platform, for mandates that take only some stages.
+
+    Raises:
+        Refusal: ``platform_only`` · ``party_unknown``.
+    """
     require_platform(context)
     return await _decide(handler, context, party_id, RecordStage(party_id=party_id, stage=stage))
 

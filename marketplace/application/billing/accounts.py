@@ -21,7 +21,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def find_account(unit: UnitOfWork, account_id: str) -> Account:
-    """Return any party's account.
+    """Return an account of any party, without asking whose it is.
 
     Raises:
         Refusal: ``account_unknown``.
@@ -101,7 +101,7 @@ async def deposit(
 
 
 async def require_new_reference(unit: UnitOfWork, reference: str) -> str:
-    """Return the id of the record that reserves a deposit's reference in the whole log.
+    """Return the id of the record that reserves a deposit's reference in the whole market; refuse a used reference.
 
     Raises:
         Refusal: ``reference_empty`` · ``reference_exists``.
@@ -113,9 +113,7 @@ async def require_new_reference(unit: UnitOfWork, reference: str) -> str:
 
 
 async def use_references(unit: UnitOfWork, account_id: str) -> None:
-    """Reserve the references of the deposits that this unit records. Of two at once, the second is decided again.
-
-    A reference that this process has not seen counts as new without a read; the guard of the append finds out.
+    """Reserve, in the whole market, the references of the deposits to an account that this unit records.
 
     Raises:
         Refusal: ``reference_empty`` · ``reference_exists``.

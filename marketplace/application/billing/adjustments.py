@@ -63,7 +63,7 @@ class Case:
     """One adjustment.
 
     Attributes:
-        grant: The grant; for a service line, in the form that settles the line.
+        grant: The grant; for a service line, what `build_bill` returns.
         period: The period that is adjusted.
         statement_id: The id of the adjustment's statement.
         adjustment: What changed.
@@ -116,7 +116,7 @@ async def adjust_statement(handler: Handler, context: Context, grant_id: str, in
 
 
 async def reserve_owed(handler: Handler, context: Context, refusal: Refusal, statement_id: str) -> None:
-    """Keep what an account gets for a credit that it cannot pay yet, so that nobody withdraws it before."""
+    """Keep on an account what it needs to pay a credit, after a refusal with ``funds_insufficient``."""
     account_id, needed = str(refusal.facts["account_id"]), Decimal(str(refusal.facts["needed_usd"]))
     own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, "reserve"))
 
@@ -128,7 +128,10 @@ async def reserve_owed(handler: Handler, context: Context, refusal: Refusal, sta
 
 
 async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id: str) -> None:
-    """State what an outage or a lower metering takes first, and what more metering adds after it."""
+    """Credit a period if it costs less or its service was worse; otherwise state what more it costs.
+
+    If both changed, this is the credit, and the next adjustment states the rest.
+    """
     grant = await load_grant(unit, grant_id, "provider")
     chain = await load_chain(unit, period)
     require_settled(chain)
@@ -172,7 +175,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
 
 
 def _keep_credit(chain: list[Statement], service: ServiceResult | None) -> ServiceResult | None:
-    """Return a service result with no smaller credit than was given. Only a statement to accept takes credit back."""
+    """Return a service result whose credit is at least the one that was given, since a credit takes none back."""
     given = chain[-1].service
     if service is None or given is None or service.credit >= given.credit:
         return service
@@ -194,7 +197,7 @@ async def credit(
     closed: bool,
     service: ServiceResult | None = None,
 ) -> None:
-    """Credit what was charged above what is due, and the service credit above what was given; perhaps nothing.
+    """Credit what was charged too much, and what is missing of the service credit, and pay both back.
 
     Args:
         unit: The decision.
@@ -202,7 +205,10 @@ async def credit(
         chain: The statements of the period so far, oldest first.
         charges: The amounts charged too much.
         closed: Whether the grant is fully settled, so that no budget is kept for it.
-        service: The service result of the period by what is known now.
+        service: The service result of the period by what is known now; None if nothing was promised.
+
+    Raises:
+        Refusal: ``funds_insufficient``, if the provider's account cannot pay it.
     """
     more = find_credit(chain, charges, service, sign=-1)
     given = None if more is None else ServiceCredit(**{name: -getattr(more, name) for name in more.__struct_fields__})
@@ -268,10 +274,8 @@ async def _reverse(
 ) -> list[ReversePrincipal]:
     """Reverse principal of the period, youngest tranche first. Return the reversals that need the holder's agreement.
 
-    A reversal needs it if the holder accepts statements itself, or if the principal became shares or money, may do so
-    soon, or accrued long ago (`needs_holder`).
-    If it is too late (`is_late`), or a sale of the company is paid, nothing is reversed. The instrument's terms say
-    whether a reversal cancels shares or makes the holder owe their price.
+    Tranches that are too late to reverse (`is_late`) are left as they are, and all of them once a sale of the company
+    is paid.
     """
     equity = case.grant.issued.equity
     if equity is None:

@@ -32,8 +32,7 @@ async def set_limit(
 ) -> Receipt:
     """Set how much money one person alone may let go and spend. A change of existing limits needs two persons.
 
-    A change that the platform requests waits for a person of the party. If a party has lost its persons, the platform
-    issues keys that name others.
+    A change that the platform requests waits for a person of the party.
 
     Args:
         handler: Runs the command.
@@ -157,7 +156,11 @@ async def withdraw_approval(
 
 
 async def lapse_approval(handler: Handler, context: Context, account_id: str, approval_id: str) -> Receipt:
-    """End a request that nobody approved in time, for the timer."""
+    """End a request that nobody approved in time, and free its money.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``approval_unknown`` · ``approval_<status>`` · ``approval_not_due``.
+    """
     return await _end(handler, context, LapseApproval(account_id=account_id, approval_id=approval_id, at=context.at))
 
 

@@ -66,9 +66,9 @@ async def post_bond(
     lot_id: str | None = None,
     stands_until: datetime | None = None,
 ) -> Receipt:
-    """Set money of a provider apart, for the grants of one lot until its end, or for all its grants until an instant.
+    """Set money of a provider apart: for the grants of one lot until its end, or for all its grants until an instant.
 
-    More money pays first what claims on the bond are still owed.
+    State either `lot_id` or `stands_until`. What claims on the bond are owed is paid at once.
 
     Raises:
         Refusal: ``scope_missing`` · ``party_unknown`` · ``party_suspended`` · refusals of the party ·
@@ -206,7 +206,7 @@ async def claim_bond(
 
 
 async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
-    """Record that each replacement counts for this claim, and no other of any provider."""
+    """Record that each replacement counts for this claim; refuse one that counts for another claim already."""
     for grant_id in filter(None, (item.replacement_id for item in claimed.items)):
         record_id = derive_command_id("replacement", grant_id)
         used = await unit.load(COMMAND, record_id)
@@ -227,7 +227,7 @@ async def _find_default(
 
 
 async def _find_most(unit: UnitOfWork, claimed: BondClaimed) -> Decimal:
-    """Return what a claim comes to by the log now."""
+    """Return the USD that a claim comes to by the log now; 0 if nothing is owed any more."""
     grant = await unit.get(GRANT, claimed.grant_id)
     starts = {period.statement_id: period.start for period in list_periods(grant)}
     bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
@@ -254,10 +254,10 @@ async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, gr
 async def answer_claim(
     handler: Handler, context: Context, bond_id: str, claim_id: str, *, amount_usd: Decimal | None, reason: str
 ) -> Receipt:
-    """Answer a claim as its provider, or decide it as the platform. Silence of the provider concedes it.
+    """Answer a claim as its provider, or decide it as the platform. Without an amount, all of it is conceded or due.
 
     What the provider concedes is paid once the time for answers is over, 72 hours after the claim. The platform decides
-    the rest. If it does not, the claim settles in the middle.
+    the rest; its silence settles the claim in the middle. Silence of the provider concedes the claim.
 
     Raises:
         Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond.
@@ -275,7 +275,11 @@ async def answer_claim(
 
 
 async def lapse_claim(handler: Handler, context: Context, bond_id: str, claim_id: str) -> Receipt:
-    """Settle a claim that its provider did not answer or the platform did not decide in time. Pay what was answered."""
+    """Settle a claim that its provider did not answer, or the platform did not decide, in time; pay what is due.
+
+    Raises:
+        Refusal: ``bond_unknown`` · ``claim_unknown`` · ``answer_not_due``.
+    """
     command = AnswerClaim(
         bond_id=bond_id,
         claim_id=claim_id,
@@ -302,7 +306,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
 
 
 async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_id: str | None = None) -> Receipt:
-    """Take back the money of a bond once its term and the time for claims are over.
+    """Free the money of one part of a bond, of a lot or for all grants, once its term and the time for claims are over.
 
     Raises:
         Refusal: ``bond_unknown`` · ``party_suspended`` · refusals of the bond.

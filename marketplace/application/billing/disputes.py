@@ -52,7 +52,7 @@ async def answer_dispute(
     hours_offered: Decimal | None = None,
     evidence: tuple[Reference, ...] = (),
 ) -> Receipt:
-    """Answer the other side of a dispute, while it is awaited: offer an amount between both positions, or insist.
+    """Answer the other side of a dispute, if it is this side's turn: offer an amount between both, or insist.
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute.
@@ -83,9 +83,9 @@ async def concede_part(
     gpu_seconds: int | None = None,
     hours: Decimal | None = None,
 ) -> Receipt:
-    """Give a part of a dispute up: a payer raises its count and pays the part, a provider charges less.
+    """Concede a part of a dispute: a payer raises its count and pays the part, a provider charges less.
 
-    The dispute ends once count and position meet.
+    The amount is what the conceding side now says was delivered. The dispute ends once count and position meet.
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · ``party_suspended`` · ``amount_missing`` · refusals of the

@@ -91,10 +91,11 @@ async def capture_hold(
 ) -> Receipt:
     """Pay the payee from a hold, in part or in full. Payer, payee and platform may do this before it expires.
 
-    While the payer is suspended, only the platform may, so that the payer cannot move money to an accomplice.
+    While the payer is suspended, only the platform may.
 
     Raises:
-        Refusal: Refusals of `_load_hold` · ``party_suspended`` · refusals of the account.
+        Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved`` for a hold that is not for another account ·
+            ``party_suspended`` · refusals of the account.
     """
     cause = derive_id("cap", context.command_id)
 
@@ -119,7 +120,7 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
     """Release what is left of a hold. The payee and the platform may do this; the payer waits for its expiry.
 
     Raises:
-        Refusal: Refusals of `_load_hold` · ``payee_only``.
+        Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved`` · ``payee_only``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -134,7 +135,11 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
 
 
 async def expire_hold(handler: Handler, context: Context, account_id: str, hold_id: str) -> Receipt:
-    """Release what is left of a hold that has expired."""
+    """Release what is left of a hold that has expired.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_not_due``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)

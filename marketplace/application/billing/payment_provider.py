@@ -81,7 +81,7 @@ class ManualTransfers:
     name: Final = "manual"
 
     async def confirm_deposit(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Accept the operator's statement; no one else can know that money came in.
+        """Return a confirmation on the operator's own statement that money came in.
 
         Raises:
             Refusal: ``platform_only`` · ``time_naive`` · ``booked_in_future``.
@@ -90,7 +90,7 @@ class ManualTransfers:
         return self._confirm(context, transfer)
 
     async def confirm_withdrawal(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Record the payout for the operator, who may state when the bank booked it.
+        """Return a confirmation of a payout that the operator makes by hand, and may say when the bank booked it.
 
         Raises:
             Refusal: ``platform_only`` for a tenant that states a booking time · ``time_naive`` · ``booked_in_future``.

@@ -25,7 +25,10 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
-    """Return a period's service result and its remedy, and extend the grant if the period rolls forward."""
+    """Return a period's service result with its remedy, and extend the grant if the period rolls forward.
+
+    `delivered` are the GPU-seconds that are charged. None if nothing was promised.
+    """
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
         return result
@@ -57,7 +60,7 @@ async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period, result: 
 async def _find_room(
     unit: UnitOfWork, grant: Grant, pool: Pool, start: datetime, end: datetime
 ) -> tuple[LotShare, ...] | None:
-    """Return the lots that can carry a grant over a span, or None."""
+    """Return the lots that can carry a grant over a span; None if they cannot."""
     try:
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, end)
     except Refusal:

@@ -21,7 +21,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
-    """Return a service line that is or was in work, and the spans of its grant."""
+    """Return a service line that was agreed on, and the spans of its grant."""
     line = await load_service_line(unit, line_id, "provider")
     require_agreed(line)
     grant = await unit.get(GRANT, line.proposed.grant_id)

@@ -87,7 +87,11 @@ def _list_sides(line: ServiceLine) -> list[tuple[By, str]]:
 
 
 async def approve_service_line(handler: Handler, context: Context, line_id: str) -> Receipt:
-    """Approve, as the holder of the grant's equity, the equity part of a service line's cost."""
+    """Approve, as the holder of the grant's equity, the equity part of a service line's cost.
+
+    Raises:
+        Refusal: ``service_line_unknown`` · ``wrong_side`` · ``service_line_<status>``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "holder")
@@ -98,7 +102,11 @@ async def approve_service_line(handler: Handler, context: Context, line_id: str)
 
 
 async def decline_service_line(handler: Handler, context: Context, line_id: str, *, reason: str) -> Receipt:
-    """Decline a proposal as startup or holder, or withdraw it as provider, before it is agreed on."""
+    """Decline a proposal as startup or holder, or withdraw it as provider, before it is agreed on.
+
+    Raises:
+        Refusal: ``service_line_unknown`` · ``service_line_<status>``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "startup", "provider", "holder")

@@ -41,14 +41,14 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """A service line, and its grant in the form that settles the line."""
+    """A service line, its grant as `build_bill` returns it, and its statement periods by number."""
 
     line: ServiceLine
     bill: Grant
     periods: dict[int, Period]
 
     def compute(self, before: Decimal, hours: Decimal) -> Charges:
-        """Return what `hours` cost if they follow the hours in `before`."""
+        """Return the charges of `hours` that follow the first `before` hours."""
         return compute_service_charges(build_tariff(self.bill.issued), before, hours)
 
     async def sum_stated(self, unit: UnitOfWork) -> Decimal:
@@ -66,7 +66,7 @@ async def _load(unit: UnitOfWork, line_id: str) -> _Course:
 
 
 async def find_bill(unit: UnitOfWork, statement: Statement, grant: Grant) -> Grant:
-    """Return a statement's grant in the form that settles the statement."""
+    """Return the grant by which a statement is priced and paid; for a service line, as `build_bill` returns it."""
     line_id = statement.issued.service_line_id
     return grant if line_id is None else (await _load(unit, line_id)).bill
 
@@ -79,7 +79,7 @@ def _get_period(course: _Course, line_id: str, index: int) -> Period:
 
 
 async def issue_service_statement(handler: Handler, context: Context, line_id: str, index: int) -> Receipt:
-    """Price the hours of a period that is over.
+    """Issue the statement of a service line's period that is over; `index` is its number in the grant, from 0.
 
     Raises:
         Refusal: ``service_line_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.

@@ -45,11 +45,10 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
-    """Price the usage of a period that is over. Late readings of earlier periods become adjustments of those.
+    """Issue the statement of a grant's period that is over; `index` is its number, from 0.
 
-    Readings of nodes that did not work are not charged. If the startup's meter reported too and differs too much from
-    the provider's, the statement opens as disputed. Among related parties the provider's meter alone is not enough:
-    without the startup's, the statement opens as disputed.
+    Readings of nodes that did not work are not charged. It opens as disputed if the startup's meter differs from the
+    provider's by more than `TOLERANCE` and, among related parties, also if the startup's meter did not report.
 
     Raises:
         Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
@@ -117,8 +116,8 @@ async def accept_statement(
 ) -> Receipt:
     """Accept a statement as a payer, or by silence after the acceptance period. Settle it once all payers accepted.
 
-    A payer that disputes it accepts the counter-offer of the other side. After the acceptance period of a disputed
-    statement, what nobody disputes of it is paid.
+    A payer that disputes it thereby accepts the counter-offer of the other side. By silence, a disputed statement is
+    not accepted; its undisputed part is paid.
 
     Raises:
         Refusal: ``party_suspended`` · ``statement_accepted`` if it is accepted already, by another command ·
@@ -178,7 +177,7 @@ async def _review(unit: UnitOfWork, statement: Statement) -> ServiceResult | Non
 
 
 async def _find_credit(unit: UnitOfWork, statement: Statement, service: ServiceResult | None) -> ServiceCredit | None:
-    """Return the service credit that is due once a statement is settled, less what its period's others gave."""
+    """Return the service credit that is due with a statement, less what others of its period gave; None if none is."""
     issued, charges = statement.issued, statement.charges
     if await is_without_holder(unit, statement):
         fee = (await get_grant(unit, issued.grant_id)).issued.platform_fee
@@ -200,7 +199,7 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
 
 
 async def settle_part(unit: UnitOfWork, statement: Statement) -> None:
-    """Pay what nobody disputes of a statement, if it is due."""
+    """Pay the undisputed part of a disputed statement, if it is due."""
     grant = await get_grant(unit, statement.issued.grant_id)
     await settle_undisputed(unit, await find_bill(unit, statement, grant), statement.issued.statement_id)
 
@@ -252,7 +251,7 @@ async def dispute_statement(
 
 
 async def find_side(unit: UnitOfWork, statement: Statement) -> Side:
-    """Return the side that accepts or disputes. A provider that takes the equity for its own capacity is no payer.
+    """Return the payer that acts; the platform acts for the startup. A provider that takes the equity itself is none.
 
     Raises:
         Refusal: ``wrong_side``.
@@ -277,11 +276,12 @@ async def resolve_statement(
     hours: Decimal | None = None,
     reason: str,
 ) -> Receipt:
-    """Resolve a dispute and settle the result. The provider may concede the count, or accept the payers' offer.
+    """Resolve a dispute at an amount, and settle it.
 
     Args:
         handler: Runs the command.
-        context: Who resolves. The platform decides a dispute that a side referred to it, for ever.
+        context: Who resolves. The provider does at the count, or at the payers' offer; the platform, for ever, if a
+            side asked it to decide.
         statement_id: The statement.
         gpu_seconds: The settled GPU-seconds, for compute.
         hours: The settled hours, for a service line.
@@ -318,7 +318,7 @@ async def end_dispute(
         amount: What is settled.
         ending: What ends it.
         reason: How it was decided.
-        agreed: Whether the parties end it, so that all who pay have to be heard, and not the platform.
+        agreed: Whether the parties end it, so that all payers must have accepted or disputed; False for the platform.
 
     Raises:
         Refusal: Refusals of the statement and of what it settles.

@@ -1,4 +1,4 @@
-"""Grants: hand-over, interruptions, and early and regular ends."""
+"""Grants: the begin of delivery, outages, stages, and early and regular ends."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -77,7 +77,11 @@ async def _change(handler: Handler, context: Context, grant_id: str, side: str, 
 
 
 async def activate_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
-    """Hand the capacity over, at the grant's start or later."""
+    """Begin delivery, as the provider, at the grant's start or later.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``grant_<status>`` · ``grant_not_due``.
+    """
     return await _change(handler, context, grant_id, "provider", ActivateGrant(grant_id=grant_id, at=context.at))
 
 
@@ -91,7 +95,12 @@ async def degrade_grant(
     reason: str,
     until: datetime | None = None,
 ) -> Receipt:
-    """Report that fewer nodes work, or that fewer worked over a span that is past."""
+    """Report, as the provider, that fewer nodes work, or that fewer worked over a span that is past.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` · refusals of the grant · ``limit_exceeded`` if one person alone
+            takes more off periods whose statement is due than the account's limit.
+    """
     command = DegradeGrant(
         grant_id=grant_id,
         nodes_available=nodes_available,
@@ -105,22 +114,29 @@ async def degrade_grant(
 
 
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
-    """Interrupt use of the grant."""
+    """Report, as the provider, that no node works since `at`.
+
+    Raises:
+        Refusal: As `degrade_grant`.
+    """
     command = SuspendGrant(grant_id=grant_id, at=at, reason=reason, reported_at=context.at)
     return await _change(handler, context, grant_id, "provider", command)
 
 
 async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
-    """Report that the grant works in full again. Only the platform dates that back by more than an hour."""
+    """Report, as the provider, that all nodes work since `at`. Only the platform dates that back by more than an hour.
+
+    Raises:
+        Refusal: As `degrade_grant`.
+    """
     command = ResumeGrant(grant_id=grant_id, at=at, reported_at=context.at, is_ordered=context.party_id is None)
     return await _change(handler, context, grant_id, "provider", command)
 
 
 async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
-    """Let another cleared startup use the capacity. Payment and equity stay with the first.
+    """Let another cleared startup use the capacity, as the one that uses it. Payment and equity stay with the first.
 
-    A mandate that pays a part and allows no resale allows no transfer: its holder paid for this startup's work. Nor is
-    capacity handed to a party that is related to its provider.
+    Refused if a mandate pays a part and allows no resale, or if the other startup is related to the provider.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the party · ``parties_related`` · ``transfer_unwelcome`` ·
@@ -185,7 +201,7 @@ async def terminate_grant(
 async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receipt:
     """Set aside the cash of a staged grant's next stage, or of all that have begun, as the startup that pays for it.
 
-    Delivery that was withheld because of it goes on, and the withheld hours are paid as damages.
+    Delivery that was withheld begins again, and the withheld hours are paid as damages.
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · ``party_suspended`` · ``grant_<status>`` · ``grant_prepaid`` ·
@@ -203,7 +219,7 @@ async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receip
 
 
 async def collect_stage(handler: Handler, context: Context, grant_id: str) -> Receipt:
-    """Set aside what a staged grant needs by now. Where it is missing, withhold delivery, and later end the grant.
+    """Set aside what a staged grant needs by now. If money is missing, withhold delivery, and later end the grant.
 
     Raises:
         Refusal: ``grant_unknown`` · ``grant_prepaid`` · refusals of the grant's end.
@@ -231,9 +247,9 @@ async def _terminate(
     for_cause: bool = False,
     noticed_at: datetime | None = None,
 ) -> Grant:
-    """Decide the end of a grant and what it frees, and return the grant. Without `noticed_at`, notice is given now.
+    """Decide the end of a grant and what it frees, and return the grant after it. Without `noticed_at`, notice is now.
 
-    A grant of which an end is stored ends then, for one fee, whoever ends it again.
+    A grant of which an end is stored already is returned as it is, and no further fee is paid.
     """
     if grant.status == "terminated":
         return grant
@@ -272,8 +288,9 @@ async def _terminate(
 
 
 async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
-    """Pay the fee of an early end: a startup from what the grant's hold keeps for the undelivered part, if that does.
+    """Pay the fee of an early end: a startup from the grant's hold, if what that keeps for undelivered hours covers it.
 
+    A hold for stages is raised first, from free money, if it keeps too little.
     What an account keeps for others pays no fee, except what a provider keeps for the fees of a pool that closes.
 
     Raises:
@@ -320,7 +337,7 @@ def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:
 
 
 async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | None:
-    """Return the free money of the side for which the platform ends a grant; None if a party ends it itself."""
+    """Return the USD that the side for which the platform ends a grant can pay; None if a party ends it itself."""
     if unit.context.party_id is not None:
         return None
     account = await unit.load(ACCOUNT, _find_sides(grant, by)[0])
@@ -418,7 +435,7 @@ def _find_side(context: Context, grant: Grant) -> Side | None:
 async def mark_grant(
     handler: Handler, context: Context, grant_id: str, *, mark: Mark, relation_id: str, reason: str
 ) -> Receipt:
-    """Mark a grant whose parties were found to be related after its award."""
+    """Mark a grant whose parties were found to be related after its award. Callers are the market's own processes."""
 
     async def work(unit: UnitOfWork) -> None:
         command = MarkGrant(grant_id=grant_id, mark=mark, relation_id=relation_id, reason=reason)

@@ -18,7 +18,10 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A startup's usage of a GPU class, and the grants that may take parts of it: the issue time of each, by id."""
+    """A startup's usage of a GPU class at a provider, by one source.
+
+    `issued_at` has the grants that may take parts of it, each with the time of its issue.
+    """
 
     startup_id: str
     provider_id: str
@@ -45,9 +48,10 @@ class Use:
 async def list_offers(
     unit: UnitOfWork, use: Use, measurement: Measurement, parts: Sequence[AllocationPart]
 ) -> tuple[Offer, ...]:
-    """Return the grants that may take parts of a reading, and their usage without the given parts.
+    """Return the grants that may take parts of a reading, with their usage; the parts given do not count.
 
     A fully settled grant offers only as much as the given parts have of it, because its usage can only be lowered.
+    Empty if the reading's interval is impossible.
     """
     offers: list[Offer] = []
     start, end = measurement.start, measurement.end

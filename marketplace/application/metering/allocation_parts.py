@@ -22,7 +22,7 @@ async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[AllocationPar
     """Report each part as a reading of its grant.
 
     Raises:
-        Refusal: A grant cannot count its part, for example because the source used the part's id for another reading.
+        Refusal: A grant cannot count its part: a fault, or ``reading_exists`` if the source used the part's id before.
     """
     for part in parts:
         side = Side("provider", use.provider_id, name_usage(part.grant_id))
@@ -31,7 +31,11 @@ async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[AllocationPar
 
 
 async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageReallocated) -> None:
-    """Void or lower the parts that the new allocation reduces, then report the new parts."""
+    """Void or lower the parts that the new allocation reduces, then report the new parts.
+
+    Raises:
+        Refusal: ``part_changed`` · ``limit_exceeded`` · as `report_parts`.
+    """
     after = {part.reading_id: part for part in (() if event.after is None else event.after.parts)}
     for part in event.before.parts:
         left = after.pop(part.reading_id, None)

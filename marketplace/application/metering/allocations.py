@@ -24,7 +24,7 @@ from marketplace.log.events import parse_event
 
 
 async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *, priority: int) -> Receipt:
-    """Set the priority of a grant in burn order, as its startup."""
+    """Set the priority of a grant in burn order, as the startup that uses it. The lowest number comes first."""
 
     async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "startup")
@@ -36,9 +36,10 @@ async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *,
 async def allocate_usage(
     handler: Handler, context: Context, use: Use, measurement: Measurement
 ) -> tuple[Receipt, Allocation | None]:
-    """Allocate a reading to a startup's grants. Return the allocation, or None if it was not accepted.
+    """Divide a reading, as the provider, among a startup's grants.
 
-    `Receipt.not_taken` says why a reading was not accepted.
+    Returns:
+        The receipt, and the allocation; None for a reading that was reported before, as `Receipt.not_taken` states.
 
     Raises:
         Refusal: ``party_unknown`` for another provider's key; refusals of a reading (`domain/metering/usage.py`).
@@ -70,7 +71,7 @@ async def allocate_usage(
 async def reallocate_usage(
     handler: Handler, context: Context, use: Use, *, reading_id: str, measurement: Measurement | None, reason: str
 ) -> Receipt:
-    """Correct an allocated reading, or void it if `measurement` is None. Lower usage reduces the last grants first.
+    """Correct an allocated reading, as the provider; void it if `measurement` is None.
 
     Raises:
         Refusal: As for `allocate_usage`, and ``part_changed`` if a part was corrected or voided on its own.
@@ -99,7 +100,11 @@ async def reallocate_usage(
 
 
 async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Allocation | None:
-    """Return the present allocation of a reading; None if it was voided or never allocated."""
+    """Return the present allocation of a reading; None if it was voided or never allocated.
+
+    Raises:
+        Refusal: ``reading_in_flight``: another request changes it now.
+    """
     state = await unit.load(USAGE, use.usage_id)
     known = state.allocations.find(digest_key(use.source, reading_id))
     if known is None or known == ALLOCATION_VOIDED:

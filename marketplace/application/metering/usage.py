@@ -38,7 +38,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The side of a grant whose meter reports, and where its readings are stored."""
+    """The side of a grant whose meter reports. `usage_id` is the record that stores its readings."""
 
     meter: Meter
     party_id: str
@@ -101,7 +101,10 @@ async def decide_report(
         grant_id: The grant.
         source: The meter.
         measurements: The readings.
-        repeated: The readings that repeat an earlier one under another id, with the earlier ids.
+        repeated: By id, the earlier id of each reading whose content came under another id before; None: not known.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``readings_missing`` · ``readings_too_many``.
     """
     grant = await load_grant(unit, grant_id, "provider", "startup")
     source_id = side.name_source(source)
@@ -161,7 +164,11 @@ async def report_usage(
 async def evidence_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, samples: tuple[Sample, ...]
 ) -> Receipt:
-    """Store machine samples as evidence beside the readings of a grant's side."""
+    """Store machine samples as evidence beside the readings of the calling side of a grant.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``samples_missing`` · ``samples_too_many``.
+    """
     side = await _find_side(handler, context, grant_id)
 
     async def work(unit: UnitOfWork) -> None:
@@ -182,7 +189,13 @@ async def _recall(handler: Handler, unit: UnitOfWork, side: Side, name: ReadingN
 async def correct_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, measurement: Measurement, reason: str
 ) -> Receipt:
-    """Replace a reading, as its source."""
+    """Replace a reading of the calling side's meter.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · ``reading_in_flight`` · a fault of the
+            reading · ``limit_exceeded`` if one person alone takes more off periods whose statement is due than the
+            account's limit.
+    """
     side = await _find_side(handler, context, grant_id)
     name = ReadingName(grant_id, side.meter, source, measurement.reading_id)
 
@@ -208,7 +221,12 @@ async def correct_usage(
 async def void_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, reading_id: str, reason: str
 ) -> Receipt:
-    """Void a reading, as its source."""
+    """Void a reading of the calling side's meter.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``reading_unknown`` · ``reading_in_flight`` · ``limit_exceeded`` as in
+            `correct_usage`.
+    """
     side = await _find_side(handler, context, grant_id)
     name = ReadingName(grant_id, side.meter, source, reading_id)
 

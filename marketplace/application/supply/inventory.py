@@ -139,7 +139,11 @@ async def fail_nodes(
 
 
 async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, incident_id: str, at: datetime) -> Receipt:
-    """Report that the nodes of an incident work again. Only the platform dates that back by more than an hour."""
+    """Report that the nodes of an incident work again. Only the platform dates that back by more than an hour.
+
+    Raises:
+        Refusal: ``pool_unknown`` · ``incident_unknown`` · ``time_naive`` · ``span_empty`` · ``resumption_backdated``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
@@ -159,11 +163,17 @@ async def announce_closing(
     reason: str,
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Give notice that a pool leaves the market. Reactors withdraw its lots at once and end its grants at that time.
+    """Give notice that a pool leaves the market. The scheduler withdraws its lots at once, and ends its grants then.
 
     The provider's account keeps the fees of these ends until a week after the closing.
 
-    `auction_ids` are the auctions that are not completed.
+    Args:
+        handler: Runs the command.
+        context: Who asks.
+        pool_id: The pool.
+        closes_at: When it leaves, at least 14 days ahead.
+        reason: Why.
+        auction_ids: The auctions that are not completed. One that has frozen a lot of the pool refuses a provider.
 
     Raises:
         Refusal: ``pool_unknown`` · ``lot_frozen``, but not for the platform · ``notice_too_short`` ·
@@ -183,7 +193,7 @@ async def announce_closing(
 
 
 async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, pool_id: str, closes_at: datetime) -> None:
-    """Keep on the provider's account what the ends of a pool's grants cost at its closing."""
+    """Keep on the provider's account the fees of the ends of a pool's grants at its closing."""
     fees_usd, account_id, deals = ZERO, rename_id("acc", pool.opened.provider_id), dict[str, Fraction]()
     for grant_id, reservation in pool.reservations.items():
         grant = await unit.load(GRANT, grant_id)
@@ -298,9 +308,9 @@ async def reprice_lot(
     further_asks: tuple[AskStep, ...] = (),
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Change the asks for auctions that are not locked yet. Without further asks, all nodes ask the same.
+    """Replace all asks of a lot, for auctions that are not locked yet. Without further asks, all nodes ask the same.
 
-    `auction_ids` are the auctions that are not completed, here and in the next commands.
+    `auction_ids`, here and in the next functions, are the auctions that are not completed.
 
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot · ``limit_exceeded`` as in `resell_grant`.
@@ -312,12 +322,20 @@ async def reprice_lot(
 async def pause_lot(
     handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Sequence[str] = ()
 ) -> Receipt:
-    """Stop taking new orders until the lot is resumed."""
+    """Stop taking new orders until the lot is resumed.
+
+    Raises:
+        Refusal: ``lot_unknown`` · ``lot_frozen`` · ``lot_withdrawn``.
+    """
     return await _change(handler, context, lot_id, PauseLot(lot_id=lot_id, reason=reason), auction_ids)
 
 
 async def resume_lot(handler: Handler, context: Context, lot_id: str, *, auction_ids: Sequence[str] = ()) -> Receipt:
-    """Take new orders again."""
+    """Take new orders again.
+
+    Raises:
+        Refusal: As `pause_lot`.
+    """
     return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id), auction_ids)
 
 
@@ -359,7 +377,7 @@ async def reschedule_lot(
     reason: str,
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Move the span of a lot, also in its pool. A reactor ends grants that the lot no longer carries.
+    """Move the span of a lot, also in its pool. The scheduler ends grants that the lot no longer carries.
 
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot and the pool.

@@ -13,7 +13,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def publish_pricelist(handler: Handler, context: Context, *, name: str, prices: tuple[ListPrice, ...]) -> Receipt:
-    """Import a table, unless one with the same content was imported before.
+    """Import a table, as the platform. A table with the same content is imported once.
 
     Raises:
         Refusal: ``platform_only`` · refusals of the table.

@@ -11,7 +11,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def publish_schedule(handler: Handler, context: Context, *, terms: ScheduleTerms) -> Receipt:
-    """Publish the schedule for what begins from now on. Orders, quotes and grants that exist keep theirs.
+    """Publish the schedule, as the platform, for what begins from now on. Orders, quotes and grants keep theirs.
 
     Raises:
         Refusal: ``platform_only`` · ``account_unknown``, ``party_not_cleared`` or ``role_missing`` if the account of

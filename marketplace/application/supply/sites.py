@@ -47,7 +47,11 @@ async def register_site(
     power_usage_effectiveness: Decimal,
     renewable_share: Decimal,
 ) -> Receipt:
-    """Register a data center of a cleared provider."""
+    """Register a data center of a cleared provider.
+
+    Raises:
+        Refusal: Refusals of the party and of the site.
+    """
     require_tenant(context, provider_id)
     site_id = derive_id("sit", context.command_id)
     registered = SiteRegistered(
@@ -81,7 +85,11 @@ async def _change(handler: Handler, context: Context, site_id: str, command: Sit
 async def energise_site(
     handler: Handler, context: Context, site_id: str, *, power_energised_kw: int, at: datetime
 ) -> Receipt:
-    """Report that more power is live."""
+    """Report that more power is live, `power_energised_kw` in all.
+
+    Raises:
+        Refusal: ``site_unknown`` · ``time_naive`` · ``power_above_contract`` · ``power_not_raised``.
+    """
     command = EnergiseSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at)
     return await _change(handler, context, site_id, command)
 
@@ -89,7 +97,11 @@ async def energise_site(
 async def derate_site(
     handler: Handler, context: Context, site_id: str, *, power_energised_kw: int, at: datetime, reason: str
 ) -> Receipt:
-    """Report that less power is live."""
+    """Report that less power is live, `power_energised_kw` in all.
+
+    Raises:
+        Refusal: ``site_unknown`` · ``time_naive`` · ``power_not_lowered``.
+    """
     command = DerateSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason)
     return await _change(handler, context, site_id, command)
 
@@ -97,7 +109,11 @@ async def derate_site(
 async def schedule_conversion(
     handler: Handler, context: Context, site_id: str, *, former_use: str, ready_at: datetime
 ) -> Receipt:
-    """State when a site of another use becomes a data center."""
+    """State when a site of another use becomes a data center.
+
+    Raises:
+        Refusal: ``site_unknown`` · ``time_naive`` · ``site_operating`` · ``conversion_scheduled``.
+    """
     command = ScheduleConversion(site_id=site_id, former_use=former_use, ready_at=ready_at)
     return await _change(handler, context, site_id, command)
 
@@ -105,6 +121,10 @@ async def schedule_conversion(
 async def slip_conversion(
     handler: Handler, context: Context, site_id: str, *, ready_at: datetime, reason: str
 ) -> Receipt:
-    """Move the date of a conversion. A reactor moves the lots that would begin before it."""
+    """Move the date of a conversion. The scheduler moves the lots that would begin before it.
+
+    Raises:
+        Refusal: ``site_unknown`` · ``time_naive`` · ``conversion_not_scheduled``.
+    """
     command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason)
     return await _change(handler, context, site_id, command)

@@ -102,7 +102,11 @@ async def record_step(
     context: Context,
     command: IndicateAuction | BindAuction | ClearAuction | FailAuction | CompleteAuction,
 ) -> Receipt:
-    """Record a step of an auction that touches no other aggregate."""
+    """Record a step of an auction that touches no other aggregate.
+
+    Raises:
+        Refusal: Refusals of the auction.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, command.auction_id, command)
@@ -111,15 +115,14 @@ async def record_step(
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
-    """Lock an open order for the auction, before the book is frozen.
-
-    If it was cancelled first, the cancellation stands.
+    """Lock an open order for an auction that collects orders, before its book is frozen.
 
     The issuer's dilution limit and the agreement of its holders are checked here for the last time: a limit that is set
     later does not undo the match.
 
     Raises:
-        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order.
+        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order, such as
+            ``order_cancelled``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -134,12 +137,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
 
 async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> None:
-    """Ask the issuer again about an order that offers equity.
-
-    If the issuer has no limit, new holders may have joined since the order was placed.
-
-    An order that was placed before its company was formed is counted now.
-    """
+    """Count an order that offers equity at its issuer, if it is not counted or new holders may have joined since."""
     issuer_id, order_id = order.placed.issuer_id, order.placed.order_id
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
@@ -151,7 +149,7 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
 
 
 async def check_precedence(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
-    """Refuse to lock an auction before those that precede it are completed.
+    """Refuse to lock an auction while a rival that awards capacity of the same time is not completed.
 
     Raises:
         Refusal: ``auction_waits``.
@@ -176,7 +174,7 @@ async def lock_auction(
 ) -> Receipt:
     """Freeze the book, and defer the orders that it does not admit.
 
-    `changes` is the number of supply changes that the book includes.
+    `changes` is the number of supply changes that the book includes; None if the caller does not know.
 
     Raises:
         Refusal: ``auction_waits`` · refusals of the auction, among them ``supply_changed``.
@@ -195,7 +193,7 @@ async def lock_auction(
 async def carry_out_match(
     handler: Handler, context: Context, auction_id: str, order_id: str, match: MatchTerms
 ) -> Receipt:
-    """Turn a match into a grant, in one append with everything that it takes and frees.
+    """Turn a match into a grant, in one append with what it takes of pool, account, mandate and issuer, and frees.
 
     Raises:
         Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of the aggregates that changed since the freezing.
@@ -229,7 +227,10 @@ async def _serve_group(unit: UnitOfWork, order: Order, group: str) -> None:
 
 
 async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
-    """Return the seller of a match's nodes, with the seller's own payment still 0; None if the provider sells."""
+    """Return the resale of which a match takes nodes; None if the provider sells them.
+
+    Its `commitment_usd`, what the seller itself must add, is still 0.
+    """
     lot = await unit.get(LOT, match.lots[0].lot_id)
     if lot.listed.grant_id is None:
         return None
@@ -397,7 +398,7 @@ async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: 
 
 
 async def _ask_again(unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, mandate_id: str) -> Matched:
-    """Return what the mandate commits to now. The issuer, its shares and the price may have changed since the order."""
+    """Return what the mandate commits to, by the issuer, the party and the price as they are now."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
     assert order.terms.instrument is not None, "an order that offers equity states its instrument"
     implied_cap_usd = None
@@ -443,9 +444,19 @@ async def carry_out_rejection(
     price_to_win_usd_per_gpu_hour: Decimal | None,
     lost: LostMatch | None = None,
 ) -> Receipt:
-    """Record on an order why it lost. An order that stays open for the next auction keeps its holds.
+    """Record on an order why it lost, and free its holds unless it stays open for the next auction.
 
-    `lost` is the match that it won, if its provider withdrew the capacity after the lock.
+    Args:
+        handler: Runs the command.
+        context: Who asks.
+        auction_id: The auction.
+        order_id: The order.
+        reasons: Why; the main one first.
+        price_to_win_usd_per_gpu_hour: The least value at which it would have won; None if there is none.
+        lost: The match that it won and whose capacity the provider withdrew after the lock; None without one.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``order_<status>`` · ``order_locked_elsewhere``.
     """
 
     async def work(unit: UnitOfWork) -> None:

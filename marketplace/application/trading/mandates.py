@@ -84,10 +84,10 @@ async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: Ma
 async def amend_mandate(
     handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms, auction_ids: Sequence[str] = ()
 ) -> Receipt:
-    """Change the rules and the budgets, for orders that are not matched yet.
+    """Replace the rules and the budgets, for orders that are not matched yet.
 
-    Above the account's limit, the change of a cash mandate is only requested. `auction_ids` are the auctions that are
-    not completed, here and in the next commands.
+    Above the account's limit, the change of a cash mandate is only requested. `auction_ids`, here and in the next
+    functions, are the auctions that are not completed.
 
     Raises:
         Refusal: As `grant_mandate` · ``mandate_unknown`` · ``party_suspended`` · ``mandate_bound``.
@@ -151,7 +151,7 @@ async def refuse_order(
 ) -> Receipt:
     """Refuse, as the holder, to pay for an order that is not matched. Its budget is free at once.
 
-    A timer then ends the mandate's part in the order.
+    The scheduler then takes the mandate off the order (`end_mandate`).
 
     Raises:
         Refusal: ``mandate_unknown`` · ``mandate_bound`` · refusals of the mandate.

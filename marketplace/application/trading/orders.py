@@ -39,7 +39,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
-    """Ask for capacity in the next auction.
+    """Place an order for the next auction, as a startup, or as a fund for a backstop order.
 
     Raises:
         Refusal: Refusals of the party · of the order's terms · of its parents · ``issuer_unknown`` ·
@@ -74,10 +74,11 @@ async def _buy(unit: UnitOfWork, order_id: str, startup_id: str, terms: OrderTer
 
 
 async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
-    """Return the order that placing would make. Nothing is set aside or stored.
+    """Return the order that `place_order` would place. Nothing is set aside or stored.
 
     Raises:
-        Refusal: As `place_order`, except for the cash, which is needed only when the order is placed.
+        Refusal: As `place_order`, except for the cash, which is needed only when the order is placed ·
+            ``backstop_unquoted``.
     """
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
@@ -115,7 +116,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
 
 
 async def end_mandate(handler: Handler, context: Context, order_id: str, mandate_id: str) -> Receipt:
-    """Release what a mandate holds for an open order, once the mandate, its consent to the order, or the hold is over.
+    """Take a mandate off an open order, and free its budget, once the mandate, its consent or the hold is over.
 
     An order without another mandate is cancelled. Nothing happens if the order is not open, or if the mandate holds
     nothing for it.
@@ -141,7 +142,11 @@ async def end_mandate(handler: Handler, context: Context, order_id: str, mandate
 
 
 async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
-    """Change the terms of an open order, and what is set aside for it."""
+    """Replace the terms of an open order, and what is set aside for it.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``bundle_fixed`` · ``order_<status>`` · as `place_order`.
+    """
     require_decider(context)
 
     async def work(unit: UnitOfWork) -> None:
@@ -152,7 +157,11 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
 
 
 async def cancel_order(handler: Handler, context: Context, order_id: str, *, reason: str) -> Receipt:
-    """Cancel an open order."""
+    """Cancel an open order, and free what was set aside for it.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``order_<status>``, such as ``order_locked`` in its no-cancel phase.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
@@ -163,7 +172,11 @@ async def cancel_order(handler: Handler, context: Context, order_id: str, *, rea
 
 
 async def expire_order(handler: Handler, context: Context, order_id: str) -> Receipt:
-    """End an order that has expired."""
+    """End an order that has expired, and free what was set aside for it.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``order_<status>`` · ``order_not_due``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)

@@ -1,4 +1,4 @@
-"""The port from which a use case gets quotes on the current book."""
+"""The port through which a use case asks for quotes on the current book."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,13 +12,13 @@ from marketplace.domain.trading.order import Order
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """The answer to a dry run.
+    """The answer to a quote, which stores nothing.
 
     Attributes:
         auction_id: The next auction that would take the order; None if no collecting auction would.
         horizon: Its periods, or those of a book made for the question.
         sequence: Position in the log that the book reflects.
-        fresh: Whether no later event of the market is known.
+        fresh: Whether this process knows of no later event that could change the book.
         book: The book, with its pools.
         book_hash: The book's hash, as a certificate would state it.
         row: The order as it would appear in the book.

@@ -33,7 +33,7 @@ from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import HoldCapacity, ResellCapacity, ReserveCapacity
-from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, compute_hold_fee, set_deposit
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, compute_fee_hold, compute_hold_fee
 from marketplace.domain.trading.admission import require_not_deciding
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.book.book import map_steps
@@ -115,7 +115,7 @@ async def _hold_fee(
     resale: ResalePart | None,
     hold_seconds: int,
 ) -> HoldFee:
-    """Set aside what holding a match costs if it is not taken, in favour of whoever sells the capacity.
+    """Set aside the fee for holding a match that is not taken, and return it. Its payee is the seller of the capacity.
 
     Raises:
         Refusal: ``holds_exhausted`` · ``funds_insufficient`` · ``limit_exceeded``.
@@ -126,7 +126,7 @@ async def _hold_fee(
     )
     price_usd = parse_ratio(match.price_usd_per_gpu_hour) * gpu_hours
     fee_usd = compute_hold_fee(rules, price_usd, begun, begun + timedelta(seconds=hold_seconds), match.start)
-    hold_id, deposit_usd = derive_id("hld", quote_id, "fee"), set_deposit(fee_usd)
+    hold_id, deposit_usd = derive_id("hld", quote_id, "fee"), compute_fee_hold(fee_usd)
     hold = PlaceHold(
         account_id=account_id,
         hold_id=hold_id,
@@ -147,7 +147,7 @@ async def _hold_fee(
 
 
 def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity | ResellCapacity:
-    """Return the command that keeps a match's nodes. A pool's nodes are reserved at once, a seller's are only held."""
+    """Return the command that keeps a match's nodes: a provider's are reserved, those of a resale lot are held."""
     if resale is None:
         return take_nodes(match, None)
     return HoldCapacity(
@@ -161,7 +161,11 @@ def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | R
 
 
 async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order: Order, grant_id: str) -> MatchTerms:
-    """Return a placement that may be held. If a book has none, ask a newer one before refusing."""
+    """Return a placement that may be held, of the current book or, if that has none, of a newer one.
+
+    Raises:
+        Refusal: ``quote_unavailable``, or the reason why no placement serves the order.
+    """
     quoted = await quoter.quote(order)
     match = await _choose(unit, quoted, grant_id)
     if match is None:
@@ -176,7 +180,7 @@ async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order:
 
 
 async def _choose(unit: UnitOfWork, quoted: Quoted, grant_id: str) -> MatchTerms | None:
-    """Return the first placement whose nodes are free now, at a price no lower than the asks."""
+    """Return the first placement whose nodes are free now, at a price no lower than the asks; None if none is."""
     for placement in quoted.estimate.placements:
         match = await _match(unit, quoted, placement, grant_id)
         if match is not None:
@@ -215,7 +219,7 @@ async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_i
 
 
 async def _is_sellable(unit: UnitOfWork, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
-    """Return whether the grant behind resale lots may be resold now. True if the lots resell no grant."""
+    """Return whether every grant that lots resell may be resold now."""
     for grant_id in [lot.listed.grant_id for lot in lots if lot.listed.grant_id is not None]:
         try:
             require_resale(await unit.get(GRANT, grant_id), nodes, start, end)
@@ -278,7 +282,11 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
 
 
 async def release_quote(handler: Handler, context: Context, quote_id: str, *, reason: str) -> Receipt:
-    """Release a held quote: pay for the time that it was held, and free everything else that was set aside."""
+    """Release a held quote: pay the fee for the time that it was held, and free everything else that was set aside.
+
+    Raises:
+        Refusal: ``quote_unknown`` · ``quote_<status>`` · refusals of the payment.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
@@ -290,7 +298,11 @@ async def release_quote(handler: Handler, context: Context, quote_id: str, *, re
 
 
 async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
-    """End a held quote that has expired."""
+    """End a held quote that has expired, pay its fee, and free everything else that was set aside.
+
+    Raises:
+        Refusal: ``quote_unknown`` · ``quote_<status>`` · ``quote_not_due`` · refusals of the payment.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)

@@ -196,7 +196,7 @@ def compute_hold_fee(
     return ceil_cents(price_usd * min(share, Fraction(1)))
 
 
-def set_deposit(fee_usd: Decimal) -> Decimal:
+def compute_fee_hold(fee_usd: Decimal) -> Decimal:
     """Return the dollars that a held quote sets aside for its fee: at least a cent.
 
     Held quotes are counted by these holds, so that each needs one.
