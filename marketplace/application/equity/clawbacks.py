@@ -38,7 +38,11 @@ async def reverse_principal(
     reduction: Reduction | None = None,
     approval: Approval | None = None,
 ) -> Receipt:
-    """Reverse a tranche, in part or in full, before or after it became shares."""
+    """Reverse a tranche, as the platform, in part or in full, even if it became shares or money.
+
+    Raises:
+        Refusal: ``platform_only`` · ``scope_missing`` · as `claw_back`.
+    """
     require_platform(context)
     require_decider(context)
     command = ReversePrincipal(
@@ -57,7 +61,7 @@ async def reverse_principal(
 
 
 async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Approval | None = None) -> None:
-    """Decide a clawback with the current shares of the conversion, and let the issuer cancel the returned ones.
+    """Decide a clawback, with the shares that the holder has now, and cancel the returned ones at the issuer.
 
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
@@ -90,7 +94,7 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
 async def _cancel(
     unit: UnitOfWork, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
 ) -> None:
-    """Let the issuer cancel what is returned: a warrant's rights, or shares."""
+    """Cancel, at the issuer, the returned shares, or rights of a warrant."""
     issuer = await unit.get(ISSUER, event.issuer_id, Issuer)
     if taken.cause in issuer.warrants:
         rights = CancelWarrant(
@@ -117,7 +121,10 @@ async def _cancel(
 
 
 async def _find_shares(unit: UnitOfWork, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
-    """Return how many shares (or rights) of a conversion's class its holder has, and the split factor since."""
+    """Return how many shares or rights the holder of a tranche may return, and the split factor since its conversion.
+
+    That is 0 and 1 if the tranche did not convert.
+    """
     tranche = instrument.find_tranche(tranche_id)
     if tranche is None or tranche.conversion is None:
         return 0, Fraction(1)
@@ -140,7 +147,12 @@ async def _find_shares(unit: UnitOfWork, instrument: Instrument, tranche_id: str
 
 
 async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, amount_usd: Decimal) -> Receipt:
-    """Pay, as the holder, a debt to the startup for principal that was clawed back, in part or in full."""
+    """Pay, as the holder, a debt to the startup for principal that was clawed back, in part or in full.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · ``wrong_side`` · ``party_suspended`` · ``debt_exceeded`` · refusals of the
+            account.
+    """
     cause = derive_id("pay", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:

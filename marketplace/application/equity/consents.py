@@ -1,12 +1,11 @@
 """Acts on an issuer that others must agree to: done at once if nobody else needs to, and proposed otherwise.
 
-A use case decides its events as ever. `carry_out` reads from them whose agreement they need (the table of rights). If
-the sender's own is enough, the events are stored. Otherwise they become the effects of a proposal, and nothing else
-happens. With the last agreement the act is decided again, as of the instant at which it was proposed, and stored in
-the same append. If it would now record anything else, or need the agreement of others, the proposal is void. A sale or
-the closing of a round may differ in its results, as far as `marketplace.domain.equity.ground` says. The money that
-parties here pay for stock moves in that append too. If it is missing, the last agreement is refused, and the proposal
-stays open.
+A use case decides its events. `carry_out` reads from them who must agree (the table of rights). If the sender's own
+agreement is enough, the events are stored. Otherwise only a proposal is stored, whose effects they are. With the last
+agreement the act is decided again, as of the instant at which it was proposed, and stored in the same append. If it
+would now record other events, or need the agreement of others, the proposal is void. A sale or the closing of a round
+may differ in its results, as far as `marketplace.domain.equity.ground` says. The money that parties pay for stock moves
+in that append too. If it is missing, the last agreement is refused, and the proposal stays open.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -130,13 +129,16 @@ async def carry_out(
 
 
 async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: Allows | None = None) -> None:
-    """Decide an act within a command of another aggregate; see `carry_out`.
+    """Do or propose an act on an issuer, within the decision of a command; see `carry_out`.
 
     Args:
         unit: The decision.
         issuer_id: The issuer.
         act: Decides the events.
         allows: Who may ask besides the company and those who hold its securities.
+
+    Raises:
+        Refusal: As `carry_out`.
     """
     party_id = unit.context.party_id
     issuer = await load_concerned(unit, issuer_id, allows)
@@ -165,7 +167,7 @@ async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
-    """Decide what follows from an act by itself, at the instant of its effect."""
+    """Decide what follows from an act by itself, as of now: what vests, and notices to most-favoured SAFEs."""
     await vest(unit, issuer_id)
     for instrument_id, event in unit.list_effects():
         if isinstance(event, InstrumentAmended):
@@ -247,9 +249,9 @@ async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None
 async def _list_consents(
     unit: UnitOfWork, issuer: Issuer, proposer_id: str | None, *, again: bool = False
 ) -> tuple[Consent, ...]:
-    """Return the agreements that the decided events need, without the proposer's own; all if it is None.
+    """Return the agreements that the decided events need beyond the proposer's; with None, all of them.
 
-    `again` if they were proposed before, and those who were asked then have agreed.
+    `again` says that they were proposed before, and that those who were asked have agreed.
     """
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
@@ -270,7 +272,7 @@ async def _read_outstanding(unit: UnitOfWork, issuers: Sequence[Issuer]) -> dict
 
 
 async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:
-    """Return who buys the issuer with its stock, if that is an effect and the buyer is here."""
+    """Return the issuer of this market whose stock buys the company in these effects; None if there is none."""
     for event in effects:
         stock = event.waterfall.stock if isinstance(event, IssuerLiquidityDeclared) else None
         if stock is not None and stock.buyer_issuer_id is not None:
@@ -306,7 +308,7 @@ async def _propose(
 
 
 def _render_all(effects: Sequence[tuple[str, Event]]) -> tuple[ProposedEvent, ...]:
-    """Return what is agreed to: the effects without what follows from them by itself."""
+    """Return the effects that are agreed to: all except those that follow from them by themselves."""
     return tuple(_render(id, event) for id, event in effects if not isinstance(event, CONSEQUENCES))  # noqa: A001
 
 
@@ -315,7 +317,7 @@ def _render(aggregate_id: str, event: Event) -> ProposedEvent:
 
 
 async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt:
-    """Agree to a proposal. With the last agreement that it needs, it takes effect or turns out to be void.
+    """Agree to a proposal, as a voter. With the last agreement that it needs, it takes effect or ends as void.
 
     Raises:
         Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``limit_exceeded`` if it lets
@@ -339,7 +341,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
 
 
 async def _require_none_suspended(unit: UnitOfWork, proposal: Proposal) -> None:
-    """Refuse an effect that rests on the agreement of a party that was suspended since it gave it.
+    """Refuse to let a proposal take effect that needs the agreement of a party that is suspended now.
 
     Raises:
         Refusal: ``party_suspended``. The proposal stays open.
@@ -368,7 +370,15 @@ async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
 
 
 async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None, frozenset[str] | None]:
-    """Decide the act again; return why no agreement covers it, or None, and whose cover results that differ."""
+    """Decide the act of a proposal again.
+
+    Returns:
+        Why the agreements do not cover it, None if they do; and whose agreement covers results that differ, None if
+        none differ.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
     made = proposal.made
     issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
     if render_ratio(issuer.split_ratio) != made.split_ratio:
@@ -424,7 +434,7 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
 
 
 async def _decide_instrument_again(unit: UnitOfWork, main: Event, events: Sequence[Event], at: datetime) -> bool:
-    """Decide an act on an instrument again, and return whether it is one."""
+    """Decide an act on an instrument again; return False, and decide nothing, for another act."""
     match main:
         case InstrumentIssued():
             tranche = next(event for event in events if isinstance(event, InstrumentPrincipalAccrued))
@@ -552,7 +562,7 @@ def _build_command(main: Any, events: Sequence[Event], at: datetime) -> IssuerCo
 
 
 def _name_sender(unit: UnitOfWork) -> str:
-    """Return the party that votes, or a word for the platform, which is never asked."""
+    """Return the party that votes; ``platform``, which is no voter, for the platform."""
     return unit.context.party_id or "platform"
 
 
@@ -569,7 +579,11 @@ async def _load_asked(unit: UnitOfWork, proposal_id: str) -> Proposal:
 
 
 async def withdraw_consent(handler: Handler, context: Context, proposal_id: str, *, reason: str) -> Receipt:
-    """Take an agreement back before the proposal takes effect."""
+    """Take one's agreement back, as a voter, before the proposal takes effect.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · ``proposal_<status>`` · ``deadline_passed`` · ``not_asked`` · ``not_agreed``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
@@ -580,7 +594,11 @@ async def withdraw_consent(handler: Handler, context: Context, proposal_id: str,
 
 
 async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason: str) -> Receipt:
-    """Refuse a proposal. It ends when an electorate can no longer agree."""
+    """Refuse a proposal, as a voter. It ends when an electorate can no longer agree.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · ``proposal_<status>`` · ``deadline_passed`` · ``not_asked``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
@@ -608,7 +626,11 @@ async def withdraw_proposal(handler: Handler, context: Context, proposal_id: str
 
 
 async def lapse(handler: Handler, context: Context, proposal_id: str) -> Receipt:
-    """End a proposal whose deadline has passed, for the timer."""
+    """End a proposal whose deadline has passed.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · ``proposal_<status>`` · ``proposal_not_due``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(PROPOSAL, proposal_id, LapseProposal(proposal_id=proposal_id, at=context.at))

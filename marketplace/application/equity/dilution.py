@@ -11,9 +11,17 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def limit_dilution(
     handler: Handler, context: Context, issuer_id: str, *, dilution_max: Decimal | None, valuation_usd: Decimal | None
 ) -> Receipt:
-    """Set or lift the limit on what the issuer's instruments may convert to. The holders vote on a higher one.
+    """Set or lift the dilution limit of an issuer, or propose it: holders vote on the first and on a higher one.
 
-    Earlier orders are checked against the limit when they are matched.
+    Args:
+        handler: Runs the command.
+        context: Who asks.
+        issuer_id: The issuer.
+        dilution_max: The limit, as a share of the fully diluted company; None lifts it.
+        valuation_usd: The company value at which an instrument without a cap is counted; None: it is not stated.
+
+    Raises:
+        Refusal: As `carry_out`, among them refusals of the issuer.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -52,7 +52,7 @@ async def invest(
     amount_usd: Decimal,
     terms: PrincipalTerms,
 ) -> Receipt:
-    """Accept a cash investment under a mandate, or propose it to those whom it dilutes.
+    """Accept a cash investment under a mandate, as the startup, or propose it to those whom it dilutes.
 
     Raises:
         Refusal: ``scope_missing`` · ``issuer_unknown`` · ``mandate_unknown`` · refusals of `take_investment`.
@@ -78,7 +78,11 @@ async def invest(
 
 
 async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:
-    """Record an agreement of both sides, whose document the platform's operator has seen."""
+    """Record, as the platform, an agreement of both sides whose document the operator has seen.
+
+    Raises:
+        Refusal: ``platform_only`` · ``scope_missing`` · refusals of the instrument and of the issuer.
+    """
     require_platform(context)
     require_decider(context)
 
@@ -90,12 +94,12 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
 
 
 async def suspend_instrument(handler: Handler, context: Context, instrument_id: str, *, reason: str) -> Receipt:
-    """Stop accrual until it is resumed."""
+    """Stop accrual until it is resumed, as the platform. Raises as `_change`."""
     return await _change(handler, context, instrument_id, SuspendInstrument(instrument_id=instrument_id, reason=reason))
 
 
 async def resume_instrument(handler: Handler, context: Context, instrument_id: str) -> Receipt:
-    """Let principal accrue again."""
+    """Let principal accrue again, as the platform. Raises as `_change`."""
     return await _change(handler, context, instrument_id, ResumeInstrument(instrument_id=instrument_id))
 
 
@@ -132,16 +136,16 @@ async def _act(handler: Handler, context: Context, instrument_id: str, act: Act,
 async def cancel_instrument(
     handler: Handler, context: Context, instrument_id: str, *, reason: str, at: datetime
 ) -> Receipt:
-    """End an agreement under which nothing accrued."""
+    """End an agreement under which nothing accrued, or all was reversed, as the platform. Raises as `_change`."""
     command = CancelInstrument(instrument_id=instrument_id, reason=reason, at=at)
     return await _change(handler, context, instrument_id, command)
 
 
 async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Side) -> Instrument:
-    """Return an instrument if the tenant is on a side of it: its holder, or the issuer's startup.
+    """Return an instrument if the tenant is on the given side: its holder, or the issuer's startup.
 
     Raises:
-        Refusal: ``instrument_unknown``.
+        Refusal: ``instrument_unknown`` · ``wrong_side`` for the other side.
     """
     return _require_sides(unit.context, instrument_id, await unit.load(INSTRUMENT, instrument_id), (side,))
 
@@ -173,9 +177,9 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
 async def notice_mfn(
     handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str, elect_until: datetime
 ) -> Receipt:
-    """Extend, as the startup, the window in which the holder of a most-favoured SAFE may elect another SAFE's terms.
+    """Extend, as the startup, the window in which the holder of a most-favoured SAFE may elect a later one's terms.
 
-    The append that signs or amends a SAFE gives the first notice of it.
+    The first notice is part of the append that signs or amends the later instrument.
 
     Raises:
         Refusal: ``instrument_unknown`` · ``not_most_favoured`` · ``not_electable`` · ``notice_unknown`` · refusals of
@@ -201,7 +205,7 @@ async def notice_mfn(
 async def elect_mfn(
     handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str | None
 ) -> Receipt:
-    """Adopt the terms of a later SAFE, or keep the present ones, as the holder.
+    """Adopt, as the holder of a most-favoured SAFE, the terms of a later SAFE or note; with None, keep its own.
 
     Raises:
         Refusal: ``instrument_unknown`` · ``limit_exceeded``, if one person gives up more than it may · refusals of the

@@ -53,7 +53,11 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def form_issuer(
     handler: Handler, context: Context, *, party_id: str, legal_name: str, jurisdiction: str, formed_on: date
 ) -> Receipt:
-    """Begin a startup's capitalisation. The issuer's id is the party's, with the prefix ``iss_``."""
+    """Begin the capitalisation of a cleared startup. The issuer's id is the party's, with the prefix ``iss_``.
+
+    Raises:
+        Refusal: Refusals of the party · ``issuer_exists``.
+    """
     require_tenant(context, party_id)
     issuer_id = rename_id("iss", party_id)
 
@@ -72,9 +76,12 @@ async def form_issuer(
 
 
 async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:
-    """Carry out, or propose, one corporate action. Money that parties here pay for stock moves in the same append.
+    """Carry out, or propose, one corporate action. Money that parties pay for stock moves in the same append.
 
     Ids of what it creates must derive from the command's id; see `derive_id`.
+
+    Raises:
+        Refusal: As `carry_out`.
     """
     issuer_id = command.issuer_id
 
@@ -85,7 +92,11 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
 
 
 async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
-    """Record the value of a share, and vest what vests at that price."""
+    """Record a valuation of a share, as the company or the platform, and vest what vests at that price.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · refusals of the issuer.
+    """
     issuer_id = command.issuer_id
     by = structs.replace(command, recorded_by="platform" if context.party_id is None else "company")
 
@@ -109,6 +120,9 @@ async def open_financing(
     """Open a priced round, which may close for `closing_days` after it is priced.
 
     Its id derives from the command's, with the prefix ``fin_``.
+
+    Raises:
+        Refusal: As `carry_out`.
     """
     command = OpenFinancing(
         issuer_id=issuer_id,
@@ -122,7 +136,11 @@ async def open_financing(
 
 
 async def price_financing(handler: Handler, context: Context, issuer_id: str, financing_id: str) -> Receipt:
-    """Compute the round's price and every instrument's shares."""
+    """Compute, as the company, the round's price and every instrument's shares.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``shares_owed`` · refusals of the issuer.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
@@ -140,7 +158,7 @@ async def price_financing(handler: Handler, context: Context, issuer_id: str, fi
 async def close_financing(
     handler: Handler, context: Context, issuer_id: str, financing_id: str, *, approval: Approval
 ) -> Receipt:
-    """Issue the shares of a priced round and convert its instruments.
+    """Issue the shares of a priced round and convert its instruments, or propose this to those who must agree.
 
     Investors that are parties pay from their accounts in the same append. Others pay outside; the approval names the
     document.
@@ -159,7 +177,7 @@ async def close_financing(
 async def abandon_financing(
     handler: Handler, context: Context, issuer_id: str, financing_id: str, *, reason: str
 ) -> Receipt:
-    """Abandon a round, and release what holders set aside to join it."""
+    """Abandon a round, and release what holders set aside to join it. Raises as `carry_out`."""
 
     async def work(unit: UnitOfWork) -> None:
         command = AbandonFinancing(issuer_id=issuer_id, financing_id=financing_id, reason=reason)
@@ -172,7 +190,7 @@ async def abandon_financing(
 async def agree_holder_terms(
     handler: Handler, context: Context, issuer_id: str, *, terms: HolderTerms, approval: Approval
 ) -> Receipt:
-    """Propose terms between the company and its holders, in place of earlier ones."""
+    """Propose terms between the company and its holders, in place of earlier ones. Raises as `carry_out`."""
     return await act(handler, context, AgreeHolderTerms(issuer_id=issuer_id, terms=terms, approval=approval))
 
 
@@ -204,10 +222,22 @@ async def declare_liquidity(
     assumed_by: str | None = None,
     pay_days: int = PAY_DAYS,
 ) -> Receipt:
-    """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``).
+    """Propose the sale of an issuer, with its waterfall. Its id derives from the command's, with the prefix ``liq_``.
 
-    `agreed` are the stockholders without a key that agreed, as the company states. `assumed_by` is the issuer of a
-    buyer that goes on, in cash, with the grants that are paid for in equity. It may be paid for `pay_days` after this.
+    Args:
+        handler: Runs the command.
+        context: Who asks.
+        issuer_id: The issuer.
+        proceeds_usd: What is shared among the holders.
+        safe_seniority: The rank of SAFEs among preferred stock; needed if its classes have several ranks.
+        stock: The buyer's stock; None if it pays cash.
+        agreed: Stockholders that are no parties of this market and agreed, as the company states.
+        assumed_by: The issuer of a buyer that takes over, in cash, the grants that are paid for in equity; None for
+            none.
+        pay_days: For how many days it may be agreed to and paid.
+
+    Raises:
+        Refusal: As `carry_out`.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -230,7 +260,7 @@ async def declare_liquidity(
 async def withdraw_liquidity(
     handler: Handler, context: Context, issuer_id: str, liquidity_id: str, *, reason: str
 ) -> Receipt:
-    """Withdraw a declared sale, or propose the withdrawal to the company and its security holders."""
+    """Withdraw a declared sale, or propose this to the company and its security holders. Raises as `carry_out`."""
     command = WithdrawLiquidity(
         issuer_id=issuer_id, liquidity_id=liquidity_id, cause="agreed", reason=reason, at=context.at
     )
@@ -238,7 +268,11 @@ async def withdraw_liquidity(
 
 
 async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
-    """End a declared sale that was not paid in time, for the timer."""
+    """End a declared sale that was not paid in time.
+
+    Raises:
+        Refusal: ``liquidity_unknown`` · ``liquidity_paid`` · ``liquidity_not_due``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         command = WithdrawLiquidity(
@@ -250,12 +284,15 @@ async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, li
 
 
 async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
-    """Pay the proceeds from the issuer's account to every holder, once all delivery that becomes equity is settled.
+    """Pay the proceeds of a sale from the company's account to every holder, which ends the issuer.
 
-    Its holders agreed to the sale, so the company and each of them may have it paid, once the proceeds are there.
-    In a sale for stock only cash for fractions is paid here. A buyer that is here issues its shares in the same append;
-    any other delivers them as the waterfall says. A holder that is a party is paid on its account. Any other is paid
-    outside, as a withdrawal that names it.
+    The company, each of its holders and the platform may do this. In a sale for stock only cash for fractions is paid.
+    A buyer of this market issues its shares in the same append; any other one delivers them outside. A holder that is a
+    party is paid on its account. Any other is paid outside, by a withdrawal that names it.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · ``delivery_unsettled`` · refusals of the issuer ·
+            ``funds_insufficient`` · refusals of the buyer's issuer.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -20,7 +20,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def mature_note(handler: Handler, context: Context, instrument_id: str, *, strict: bool = False) -> Receipt:
-    """Record that a note matured, and convert it if its terms say so.
+    """Record that a note matured, and convert it if its terms say so, as the holder or the company.
 
     If the conversion is not possible (the class does not exist or has too few shares left), the note stays due and can
     be tried again. With `strict`, the command is refused instead.
@@ -45,7 +45,11 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
 
 
 async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) -> bool:
-    """Convert the oldest matured run of a note that is to convert. Return whether there was one."""
+    """Convert the oldest run of a note if it has matured and is to convert. Return whether it did.
+
+    Raises:
+        Refusal: If `strict`, what `price_matured` refuses.
+    """
     instrument = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
     run = next(iter(instrument.list_runs()), None)

@@ -29,7 +29,10 @@ TOLD_MAX: Final = 20
 
 
 class Judged(NamedTuple):
-    """The answer of a dry run: whether the import would be accepted, what it would append, and every finding."""
+    """The answer of a dry run: how many events the import would append, and every finding.
+
+    A finding of the level ``problem`` refuses the import; a ``loss`` does not.
+    """
 
     issuer_id: str
     events: int
@@ -73,7 +76,7 @@ async def judge_import(handler: Handler, context: Context, *, party_id: str, fil
 
 
 def _confirms_none(context: Context) -> bool:
-    """Return whether the sender cannot confirm what a package says of parties."""
+    """Return whether the sender may not confirm what a package says of other parties."""
     return context.party_id is not None or not context.decides
 
 

@@ -34,10 +34,17 @@ _AT_ONCE: Final = 8
 async def load_portfolio(
     connection: AsyncConnection, log: Log, party_id: str, *, at: datetime, prices: Prices
 ) -> Portfolio:
-    """Return a holder's portfolio as of an instant. The projections say who holds what; its past comes from the log.
+    """Return a holder's portfolio as of an instant.
+
+    Args:
+        connection: The projections, which say of which issuers it has equity.
+        log: The log, from which the histories of these issuers are read.
+        party_id: The holder.
+        at: The instant.
+        prices: Prices per GPU-hour, to value delivery.
 
     Raises:
-        Refusal: ``party_unknown``; ``portfolio_too_large`` above 500 issuers.
+        Refusal: ``party_unknown`` · ``portfolio_too_large`` above `ISSUERS_MAX` issuers.
     """
     if await find_party(connection, party_id) is None:
         raise refuse_unknown("party", party_id)
@@ -98,7 +105,9 @@ async def _load_deliveries(connection: AsyncConnection, grant_ids: Collection[st
 
 
 def parse_prices(text: str | None, pointer: str) -> Mapping[str, Decimal]:
-    """Return the prices per GPU-hour by class in a text such as ``H100_SXM:2.99,A100:1.10``.
+    """Return the USD per GPU-hour by class in a text such as ``H100_SXM:2.99,A100:1.10``; empty without a text.
+
+    Parts beyond `CLASSES_MAX` are ignored.
 
     Raises:
         Refusal: ``request_invalid``, and those of a price.

@@ -24,7 +24,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def vest(unit: UnitOfWork, issuer_id: str) -> None:
-    """Record everything that follows now for the issuer's warrants. Nothing if no warrant is open."""
+    """Record what vests, is released, priced or clawed back of the issuer's warrants by now."""
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer) or not any(is_open(warrant) for warrant in issuer.warrants.values()):
         return
@@ -38,7 +38,7 @@ async def vest(unit: UnitOfWork, issuer_id: str) -> None:
 
 
 async def list_interested(unit: UnitOfWork, issuer: Issuer) -> dict[str, frozenset[str]]:
-    """Return, by warrant, who makes no price for it alone, by the register as it is now."""
+    """Return, by warrant, whose prices alone do not count for it, by the register as it is now."""
     register = await unit.load(REGISTER, REGISTER_ID)
     company_id = issuer.formed.party_id
     return {name: find_interested(warrant, company_id, register) for name, warrant in issuer.warrants.items()}
@@ -81,7 +81,7 @@ async def count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
 
 
 async def hand_over(unit: UnitOfWork, command: TransferWarrant) -> None:
-    """Transfer a whole warrant to who is an affiliate of its first holder by the register as it is now.
+    """Transfer a whole warrant to an affiliate of its first holder, by the register as it is now, or back.
 
     Raises:
         Refusal: Refusals of the issuer.
@@ -106,7 +106,9 @@ async def exercise(
     at: datetime,
     tranche: int | None = None,
 ) -> None:
-    """Exercise what may be exercised of a warrant; if `net`, at the fair value of a share from a stated source.
+    """Exercise `shares` rights of a warrant, as of `at`: for cash or, if `net`, at the fair value of a share.
+
+    `tranche` limits it to one tranche, from 0.
 
     Raises:
         Refusal: ``warrant_unknown`` · ``fair_value_missing`` · refusals of the issuer.

@@ -83,7 +83,7 @@ async def add_programme_grant(
 
 
 async def state_purchases(handler: Handler, context: Context, command: StatePurchases) -> Receipt:
-    """State, or propose, purchases that parties of a programme made outside this market."""
+    """State, or propose, purchases that parties of a programme made outside this market. Raises as `carry_out`."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(ISSUER, command.issuer_id, command)
@@ -107,7 +107,10 @@ async def observe_price(
     price_usd_per_share: Decimal,
     volume: int,
 ) -> Receipt:
-    """Record the price of a share on a day, as the source's recorder, and vest what vests at it."""
+    """Record the price of a share on a day, as the source's recorder, and vest what vests at it.
+
+    `volume` is how many shares were traded. Raises as `carry_out`.
+    """
     command = ObservePrice(
         issuer_id=issuer_id,
         source_id=source_id,
@@ -121,7 +124,10 @@ async def observe_price(
 
 
 async def correct_price(handler: Handler, context: Context, command: CorrectPrice) -> Receipt:
-    """Correct the price of a day, as the source's recorder; propose it if a warrant has counted with it."""
+    """Correct the price of a day, as the source's recorder; propose it if a warrant has used that price.
+
+    Raises as `carry_out`.
+    """
     return await _attest(handler, context, command, _list_recorders)
 
 
@@ -151,7 +157,7 @@ async def attest_milestone(
 ) -> Receipt:
     """Attest a milestone of a warrant, as its stated attester, and vest what vests by it.
 
-    The attestation's id derives from the command's, with the prefix ``att_``.
+    The attestation's id derives from the command's, with the prefix ``att_``. Raises as `carry_out`.
     """
     command = AttestMilestone(
         issuer_id=issuer_id,
@@ -174,7 +180,8 @@ async def transfer_warrant(
 ) -> Receipt:
     """Transfer, or propose to transfer, a whole warrant to an affiliate of its first holder, or back.
 
-    The register says who is one at the proposal and at its effect. The transfer's id has the prefix ``trf_``.
+    The register says who is one, at the proposal and again at its effect. The transfer's id derives from the command's,
+    with the prefix ``trf_``. Raises as `carry_out`.
     """
     command = TransferWarrant(
         issuer_id=issuer_id,
@@ -202,7 +209,7 @@ async def exercise_warrant(
     net: bool,
     tranche: int | None = None,
 ) -> Receipt:
-    """Exercise what may be exercised of a warrant, in part or in full, for cash or net."""
+    """Exercise `shares` rights of a warrant for cash or net, or propose it. Raises as `exercise` and `carry_out`."""
 
     async def work(unit: UnitOfWork) -> None:
         await exercise(
@@ -220,7 +227,7 @@ async def exercise_warrant(
 
 
 async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> Receipt:
-    """Record what has vested by now, for the timer."""
+    """Record what vests, is released, priced or clawed back of the issuer's warrants by now."""
 
     async def work(unit: UnitOfWork) -> None:
         await vest(unit, issuer_id)
@@ -229,7 +236,11 @@ async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> R
 
 
 async def expire_warrant(handler: Handler, context: Context, issuer_id: str, warrant_id: str) -> Receipt:
-    """End an expired warrant, for the timer."""
+    """End an expired warrant.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``warrant_unknown`` · ``warrant_runs``.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         command = ExpireWarrant(issuer_id=issuer_id, warrant_id=warrant_id, at=context.at)

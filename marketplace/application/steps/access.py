@@ -25,7 +25,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def require_owner(context: Context, owner_ids: tuple[str, ...], aggregate: str, id: str) -> None:  # noqa: A002
-    """Refuse another tenant's resource in the same words as one that does not exist.
+    """Refuse a tenant that is not among the owners, in the same words as for a missing resource.
 
     Raises:
         Refusal: ``<aggregate>_unknown``.
@@ -69,7 +69,7 @@ def require_side(
 
 
 def require_platform(context: Context) -> None:
-    """Refuse what only the platform may do.
+    """Refuse a tenant's key.
 
     Raises:
         Refusal: ``platform_only``.
@@ -94,7 +94,9 @@ def require_decider(context: Context) -> None:
 
 
 async def require_unfrozen(unit: UnitOfWork, party_id: str | None = None) -> None:
-    """Refuse the command while its sender, or the given party, is suspended. The platform is never refused.
+    """Refuse a tenant's command while `party_id`, or without it the sender, is suspended.
+
+    A command of the platform is never refused.
 
     Raises:
         Refusal: ``party_suspended``.
@@ -125,7 +127,7 @@ async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
 
 
 def list_sides(grant: Grant) -> dict[str, str | None]:
-    """Return the party on each side of a grant and its statements. There is no holder if no part is paid in equity."""
+    """Return the party on each side of a grant: ``startup`` uses it, ``provider``, ``holder``; None without equity."""
     equity = grant.issued.equity
     return {
         "startup": grant.startup_id,
@@ -135,7 +137,7 @@ def list_sides(grant: Grant) -> dict[str, str | None]:
 
 
 async def load_mandate(unit: UnitOfWork, mandate_id: str) -> Mandate:
-    """Return a mandate.
+    """Return a mandate, without asking whose it is.
 
     Raises:
         Refusal: ``mandate_unknown``.

@@ -1,4 +1,4 @@
-"""Notify collecting auctions that nodes were taken or are no longer for sale, before they freeze a book."""
+"""Record on collecting auctions that nodes were taken or are no longer for sale, so that no frozen book misses it."""
 
 from collections.abc import Iterable
 
@@ -7,10 +7,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def change_supply(unit: UnitOfWork, auction_ids: Iterable[str], cause: str) -> None:
-    """Record a change of supply on every collecting auction, so that its frozen book includes the change.
-
-    Both this change and the freezing write the auction. If a hold and a book that misses it race, one is decided again.
-    """
+    """Record a change of supply on every collecting auction; `cause` is the id of the quote or lot behind it."""
     for auction_id in auction_ids:
         auction = await unit.get(AUCTION, auction_id)
         if auction.status == "collecting":

@@ -14,8 +14,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
     """Let pools reserve, resell, hold or release nodes, and update the power drawn from their sites.
 
-    The site sees only the difference of all commands. A grant can therefore move within a site that already draws more
-    than its lowered power allows, as long as the sum does not rise.
+    A site checks only the difference that all commands together make.
 
     Args:
         unit: The decision.
@@ -45,7 +44,7 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
 
 
 async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
-    """Return whether a pool and its site would accept a command, without deciding it."""
+    """Return whether a pool and its site would accept a command. Nothing is decided."""
     pool = await unit.get(POOL, command.pool_id)
     try:
         events = POOL.decide(command, pool)

@@ -39,7 +39,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
-    """Return all outstanding instruments that convert or are paid out.
+    """Return an issuer's outstanding instruments that convert in a round or are paid in a sale, one value per run.
 
     Raises:
         Refusal: ``shares_owed``.
@@ -54,7 +54,7 @@ async def close_round(
 ) -> None:
     """Issue the shares of a priced round, convert the issuer's instruments, and take the money of party investors.
 
-    With `again`, the last agreement prices the round once more if the company changed since.
+    `at` is when it was asked for. With `again`, the round is first priced once more, if the company changed since then.
 
     Raises:
         Refusal: ``financing_closed`` if another command closed it · refusals of the issuer, its instruments and the
@@ -98,7 +98,11 @@ async def pay_for_stock(unit: UnitOfWork, issuer_id: str) -> None:
 
 
 async def repay_note(unit: UnitOfWork, instrument_id: str, *, cause: str, at: datetime) -> None:
-    """Repay a note with its interest up to an instant, from the company's account."""
+    """Repay a note with its interest up to the day of `at`, from the company's account.
+
+    Raises:
+        Refusal: Refusals of the instrument · ``funds_insufficient``.
+    """
     command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=at.date())
     instrument = await unit.decide(INSTRUMENT, instrument_id, command)
     assert instrument.repaid is not None, "the repayment was decided just before"
@@ -109,7 +113,11 @@ async def repay_note(unit: UnitOfWork, instrument_id: str, *, cause: str, at: da
 
 
 async def amend_instrument(unit: UnitOfWork, command: AmendInstrument) -> None:
-    """Record new terms of an instrument."""
+    """Record new terms of an instrument, and count it anew toward its issuer's dilution limit.
+
+    Raises:
+        Refusal: Refusals of the instrument and of the issuer.
+    """
     await unit.decide(INSTRUMENT, command.instrument_id, command)
     await track_instrument(unit, command.instrument_id)
 
@@ -177,7 +185,7 @@ async def sell_company(
     assumed_by: str | None = None,
     pay_days: int = PAY_DAYS,
 ) -> None:
-    """Declare the sale of the issuer and compute its waterfall as of an instant.
+    """Declare the sale of an issuer, with its waterfall as of `at`; see `issuers.declare_liquidity`.
 
     Raises:
         Refusal: ``liquidity_overdue`` if it may not be paid any more · refusals of the issuer.

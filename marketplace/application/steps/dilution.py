@@ -34,9 +34,12 @@ async def sign_instrument(
         unit: The decision.
         issue: The instrument.
         split_ratio: The issuer's split factor when a price per share was agreed; None: the present one.
-        by_limit: Whether the issuer's other holders agree to it by a dilution limit, and not by a vote.
-        is_bound: Whether an order signs it that was within the limit when its auction bound it, or when its quote was
-            held. A limit that was set since does not undo it.
+        by_limit: Whether the issuer's other holders agree to it by a dilution limit, not by a vote.
+        is_bound: Whether it fulfils an order that was within the limit when its auction bound it, or its quote was
+            held, so that no later limit refuses it.
+
+    Raises:
+        Refusal: Refusals of the instrument and of the issuer.
     """
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
     note = SignInstrument(
@@ -55,7 +58,7 @@ async def sign_instrument(
 
 
 async def notify_favoured(unit: UnitOfWork, instrument_id: str) -> None:
-    """Record on each most-favoured SAFE of the issuer that another SAFE or a note was just signed or amended."""
+    """Give each most-favoured SAFE of the issuer notice of a SAFE or note that was just signed or amended."""
     later = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.load(ISSUER, later.issued.issuer_id)
     if isinstance(later.terms, PricedTerms) or not isinstance(issuer, Issuer):
@@ -84,6 +87,9 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
         unit: The decision.
         instrument_id: The instrument, as the decision leaves it.
         owed: Whether its holder has a right to the change, so that the limit cannot refuse it.
+
+    Raises:
+        Refusal: Unless `owed`, ``stack_exceeds_company`` · ``dilution_exceeded`` · ``missing_convention``.
     """
     instrument = await unit.get(INSTRUMENT, instrument_id)
     exposures = instrument.list_exposures(unit.context.at.date())
@@ -93,7 +99,11 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
 async def set_limit(
     unit: UnitOfWork, issuer_id: str, *, dilution_max: Decimal | None, valuation_usd: Decimal | None, at: datetime
 ) -> None:
-    """Set an issuer's dilution limit and count its instruments toward it, or lift the limit."""
+    """Set an issuer's dilution limit and count its instruments toward it as of `at`; with None, lift the limit.
+
+    Raises:
+        Refusal: Refusals of the issuer.
+    """
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
     counted = []
     for instrument_id in sorted(issuer.instruments):
@@ -119,7 +129,7 @@ async def count_order(
     *,
     mandate_ids: tuple[str, ...],
 ) -> None:
-    """Count an order's largest possible principal toward its issuer's dilution limit.
+    """Count an order's largest possible principal, in USD, toward its issuer's dilution limit.
 
     Raises:
         Refusal: One of `REFUSED_OFFERS`.

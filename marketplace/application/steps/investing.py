@@ -31,7 +31,7 @@ async def take_investment(
     tranche_id: str,
     at: datetime,
 ) -> None:
-    """Sign the instrument, let its principal accrue, and take the money from the mandate's hold.
+    """Sign an instrument, let its principal accrue, and pay the startup from the hold of the holder's mandate.
 
     Args:
         unit: The decision.

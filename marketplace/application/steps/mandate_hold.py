@@ -1,4 +1,4 @@
-"""The hold on the holder's account for a cash mandate."""
+"""The hold on a holder's account for its cash mandate."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -51,10 +51,17 @@ async def set_mandate(
 async def adjust_mandate_hold(
     unit: UnitOfWork, mandate_id: str, reason: str, *, alone_at: datetime | None = None, at: datetime | None = None
 ) -> None:
-    """Set the hold on the holder's account to what the cash mandate may still owe.
+    """Set the hold on the holder's account to what a cash mandate may still owe; nothing for another mandate.
 
-    `alone_at` is the time, if one person of the holder amends the mandate alone; None otherwise. `at` is the time, if
-    the holder amends it, so that what its account keeps for others is not set aside.
+    Args:
+        unit: The decision.
+        mandate_id: The mandate.
+        reason: Why, for money that is released.
+        alone_at: Now, if one person of the holder amends the mandate alone; None otherwise.
+        at: Now, if the holder amends it, so that its account's reserves are not set aside; None otherwise.
+
+    Raises:
+        Refusal: Refusals of the account.
     """
     mandate = await load_mandate(unit, mandate_id)
     if mandate.granted.funding != "cash":

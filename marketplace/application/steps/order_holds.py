@@ -126,7 +126,7 @@ async def hold_cash(
 
 
 async def find_split_ratio(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> str | None:
-    """Return the issuer's split factor now, if the terms state a price per share."""
+    """Return the issuer's split factor now; None if the terms state no price per share, or there is no issuer."""
     issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
     if not isinstance(terms.instrument, PricedTerms) or not isinstance(issuer, Issuer):
         return None
@@ -143,7 +143,24 @@ async def hold_budgets(
     cost: Cost,
     until: Mapping[str, datetime | None] = EMPTY,
 ) -> tuple[BudgetHold, ...]:
-    """Hold what each mandate would pay at most. `until` limits how long, by mandate: when the order's old hold ends."""
+    """Hold the most that each mandate of an order would pay, and count the order toward the issuer's dilution limit.
+
+    Args:
+        unit: The decision.
+        party: The startup.
+        order_id: The order.
+        hold_id: The id of the holds.
+        terms: The order's terms.
+        cost: What they cost at most.
+        until: By mandate, when the hold that this one replaces ends; the new one ends no later.
+
+    Returns:
+        The holds; empty without an equity part.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``mandate_unknown`` · ``party_suspended`` for a holder · ``value_too_precise`` ·
+            refusals of the issuer and of each mandate.
+    """
     if terms.instrument is None:
         return ()
     issuer_id = rename_id("iss", party.registered.party_id)
@@ -190,7 +207,7 @@ async def hold_budgets(
 async def list_prices(
     unit: UnitOfWork, terms: MandateTerms, offers: Iterable[tuple[str, Decimal]]
 ) -> tuple[OfferedPrice, ...]:
-    """Return prices by class of GPUs, each with the class's price in the mandate's price list."""
+    """Return prices in USD per GPU-hour by class, each with the class's price in the mandate's price list, if any."""
     pricelist = None if terms.pricelist_id is None else await unit.load(PRICELIST, terms.pricelist_id)
     return tuple(
         OfferedPrice(gpu_class, price, None if pricelist is None else find_list_price(pricelist, gpu_class))
@@ -210,7 +227,7 @@ async def load_order(unit: UnitOfWork, order_id: str) -> Order:
 
 
 async def check_parents(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
-    """Refuse an order whose parents make a match impossible, also if the platform places the order."""
+    """Load the parents of an order, and refuse one whose parents make a match impossible; see `require_parents`."""
     parents: list[Order | None] = []
     parent_id = terms.parent_order_id
     while parent_id is not None and len(parents) < PARENTS_MAX:

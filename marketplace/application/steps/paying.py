@@ -6,7 +6,11 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def pay(unit: UnitOfWork, payment: CaptureHold | Debit) -> None:
-    """Pay from a hold or from available money, and credit the payee. An amount of 0 moves nothing."""
+    """Pay from a hold or from available money, and credit the payee. An amount of 0 moves nothing.
+
+    Raises:
+        Refusal: Refusals of the accounts.
+    """
     if not payment.amount_usd:
         return
     await unit.decide(ACCOUNT, payment.account_id, payment)
@@ -20,7 +24,11 @@ async def pay(unit: UnitOfWork, payment: CaptureHold | Debit) -> None:
 
 
 async def capture_or_debit(unit: UnitOfWork, capture: CaptureHold) -> None:
-    """Pay from a hold, and the rest from available money if credits made the hold too small."""
+    """Pay from a hold or, if that has less than the whole amount, all of it from available money.
+
+    Raises:
+        Refusal: As `pay`.
+    """
     account = await unit.get(ACCOUNT, capture.account_id)
     hold = account.holds.get(capture.hold_id)
     if hold is not None and hold.left_usd >= capture.amount_usd:

@@ -28,7 +28,11 @@ def _name_hold(financing_id: str, holder_id: str) -> str:
 async def take_pro_rata(
     unit: UnitOfWork, issuer_id: str, financing_id: str, *, holder_id: str, amount_usd: Decimal, at: datetime
 ) -> None:
-    """Record a holder's answer, and set its money aside."""
+    """Record a holder's answer to a pro rata offer, and set its money aside; 0 declines.
+
+    Raises:
+        Refusal: Refusals of the issuer and of the account.
+    """
     command = AnswerProRata(
         issuer_id=issuer_id, financing_id=financing_id, holder_id=holder_id, amount_usd=amount_usd, at=at
     )
@@ -48,7 +52,11 @@ async def take_pro_rata(
 
 
 async def pay_pro_rata(unit: UnitOfWork, issuer: Issuer, financing_id: str) -> None:
-    """Pay the company what holders set aside, as the round closes. Release the money of holders that get no share."""
+    """Pay the company what holders set aside for a round that closes; release the money of those that get no share.
+
+    Raises:
+        Refusal: ``hold_expired`` · refusals of the accounts.
+    """
     financing = issuer.financings[financing_id]
     assert financing.pricing is not None, "a round is closed at a price"
     allotted = {each.holder_id for each in financing.pricing.allotments}

@@ -11,7 +11,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def restore_answers(reading_ids: Sequence[str], receipt: Receipt) -> list[Answer]:
-    """Return the original answers of a repeated report: accepted, except for the readings recorded as rejected."""
+    """Return the original answers of a repeated report, in order: accepted, except those that its receipt states."""
     not_taken = {
         said.place: Answer(said.reading_id, said.outcome, said.code, said.message) for said in receipt.not_taken
     }
@@ -21,9 +21,9 @@ def restore_answers(reading_ids: Sequence[str], receipt: Receipt) -> list[Answer
 async def record_rejections(
     handler: Handler, context: Context, reading_ids: Sequence[str], refusal: Refusal
 ) -> tuple[Receipt, list[Answer]]:
-    """Answer every reading of a report with the refusal of the whole report, and record the answers.
+    """Answer every reading of a report as rejected by the refusal of the whole report, and record the answers.
 
-    A report without an idempotency key cannot be repeated, so it leaves no record.
+    A report without an idempotency key is not recorded, because nobody can repeat it.
     """
     answers = [Answer(reading_id, "rejected", refusal.code, refusal.message) for reading_id in reading_ids]
     command_id, not_taken = context.command_id, list_not_taken(answers)

@@ -1,4 +1,4 @@
-"""Count what one person alone gives back or away: delivery and work that count no more, nodes resold too cheaply."""
+"""Count what one person alone gives away: delivery and work that no longer count, nodes resold below their price."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,10 +24,9 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def count_reduction(unit: UnitOfWork, grant_id: str) -> None:
-    """Count toward the limit of a provider's account what this decision takes off periods whose statement is due.
+    """Count toward the limit of a provider's account what this decision lowers of periods whose statement is due.
 
-    The provider pays that back, and a service credit that follows, without a further decision. Nothing counts without a
-    limit, for the platform, or while meters may still report.
+    It counts in USD, with the service credit that follows. Nothing counts without a limit, or for the platform.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -44,7 +43,9 @@ async def count_reduction(unit: UnitOfWork, grant_id: str) -> None:
 
 
 async def count_outage(unit: UnitOfWork, pool_id: str, nodes: int, start: datetime, end: datetime) -> None:
-    """Count likewise what a past outage of nodes of a pool takes off its grants, those that lose most first.
+    """Count, as `count_reduction`, what a past outage of nodes of a pool may lower of its grants.
+
+    Which grants lost the nodes is not known, so those that would lose most count first.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -67,7 +68,7 @@ async def count_outage(unit: UnitOfWork, pool_id: str, nodes: int, start: dateti
 
 
 async def count_hours(unit: UnitOfWork, line_id: str) -> None:
-    """Count likewise the hours of a service line that this decision takes off periods whose statement is due.
+    """Count, as `count_reduction`, the hours of a service line that this decision takes off such periods.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -88,7 +89,7 @@ async def count_hours(unit: UnitOfWork, line_id: str) -> None:
 
 
 async def count_resale(unit: UnitOfWork, issued: GrantIssued, listed: LotListed, ask_usd_per_gpu_hour: Decimal) -> None:
-    """Count likewise what a startup loses in cash if nodes of its grant are resold at an ask below their price.
+    """Count toward the limit of a startup's account the cash that it loses if nodes are resold below their price.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -104,7 +105,7 @@ def _list_due(periods: Iterable[Period], at: datetime) -> list[Period]:
 
 
 def _compare(at: datetime, before: Usage, grant: Grant, after: Usage, now: Grant) -> Fraction:
-    """Return the price in dollars of what the provider is paid for less than before, of periods that are due."""
+    """Return the price in USD of the GPU-seconds, in periods whose statement is due, that are no longer paid for."""
     less = Fraction(0)
     for period in _list_due(list_periods(grant), at):
         kept = count_kept(before, grant, period.start, period.end)

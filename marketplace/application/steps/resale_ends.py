@@ -1,8 +1,7 @@
 """When a grant ends, withdraw its resale offers and release quotes that hold its nodes.
 
-Taking a held quote and ending the grant write the same pool, so one of them is first. What was bought by then stays
-with the buyer; what is only held is released with the grant. A seller cannot end a grant with held nodes by its own
-choice (``resale_held``). An end for another reason is not refused.
+Nodes that were bought stay with the buyer. A seller cannot end a grant with held nodes by its own choice
+(``resale_held``); an end for another reason is not refused.
 """
 
 from marketplace.application.steps.capacity import change_capacity
@@ -47,7 +46,11 @@ async def check_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
 
 
 async def pay_hold_fee(unit: UnitOfWork, quote: Quote, reason: str) -> None:
-    """Pay what the end of a quote cost to whoever sells the capacity, and free the rest of its deposit."""
+    """Pay the fee of a quote that ended to the seller of its capacity, and free the rest of what was held for it.
+
+    Raises:
+        Refusal: Refusals of the accounts.
+    """
     held, fee = quote.held, quote.held.fee
     if fee is None:
         return

@@ -12,7 +12,18 @@ from marketplace.execution.unit_of_work import UnitOfWork
 async def review_service(
     unit: UnitOfWork, grant: Grant, period: Period, delivered: int, stated: ServiceResult | None
 ) -> ServiceResult | None:
-    """Return the service result of a stated period by what is known now. A remedy that was stated stays."""
+    """Return the service result of a stated period by what is known now, with the remedy that was stated.
+
+    Args:
+        unit: The decision.
+        grant: The grant.
+        period: The period.
+        delivered: GPU-seconds of it that are charged.
+        stated: The result as last stated; None if none was.
+
+    Returns:
+        The result; None if nothing was promised.
+    """
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
         return result
@@ -23,7 +34,7 @@ async def review_service(
 
 
 async def find_consequences(unit: UnitOfWork, grant: Grant) -> tuple[ServiceConsequence, ServiceConsequence | None]:
-    """Return the remedy that the provider's terms offer, and the one that the grant's instrument names."""
+    """Return the remedy that the provider's terms offer, and the one that the instrument names; None without one."""
     assert grant.issued.service is not None, "only a promised service level is assessed"
     offered = grant.issued.service.consequence
     if grant.issued.equity is None:

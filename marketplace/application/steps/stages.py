@@ -27,12 +27,12 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> Grant:
-    """Set aside what the stages of a grant need by now, or take the next step if the money is missing.
+    """Set aside what the stages of a grant need by now, or record the consequence if the money is missing.
 
     Args:
         unit: The decision.
         grant: The grant, which is staged.
-        is_asked: Whether its startup itself pays, perhaps before a stage begins; otherwise a timer does.
+        is_asked: Whether its startup asks to pay, perhaps before a stage begins; False for the scheduler.
 
     Returns:
         The grant after that.
@@ -88,13 +88,15 @@ async def _list_unpaid(unit: UnitOfWork, grant: Grant) -> dict[str, Statement]:
 
 
 def _sum_due(unit: UnitOfWork, grant: Grant, account: Account, unpaid: Mapping[str, Statement]) -> Decimal:
-    """Return what a grant with credit paid, and what its statements need whose time for disputes is over."""
+    """Return the USD that a grant on credit paid, and that its unpaid statements need once they cannot be disputed.
+
+    0 for another grant.
+    """
     issued, due_usd = grant.issued, ZERO
     if not issued.credit_usd:
         return ZERO
     for statement in unpaid.values():
-        stated = statement.issued
-        if isinstance(stated, StatementIssued) and unit.context.at >= stated.accept_until:
+        if not statement.is_acceptance_open(unit.context.at):
             charges = statement.charges
             if statement.dispute is not None:
                 charges = price_amount(grant, statement, statement.dispute.count)
@@ -104,7 +106,7 @@ def _sum_due(unit: UnitOfWork, grant: Grant, account: Account, unpaid: Mapping[s
 
 
 async def cover(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
-    """Raise the hold of a grant with credit to the charges that are paid from it, from available money.
+    """Raise the hold of a grant on credit, from available money, to the charges that are paid from it.
 
     Raises:
         Refusal: ``account_closed`` · ``funds_insufficient``.
@@ -115,7 +117,7 @@ async def cover(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
 
 
 async def find_missing(unit: UnitOfWork, grant: Grant, charges: Charges) -> Decimal:
-    """Return what charges take beyond what the hold of their grant has, in US dollars."""
+    """Return the USD of cash and fee that charges take beyond what the hold of their grant has; at least 0."""
     account = await unit.get(ACCOUNT, grant.issued.startup_account_id)
     return max(charges.cash_usd + charges.startup_fee_usd - account.holds[grant.issued.hold_id].left_usd, ZERO)
 
@@ -134,7 +136,7 @@ async def raise_hold(unit: UnitOfWork, grant: Grant, amount_usd: Decimal, reason
 
 
 def compute_spare(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
-    """Return what the hold of a staged grant has beyond its delivered hours, in US dollars, of its account as given."""
+    """Return the USD that the hold of a staged grant has beyond the cost of its delivered hours."""
     at, issued = unit.context.at, grant.issued
     end = max(min(at, grant.end), issued.start)
     withheld = sum((load.end - load.start for load in grant.list_withheld(end)), start=end - end)
@@ -150,9 +152,9 @@ def _sum_set_aside(grant: Grant, account: Account) -> Decimal:
 
 
 async def sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:
-    """Return the price of a grant and the others of its provider for which something is set aside.
+    """Return the price in USD of a deal: of a grant, and of all others that its startup has from the same provider.
 
-    That is money or credit of the startup's account, or principal of an instrument.
+    A grant counts while the account sets money aside or takes credit for it, or principal may accrue.
     """
     issued = grant.issued
     account = await unit.get(ACCOUNT, issued.startup_account_id)

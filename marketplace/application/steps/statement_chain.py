@@ -52,7 +52,7 @@ async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
 
 
 async def sum_stated(unit: UnitOfWork, grant: Grant) -> int:
-    """Return the GPU-seconds that a grant's statements and adjustments charge."""
+    """Return the GPU-seconds that a grant's statements charge, less those that they credit."""
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
     return sum(int(sum_charged(chain)) for chain in chains)
 
@@ -81,10 +81,9 @@ async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
 
 
 async def take_number(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
-    """Reserve the next number for a statement of a grant or service line, for any period (ADR 17).
+    """Reserve the next number for a statement of a grant or service line, whatever its period (ADR 17).
 
-    A statement's price depends on what the other statements charge. Each statement writes the record of its number. If
-    two are decided at once, the one stored second is decided again.
+    A statement's price depends on what the other ones charge, so two that are decided at once must conflict.
 
     Raises:
         Refusal: ``statement_out_of_order`` if another statement took the number, so that the statements read are stale.

@@ -39,8 +39,8 @@ class Payment(NamedTuple):
         cause: The cause that the payments name.
         tranche_id: The tranche that accrues.
         charges: What is paid. The GPU-seconds do not matter.
-        credit: The service credit; negative parts are taken back.
-        service: The service result of the period.
+        credit: The service credit; negative amounts are taken back; None for none.
+        service: The service result of the period; None if nothing was promised.
         earlier: The tranches of parts of the statement that were paid before.
     """
 
@@ -54,7 +54,7 @@ class Payment(NamedTuple):
 
 
 def name_part(statement_id: str, number: int = 0) -> tuple[str, str]:
-    """Return the cause and the tranche of a part of a statement that is paid before the rest."""
+    """Return the cause that payments name, and the tranche, of an undisputed part, numbered from 0."""
     name = f"part/{number}" if number else "part"
     return derive_id("stm", statement_id, name), derive_id("trn", statement_id, name)
 
@@ -66,7 +66,11 @@ def list_tranches(statement_id: str, statement: Statement) -> list[str]:
 
 
 async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, statement: Statement) -> None:
-    """Pay what is left of an accepted statement, after the part that nobody disputed."""
+    """Pay an accepted statement, less the undisputed parts that were paid before.
+
+    Raises:
+        Refusal: As `make_payment`.
+    """
     part = statement.settled
     charges = subtract_settled(statement.charges, None if part is None else part.charges)
     credit = _subtract_given(statement.service_credit, None if part is None else part.credit)
@@ -79,7 +83,7 @@ async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, state
 
 
 async def keep_due(unit: UnitOfWork, grant: Grant, statement_id: str, amount_usd: Decimal) -> None:
-    """Keep what a statement of a grant on credit needs of the startup's money until it is paid; 0 ends it."""
+    """Keep USD on the startup's account for a statement of a grant on credit until it is paid; 0 ends it."""
     account_id = grant.issued.startup_account_id
     if grant.issued.credit_usd:
         reserve = Reserve(account_id=account_id, amount_usd=amount_usd, until=FOREVER, cause=statement_id)
@@ -87,7 +91,7 @@ async def keep_due(unit: UnitOfWork, grant: Grant, statement_id: str, amount_usd
 
 
 async def pay_part(unit: UnitOfWork, grant: Grant, before: Statement, after: Statement) -> None:
-    """Pay a part of a disputed statement: what is settled after a decision, less what was before."""
+    """Pay an undisputed part of a disputed statement: what is settled in `after`, less what was in `before`."""
     known, part = before.settled, after.settled
     assert part is not None, "a part was settled"
     charges = subtract_settled(part.charges, None if known is None else known.charges)
@@ -112,7 +116,11 @@ def _subtract_given(credit: ServiceCredit | None, given: ServiceCredit | None) -
 async def make_payment(unit: UnitOfWork, grant: Grant, payment: Payment) -> None:
     """Pay the provider from the startup's and the mandate's holds, pay its service credit back, and accrue principal.
 
-    In a resale, the seller receives what exceeds its debt to the provider, or adds what is missing.
+    The platform gets its fees. In a resale, the seller receives what exceeds the provider's price, or adds what is
+    missing.
+
+    Raises:
+        Refusal: Refusals of the accounts and of the instrument.
     """
     issued, cause, credit = grant.issued, payment.cause, payment.credit
     takes_back = credit is not None and credit.provider_usd <= 0
@@ -187,7 +195,7 @@ async def _reserve_fees(unit: UnitOfWork, account_id: str, fees_usd: Decimal) ->
 
 
 def name_fee(cause: str) -> str:
-    """Return the cause that payments of the platform's fee name, beside a statement's other payments."""
+    """Return the cause that payments of the platform's fee name, given that of the statement's other payments."""
     return rename_id("fee", cause)
 
 
@@ -219,7 +227,7 @@ async def _accrue(unit: UnitOfWork, equity: EquityPart, payment: Payment) -> Non
 
 
 async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:
-    """Pay the seller of a resale its due and the provider the rest. Return what the seller is still due."""
+    """Pay the seller of a resale up to `due_usd`, and the provider the rest. Return what the seller is still due."""
     part_usd = min(due_usd, capture.amount_usd)
     if resale is not None:
         seller_id = resale.seller_account_id
@@ -229,7 +237,7 @@ async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None
 
 
 async def return_fees(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
-    """Let the platform give back its fees of what is credited.
+    """Pay the platform's fees on what is credited back to startup and provider.
 
     Raises:
         Refusal: ``funds_insufficient`` if the platform's account does not have them.
@@ -242,7 +250,13 @@ async def return_fees(unit: UnitOfWork, grant: Grant, statement_id: str, amounts
 
 
 async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
-    """Let the provider and a resale's seller pay back startup and holder. What a payer owes itself does not move."""
+    """Pay what is credited back from provider, and a resale's seller, to startup and holder.
+
+    What a payer owes itself does not move.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
     issued, resale = grant.issued, grant.issued.resale
     payees = [(issued.startup_account_id, amounts.cash_usd)]
     if issued.equity is not None and issued.equity.holder_account_id is not None:
@@ -267,7 +281,10 @@ async def _give_back(unit: UnitOfWork, payer_id: str, payee_id: str, amount_usd:
 
 
 async def release_undelivered(unit: UnitOfWork, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:
-    """Free what was set aside for undelivered capacity of a grant, and let the rest of its instrument lapse."""
+    """Free what was set aside for undelivered capacity of a grant, and let the rest of its instrument lapse.
+
+    `holder_paid_usd` is the part of the mandate's budget that stays committed, because it was paid.
+    """
     issued = grant.issued
     adjust = AdjustHold(account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
@@ -287,8 +304,8 @@ async def free_equity(
     Args:
         unit: The decision.
         issued: The grant.
-        before: What its hours cost until now.
-        after: What those cost that it may still deliver, and did.
+        before: What all hours cost that it was to deliver until now.
+        after: What those cost that it delivered or may still deliver.
         reason: Why, for the mandate.
         cause: The id of what the hours went to, or of the grant.
     """

@@ -30,7 +30,7 @@ RUNS_MAX = 100
 
 
 async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:
-    """Issue the shares that priced stock still owes, once the class has authorised shares again.
+    """Issue the shares or rights that priced principal still owes, as the holder or the company.
 
     Raises:
         Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``conversion_empty`` ·
@@ -51,8 +51,10 @@ async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = Fal
     """Convert the outstanding principal of priced stock into shares, and of warrants into rights to buy shares.
 
     Other instruments do not change. If the principal buys no whole share, or the class has too few authorised shares
-    left, it stays owed and can be converted later: an accepted delivery is not undone. With `strict`, too few
-    authorised shares refuse the command.
+    left, it stays owed and can be converted later.
+
+    Raises:
+        Refusal: If `strict`, ``stock_class_unknown`` · ``stock_class_over_authorised``.
     """
     for _ in range(RUNS_MAX):
         purchase = await _find(unit, instrument_id)
@@ -137,7 +139,7 @@ async def _issue_warrant(
 
 
 async def name_holder(unit: UnitOfWork, issuer_id: str, holder_id: str) -> None:
-    """Register a holder with the issuer when it gets its first shares."""
+    """Register a holder as a stakeholder of the issuer, if it is not one."""
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
     if holder_id in issuer.stakeholders:
         return

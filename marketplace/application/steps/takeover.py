@@ -37,7 +37,7 @@ async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
 
 
 async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None) -> BuyerStock | None:
-    """Return the buyer's stock, with its present split factor and shares if the buyer's issuer is on this market.
+    """Return the buyer's stock with the buyer's present capitalisation, if its issuer is on this market.
 
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
@@ -59,7 +59,9 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
 async def name_assumed(
     unit: UnitOfWork, issuer: Issuer, assuming_id: str | None, stock: BuyerStock | None, at: datetime
 ) -> AssumedGrants | None:
-    """Return the grants that are paid for in equity now, with the most that a buyer pays in cash for the rest of each.
+    """Return the grants that are paid for in equity, with the most cash that the buyer pays for the rest of each.
+
+    None if no buyer takes them over.
 
     Raises:
         Refusal: ``buyer_is_sold`` · ``buyer_differs`` · ``issuer_unknown``.
@@ -79,7 +81,7 @@ async def name_assumed(
 
 
 def _bound_cost(grant: Grant, at: datetime) -> Decimal:
-    """Return the most cash that a buyer's grant for the rest of a grant, from an instant on or later, may cost."""
+    """Return the most USD that a buyer pays for the rest of a grant from `at` on; 0 if it was bought in a resale."""
     tariff = build_tariff(structs.replace(grant.issued, cash_share=ALL_CASH))
     seconds = 0 if grant.issued.resale is not None else grant.count_left(max(at, grant.issued.start))
     return compute_totals(tariff, seconds).startup_usd

@@ -1,4 +1,4 @@
-"""Acts of one person that another one must approve; see `marketplace.domain.billing.account_approvals`."""
+"""Acts of one person that count toward a limit, or that another one must approve; see `account_approvals`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,12 +28,12 @@ def find_alone(context: Context) -> datetime | None:
 
 
 def name_person(context: Context) -> str:
-    """Return the person who acts. All persons of the platform count as one."""
+    """Return the person who acts, empty for a key that names none; ``platform`` for every key of the platform."""
     return "platform" if context.party_id is None else context.actor_person
 
 
 async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currency: str = UNIT) -> None:
-    """Request an act that needs a second person. The request's id derives from the command's.
+    """Request an act that needs a second person, and hold its money. The request's id derives from the command's.
 
     Raises:
         Refusal: ``person_missing`` · refusals of the account.
@@ -51,7 +51,7 @@ async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currenc
 
 
 async def count_own(unit: UnitOfWork, events: Sequence[Event]) -> None:
-    """Count what the sender alone spends or gives up by an act on an issuer, and refuse an act that needs two persons.
+    """Count toward the sender's limit what it alone spends or gives up by an act on an issuer.
 
     Args:
         unit: The decision.
@@ -71,7 +71,7 @@ async def count_own(unit: UnitOfWork, events: Sequence[Event]) -> None:
 
 
 async def is_limited(unit: UnitOfWork) -> bool:
-    """Return whether there is a limit for what the sender alone lets go; there is none for the platform."""
+    """Return whether the sender's account limits what one person alone lets go; False for the platform."""
     party_id = unit.context.party_id
     account = None if party_id is None else await unit.load(ACCOUNT, rename_id("acc", party_id))
     return account is not None and account.limit_usd is not None
@@ -91,7 +91,7 @@ async def use_limit(unit: UnitOfWork, amount_usd: Decimal, cause: str) -> None:
 
 
 async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
-    """Return what a party gives up by an event.
+    """Return the USD that a party gives up by an event; 0 if nothing.
 
     Raises:
         Refusal: ``limit_exceeded`` if the value is not known.
@@ -117,9 +117,9 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:
-    """Return what an event takes from a party's account, or will.
+    """Return the USD that an event takes from a party's account or sets aside, or will take.
 
-    The company pays a sale's proceeds from its account, and a buyer the grants that it takes over.
+    A sale will take its proceeds from the company, and from a buyer the price of the grants that it takes over.
     """
     match event:
         case AccountDebited() | AccountHoldPlaced() if event.party_id == party_id:

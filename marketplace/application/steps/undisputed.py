@@ -1,4 +1,4 @@
-"""Pay what nobody disputes of a disputed statement, in the append from which on nobody can."""
+"""Pay the undisputed part of a disputed statement, in the append after which nobody can dispute it."""
 
 from marketplace.application.steps.access import load_mandate
 from marketplace.application.steps.statement_payment import name_part, pay_part
@@ -12,11 +12,11 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) -> None:
-    """Pay the part of a statement that nobody disputes, if that is due and not paid yet.
+    """Pay the undisputed part of a statement, if it is due and not paid yet.
 
     Args:
         unit: The decision.
-        bill: The statement's grant, in the form that settles the statement.
+        bill: The statement's grant; for a service line, what `build_bill` returns.
         statement_id: The statement.
 
     Raises:
@@ -47,10 +47,10 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
 
 
 async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
-    """Return whether only the cash part settles: nothing accrues and no holder pays.
+    """Return whether only the cash part of a statement settles: no principal accrues and no holder pays.
 
-    This is so once the startup was sold and the proceeds are paid out, and among related parties if the mandate does
-    not pay for their trades.
+    This is so once the startup was sold and the proceeds are paid out, and among related parties unless the mandate
+    pays for their trades.
     """
     issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
     if isinstance(issuer, Issuer) and issuer.is_ended:

@@ -45,7 +45,7 @@ async def limit_grant(unit: UnitOfWork, grant: Grant) -> None:
 
 
 async def find_counted_end(unit: UnitOfWork, grant: Grant, at: datetime) -> datetime:
-    """Return the last instant that meters and time sheets have counted for a grant, or `at` if that is later."""
+    """Return the last instant that meters and time sheets have counted for a grant, at most its end; at least `at`."""
     if at >= grant.end:
         return at
     counted = at

@@ -276,6 +276,10 @@ class Statement:
         sides = {"startup", "holder"} if needs_holder and self.charges.holder_usd and not issuer_ended else {"startup"}
         return sorted(sides - self.agreed - self.disputing)
 
+    def is_acceptance_open(self, at: datetime) -> bool:
+        """Return whether payers may still accept or dispute it at `at`; never for a credit."""
+        return isinstance(self.issued, StatementIssued) and at < self.issued.accept_until
+
     @property
     def sign(self) -> int:
         """Return 1 for a charge and -1 for a credit."""
@@ -374,7 +378,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         return waiting
     _require_status(state, "resolved" if command.by == "resolution" else "issued")
     unheard = state.list_unheard(issuer_ended=command.issuer_ended) if command.conceded else []
-    if command.at < issued.accept_until and (command.by == "silence" or unheard):
+    if state.is_acceptance_open(command.at) and (command.by == "silence" or unheard):
         raise Refusal(
             "acceptance_period_runs",
             f"statement {command.statement_id} may be disputed until {render_instant(issued.accept_until)}"
@@ -459,7 +463,7 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
         return []
     _require_status(state, *(("issued", "disputed") if _may_lower(command, state) else ("issued",)))
     assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
-    if command.at >= state.issued.accept_until:
+    if not state.is_acceptance_open(command.at):
         raise Refusal(
             "acceptance_period_over",
             f"statement {command.statement_id} could be disputed until {render_instant(state.issued.accept_until)},"
@@ -604,12 +608,11 @@ def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
 
     That is so once every payer was heard or the acceptance period is over, until the part of the lowest count is paid.
     """
-    issued = state.issued
-    if state.dispute is None or not isinstance(issued, StatementIssued):
+    if state.dispute is None or not isinstance(state.issued, StatementIssued):
         return False
     if state.settled is not None and _get_amount(state.settled.charges) >= state.dispute.count:
         return False
-    return at >= issued.accept_until or not state.list_unheard(issuer_ended=issuer_ended)
+    return not state.is_acceptance_open(at) or not state.list_unheard(issuer_ended=issuer_ended)
 
 
 def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEvent]:
