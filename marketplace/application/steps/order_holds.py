@@ -143,19 +143,10 @@ async def hold_budgets(
     cost: Cost,
     until: Mapping[str, datetime | None] = EMPTY,
 ) -> tuple[BudgetHold, ...]:
-    """Hold the most that each mandate of an order would pay, and count the order toward the issuer's dilution limit.
+    """Hold the most that each mandate of a startup's order would pay; none and nothing without an equity part.
 
-    Args:
-        unit: The decision.
-        party: The startup.
-        order_id: The order.
-        hold_id: The id of the holds.
-        terms: The order's terms.
-        cost: What they cost at most.
-        until: By mandate, when the hold that this one replaces ends; the new one ends no later.
-
-    Returns:
-        The holds; empty without an equity part.
+    The order, of at most `cost`, counts toward the issuer's dilution limit. `until` states, by mandate, when the hold
+    that the new one replaces ends; the new one ends no later.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``mandate_unknown`` · ``party_suspended`` for a holder · ``value_too_precise`` ·
