@@ -143,7 +143,7 @@ async def hold_budgets(
     cost: Cost,
     until: Mapping[str, datetime | None] = EMPTY,
 ) -> tuple[BudgetHold, ...]:
-    """Hold the most that each mandate of a startup's order would pay; none and nothing without an equity part.
+    """Hold the most that each mandate of a startup's order would pay. Empty if nothing is paid in equity.
 
     The order, of at most `cost`, counts toward the issuer's dilution limit. `until` states, by mandate, when the hold
     that the new one replaces ends; the new one ends no later.
