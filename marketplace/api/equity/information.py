@@ -3,6 +3,7 @@
 `marketplace.domain.equity.information` has the table of depths, and the rules for what events contain.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import structs
@@ -24,6 +25,7 @@ from marketplace.domain.equity.information import (
     list_hidden,
     sum_payouts,
 )
+from marketplace.domain.equity.proposal import list_acts
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.views.equity import (
@@ -166,14 +168,17 @@ def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:
     return structs.replace(changes, shares=(*shares, *sums.values()), principal=principal)
 
 
-def limit_proposal(view: ProposalView, sight: Sight) -> ProposalView:
-    """Return what the reader may see of a proposal; of a sale, with what it pays the reader and each security."""
+def limit_proposal(view: ProposalView, sight: Sight, now: datetime) -> ProposalView:
+    """Return what the reader may see of a proposal and do with it; of a sale, with what it pays each security."""
+    vote = next((each.vote for each in view.votes if each.party_id == sight.party_id), None)
+    is_proposer = sight.party_id == view.proposer_id
     waterfall, hidden = find_waterfall(view.effects), list_hidden(view.consents, sight)
     view = structs.replace(
         view,
         consents=limit_consents(view.consents, sight),
         votes=tuple(vote for vote in view.votes if vote.party_id not in hidden),
         effects=limit_effects(view.effects, sight),
+        may=list_acts(view.status, view.decide_until, vote=vote, is_proposer=is_proposer, at=now),
     )
     if waterfall is None:
         return view

@@ -42,7 +42,7 @@ async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[Pr
     """Return proposals as the reader may see them: what others get and weigh, to the depth that it sees."""
     issuers = sorted({view.issuer_id for view in views})
     sights = {issuer_id: await load_voter_sight(connection, reader, issuer_id) for issuer_id in issuers}
-    return [limit_proposal(view, sights[view.issuer_id]) for view in views]
+    return [limit_proposal(view, sights[view.issuer_id], reader.now) for view in views]
 
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")

@@ -1,6 +1,6 @@
 """Proposals that wait for agreement: what each would change, and the forms to agree or to refuse."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
@@ -79,7 +79,7 @@ async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
         rights=await _name_rights(desk),
         changes=await desk.client.get_proposed_changes(proposal_id),
         effects=[await _read_effect(desk, one) for one in proposal.effects],
-        acts=list(_list_acts(proposal, desk)),
+        acts=[act.replace("_", "-") for act in proposal.may] if desk.may("proposals:write") else [],
     )
 
 
@@ -95,25 +95,8 @@ async def act(desk: Desked, form: Filed, proposal_id: FromPath[str], act: FromPa
 
 
 def _is_asked(proposal: ProposalView, desk: Desk) -> bool:
-    return proposal.status == "open" and any(
-        vote.party_id == desk.principal.party_id and vote.vote == "asked" for vote in proposal.votes
-    )
-
-
-def _list_acts(proposal: ProposalView, desk: Desk) -> Iterator[str]:
-    """Yield what the party may do with an open proposal now."""
-    if proposal.status != "open" or not desk.principal.allows("proposals:write"):
-        return
-    votes = {vote.party_id: vote.vote for vote in proposal.votes}
-    own = votes.get(desk.principal.party_id or "")
-    if own is not None and own != "agreed":
-        yield "agree"
-    if own in {"asked", "withdrawn"}:
-        yield "refuse"
-    if own == "agreed":
-        yield "withdraw-consent"
-    if proposal.proposer_id == desk.principal.party_id:
-        yield "withdraw"
+    asked = any(vote.party_id == desk.principal.party_id and vote.vote == "asked" for vote in proposal.votes)
+    return asked and "agree" in proposal.may
 
 
 async def _name_issuers(desk: Desk, issuer_ids: set[str]) -> dict[str, str]:

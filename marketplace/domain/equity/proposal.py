@@ -38,6 +38,7 @@ from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.texts import shorten
 
+Act = Literal["agree", "refuse", "withdraw_consent", "withdraw"]
 Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
 
 DECIDE_WITHIN: Final = timedelta(days=14)
@@ -324,6 +325,27 @@ def _vote(command: AgreeToProposal | WithdrawConsent | RefuseProposal, state: Pr
     if impossible is None:
         return [refused]
     return [refused, _end(after, "refused", f"{impossible.electorate} can no longer agree")]
+
+
+def list_acts(
+    status: str, decide_until: datetime, *, vote: str | None, is_proposer: bool, at: datetime
+) -> tuple[Act, ...]:
+    """Return the acts of a party that would change a proposal now.
+
+    Args:
+        status: The proposal's status.
+        decide_until: When it lapses.
+        vote: The party's vote: ``asked``, ``agreed``, ``refused`` or ``withdrawn``; None: it is not asked.
+        is_proposer: Whether it made the proposal.
+        at: Now.
+    """
+    if status != "open":
+        return ()
+    acts: list[Act] = []
+    if vote is not None and at < decide_until:
+        acts += ["agree"] if vote != "agreed" else ["withdraw_consent"]
+        acts += ["refuse"] if vote != "refused" else []
+    return (*acts, "withdraw") if is_proposer else tuple(acts)
 
 
 def _end(state: Proposal, outcome: Literal["refused", "withdrawn", "lapsed", "void"], reason: str) -> ProposalEnded:

@@ -457,7 +457,8 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
 
     `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
     `effects` are the events that it records once all who are asked agree. If it is a sale, others' payouts are shown as
-    far as the reader may see the company, and `sale` sums up what it pays.
+    far as the reader may see the company, and `sale` sums up what it pays. `may` is what the reader may do with it now:
+    ``agree``, ``refuse``, ``withdraw_consent`` or ``withdraw``.
     """
 
     proposal_id: str
@@ -472,6 +473,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     last_sequence: int
     sale: SaleSummary | None = None
+    may: tuple[str, ...] = ()
 
 
 class RightView(msgspec.Struct, frozen=True, kw_only=True):

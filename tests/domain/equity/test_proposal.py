@@ -15,6 +15,7 @@ from events.proposal import (
     ProposedEvent,
     Voter,
 )
+from marketplace.core.errors import Refusal
 from marketplace.domain.equity.proposal import (
     EFFECTS_BYTES_MAX,
     PROPOSAL,
@@ -25,6 +26,7 @@ from marketplace.domain.equity.proposal import (
     MakeProposal,
     RefuseProposal,
     WithdrawConsent,
+    list_acts,
 )
 from tests.domain import build
 from tests.domain.build import Row, builder, hour, id_of
@@ -105,6 +107,38 @@ PRECEDENCE = [
 @pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
 def test_refuses(row):
     build.check(PROPOSAL, row)
+
+
+VOTES = {
+    "asked": (),
+    "agreed": (agreed(FUND),),
+    "refused": (refused(FUND),),
+    "withdrawn": (agreed(FUND), ProposalConsentWithdrawn(proposal_id=id_of("prp"), party_id=FUND, reason="later")),
+}
+
+
+def changes(command, state):
+    try:
+        return bool(PROPOSAL.decide(command, state))
+    except Refusal:
+        return False
+
+
+@pytest.mark.parametrize("vote", VOTES)
+@pytest.mark.parametrize("over", [(), (ended("void"),)], ids=["open", "void"])
+@pytest.mark.parametrize("at", [PROPOSED, UNTIL])
+def test_the_acts_that_are_listed_are_those_that_change_it(vote, over, at):
+    state = PROPOSAL.fold((MADE, *VOTES[vote], *over))
+    for party_id, own in ((FUND, vote), (MADE.proposer_id, None), (id_of("pty", 5), None)):
+        commands = {
+            "agree": agree(party_id=party_id, at=at),
+            "refuse": refuse(party_id=party_id, at=at),
+            "withdraw_consent": take_back(party_id=party_id, at=at),
+            "withdraw": end(party_id=party_id),
+        }
+        is_proposer = party_id == MADE.proposer_id
+        listed = list_acts(state.status, MADE.decide_until, vote=own, is_proposer=is_proposer, at=at)
+        assert set(listed) == {name for name, command in commands.items() if changes(command, state)}
 
 
 def test_is_made_agreed_to_and_ended_once():
