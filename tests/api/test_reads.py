@@ -109,6 +109,20 @@ async def test_nats_away_is_told_and_nothing_is_half_done(nats_server: NatsServe
         await log.close()
 
 
+async def test_ready_tells_that_the_log_ends_before_what_this_process_has_seen():
+    async with open_stage(MemoryLog()) as stage:
+        await stage.register("Kept", "startup")
+        follower, last = stage.services.follower, int(await stage.reach())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while follower.position < last:  # noqa: ASYNC110 - it reads on by itself
+                await asyncio.sleep(0.01)
+        assert (await stage.admin.get("/health/ready")).status_code == 200
+        follower.position += 10
+        ready = await stage.admin.get("/health/ready")
+        assert (ready.status_code, ready.json()["commands"]) == (503, False)
+        assert f"the log ends at event {last}, and this process has seen event {last + 10}" in ready.json()["reason"]
+
+
 async def test_full_storage_is_named_to_everyone_and_its_server_and_folder_to_operators(
     nats_server: NatsServers, database_url: str, monkeypatch, capsys
 ):

@@ -49,10 +49,12 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     services = get_services(request)
     is_operator = await _is_operator(services, request.headers.get("Authorization"))
     follower, log_sequence, reasons = services.follower, None, list[str]()
-    unreadable = set(follower.unreadable)
+    unreadable, seen = set(follower.unreadable), _find_seen(services)
     try:
         health = await services.handler.log.health()
         log_sequence = health.last_sequence
+        if log_sequence < seen:
+            reasons.append(f"the log ends at event {log_sequence}, and this process has seen event {seen}")
         unreadable.update(health.empty)
         failure = health.append_failure if is_operator else health.append_failure_public
         reasons += [failure] if failure else []
@@ -82,6 +84,11 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
         stuck_tasks=sum_by_code(stuck),
     )
     return Response(body, status_code=200 if body.commands else 503)
+
+
+def _find_seen(services: Services) -> int:
+    """Return the last event that this process or its tables have seen."""
+    return max(services.follower.position, 0 if services.watch is None else services.watch.position)
 
 
 async def _is_operator(services: Services, authorization: str | None) -> bool:
