@@ -254,6 +254,8 @@ async def test_a_batch_as_a_whole_has_its_bounds(site: Site):
     large = b"[" + b" " * (4 * 1024 * 1024) + b"]"
     assert_problem(await admin.post("/v1/usage", content=large, headers=BATCH), 413, "body_too_large")
     assert_problem(await admin.post("/v1/usage", json=many[:1]), 415, "media_type_unsupported")
+    unnamed = BATCH | {"Idempotency-Key": ""}
+    assert_problem(await admin.post("/v1/usage", json=many[:1], headers=unnamed), 400, "header_invalid")
     assert not (await site.count(grant_id)).readings.count
 
 

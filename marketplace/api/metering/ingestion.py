@@ -117,7 +117,7 @@ async def ingest_request(handler: Handler, principal: Principal, headers: Mappin
         raise Refusal("encoding_unsupported", "readings may be sent plain or as gzip; send no other Content-Encoding")
     require_size(body)
     plain = decompress(body) if encoding == GZIP else body
-    key = parse_key(headers["idempotency-key"], "POST") if headers.get("idempotency-key") else None
+    key = parse_key(headers["idempotency-key"], "POST") if "idempotency-key" in headers else None
     fingerprint = hashlib.sha256(plain).hexdigest()
     context = build_context(handler, principal, key, fingerprint, traceparent=headers.get("traceparent"))
     if context.recorded:
