@@ -143,7 +143,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def get_status(refusal: Refusal) -> int:
-    """Return the HTTP status of a refusal."""
+    """Return the HTTP status of a refusal: 409 where it names the states that are allowed, or another thing exists."""
     code = refusal.code
     if code in _STATUSES:
         return _STATUSES[code]
