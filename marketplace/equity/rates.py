@@ -21,7 +21,7 @@ FLOWS_MAX = 1_000
 SEARCHED_FLOWS_MAX = 120
 DAYS_PER_YEAR = 365
 _DIGITS = 50
-_HALVINGS = 160
+_STEP_MIN = Decimal("1e-42")
 _RATE_MAX = Decimal(10) ** 6
 _RATE_MIN = Decimal("-0.999999")
 _PLACES = Decimal("1e-28")
@@ -108,14 +108,19 @@ def _roots(terms: _Terms, low: Decimal, high: Decimal) -> list[Decimal]:
         stops = [low, *_roots(slope, low, high), high]
     roots: list[Decimal] = []
     for left, right in pairwise(stops):
-        root = _bisect(shifted, left, right)
+        root = _find_root(shifted, left, right)
         if root is not None and (not roots or abs(root - roots[-1]) > _PLACES):
             roots.append(root)
     return roots
 
 
-def _bisect(terms: _Terms, left: Decimal, right: Decimal) -> Decimal | None:
-    at_left, at_right = _value(terms, left), _value(terms, right)
+def _find_root(terms: _Terms, left: Decimal, right: Decimal) -> Decimal | None:
+    """Return the root of a sum that rises or falls throughout between two bounds; None if it has none there.
+
+    Newton's method in the logarithm, and a halving of the bounds wherever it would leave them or gains less than that.
+    """
+    low, high = left.ln(), right.ln()
+    at_left, at_right = _evaluate(terms, low)[0], _evaluate(terms, high)[0]
     negligible = sum(abs(amount) for amount, _ in terms) * Decimal(10) ** (12 - _DIGITS)
     if abs(at_left) < negligible:
         return left
@@ -123,18 +128,32 @@ def _bisect(terms: _Terms, left: Decimal, right: Decimal) -> Decimal | None:
         return right
     if (at_left > 0) == (at_right > 0):
         return None
-    for _ in range(_HALVINGS):
-        middle = (left + right) / 2
-        if (_value(terms, middle) > 0) == (at_left > 0):
-            left = middle
+    last = step = high - low
+    at = (low + high) / 2
+    while abs(step) > _STEP_MIN:
+        value, slope = _evaluate(terms, at)
+        if (value > 0) == (at_left > 0):
+            low = at
         else:
-            right = middle
-    return (left + right) / 2
+            high = at
+        last, before = step, last
+        if slope and low < at - value / slope < high and abs(2 * value) <= abs(before * slope):
+            step = value / slope
+            at -= step
+        else:
+            step = (high - low) / 2
+            at = low + step
+    return at.exp()
 
 
-def _value(terms: _Terms, at: Decimal) -> Decimal:
-    log = at.ln()
-    return sum((amount * (power * log).exp() for amount, power in terms), Decimal(0))
+def _evaluate(terms: _Terms, log: Decimal) -> tuple[Decimal, Decimal]:
+    """Return a sum of powers at the exponential of `log`, and its derivative by `log`."""
+    value = slope = Decimal(0)
+    for amount, power in terms:
+        term = amount * (power * log).exp()
+        value += term
+        slope += power * term
+    return value, slope
 
 
 def _sign_changes(terms: _Terms) -> int:

@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.captable.portfolio import Portfolio, build_portfolio
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.money import require_price
 from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.history import load_history
 from marketplace.log.port import Log
-from marketplace.projections.access.parties import find_party
+from marketplace.projections.access.parties import find_parties, find_party
 from marketplace.projections.billing.statements import list_statements
 from marketplace.projections.delivery.grants import find_grants
 from marketplace.projections.engine.queries import Window
@@ -82,13 +83,12 @@ async def _load_held(
             " its instruments and cap tables one by one",
         )
     held, named = [], sorted(issuer_ids)
+    companies = await find_parties(connection, [rename_id("pty", each) for each in named])
     for first in range(0, len(named), _AT_ONCE):
         batch = named[first : first + _AT_ONCE]
         for loaded in await asyncio.gather(*(load_history(log, each) for each in batch)):
-            history = loaded.until(at)
-            issuer = history.find_issuer()
-            party = None if issuer is None else await find_party(connection, issuer.formed.party_id)
-            held.append(HeldIssuer(history, None if party is None else party.sector))
+            company = companies.get(rename_id("pty", loaded.issuer_id))
+            held.append(HeldIssuer(loaded.until(at), None if company is None else company.sector))
     return held, grants
 
 

@@ -1,6 +1,6 @@
 """Parties: who takes part, in which roles, whether they may trade, and to whom they are related."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Column, Index, or_, select
@@ -186,6 +186,12 @@ PROJECTION: Final = Projection(
 async def find_party(connection: AsyncConnection, party_id: str) -> PartyView | None:
     """Return a party, or None."""
     return await find_one(connection, select(parties).where(parties.c.party_id == party_id), PartyView)
+
+
+async def find_parties(connection: AsyncConnection, party_ids: Collection[str]) -> dict[str, PartyView]:
+    """Return those of the parties that exist, by id."""
+    query = select(parties).where(parties.c.party_id.in_(party_ids))
+    return {view.party_id: view for view in await load_all(connection, query, PartyView)}
 
 
 async def list_parties(
