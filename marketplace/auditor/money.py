@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
@@ -35,10 +36,12 @@ class Hold:
     Attributes:
         purpose: The order, mandate, quote or account that it is for.
         expires_at: When the rest is available again; None if the end of its purpose releases it.
+        first: The event that placed it.
     """
 
     purpose: str
     expires_at: str | None = None
+    first: int = 0
     left: Decimal = ZERO
     captured: Decimal = ZERO
     expired: bool = False
@@ -52,6 +55,12 @@ class Account:
     available: Decimal = ZERO
     holds: dict[str, Hold] = field(default_factory=dict)
     references: dict[tuple[str, str], int] = field(default_factory=dict)
+    reserves: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
+
+    def sum_reserves(self, at: str) -> Decimal:
+        """Return what it keeps for others at an instant, in US dollars."""
+        now = parse_instant(at)
+        return sum((amount for amount, until in self.reserves.values() if now < parse_instant(until)), ZERO)
 
     @property
     def held(self) -> Decimal:
@@ -103,6 +112,23 @@ class Money:
         for account_id, sequence in touched.items():
             left = self.accounts[account_id].available if account_id in self.accounts else ZERO
             self.findings.require(left >= 0, "available", sequence, f"{account_id} has {left} USD available")
+        for message in decision:
+            self._check_kept(message)
+
+    def _check_kept(self, message: Message) -> None:
+        """Check that a party withdrew and set aside nothing that its account keeps for others.
+
+        The platform may move what a court orders. A hold for a grant may be money that another hold of it frees.
+        """
+        name, body = message.event_type.removeprefix("account.").removesuffix(".v1"), message.read()
+        account = self.accounts.get(body.get("account_id", ""))
+        if account is None or not message.headers.get("ce-actor", "").startswith("pty_"):
+            return
+        is_new = name == "hold_placed" and not body["purpose"].startswith("grt_")
+        if name == "withdrawn" or (is_new and account.holds[body["hold_id"]].first == message.sequence):
+            kept = account.sum_reserves(message.headers["ce-time"])
+            text = f"{body['account_id']} has {account.available} USD left and keeps {kept} USD for others"
+            self.findings.require(account.available >= kept, "reserve", message.sequence, text)
 
     def _take_account(self, message: Message, name: str, body: dict[str, Any], halves: Counter[Any]) -> None:
         account_id, sequence, require = body["account_id"], message.sequence, self.findings.require
@@ -131,6 +157,8 @@ class Money:
                 wire = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", body["reference"]).casefold()))
                 first = self.wires.setdefault(wire, sequence)
                 require(first == sequence, "reference", sequence, f"{body['reference']!r} is the payment of {first}")
+        elif name == "reserved":
+            account.reserves[body["cause"]] = amount, body["until"]
         elif name in {"debited", "credited"}:
             account.available += amount if name == "credited" else -amount
         if name in {"debited", "hold_captured"}:
@@ -142,7 +170,8 @@ class Money:
         hold_id, sequence = body["hold_id"], message.sequence
         if name == "hold_placed":
             account.available -= amount
-            account.holds.setdefault(hold_id, Hold(body["purpose"], body.get("expires_at"))).left += amount
+            placed = Hold(body["purpose"], body.get("expires_at"), sequence)
+            account.holds.setdefault(hold_id, placed).left += amount
             return
         hold = account.holds.get(hold_id)
         if hold is None:

@@ -21,6 +21,7 @@ from marketplace.domain.billing.account_commands import (
     LimitCredit,
     PlaceHold,
     RequestApproval,
+    Reserve,
     SetLimit,
     Withdraw,
 )
@@ -253,3 +254,25 @@ def test_an_amended_mandate_holds_nothing_beyond_the_rules_of_its_time(first, wa
                 assert event.amount_usd == 0 or (
                     count_used_by_issuer(mandate, event.issuer_id) <= mandate.terms.issuer_usd_max
                 )
+
+
+spending_commands = st.one_of(
+    st.builds(build.deposit, amount_usd=cents, reference=references),
+    st.builds(Reserve, account_id=st.just(build.STARTUP_ACCOUNT), amount_usd=kept, until=moments, cause=causes),
+    st.builds(build.withdraw, amount_usd=cents, reference=references, at=moments),
+    st.builds(build.place_hold, hold_id=holds, amount_usd=kept, at=moments),
+)
+
+
+@WALK
+@given(st.lists(spending_commands, min_size=5, max_size=30))
+def test_what_an_account_keeps_for_others_is_neither_withdrawn_nor_held_for_others(walk):
+    account, _, _ = step(ACCOUNT, ACCOUNT.fold([]), build.open_account())
+    reserves = {}
+    for command in walk:
+        account, happened, code = step(ACCOUNT, account, command)
+        if isinstance(command, Reserve) and code is None:
+            reserves[command.cause] = (command.amount_usd, command.until)
+        elif isinstance(command, Withdraw | PlaceHold) and any(event.amount_usd for event in happened):
+            in_force = (amount for amount, until in reserves.values() if command.at < until)
+            assert account.available_usd >= sum(in_force, ZERO)

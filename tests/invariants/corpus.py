@@ -428,4 +428,10 @@ INVARIANTS: Final = (
         ),
         also=frozenset({36}),
     ),
+    Invariant(
+        42,
+        "tests.domain.test_money_properties:"
+        "test_what_an_account_keeps_for_others_is_neither_withdrawn_nor_held_for_others",
+        Mutant("marketplace.domain.billing.account_state", "if at < until and cause not in causes", "if at > until"),
+    ),
 )

@@ -11,9 +11,12 @@ from marketplace.application.billing import accounts, statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
+from marketplace.auditor.money import Money
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Withdraw
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
@@ -22,6 +25,7 @@ from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY, Delivery
 from tests.application.trading.test_related import relate, until_marked
+from tests.support.market.auditing import find_faults
 from tests.support.market.deciding import decide
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
@@ -250,6 +254,13 @@ async def test_a_reserve_pays_corrections_of_an_emptied_account(month):
     await accounts.withdraw(market.handler, context, account_id, amount_usd=free, reference="rest")
     await month.void("day-4")
     assert (await month.adjusted(0)).charges.gpu_seconds == DAY
+    assert await find_faults(Money, market.log) == []
+
+    async def withdraw_kept(unit):
+        await unit.decide(ACCOUNT, account_id, Withdraw(account_id=account_id, amount_usd=Decimal(1), reference="kept"))
+
+    await market.handler.run(market.context(month.trade.provider), ACCOUNT, account_id, withdraw_kept)
+    assert {fault[0] for fault in await find_faults(Money, market.log)} == {"reserve"}
 
 
 async def test_an_outage_that_ended_before_a_move_is_credited(month):
