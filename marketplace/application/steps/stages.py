@@ -172,7 +172,11 @@ async def sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:
 
 
 async def _list_drawing(unit: UnitOfWork, startup_id: str) -> list[str]:
-    """Return the grants of a startup for which principal may still accrue."""
+    """Return the grants of a startup for which principal may still accrue.
+
+    It loads every instrument that may become equity, as every vote on the issuer does. Mandates bound how many there
+    are: each takes budget of at least the least order value. A sale of the company takes 999 of them at most.
+    """
     issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
     known = [each for each in issuer.instruments if each in issuer.exposures] if isinstance(issuer, Issuer) else []
     instruments = [await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(known)]
