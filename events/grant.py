@@ -426,6 +426,8 @@ class GrantWithholdingEnded(Event, frozen=True, kw_only=True, tag="grant.withhol
 class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1"):
     """The grant ended early. Undelivered capacity is released and accrues no principal.
 
+    Until it ends, a further event may bring the end forward.
+
     Attributes:
         grant_id: The grant.
         at: Last instant of delivery.
@@ -433,7 +435,8 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         noticed_at: When notice was given.
         reason: Why.
         for_cause: Whether it ended for cause, which needs no notice.
-        fee_usd: What the side that ended it pays the other one for the early end.
+        fee_usd: What the side that ended it pays the other one for what is not delivered between this end and the one
+            before.
     """
 
     grant_id: Id

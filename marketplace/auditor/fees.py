@@ -38,12 +38,15 @@ class Fees:
         owed: Counter[_Payment] = Counter()
         paid: Counter[_Payment] = Counter()
         self._check_platform(decision)
+        bodies = (message.read() for message in decision if message.event_type == "grant.terminated.v1")
+        ended = next((body["grant_id"] for body in bodies), "none")
         for message in decision:
             name = message.event_type.removesuffix(".v1")
             if name in {"account.hold_captured", "account.debited"}:
                 body = message.read()
-                if body["cause"] in self.quotes or body["cause"] in self.grants:
-                    paid[body["account_id"], body["payee_account_id"], Decimal(body["amount_usd"]), body["cause"]] += 1
+                cause = ended if body["cause"].startswith("end_") else body["cause"]
+                if cause in self.quotes or cause in self.grants:
+                    paid[body["account_id"], body["payee_account_id"], Decimal(body["amount_usd"]), cause] += 1
             elif name in {"quote.held", "grant.issued"}:
                 self._begin(name, message.read())
             elif name in {"quote.released", "quote.expired"}:

@@ -82,12 +82,8 @@ class Stages:
         freed: list[tuple[Message, dict[str, Any]]] = []
         for message in decision:
             name, body = message.event_type.removesuffix(".v1"), message.read()
-            if name == "account.hold_placed":
-                self.holds[body["hold_id"]] += Decimal(body["amount_usd"])
-            elif name in {"account.hold_released", "account.hold_expired"}:
-                self.holds[body["hold_id"]] -= Decimal(body["amount_usd"])
-            elif name == "account.hold_captured":
-                captured[body["cause"]] += Decimal(body["amount_usd"])
+            if name.startswith("account.hold_"):
+                self._take_money(name, body, captured)
             elif name.startswith("account.credit_") and "provider_id" in body:
                 self._take_credit(message, name, body)
                 freed += [(message, body)] if name == "account.credit_committed" else []
@@ -99,8 +95,24 @@ class Stages:
                 steps.append((message, name, body))
         for message, name, body in steps:
             self._take_step(message, name, body, captured)
+        for message, name, body in steps:
+            if name == "grant.withholding_ended" and not body["is_paid"]:
+                holds = self.grants[body["grant_id"]].end <= parse_instant(body["at"])
+                self._require(message, f"{body['grant_id']} goes on although a stage was not paid", holds=holds)
         for message, body in freed:
             self._check_freed(message, body)
+
+    def _take_money(self, name: str, body: dict[str, Any], captured: defaultdict[str, Decimal]) -> None:
+        """Add to what holds set aside in all. The fee of an early end pays no delivery."""
+        amount = Decimal(body["amount_usd"])
+        if name == "account.hold_placed":
+            self.holds[body["hold_id"]] += amount
+        elif name == "account.hold_captured":
+            captured[body["cause"]] += amount
+            if body["cause"] in self.grants or body["cause"].startswith("end_"):
+                self.holds[body["hold_id"]] -= amount
+        else:
+            self.holds[body["hold_id"]] -= amount
 
     def _take_credit(self, message: Message, name: str, body: dict[str, Any]) -> None:
         """Check that holds take no more of a credit than its limit when each of them is placed."""

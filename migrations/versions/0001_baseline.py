@@ -625,6 +625,7 @@ def _create_reliability_courses() -> None:
         bigint("kept"),
         bigint("cents"),
         bigint("cents_kept"),
+        flag("broken"),
         bigint("last_sequence"),
         key("reliability_courses", "grant_id"),
     )

@@ -642,7 +642,7 @@ async def test_an_outage_is_credited_though_its_period_is_accepted_by_a_process_
 @pytest.mark.parametrize("first", ["startup", "provider"])
 @pytest.mark.parametrize("grants_ended", [1, 2])
 async def test_of_two_ends_in_one_deal_each_grant_ends_once_for_one_fee(memory_log, first, grants_ended):
-    """Both sides end at once: the same grant, or each another one. Fee and bond follow from the stored ends alone."""
+    """Both sides end at once: the same grant, or each another one. Each fee follows from the stored end."""
     market = Market(memory_log)
     trade = await market.trade(equity="0", cash="3")
     await market.deposit(trade.provider, 100_000)

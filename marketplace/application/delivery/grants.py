@@ -1,5 +1,6 @@
 """Grants: the begin of delivery, outages, stages, and early and regular ends."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -177,7 +178,8 @@ async def terminate_grant(
     """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
 
     If meters or time sheets already counted beyond that instant, the grant ends at the last instant that they counted.
-    If nothing was delivered, everything that was set aside is freed at once.
+    If nothing was delivered, everything that was set aside is freed at once. Until a grant's end, a further end may
+    bring it forward.
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause (`require_cause`).
@@ -228,11 +230,10 @@ async def collect_stage(handler: Handler, context: Context, grant_id: str) -> Re
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         after = await collect(unit, grant)
-        if grant.withheld is not None and after.withheld is None and context.at >= grant.withheld.ends_at:
-            unpaid = not after.withholdings[-1].is_paid and after.phase == "running" and context.at < after.end
-            if unpaid:
-                reason, since = "a stage was not paid", grant.withheld.at
-                await _terminate(unit, after, context.at, reason, by="startup", noticed_at=since)
+        was_withheld = grant.withheld is not None and after.withheld is None
+        if was_withheld and not after.withholdings[-1].is_paid and context.at < after.end:
+            since = after.withholdings[-1].since
+            await _terminate(unit, after, context.at, "a stage was not paid", by="startup", noticed_at=since)
 
     return await handler.run(context, GRANT, grant_id, work)
 
@@ -249,10 +250,8 @@ async def _terminate(
 ) -> Grant:
     """Decide the end of a grant and what it frees, and return the grant after it. Without `noticed_at`, notice is now.
 
-    A grant of which an end is stored already is returned as it is, and no further fee is paid.
+    A grant that ends no later already is returned as it is, and no further fee is paid.
     """
-    if grant.status == "terminated":
-        return grant
     context, grant_id = unit.context, grant.issued.grant_id
     party = await unit.load(PARTY, grant.startup_id)
     side = _find_side(context, grant)
@@ -272,17 +271,20 @@ async def _terminate(
     )
     await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     after = await unit.decide(GRANT, grant_id, command)
+    if after.end == grant.end and grant.terminations:
+        return after
     if after.withheld is not None and after.end <= context.at:
         after = await collect(unit, after)
     await limit_grant(unit, after)
     await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
     await _pay_end_fee(unit, after, command.by)
-    issued, ended = after.issued, min(after.gpu_seconds_ended, after.gpu_seconds_left)
+    issued, left = after.issued, after.gpu_seconds_left
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
     elif issued.credit_usd:  # its statements may stay unpaid for ever
-        before, kept = (compute_totals(build_tariff(issued), after.gpu_seconds_left - less) for less in (0, ended))
+        undelivered = (min(known.gpu_seconds_ended, left) for known in (grant, after))
+        before, kept = (compute_totals(build_tariff(issued), left - less) for less in undelivered)
         await free_equity(unit, issued, before, kept, "the grant was terminated", cause=issued.grant_id)
     return after
 
@@ -296,7 +298,9 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
     Raises:
         Refusal: ``party_suspended`` · ``limit_exceeded`` · ``funds_insufficient`` · ``funds_reserved``.
     """
-    issued, fee_usd = grant.issued, grant.end_fee_usd
+    issued, fee_usd = grant.issued, grant.terminations[-1].fee_usd
+    number = len(grant.terminations) - 1
+    cause = derive_id("end", issued.grant_id, str(number)) if number else issued.grant_id
     payer_id, payee_id = _find_sides(grant, by)
     if fee_usd:
         await require_unfrozen(unit)
@@ -305,10 +309,12 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
         tariff, left = build_tariff(issued), grant.gpu_seconds_left
         undelivered = min(grant.gpu_seconds_ended, left)
         spare_usd = compute_totals(tariff, left).startup_usd - compute_totals(tariff, left - undelivered).startup_usd
+        spare_usd -= grant.sum_end_fees("startup") - fee_usd
         account = await unit.get(ACCOUNT, payer_id)
         hold = account.holds.get(issued.hold_id)
         if issued.stages is not None:
-            spare_usd = compute_spare(unit, grant, account)
+            unpaid = replace(grant, terminations=grant.terminations[:-1])
+            spare_usd = compute_spare(unit, unpaid, account)
             if fee_usd > spare_usd:
                 require_free(payer_id, account, fee_usd - spare_usd, unit.context.at)
                 await raise_hold(unit, grant, fee_usd - spare_usd, "the fee of the early end")
@@ -319,13 +325,13 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
                 hold_id=issued.hold_id,
                 amount_usd=fee_usd,
                 payee_account_id=payee_id,
-                cause=issued.grant_id,
+                cause=cause,
             )
             await pay(unit, capture)
             return
     if fee_usd:
         require_free(payer_id, await unit.get(ACCOUNT, payer_id), fee_usd, unit.context.at, (grant.pool_id,))
-    debit = Debit(account_id=payer_id, amount_usd=fee_usd, payee_account_id=payee_id, cause=issued.grant_id)
+    debit = Debit(account_id=payer_id, amount_usd=fee_usd, payee_account_id=payee_id, cause=cause)
     await pay(unit, debit)
 
 

@@ -146,9 +146,9 @@ def compute_spare(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
 
 
 def _sum_set_aside(grant: Grant, account: Account) -> Decimal:
-    """Return what the hold of a grant has, and what it paid."""
+    """Return what the hold of a grant has, and what it paid, without fees of early ends."""
     hold = account.holds[grant.issued.hold_id]
-    return hold.left_usd + hold.captured_usd
+    return hold.left_usd + hold.captured_usd - grant.sum_end_fees("startup")
 
 
 async def sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:

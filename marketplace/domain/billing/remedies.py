@@ -213,22 +213,32 @@ def find_ending(grant: Grant) -> Default:
     Raises:
         Refusal: ``remedies_missing`` · ``grant_not_defaulted``, if it did not end so.
     """
-    terms, ended = require_remedies(grant), grant.terminated
-    if ended is None or not _is_default(ended):
+    terms, defaults = require_remedies(grant), list(_list_defaults(grant))
+    if not defaults:
         raise Refusal(
             "grant_not_defaulted",
             f"grant {grant.issued.grant_id} was not ended early by its provider, nor by its startup for cause; state"
             " the period_start of a period in which its nodes failed",
         )
+    gaps = tuple(gap for ended, last in defaults for gap in _list_gaps(grant, ended, last))
+    since, until = min(ended.noticed_at for ended, _ in defaults), find_last(grant) + CLAIM_WITHIN
+    return Default(gaps, since, "make_whole", terms.make_whole_share, None, until)
+
+
+def _list_gaps(grant: Grant, ended: GrantTerminated, last: datetime) -> Iterator[Load]:
+    """Yield the GPUs that an early end by the provider's fault leaves undelivered until an instant."""
     most = _count_failed(grant, ended.noticed_at) if ended.for_cause else grant.issued.nodes
-    last = _find_whole_end(grant)
-    gaps = tuple(
-        Load(max(start, ended.at), stop, min(own, most) * grant.issued.gpus_per_node)
-        for start, stop, (own,) in _sweep(_list_own(grant, last))
-        if stop > ended.at and min(own, most) > 0
-    )
-    until = find_last(grant) + CLAIM_WITHIN
-    return Default(gaps, ended.noticed_at, "make_whole", terms.make_whole_share, None, until)
+    for start, stop, (own,) in _sweep(_list_own(grant, last)):
+        if stop > ended.at and min(own, most) > 0:
+            yield Load(max(start, ended.at), stop, min(own, most) * grant.issued.gpus_per_node)
+
+
+def _list_defaults(grant: Grant) -> Iterator[tuple[GrantTerminated, datetime]]:
+    """Yield each early end that is the provider's fault, the latest first, with when the grant ended before it."""
+    ends = [_find_whole_end(grant), *(ended.at for ended in grant.terminations)]
+    for ended, last in zip(grant.terminations[::-1], ends[-2::-1], strict=True):
+        if _is_default(ended):
+            yield ended, last
 
 
 def _count_failed(grant: Grant, at: datetime) -> int:
@@ -275,8 +285,7 @@ def find_credited(grant: Grant, chain: Sequence[Statement]) -> Decimal:
         Refusal: ``hours_remedied``: the period rolls forward or is left out, by agreement.
     """
     if not chain:
-        ended = grant.terminated
-        return grant.end_fee_usd if ended is not None and ended.by == "provider" else ZERO
+        return grant.sum_end_fees("provider")
     service = chain[-1].service
     if service is not None and service.consequence in {"roll_forward", "exclude"}:
         raise Refusal(
@@ -442,8 +451,7 @@ def find_last(grant: Grant) -> datetime:
 
     That is its end or, after an early end by its provider's fault, when it would have ended.
     """
-    ended = grant.terminated
-    return grant.end if ended is None or not _is_default(ended) else max(_find_whole_end(grant), ended.noticed_at)
+    return max([grant.end, *(max(last, ended.noticed_at) for ended, last in _list_defaults(grant))])
 
 
 def _is_default(ended: GrantTerminated) -> bool:

@@ -5,7 +5,7 @@ Subject: ``marketplace.grant.<grant_id>``.
 Invariants:
     1. A grant's price, offer and equity part never change. Resold nodes leave it for good.
     2. It ends once: completed or terminated. After that only its statements go on; until the end of a notice period,
-       also reports about its nodes.
+       also reports about its nodes, and either side may bring the end forward.
     3. At no instant is more resold than was granted.
     4. Outages are only added. Nodes that were reported as failed count as failed until they are reported to work, and
        only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
@@ -48,6 +48,7 @@ from events.grant import (
     GrantWithheld,
     GrantWithholdingEnded,
     Mark,
+    Side,
 )
 from events.schedule import EndTerms, NoticeStep
 from events.service import CREDITS_MAX, CreditStep, ServiceTerms
@@ -129,9 +130,8 @@ class Grant:
         priority: Usage is allocated to the lowest number first.
         service_lines: Ids of its service lines.
         mark: Why the index does not count it; None if it does.
-        end_fee_usd: What its early end cost the side that ended it.
         gpu_seconds_ended: What is not delivered because of its early end.
-        terminated: Who ended it early, and when; None if nobody did.
+        terminations: Who ended it early, and when. Each further one brings the end forward.
         stages_paid: How many stages of a staged grant are paid; the first one is at the match.
         missed: The stage that is late now.
         withheld: The withholding of delivery that lasts now.
@@ -155,9 +155,8 @@ class Grant:
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
     mark: Mark | None = None
-    end_fee_usd: Decimal = ZERO
     gpu_seconds_ended: int = 0
-    terminated: GrantTerminated | None = None
+    terminations: tuple[GrantTerminated, ...] = ()
     stages_paid: int = 1
     missed: GrantStageMissed | None = None
     withheld: GrantWithheld | None = None
@@ -168,6 +167,20 @@ class Grant:
     def status(self) -> Status:
         """Return its condition while it runs, its phase before and after."""
         return self.condition if self.phase == "running" else self.phase
+
+    @property
+    def terminated(self) -> GrantTerminated | None:
+        """Return who ended it early, and when, the last one; None if nobody did."""
+        return self.terminations[-1] if self.terminations else None
+
+    @property
+    def end_fee_usd(self) -> Decimal:
+        """Return what its early ends cost the sides that ended it."""
+        return sum((ended.fee_usd for ended in self.terminations), ZERO)
+
+    def sum_end_fees(self, by: Side) -> Decimal:
+        """Return what its early ends cost one side."""
+        return sum((ended.fee_usd for ended in self.terminations if ended.by == by), ZERO)
 
     def is_running(self, at: datetime) -> bool:
         """Return whether capacity is delivered at `at`: it runs, or was terminated and its notice period lasts."""
@@ -630,12 +643,15 @@ def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
-    if state.status == "terminated":
-        return []
-    _require_status(state, *OPEN)
     at = min(max(command.at, state.issued.start), state.end)
+    if state.phase == "terminated":
+        if at >= state.end:
+            return []
+    else:
+        _require_status(state, *OPEN)
     if command.for_cause:
-        require_cause(command, state.status, state.failing_since, is_withheld=state.withheld is not None)
+        status = state.condition if state.phase == "terminated" else state.status
+        require_cause(command, status, state.failing_since, is_withheld=state.withheld is not None)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [
@@ -667,9 +683,9 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantCompleted():
             return replace(state, phase="completed")
         case GrantTerminated():
-            left = state.count_left(event.at)
-            ended = replace(state, phase="terminated", end=event.at, terminated=event)
-            return replace(ended, end_fee_usd=event.fee_usd, gpu_seconds_ended=left)
+            ended = state.gpu_seconds_ended + state.count_left(event.at)
+            terminations = (*state.terminations, event)
+            return replace(state, phase="terminated", end=event.at, terminations=terminations, gpu_seconds_ended=ended)
         case _:
             return _hand_over(state, event)
 

@@ -95,6 +95,7 @@ class Course:
         kept: What it added to the GPU-seconds of grants completed.
         cents: What the provider is owed for these GPU-seconds, in US cents.
         cents_kept: What it added to the price of grants completed.
+        broken: Whether it counts as broken; a further end of it counts no more.
     """
 
     provider_id: str
@@ -115,6 +116,7 @@ class Course:
     kept: int = 0
     cents: int = 0
     cents_kept: int = 0
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +283,14 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             return _evolve_nodes(event, course, record)
         case GrantTerminated():
             ended, record = _count_up_to(course, record, event.at, working=course.working)
-            broken = _is_broken(event)
+            broken = _is_broken(event) and not course.broken
             record = replace(
                 record,
                 grants_broken=record.grants_broken + broken,
                 gpu_seconds_broken=record.gpu_seconds_broken + broken * course.gpu_seconds,
                 cents_broken=record.cents_broken + broken * course.cents,
             )
-            return replace(ended, running=False), record
+            return replace(ended, running=False, broken=course.broken or broken), record
         case GrantCompleted():
             record = replace(
                 record,

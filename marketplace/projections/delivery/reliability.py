@@ -62,6 +62,7 @@ courses: Final = define(
     whole("kept"),
     whole("cents"),
     whole("cents_kept"),
+    Column("broken", Boolean, nullable=False),
     origin=Origin("grant", "grant_id"),
 )
 
@@ -118,7 +119,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=5,
+    version=6,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,

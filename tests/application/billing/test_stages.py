@@ -146,7 +146,9 @@ async def refuse(coroutine):
     return caught.value.code
 
 
-async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_notice_from_the_security():
+@pytest.mark.parametrize("announces", [False, True])
+async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_notice_from_the_security(announces):
+    """Also where its startup ended the grant a second early for a cent."""
     deal = Deal()
     market = deal.market
     await deal.close()
@@ -156,9 +158,14 @@ async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_n
         held = (await market.account(deal.startup)).held_usd
         assert held == first <= deal.held < deal.issued.cash_commitment_usd
         assert await refuse(deal.resell()) == "grant_staged"
+        if announces:
+            end = {"at": deal.issued.end - timedelta(seconds=1), "reason": "done a second early"}
+            await grants.terminate_grant(market.handler, market.context(deal.startup), deal.grant_id, **end)
+        announced = await deal.grant()
+        assert bool(announced.end_fee_usd) is announces
         await market.deliver(grant, 30)
         missed = (await deal.wait(lambda one: one.missed)).missed
-        due_usd = compute_funding(deal.issued, 2, deal.issued.end) - first
+        due_usd = compute_funding(deal.issued, 2, deal.issued.end) - first + announced.end_fee_usd
         assert (missed.stage, missed.amount_usd, missed.cure_until) == (2, due_usd, market.clock.now() + CURE)
         assert await refuse(deal.pay()) == "funds_insufficient"
         await market.deliver(grant, 3, first=30)
@@ -166,8 +173,8 @@ async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_n
         assert withheld.ends_at == withheld.at + timedelta(hours=120)
         await market.deliver(grant, 1, first=33)
         pool = await market.state("pool", deal.pool)
-        assert pool.reservations[deal.grant_id].end == deal.issued.end, "nobody else buys the withheld nodes"
-        ended = await deal.move(38, lambda one: one.status == "terminated")
+        assert pool.reservations[deal.grant_id].end == announced.end, "nobody else buys the withheld nodes"
+        ended = await deal.move(38, lambda one: one.end <= withheld.ends_at)
         (past,) = ended.withholdings
         assert (past.gpu_seconds, past.damages_usd) == (5 * DAY, compute_damages(deal.issued, 5 * DAY))
         assert (ended.terminated.by, ended.end, past.is_paid) == ("startup", withheld.ends_at, False)

@@ -13,6 +13,7 @@ from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.domain.billing.dispute import ANSWER
+from marketplace.domain.billing.remedies import find_credited, find_ending
 from marketplace.domain.delivery.periods import ACCEPTANCE, list_periods
 from marketplace.domain.supply.schedule import STANDARD, compute_end_fee
 from marketplace.log.memory import MemoryLog
@@ -40,20 +41,31 @@ async def test_a_party_in_both_roles_does_not_buy_of_itself(market):
     await check_log(market.log)
 
 
-async def test_who_ends_a_grant_twice_pays_once_and_nobody_ends_it_again(market):
+async def test_who_ends_a_grant_again_pays_once_unless_it_ends_earlier_then_each_pays_for_what_it_ended(market):
     trade = await market.trade(cash="3", equity="0")
     await market.deposit(trade.provider, 50_000)
     async with market.worker():
         grant = await market.award(trade)
     fees = []
-    for side, days in ((trade.provider, 30), (trade.provider, 20), (trade.startup, 35), (None, 25)):
+    for side, days in ((trade.provider, 20), (trade.provider, 30), (trade.startup, 35), (None, 25)):
         end = {"at": market.day(days), "reason": "sold to another", "by": "startup"}
         await terminate_grant(market.handler, market.context(side), grant.issued.grant_id, **end)
         ended = await market.state("grant", grant.issued.grant_id)
         fees.append((ended.end, ended.end_fee_usd))
     assert len(set(fees)) == 1
     assert (await market.account(trade.provider)).available_usd == 50_000 - fees[0][1]
+    for side, days in ((trade.startup, 15), (trade.provider, 10)):
+        end = {"at": market.day(days), "reason": "sooner"}
+        await terminate_grant(market.handler, market.context(side), grant.issued.grant_id, **end)
+    ended = await market.state("grant", grant.issued.grant_id)
+    first, startups, last = (known.fee_usd for known in ended.terminations)
+    assert (ended.end, first, startups) == (market.day(10), fees[0][1], last)
+    assert (await market.account(trade.provider)).available_usd == 50_000 - first + startups - last
+    gaps = [(gap.start, gap.end) for gap in find_ending(ended).gaps]
+    assert gaps == [(market.day(10), market.day(15)), (market.day(20), market.day(41))], "the startup ended the rest"
+    assert find_credited(ended, ()) == first + last
     assert await find_faults(Fees, market.log) == []
+    assert await find_faults(Fees, market.log, drop="grant.terminated.v1")
     await check_log(market.log)
 
 

@@ -98,7 +98,9 @@ def test_a_large_grant_that_its_provider_ends_weighs_more_than_many_small_ones()
         )
     ]
     ended = GrantTerminated(grant_id=GRANT, at=hour(5), by="provider", **NOTICE)
-    assert stand(*small, ISSUED, ACTIVE, ended).completion == Fraction(16, 16 + 40)
+    sooner = GrantTerminated(grant_id=GRANT, at=hour(3), by="provider", **NOTICE)
+    for ends in ((ended,), (ended, sooner)):
+        assert stand(*small, ISSUED, ACTIVE, *ends).completion == Fraction(16, 16 + 40)
     dear = build.grant_issued(nodes=4, start=hour(0), end=hour(10), price_usd_per_gpu_hour="19")
     assert stand(*small, dear, ACTIVE, ended).completion == Fraction(16 * 2, 16 * 2 + 40 * 19), "by price"
     done = stand(*small, ISSUED, ACTIVE, ended, marked("related"))
