@@ -9,6 +9,7 @@ from events.grant import (
     GrantCompleted,
     GrantStageMissed,
     GrantStagePaid,
+    GrantTerminated,
     GrantWithheld,
     GrantWithholdingEnded,
 )
@@ -44,6 +45,7 @@ ENDED = GrantWithholdingEnded(
     payment_id=PAYMENT,
     is_paid=False,
 )
+OVER = GrantTerminated(**MINE, at=hour(150), by="startup", noticed_at=hour(120), reason="a stage was not paid")
 COMPLETED = GrantCompleted(**MINE, gpu_seconds_accepted=0)
 FREED = replace(TAKEN, amount_usd=usd(0))
 HISTORY = (
@@ -53,7 +55,7 @@ HISTORY = (
     (hour(24), (SECOND, PAID)),
     (hour(48), (MISSED,)),
     (hour(120), (WITHHELD,)),
-    (hour(150), (DAMAGES, ENDED)),
+    (hour(150), (DAMAGES, ENDED, OVER)),
     (hour(400), (FREED, COMPLETED)),
 )
 
@@ -103,6 +105,7 @@ def test_a_history_in_order_is_right():
         ({"ENDED": replace(ENDED, since=hour(121))}, ["was withheld for"]),
         ({"ENDED": replace(ENDED, gpu_seconds=ENDED.gpu_seconds + 1)}, ["was withheld for"]),
         ({"DAMAGES": replace(DAMAGES, amount_usd=usd("575.99"))}, ["owes 576.00"]),
+        ({"OVER": None}, ["goes on although a stage was not paid"]),
         (
             {
                 "DAMAGES": replace(DAMAGES, amount_usd=usd("576.03")),

@@ -184,17 +184,20 @@ async def terminate_grant(
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause (`require_cause`).
     Without cause, a startup cannot end capacity that others hold quotes on, and the side that ends the grant pays the
-    other one the fee of the grant's end terms from its available money. If the platform ends it for a side, as at the
-    closing of a pool, that side pays what it has free.
+    other one the fee of the grant's end terms from its available money. So a startup that uses a grant by transfer ends
+    it for cause alone. If the platform ends it for a side, as at a pool's closing, that side pays what it has free.
 
     Raises:
-        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant · with a fee
-            ``party_suspended``, ``limit_exceeded``, ``funds_insufficient`` and ``funds_reserved``.
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``resale_held`` · refusals of the grant · with a
+            fee ``party_suspended``, ``limit_exceeded``, ``funds_insufficient`` and ``funds_reserved``.
     """
     require_aware(at, "/at")
 
     async def work(unit: UnitOfWork) -> None:
-        grant = await load_grant(unit, grant_id, "startup", "provider")
+        grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
+        parties = {"user": grant.startup_id, "startup": grant.issued.startup_id, "provider": grant.issued.provider_id}
+        allowed = ("startup", "provider", *(("user",) if for_cause else ()))
+        require_side(context, parties, allowed, "grant", grant_id)
         await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause)
 
     return await handler.run(context, GRANT, grant_id, work)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from marketplace.application.billing import disputes, statements
-from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.delivery.grants import terminate_grant, transfer_grant
 from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
@@ -66,6 +66,25 @@ async def test_who_ends_a_grant_again_pays_once_unless_it_ends_earlier_then_each
     assert find_credited(ended, ()) == first + last
     assert await find_faults(Fees, market.log) == []
     assert await find_faults(Fees, market.log, drop="grant.terminated.v1")
+    await check_log(market.log)
+
+
+async def test_who_uses_a_grant_by_transfer_ends_it_for_cause_alone_since_another_pays_the_fee(market):
+    trade = await market.trade(cash="3", equity="0")
+    user = await market.party("User", "startup")
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+    await transfer_grant(market.handler, market.context(trade.startup), grant_id, startup_id=user)
+    end = {"at": market.day(10), "reason": "the provider asked for it"}
+    with pytest.raises(Refusal) as caught:
+        await terminate_grant(market.handler, market.context(user), grant_id, **end)
+    assert caught.value.code == "wrong_side"
+    for party in (user, trade.startup):
+        with pytest.raises(Refusal) as caught:
+            await terminate_grant(market.handler, market.context(party), grant_id, **end, for_cause=True)
+        assert caught.value.code == "cause_missing"
+    await terminate_grant(market.handler, market.context(trade.startup), grant_id, **end)
+    assert (await market.state("grant", grant_id)).terminated.fee_usd > 0
     await check_log(market.log)
 
 
