@@ -102,6 +102,14 @@ async def test_a_proposal_at_any_price_tells_nobody_what_another_can_pay(market)
             await vote(market, voter, proposal_id)
         assert caught.value.code == "funds_insufficient", "the payer is told, once it agrees"
         assert (await market.state("proposal", proposal_id)).status == "open"
+    kept = await propose(
+        market, trade.fund, trade.issuer, RepurchaseStock, **repurchase(trade, price_usd_per_share=Decimal(1))
+    )
+    await market.keep(trade.startup, (await market.account(trade.startup)).available_usd)
+    with pytest.raises(Refusal) as caught:
+        await vote(market, trade.startup, kept)
+    assert caught.value.code == "funds_reserved"
+    assert (await market.state("proposal", kept)).status == "open", "what is kept for others voids nothing"
 
 
 async def test_a_priced_issue_is_paid_for(market):
