@@ -221,11 +221,14 @@ class Accounts(Transport):
         )
 
     async def get_account_statement(
-        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
+        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None, last: int | None = None
     ) -> AccountStatementView:
-        """Return an account's opening balance, its entries in ``[start, end)``, and its closing balance."""
+        """Return an account's opening balance, its entries in ``[start, end)``, and its closing balance.
+
+        With `last`, only so many of the latest entries, and the opening balance before them.
+        """
         path = f"/v1/accounts/{account_id}/statement"
-        return await self.get(path, AccountStatementView, start=start, end=end, basis=basis)
+        return await self.get(path, AccountStatementView, start=start, end=end, basis=basis, last=last)
 
     async def get_account_statement_csv(
         self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None

@@ -545,7 +545,7 @@ class SyncMarketplaceClient:
         cursor: str | None = None,
     ) -> ExplanationView: ...
     def get_account_statement(
-        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
+        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None, last: int | None = None
     ) -> AccountStatementView: ...
     def get_account_statement_csv(
         self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None

@@ -24,9 +24,11 @@ from marketplace.projections.billing.accounts import (
     render_html,
 )
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
+from marketplace.projections.billing.accounts.statement import LINES_MAX
 from marketplace.projections.views import billing as views
 from marketplace.projections.views.billing import AccountStatementView, ExplanationView
 
+Last = Annotated[int | None, QueryParameter(ge=1, le=LINES_MAX, description="Only so many of the latest lines")]
 PATH: Final = "/v1/accounts"
 Basis = Annotated[
     views.Basis,
@@ -77,19 +79,30 @@ async def explain(
     )
 
 
-async def _load(reader: Reader, account_id: str, start: str, end: str, basis: Basis) -> AccountStatementView:
+async def _load(
+    reader: Reader, account_id: str, start: str, end: str, *, basis: Basis, last_lines: int | None = None
+) -> AccountStatementView:
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     async with reader.connect() as connection:
         account = reader.show(await find_account(connection, account_id, now=reader.now), ACCOUNT, account_id)
-        return await load_account_statement(connection, account, start=first, end=last, basis=basis)
+        return await load_account_statement(connection, account, start=first, end=last, basis=basis, last=last_lines)
 
 
 @get("/{account_id:str}/statement", summary="Read a statement of account")
 async def read_statement(
-    reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+    *,
+    reader: Read,
+    account_id: FromPath[str],
+    start: InstantText,
+    end: InstantText,
+    basis: Basis = "recorded",
+    last: Last = None,
 ) -> AccountStatementView:
-    """Return the opening balance of an account, every line of ``[start, end)``, and the closing balance."""
-    return await _load(reader, account_id, start, end, basis)
+    """Return the opening balance of an account, every line of ``[start, end)``, and the closing balance.
+
+    With `last`, the answer has only so many of the latest lines, and the opening balance before them.
+    """
+    return await _load(reader, account_id, start, end, basis=basis, last_lines=last)
 
 
 @get("/{account_id:str}/statement.csv", summary="Read a statement of account as CSV", media_type="text/csv")
@@ -97,7 +110,7 @@ async def read_statement_csv(
     reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> Response[str]:
     """Return the statement for a spreadsheet."""
-    text = render_csv(await _load(reader, account_id, start, end, basis))
+    text = render_csv(await _load(reader, account_id, start, end, basis=basis))
     headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
     return Response(text, media_type="text/csv; charset=utf-8; header=present", headers=headers)
 
@@ -107,7 +120,7 @@ async def read_statement_page(
     reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> Response[str]:
     """Return the statement as a page to print."""
-    text = render_html(await _load(reader, account_id, start, end, basis))
+    text = render_html(await _load(reader, account_id, start, end, basis=basis))
     headers = {"Content-Security-Policy": _LOCKED, "X-Content-Type-Options": "nosniff"}
     return Response(text, media_type="text/html; charset=utf-8", headers=headers)
 

@@ -15,7 +15,7 @@ from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked, attempt, collect
+from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import Filed
 from marketplace.core.ids import rename_id
 from marketplace.projections.views.billing import HoldView, LineView
@@ -23,7 +23,8 @@ from marketplace.projections.views.billing import HoldView, LineView
 PATH: Final = "/console/account"
 _SPAN: Final = timedelta(days=30)
 _DAY: Final = timedelta(days=1)
-_ENTRIES_MAX: Final = 500
+_LINES_MAX: Final = 1_000
+"""The most lines that a page reads; an entry has one or two."""
 _HOLDS_MAX: Final = 200
 
 
@@ -118,7 +119,7 @@ async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_
 async def _show(desk: Desk, account_id: str, start: str | None, end: str | None) -> Template:
     account = await desk.client.get_account(account_id)
     span = _parse_span(desk, start, end)
-    listed, entries, holds, approvals = await asyncio.gather(
+    listed, (entries, has_more), holds, approvals = await asyncio.gather(
         collect(desk.client.list_balances(party_id=account.party_id, unit=account.unit)),
         _load_entries(desk, account_id, span),
         desk.client.get(f"/v1/accounts/{account_id}/holds", Page[HoldView], limit=_HOLDS_MAX, order="newest"),
@@ -134,8 +135,8 @@ async def _show(desk: Desk, account_id: str, start: str | None, end: str | None)
         holds=[one for one in holds.items if one.left_usd and not one.expired],
         holds_max=_HOLDS_MAX,
         more_holds=holds.next_cursor is not None,
-        entries=None if entries is None else entries[:_ENTRIES_MAX],
-        omitted=max(len(entries or ()) - _ENTRIES_MAX, 0),
+        entries=entries,
+        has_more=has_more,
         approvals=approvals,
         span=span,
         may_withdraw=desk.principal.party_id is not None and desk.may("accounts:withdraw"),
@@ -144,11 +145,13 @@ async def _show(desk: Desk, account_id: str, start: str | None, end: str | None)
     )
 
 
-async def _load_entries(desk: Desk, account_id: str, span: Span) -> list[Entry] | None:
-    """Return the entries of a span, the latest first; None where they are too many to read at once."""
-    read = desk.client.get_account_statement(account_id, *span.find_bounds())
-    statement = await attempt(read, None, "statement_too_long")
-    return None if statement is None else list(_join(statement.lines))[::-1]
+async def _load_entries(desk: Desk, account_id: str, span: Span) -> tuple[list[Entry], bool]:
+    """Return the latest entries of a span, the last first, and whether there are more."""
+    statement = await desk.client.get_account_statement(account_id, *span.find_bounds(), last=_LINES_MAX)
+    entries = list(_join(statement.lines))[::-1]
+    if len(statement.lines) == _LINES_MAX:
+        return entries[:-1], True  # the first one may have lines before
+    return entries, False
 
 
 def _parse_span(desk: Desk, start: str | None, end: str | None) -> Span:

@@ -454,8 +454,8 @@ class AccountStatementView(msgspec.Struct, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         basis: Whether lines count by when they were recorded or when they occurred.
-        opening: Balances of its ledger accounts before the span.
-        lines: The entries of the span in the order of the basis.
+        opening: Balances of its ledger accounts before the first line.
+        lines: The entries of the span in the order of the basis; with `last`, only the latest.
         closing: Balances at the end; opening plus lines.
     """
 

@@ -164,6 +164,8 @@ async def test_opening_and_lines_sum_to_closing_and_spans_join(basis, engine: As
     assert one.closing == two.opening
     assert whole.lines == one.lines + two.lines
     assert whole.closing == two.closing
+    latest = await _load(engine, start=first, end=end, basis=basis, last=3)
+    assert (latest.lines, latest.closing) == (whole.lines[-3:], whole.closing)
     for stand in whole.closing:
         lines = [line for line in whole.lines if line.account == stand.account]
         assert sum(line.amount for line in lines) == lines[-1].balance == stand.amount

@@ -163,8 +163,9 @@ async def list_lines(
     start: datetime,
     end: datetime,
     limit: int,
+    latest: bool = False,
 ) -> tuple[dict[str, Decimal], list[EntryView]]:
-    """Return each ledger account's balance before `start`, and the entries of ``[start, end)`` in order.
+    """Return the entries of ``[start, end)`` in order, and each ledger account's balance before the first of them.
 
     Args:
         connection: Where to read.
@@ -173,20 +174,26 @@ async def list_lines(
         start: First instant.
         end: Instant after the last.
         limit: The most entries to return.
+        latest: Return the latest of more entries, in place of the first.
     """
     time = entries.c.recorded_at if basis == "recorded" else entries.c.occurred_at
     opening = (
         select(entries.c.account, func.sum(entries.c.amount).label("amount"))
-        .where(_belongs(entries, account_id), time < start)
+        .where(_belongs(entries, account_id), time < (end if latest else start))
         .group_by(entries.c.account)
     )
     lines = (
         select(entries)
         .where(_belongs(entries, account_id), time >= start, time < end)
-        .order_by(time, entries.c.sequence, entries.c.line)
+        .order_by(*(column.desc() if latest else column for column in (time, entries.c.sequence, entries.c.line)))
         .limit(limit)
     )
-    return await _load_sums(connection, opening), await load_all(connection, lines, EntryView)
+    before, found = await _load_sums(connection, opening), await load_all(connection, lines, EntryView)
+    if not latest:
+        return before, found
+    for row in found:
+        before[row.account] -= row.amount
+    return before, found[::-1]
 
 
 async def load_trial_balance(connection: AsyncConnection, *, at: At = None) -> list[TrialBalanceView]:

@@ -16,16 +16,28 @@ LINES_MAX: Final = 10_000
 
 
 async def load_account_statement(
-    connection: AsyncConnection, account: AccountView, *, start: datetime, end: datetime, basis: Basis = "recorded"
+    connection: AsyncConnection,
+    account: AccountView,
+    *,
+    start: datetime,
+    end: datetime,
+    basis: Basis = "recorded",
+    last: int | None = None,
 ) -> AccountStatementView:
-    """Return the statement of an account over ``[start, end)``.
+    """Return the statement of an account over ``[start, end)``; with `last`, only so many of its latest lines.
 
     Raises:
         Refusal: ``request_invalid`` if the span is empty; ``statement_too_long`` above 10,000 lines.
     """
     require_forward(start, end)
     before, rows = await list_lines(
-        connection, account.account_id, basis=basis, start=start, end=end, limit=LINES_MAX + 1
+        connection,
+        account.account_id,
+        basis=basis,
+        start=start,
+        end=end,
+        limit=last or LINES_MAX + 1,
+        latest=last is not None,
     )
     if len(rows) > LINES_MAX:
         raise Refusal(
