@@ -18,6 +18,7 @@ BOTH_SIDES = {
     ("/v1/accounts/{account}/holds/{hold}/release", "provider"): "the hold names it as its payee",
     ("/v1/grants/{grant}/usage", "startup"): "it reports by its own meter",
     ("/v1/grants/{grant}/usage/evidence", "startup"): "it reports by its own meter",
+    ("/v1/grants/{second_grant}/terminate", "startup"): "it pays for the grant that another uses, and pays the fee",
     ("/v1/instruments/{due_note}/mature", "startup"): "the note's terms, which both signed",
     ("/v1/issuers/{issuer}/programmes/{programme}/grants", "provider"): "the programme names both sides of the grant",
     ("/v1/issuers/{issuer}/liquidity-events/{liquidity}/pay", "fund"): "a holder has the sale paid that it agreed to",
