@@ -199,8 +199,8 @@ async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_i
     placed = place_run(pool, lots, placement.nodes, start, end)
     if placed is None or not await _is_sellable(unit, lots, placement.nodes, start, end):
         return None
-    least = asked if (asked := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
-    price = Fraction(max(placement.price_usd_per_gpu_hour, least))
+    least = quoted.estimate.price_to_win_usd_per_gpu_hour if placement.displaced else None
+    price = Fraction(max(placement.price_usd_per_gpu_hour, ZERO if least is None else least))
     if price < placed.floor:
         return None
     match = MatchTerms(

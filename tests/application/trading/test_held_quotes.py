@@ -55,11 +55,11 @@ async def test_a_held_quote_reserves_what_it_names_and_sets_the_cash_aside():
         receipt = await hold(desk, startup)
     quote = await market.state("quote", receipt.id)
     match = quote.held.match
-    assert parse_ratio(match.price_usd_per_gpu_hour) == Decimal("2.01")
+    assert parse_ratio(match.price_usd_per_gpu_hour) == Decimal("2.00")
     reservation = (await market.state("pool", pool)).reservations[match.grant_id]
     assert (reservation.start, reservation.end) == (match.start, match.end)
     assert quote.held.cash_hold_usd == 3 * 4 * 8 * 20 * 24
-    fee = ceil_cents(Fraction("2.01") * 4 * 8 * 20 * 24 * Fraction("0.001") * 4 / 6)
+    fee = ceil_cents(Fraction(2) * 4 * 8 * 20 * 24 * Fraction("0.001") * 4 / 6)
     assert quote.held.fee.fee_usd == quote.held.fee.deposit_usd == fee
     assert (await market.account(startup)).held_usd == quote.held.cash_hold_usd + fee
 
@@ -170,7 +170,7 @@ async def test_a_quote_that_is_taken_becomes_a_grant_at_its_price():
     order = await market.state("order", rename_id("ord", quote_id))
     grant = await market.state("grant", order.grant_id)
     assert (order.status, order.placed.quote_id, grant.issued.auction_id) == ("matched", quote_id, None)
-    assert parse_ratio(grant.issued.price_usd_per_gpu_hour) == Decimal("2.01")
+    assert parse_ratio(grant.issued.price_usd_per_gpu_hour) == Decimal("2.00")
     assert (await market.account(startup)).held_usd == grant.issued.cash_commitment_usd
     await check_log(market.log)
 
