@@ -51,7 +51,7 @@ class Archive(Protocol):
     """Stores the latest snapshot of each aggregate, and looks up commands and readings."""
 
     async def find(self, subject: str) -> Snapshot | None:
-        """Return the latest snapshot of an aggregate, or None.
+        """Return the latest snapshot of an aggregate; None if the archive has none.
 
         Raises:
             Unavailable: The archive cannot be reached.
@@ -67,9 +67,11 @@ class Archive(Protocol):
         ...
 
     async def list_commands(self, *, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-        """List events of clients' commands after the sequence `after`, in order.
+        """Return sequence, command id and fingerprint of events of clients' commands, in the order of the log.
 
-        Each row holds the sequence, the command id and the fingerprint.
+        Args:
+            after: Only events with a higher sequence.
+            limit: The most rows; an empty answer means that there are no more.
 
         Raises:
             Unavailable: The archive cannot be reached.
@@ -77,7 +79,7 @@ class Archive(Protocol):
         ...
 
     async def find_reading(self, name: ReadingName) -> Reading | None:
-        """Return the content of a reading as the archive last saw it, or None.
+        """Return a reading as the archive last saw it, which may be outdated; None if the archive does not have it.
 
         Raises:
             Unavailable: The archive cannot be reached.

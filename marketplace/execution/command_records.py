@@ -10,13 +10,20 @@ from marketplace.core.packed import Packed, digest
 from marketplace.log.port import Head
 
 RECENT_MAX: Final = 1_024
+"""After this many further records, those of stored events are packed."""
 FINGERPRINT_BYTES: Final = 8
 SEQUENCE_BYTES: Final = 8
+"""A packed record has a digest of the command id, one of the fingerprint, and the sequence of its last event."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandRecord:
-    """The record of one command on an aggregate: its fingerprint or a digest, and the head after its last event."""
+    """The record of one command on an aggregate.
+
+    Attributes:
+        fingerprint: Hash of the command's content, as the event has it; only a digest of it in a packed record.
+        head: The aggregate's head after the command's last event; without subject and hash in a packed record.
+    """
 
     fingerprint: str | bytes
     head: Head
@@ -31,8 +38,11 @@ class CommandRecord:
 class CommandRecords:
     """The command records of one aggregate, including those of appends in flight.
 
+    Args:
+        packed: The records of a snapshot; None for an aggregate without one.
+
     Attributes:
-        kept: How many records the last archived snapshot had.
+        kept: How many records the last snapshot had.
     """
 
     __slots__ = ("_packed", "_recent", "_recent_max", "kept")

@@ -27,6 +27,7 @@ BEHIND_SECONDS_MAX: Final = 5.0
 """The most seconds that the follower may need to see an event that is known to be stored."""
 
 RESTART_SECONDS: Final = 1.0
+"""Wait before following again after an error."""
 _CLOCK_SUBJECT: Final = render_subject("clock", CLOCK_ID)
 Listener = Callable[[list[Recorded]], None]
 _logger = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Follower:
 
     Args:
         handler: The handler whose cache and clock are updated.
-        get_end: Returns the last sequence that the process knows to be stored.
+        get_end: Returns the last sequence that the process knows to be stored; 0 if it knows of none.
 
     Attributes:
         position: Sequence of the last event seen.
@@ -63,7 +64,11 @@ class Follower:
         self._listeners.remove(listener)
 
     async def start(self) -> None:
-        """Read the position, then the clock. Clock changes in between are seen when following from the position."""
+        """Take the end of the log as the position, and set the clock from the log. `run` goes on from there.
+
+        Raises:
+            Unavailable: The log cannot be read.
+        """
         self.position = (await self._handler.log.health()).last_sequence
         for recorded in await self._handler.log.load(_CLOCK_SUBJECT):
             event = self._parse(recorded)
@@ -71,7 +76,7 @@ class Follower:
                 self._handler.clock.offset_seconds = event.offset_seconds
 
     async def run(self) -> None:
-        """Follow the log until cancelled. After an error, log it and resume at the same position.
+        """Follow the log until cancelled. After any other error, log it and resume at the same position.
 
         Raises:
             LogChanged: This is a different log.

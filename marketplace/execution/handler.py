@@ -31,7 +31,9 @@ from marketplace.log.port import Head, Log
 from marketplace.log.turns import Claim
 
 ATTEMPTS_MAX = 16
+"""How often a command is decided before it fails with `Conflict`."""
 SETTLE_SECONDS_MAX = 20.0
+"""How long a command waits for appends that its decision depends on."""
 
 Work = Callable[[UnitOfWork], Awaitable[None]]
 
@@ -40,7 +42,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a command.
 
     Attributes:
-        id: The aggregate that the command was for, or the part of it that it names.
+        id: The aggregate that the command was for, or the part of it that it recorded, such as a relation.
         command_id: The command's id.
         sequence: Position in the log at which the effect is complete.
         version: The aggregate's version after the command, for `If-Match`. A repeat returns the original version.
@@ -106,7 +108,8 @@ class Handler:
             Refusal: A rule refused the command; or ``idempotency_key_reused``, ``command_in_flight``,
                 ``version_stale``.
             Conflict: No attempt succeeded: other writers were first, or what was decided on failed to be stored.
-            Unavailable: The log cannot be reached. Nothing was partly stored.
+            Unavailable: The log cannot be reached. Events are stored together or not at all; a repeat shows which.
+            LookupError: Something that exists names an aggregate that does not.
         """
         claims = self._in_flight.setdefault(context.request_id, {})
         if context.command_id in claims or any(other != context.fingerprint for other in claims.values()):
@@ -161,7 +164,7 @@ class Handler:
         raise Conflict(render_subject(decider.aggregate, id))
 
     async def _decide(self, unit: UnitOfWork, primary: CachedState, work: Work) -> Refusal | None:
-        """Run the decision, and return its refusal, if any."""
+        """Run the decision, and return its refusal; None if it was not refused."""
         try:
             await self._require_version(unit.context, primary.head)
             await work(unit)
@@ -212,7 +215,7 @@ class Handler:
         )
 
     async def check_key(self, context: Context) -> None:
-        """Refuse a command whose key already named another command, before any other check.
+        """Refuse a command if its key already named another one with other content.
 
         Raises:
             Refusal: ``idempotency_key_reused``.
@@ -223,7 +226,7 @@ class Handler:
             self._require_same(context, trace)
 
     async def _find_repeat(self, context: Context) -> Receipt | None:
-        """Return the answer of a client's command that already took effect on any aggregate, or None.
+        """Return the answer of a client's command that already took effect on any aggregate; None if it is new.
 
         Raises:
             Refusal: ``idempotency_key_reused``.

@@ -12,6 +12,7 @@ from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 
 INSTRUMENTS_MAX: Final = 2_000
+"""The most signed instruments of an issuer whose history is read."""
 _AT_ONCE: Final = 16
 
 

@@ -53,7 +53,11 @@ class ProcessedCommands:
         self.position = 0
 
     async def find(self, command_id: str) -> CommandRecord | None:
-        """Return the record of a command; None if this process does not know that it took effect."""
+        """Return the record of a command; None if this process does not know that it took effect.
+
+        Raises:
+            Unavailable: This process has not read the log yet, and cannot.
+        """
         if not self._ended:
             await self.read_on()
         place = hash(command_id) & MARKS_MASK
@@ -109,7 +113,7 @@ class ProcessedCommands:
             log.warning("archive_away", reason=str(error), position=self.position)
 
     def notice(self, recorded: Recorded) -> None:
-        """Add an event, read here or delivered by the follower, which may be ahead of this reader."""
+        """Add the command of an event, unless it is a worker's. Events may come twice, and before earlier ones."""
         if recorded.sequence <= self.position:
             return
         if recorded.sequence == self.position + 1:
@@ -119,7 +123,7 @@ class ProcessedCommands:
             self.put(envelope.causationid, envelope.fingerprint, recorded.sequence)
 
     def put(self, command_id: str, fingerprint: str, sequence: int) -> None:
-        """Store the position of a command's event."""
+        """Remember the sequence of a command's event, in place of an earlier one of the same command."""
         place = hash(command_id) & MARKS_MASK
         self._marks[place >> 3] |= 1 << (place & 7)
         self._traces.put(command_id, CommandRecord(fingerprint, Head("", sequence)))

@@ -19,10 +19,10 @@ from marketplace.log.port import Log
 
 
 async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str, name: ReadingName) -> Reading | None:
-    """Return a reading as its record knows it; None if the record has no reading of that name that counts.
+    """Return a reading as its record knows it; None if the record has none of that name, or it was voided.
 
     Raises:
-        Refusal: ``reading_in_flight`` if the record's last change to the reading is not stored yet.
+        Refusal: ``reading_in_flight`` if the last change to the reading is not stored yet.
         Unavailable: The log cannot be reached.
     """
     content = state.find_content(name.source, name.reading_id)
@@ -44,7 +44,7 @@ async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str,
 
 
 def _find_reading(event: Event, name: ReadingName) -> Reading | None:
-    """Return the content that an event gives to a reading, or None."""
+    """Return a reading as an event states it; None if the event does not state it."""
     match event:
         case UsageReported(source=name.source, readings=readings):
             return next((reading for reading in readings if reading.reading_id == name.reading_id), None)

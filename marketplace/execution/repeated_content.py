@@ -20,11 +20,13 @@ from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log
 
 NO_ROOM: Final = frozenset({"nodes_above_grant", "device_counted"})
+"""Rejections that an earlier copy of the same reading may have caused."""
 TAIL_EVENTS: Final = 1_000
+"""How far back the log is searched, in events of all subjects."""
 
 
-class _Said(NamedTuple):
-    """What is compared: a reading without its id, its evidence and the GPUs that it names."""
+class _Content(NamedTuple):
+    """What two readings must have in common for one to be a repeat of the other: their span, and how many GPUs ran."""
 
     start: datetime
     end: datetime
@@ -42,17 +44,17 @@ class Repeats:
     def __init__(self, known: Usage, command: ReportUsage) -> None:
         self._known = known
         self.command = command
-        self._earlier: dict[_Said, list[Reading | Measurement]] = {}
+        self._earlier: dict[_Content, list[Reading | Measurement]] = {}
 
     def take(self, readings: Iterable[Reading]) -> None:
-        """Add readings of the source, oldest first."""
+        """Add readings of the source, oldest first. Those that the record does not know as they are, are ignored."""
         for reading in readings:
             if self._known.find_content(self.command.source, reading.reading_id) == digest_reading(reading):
                 gpus = reading.gpu_seconds // ((reading.end - reading.start) // SECOND)
-                self._earlier.setdefault(_Said(reading.start, reading.end, gpus), []).append(reading)
+                self._earlier.setdefault(_Content(reading.start, reading.end, gpus), []).append(reading)
 
     def name(self, answers: Sequence[Answer]) -> dict[str, str]:
-        """Return, for each reading of the report that repeats an earlier one, the id of the earlier one.
+        """Return the id of the earlier reading, by the id of each reading of the report that repeats one.
 
         If the grant has no room for some of several readings with the same content, nothing tells them apart, so all of
         them count as repeated. In a report that repeats itself, the first copies are kept.
@@ -71,9 +73,9 @@ class Repeats:
             repeated[measurement.reading_id] = repeated[measurement.reading_id] or self._find(measurement)
         return {reading_id: first for reading_id, first in repeated.items() if first is not None}
 
-    def _read(self, measurement: Measurement) -> _Said:
+    def _read(self, measurement: Measurement) -> _Content:
         gpus = count_gpus(measurement, self.command.metered.gpus_per_node)
-        return _Said(measurement.start, measurement.end, gpus)
+        return _Content(measurement.start, measurement.end, gpus)
 
     def _find(self, measurement: Measurement) -> str | None:
         for earlier in self._earlier.get(self._read(measurement), ()):
@@ -86,14 +88,19 @@ class Repeats:
 async def find_repeats(
     log: Log, archive: Archive | None, head: Head, repeats: Repeats, answers: Sequence[Answer]
 ) -> dict[str, str]:
-    """Return, for readings that a grant has no room for, the earlier ids under which the source sent the same.
+    """Return the id under which the source sent the same before, by the id of each reading that is sent again.
+
+    Empty if the grant has room for every reading of the report.
 
     Args:
         log: The log of the usage record.
         archive: Where earlier readings are looked up; None to use the log alone.
         head: The record's last event before the report.
-        repeats: The record and the report.
-        answers: The answers to the report's readings.
+        repeats: The record and the report; it must be new.
+        answers: The answers to the report's readings, in their order.
+
+    Raises:
+        Unavailable: The log cannot be read.
     """
     command = repeats.command
     spans = {

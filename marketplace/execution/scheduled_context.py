@@ -6,7 +6,14 @@ from marketplace.execution.unit_of_work import Context
 
 
 def build_context(handler: Handler, worker: str, cause: str, step: str) -> Context:
-    """Return the context of the command that performs `step` for `cause`, an id."""
+    """Return the context of a worker's command, which acts for the platform, now.
+
+    Args:
+        handler: Gives the time.
+        worker: The worker's name, which events state as their actor, such as `scheduler`.
+        cause: Id of what the command is for, such as an auction.
+        step: What is done, named alike in every attempt. A second command for this cause and step has no effect.
+    """
     command_id = derive_id("cmd", cause, step)
     return Context(
         command_id=command_id,

@@ -96,7 +96,11 @@ class Snapshots:
         self._grown = asyncio.Event()
 
     async def restore(self, initial: Any, subject: str) -> Restored | None:
-        """Return an aggregate from its snapshot; None if the archive has no valid one."""
+        """Return an aggregate from its snapshot; None if the archive has no valid one.
+
+        Raises:
+            Unavailable: The log cannot be read.
+        """
         codec = CODECS.get(type(initial))
         if codec is None or self._archive is None or (self._annotations and self._annotations.touches(subject)):
             return None
@@ -137,7 +141,7 @@ class Snapshots:
             await self.flush()
 
     async def flush(self) -> None:
-        """Store all snapshots that are due now."""
+        """Store all snapshots that are due now. Those that the archive cannot take are dropped."""
         assert self._archive is not None or not self._due, "nothing is due where there is no archive"
         self._grown.clear()
         while self._due and self._archive is not None:

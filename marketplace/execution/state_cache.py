@@ -31,6 +31,7 @@ from marketplace.log.port import Head, Log, Recorded
 AnyDecider = Decider[Any, Any, Any]
 
 HEAVY_BYTES_MAX = 1 << 29
+"""The most memory for states of long-lived aggregates, by the estimate of `weigh`."""
 
 READS_MAX = 8
 """How often a read continues while new events of the aggregate arrive. Then the result is used but not cached."""
@@ -123,7 +124,12 @@ class Cache:
         return None if entry is None or entry.is_stale() or entry.is_void() else entry
 
     async def load(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
-        """Return the state of an aggregate, from memory or from the log."""
+        """Return the state of an aggregate, from memory or from the log. It may be ahead of the log.
+
+        Raises:
+            Unavailable: The log cannot be reached.
+            UnreadableEvent: An event of the aggregate cannot be read.
+        """
         subject = render_subject(decider.aggregate, id)
         if self._log.turns.find_end(subject):
             await self._log.turns.wait(subject)
@@ -185,7 +191,9 @@ class Cache:
     def refresh(
         self, decider: AnyDecider, entry: CachedState, *, to_end: bool = True
     ) -> asyncio.Task[CachedState] | None:
-        """Start to bring a cached state that may be stale up to date, by reading the tail of its subject.
+        """Start to read the events after a cached state that may be stale, and return the task that does.
+
+        None if another state is in memory by now, or none that is stored.
 
         Args:
             decider: The aggregate's decider.
@@ -240,12 +248,12 @@ class Cache:
             entry.noticed = max(entry.noticed, recorded.sequence)
 
     def forget(self, subject: str) -> None:
-        """Discard an aggregate, so that it is read anew: the meaning of its events has changed."""
+        """Discard the state of an aggregate, so that it is read from the log when it is next used."""
         self._entries.pop(subject, None)
         self._heavy_bytes -= self._heavy.pop(subject, 0)
 
     def forget_at(self, sequence: int, subjects: Collection[str]) -> None:
-        """Discard some aggregates, and one whose last event is at a position: that event counts no more, or is lost."""
+        """Discard the states of these aggregates, and that of the aggregate whose last event has this sequence."""
         last = [subject for subject, entry in self._entries.items() if entry.head.sequence == sequence]
         for subject in {*last, *subjects}:
             self.forget(subject)
@@ -305,7 +313,7 @@ def extend(decider: AnyDecider, entry: CachedState, tail: Iterable[Recorded]) ->
     """Return the state after more stored events of its subject; the same object if there are none.
 
     Raises:
-        UnreadableEvent: The first event of the aggregate was passed over, and this later one needs it.
+        UnreadableEvent: An event cannot be read, or needs an earlier one that was annotated or is lost.
     """
     for recorded in tail:
         if recorded.void:
@@ -320,7 +328,7 @@ def extend(decider: AnyDecider, entry: CachedState, tail: Iterable[Recorded]) ->
 
 
 def _is_orphan(entry: CachedState, recorded: Recorded) -> bool:
-    """Whether an event follows another one of an aggregate that has no state yet."""
+    """Return whether an event follows another one of an aggregate that has no state yet."""
     return entry.state is None and bool(recorded.envelope.previoushash)
 
 

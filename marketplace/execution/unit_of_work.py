@@ -108,7 +108,7 @@ class UnitOfWork:
         self.answers: str | None = None
 
     async def begin(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
-        """Load the primary aggregate, and return its entry before the decision."""
+        """Load the primary aggregate, and return its cached state before the decision."""
         await self.load(decider, id)
         return self._parts[render_subject(decider.aggregate, id)].before
 
@@ -133,8 +133,8 @@ class UnitOfWork:
 
         Args:
             decider: The aggregate's.
-            id: Which.
-            kind: What its state must be, where it may be of several kinds.
+            id: The aggregate's id.
+            kind: The class that its state must have; None for any.
 
         Raises:
             LookupError: It does not exist, or its state is of another kind.
@@ -230,13 +230,17 @@ class UnitOfWork:
         return [] if part is None else part.events
 
     def list_effects(self, without: AnyDecider | None = None) -> list[tuple[str, Event]]:
-        """Return the events that this unit has decided so far, each with the id of its aggregate."""
+        """Return the events that this unit has decided so far, each with the id of its aggregate.
+
+        Args:
+            without: The decider whose aggregates are left out; None for none.
+        """
         return [
             (part.id, event) for part in self._parts.values() if part.decider is not without for event in part.events
         ]
 
     def discard(self, keep: AnyDecider | None = None) -> None:
-        """Drop what this unit has decided, except for one kind of aggregate. The states are again what was loaded."""
+        """Drop the events that this unit has decided, except for the aggregates of the decider `keep`."""
         for part in self._parts.values():
             if part.decider is not keep:
                 part.events, part.times, part.state = [], [], part.before.state
@@ -266,7 +270,7 @@ class UnitOfWork:
         return bool(self._parts[entry.head.subject].events)
 
     def get_version(self, entry: CachedState) -> int:
-        """Return the version that the aggregate of `entry` has after the append, for `If-Match`."""
+        """Return the sequence of the aggregate's last event, after the append if it writes it; 0 if it has none."""
         after = self._parts[entry.head.subject].after
         return (entry if after is None else after).head.sequence or 0
 
