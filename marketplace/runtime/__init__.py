@@ -1,1 +1,1 @@
-"""Command handling, reactors, auctioneer, timers, clock, configuration and telemetry."""
+"""What runs without a request: the worker's timers, reactors and auctions; books for quotes; the setup of a process."""

@@ -48,8 +48,11 @@ from marketplace.runtime.scheduling.scheduler import DueTask, Task
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, WAITING, compute_pause, find_due
 
 TASKS_AT_ONCE: Final = 256
+"""The most due tasks that are taken at once, in time order."""
 IDLE_SECONDS: Final = 0.05
+"""How often the scheduler is asked while nothing is due."""
 RETRY_SECONDS: Final = 1.0
+"""The pause before retrying a task that another writer or a server that is away prevented."""
 OPERATOR_SECONDS: Final = 60.0
 """The pause before retrying a task that depends on an event which an operator must annotate first."""
 SLOW: Final = frozenset({"run_auction", "indicate_auction"})
@@ -91,6 +94,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
 """The tasks that run one command, by kind."""
 
 WAITING_TIME: Final = timedelta(hours=1)
+"""The pause before retrying a task that waits for money or for a note to be extended, in market time."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +105,7 @@ class StuckTask(NamedTuple):
     Attributes:
         code: The last refusal's code.
         reason: The last refusal's text.
-        attempts: How often it was refused.
+        attempts: How often this worker had it refused.
     """
 
     code: str
@@ -125,14 +129,18 @@ class Worker:
     def __init__(self, handler: Handler, *, calendar: bool = False, engine: Engine | None = None) -> None:
         self._handler = handler
         self._engine = engine
-        self._set_stage()
+        self._reset_market()
         self._clearing = asyncio.Lock()
         self._calendar = calendar
         self._called: dict[str, int] = {}
         self.stuck: dict[Task, StuckTask] = {}
 
     async def run(self) -> None:
-        """Work until cancelled. If an event that was read is annotated, read the market again from its beginning."""
+        """Work until cancelled. If an event that was read is annotated, read the whole log again.
+
+        Raises:
+            ExceptionGroup: What no retry mends, such as a `LogChanged` of the reader.
+        """
         while True:
             working = asyncio.create_task(self._work(), name="work")
             outdated = asyncio.create_task(self.market.outdated.wait(), name="outdated")
@@ -146,9 +154,9 @@ class Worker:
                 outdated.cancel()
                 await asyncio.gather(working, outdated, return_exceptions=True)
             log.warning("market_read_again", reason="an event that was read before is annotated")
-            self._set_stage()
+            self._reset_market()
 
-    def _set_stage(self) -> None:
+    def _reset_market(self) -> None:
         """Start with an empty market state."""
         self.market = MarketState(self._handler)
         self._auctioneer = Auctioneer(self._handler, self.market, self._engine)
@@ -170,7 +178,7 @@ class Worker:
                 self._ready.set()
 
     async def _find_end(self) -> int:
-        """Return the last sequence at the worker's start. Wait until the log can be reached."""
+        """Return the log's last sequence now. If the log cannot be reached, ask again until it can."""
         while True:
             try:
                 return (await self._handler.log.health()).last_sequence
@@ -194,12 +202,12 @@ class Worker:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def _attempt_alone(self, each: DueTask) -> None:
-        """Clear one auction at a time, while everything else goes on."""
+        """Run a slow task, one at a time, while everything else goes on."""
         async with self._clearing:
             await self._attempt(each)
 
     def _plan_calls(self) -> None:
-        """Schedule the next auction of each rhythm, once."""
+        """Schedule the opening of the next auction of each rhythm, once."""
         now = self._handler.clock.now()
         for name, number in list_calls(now):
             if self._called.get(name) != number:
@@ -302,12 +310,16 @@ class Worker:
             )
 
     async def _review_usage(self, grant_id: str) -> None:
-        """Compare every period of a fully settled grant, because its readings were lowered afterwards."""
+        """Compare stated and metered usage in every period of a fully settled grant whose readings changed since."""
         grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
         self.market.scheduler.review(grant_id, len(list_periods(grant)), grant.service_lines)
 
     async def _move_lots(self, site_id: str) -> None:
-        """Let the lots of a delayed site begin when it is ready, and end grants that they no longer carry."""
+        """Let the lots of a delayed site begin when it is ready, and end what would be over by then.
+
+        Args:
+            site_id: The site; nothing is done unless it has a conversion that is not over.
+        """
         site: Site = (await self._handler.cache.load(SITE, site_id)).state
         if site.ready_at is None or site.status == "operating":
             return
@@ -318,7 +330,7 @@ class Worker:
             await self._end_displaced(pool_id, site.ready_at, reason)
 
     async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:
-        """Shorten a lot to the rest of its span. Withdraw it if nothing is left, or too little for any order."""
+        """Let a lot begin at `ready_at`. Withdraw it if nothing is left, or its new span is refused."""
         handler = self._handler
         lot: Lot = (await handler.cache.load(LOT, lot_id)).state
         if lot.status == "withdrawn" or lot.start >= ready_at:

@@ -72,6 +72,7 @@ from marketplace.runtime.auctions.engines import Engine, EngineInThread, tell_fa
 from marketplace.runtime.scheduling.market_state import MarketState
 
 AT_ONCE: Final = 256
+"""The most commands of one auction at once."""
 AT_ONCE_PER_POOL: Final = 4
 """The most matches at once on one pool. Each builds on the one before. A match that must read the pool from the log is
 decided again whenever another match on the pool is stored first."""
@@ -102,7 +103,13 @@ class Auctioneer:
         self._engine = engine or EngineInThread()
 
     async def run(self, auction_id: str) -> None:
-        """Run an auction from its state in the log to its end."""
+        """Run an auction from its state in the log to its end.
+
+        Raises:
+            Refusal: Another auction must be decided first, or another worker is ahead; `task_outcomes` lists which.
+            Unavailable: The engine failed at the book, or a server cannot be reached; run the auction again later.
+            Conflict: Another worker was first.
+        """
         auction = await self._load(auction_id)
         if isinstance(auction, CollectingAuction):
             await self._lock(auction)
@@ -129,7 +136,7 @@ class Auctioneer:
         return auction
 
     async def indicate(self, auction_id: str) -> None:
-        """Publish the prices that the current book would have. If the engine fails, nothing is published."""
+        """Publish the prices that the current book would have, once. If the engine fails, nothing is published."""
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.indicated is not None:
             return
@@ -148,7 +155,7 @@ class Auctioneer:
         await auctions.record_step(self._handler, context, command)
 
     async def bind(self, auction_id: str) -> None:
-        """Begin the no-cancel phase: lock the present orders. An order that was cancelled first stays cancelled."""
+        """Begin the no-cancel phase, once: lock the present orders. One that was cancelled first stays cancelled."""
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.bound is not None:
             return
@@ -177,7 +184,7 @@ class Auctioneer:
         )
 
     async def _count_changes(self, auction_id: str) -> int:
-        """Return the auction's number of supply changes, all of which this worker has read.
+        """Return how many changes of supply the auction has recorded, all of which this worker has read.
 
         Raises:
             Refusal: ``supply_changed`` if this worker has not read that far.
@@ -194,7 +201,11 @@ class Auctioneer:
         return build_book(auction.opened, await self._market.load_supply(orders), orders, served)
 
     async def _lock_orders(self, auction: Auction, queue: list[Waiting], places: int) -> tuple[list[Order], Admission]:
-        """Lock the orders that the auction admits. Return its locked orders in queue order, and the admission."""
+        """Lock the orders that the auction admits, and cancel those that no auction could ever match.
+
+        Returns:
+            The orders of the queue that are locked for this auction, in queue order; and what was admitted and why not.
+        """
         auction_id = auction.opened.auction_id
         withdrawn: set[str] = set()
         while hopeless := [each for each in list_hopeless(queue) if each.order_id not in withdrawn]:
@@ -247,7 +258,11 @@ class Auctioneer:
             await self._fail(auction_id, auction.attempts + 1, tell_failure(error))
 
     async def _fail(self, auction_id: str, attempt: int, reason: str) -> None:
-        """Record that an attempt failed, and schedule the next one."""
+        """Record that an attempt failed.
+
+        Raises:
+            Unavailable: Always; it states when to try again.
+        """
         context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
         reason = shorten(reason)
         with contextlib.suppress(Refusal):
@@ -346,7 +361,10 @@ class Auctioneer:
         return outcome
 
     async def _find_lost(self, match: MatchTerms, code: str) -> LostMatch | None:
-        """Return a match that is impossible because its provider no longer has the capacity; None for other causes."""
+        """Return what a provider loses as it no longer has the capacity of a match; None for other causes.
+
+        None also for resold hours, whose seller is not the provider.
+        """
         lot: Lot = (await self._handler.cache.load(LOT, match.lots[0].lot_id)).state
         if code not in WITHDRAWN or lot.listed.grant_id is not None:
             return None

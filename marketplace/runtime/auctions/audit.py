@@ -26,11 +26,12 @@ class Published:
 
 
 async def load_published(log: Log, auction_id: str) -> Published:
-    """Return a cleared auction from the log.
+    """Return a cleared auction from the log, whether or not its matches were carried out.
 
     Raises:
         Refusal: ``auction_not_found`` or ``auction_not_cleared``.
         Corrupt: The stored parts do not make up the frozen book.
+        Unavailable: The log cannot be read.
     """
     stored = await log.load(render_subject("auction", auction_id))
     events: list[Any] = [parse_event(recorded) for recorded in stored if not recorded.void]
@@ -73,7 +74,7 @@ def _tell_uncleared(auction_id: str, events: list[Event]) -> str:
 
 
 def repeat(published: Published) -> model.Certificate:
-    """Run the engine on the frozen book again, and return the certificate.
+    """Run the engine on the frozen book again, and return its certificate, to compare with the published one.
 
     Raises:
         Refusal: ``engine_differs`` if another release cleared the auction.

@@ -91,6 +91,11 @@ def compute_book_hash(book: Book) -> str:
 def clear_book(opened: AuctionOpened, frozen: Book, workers: WorkerPools = THREADS) -> ClearAuction:
     """Clear a frozen book, verify the answer, and return the command that publishes it.
 
+    Args:
+        opened: The auction, with its horizon and seed.
+        frozen: The book.
+        workers: What works in parallel; it does not change the answer.
+
     Raises:
         Refusal: The engine does not accept the book.
         MarketplaceError: The verifier rejected the answer.
@@ -225,7 +230,12 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
 
 
 def parse_result(opened: AuctionOpened, cleared: Result, *, backstops: int) -> model.Clearing:
-    """Convert a published result to the engine's model. Decisions of the backstop orders come last.
+    """Convert a published result to the engine's model.
+
+    Args:
+        opened: The auction.
+        cleared: Its result.
+        backstops: How many of the decisions, which are the last, are of backstop orders.
 
     Raises:
         Corrupt: A match does not begin or end with a period of the auction.

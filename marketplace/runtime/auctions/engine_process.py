@@ -23,7 +23,11 @@ OUT_OF_MEMORY_SCORE: Final = 1_000
 
 
 def main() -> int:
-    """Answer one task; return 1 if the worker is no longer there to read the answer."""
+    """Answer one task from standard input. The argument is the process id of the worker that waits for the answer.
+
+    Returns:
+        The exit code: 0, or 1 if the worker is no longer there.
+    """
     worker_id = int(sys.argv[1])
     threading.Thread(target=end_with, args=(worker_id,), daemon=True).start()
     with contextlib.suppress(OSError):
@@ -48,7 +52,7 @@ def main() -> int:
 
 
 def answer(task: ToClear | ToPrice) -> Answer:
-    """Return the engine's answer to a task, or why there is none."""
+    """Return the engine's answer to a task; `Failed` states why there is none."""
     try:
         if isinstance(task, ToPrice):
             return Priced(price_book(task.book, task.seed))

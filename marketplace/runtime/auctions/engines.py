@@ -24,6 +24,7 @@ from marketplace.runtime.auctions.clearing import clear_book, price_book
 from marketplace.runtime.process.config import CLEARING_SECONDS_MAX
 
 COMMAND: Final = (sys.executable, "-m", "marketplace.runtime.auctions.engine_process")
+"""Runs the engine once; this process's id is added as an argument."""
 
 
 class ToClear(msgspec.Struct, frozen=True, tag="clear"):
@@ -47,7 +48,7 @@ class Cleared(msgspec.Struct, frozen=True, tag="cleared"):
 
 
 class Priced(msgspec.Struct, frozen=True, tag="priced"):
-    """Prices that are not binding."""
+    """Indicative prices."""
 
     prices: tuple[Price, ...]
 
@@ -62,7 +63,7 @@ Answer = Cleared | Priced | Failed
 
 
 class Engine(Protocol):
-    """The interface of the engine to the auctioneer. Any error means that there is no result."""
+    """The interface of the engine to the auctioneer. If `clear` or `price` raises anything, there is no result."""
 
     async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
         """Return the verified result of a frozen book."""
@@ -86,10 +87,10 @@ class EngineInThread:
 
 
 class EngineInProcess:
-    """Runs the engine in a new process for each run. The process ends with this one.
+    """Runs the engine in a new process for each run, which ends when this process does.
 
     Args:
-        seconds_max: The longest time of a run.
+        seconds_max: The longest time of a run in seconds; then the process is killed.
         command: The program to run. It reads a task from standard input and writes its answer to standard output.
     """
 
@@ -139,7 +140,11 @@ class EngineInProcess:
 
 
 def _parse_answer(output: bytes, code: int) -> Answer:
-    """Return the answer of a process. A process that failed has no answer."""
+    """Return the answer that a process with this exit code gave.
+
+    Raises:
+        MarketplaceError: It failed, or its answer cannot be read.
+    """
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = ", as the system does where memory runs out" if -code == signal.SIGKILL else ""

@@ -21,23 +21,25 @@ from typing import Any, Final, TypeVar
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPool, WorkerPools
 
 WORKERS_MAX: Final = 4
+"""The most forked processes, whatever the number of cores."""
 WATCH_SECONDS: Final = 0.5
+"""How often a forked process looks whether its parent is still there."""
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Forks:
-    """A pool of forked processes, one for each core, up to a small maximum."""
+    """Starts pools of forked processes, one for each core that this process may use, at most `WORKERS_MAX`."""
 
     @property
     def isolated(self) -> bool:
-        """Whether there is more than one process; a single one gains nothing."""
+        """Return whether a pool has more than one process; a single one gains nothing."""
         return count_workers() > 1
 
     @contextmanager
     def start(self, known: K) -> Iterator[WorkerPool[K]]:
-        """Fork processes that share what is known.
+        """Fork processes, each of which has `known` in memory, and end them when the block ends.
 
         Raises:
             MemoryError: A process was ended from outside, as the system does when memory runs out.
@@ -77,7 +79,7 @@ def _begin(known: object, parent: int) -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process as soon as `parent` is no longer its parent."""
+    """Watch the parent process, and end this one when `parent` is no longer its id. Never returns."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

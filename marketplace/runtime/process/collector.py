@@ -14,9 +14,9 @@ generation before the next is collected. Cycles of a few requests wait that long
 
 
 def settle_collector() -> None:
-    """Exempt everything now in memory from collection, and look for cycles in later objects, rarely.
+    """Exempt everything now in memory from collection, and collect later objects more rarely than Python does.
 
-    Call it once a process is fully set up, before its work begins.
+    Call it when a process is fully set up, before its work begins.
     """
     gc.collect()
     gc.freeze()

@@ -13,9 +13,11 @@ from marketplace.core.errors import Refusal
 PREFIX: Final = "MARKETPLACE_"
 LOOPBACK: Final = "127.0.0.1"
 SECONDS_MAX: Final = 86_400
+"""The largest setting in seconds: a day."""
 CLEARING_SECONDS_MAX: Final = 1_800
 """The largest book that one auction takes costs some 450 s of processor time (`docs/clearing.md`)."""
 REPLICAS: Final = (1, 3, 5)
+"""How many NATS servers may store each event: odd numbers, so that a majority decides."""
 Seconds = Annotated[int, Meta(ge=1, le=SECONDS_MAX)]
 Connections = Annotated[int, Meta(ge=1, le=100_000)]
 
@@ -36,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         source: URI reference that events carry as `ce-source`.
         embedded: Whether the test clock may be moved.
         calendar: Whether workers open auctions by the calendar.
-        clearing_seconds_max: The longest run of the clearing engine before it counts as failed.
+        clearing_seconds_max: The longest run of the clearing engine in seconds; then it is ended and has failed.
         connections_max: The most HTTP connections of an API process.
         connections_per_address_max: The most HTTP connections of one address. Behind a proxy, which is one address, set
             this to `connections_max`.
@@ -45,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         streams_per_party_max: The most event streams of one party's keys together.
         tls_only: Whether browsers reach the console over TLS alone, through a proxy: cookies are `Secure`.
         public_market: Whether everybody may read market data without a key, at `/console/market`.
-        keys_offline_seconds_max: How long known API keys stay valid while PostgreSQL is unavailable.
+        keys_offline_seconds_max: How many seconds known API keys stay valid while PostgreSQL is unavailable.
     """
 
     nats_url: str
@@ -71,9 +73,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: str | None) -> Settings:
-    """Return the settings. `given` values take precedence over the environment.
+    """Return the settings, each from `given`, else from the environment, else its default. Empty counts as not set.
 
-    A variable ``…_FILE`` names a file that holds the value.
+    Args:
+        environment: Variables ``MARKETPLACE_…``, or ``MARKETPLACE_…_FILE`` with the path of a file that holds the
+            value and comes first; None for this process's own.
+        given: Values by the name of the setting, such as those of command-line options.
 
     Raises:
         Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
@@ -103,7 +108,7 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
 
 
 def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
-    """Return the value of a variable, or of the file that ``…_FILE`` names; None if neither is set.
+    """Return the content of the file that ``…_FILE`` names, else the value of the variable; None if neither is set.
 
     Raises:
         Refusal: ``setting_invalid``: the file cannot be read.
@@ -117,7 +122,7 @@ def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
 
 
 def render_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment variables that give a child process these settings."""
+    """Return the environment variables that give a child process these settings, with the secrets in clear text."""
     stated = {name: value for name, value in msgspec.structs.asdict(settings).items() if value not in {None, ""}}
     return {
         PREFIX + name.upper(): str(int(value) if isinstance(value, bool) else value) for name, value in stated.items()

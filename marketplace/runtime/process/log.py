@@ -11,7 +11,11 @@ from marketplace.runtime.process.config import Settings
 
 @contextlib.asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[AnnotatedLog]:
-    """Yield the log of these settings, each message as its annotation says."""
+    """Yield the log of these settings, with operators' annotations applied: what they void is read as void.
+
+    Raises:
+        Unavailable: The log cannot be reached.
+    """
     async with _open_stream(settings) as stream:
         yield await AnnotatedLog.open(stream)
 
@@ -21,11 +25,12 @@ async def open_watched_log(settings: Settings, load_marks: LoadMarks = load_no_m
     """Yield the log of these settings, once it is known to hold the last events that others saw in it.
 
     Args:
-        settings: Where it is.
-        load_marks: Returns what the database has seen.
+        settings: Where the log is.
+        load_marks: Returns the last events that the database has seen; by default, none.
 
     Raises:
         LogChanged: It is another log, or it lost events that others have seen.
+        Unavailable: The log cannot be reached.
     """
     async with _open_stream(settings) as stream:
         watched = WatchedLog(

@@ -12,11 +12,12 @@ from marketplace.core.ids import render_id
 from marketplace.runtime.process.config import PREFIX, Settings
 
 SECRET_BYTES: Final = 32
+"""Random bytes of a new secret, and the fewest characters of one from the settings."""
 _ADMIN_KEY: Final = re.compile(r"mkp_[0-7][0-9a-hjkmnp-tv-z]{25}_[A-Za-z0-9]{20,100}")
 
 
 def require_api_secrets(settings: Settings) -> None:
-    """Refuse to start an API without its secrets.
+    """Refuse to start an API whose secret for keys or first key is missing, too short or malformed.
 
     Raises:
         Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
@@ -37,11 +38,11 @@ def require_api_secrets(settings: Settings) -> None:
 
 
 def new_secret() -> str:
-    """Return a secret for the HMAC of API keys."""
+    """Return a new random secret for the HMAC of API keys, in hexadecimal digits."""
     return secrets.token_hex(SECRET_BYTES)
 
 
 def new_admin_key() -> str:
-    """Return an API key of the platform: ``mkp_<26 characters>_<secret>``."""
+    """Return a new random API key of the platform: ``mkp_<26 characters>_<secret>``. It is not stored anywhere."""
     suffix = render_id("key", UUID(int=uuid_utils.uuid7().int))[4:]
     return f"mkp_{suffix}_{secrets.token_hex(SECRET_BYTES)}"

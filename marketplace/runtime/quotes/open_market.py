@@ -18,12 +18,17 @@ from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 
 RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction", "register"})
+"""Aggregates whose events may change a book."""
 LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
 """Returns the ids of open orders, lots and auctions that are not completed, at or after the follower's position."""
 
 
 class OpenMarket:
-    """The ids of everything that takes part in the market now.
+    """The ids of everything that takes part in the market now. They are complete once `begin` has returned.
+
+    Args:
+        follower: Delivers events.
+        load_open: Returns what is open at the start.
 
     Attributes:
         orders: Orders that are open or locked.
@@ -46,16 +51,20 @@ class OpenMarket:
 
     @property
     def position(self) -> int:
-        """Return the position up to which the log has been followed."""
+        """Return the sequence up to which the log has been followed."""
         return self._follower.position
 
     async def follow_to(self, sequence: int) -> None:
-        """Wait until the log has been followed to a sequence."""
+        """Wait, without limit, until the log has been followed to a sequence."""
         while self.position < sequence:
             await self._moved.wait()
 
     async def begin(self) -> None:
-        """Load what is open, once. Events that arrive meanwhile are applied afterwards."""
+        """Load what is open, once; if that failed, the next call tries again.
+
+        Raises:
+            Unavailable: The projections cannot be read.
+        """
         async with self._beginning:
             if self._begun:
                 return

@@ -39,7 +39,8 @@ from marketplace.execution.state_cache import AnyDecider
 from marketplace.runtime.auctions.clearing import parse_book
 from marketplace.runtime.quotes.open_market import OpenMarket
 
-LoadStandings = Callable[[], Awaitable[Mapping[str, Fraction]]]
+LoadReliability = Callable[[], Awaitable[Mapping[str, Fraction]]]
+"""Returns the reliability, from 0 to 1, of each provider that has a history."""
 
 FRESH_SECONDS: Final = 0.1
 """How long a quote waits for a newer book before it answers from the last one."""
@@ -54,12 +55,16 @@ AGE_SECONDS_MAX: Final = 60.0
 """A changed book that is older than this is not used, unless a newer one takes too long."""
 
 WAIT_SECONDS_MAX: Final = 20.0
+"""How long a quote waits for any book."""
 BOOKS_MAX: Final = 8
+"""The most horizons whose books are kept."""
 ORDERS_MAX: Final = 2_000
 """The most orders in a quote's book, those of the highest possible value. An auction admits more."""
 
 LOADS_AT_ONCE: Final = 64
+"""The most aggregates that one book reads from the log at once."""
 SEED: Final = 1
+"""The engine's seed for every book of a quote, so that equal books have equal answers."""
 log = structlog.get_logger(__name__)
 
 
@@ -70,11 +75,11 @@ class SolvedBook:
     Attributes:
         opened: The auction that would take it, or one that stands for a horizon.
         sequence: Position in the log.
-        began: When it was taken from the market, by this process's clock.
+        began: When its solving began, in seconds of this process's monotonic clock.
         seconds: How long it took to solve or to approximate.
         supply: What is for sale in it.
         orders: The orders that it was built from, by id.
-        book: The book, with offers at price steps.
+        book: The book, with sealed offers rounded up to their price steps.
         prepared: The engine's solution.
     """
 
@@ -93,7 +98,7 @@ def _compute_value(order: Order) -> Decimal:
 
 
 class _Turns:
-    """Runs one at a time. After each, it rests for a share of the time that the run took."""
+    """Runs one piece of work at a time, and after each rests for `rest` times as long as it took."""
 
     def __init__(self, rest: int) -> None:
         self._lock = asyncio.Lock()
@@ -111,7 +116,13 @@ class _Turns:
 
 @dataclass(slots=True)
 class _Kept:
-    """The state of one horizon: the book to answer from, and the last one that was solved in full."""
+    """The books of one horizon.
+
+    Attributes:
+        newest: The book to answer from; None until there is one.
+        full: The last book that was solved in full; None until there is one.
+        tasks: What is running: True approximates, False solves.
+    """
 
     newest: SolvedBook | None = None
     full: SolvedBook | None = None
@@ -124,10 +135,10 @@ class PreparedBooks:
     Args:
         handler: Its cache holds the states; nothing is written through it.
         market: What is open.
-        load_reliability: Returns the score of each provider that has a history.
+        load_reliability: Returns providers' reliability.
     """
 
-    def __init__(self, handler: Handler, market: OpenMarket, load_reliability: LoadStandings) -> None:
+    def __init__(self, handler: Handler, market: OpenMarket, load_reliability: LoadReliability) -> None:
         self._handler = handler
         self._market = market
         self._load_reliability = load_reliability
@@ -135,13 +146,17 @@ class PreparedBooks:
         self._turns = {False: _Turns(rest=1), True: _Turns(rest=0)}
 
     async def get(self, opened: AuctionOpened, min_sequence: int) -> SolvedBook:
-        """Return the book of a horizon: the newest, or the previous one if that takes too long.
+        """Return the book of a horizon: the newest, or the previous one if that takes too long. It may be approximated.
 
         If no recent book reflects enough of the log, a book that is slow to solve, or that has to wait for its turn, is
         approximated first. Solving and approximating it at once would only slow both down.
 
+        Args:
+            opened: The auction that stands for the horizon.
+            min_sequence: Position in the log that the book must reflect.
+
         Raises:
-            Unavailable: The book could not be solved in time, or a server cannot be reached.
+            Unavailable: No such book was made within `WAIT_SECONDS_MAX`, or a server cannot be reached.
         """
         begun = time.monotonic()
         end = begun + WAIT_SECONDS_MAX
@@ -182,7 +197,7 @@ class PreparedBooks:
             await asyncio.wait({self._begin(opened, approximated=True)})
 
     def _keep(self, opened: AuctionOpened) -> _Kept:
-        """Return the state of a horizon. A new horizon replaces the one that was used longest ago."""
+        """Return the books of a horizon. A new horizon replaces the one that was used longest ago."""
         kept = self._kept.pop(opened, None) or _Kept()
         self._kept[opened] = kept
         for other in [other for other, each in self._kept.items() if not each.tasks][: len(self._kept) - BOOKS_MAX]:
@@ -242,7 +257,11 @@ class PreparedBooks:
         return Supply(pools, lots, mandates, reliability=reliability, sites=sites, register=register)
 
     async def load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
-        """Return states by id, in order, without aggregates that have unreadable events. Few are read at once."""
+        """Return states by id, in the order of ids. Aggregates with events that cannot be read are left out.
+
+        Raises:
+            Unavailable: The log cannot be reached.
+        """
         cache, gate = self._handler.cache, asyncio.Semaphore(LOADS_AT_ONCE)
 
         async def one(id: str) -> Any:  # noqa: A002 - the field's word
@@ -298,7 +317,7 @@ def _approximate_book(
 
 
 def _find_rows(opened: AuctionOpened, supply: Supply, prior: SolvedBook | None) -> KnownRows | None:
-    """Return the rows that need not be built again, if the same supply is for sale over the same periods."""
+    """Return the rows of an earlier book, which need not be built again; None if its supply or periods differ."""
     if prior is None or prior.opened != opened or not supply.sells_as(prior.supply):
         return None
     return KnownRows(prior.book, prior.orders)

@@ -32,12 +32,13 @@ from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
 from marketplace.runtime.auctions.clearing import parse_order
 from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
-from marketplace.runtime.quotes.prepared_books import SEED, LoadStandings, PreparedBooks
+from marketplace.runtime.quotes.prepared_books import SEED, LoadReliability, PreparedBooks
 
 PREPARE_SECONDS: Final = 30.0
 """How often a process looks for horizons that have no book yet."""
 
 PREPARED_MAX: Final = 3
+"""How many horizons have a book prepared before the first question."""
 log = structlog.get_logger(__name__)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -45,6 +46,7 @@ GRIDS: Final = ((24, 182), (1, 336))
 """Periods in hours and their number, for orders that no collecting auction would take."""
 
 NO_AUCTION: Final = "auc_00000000000000000000000000"
+"""The id of the auction that stands for such a horizon. It is in no answer."""
 
 
 class Quoter:
@@ -54,11 +56,11 @@ class Quoter:
         handler: Its cache holds the states; nothing is written through it.
         follower: Delivers events.
         load_open: Returns what is open at the start.
-        load_reliability: Returns the score of each provider that has a history.
+        load_reliability: Returns providers' reliability.
     """
 
     def __init__(
-        self, handler: Handler, follower: Follower, load_open: LoadOpen, load_reliability: LoadStandings
+        self, handler: Handler, follower: Follower, load_open: LoadOpen, load_reliability: LoadReliability
     ) -> None:
         self._handler = handler
         self._market = OpenMarket(follower, load_open)
@@ -69,7 +71,7 @@ class Quoter:
 
         Args:
             order: The order, with the budget that each of its mandates would set aside.
-            min_sequence: Position in the log that the book must reflect.
+            min_sequence: Position in the log that the book must reflect; 0 for any.
 
         Raises:
             Refusal: ``quote_outside_horizon``.
@@ -97,7 +99,11 @@ class Quoter:
         )
 
     async def list_auctions(self) -> list[Auction]:
-        """Return the auctions that are not completed, next to lock first."""
+        """Return the auctions that are not completed, next to lock first.
+
+        Raises:
+            Unavailable: A server cannot be reached.
+        """
         await self._market.begin()
         known = await self._books.load(AUCTION, self._market.auctions)
         found = [auction for auction in known.values() if auction is not None]
@@ -121,7 +127,11 @@ class Quoter:
         return [*found[: PREPARED_MAX - 1], _build_grid(now, *GRIDS[0])]
 
     async def _choose(self, terms: OrderTerms) -> AuctionOpened:
-        """Return the next auction that would take an order, or the horizon of a book made for the question."""
+        """Return the next auction into whose horizon an order fits; else a grid of `GRIDS` from now on, as an auction.
+
+        Raises:
+            Refusal: ``quote_outside_horizon``.
+        """
         now = self._handler.clock.now()
         for auction in await self.list_auctions():
             if auction.takes_orders(now) and find_window(terms, build_horizon(auction.opened)) is not None:

@@ -19,6 +19,7 @@ from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context
 
 EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""From when the auctions of a rhythm are counted."""
 SEED_MAX: Final = 2**31 - 1
 
 
@@ -67,21 +68,21 @@ RHYTHMS: Final = {
 
 
 def list_calls(now: datetime) -> list[tuple[str, int]]:
-    """Return the next auction of each rhythm: its name, and how many of it have locked since `EPOCH`."""
+    """Return the next auction of each rhythm: the rhythm's name, and the auction's number, counted from `EPOCH`."""
     return [(name, (now - EPOCH - rhythm.offset) // rhythm.every + 1) for name, rhythm in RHYTHMS.items()]
 
 
 def find_lock(name: str, number: int) -> datetime:
-    """Return when an auction of a rhythm locks."""
+    """Return when the auction with this number of the rhythm `name` locks."""
     rhythm = RHYTHMS[name]
     return EPOCH + rhythm.offset + rhythm.every * number
 
 
 async def open_call(handler: Handler, name: str, number: int) -> None:
-    """Open an auction of a rhythm. Several workers may try; it opens once.
+    """Open the auction with this number of the rhythm `name`. Several workers may try; it opens once.
 
     Raises:
-        Refusal: ``lock_past``: no worker opened it in time.
+        Refusal: ``lock_past``: it locks before now.
     """
     rhythm, locks_at = RHYTHMS[name], find_lock(name, number)
     command_id = derive_command_id("calendar", f"{name}/{render_instant(locks_at)}")

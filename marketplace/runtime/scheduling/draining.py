@@ -21,7 +21,7 @@ from marketplace.runtime.scheduling.relocation import move_grant
 
 
 async def drain_pool(handler: Handler, market: MarketState, pool_id: str) -> None:
-    """Withdraw every lot of a pool, so that no further order is matched there."""
+    """Withdraw every lot of a pool whose closing was announced, so that no further order is matched there."""
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
     for lot_id in market.list_pool_lots(pool_id):

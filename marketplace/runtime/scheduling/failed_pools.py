@@ -18,7 +18,7 @@ Room = PoolOpened | LotListed | LotRepriced | LotResumed | LotWithdrawn | PoolCa
 
 
 class FailedPools:
-    """Follows the log."""
+    """The pools with failed nodes or too little power, by provider, as the log tells them."""
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}
@@ -29,7 +29,11 @@ class FailedPools:
 
     @singledispatchmethod
     def notice(self, event: Event) -> list[str]:
-        """Apply an event. Return the failed pools of a provider whose other pools may have room now."""
+        """Apply an event. Return the failed pools for whose grants another pool of the provider may have room now.
+
+        Raises:
+            TypeError: Events of this type concern neither nodes, power nor room.
+        """
         raise TypeError(f"{type(event).__name__} is no event about failed or free nodes")
 
     @notice.register
@@ -83,7 +87,7 @@ class FailedPools:
         return self._list_others(self._lots[event.lot_id])
 
     def has_failed(self, pool_id: str) -> bool:
-        """Return whether nodes of a pool are failed now, or its site has had less power than promised."""
+        """Return whether nodes of a pool are failed now, or its site was ever derated or delayed."""
         return any(failed == pool_id for failed, _ in self._list_failed(pool_id))
 
     def _list_others(self, pool_id: str) -> list[str]:

@@ -44,7 +44,18 @@ class Transition(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One grant on one pool: its terms, the health of its GPUs by meter, source and name, and pending incidents."""
+    """One grant on one pool.
+
+    Attributes:
+        terms: When a GPU counts as bad.
+        gpus_per_node: GPUs of a node.
+        pool_id: The pool.
+        moves: How often the grant moved to another pool.
+        healths: The health of each GPU, by meter, source and name.
+        open: Name and beginning of the incidents that evidence has opened and not closed, oldest first.
+        opened: How many incidents evidence has opened on this pool.
+        due: The incidents that the pool has not recorded yet as opened or closed, and since when.
+    """
 
     terms: DetectionTerms
     gpus_per_node: int
@@ -61,7 +72,10 @@ class _Watch:
         return count_nodes(len(bad), self.gpus_per_node)
 
     def change(self, grant_id: str, at: datetime) -> None:
-        """Open or close an incident if the number of working nodes changed at an instant."""
+        """Note that an incident is to be opened or closed if the number of failed nodes changed at `at`.
+
+        An incident lasts at least a second.
+        """
         failed = self.count_failed()
         if failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
@@ -82,7 +96,7 @@ class HealthMonitor:
 
     @singledispatchmethod
     def notice(self, event: Event) -> None:
-        """Apply the next event of the log. Most events change nothing here."""
+        """Apply the next event of the log. Events of most types change nothing here."""
 
     @notice.register
     def _issue(self, event: GrantIssued) -> None:
@@ -144,7 +158,7 @@ class HealthMonitor:
                 self._scheduler.put(Task("observe_grant", grant_id), NOW)
 
     def list_due(self, grant_id: str) -> list[tuple[Transition, datetime]]:
-        """Return which incidents of a grant are to be opened or closed, and since when, in order."""
+        """Return which incidents of a grant are to be opened or closed, and since when; the first noted is first."""
         watch = self._watches.get(grant_id)
         return [] if watch is None else list(watch.due.items())
 
@@ -160,7 +174,10 @@ def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
 
 
 async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str) -> None:
-    """Open and close the incidents that evidence shows for a running grant, as far as the pool accepts them."""
+    """Open and close the incidents that evidence shows for a running grant.
+
+    One that the pool refuses is dropped and not tried again. A grant that does not run now is left alone.
+    """
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
     now = handler.clock.now()
     if grant is None or grant.end <= now or not grant.is_running(now):

@@ -1,4 +1,4 @@
-"""Incidents: adapt the grants of a pool to nodes that failed or have no power, without any party's claim.
+"""Incidents: adapt the grants of a pool to nodes that failed or have no power. No party needs to ask for it.
 
 An incident opened by evidence of a grant's GPUs affects that grant. If fewer nodes still work than the other grants
 reserve, the grants issued last are affected first. Each affected grant moves to another pool of its provider that has
@@ -65,7 +65,7 @@ class Incidents:
             await self._record(pool, site, begin, end, step)
 
     def _look_again(self, pool_id: str, site: SiteState, now: datetime) -> None:
-        """Look at the pool again when its site's power or draws change, as long as it sells more than it has."""
+        """Schedule the next adaptation at the next change of the site's power or draw, if there is one after now."""
         if (changes_at := find_next_power_change(site, now)) is not None:
             self._market.scheduler.put(Task("serve_pool", pool_id), changes_at)
 
@@ -87,7 +87,7 @@ class Incidents:
                     await self._report_past(grant, grant.issued.nodes - lacking[grant_id], start, until, step)
 
     async def _find(self, grant_id: str) -> Grant | None:
-        """Return a grant that was handed over, or None."""
+        """Return a grant that was handed over to its startup; None for any other."""
         grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
         return None if grant is None or grant.phase == "issued" else grant
 
@@ -133,7 +133,7 @@ class Incidents:
 def _share_lack(
     pool: Pool, site: SiteState, running: Sequence[Grant], at: datetime, rank: Callable[[str], int]
 ) -> dict[str, int]:
-    """Return how many nodes each grant lacks at an instant.
+    """Return how many nodes each grant lacks at an instant; 0 for one that lacks none.
 
     A grant lacks its own failed nodes, and its share of the other failed nodes, in the order of `running`. If it has
     more dark nodes than that, it lacks those instead.
@@ -164,7 +164,7 @@ def _list_changes(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
 
 
 def _name_step(pool: Pool, site: SiteState, now: datetime, rank: Callable[[str], int]) -> str:
-    """Return a name for the state of a pool's incidents and power, so that only one worker handles each state."""
+    """Return a hash of a pool's incidents and dark nodes, which names commands so that each state is handled once."""
     told = sorted(
         f"{name} {render_instant(one.start)} {render_instant(one.end)}" for name, one in pool.incidents.items()
     )

@@ -36,7 +36,10 @@ class LateMarks:
         self._trades: dict[str, _Trade] = {}
 
     def notice(self, event: Event, at: datetime) -> Iterator[str]:
-        """Apply the next event of the log, which happened at an instant, and yield the grants that are to be marked."""
+        """Apply the next event of the log, of the time `at`, and yield the grants that are to be marked from now on.
+
+        The event is applied as the iterator is read.
+        """
         match event:
             case GrantIssued():
                 self._trades[event.grant_id] = _Trade(list_sides(event), at, event.mark)

@@ -116,7 +116,11 @@ class MarketState:
         return waiting.done()
 
     async def _read_on(self) -> None:
-        """Wait until every event that the log holds now is applied."""
+        """Wait until every event that the log holds now is applied.
+
+        Raises:
+            Unavailable: The log cannot be reached, or that takes more than `READ_SECONDS_MAX`.
+        """
         end = (await self._handler.log.health()).last_sequence
         if self.position >= end:
             return
@@ -166,7 +170,7 @@ class MarketState:
                 pass
 
     def _notice_annotation(self, event: LogAnnotated | LogGapAccepted) -> None:
-        """Forget what an event counted for, and have the market read again if it counted here before."""
+        """Discard the states that an annotation changes. If its event was applied here, the market is outdated."""
         is_known = event.sequence in self._annotated
         if isinstance(event, LogAnnotated):
             self._handler.cache.forget(event.subject)
@@ -239,11 +243,12 @@ class MarketState:
         return queue
 
     async def load_supply(self, orders: Iterable[Order]) -> Supply:
-        """Return the lots that are not withdrawn, paused ones included.
+        """Return the lots that are not withdrawn, with all pools of their sites, and the mandates that orders name.
 
-        A lot is left out if an event of it, of its pool or of its site cannot be read.
+        Paused lots are included. A lot is left out if an event of it, of its pool or of its site cannot be read.
 
-        With them come all pools of their sites, and the mandates that the orders name.
+        Raises:
+            Unavailable: The log cannot be reached.
         """
         lots = {lot_id: pool_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)}
         sites = sorted({self._pools[pool_id] for pool_id in lots.values()})
@@ -266,7 +271,10 @@ class MarketState:
         return not self._unsound or render_subject(aggregate, id) not in self._unsound
 
     def list_rivals(self, auction_id: str) -> Rivals:
-        """Return the other auctions that are not completed, in the order in which they lock."""
+        """Return the other auctions that are not completed: those that lock before this one, and those after.
+
+        All count as before if this auction is completed or unknown.
+        """
         ordered = sorted(self._auctions, key=self._auctions.__getitem__)
         if auction_id not in self._auctions:
             return Rivals(tuple(ordered), ())
@@ -279,25 +287,25 @@ class MarketState:
         return bool(site_id) and all(self.is_sound(aggregate, id) for aggregate, id in named)  # noqa: A001
 
     def list_pools(self) -> list[str]:
-        """Return every pool, oldest first."""
+        """Return the ids of all pools, also of closed ones, oldest first."""
         return list(self._pools)
 
     def list_reliability(self) -> dict[str, Fraction]:
-        """Return the score of every provider that has a history."""
+        """Return the reliability, from 0 to 1, of every provider that has a history."""
         return {
             provider_id: compute_reliability(record).score for provider_id, record in self._reliability.records.items()
         }
 
     def list_pool_lots(self, pool_id: str) -> list[str]:
-        """Return the lots of a pool that are not withdrawn."""
+        """Return the ids of the lots of a pool that are not withdrawn."""
         return [lot_id for lot_id, home_id in self._lots.items() if home_id == pool_id]
 
     def list_site_pools(self, site_id: str) -> list[str]:
-        """Return the pools of a site."""
+        """Return the ids of the pools of a site, without those that have an unreadable event."""
         return [
             pool_id for pool_id, home_id in self._pools.items() if home_id == site_id and self.is_sound("pool", pool_id)
         ]
 
     def list_site_lots(self, site_id: str) -> list[str]:
-        """Return the lots of a site that are not withdrawn."""
+        """Return the ids of the lots of a site that are not withdrawn."""
         return [lot_id for lot_id, pool_id in self._lots.items() if self._pools.get(pool_id) == site_id]

@@ -17,8 +17,8 @@ async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, rea
         handler: Runs the commands.
         market: The market, which knows the pools.
         grant: The grant. If it was degraded, it works in full again.
-        reason: Why.
-        step: Names the cause, so that only one worker handles it.
+        reason: Why, for the parties.
+        step: Names the cause: one step moves the grant to each pool at most once, whichever worker runs it.
     """
     grant_id = grant.issued.grant_id
     for pool_id in market.list_pools():

@@ -107,6 +107,7 @@ MeasuredEvent = (
 """What milestones of warrants are measured by besides deliveries."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
+"""A task that is due at this instant is always due, whatever the clock says."""
 
 
 class Task(NamedTuple):
@@ -114,10 +115,10 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate that it is for, or the hold or warrant in one.
-        number: Which of several, for example of statement periods.
+        id: The aggregate that it is for, or the hold, approval, claim, warrant or sale in one.
+        number: Which of several, for example of statement periods; 0 if there is only one.
         owner_id: The account of a hold or approval, the bond of a claim, the issuer of a warrant or a sale, the grant
-            of a service line, the mandate that pays for an order.
+            of a service line, the mandate that pays for an order; empty for other kinds.
     """
 
     kind: str
@@ -193,7 +194,7 @@ class Scheduler:
 
     @singledispatchmethod
     def notice(self, event: Event) -> None:
-        """Apply the next event of the log. Most events change nothing here."""
+        """Apply the next event of the log. Events of many types change nothing here."""
 
     def _stand(self, order_id: str, ends_at: datetime) -> None:
         self.open_orders[order_id] = ends_at
@@ -319,11 +320,11 @@ class Scheduler:
         self._collect_next(event.grant_id)
 
     def _collect(self, grant_id: str, due: datetime) -> None:
-        """Ask for the cash of a staged grant at an instant, or go on where it is missing."""
+        """Schedule the command of a staged grant that collects its cash, or withholds or ends delivery without it."""
         self.put(Task("collect_stage", grant_id, int(due.timestamp())), due)
 
     def _collect_next(self, grant_id: str) -> None:
-        """Ask for the cash of a grant's next stage when it begins, if that is before the grant's end."""
+        """Schedule the collection of a grant's next stage when that is due, if it is before the grant's end."""
         grant = self._grants[grant_id]
         if grant.issued.stages is not None:
             due = find_due(grant.issued.start, grant.issued.stages, grant.stages_paid)
@@ -351,7 +352,7 @@ class Scheduler:
 
     @notice.register
     def _resume_grant(self, event: GrantResumed) -> None:
-        """Ask for what became due while no node worked."""
+        """Collect at once what became due while no node worked."""
         grant = self._grants.get(event.grant_id)
         if grant is not None and grant.issued.stages is not None:
             self.put(Task("collect_stage", event.grant_id, int(event.at.timestamp())), NOW)
@@ -518,7 +519,13 @@ class Scheduler:
             self.put(Task("review_usage", grant_id), NOW)
 
     def review(self, grant_id: str, periods: int, lines: Iterable[str]) -> None:
-        """Compare every period of a fully settled grant and its service lines."""
+        """Schedule the comparison of stated and metered usage for every period of a fully settled grant.
+
+        Args:
+            grant_id: The grant.
+            periods: How many statement periods it has.
+            lines: Its service lines, which are compared too.
+        """
         for index in range(periods):
             self.put(Task("adjust_statement", grant_id, index), NOW)
             for line_id in lines:

@@ -99,11 +99,11 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
 
 
 def find_due(refusal: Refusal) -> datetime | None:
-    """Return when a refused command is due, if the refusal states it."""
+    """Return when a refused command is due; None if the refusal does not state it."""
     due = refusal.facts.get("due")
     return datetime.fromisoformat(due) if isinstance(due, str) else None
 
 
 def compute_pause(attempts: int) -> float:
-    """Return the seconds that a stuck task pauses after `attempts` attempts."""
+    """Return the seconds that a stuck task pauses after `attempts` attempts: 2, doubled each time, at most 300."""
     return min(2.0 ** min(attempts, _DOUBLINGS_MAX), PAUSE_SECONDS_MAX)
