@@ -248,7 +248,11 @@ def decide(command: RegisterCommand, state: Register) -> Sequence[RegisterEvent]
 
 
 def _require_other(command: StateRelation) -> str:
-    """Return the other end of a relation."""
+    """Return the other end of a relation: a party's id, or the name of an owner outside this market.
+
+    Raises:
+        Refusal: ``relation_ambiguous`` · ``relation_to_itself`` · ``since_future``.
+    """
     other = command.related_id or command.owner
     if other is None or None not in {command.related_id, command.owner}:
         raise Refusal(
@@ -313,7 +317,7 @@ def evolve(state: Register, event: RegisterEvent) -> Register:
 
 
 def _find_earlier(known: Relation, event: RegisterRelationStated) -> datetime | None:
-    """Return since when a stated relation holds: of two statements, the earlier instant."""
+    """Return since when a relation holds after a statement: the earlier instant of two; None is earlier than any."""
     if not known.stated_by:
         return event.since
     return None if known.since is None or event.since is None else min(known.since, event.since)

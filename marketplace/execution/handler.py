@@ -289,7 +289,11 @@ class Handler:
             )
 
     async def _wait_until_durable(self, heads: Iterable[Head]) -> bool:
-        """Wait until every head is stored. False if an append failed, which voids every decision that depends on it."""
+        """Wait until every head is stored. False if an append failed, which voids every decision that depends on it.
+
+        Raises:
+            Unavailable: An append was not answered within `SETTLE_SECONDS_MAX`.
+        """
         pending = [head for head in heads if head.sequence is None or head.failed]
         if not pending:
             return True

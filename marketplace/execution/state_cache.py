@@ -119,7 +119,7 @@ class Cache:
         self._readings: dict[str, _Reading] = {}
 
     def find(self, subject: str) -> CachedState | None:
-        """Return the cached state of a subject if it is current and does not depend on a failed append."""
+        """Return the cached state of a subject; None if there is none, or it is stale or void."""
         entry = self._entries.get(subject)
         return None if entry is None or entry.is_stale() or entry.is_void() else entry
 

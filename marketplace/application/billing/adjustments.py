@@ -175,7 +175,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
 
 
 def _keep_credit(chain: list[Statement], service: ServiceResult | None) -> ServiceResult | None:
-    """Return a service result whose credit is at least the one that was given, since a credit takes none back."""
+    """Return a service result with at least the credit that the last statement gave; None without a service level."""
     given = chain[-1].service
     if service is None or given is None or service.credit >= given.credit:
         return service

@@ -331,7 +331,7 @@ async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_
 
 
 async def _find_needed(unit: UnitOfWork, lot_id: str) -> datetime | None:
-    """Return until when a lot, or a grant that it carries, needs its bond."""
+    """Return until when a lot, or a grant on it, needs its bond; None if neither needs it or there is no such lot."""
     lot = await unit.load(LOT, lot_id)
     if lot is None:
         return None

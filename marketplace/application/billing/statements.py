@@ -165,7 +165,10 @@ async def _settle_offer(unit: UnitOfWork, statement: Statement) -> None:
 
 
 async def _review(unit: UnitOfWork, statement: Statement) -> ServiceResult | None:
-    """Return the service result of a statement's period by what is known now; of an adjustment, as it was stated."""
+    """Return the service result of a statement's period by what is known now; of an adjustment, as it was stated.
+
+    None without a service level.
+    """
     issued = statement.issued
     if issued.service is None or issued.adjustment is not None:
         return issued.service

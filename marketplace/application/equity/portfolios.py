@@ -64,7 +64,12 @@ async def load_portfolio(
 async def _load_held(
     connection: AsyncConnection, log: Log, party_id: str, at: datetime
 ) -> tuple[list[HeldIssuer], set[str]]:
-    """Return the issuers whose equity a party has or had, and the grants that draw its instruments."""
+    """Return the issuers whose equity a party has or had, and the ids of the grants that draw its instruments.
+
+    Raises:
+        Refusal: ``portfolio_too_large`` · ``history_too_long`` of an issuer.
+        Unavailable: The log cannot be read.
+    """
     issuer_ids: set[str] = set()
     grants: set[str] = set()
     after = ""

@@ -37,7 +37,7 @@ async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
 
 
 async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None) -> BuyerStock | None:
-    """Return the buyer's stock with the buyer's present capitalisation, if its issuer is on this market.
+    """Return the buyer's stock with the buyer's present capitalisation; unchanged if its issuer is not on this market.
 
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.

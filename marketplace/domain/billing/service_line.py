@@ -115,7 +115,7 @@ def find_last_end(state: ServiceLine, after: datetime) -> datetime:
 
 
 def answer_hours(command: ReportHours, state: ServiceLine) -> list[tuple[Answer, HoursReading | None]]:
-    """Return the answer to each reading, with the reading itself if it is accepted."""
+    """Return the answer to each reading, in order, with the reading itself if it is accepted, else None."""
     answers: list[tuple[Answer, HoursReading | None]] = []
     for reading in command.readings:
         answered = _answer(command, reading, state)

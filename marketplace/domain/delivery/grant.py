@@ -572,7 +572,10 @@ def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _collect(command: CollectStage, state: Grant) -> Sequence[GrantEvent]:
-    """Return the payment of the stages that are due, or else the next step: missed, withheld, or the end of that."""
+    """Return the payment of the stages that are due, or else the next step: missed, withheld, or the end of that.
+
+    Nothing if neither is due. A startup that asks to pay is refused instead: ``grant_<status>`` · ``stages_paid``.
+    """
     issued = state.issued
     if issued.stages is None:
         raise Refusal("grant_prepaid", f"all of the cash of grant {issued.grant_id} is set aside already")

@@ -383,7 +383,7 @@ def _count_up_to(course: Course, record: Record, at: datetime, *, working: int) 
 
 
 def _count_resold(course: Course, at: datetime) -> int:
-    """Return the GPU-seconds of a run, up to an instant, that were due to buyers."""
+    """Return the GPU-seconds of resold nodes, due to their buyers, from when the run was last counted up to `at`."""
     begin, end = int(course.counted_until.timestamp()), int(at.timestamp())
     spans = ((max(start, begin), min(stop, end), nodes) for start, stop, nodes in course.resold)
     return sum(max(stop - start, 0) * nodes for start, stop, nodes in spans) * course.gpus_per_node

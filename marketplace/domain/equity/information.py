@@ -244,7 +244,7 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
 
 
 def _limit_assumed(assumed: AssumedGrants | None, party_id: str | None, depth: Depth) -> AssumedGrants | None:
-    """Return what a party may see of the grants that a buyer takes over: only the buyer and ``full`` see them."""
+    """Return what a party may see of the grants that a buyer takes over; all but the buyer and ``full`` see no list."""
     if assumed is None or depth == "full" or rename_id("pty", assumed.issuer_id) == party_id:
         return assumed
     return structs.replace(assumed, grants=())

@@ -123,7 +123,11 @@ def _require_sound(measurement: Measurement, at: datetime) -> None:
 
 
 def _order(offers: Sequence[Offer], recorded: Sequence[BurnRank]) -> list[Offer]:
-    """Return the grants in burn order: first those of a recorded order, then the others."""
+    """Return the grants in burn order: first those of a recorded order, then the others.
+
+    Raises:
+        Refusal: ``grants_too_many``.
+    """
     if len(offers) > OFFERS_MAX:
         raise Refusal("grants_too_many", f"usage is allocated to at most {OFFERS_MAX} grants, not {len(offers)}")
     places = {rank.grant_id: place for place, rank in enumerate(recorded)}

@@ -175,7 +175,7 @@ def digest_content(said: ReadingContent) -> bytes:
 
 
 def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
-    """Return the answer to each reading, with the reading itself if it is accepted."""
+    """Return the answer to each reading, in order, with the reading itself if it is accepted, else None."""
     count, added = Count(state), dict[bytes, bytes]()
     answers: list[tuple[Answer, Reading | None]] = []
     keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
@@ -245,7 +245,7 @@ def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState
 
 
 def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
-    """Refuse a reading whose content came under another id before, if the grant has no room for both."""
+    """Return the answer that a reading repeats another one of the source under a new id; None if it does not."""
     first = command.repeated.get(measurement.reading_id)
     if first is None:
         return None

@@ -241,7 +241,7 @@ class PreparedBooks:
         return solved
 
     def _find_prior(self, opened: AuctionOpened) -> SolvedBook | None:
-        """Return the last solved book of another horizon with periods of the same length."""
+        """Return the last solved book of a horizon with periods of the same length; None if there is none."""
         found = (kept.full for other, kept in reversed(self._kept.items()) if other.period_hours == opened.period_hours)
         return next((solved for solved in found if solved is not None), None)
 

@@ -378,7 +378,7 @@ def find_split(conversion: InstrumentConverted, taken: TakenShares) -> Fraction:
 
 
 def _convert(state: Instrument, event: InstrumentConverted) -> tuple[Tranche, ...]:
-    """Return the tranches after the principal of an event converted, oldest first."""
+    """Return all tranches after a conversion, which takes its principal from the oldest tranche first."""
     left, after = event.principal_usd, []
     for tranche in state.tranches:
         part = min(left, tranche.outstanding_usd)

@@ -101,10 +101,11 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exposure of an order or instrument; nothing if it is counted so, or the issuer has ended.
+    """Return the exposure of an order or instrument; nothing if it is recorded so, or the issuer has ended.
 
     Raises:
-        Refusal: ``stack_exceeds_company`` and those of `require_agreed`.
+        Refusal: For an order, those of `require_agreed` · ``stack_exceeds_company``, unless the exposure is owed or
+            the issuer has ended.
     """
     subject_id, exposures = command.subject_id, command.exposures
     refusal = None if command.owed else _refuse_stack(state, subject_id, exposures)
@@ -231,7 +232,7 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
 
 
 def _find_cap(exposure: Exposure) -> Decimal | None:
-    """Return the cap of a post-money SAFE."""
+    """Return the cap, in USD, of a post-money SAFE; None for any other instrument."""
     terms = exposure.terms
     if isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money":
         return terms.valuation_cap_usd

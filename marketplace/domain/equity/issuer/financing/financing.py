@@ -155,7 +155,7 @@ def is_expired(financing: Financing, at: datetime) -> bool:
 
 
 def require_current(state: Issuer, financing_id: str, at: datetime) -> None:
-    """Refuse to close a round at a price that is older than its terms allow; an unknown or unpriced one is accepted.
+    """Refuse to close a round at a price that is older than its terms allow; one that is unknown or unpriced passes.
 
     Raises:
         Refusal: ``price_expired``.
