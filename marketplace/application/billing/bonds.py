@@ -206,7 +206,11 @@ async def claim_bond(
 
 
 async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
-    """Record that each replacement counts for this claim; refuse one that counts for another claim already."""
+    """Record that each replacement counts for this claim.
+
+    Raises:
+        Refusal: ``replacement_claimed`` if one counts for another claim already.
+    """
     for grant_id in filter(None, (item.replacement_id for item in claimed.items)):
         record_id = derive_command_id("replacement", grant_id)
         used = await unit.load(COMMAND, record_id)
@@ -218,7 +222,12 @@ async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
 async def _find_default(
     unit: UnitOfWork, grant: Grant, period_start: datetime | None
 ) -> tuple[Default, list[Statement]]:
-    """Return what was not delivered, and the statements of its period; none for an early end."""
+    """Return what was not delivered in a period, and the statements of it; for None, what an early end left out.
+
+    Raises:
+        Refusal: ``period_unknown`` · ``statement_unknown`` · ``adjustments_too_many`` · ``remedies_missing`` ·
+            ``grant_not_defaulted``.
+    """
     if period_start is None:
         return find_ending(grant), []
     period = find_period(grant, period_start)

@@ -35,7 +35,11 @@ _SIDES = ("startup", "holder", "provider")
 
 
 async def _find_party(unit: UnitOfWork, statement: Statement) -> Party:
-    """Return the side of a dispute that acts. The platform acts for the provider."""
+    """Return the side of a dispute that acts. The platform acts for the provider.
+
+    Raises:
+        Refusal: Those of `find_side`: the party is on no side.
+    """
     party_id = unit.context.party_id
     if party_id is None or party_id == statement.issued.provider_id:
         return "provider"

@@ -21,7 +21,11 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
-    """Return a service line that was agreed on, and the spans of its grant."""
+    """Return a service line that was agreed on, as its provider, and the spans of its grant.
+
+    Raises:
+        Refusal: ``service_line_unknown`` · ``wrong_side`` · ``service_line_<status>`` if it was not agreed on.
+    """
     line = await load_service_line(unit, line_id, "provider")
     require_agreed(line)
     grant = await unit.get(GRANT, line.proposed.grant_id)

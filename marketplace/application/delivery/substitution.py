@@ -55,7 +55,11 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
 
 
 async def _check_welcome(unit: UnitOfWork, grant: Grant, pool: Pool) -> None:
-    """Refuse a pool that the grant's order or mandate excludes."""
+    """Refuse a pool that the grant's order or mandate excludes.
+
+    Raises:
+        Refusal: Those of `require_pool_welcome`.
+    """
     equity = grant.issued.equity
     mandate = None if equity is None else (await load_mandate(unit, equity.mandate_id)).asked
     terms = (await unit.get(ORDER, grant.issued.order_id)).terms

@@ -50,7 +50,13 @@ class Side:
 
 
 async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
-    """Return the calling side of a grant. The platform acts as the provider."""
+    """Return the calling side of a grant: the startup that uses it, else the provider, also for the platform.
+
+    Another party is not refused here.
+
+    Raises:
+        Refusal: ``grant_unknown``.
+    """
     grant = require_found("grant", grant_id, await UnitOfWork(handler.cache, context).load(GRANT, grant_id))
     meter: Meter = "provider"
     if context.party_id is not None and context.party_id == grant.startup_id != grant.issued.provider_id:

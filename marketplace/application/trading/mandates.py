@@ -65,7 +65,11 @@ async def grant_mandate(
 
 
 async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: MandateTerms) -> None:
-    """Grant or amend a cash mandate. If its budgets exceed what one person alone may spend, request it instead."""
+    """Grant or amend a cash mandate. If its budgets exceed what one person alone may spend, request it instead.
+
+    Raises:
+        Refusal: ``party_unknown`` · ``payer_only`` · refusals of the mandate, the account and the request.
+    """
     account_id, at = rename_id("acc", holder_id), unit.context.at
     account, before = await unit.load(ACCOUNT, account_id), await unit.load(MANDATE, mandate_id)
     if account is None:
@@ -174,7 +178,11 @@ async def _require_pricelist(unit: UnitOfWork, terms: MandateTerms) -> None:
 async def _require_unbound(
     unit: UnitOfWork, mandate: Mandate, holds: Iterable[BudgetHold], auction_ids: Iterable[str]
 ) -> None:
-    """Refuse a tenant's change of a mandate while an auction decides on an order with one of these holds."""
+    """Refuse a tenant's change of a mandate while an auction decides on an order with one of these holds.
+
+    Raises:
+        Refusal: ``mandate_bound``.
+    """
     if unit.context.party_id is None:
         return
     auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]

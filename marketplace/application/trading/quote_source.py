@@ -41,7 +41,12 @@ class QuoteSource(Protocol):
     """Quotes the value that an order needs to win on the current book."""
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
-        """Return the quote for an order that is not placed, on a book that includes `min_sequence`."""
+        """Return the quote for an order that is not placed, on a book that reflects the log up to `min_sequence`.
+
+        Raises:
+            Refusal: ``quote_outside_horizon``.
+            Unavailable: The book could not be solved in time, or a server cannot be reached.
+        """
         ...
 
     async def list_auctions(self) -> list[Auction]:

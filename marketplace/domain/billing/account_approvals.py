@@ -163,7 +163,11 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
 
 
 def _require_possible(command: RequestApproval, state: Account) -> None:
-    """Refuse an act that could not be done if it were approved now."""
+    """Refuse a limit, a deposit or a hold that could not be made if it were approved now; other acts pass.
+
+    Raises:
+        Refusal: ``account_<status>`` for a deposit · for a limit or a hold, the refusals of that act.
+    """
     match command.act:
         case LimitAct() as limits:
             _require_limits(limits)

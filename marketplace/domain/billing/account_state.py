@@ -199,7 +199,10 @@ class Account:
         )
 
     def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime) -> bool:
-        """Return whether a deposit, with those that one person alone recorded in 24 hours, is above the limit."""
+        """Return whether a deposit, with those that one person alone recorded in 24 hours, is above the limit.
+
+        False without a limit.
+        """
         counted = (amount for alone_at, amount in self.deposited if alone_at > at - COUNTED)
         return self.limit_usd is not None and sum(counted, amount_usd) > self.limit_usd
 

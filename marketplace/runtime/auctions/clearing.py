@@ -107,7 +107,11 @@ def clear_book(opened: AuctionOpened, frozen: Book, workers: WorkerPools = THREA
 
 
 def price_book(book: Book, seed: int) -> tuple[Price, ...]:
-    """Return the uniform prices of a book, without the engine's full search."""
+    """Return the uniform prices of a book, without the engine's full search.
+
+    Raises:
+        Refusal: The engine does not accept the book.
+    """
     plain = parse_book(book)
     solved = prepare(plain, seed=seed).solved
     prices = set_prices(solved.allocation)

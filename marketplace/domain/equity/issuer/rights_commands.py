@@ -26,7 +26,7 @@ class PromiseOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawPromise(msgspec.Struct, frozen=True, kw_only=True):
-    """Withdraw a promise."""
+    """Withdraw a promise of options that were not granted."""
 
     issuer_id: str
     promise_id: str

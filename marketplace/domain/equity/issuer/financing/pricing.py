@@ -312,7 +312,11 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
 
 
 def _require_shares(pricing: RoundPricing) -> None:
-    """Refuse a round in which the principal of an instrument becomes less than a share, or loses much to rounding."""
+    """Refuse a round in which the principal of an instrument becomes less than a share, or loses much to rounding.
+
+    Raises:
+        Refusal: ``conversion_empty`` · ``conversion_coarse``.
+    """
     shares: Counter[str] = Counter()
     exact: dict[str, Fraction] = {}
     for conversion in pricing.conversions:

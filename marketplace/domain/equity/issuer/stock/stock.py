@@ -1,4 +1,4 @@
-"""Acts on stakeholders, classes and shares."""
+"""Acts on stakeholders, classes and shares; `marketplace.domain.equity.issuer.issuer` documents the refusals."""
 
 import re
 from collections.abc import Sequence
