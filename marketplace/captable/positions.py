@@ -48,12 +48,13 @@ class Delivery(NamedTuple):
     Attributes:
         holder_usd: Dollars that the holder paid, or that a credit gave back to it.
         gpu_seconds: The GPU-seconds of the statement.
-        principal_usd: The principal that accrued, or that the credit takes back.
+        principal_usd: The principal that the whole statement accrues, or that the credit takes back. A tranche of a part
+            of it costs and delivers in proportion.
     """
 
     holder_usd: Decimal
     gpu_seconds: int
-    principal_usd: Decimal = Decimal(0)
+    principal_usd: Decimal
 
 
 class Source(NamedTuple):
@@ -142,7 +143,7 @@ class _Agreement:
     debts_usd: Fraction = Fraction(0)
     gone_usd: Fraction = Fraction(0)
     refunded_usd: Decimal = Decimal(0)
-    gpu_seconds: int = 0
+    gpu_seconds: Fraction = Fraction(0)
 
     @property
     def cost_per_principal(self) -> Fraction:
@@ -241,9 +242,12 @@ def _follow(agreement: _Agreement, act: Act, deliveries: Mapping[str, Delivery],
     event, day = act.event, act.time.date()
     if isinstance(event, instruments.InstrumentPrincipalAccrued):
         delivery = deliveries.get(event.statement_id or "")
-        cost, seconds = (event.principal_usd, 0) if delivery is None else delivery[:2]
-        agreement.paid.append((day, Fraction(cost)))
-        agreement.gpu_seconds += seconds
+        cost = Fraction(event.principal_usd)
+        if delivery is not None and delivery.principal_usd:
+            part = cost / Fraction(delivery.principal_usd)
+            cost = part * Fraction(delivery.holder_usd)
+            agreement.gpu_seconds += part * delivery.gpu_seconds
+        agreement.paid.append((day, cost))
     elif isinstance(event, instruments.InstrumentDebtPaid):
         agreement.debts_usd += Fraction(event.amount_usd)
         agreement.received.append((day, -Fraction(event.amount_usd)))
@@ -287,7 +291,7 @@ def _build_instrument(
     converted = sum((lot.cost_usd for lot in lots), Fraction(0))
     mark = at_cost + (converted if worth is None else worth) + company.value_rights(rights)
     gpu_class = None if source is None else source.gpu_class
-    hours = Fraction(agreement.gpu_seconds, SECONDS_PER_HOUR)
+    hours = agreement.gpu_seconds / SECONDS_PER_HOUR
     sold = sum(map(company.pay, (instrument_id, *rights)), company.sold.get(instrument_id, Fraction(0)))
     position = Position(
         instrument_id=instrument_id,

@@ -140,7 +140,7 @@ class Life:
         )
         return purchase
 
-    def accrue(self, instrument_id, number, amount_usd, statement_id=None):
+    def accrue(self, instrument_id, number, amount_usd, statement_id=None, part_ids=()):
         self.deed(
             commands.AccruePrincipal(
                 instrument_id=instrument_id,
@@ -148,6 +148,7 @@ class Life:
                 principal_usd=Decimal(amount_usd),
                 statement_id=statement_id,
                 on_day=self.time.date(),
+                part_ids=part_ids,
             )
         )
 

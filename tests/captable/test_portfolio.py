@@ -49,9 +49,9 @@ from tests.captable.company import (
 )
 
 DELIVERIES = {
-    make_id("stm", 2): Delivery(Decimal(80_000), 3_600 * 40_000),
-    make_id("stm", 3): Delivery(Decimal(70_000), 3_600 * 35_000),
-    make_id("stm", 4): Delivery(Decimal(25_000), 3_600 * 12_500),
+    make_id("stm", 2): Delivery(Decimal(80_000), 3_600 * 40_000, Decimal(160_000)),
+    make_id("stm", 3): Delivery(Decimal(70_000), 3_600 * 35_000, Decimal(140_000)),
+    make_id("stm", 4): Delivery(Decimal(25_000), 3_600 * 12_500, Decimal(50_000)),
 }
 SOURCES = {make_id("grt", 1): Source("H100_SXM", PROVIDER)}
 PRICES = Prices({"H100_SXM": Decimal("2.50")}, {"H100_SXM": Decimal("0.80")})

@@ -46,7 +46,10 @@ class Fund(Life):
 
 
 def invest(life):
-    """Buy 100,000 shares at 1 dollar, a SAFE, a note; let compute draw on another SAFE; sell 20,000 shares at 1.50."""
+    """Buy 100,000 shares at 1 dollar, a SAFE, a note; let compute draw on another SAFE; sell 20,000 shares at 1.50.
+
+    The statement of the compute is settled in two parts.
+    """
     seed = {"class_id": "seed", "kind": "preferred", "shares_authorised": 1_000_000}
     life.act(CreateStockClass, **seed, price_per_share_usd=Decimal(1), liquidation_multiple=Decimal(1))
     bought = {"security_id": make_id("sec", 90), "holder_id": FUND, "class_id": "seed", "shares": 100_000}
@@ -55,7 +58,8 @@ def invest(life):
         life.on(2024, 6, 1).sign(key, FUND, terms, amount)
         life.on(2024, 6, 1).accrue(key, tranche, amount)
     life.on(2024, 9, 1).sign(DRAWN, FUND, PLAIN, 100_000, grant_id=GRANT)
-    life.on(2024, 12, 1).accrue(DRAWN, 93, 40_000, STATEMENT)
+    life.on(2024, 12, 1).accrue(DRAWN, 94, 10_000, STATEMENT)
+    life.on(2024, 12, 1).accrue(DRAWN, 93, 30_000, STATEMENT, part_ids=(make_id("trn", 94),))
     sold = {"holder_id": FUND, "class_id": "seed", "shares": 20_000, "price_usd_per_share": Decimal("1.50")}
     life.on(2025, 3, 1).act(RepurchaseStock, repurchase_id=make_id("rep", 90), **sold)
     repay = RepayNote(instrument_id=NOTE, cause=make_id("pay", 90), on_day=date(2025, 6, 1))
@@ -72,7 +76,7 @@ def life():
 
 def portfolio(life, at=datetime(2026, 3, 1, tzinfo=UTC), **credits_):
     held = [HeldIssuer(life.history.until(at), "robotics")]
-    deliveries = {STATEMENT: Delivery(Decimal(20_000), 3_600 * 10_000), **credits_}
+    deliveries = {STATEMENT: Delivery(Decimal(20_000), 3_600 * 10_000, Decimal(40_000)), **credits_}
     sources = {GRANT: Source("MI300X", OPERATOR)}
     return build_portfolio(FUND, at, list_positions(FUND, held, deliveries, sources, PRICES))
 
