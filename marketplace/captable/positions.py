@@ -48,8 +48,8 @@ class Delivery(NamedTuple):
     Attributes:
         holder_usd: Dollars that the holder paid, or that a credit gave back to it.
         gpu_seconds: The GPU-seconds of the statement.
-        principal_usd: The principal that the whole statement accrues, or that the credit takes back. A tranche of a part
-            of it costs and delivers in proportion.
+        principal_usd: The principal that the statement accrues in all its parts, or that the credit takes back. Each
+            part costs and delivers in proportion to its principal.
     """
 
     holder_usd: Decimal
