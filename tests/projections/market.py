@@ -378,9 +378,15 @@ def tell_approvals(story: Story) -> None:
 
 
 def credit_nothing(story: Story, number: int) -> None:
-    """Adjust a settled period whose charge a dispute had brought below what is metered now."""
+    """Adjust a settled period whose charge a dispute had brought below what is metered now.
+
+    Only its service credit is greater now.
+    """
     nothing = statement.Charges(
         gpu_seconds=0, provider_usd=usd("0.00"), cash_usd=usd("0.00"), holder_usd=usd("0.00"), principal_usd=usd("0.00")
+    )
+    more = statement.ServiceCredit(
+        provider_usd=usd("-2.00"), cash_usd=usd("-2.00"), holder_usd=usd("0.00"), principal_usd=usd("0.00")
     )
     change = statement.Adjustment(
         statement_id=make_id("stm", number), gpu_seconds_before=GPU_SECONDS, gpu_seconds_after=GPU_SECONDS - 8
@@ -395,5 +401,6 @@ def credit_nothing(story: Story, number: int) -> None:
             period_end=START + 24 * HOUR,
             charges=nothing,
             adjustment=change,
+            service_credit=more,
         )
     )

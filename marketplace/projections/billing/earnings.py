@@ -21,7 +21,7 @@ WITH amounts AS (
    FROM statements
   WHERE provider_id = :provider_id AND period_end > :start AND period_end <= :end
 ), earned AS (
- SELECT grant_id, month, credited, net, status,
+ SELECT grant_id, month, net, status, CASE status WHEN 'credited' THEN -credited ELSE credited END AS credited,
         CASE status WHEN 'credited' THEN -gpu_seconds ELSE gpu_seconds END AS gpu_seconds,
         CASE status WHEN 'accepted' THEN net - back WHEN 'credited' THEN back - net ELSE paid END AS earned
    FROM amounts

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.access import parties
 from marketplace.projections.billing import statements
+from marketplace.projections.billing.earnings import load_earnings
 from marketplace.projections.delivery import grants
 from marketplace.projections.engine.queries import Window, as_decimal
 from marketplace.projections.metering import usage
@@ -321,6 +322,9 @@ async def test_statements_by_party_and_status(connection: AsyncConnection):
     (credited,) = await statements.list_statements(connection, status="credited")
     assert credited.adjustment is not None
     assert (credited.adjustment.statement_id, credited.charges.gpu_seconds) == (first.statement_id, 0)
+    earned = await load_earnings(connection, PROVIDER, start=START, end=START + 999 * HOUR)
+    # One credit of 1.20 as the statement was accepted, one of 2.00 afterwards.
+    assert earned.total.credited_usd == usd("3.20")
     resolved = await statements.list_statements(connection, status="resolved")
     assert [(row.gpu_seconds_counted, row.holder_id) for row in resolved] == [(3600, FUND)]
     for party_id, count in ((STARTUP, 4), (PROVIDER, 4), (FUND, 4), (STRANGER, 0)):
