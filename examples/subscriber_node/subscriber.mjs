@@ -4,6 +4,7 @@
 //
 // Prints one line per event, the same as examples/subscriber_python. The position is the stream sequence of the last
 // event that was handled, kept in a file: a page is handled first and the position stored after it, hence at least once.
+// If the log was replaced, or restored to an earlier state, delete the file: beyond the log's end a consumer only waits.
 
 import { createHash, randomUUID } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";

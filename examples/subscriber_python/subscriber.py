@@ -5,6 +5,7 @@
 Prints one line per event. The position is the stream sequence of the last event that was handled; it is kept in a
 SQLite file, so a subscriber that is stopped or killed goes on where it was. Handling comes first and the position
 after it, hence at least once: the last page may be printed again after a kill, never skipped.
+If the log was replaced, or restored to an earlier state, delete the file: beyond the log's end a consumer only waits.
 """
 # ruff: noqa: INP001, T201 - a program that stands alone and prints
 

@@ -53,6 +53,15 @@ async def test_pages_of_the_platform_are_the_log_itself():
         assert rest["items"][1]["event"]["data"]["name"] == "Party 2"
         nothing = (await stage.admin.get("/v1/events", params={"after": 6})).json()
         assert nothing == {"items": [], "next_after": 6, "head": 6}
+        streamed = {"Accept": "text/event-stream"}
+        for query, headers, status, code in (
+            ("?after=7", {}, 422, "request_invalid"),
+            ("?after=7", streamed, 422, "request_invalid"),
+            ("", streamed | {"Last-Event-ID": "7"}, 400, "header_invalid"),
+        ):
+            beyond = await stage.admin.get(f"/v1/events{query}", headers=headers)
+            assert_problem(beyond, status, code, "/after" if query else None)
+            assert "is 7, and the log ends at 6; " in beyond.json()["detail"]
 
 
 async def read_types(client: httpx.AsyncClient, **query) -> list[str]:

@@ -251,6 +251,12 @@ async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(
             path = path.replace(f"{{{one}_id}}", f"{one[:3]}_01jdm5v5tze1xa6a4sbz1gk3c4")
         parameters = [one for one in item.get("get", {}).get("parameters", ()) if one["in"] == "query"]
         required = {one["name"]: needed.get(one["name"], "x") for one in parameters if one.get("required")}
+        if required:
+            refused = await reading.admin.get(path)
+            missing = refused.json()["errors"][0]["pointer"].removeprefix("/")
+            assert missing in required
+            assert_problem(refused, 422, "request_invalid", f"/{missing}")
+            assert refused.json()["detail"] == f"/{missing}: {missing} is missing"
         for name in {one["name"] for one in parameters} & values.keys():
             for value in values[name]:
                 answer = await reading.admin.get(path, params={**required, name: value})
@@ -274,6 +280,7 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         answer = await reading.admin.get(f"/v1/orders?{query}")
         assert_problem(answer, 400 if code == "parameter_repeated" else 422, code, pointer)
         assert nearest in answer.json()["errors"][0]["detail"]
+        assert nearest in answer.json()["detail"]
     beyond = await reading.admin.get("/v1/orders", headers={"Min-Seq": "9"})
     assert_problem(beyond, 400, "header_invalid")
     assert "the log ends at 0" in beyond.json()["detail"]

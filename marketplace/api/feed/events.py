@@ -16,7 +16,7 @@ from marketplace.api.feed.stream import stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
-from marketplace.api.http.queries import Read, Reader, Word, parse_instant
+from marketplace.api.http.queries import Read, Reader, Word, parse_instant, require_in_log
 from marketplace.core.errors import Refusal
 from marketplace.projections.feed import find_sequence_at
 
@@ -48,6 +48,7 @@ FAMILIES: Final = {
     "usage": "usage",
 }
 """The feature whose read scope shows the events of a kind of aggregate."""
+_OTHER_LOG: Final = "the position is of another log, or of one that was restored to an earlier state; begin at 0"
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 After = Annotated[
     int,
@@ -142,18 +143,22 @@ async def read(
 
     Raises:
         Refusal: ``request_invalid`` for an unknown type or aggregate, ``header_invalid`` for a `Last-Event-ID` that is
-            no sequence, ``streams_exhausted``.
+            no sequence, either for a position beyond the log's end, ``streams_exhausted``.
     """
     selection = dataclasses.replace(
         _select(reader, tags, kinds, party_id), aggregate_id=aggregate_id, event_id=event_id, command_id=command_id
     )
     after = max(after, await _find_start(reader, start))
-    if STREAM_TYPE not in request.headers.get("accept", ""):
+    streams = STREAM_TYPE in request.headers.get("accept", "")
+    if not streams or last_event_id is None:
+        await require_in_log(reader.services, after, "request_invalid", "after", remedy=_OTHER_LOG, pointer="/after")
+    if not streams:
         return Response(await load_page(reader, after, limit, selection))
     if last_event_id is not None:
         if not _SEQUENCE.match(last_event_id):
             raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
         after = int(last_event_id)
+        await require_in_log(reader.services, after, "header_invalid", "Last-Event-ID", remedy=_OTHER_LOG)
     if selection != Selection():
         reader.services.get_engine()
     reader.services.streams.require_room(reader.principal.key_id, reader.principal.tenant)

@@ -6,7 +6,7 @@ It runs only after a body was refused. A valid body costs nothing.
 import ast
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -152,6 +152,19 @@ def render_fault(text: str) -> str:
     if form is not None:
         return _FORMS.get(ast.literal_eval(form["pattern"]), "must have the form that /schema shows")
     return _SENTENCES.get(text) or _KIND.sub(lambda match: _KINDS.get(match[1], match[1]), text)
+
+
+def render_faults(faults: Sequence[BodyFault], whole: str, parts: str) -> str:
+    """Return a problem's sentence: the first fault, one at least, and how many more there are.
+
+    Args:
+        faults: What is wrong.
+        whole: The name of a fault without a pointer, such as `the body`.
+        parts: What the faults are, such as `members`.
+    """
+    first, rest = faults[0], len(faults) - 1
+    more = f"; {rest} more {parts} are wrong, see errors" if rest else ""
+    return f"{first.pointer or whole}: {first.detail}{more}"
 
 
 def _list_forms() -> Iterator[tuple[str, str]]:

@@ -5,8 +5,9 @@ each wrong member of the request. An unexpected error is logged without the requ
 without internal details.
 """
 
+import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from marketplace.api.http.body_faults import list_literals, render_fault
+from marketplace.api.http.body_faults import BodyFault, list_literals, render_fault, render_faults
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
@@ -31,6 +32,7 @@ RETRY_SECONDS: Final = 1
 OPERATOR_SECONDS: Final = 60
 """When to retry if an operator must act first."""
 _FRAMES_MAX: Final = 20
+_MISSING: Final = re.compile(r"Missing required \w+ parameter '([^']+)'")
 _logger = structlog.get_logger(__name__)
 
 _STATUSES: Final[dict[str, int]] = {
@@ -199,7 +201,7 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
         headers["Retry-After"] = str(facts.get("retry_after_seconds", RETRY_SECONDS))
     errors: tuple[FieldError, ...] = ()
     if isinstance(refusal, BodyInvalid):
-        errors = tuple(FieldError(**fault._asdict()) for fault in refusal.faults)
+        errors = _list_errors(refusal.faults)
     elif refusal.pointer is not None:
         errors = (FieldError(pointer=refusal.pointer, detail=refusal.message),)
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
@@ -272,9 +274,11 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     """Answer a refusal of the framework: routes, methods, sizes and parameters."""
     headers = dict(error.headers or {})
     if isinstance(error, ValidationException):
-        errors = tuple(_parse_extra(request, error.extra))
-        detail = "parameters of the request are invalid; see errors"
-        return render_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", detail, errors=errors)
+        faults = (*_find_missing(error.detail), *_parse_extra(request, error.extra))
+        detail = (
+            render_faults(faults, "the request", "parameters") if faults else "parameters of the request are invalid"
+        )
+        return render_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", detail, errors=_list_errors(faults))
     status = error.status_code
     if "allow" in headers:
         headers["allow"] = ", ".join(list_methods(headers["allow"].split(", ")))
@@ -317,11 +321,21 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 
 
-def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[FieldError]:
+def _list_errors(faults: Sequence[BodyFault]) -> tuple[FieldError, ...]:
+    return tuple(FieldError(**fault._asdict()) for fault in faults)
+
+
+def _find_missing(text: str) -> Iterator[BodyFault]:
+    """Yield the parameter that the framework misses, which it names in its sentence only."""
+    if (missing := _MISSING.match(text)) is not None:
+        yield BodyFault(f"/{missing[1]}", f"{missing[1]} is missing")
+
+
+def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[BodyFault]:
     for item in extra if isinstance(extra, list) else ():
         message, key = str(item.get("message", "invalid")), item.get("key")
         pointer, (choice, allowed) = f"/{key}" if key else "", _tell_choice(request, key)
-        yield FieldError(pointer=pointer, detail=choice or render_fault(message), allowed=allowed)
+        yield BodyFault(pointer, choice or render_fault(message), allowed)
 
 
 def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> tuple[str | None, tuple[str, ...]]:

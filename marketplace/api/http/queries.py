@@ -144,24 +144,30 @@ async def provide_reader(request: Request[Principal, Any, Any], min_seq: MinSeq 
     text = "0" if min_seq is None else min_seq
     if not _SEQUENCE.match(text):
         raise Refusal("header_invalid", "Min-Seq must be a sequence that Commit-Seq gave")
-    await _require_given(get_services(request), int(text))
+    await require_in_log(get_services(request), int(text), "header_invalid", "Min-Seq")
     return Reader(get_services(request), request.user, int(text))
 
 
-async def _require_given(services: Services, sequence: int) -> None:
+async def require_in_log(
+    services: Services,
+    sequence: int,
+    code: str,
+    name: str,
+    *,
+    remedy: str = "send what Commit-Seq gave",
+    pointer: str | None = None,
+) -> None:
     """Refuse a sequence beyond the log's end at once, in place of waiting for it. If NATS is away, nothing is refused.
 
     Raises:
-        Refusal: ``header_invalid``.
+        Refusal: The code.
     """
     if sequence <= services.follower.position:
         return
     with contextlib.suppress(Unavailable):
         last = (await services.handler.log.health()).last_sequence
         if sequence > last:
-            raise Refusal(
-                "header_invalid", f"Min-Seq is {sequence}, and the log ends at {last}; send what Commit-Seq gave"
-            )
+            raise Refusal(code, f"{name} is {sequence}, and the log ends at {last}; {remedy}", pointer=pointer)
 
 
 def answer_versioned(view: V, version: int) -> Response[V]:

@@ -19,7 +19,7 @@ from litestar.typing import FieldDefinition
 from msgspec import Meta
 
 from events.types import Name
-from marketplace.api.http.body_faults import DECIMAL_PATTERN, BodyFault, find_faults, render_fault
+from marketplace.api.http.body_faults import DECIMAL_PATTERN, BodyFault, find_faults, render_fault, render_faults
 from marketplace.api.http.strict_text import refuse_unprintable, require_readable
 from marketplace.core.errors import Refusal
 
@@ -38,9 +38,8 @@ class BodyInvalid(Refusal):
     """
 
     def __init__(self, *faults: BodyFault) -> None:
-        first, rest = faults[0], len(faults) - 1
-        more = f"; {rest} more members are wrong, see errors" if rest else ""
-        super().__init__("body_invalid", f"{first.pointer or 'the body'}: {first.detail}{more}", pointer=first.pointer)
+        text = render_faults(faults, "the body", "members")
+        super().__init__("body_invalid", text, pointer=faults[0].pointer)
         self.faults = faults
 
 
