@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from events import issuer as issuers
 from marketplace.core.ids import derive_id, is_id
+from marketplace.domain.equity.issuer.rules import CLASS_IDS_RESERVED
 from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.findings import Findings
@@ -86,7 +87,7 @@ class ImportContext:
         """Give a class its short name here, made from its name, and return it; a number distinguishes equal ones."""
         slug = re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")[:_CLASS_ID_SIZE_MAX] or "class"
         slug = item.name if _CLASS_ID.fullmatch(item.name) else slug
-        taken, candidate, number = set(self.classes.values()), slug, 2
+        taken, candidate, number = {*self.classes.values(), *CLASS_IDS_RESERVED}, slug, 2
         while candidate in taken:
             candidate, number = f"{slug}-{number}", number + 1
         self.classes[item.id] = candidate

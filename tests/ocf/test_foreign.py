@@ -69,6 +69,7 @@ def test_a_cancellation_gives_its_shares_back_to_the_pool_and_the_balance_is_the
 def test_preferred_stock_that_was_converted_is_taken_over():
     preferred = {
         **PREFERRED,
+        "name": "Warrants",
         "liquidation_preference_multiple": "1",
         "participation_cap_multiple": "3",
     }
@@ -94,7 +95,7 @@ def test_preferred_stock_that_was_converted_is_taken_over():
     issuer = take_in(files).get_issuer()
     assert [shares for _, shares in sorted(issuer.holdings.items())] == [1_100]
     assert issuer.classes["class-a-common"].shares_authorised == 2_000_000
-    assert issuer.classes["series-a"].created.participation_cap_multiple == 3
+    assert issuer.classes["warrants-2"].created.participation_cap_multiple == 3
 
 
 REFUSED = [

@@ -6,9 +6,11 @@ from decimal import Decimal
 import pytest
 
 from events.issuer import IssuerStockIssued, IssuerStockSplit, IssuerStockTransferred
+from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.commands import RecordValuation, SignInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, ExerciseWarrant
+from marketplace.domain.equity.issuer.rules import CLASS_IDS_RESERVED
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, RepurchaseStock, SplitStock, TransferStock
 from tests.domain.issuer_samples import (
     CAPPED,
@@ -108,6 +110,9 @@ REFUSED = {
         ("stock_class_exists", [FORMED, OPENED], create(class_id="series-a-12")),
         ("class_id_malformed", [FORMED], create(class_id="Series A", shares_authorised=0)),
         ("class_id_malformed", [FORMED], create(class_id="a" * 41)),
+        *(("class_id_malformed", [FORMED], create(class_id=name)) for name in sorted(CLASS_IDS_RESERVED)),
+        ("class_id_malformed", [FORMED], create(class_id=rename_id("ins", FUND))),
+        ("class_id_malformed", [FORMED], create(class_id="unrelated_common")),
         ("shares_not_positive", [FORMED], create(shares_authorised=0, liquidation_multiple=Decimal(1))),
         ("shares_too_many", [FORMED], create(shares_authorised=10**15 + 1)),
         ("preference_unexpected", [FORMED], create(liquidation_multiple=Decimal(1), seniority=101)),

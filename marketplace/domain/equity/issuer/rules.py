@@ -22,7 +22,9 @@ ROUNDING_MAX: Final = Fraction(1, 100)
 """The largest part of its shares that an instrument may lose by rounding."""
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
 """The largest calculation of a round or a sale with its certificate; a larger one would not fit the log's messages."""
-_CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+CLASS_IDS_RESERVED: Final = frozenset({"commitments", "instruments", "options", "warrants"})
+"""Kinds of securities: sums of payouts and groups of a vote have these names."""
+_CLASS_ID: Final = re.compile(r"(?!(?:ins|opt|wrt|unrelated)_)[a-z0-9][a-z0-9_-]{0,39}")
 
 
 class Preference(Protocol):
@@ -226,15 +228,16 @@ def require_held(state: Issuer, holder_id: str, class_id: str, shares: int) -> N
 
 
 def require_class_id(class_id: str) -> None:
-    """Refuse a malformed name of a class.
+    """Refuse a malformed name of a class, and one that reads like another security or a group of a vote.
 
     Raises:
         Refusal: ``class_id_malformed``.
     """
-    if not _CLASS_ID.fullmatch(class_id):
+    if not _CLASS_ID.fullmatch(class_id) or class_id in CLASS_IDS_RESERVED:
         raise Refusal(
             "class_id_malformed",
-            f"{class_id!r} is not a valid class id; use up to 40 lower-case letters, digits, - and _",
+            f"{class_id!r} is not a valid class id; use up to 40 lower-case letters, digits, - and _, not commitments,"
+            " instruments, options or warrants, and no ins_, opt_, wrt_ or unrelated_ at the start",
             pointer="/class_id",
             class_id=class_id,
         )
