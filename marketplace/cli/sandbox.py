@@ -1,8 +1,8 @@
 """`marketplace up --sandbox`: a small market to try, with a key per role and an auction soon after each order.
 
 The market is the part of the demo's scenario around one startup, one fund and one provider. Its keys are kept in
-`sandbox/keys.json` of the data folder, and `sandbox/env` gives them to a shell. Market time can be moved by the
-platform's key, as on every embedded market.
+`sandbox/keys.json` of the data folder. `sandbox/env` gives them and the servers' addresses to a shell. Market time can be
+moved by the platform's key, as on every embedded market.
 """
 
 import asyncio
@@ -71,7 +71,9 @@ def cut(scenario: Scenario) -> Scenario:
     )
 
 
-async def open_sandbox(platform: MarketplaceClient, platform_key: str, api_url: str, folder: Path) -> Path:
+async def open_sandbox(
+    platform: MarketplaceClient, platform_key: str, api_url: str, folder: Path, servers: dict[str, str]
+) -> Path:
     """Set up the market unless it was, and write the variables of a shell. Return their file.
 
     Args:
@@ -79,6 +81,7 @@ async def open_sandbox(platform: MarketplaceClient, platform_key: str, api_url: 
         platform_key: The operator's key.
         api_url: Where the API answers now.
         folder: Where keys and variables are kept, readable by their owner only.
+        servers: The variables of the servers' addresses, which other commands of `marketplace` read.
     """
     known = _load_keys(folder)
     now = (await platform.get_clock()).now
@@ -102,7 +105,7 @@ async def open_sandbox(platform: MarketplaceClient, platform_key: str, api_url: 
         write_private(folder / "keys.json", json.dumps(known))
     first = _find_midnight(now)
     dates = {"START": f"{first:{INSTANT}}", "END": f"{first + timedelta(days=RUN_DAYS):{INSTANT}}"}
-    variables = {"API": api_url} | known | dates
+    variables = {"API": api_url} | known | dates | servers
     write_private(folder / "env", "".join(f"export {name}='{value}'\n" for name, value in variables.items()))
     return folder / "env"
 

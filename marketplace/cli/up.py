@@ -88,7 +88,11 @@ async def _play(stack: Stack, folder: Path) -> None:
     """Set up the sandbox and hold its auctions, until cancelled."""
     async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
         _tell("the sandbox is being filled …")
-        path = await open_sandbox(platform, stack.settings.admin_key, stack.api_url, folder)
+        servers = {
+            "MARKETPLACE_NATS_URL": _get_nats_url(stack),
+            "MARKETPLACE_DATABASE_URL": stack.settings.database_url,
+        }
+        path = await open_sandbox(platform, stack.settings.admin_key, stack.api_url, folder, servers)
         _tell(f"the sandbox is ready: `. {path}` gives its keys to a shell; an auction follows each order")
         await hold_auctions(platform, _tell)
 
@@ -98,8 +102,13 @@ def _tell(line: str) -> None:
         CONSOLE.print(mark("yellow", f"{datetime.now(UTC):%H:%M:%S}"), line, soft_wrap=True)
 
 
+def _get_nats_url(stack: Stack) -> str:
+    """Return where other commands read the log."""
+    return stack.settings.nats_url if stack.nats is None else stack.nats.subscriber_url
+
+
 def _render_welcome(stack: Stack) -> str:
-    nats_url = stack.settings.nats_url if stack.nats is None else stack.nats.subscriber_url
+    nats_url = _get_nats_url(stack)
     lines = [
         "The market is open.",
         "",

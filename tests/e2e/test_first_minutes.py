@@ -38,16 +38,20 @@ print(httpx.request("GET" if body is None else "POST", url, content=body, header
 """What the commands use of curl, for a machine that has none."""
 
 
-def read_commands() -> tuple[str, list[str]]:
-    section = README.read_text().partition("## The first ten minutes")[2].partition("\n## ")[0]
+def read_commands() -> tuple[str, list[str], list[str]]:
+    """Return the options of `up`, the blocks of a shell, and two of the commands that replay the log."""
+    text = README.read_text()
+    section = text.partition("## The first ten minutes")[2].partition("\n## ")[0]
+    replay = re.findall(r"\$ (uv run marketplace (?:log verify|projections rebuild accounts)) ", text)
     (start,) = re.findall(r"```console\n\$ uv run marketplace (.*?)\n```", section)
-    return start, re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return start, blocks, [line.replace("uv run", f"{sys.executable} -m") for line in replay]
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("stack")
 def test_the_first_ten_minutes_lead_to_a_cap_table(tmp_path):
-    start, blocks = read_commands()
+    start, blocks, replay = read_commands()
     assert start.split()[0] == "up"
     environment = dict(os.environ)
     if shutil.which("curl") is None:
@@ -61,9 +65,10 @@ def test_the_first_ten_minutes_lead_to_a_cap_table(tmp_path):
             up.read_until(r"(the sandbox is ready)")
             for path in (folder / "data" / "sandbox").iterdir():
                 assert path.stat().st_mode & 0o077 == 0
-            said = type_commands("\n".join(blocks), folder, environment)
+            said = type_commands("\n".join([*blocks, *replay]), folder, environment)
         finally:
             assert up.stop() == 0
+    assert len(replay) == 2
     answers = [json.loads(line) for line in said if line.startswith(("{", "["))]
     problems = [answer for answer in answers if "code" in answer]
     assert problems == []
