@@ -1,8 +1,8 @@
 """`marketplace up --sandbox`: a small market to try, with a key per role and an auction soon after each order.
 
 The market is the part of the demo's scenario around one startup, one fund and one provider. Its keys are kept in
-`sandbox/keys.json` of the data folder. `sandbox/env` gives them and the servers' addresses to a shell. Market time can be
-moved by the platform's key, as on every embedded market.
+`sandbox/keys.json` of the data folder. `sandbox/env` gives them and the servers' addresses to a shell. Market time can
+be moved by the platform's key, as on every embedded market.
 """
 
 import asyncio
