@@ -13,11 +13,15 @@ from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from marketplace.api.http.body_faults import render_fault
+from marketplace.api.http.strict_json import render_pointer
 from marketplace.client import ProblemError
 
 T = TypeVar("T")
 _LOCAL: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d)?$")
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
+_SENTENCES: Final = {"Invalid decimal string": "must be a decimal such as 1.50, without commas"}
+_CAPITALS: Final = frozenset({"gpu", "gpus", "id", "usd", "utc"})
 _DEPTH_MAX: Final = 6
 _OWN: Final = frozenset({"_csrf_token", "key", "confirm"})
 """Fields of the page itself: its protection against forged requests, the command's idempotency key, and the tick."""
@@ -88,9 +92,17 @@ def parse_form(fields: Iterable[tuple[str, str]], body: type[T]) -> T:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
         missing = _MISSING.search(what)
-        pointer = re.sub(r"[.\[]", "/", path.rstrip("`").replace("]", "")) + (f"/{missing[1]}" if missing else "")
-        errors = [{"pointer": pointer, "detail": "state it" if missing else what}]
-        raise ProblemError(422, {"code": "form_invalid", "detail": str(error), "errors": errors}) from None
+        pointer = render_pointer(path.rstrip("`")) + (f"/{missing[1]}" if missing else "")
+        text = "state it" if missing else _SENTENCES.get(what) or render_fault(what)
+        problem = {"detail": f"{_label(pointer)}: {text}", "errors": [{"pointer": pointer, "detail": text}]}
+        raise ProblemError(422, {"code": "form_invalid", **problem}) from None
+
+
+def _label(pointer: str) -> str:
+    """Return the last name of a pointer for people: ``Cash USD per GPU hour`` of ``/cash_usd_per_gpu_hour``."""
+    *_, last = re.findall(r"[a-z][a-z_]*", pointer) or ["the form"]
+    words = [word.upper() if word in _CAPITALS else word for word in last.split("_")]
+    return " ".join(words)[0].upper() + " ".join(words)[1:]
 
 
 def name_field(pointer: str) -> str:

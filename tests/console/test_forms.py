@@ -66,11 +66,15 @@ def test_an_order_takes_the_fields_of_its_instrument_from_a_form_that_has_those_
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [
-        ("nodes", "many", "nodes"),
-        ("offers.0.cash_usd_per_gpu_hour", "cheap", "cash_usd_per_gpu_hour"),
-        ("start_latest", "tomorrow", "start_latest"),
-        ("nodes.0.x", "1", "nodes"),
-        ("duration_hours", "", "duration_hours"),
+        ("nodes", "many", "Nodes: Expected a whole number, got text"),
+        (
+            "offers.0.cash_usd_per_gpu_hour",
+            "1,000",
+            "Cash USD per GPU hour: must be a decimal such as 1.50, without commas",
+        ),
+        ("start_latest", "tomorrow", "Start latest: must be an RFC 3339 instant"),
+        ("nodes.0.x", "1", "Nodes: Expected a whole number, got a list"),
+        ("duration_hours", "", "Duration hours: state it"),
     ],
 )
 def test_a_wrong_field_is_named(name, text, named):

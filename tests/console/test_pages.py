@@ -222,6 +222,9 @@ async def _place_an_order(browser: httpx.AsyncClient) -> None:
     wrong = await browser.post("/console/orders/new", data={**form, "nodes": "many"})
     assert wrong.status_code == 422
     assert 'data-field="nodes"' in wrong.text
+    assert 'name="instrument.service_consequence"><option value=""' not in form_page.text
+    partial = {**form, "offers.0.equity_usd_per_gpu_hour": "1"}
+    assert "Nothing was tried" in (await browser.post("/console/orders/alternatives", data=partial)).text
     placed = [await browser.post("/console/orders/new", data=form) for _ in range(2)]
     assert {one.status_code for one in placed} == {303}
     assert placed[0].headers["location"] == placed[1].headers["location"]

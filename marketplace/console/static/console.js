@@ -31,11 +31,14 @@ count();
 setInterval(count, 1000);
 
 // A refusal names the fields that it concerns: each one is marked and says why.
+function unmark(form) {
+  for (const one of form.querySelectorAll(".wrong")) one.remove();
+  for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+}
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
   const form = detail.target.closest("form");
   if (!form) return;
-  for (const one of form.querySelectorAll(".wrong")) one.remove();
-  for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+  unmark(form);
   for (const one of detail.target.querySelectorAll("[data-field]")) {
     const field = form.elements[one.dataset.field];
     if (!(field instanceof Element) || field.type === "hidden") continue;
@@ -47,6 +50,14 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
   }
   const first = form.querySelector("[aria-invalid]");
   if (first) first.focus();
+});
+
+// A refusal is of what was sent: it goes once the form is changed.
+document.addEventListener("input", ({ target }) => {
+  const refused = target.closest("form")?.querySelector("#refused");
+  if (!refused?.firstChild) return;
+  refused.replaceChildren();
+  unmark(refused.closest("form"));
 });
 
 // Dragging over the heat map of a pool fills in the span of the form that lists its capacity, in whole days.

@@ -122,13 +122,15 @@ async def show_alternatives(desk: Desked, form: Filed) -> Template:
     own, *others = await asyncio.gather(
         *(_find_cost(desk, one) for one in (terms, *(changed for _, changed in _change(terms, classes))))
     )
+    tried = any(not isinstance(one, ProblemError) for one in (own, *others))
+    own, *others = (None if isinstance(one, ProblemError) else one for one in (own, *others))
     found = [
         Alternative(words, cost, None if own is None else own - cost)
         for (words, _), cost in zip(_change(terms, classes), others, strict=True)
         if cost is not None and (own is None or cost < own)
     ]
     found.sort(key=lambda one: one.total_usd)
-    return desk.show("trading/alternatives.part.html", alternatives=found, own=own)
+    return desk.show("trading/alternatives.part.html", alternatives=found, own=own, tried=tried)
 
 
 def _change(terms: OrderTerms, classes: list[str]) -> Iterator[tuple[str, OrderTerms]]:
@@ -145,14 +147,14 @@ def _change(terms: OrderTerms, classes: list[str]) -> Iterator[tuple[str, OrderT
         yield f"on {name}", msgspec.structs.replace(terms, offers=(offer,))
 
 
-async def _find_cost(desk: Desk, terms: OrderTerms) -> Decimal | None:
-    """Return the least that an order costs now; None if nothing serves it."""
+async def _find_cost(desk: Desk, terms: OrderTerms) -> Decimal | ProblemError | None:
+    """Return the least that an order costs now; None if nothing serves it, or why it cannot be placed."""
     try:
         answer = await desk.client.ask_quote(desk.party_id, terms)
     except ProblemError as problem:
         if problem.status != _REFUSED:
             raise
-        return None
+        return problem
     return min((one.total_usd for one in answer.placements), default=None)
 
 
