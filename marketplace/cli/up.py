@@ -16,7 +16,7 @@ from marketplace.cli.sandbox import hold_auctions, open_sandbox
 from marketplace.cli.stack import Stack, open_stack
 from marketplace.client import MarketplaceClient
 from marketplace.log.inboxes import METER_INBOX, derive_inbox_prefix
-from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, SECONDS_MAX
+from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, SECONDS_MAX, require_database_url
 
 app = App(name="up")
 ClearingSeconds = Parameter(env_var="MARKETPLACE_CLEARING_SECONDS_MAX", validator=Number(gte=1, lte=SECONDS_MAX))
@@ -90,7 +90,7 @@ async def _play(stack: Stack, folder: Path) -> None:
         _tell("the sandbox is being filled …")
         servers = {
             "MARKETPLACE_NATS_URL": _get_nats_url(stack),
-            "MARKETPLACE_DATABASE_URL": stack.settings.database_url,
+            "MARKETPLACE_DATABASE_URL": require_database_url(stack.settings),
         }
         path = await open_sandbox(platform, stack.settings.admin_key, stack.api_url, folder, servers)
         _tell(f"the sandbox is ready: `. {path}` gives its keys to a shell; an auction follows each order")

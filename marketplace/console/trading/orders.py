@@ -119,11 +119,11 @@ async def show_alternatives(desk: Desked, form: Filed) -> Template:
     """Say which changes of the form's order would cost less."""
     terms = await _read_terms(form, desk)
     classes = await desk.client.list_gpu_classes()
-    own, *others = await asyncio.gather(
+    answers = await asyncio.gather(
         *(_find_cost(desk, one) for one in (terms, *(changed for _, changed in _change(terms, classes))))
     )
-    tried = any(not isinstance(one, ProblemError) for one in (own, *others))
-    own, *others = (None if isinstance(one, ProblemError) else one for one in (own, *others))
+    tried = any(not isinstance(one, ProblemError) for one in answers)
+    own, *others = [None if isinstance(one, ProblemError) else one for one in answers]
     found = [
         Alternative(words, cost, None if own is None else own - cost)
         for (words, _), cost in zip(_change(terms, classes), others, strict=True)
