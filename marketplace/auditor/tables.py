@@ -78,6 +78,10 @@ async def _compare_money(connection: Any, comparison: "_Comparison", money: Mone
     comparison.compare("balances", balances, {row["account"]: row["amount"] for row in rows}, absent=Decimal(0))
     sums = await connection.fetch("SELECT unit, sum(amount) AS total FROM balances GROUP BY unit")
     comparison.compare("trial balance", {}, {row["unit"]: row["total"] for row in sums}, absent=Decimal(0))
+    negative = await connection.fetch(
+        "SELECT account, amount FROM balances WHERE amount < 0 AND account ~ '/(committed|delivered|accepted)$'"
+    )
+    comparison.compare("capacity", {}, {row["account"]: row["amount"] for row in negative}, absent=Decimal(0))
     rows = await connection.fetch("SELECT account_id, hold_id, left_usd, captured_usd FROM holds")
     found = {(row["account_id"], row["hold_id"]): (row["left_usd"], row["captured_usd"]) for row in rows}
     comparison.compare("holds", holds, found)

@@ -861,7 +861,7 @@ def _create_posting_subjects() -> None:
         text("source"),
         text("source_party_id"),
         numeric("open"),
-        numeric("delivered"),
+        numeric("unaccepted"),
         flag("closed"),
         bigint("last_sequence"),
         key("posting_subjects", "id"),

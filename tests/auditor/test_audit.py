@@ -173,6 +173,7 @@ async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_s
     ("statement", "table"),
     [
         ("UPDATE balances SET amount = amount + 1 WHERE account LIKE '%/available'", "balances"),
+        ("UPDATE balances SET amount = -1 WHERE account LIKE '%/delivered'", "capacity"),
         ("DELETE FROM holds", "holds"),
         ("UPDATE orders SET status = 'open'", "orders"),
         ("UPDATE statements SET status = 'disputed'", "statements"),

@@ -227,6 +227,10 @@ async def test_what_a_dispute_lowered_is_not_charged_by_an_adjustment(delivery):
     await delivery.adjusted(1)
     await delivery.complete()
     await delivery.check(9 * DAY)
+    for number, (reading_id, credited) in enumerate((("day-5", DAY), ("day-6", 0)), start=2):
+        await delivery.void(reading_id)
+        assert (await delivery.adjusted(number)).charges.gpu_seconds == credited
+        await delivery.check(8 * DAY)
 
 
 @pytest.mark.parametrize(("days", "nodes", "status"), [(30, 2, "issued"), (10, 2, "issued"), (10, 1, "disputed")])

@@ -24,6 +24,7 @@ from marketplace.domain.trading.auction import FrozenAuction
 from marketplace.domain.trading.order_terms import compute_value, get_offer
 from marketplace.log.codec import verify_chain
 from marketplace.log.events import parse_event
+from marketplace.projections.billing.accounts.rules import post
 
 ZERO, ONE = Decimal(0), Decimal(1)
 
@@ -43,12 +44,16 @@ class Ledger:
         self.books = {}
         self.completed = set()
         self.metered = {}
+        self.subjects = {}
+        self.capacity = Counter()
 
     def take(self, recorded):
         aggregate, id = parse_subject(recorded.subject)  # noqa: A001
         decider, event = DECIDERS[aggregate], parse_event(recorded)
         states = self.states[aggregate]
         states[id] = decider.evolve(states.get(id, decider.initial), event)
+        if aggregate in {"grant", "usage", "service_line", "statement"}:
+            self.post_capacity(event)
         match event:
             case GrantIssued():
                 self.metered |= {name_usage(event.grant_id, meter): event.grant_id for meter in METERS}
@@ -63,6 +68,19 @@ class Ledger:
             case AuctionCompleted():
                 self.completed.add(event.auction_id)
         return aggregate, id
+
+    def post_capacity(self, event):
+        """Post what is granted, delivered and accepted; none of it is ever negative."""
+        for posting in post(event, self):
+            self.capacity[posting.account] += posting.amount
+        wrong = {account: self.capacity[account] for account in self.capacity if self.capacity[account] < 0}
+        assert all(account.endswith(("/capacity", "/offered")) for account in wrong), wrong
+
+    def find(self, subject_id):
+        return self.subjects.get(subject_id)
+
+    def put(self, subject):
+        self.subjects[subject.id] = subject
 
     def check_step(self, touched):
         """Check what one decision may have broken."""

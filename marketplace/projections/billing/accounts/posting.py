@@ -34,7 +34,7 @@ class Subject:
         source: Account to which the rest returns.
         source_party_id: That account's party.
         open: Committed or undrawn amount.
-        delivered: Amount that is delivered and not accepted.
+        unaccepted: Amount that is metered, less what is accepted; negative while a credit is due.
         closed: Whether the rest has been returned.
     """
 
@@ -44,8 +44,13 @@ class Subject:
     source: str
     source_party_id: str
     open: Decimal = Decimal(0)
-    delivered: Decimal = Decimal(0)
+    unaccepted: Decimal = Decimal(0)
     closed: bool = False
+
+    @property
+    def delivered(self) -> Decimal:
+        """Return the amount that is delivered and not accepted."""
+        return max(self.unaccepted, Decimal(0))
 
 
 class Subjects(Protocol):

@@ -6,6 +6,7 @@ Five kinds of unit, double entry in each, one unit per account:
   atomic batch, ``<account>/available`` and ``<account>/held`` are a party's.
 - ``GPU-second:<class>``: a grant moves capacity of ``<pool>/capacity`` into ``<grant>/<startup>/committed``, meters
   move it to ``delivered``, accepted statements to ``accepted``; what is left at the end goes back to the pool.
+  Readings that are lowered take back what is not accepted; a credit gives back the rest.
 - ``principal-USD:<instrument>``: signing moves the commitment from ``<instrument>/promised`` (the startup's) to
   ``undrawn`` (the holder's), delivery moves it to ``accrued``, conversion to ``converted``, repayment to ``repaid``;
   what is never drawn goes back to ``promised``.
@@ -164,19 +165,31 @@ def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: 
 def _settle(subjects: Subjects, subject_id: str) -> tuple[Posting, ...]:
     """Return what was not delivered, and what was delivered but not accepted."""
     subject = _get(subjects, subject_id)
-    subjects.put(replace(subject, open=Decimal(0), delivered=Decimal(0), closed=True))
+    subjects.put(replace(subject, open=Decimal(0), unaccepted=min(subject.unaccepted, Decimal(0)), closed=True))
     return (
         *_move(subject.unit, subject.open, _own(subject, "committed"), _source(subject)),
         *_move(subject.unit, subject.delivered, _own(subject, "delivered"), _source(subject)),
     )
 
 
-def _deliver(subjects: Subjects, subject_id: str, amount: Decimal) -> tuple[Posting, ...]:
-    subject = _get(subjects, subject_id)
-    left = subject.open if subject.closed else subject.open - amount
-    subjects.put(replace(subject, open=left, delivered=subject.delivered + amount))
-    source = _source(subject) if subject.closed else _own(subject, "committed")
-    return _move(subject.unit, amount, source, _own(subject, "delivered"))
+def _deliver(
+    subjects: Subjects, subject_id: str, metered: Decimal = Decimal(0), accepted: Decimal = Decimal(0)
+) -> tuple[Posting, ...]:
+    """Post what was metered, or accepted; negative: taken back.
+
+    A reading that falls below what is accepted takes nothing more back until the credit.
+    """
+    before = _get(subjects, subject_id)
+    after = replace(before, unaccepted=before.unaccepted + metered - accepted)
+    amount = after.delivered - before.delivered + accepted
+    subjects.put(after if before.closed else replace(after, open=before.open - amount))
+    source = _source(before) if before.closed else _own(before, "committed")
+    postings = (
+        _move(before.unit, amount, source, _own(before, "delivered")),
+        _move(before.unit, accepted, _own(before, "delivered"), _own(before, "accepted")),
+    )
+    first, last = postings if amount > 0 else postings[::-1]
+    return first + last
 
 
 def _usage_reported(event: usage.UsageReported, subjects: Subjects) -> tuple[Posting, ...]:
@@ -221,25 +234,20 @@ def _hours_metered(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
     return _deliver(subjects, event.service_line_id, amount)
 
 
-def _measure(
-    event: statement.StatementAccepted | statement.StatementCredited, subjects: Subjects
-) -> tuple[Subject, Decimal]:
-    """Return the subject in whose unit a statement is, and the amount."""
-    if event.service_line_id is not None:
-        return _get(subjects, event.service_line_id), event.charges.service_hours
-    return _get(subjects, event.grant_id), Decimal(event.charges.gpu_seconds)
-
-
 def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) -> tuple[Posting, ...]:
-    subject, amount = _measure(event, subjects)
-    subjects.put(replace(subject, delivered=subject.delivered - amount))
-    return _move(subject.unit, amount, _own(subject, "delivered"), _own(subject, "accepted"))
+    return _accept(event, subjects, 1)
 
 
 def _statement_credited(event: statement.StatementCredited, subjects: Subjects) -> tuple[Posting, ...]:
-    subject, amount = _measure(event, subjects)
-    subjects.put(replace(subject, delivered=subject.delivered + amount))
-    return _move(subject.unit, amount, _own(subject, "accepted"), _own(subject, "delivered"))
+    return _accept(event, subjects, -1)
+
+
+def _accept(
+    event: statement.StatementAccepted | statement.StatementCredited, subjects: Subjects, sign: int
+) -> tuple[Posting, ...]:
+    if event.service_line_id is not None:
+        return _deliver(subjects, event.service_line_id, accepted=sign * event.charges.service_hours)
+    return _deliver(subjects, event.grant_id, accepted=Decimal(sign * event.charges.gpu_seconds))
 
 
 def _issuer_formed(event: issuer.IssuerFormed, subjects: Subjects) -> tuple[Posting, ...]:

@@ -58,7 +58,7 @@ subjects: Final = define(
     text("source"),
     text("source_party_id"),
     exact("open"),
-    exact("delivered"),
+    exact("unaccepted"),
     Column("closed", Boolean, nullable=False),
     origin=Origin(),
 )
