@@ -26,6 +26,7 @@ from marketplace.domain.billing.account_commands import Debit, Withdraw
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
+    AddStakeholder,
     BuyerStock,
     FormIssuer,
     IssuerCommand,
@@ -46,6 +47,7 @@ from marketplace.domain.equity.issuer.sale.liquidity import (
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -78,14 +80,17 @@ async def form_issuer(
 async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:
     """Carry out, or propose, one corporate action. Money that parties pay for stock moves in the same append.
 
-    Ids of what it creates must derive from the command's id; see `derive_id`.
+    Ids of what it creates must derive from the command's id; see `derive_id`. A stakeholder that is added is a party
+    here, or has an id of its own (``stk_…``).
 
     Raises:
-        Refusal: As `carry_out`.
+        Refusal: ``party_unknown`` · as `carry_out`.
     """
     issuer_id = command.issuer_id
 
     async def work(unit: UnitOfWork) -> None:
+        if isinstance(command, AddStakeholder) and not is_id(command.holder_id, "stk"):
+            require_found("party", command.holder_id, await unit.load(PARTY, command.holder_id))
         await unit.decide(ISSUER, issuer_id, command)
 
     return await carry_out(handler, context, issuer_id, work)

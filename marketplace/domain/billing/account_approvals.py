@@ -166,7 +166,7 @@ def _require_possible(command: RequestApproval, state: Account) -> None:
     """Refuse a limit, a deposit or a hold that could not be made if it were approved now; other acts pass.
 
     Raises:
-        Refusal: ``account_<status>`` for a deposit · for a limit or a hold, the refusals of that act.
+        Refusal: ``account_closed`` for a deposit · for a limit or a hold, the refusals of that act.
     """
     match command.act:
         case LimitAct() as limits:

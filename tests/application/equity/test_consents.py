@@ -134,6 +134,10 @@ async def test_a_holder_changes_nothing_of_the_company_by_itself(market):
     with pytest.raises(Refusal) as caught:
         await propose(market, stranger, trade.issuer, AddStakeholder, **stakeholder)
     assert caught.value.code == "issuer_unknown"
+    for nobody in (rename_id("pty", trade.order), trade.issuer):
+        with pytest.raises(Refusal) as caught:
+            await propose(market, trade.startup, trade.issuer, AddStakeholder, **{**stakeholder, "holder_id": nobody})
+        assert caught.value.code == "party_unknown"
 
 
 async def test_stock_is_issued_only_with_the_votes_of_those_it_dilutes(market):
