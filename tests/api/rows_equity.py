@@ -353,7 +353,11 @@ PROPOSALS = (
         at("/stakeholders"),
         body=lambda world: {"name": "Provider", "kind": "provider", "holder_id": world.ids["provider"]},
         status=201,
-        refused=({"name": "Provider", "kind": "provider", "holder_id": "iss_01jdm5v5tze1xa6a4sbz1gk3c4"}, 404, "party_unknown"),
+        refused=(
+            {"name": "Provider", "kind": "provider", "holder_id": "iss_01jdm5v5tze1xa6a4sbz1gk3c4"},
+            404,
+            "party_unknown",
+        ),
     ),
     propose_transfer("transfer"),
     agree("transfer", "provider"),
