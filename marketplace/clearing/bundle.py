@@ -33,8 +33,8 @@ def parse_bundle(value: Any) -> tuple[Book, Clearing]:
     if not isinstance(value, dict) or not isinstance(value.get("book"), dict):
         raise Refusal(
             "malformed_bundle",
-            "the document has no book beside its result; export one with `marketplace auction export` or `marketplace"
-            " clear --certificate`",
+            "the document has no book beside its result; take `GET /v1/auctions/{id}/audit`, not `/certificate`, or"
+            " export one with `marketplace auction export` or `marketplace clear --certificate`",
         )
     for name, text in _list_numbers(value):
         if not isinstance(text, str) or not _NUMBER.fullmatch(text):

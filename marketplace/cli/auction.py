@@ -17,6 +17,7 @@ from marketplace.cli.console import NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE, ERRORS
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.runtime.auctions.audit import Published, load_published, repeat
 from marketplace.runtime.process.config import load_settings
 from marketplace.runtime.process.log import open_log
@@ -40,7 +41,7 @@ def verify(target: str, /, *, nats_url: NatsUrl = None) -> int:
     """
     configure_logging()
     path = Path(target)
-    if path.exists():
+    if path.exists() or not is_id(target, "auc"):
 
         async def main() -> int:
             return _verify_file(path)
@@ -85,6 +86,9 @@ def _read(file: Path) -> Any:
         if file.stat().st_size > BYTES_MAX:
             raise Refusal("malformed_bundle", f"{file} is larger than {BYTES_MAX} bytes; export the auction again")
         return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        said = f"there is no file {file}, and an auction's id is auc_ and 26 characters; check the path"
+        raise Refusal("malformed_bundle", said) from error
     except (OSError, ValueError, RecursionError) as error:
         raise Refusal("malformed_bundle", f"{file} is not readable JSON: {error}; export it again") from error
 

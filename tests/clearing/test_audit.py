@@ -330,6 +330,11 @@ def test_the_command_checks_a_file_or_a_folder_offline_and_names_what_is_broken(
         done = run(target)
         assert done.returncode == 0, done.stderr
         assert "every rule holds" in done.stdout
+    missing = run("nofile.json")
+    assert missing.returncode == 2
+    assert "there is no file nofile.json" in missing.stderr
+    (tmp_path / "certificate.json").write_text(json.dumps(document["certificate"]))
+    assert "/audit" in run(tmp_path / "certificate.json").stderr
     add("welfare_usd", 100)(document)
     (tmp_path / "forged.json").write_text(json.dumps(document))
     forged = run(tmp_path / "forged.json")

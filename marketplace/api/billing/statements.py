@@ -79,11 +79,14 @@ async def answer(
     return command.answer(receipt)
 
 
-@post("/{statement_id:str}/concede", status_code=200, summary="Concede a part of a dispute")
+@post("/{statement_id:str}/concede", status_code=200, summary="Concede a part of a dispute by a new total")
 async def concede(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ConcedePartBody]
 ) -> Response[ReceiptBody]:
-    """Give up a part of a dispute for good: a payer pays it at once, a provider charges less. The rest stays open."""
+    """Give up a part of a dispute for good: a payer pays it at once, a provider charges less. The rest stays open.
+
+    The body states the sender's new total for the period, not the part that it gives up.
+    """
     receipt = await concede_part(
         command.handler,
         command.context,

@@ -194,7 +194,7 @@ def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal |
         name, member = (
             ("hours", "hours") if statement.issued.service_line_id is not None else ("GPU-seconds", "gpu_seconds")
         )
-        raise Refusal("amount_missing", f"the statement is in {name}; state only {name}", pointer=f"/{member}")
+        raise Refusal("amount_missing", f"{member} is missing; state the total in {name}", pointer=f"/{member}")
     return amount
 
 

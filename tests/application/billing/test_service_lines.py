@@ -230,8 +230,12 @@ async def test_a_dispute_is_in_hours_and_the_provider_concedes_what_is_claimed(w
     await statements.dispute_statement(
         handler, work.me("startup"), statement_id, hours_counted=Decimal("2.5"), reason="less"
     )
-    for amount, code in (({"gpu_seconds": 1}, "amount_missing"), ({"hours": Decimal(3)}, "concession_above_count")):
-        with pytest.raises(Refusal) as caught:
+    for amount, code, said in (
+        ({"gpu_seconds": 1}, "amount_missing", "state only hours"),
+        ({}, "amount_missing", "hours is missing; state the total in hours"),
+        ({"hours": Decimal(3)}, "concession_above_count", "claim 2.5 hours"),
+    ):
+        with pytest.raises(Refusal, match=said) as caught:
             await statements.resolve_statement(handler, work.me("provider"), statement_id, **amount, reason="yes")
         assert caught.value.code == code
     await statements.resolve_statement(

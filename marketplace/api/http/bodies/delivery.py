@@ -195,7 +195,7 @@ class ConcedePartBody(Body, frozen=True, kw_only=True):
     """A part of a dispute that the sender gives up.
 
     Attributes:
-        gpu_seconds: The GPU-seconds that the sender now says were delivered; None for a service line.
+        gpu_seconds: The sender's new total of GPU-seconds delivered, not the part given up; None for a service line.
         hours: The same in hours, for a service line.
         reason: Why.
     """
