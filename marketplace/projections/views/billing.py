@@ -9,6 +9,7 @@ import msgspec
 from events.account import AccountAct
 from events.bond import ClaimItem
 from events.statement import Adjustment, Charges, Reference, ServiceCredit
+from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.projections.views.metering import ReadingView
 
 
@@ -253,6 +254,11 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     def gpu_seconds_net(self) -> int:
         """The GPU-seconds that it charges; those that a credit takes off are negative."""
         return -self.charges.gpu_seconds if self.status == "credited" else self.charges.gpu_seconds
+
+    @property
+    def charges_net(self) -> Charges:
+        """The charges less the service credit; those of a credit are paid back."""
+        return subtract_credit(self.charges, self.service_credit)
 
 
 class Earned(msgspec.Struct, frozen=True, kw_only=True):

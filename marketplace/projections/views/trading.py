@@ -67,7 +67,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
         terms: What is asked and offered.
         ends_at: When an open order expires: at `expires_at` of its terms, or at its latest start if that is earlier.
-        cash_hold_usd: Cash set aside when it was placed or amended.
+        cash_hold_usd: Cash set aside when it was placed or last amended. A match, an end or a settlement does not
+            change it; the account's holds show what is held now.
         budget_holds: Budget set aside, per mandate.
         auction_id: The auction that locked or decided it last.
         grant_id: The grant that it won.

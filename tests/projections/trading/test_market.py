@@ -322,6 +322,7 @@ async def test_statements_by_party_and_status(connection: AsyncConnection):
     (credited,) = await statements.list_statements(connection, status="credited")
     assert credited.adjustment is not None
     assert (credited.adjustment.statement_id, credited.charges.gpu_seconds) == (first.statement_id, 0)
+    assert credited.charges_net.provider_usd == usd("2.00")
     earned = await load_earnings(connection, PROVIDER, start=START, end=START + 999 * HOUR)
     # One credit of 1.20 as the statement was accepted, one of 2.00 afterwards.
     assert earned.total.credited_usd == usd("3.20")
