@@ -76,9 +76,16 @@ class Transport:
         base_url: For example ``http://127.0.0.1:8000``.
         api_key: ``mkp_…``.
         transport: Replaces the network, for tests.
+
+    Raises:
+        ValueError: The key has a character that no key has, such as the `…` of an example.
     """
 
     def __init__(self, base_url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        if not api_key.isascii():
+            raise ValueError(
+                "the API key has a character that no key has; state a whole key, not the mkp_… of an example"
+            )
         headers = {"Authorization": f"Bearer {api_key}"}
         self._http = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport)
         self.last_sequence = 0

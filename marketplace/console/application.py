@@ -22,6 +22,7 @@ from litestar.static_files import create_static_files_router
 from litestar.status_codes import (
     HTTP_303_SEE_OTHER,
     HTTP_401_UNAUTHORIZED,
+    HTTP_404_NOT_FOUND,
     HTTP_500_INTERNAL_SERVER_ERROR,
     HTTP_503_SERVICE_UNAVAILABLE,
 )
@@ -174,6 +175,7 @@ def _show_problem(request: Request[Any, Any, Any], error: Exception) -> Response
         errors = [(name_field(one["pointer"]), one["detail"]) for one in error.problem.get("errors", ())]
     elif isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:
         status, code, detail = error.status_code, HTTPStatus(error.status_code).phrase, error.detail
+        detail = f"there is no page {request.url.path}" if status == HTTP_404_NOT_FOUND else detail
     elif isinstance(error, Unavailable):
         status, code, detail = HTTP_503_SERVICE_UNAVAILABLE, "unavailable", str(error)
     else:

@@ -52,6 +52,8 @@ async def test_a_command_whose_answer_is_lost_takes_effect_once(status):
 
 
 async def test_a_refusal_is_raised_with_its_code_at_once():
+    with pytest.raises(ValueError, match="not the mkp_… of an example"):
+        MarketplaceClient("http://test", "mkp_…")
     async with open_stage(MemoryLog()) as stage:
         transport = Breaking(stage, 0)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:

@@ -271,6 +271,7 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         ("cursor=&zzzz=1", "parameter_unsupported", "/zzzz", "use auction_id, count, created_before"),
         ("status=matchd", "request_invalid", "/status", "did you mean matched?"),
         ("status=a", "request_invalid", "/status", "use open, locked"),
+        ("status=won", "request_invalid", "/status", "expired"),
         ("status=null", "request_invalid", "/status", "leave it out"),
         ("limit=5&limit=6", "parameter_repeated", "/limit", "send it once"),
         ("status=open&status=matchd", "request_invalid", "/status", "did you mean matched?"),
@@ -281,6 +282,7 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         assert_problem(answer, 400 if code == "parameter_repeated" else 422, code, pointer)
         assert nearest in answer.json()["errors"][0]["detail"]
         assert nearest in answer.json()["detail"]
+        assert ("did you mean" in answer.text) == ("did you mean" in nearest)
     beyond = await reading.admin.get("/v1/orders", headers={"Min-Seq": "9"})
     assert_problem(beyond, 400, "header_invalid")
     assert "the log ends at 0" in beyond.json()["detail"]

@@ -23,7 +23,7 @@ _LISTS: Final = {"gpu_class": list_classes, "region": list_regions}
 
 def suggest(value: str, known: Collection[str]) -> str:
     """Return the words that name the nearest known value; none if nothing is near."""
-    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
