@@ -71,6 +71,7 @@ INVARIANTS: Final = (
         Mutant(
             "marketplace.domain.billing.account_state", "if amount_usd > state.available_usd:", "if amount_usd < 0:"
         ),
+        also=frozenset({42}),
     ),
     Invariant(
         3,
