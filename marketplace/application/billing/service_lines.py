@@ -90,11 +90,12 @@ async def approve_service_line(handler: Handler, context: Context, line_id: str)
     """Approve, as the holder of the grant's equity, the equity part of a service line's cost.
 
     Raises:
-        Refusal: ``service_line_unknown`` · ``wrong_side`` · ``service_line_<status>``.
+        Refusal: ``service_line_unknown`` · ``wrong_side`` · ``party_suspended`` · ``service_line_<status>``.
     """
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "holder")
+        await require_unfrozen(unit)
         if line.proposed.holder_id is not None:
             await unit.decide(SERVICE_LINE, line_id, ApproveServiceLine(service_line_id=line_id))
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from events.service_line import HoursReading
+from marketplace.application.access import parties
 from marketplace.application.billing import service_hours, service_lines, service_statements, statements
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
@@ -326,6 +327,10 @@ async def test_only_who_has_to_says_yes(work):
     with pytest.raises(Refusal) as caught:
         await service_lines.agree_service_line(handler, work.market.context(await stranger(work)), line_id)
     assert caught.value.code == "service_line_unknown"
+    await parties.suspend_party(handler, work.market.context(), work.trade.fund, reason="fraud report")
+    with pytest.raises(Refusal) as caught:
+        await service_lines.approve_service_line(handler, work.me("fund"), line_id)
+    assert caught.value.code == "party_suspended"
     await service_lines.decline_service_line(handler, work.me("fund"), line_id, reason="not for equity")
     line = await work.line()
     assert line.status == "declined"
