@@ -65,7 +65,7 @@ def test_the_first_ten_minutes_lead_to_a_cap_table(tmp_path):
             up.read_until(r"(the sandbox is ready)")
             for path in (folder / "data" / "sandbox").iterdir():
                 assert path.stat().st_mode & 0o077 == 0
-            said = type_commands("\n".join([*blocks, *replay]), folder, environment)
+            said = type_commands("\n".join([*blocks, "echo", *replay]), folder, environment)
         finally:
             assert up.stop() == 0
     assert len(replay) == 2
