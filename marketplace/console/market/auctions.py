@@ -24,7 +24,7 @@ from marketplace.projections.views.trading import AuctionView, DecisionView
 _PATH: Final = "/console/auctions"
 _AUCTIONS: Final = 50
 _DECISIONS: Final = 25
-_POOLS: Final = 24
+_POOLS: Final = 16
 """How many pools a page shows at once."""
 
 
