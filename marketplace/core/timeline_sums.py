@@ -27,5 +27,5 @@ def list_runs(timeline: Timeline, start: int, end: int) -> list[Run]:
 
 
 def sum_all(timeline: Timeline) -> int:
-    """Return the sum of amount times seconds over the whole timeline, whatever its blocks."""
+    """Return the sum of amount times seconds over the whole timeline. Its division into blocks does not matter."""
     return sum(amount * (stop - begin) for runs in timeline.values() for begin, stop, amount in runs)

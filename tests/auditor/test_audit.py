@@ -17,7 +17,6 @@ from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import EMPTY, Findings, Message, read_annotations, read_stream
 from marketplace.core.ids import rename_id
-from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, RepurchaseStock
@@ -43,12 +42,7 @@ async def _play(log) -> Market:
     loser = await market.order(trade.startup, cash="0.5")
     await market.cancel(trade.startup, await market.order(trade.startup))
     async with market.worker():
-        grant = await market.award(trade)
-        await market.deliver(grant, 10)
-        market.clock.at = grant.end + timedelta(hours=25)
-        issued = await market.until("statement", list_periods(grant)[0].statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("grant", grant.issued.grant_id, "completed")
+        await market.complete(trade, days=10)
         await market.until("order", loser, "unmatched")
     return market
 

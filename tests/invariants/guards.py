@@ -184,7 +184,7 @@ GUARDS: Final = (
     ),
     Guard(
         "deposit-counted",
-        "one person of the platform records deposits up to its limit, whatever the accounts",
+        "one person of the platform records deposits up to its limit, over all accounts together",
         Mutant(
             f"{_COMMANDS}.billing.accounts",
             "await unit.decide(SCHEDULE, SCHEDULE_ID, count)",

@@ -81,7 +81,7 @@ async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
 
 
 async def take_number(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
-    """Reserve the next number for a statement of a grant or service line, whatever its period (ADR 17).
+    """Reserve the next statement number of a grant or service line. All its periods share one series (ADR 17).
 
     A statement's price depends on what the other ones charge, so two that are decided at once must conflict.
 

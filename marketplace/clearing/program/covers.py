@@ -85,7 +85,7 @@ class Covers:
     """Finds cuts for one program of placements.
 
     What runs in a pool and period is listed as items: the placements of one order, of one size, that cover the period.
-    At most one of them is taken, so an item is a variable between 0 and 1 whatever its placements.
+    At most one of them is taken, so all placements of an item share one variable between 0 and 1.
 
     Attributes:
         entries: Placements times the periods that they run, which is what looking for cuts costs.

@@ -82,8 +82,7 @@ FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 class Reservation:
     """Nodes taken for a grant until `end`.
 
-    An early release brings `end` forward and leaves `lots` as they are: no share lasts beyond `end`, whatever its own
-    end says.
+    An early release brings `end` forward and does not change `lots`. A share whose own end is later stops at `end`.
     """
 
     start: datetime

@@ -11,7 +11,6 @@ from events.order import OrderAmended, OrderPlaced
 from marketplace.application.billing import holds
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
-from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
@@ -230,12 +229,7 @@ async def test_what_ended_leaves_nothing_in_the_scheduler_but_its_rank():
     loser = await market.order(trade.startup, cash="0.5")
     worker = Worker(Handler(market.log, market.clock))
     async with running_worker(worker):
-        grant = await market.award(trade)
-        await market.deliver(grant, 10)
-        market.clock.at = grant.end + timedelta(hours=25)
-        issued = await market.until("statement", list_periods(grant)[0].statement_id, "issued")
-        market.clock.at = issued.issued.accept_until
-        await market.until("grant", grant.issued.grant_id, "completed")
+        grant = await market.complete(trade, days=10)
         await market.until("order", loser, "unmatched")
         last = (await market.log.health()).last_sequence
         while worker.market.position < last:

@@ -24,6 +24,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
 from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
@@ -276,6 +277,15 @@ class Market:
         return await usage.report_usage(
             self.handler, provider, grant.issued.grant_id, source="dcgm", measurements=readings
         )
+
+    async def complete(self, trade, days):
+        """Award a grant, deliver whole days of it, wait until silence accepts its statement, and return it."""
+        grant = await self.award(trade)
+        await self.deliver(grant, days)
+        self.clock.at = grant.end + timedelta(hours=25)
+        issued = await self.until("statement", list_periods(grant)[0].statement_id, "issued")
+        self.clock.at = issued.issued.accept_until
+        return await self.until("grant", grant.issued.grant_id, "completed")
 
     async def account(self, party_id):
         return await self.state("account", rename_id("acc", party_id))
