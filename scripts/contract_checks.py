@@ -1,6 +1,6 @@
 """Check the HTTP contract with other projects' programs, against a running market.
 
-    uv run --group contract --group node python scripts/contract_checks.py [--seconds 12]
+    uv run --group contract --group node python scripts/contract_checks.py [--seconds 20]
 
 - The OpenAPI document: its validator, and Spectral's recommended rules without a warning.
 - Two clients are generated from it, in Python and in TypeScript. mypy and tsc accept them, and each trades: a pool, a
@@ -239,7 +239,7 @@ async def check(folder: Path, seconds: int) -> None:
 def main() -> int:
     """Run every check; return 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=12, help="how long schemathesis sends, with each key")
+    parser.add_argument("--seconds", type=int, default=20, help="how long schemathesis sends, with each key")
     seconds: int = parser.parse_args().seconds
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="marketplace-contract-") as temporary:
