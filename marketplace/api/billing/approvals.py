@@ -51,7 +51,12 @@ async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[Li
 async def approve(command: Commanded, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[ReceiptBody]:
     """Approve what another person of the party, or of the platform, asked for. The act takes effect at once."""
     receipt = await approvals.approve(
-        command.handler, command.context, account_id, approval_id, provider=command.services.payments
+        command.handler,
+        command.context,
+        account_id,
+        approval_id,
+        provider=command.services.payments,
+        auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)
 

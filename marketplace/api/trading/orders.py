@@ -46,7 +46,9 @@ async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[Amen
     Above what one person alone may buy, the change waits for a second person, and the answer is 202.
     """
     await require_terms_known(command.services, data.terms)
-    receipt = await amend_order(command.handler, command.context, order_id, terms=data.terms)
+    receipt = await amend_order(
+        command.handler, command.context, order_id, terms=data.terms, auction_ids=await command.list_auctions()
+    )
     order = (await command.handler.cache.load(ORDER, order_id)).state
     startup_id = None if order is None else order.placed.startup_id
     return await answer_asked(command, receipt, startup_id) or command.answer(receipt)
@@ -54,8 +56,12 @@ async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[Amen
 
 @post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order")
 async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Cancel an open order. One that an auction has locked cannot be cancelled."""
-    return command.answer(await cancel_order(command.handler, command.context, order_id, reason=data.reason))
+    """Cancel an open order. It cannot be cancelled from the `no_cancel_at` of an auction that locks it."""
+    auction_ids = await command.list_auctions()
+    receipt = await cancel_order(
+        command.handler, command.context, order_id, reason=data.reason, auction_ids=auction_ids
+    )
+    return command.answer(receipt)
 
 
 @get("/{order_id:str}", summary="Get an order", opt={"sealed": True})

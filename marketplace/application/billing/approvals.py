@@ -1,5 +1,6 @@
 """Two persons: an account's limit, and the approval, refusal, withdrawal and lapse of requests above it."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from msgspec import structs
@@ -8,6 +9,7 @@ from events.account import DepositAct, LimitAct, MandateAct, OrderAct, Withdrawa
 from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.steps.access import require_platform, require_unfrozen
+from marketplace.application.steps.binding import require_mandate_unbound, require_order_free
 from marketplace.application.steps.mandate_hold import set_mandate
 from marketplace.application.steps.order_holds import set_order
 from marketplace.application.steps.two_persons import ask_second, name_person
@@ -16,6 +18,8 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, Approve, EndApproval, LapseApproval, SetLimit
 from marketplace.domain.billing.account_state import UNLIMITED
 from marketplace.domain.billing.transfer import require_payer
+from marketplace.domain.trading.mandate import MANDATE
+from marketplace.domain.trading.order import ORDER
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -72,9 +76,17 @@ async def find_approval(handler: Handler, context: Context, account_id: str) -> 
 
 
 async def approve(
-    handler: Handler, context: Context, account_id: str, approval_id: str, *, provider: PaymentProvider = MANUAL
+    handler: Handler,
+    context: Context,
+    account_id: str,
+    approval_id: str,
+    *,
+    provider: PaymentProvider = MANUAL,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """Approve an act as a second person of the party; a deposit, as one of the platform. It is done in the same append.
+
+    `auction_ids` are the auctions that are not completed: what one has bound is not changed by an approval either.
 
     Raises:
         Refusal: ``account_unknown`` · ``payer_only`` for the platform · ``platform_only`` of a deposit ·
@@ -110,8 +122,12 @@ async def approve(
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)
         if isinstance(act, MandateAct) and known is not None and known.status == "open":
+            mandate = await unit.load(MANDATE, act.mandate_id)
+            if mandate is not None:
+                await require_mandate_unbound(unit, mandate, mandate.holds.values(), auction_ids)
             await set_mandate(unit, act.mandate_id, account.party_id, act.terms, alone_at=None)
         if isinstance(act, OrderAct) and known is not None and known.status == "open":
+            await require_order_free(unit, await unit.load(ORDER, act.order_id), auction_ids)
             await set_order(unit, act.order_id, account.party_id, act.terms, bought_at=None)
 
     return await handler.run(context, ACCOUNT, account_id, work)

@@ -1,11 +1,12 @@
 """Mandates: the budget of a cash mandate is held on the holder's account until it is drawn or released."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from events.account import MandateAct
 from events.mandate import MandateTerms
 from events.types import Funding
 from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
+from marketplace.application.steps.binding import require_mandate_unbound
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold, set_mandate
 from marketplace.application.steps.two_persons import ask_second
 from marketplace.core.ids import derive_id, rename_id
@@ -15,15 +16,11 @@ from marketplace.domain.billing.transfer import require_payer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.pricelist import PRICELIST
-from marketplace.domain.trading.admission import require_unbound
-from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import (
     MANDATE,
     AmendMandate,
     ApproveOrder,
-    BudgetHold,
     GrantMandate,
-    Mandate,
     RefuseOrder,
     RevokeMandate,
 )
@@ -102,7 +99,7 @@ async def amend_mandate(
         granted = mandate.granted
         require_owner(context, (granted.holder_id,), "mandate", mandate_id)
         await require_unfrozen(unit)
-        await _require_unbound(unit, mandate, mandate.holds.values(), auction_ids)
+        await require_mandate_unbound(unit, mandate, mandate.holds.values(), auction_ids)
         await _require_pricelist(unit, terms)
         if granted.funding == "cash":
             await _set_cash(unit, mandate_id, granted.holder_id, terms)
@@ -124,7 +121,7 @@ async def revoke_mandate(
     async def work(unit: UnitOfWork) -> None:
         mandate = await load_mandate(unit, mandate_id)
         require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
-        await _require_unbound(unit, mandate, mandate.holds.values(), auction_ids)
+        await require_mandate_unbound(unit, mandate, mandate.holds.values(), auction_ids)
         await unit.decide(MANDATE, mandate_id, RevokeMandate(mandate_id=mandate_id, reason=reason))
         await adjust_mandate_hold(unit, mandate_id, "the mandate changed")
 
@@ -164,7 +161,9 @@ async def refuse_order(
     async def work(unit: UnitOfWork) -> None:
         mandate = await load_mandate(unit, mandate_id)
         require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
-        await _require_unbound(unit, mandate, [mandate.holds[hold_id]] if hold_id in mandate.holds else (), auction_ids)
+        await require_mandate_unbound(
+            unit, mandate, [mandate.holds[hold_id]] if hold_id in mandate.holds else (), auction_ids
+        )
         await unit.decide(MANDATE, mandate_id, RefuseOrder(mandate_id=mandate_id, hold_id=hold_id, reason=reason))
 
     return await handler.run(context, MANDATE, mandate_id, work)
@@ -173,21 +172,3 @@ async def refuse_order(
 async def _require_pricelist(unit: UnitOfWork, terms: MandateTerms) -> None:
     if terms.pricelist_id is not None and await unit.load(PRICELIST, terms.pricelist_id) is None:
         raise refuse_unknown("pricelist", terms.pricelist_id)
-
-
-async def _require_unbound(
-    unit: UnitOfWork, mandate: Mandate, holds: Iterable[BudgetHold], auction_ids: Iterable[str]
-) -> None:
-    """Refuse a tenant's change of a mandate while an auction decides on an order with one of these holds.
-
-    Raises:
-        Refusal: ``mandate_bound``.
-    """
-    if unit.context.party_id is None:
-        return
-    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
-    for hold in holds:
-        if hold.held_usd and not hold.ended:
-            order = await unit.load(ORDER, hold.order_id)
-            for auction in auctions:
-                require_unbound(auction, mandate.granted.mandate_id, order, unit.context.at)

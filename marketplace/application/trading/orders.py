@@ -4,9 +4,12 @@ Above what one person alone may buy, an order or its amendment is only requested
 `marketplace.application.billing.approvals`.
 """
 
+from collections.abc import Sequence
+
 from events.account import OrderAct
 from events.order import OrderPlaced, OrderTerms
 from marketplace.application.steps.access import load_mandate, require_decider, require_tenant
+from marketplace.application.steps.binding import require_order_free
 from marketplace.application.steps.order_holds import (
     check_parents,
     find_split_ratio,
@@ -141,22 +144,30 @@ async def end_mandate(handler: Handler, context: Context, order_id: str, mandate
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
+async def amend_order(
+    handler: Handler, context: Context, order_id: str, *, terms: OrderTerms, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Replace the terms of an open order, and what is set aside for it.
 
+    `auction_ids`, here and in `cancel_order`, are the auctions that are not completed.
+
     Raises:
-        Refusal: ``order_unknown`` · ``bundle_fixed`` · ``order_<status>`` · as `place_order`.
+        Refusal: ``order_unknown`` · ``order_locked`` from an auction's `no_cancel_at` on · ``bundle_fixed`` ·
+            ``order_<status>`` · as `place_order`.
     """
     require_decider(context)
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
+        await require_order_free(unit, order, auction_ids)
         await _buy(unit, order_id, order.placed.startup_id, terms)
 
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def cancel_order(handler: Handler, context: Context, order_id: str, *, reason: str) -> Receipt:
+async def cancel_order(
+    handler: Handler, context: Context, order_id: str, *, reason: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Cancel an open order, and free what was set aside for it.
 
     Raises:
@@ -165,6 +176,7 @@ async def cancel_order(handler: Handler, context: Context, order_id: str, *, rea
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
+        await require_order_free(unit, order, auction_ids)
         await unit.decide(ORDER, order_id, CancelOrder(order_id=order_id, reason=reason))
         await release_order_holds(unit, order, "the order was cancelled")
 

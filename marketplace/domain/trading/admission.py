@@ -1,8 +1,8 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
 Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; from its no-cancel phase on,
-market_deciding for a hold, lot_frozen for a change of a lot, and mandate_bound for a change of a mandate. New orders
-and new lots may be added until the lock.
+market_deciding for a hold, lot_frozen for a change of a lot, mandate_bound for a change of a mandate, and order_locked
+for a change of an order. New orders and new lots may be added until the lock.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -38,6 +38,7 @@ from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
 from marketplace.core.instants import render_instant
+from marketplace.domain.refusals import refuse_status
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.trading.auction import Auction, CollectingAuction, FrozenAuction
 from marketplace.domain.trading.order import (
@@ -203,6 +204,23 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
         frozen_until=render_instant(opened.locks_at),
         allowed="completed" if moves else "locked",
     )
+
+
+def require_free(auction: Auction, order: OrderState, at: datetime) -> None:
+    """Refuse to cancel or amend an order that an auction is about to lock.
+
+    From `no_cancel_at` until the auction has recorded which orders it bound, and from its lock time until its book is
+    frozen, this concerns every open order that its horizon could serve, also one that was placed meanwhile.
+
+    Raises:
+        Refusal: ``order_locked``.
+    """
+    if not isinstance(order, OpenOrder) or auction.status != "collecting" or not has_bound(auction, at):
+        return
+    if auction.bound is not None and at < auction.opened.locks_at:
+        return
+    if find_window(order.terms, build_horizon(auction.opened)) is not None:
+        raise refuse_status("order", order.placed.order_id, "locked", "open")
 
 
 def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: datetime) -> None:

@@ -1,5 +1,6 @@
 """What hostile parties tried before and after the lock of an auction, and what it does now."""
 
+from asyncio import gather
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -10,10 +11,11 @@ from msgspec import structs
 
 from events.schedule import EndTerms, NoticeFee
 from marketplace.application.billing import accounts
+from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
-from marketplace.application.trading import mandates
+from marketplace.application.trading import auctions, mandates, orders
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -21,6 +23,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.delivery.grant import find_price
 from marketplace.domain.supply.schedule import STANDARD
+from marketplace.domain.trading.auction import BindAuction
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_resale import freeze_book
@@ -100,6 +103,46 @@ async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):
     await do(mandates.amend_mandate)
     await do(mandates.revoke_mandate)
     await check_log(market.log)
+
+
+async def test_the_clock_binds_orders_and_mandates_although_no_worker_has_locked_one(market):
+    """An amendment for which one person asked before the phase does not take effect in it either."""
+    trade = await market.trade()
+    earlier, auction = trade.auction, await market.auction(no_cancel_at=0.4)
+    terms = (await market.state("order", trade.order)).terms
+    lower = structs.replace((await market.state("mandate", trade.mandate)).terms, usd_per_gpu_hour_max=Decimal(1))
+    asked = {}
+    for party_id, ask in (
+        (trade.startup, lambda **more: orders.amend_order(**more, order_id=trade.order, terms=market.terms(cash="9"))),
+        (trade.fund, lambda **more: mandates.amend_mandate(**more, mandate_id=trade.mandate, terms=lower)),
+    ):
+        account_id = rename_id("acc", party_id)
+        first, asking = (structs.replace(market.context(party_id), actor_person="p1") for _ in range(2))
+        limits = {"limit_usd": Decimal(0), "order_limit_usd": Decimal(1)}
+        await set_limit(market.handler, first, account_id, **limits)
+        await ask(handler=market.handler, context=asking)
+        asked[account_id] = party_id, await find_approval(market.handler, asking, account_id)
+    market.clock.at = market.day(0.4)
+
+    async def try_all():
+        handler, by, named = market.handler, trade.startup, {"auction_ids": [earlier, auction]}
+        acts = [
+            orders.cancel_order(handler, market.context(by), trade.order, reason="no", **named),
+            orders.amend_order(handler, market.context(by), trade.order, terms=terms, **named),
+        ]
+        for account_id, (party_id, approval_id) in asked.items():
+            second = structs.replace(market.context(party_id), actor_person="p2")
+            acts.append(approve(handler, second, account_id, approval_id, **named))
+        return [getattr(outcome, "code", None) for outcome in await gather(*acts, return_exceptions=True)]
+
+    assert await try_all() == ["order_locked"] * 3 + ["mandate_bound"]
+    other = await market.party("Other", "startup", usd=100_000)
+    late = await market.order(other, days=10, earliest=3)
+    bind = BindAuction(auction_id=auction, orders=0)
+    await auctions.record_step(market.handler, market.context(), bind)
+    await orders.cancel_order(market.handler, market.context(other), late, reason="no", auction_ids=[auction])
+    market.clock.at = market.day(0.5)
+    assert await try_all() == ["order_locked"] * 3 + ["mandate_bound"]
 
 
 async def test_the_platform_ends_a_mandate_at_any_time(market):
