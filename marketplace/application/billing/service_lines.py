@@ -24,7 +24,7 @@ from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.party import PARTY
+from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget
 from marketplace.execution.handler import Handler, Receipt
@@ -39,13 +39,15 @@ async def propose_service_line(
     """Offer, as a grant's provider, to work for its startup at a price per hour.
 
     Raises:
-        Refusal: Refusals of the grant and of the service line.
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``party_not_cleared`` · refusals of the grant and of the service
+            line.
     """
     line_id = derive_id("svl", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         issued, equity = grant.issued, grant.issued.equity
+        require_trader(await unit.load(PARTY, issued.provider_id), issued.provider_id, "provider")
         GRANT.decide(AddServiceLine(grant_id=grant_id, service_line_id=line_id, at=context.at), grant)
         approver = equity.holder_id if equity is not None and equity.holder_id != issued.provider_id else None
         command = ProposeServiceLine(

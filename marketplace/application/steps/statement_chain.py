@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
 from marketplace.domain.billing.delivered import count_delivered
+from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours
+from marketplace.domain.billing.service_line_bill import list_service_periods
 from marketplace.domain.billing.statement import STATEMENT, Statement
 from marketplace.domain.billing.statement_chain import (
     ADJUSTMENTS_MAX,
@@ -58,7 +61,7 @@ async def sum_stated(unit: UnitOfWork, grant: Grant) -> int:
 
 
 async def list_unsettled(unit: UnitOfWork, issuer: Issuer) -> list[str]:
-    """Return the grants under an issuer's instruments whose metered usage is not all covered by accepted statements."""
+    """Return the grants under an issuer's instruments whose metered usage or work is not all accepted."""
     return [
         grant_id
         for grant_id in (rename_id("grt", instrument_id) for instrument_id in sorted(issuer.instruments))
@@ -76,6 +79,17 @@ async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
         metered = chain[-1].gpu_seconds_metered if chain else 0
         stated = all(statement.status == "accepted" for statement in chain)
         if not stated or metered != count_delivered(usage, grant, period.start, period.end):
+            return True
+    lines = [await unit.get(SERVICE_LINE, line_id) for line_id in grant.service_lines]
+    return any([await _is_work_unsettled(unit, grant, line) for line in lines])
+
+
+async def _is_work_unsettled(unit: UnitOfWork, grant: Grant, line: ServiceLine) -> bool:
+    for period in list_service_periods(grant, line).values():
+        chain = await find_chain(unit, period)
+        metered = chain[-1].hours_metered if chain else ZERO
+        stated = all(statement.status == "accepted" for statement in chain)
+        if not stated or metered != sum_hours(line, period.start, period.end):
             return True
     return False
 

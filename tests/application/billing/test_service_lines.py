@@ -337,6 +337,10 @@ async def test_only_who_has_to_says_yes(work):
     with pytest.raises(Refusal) as caught:
         await work.report(work.reading(1, "1"))
     assert caught.value.code == "service_line_declined"
+    await parties.suspend_party(handler, work.market.context(), work.trade.provider, reason="fraud report")
+    with pytest.raises(Refusal) as caught:
+        await work.propose()
+    assert caught.value.code == "party_not_cleared"
 
 
 async def test_nothing_is_agreed_on_that_nobody_can_pay(work):

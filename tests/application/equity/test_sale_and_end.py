@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.application.billing import statements
+from events.service_line import HoursReading
+from marketplace.application.billing import service_hours, service_lines, statements
 from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -79,6 +80,34 @@ async def test_a_sale_is_not_paid_before_what_was_delivered_is_settled(deliverin
     assert caught.value.code == "liquidity_stale"
     await pay(market, trade, await declare(market, trade))
     await check_log(market.log)
+
+
+async def agree_on_work(market, trade, grant):
+    line = await service_lines.propose_service_line(
+        market.handler,
+        market.context(trade.provider),
+        grant.issued.grant_id,
+        name="migration",
+        price_usd_per_hour=Decimal(180),
+        hours=Decimal(20),
+    )
+    await service_lines.approve_service_line(market.handler, market.context(trade.fund), line.id)
+    await service_lines.agree_service_line(market.handler, market.context(trade.startup), line.id)
+    return line
+
+
+async def test_a_sale_is_not_paid_before_hours_of_work_are_settled(delivering):
+    market, trade, grant = delivering
+    market.clock.at = grant.issued.start
+    line = await agree_on_work(market, trade, grant)
+    market.clock.at += timedelta(days=1)
+    provider, at = market.context(trade.provider), market.clock.at
+    reading = HoursReading(reading_id="day-0", start=at - timedelta(hours=9), end=at, hours=Decimal(4))
+    await service_hours.report_hours(market.handler, provider, line.id, source="sheet", readings=(reading,))
+    sale = await declare(market, trade)
+    with pytest.raises(Refusal) as caught:
+        await pay(market, trade, sale)
+    assert (caught.value.code, caught.value.facts["grants"]) == ("delivery_unsettled", [grant.issued.grant_id])
 
 
 async def open_series_a(market, trade):
@@ -162,11 +191,17 @@ async def test_a_holder_has_an_agreed_sale_paid_once_the_proceeds_are_there(deli
 
 async def test_capacity_that_is_paid_for_in_equity_ends_with_the_sale(delivering):
     market, trade, grant = delivering
+    line = await agree_on_work(market, trade, grant)
+    agreed = (await market.state("service_line", line.id)).agreed
+    assert (await market.account(trade.startup)).holds[agreed.hold_id].left_usd > 0
     await pay(market, trade, await declare(market, trade))
     async with market.worker():
         after = await market.until("grant", grant.issued.grant_id, "terminated")
     assert after.end == grant.issued.start, "it had not begun"
+    assert (await market.state("service_line", line.id)).status == "closed"
+    assert (await market.account(trade.startup)).holds[agreed.hold_id].left_usd == 0
     mandate = await market.state("mandate", trade.mandate)
-    held = mandate.holds.get(grant.issued.hold_id)
-    assert held is None or held.total_usd == 0
+    for hold_id in (grant.issued.hold_id, agreed.hold_id):
+        held = mandate.holds.get(hold_id)
+        assert held is None or held.total_usd == 0
     await check_log(market.log)

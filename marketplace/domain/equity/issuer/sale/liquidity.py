@@ -184,11 +184,11 @@ def _require_overdue(liquidity_id: str, sale: Sale, at: datetime) -> None:
 
 
 def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
-    """Refuse to pay a sale while delivered compute that becomes equity is not settled.
+    """Refuse to pay a sale while delivered compute or work that becomes equity is not settled.
 
     Args:
         liquidity_id: The sale.
-        grants: Grants with metered usage that no accepted statement covers.
+        grants: Grants with metered usage or work that no accepted statement covers.
 
     Raises:
         Refusal: ``delivery_unsettled``.
@@ -196,9 +196,9 @@ def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
     if grants:
         raise Refusal(
             "delivery_unsettled",
-            f"usage of {', '.join(grants[:5])} is metered and not accepted; accept or resolve its statements, then"
-            f" declare the sale again in place of {liquidity_id}, so that the principal that accrues shares in the"
-            " proceeds",
+            f"usage or work of {', '.join(grants[:5])} is metered and not accepted; accept or resolve its"
+            f" statements, then declare the sale again in place of {liquidity_id}, so that the principal that accrues"
+            " shares in the proceeds",
             liquidity_id=liquidity_id,
             grants=list(grants),
         )
