@@ -13,7 +13,7 @@ from events.financing import Approval, RoundTerms
 from events.issuer_holders import HolderTerms, StatedAgreement
 from marketplace.application.equity.consents import carry_out, load_concerned
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.access import load_issuer, require_tenant, require_unfrozen
+from marketplace.application.steps.access import load_issuer, require_decider, require_tenant, require_unfrozen
 from marketplace.application.steps.company_acts import close_round, load_converting, sell_company
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
@@ -99,9 +99,13 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
 async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
     """Record a valuation of a share, as the company or the platform, and vest what vests at that price.
 
+    That of the platform takes the place of a vote in a net exercise and in a consolidation.
+
     Raises:
-        Refusal: ``issuer_unknown`` · refusals of the issuer.
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · ``issuer_unknown`` · refusals of the
+            issuer.
     """
+    require_decider(context)
     issuer_id = command.issuer_id
     by = structs.replace(command, recorded_by="platform" if context.party_id is None else "company")
 

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import count_accepted, exercise, hand_over, vest
+from marketplace.application.steps.access import require_decider
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -109,7 +110,7 @@ async def observe_price(
 ) -> Receipt:
     """Record the price of a share on a day, as the source's recorder, and vest what vests at it.
 
-    `volume` is how many shares were traded. Raises as `carry_out`.
+    `volume` is how many shares were traded. Raises as `_attest`.
     """
     command = ObservePrice(
         issuer_id=issuer_id,
@@ -126,7 +127,7 @@ async def observe_price(
 async def correct_price(handler: Handler, context: Context, command: CorrectPrice) -> Receipt:
     """Correct the price of a day, as the source's recorder; propose it if a warrant has used that price.
 
-    Raises as `carry_out`.
+    Raises as `_attest`.
     """
     return await _attest(handler, context, command, _list_recorders)
 
@@ -137,7 +138,12 @@ async def _attest(
     command: ObservePrice | CorrectPrice | AttestMilestone,
     allows: Callable[[Issuer], frozenset[str]],
 ) -> Receipt:
-    """Carry out what somebody states of an issuer, with the parties that firm relations connect with the sender."""
+    """Carry out what somebody states of an issuer, with the parties that firm relations connect with the sender.
+
+    Raises:
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · as `carry_out`.
+    """
+    require_decider(context)
 
     async def work(unit: UnitOfWork) -> None:
         party_id = unit.context.party_id
@@ -157,7 +163,7 @@ async def attest_milestone(
 ) -> Receipt:
     """Attest a milestone of a warrant, as its stated attester, and vest what vests by it.
 
-    The attestation's id derives from the command's, with the prefix ``att_``. Raises as `carry_out`.
+    The attestation's id derives from the command's, with the prefix ``att_``. Raises as `_attest`.
     """
     command = AttestMilestone(
         issuer_id=issuer_id,

@@ -12,7 +12,7 @@ from events.mandate import MandateTerms
 from events.types import MaturityConversion, NoteTerms
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts, approvals
-from marketplace.application.equity import consents, instruments, issuers
+from marketplace.application.equity import consents, instruments, issuers, warrants
 from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
@@ -344,7 +344,10 @@ async def test_one_clerk_spends_no_more_than_the_limit_by_a_sale(market):
 
 
 async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held):
-    """A key of the platform for one thing took a fund's shares at 0, and the money of a party that it had suspended."""
+    """A key of the platform for one thing took a fund's shares at 0, and the money of a party that it had suspended.
+
+    It also made the price at which a warrant was exercised without a vote, and vested others by prices and milestones.
+    """
     trade, *_ = held
 
     def clerk():
@@ -359,5 +362,12 @@ async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held)
     value = RecordValuation(
         issuer_id=trade.issuer, price_usd_per_share=Decimal(1), method="409A", effective_on=market.clock.at.date()
     )
-    await issuers.record_valuation(market.handler, clerk(), value)
+    await refuse("scope_missing", issuers.record_valuation(market.handler, clerk(), value))
+    source = {"source_id": derive_id("src", trade.fund), "day": market.clock.at.date(), "volume": 1}
+    price = {"price_usd_per_share": Decimal(1)}
+    await refuse("scope_missing", warrants.observe_price(market.handler, clerk(), trade.issuer, **source, **price))
+    said = {"milestone": "licence", "document": "letter"}
+    warrant_id = derive_id("wrt", trade.fund)
+    await refuse("scope_missing", warrants.attest_milestone(market.handler, clerk(), trade.issuer, warrant_id, **said))
+    await issuers.record_valuation(market.handler, market.context(), value)
     await accounts.withdraw(market.handler, market.context(), rename_id("acc", trade.fund), **money)
