@@ -287,5 +287,7 @@ def _find_given(event_type: str, body: Mapping[str, Any], party_id: str) -> Deci
             return Decimal("0.01")
         case "instrument.principal_reversed.v1":
             return Decimal(body["principal_usd"])
+        case "instrument.repaid.v1" if body.get("early"):
+            return Decimal(body["principal_usd"])
         case _:
             return None

@@ -6,14 +6,19 @@ from decimal import Decimal
 
 from events.account import AccountAct, AccountDebited, AccountHoldPlaced, DepositAct
 from events.financing import AssumedGrants
-from events.instrument import InstrumentAmended, InstrumentMfnElected, InstrumentPrincipalReversed
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentMfnElected,
+    InstrumentPrincipalReversed,
+    InstrumentRepaid,
+)
 from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
-from marketplace.domain.equity.giving import find_given, is_given, list_unpaid_principal
+from marketplace.domain.equity.giving import Given, find_given, is_given, list_unpaid_principal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import gives_up
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -107,10 +112,14 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
     if isinstance(event, IssuerLiquidityDeclared):
         own = {each.instrument_id for each in event.waterfall.instruments if each.holder_id == party_id}
         return sum((max(left, ZERO) for name, left in list_unpaid_principal(event).items() if name in own), ZERO)
-    if not is_given(event, party_id):
+    if isinstance(event, InstrumentRepaid):
+        return event.principal_usd if event.early and event.holder_id == party_id else ZERO
+    if not isinstance(event, Given):
         return ZERO
     issuer = await unit.read_before(ISSUER, event.issuer_id)
     assert isinstance(issuer, Issuer), "who gives stock up holds it"
+    if not is_given(event, party_id, issuer):
+        return ZERO
     register = await unit.load(REGISTER, REGISTER_ID)
     interested = register.list_group(party_id) | register.list_group(issuer.formed.party_id)
     return find_given(event, issuer, interested, unit.context.at.date())

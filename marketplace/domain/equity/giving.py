@@ -3,9 +3,10 @@
 What counts at which value:
 
 - stock: the fair value of a share as converted, less the price that is paid for it here;
-- a right to stock: that value, less its exercise price;
+- a right to stock: that value, less its exercise price; an option that is promised has none yet;
 - an instrument whose terms change: its principal and what may still accrue;
-- principal that is reversed, or that a sale does not pay in cash: its amount;
+- principal that is reversed, that a sale does not pay in cash, or that a note's early repayment keeps from becoming
+  stock: its amount;
 - preferred stock that its holder converts: its preference, less the value of the common stock.
 
 Votes and exercises give nothing to others and do not count.
@@ -19,6 +20,7 @@ from typing import TypeGuard
 from events.issuer import (
     IssuerLiquidityDeclared,
     IssuerOptionCancelled,
+    IssuerOptionPromiseWithdrawn,
     IssuerStockConverted,
     IssuerStockOffered,
     IssuerStockRepurchased,
@@ -39,11 +41,12 @@ Given = (
     | IssuerStockRepurchased
     | IssuerWarrantTransferred
     | IssuerOptionCancelled
+    | IssuerOptionPromiseWithdrawn
 )
 """Events by which a holder gives stock, or a right to it, to others."""
 
 
-def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
+def is_given(event: Event, party_id: str, issuer: Issuer) -> TypeGuard[Given]:
     """Return whether an event by which the party's own stock, or right to stock, goes to others counts by itself.
 
     A repurchase that follows from another event, and a conversion by a round, do not.
@@ -52,6 +55,8 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
         return False  # what it follows from counts: a reversal, an offer
     if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
         return False
+    if isinstance(event, IssuerOptionPromiseWithdrawn):
+        return issuer.promised[event.promise_id].holder_id == party_id
     return isinstance(event, Given) and event.holder_id == party_id
 
 
@@ -89,12 +94,14 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
     if fair is None:
         raise Refusal(
             "limit_exceeded",
-            f"no independent price of a share is known, so that what {event.holder_id} gives up counts as more than one"
+            "no independent price of a share is known, so that what the party gives up counts as more than one"
             " person may let go;"
             " let two persons lift the limit of the account first, or let the platform record a valuation",
         )
     value = Fraction(fair.price_usd)
     match event:
+        case IssuerOptionPromiseWithdrawn():
+            return ceil_cents(value * issuer.promises.get(event.promise_id, 0))
         case IssuerStockTransferred():
             paid = Fraction(0)
         case IssuerStockOffered() | IssuerStockRepurchased():

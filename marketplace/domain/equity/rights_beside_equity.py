@@ -66,7 +66,7 @@ BESIDE_EQUITY: Final = (
         " its preference less the value of the common stock. An instrument whose terms change counts at its principal"
         " and what may still accrue. So does a most-favoured election by which cap or discount may become worse,"
         " or that uses the clause up while better terms may be elected; terms that are only worse are not elected."
-        " Principal that a sale does not pay in cash counts in full",
+        " Principal that a sale does not pay in cash, and that of a note that is repaid early, count in full",
         _NOTHING,
     ),
     StatedRight(

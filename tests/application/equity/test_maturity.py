@@ -11,6 +11,7 @@ import pytest
 from events.mandate import MandateTerms
 from events.registry import parse_body, render_type
 from events.types import MaturityConversion, NoteTerms
+from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.trading import mandates
@@ -236,10 +237,15 @@ async def test_a_note_is_repaid_before_its_maturity_only_with_its_holders_agreem
     assert (await market.state("instrument", note)).status == "drawing"
     assert (await market.account(fund)).available_usd == before
     refused = await propose(market, startup, instruments.repay_note, other)
+    market.clock.at += timedelta(days=1)
+    clerk = msgspec.structs.replace(market.context(fund), actor_person="p1")
+    await approvals.set_limit(market.handler, clerk, rename_id("acc", fund), limit_usd=Decimal(10_000))
+    await consents.agree(market.handler, market.context(fund), proposal_id)
+    with pytest.raises(Refusal) as caught:
+        await consents.agree(market.handler, market.context(fund), refused)
+    assert caught.value.code == "limit_exceeded", "one person gives up what the note would become"
     await consents.refuse(market.handler, market.context(fund), refused, reason="a round is near")
     assert (await market.state("instrument", other)).outstanding_usd == 10_000
-    market.clock.at += timedelta(days=1)
-    await consents.agree(market.handler, market.context(fund), proposal_id)
     assert (await market.state("proposal", proposal_id)).status == "effective"
     repaid = (await market.state("instrument", note)).repaid
     assert (repaid.early, (await market.account(fund)).available_usd) == (True, before + repaid.amount_usd)

@@ -28,6 +28,7 @@ WARRANT = events.IssuerWarrantIssued(
     transfer="affiliates",
     tranches=(WarrantTranche(shares=30, exercise_price_usd=usd(1)), WarrantTranche(shares=20)),
 )
+PROMISE = events.IssuerOptionPromised(**OF, promise_id=id_of("prm", 1), holder_id=FUND, shares=30)
 SPLIT = events.IssuerStockSplit(**OF, split_id=id_of("spl", 1), numerator=2, denominator=1)
 
 
@@ -47,6 +48,7 @@ def transfer(shares):
         (cancel("cancelled"), (), 80),
         (cancel("expired"), (), 80),
         (cancel("forfeited"), (), 80),
+        (events.IssuerOptionPromiseWithdrawn(**OF, promise_id=id_of("prm", 1), reason="agreed"), (), 90),
         (transfer(50), (), 60),
         (transfer(100), (SPLIT,), 60),
         (repurchase(FUND, 10, 1, cause=SPLIT.split_id), (), 20),
@@ -54,7 +56,7 @@ def transfer(shares):
 )
 def test_a_right_counts_at_the_value_of_its_share_less_its_own_price(event, later, given):
     """A share is worth 3. The option and 30 of the warrant's shares cost 1, the other 20 cost 900; fractions pay 1."""
-    state = ISSUER.fold((*GIVEN, PLAN, OPTION, WARRANT, VALUED, *later))
-    assert is_given(event, FUND)
+    state = ISSUER.fold((*GIVEN, PLAN, OPTION, PROMISE, WARRANT, VALUED, *later))
+    assert is_given(event, FUND, state)
     assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
-    assert not is_given(repurchase(FUND, cause=id_of("ins", 1)), FUND), "the reversal counts"
+    assert not is_given(repurchase(FUND, cause=id_of("ins", 1)), FUND, state), "the reversal counts"
