@@ -8,7 +8,8 @@ decides without agreement; its events name the platform as their actor.
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
 by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants. Each
 group agrees by more than half of its weight. Those of a group who refuse are bound by its majority. Where parties in a
-group are related to the company, those who are not also agree by more than half of their own weight.
+group are related to the company, or in a sale to the buyer, those who are not also agree by more than half of their own
+weight.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -113,8 +114,18 @@ class Setting(NamedTuple):
 
     @property
     def related(self) -> frozenset[str]:
-        """Return the ids of the company and of all whom firm relations connect with it."""
-        return self.register.list_group(self.company_id)
+        """Return the ids of the company, of the sides of its sale, and of all whom firm relations connect with them."""
+        sides = {self.company_id, *_list_sides(self.effects)}
+        return frozenset().union(*(self.register.list_group(each) for each in sides))
+
+
+def _list_sides(effects: Iterable[Event]) -> Iterable[str]:
+    """Yield the parties of this market between which a sale of the company is agreed on."""
+    for event in effects:
+        if isinstance(event, IssuerLiquidityDeclared):
+            stock, assumed = event.waterfall.stock, event.assumed
+            buyers = (None if stock is None else stock.buyer_issuer_id, None if assumed is None else assumed.issuer_id)
+            yield from (rename_id("pty", each) for each in (event.issuer_id, *buyers) if each is not None)
 
 
 class Asked(NamedTuple):
@@ -902,7 +913,8 @@ def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> st
 def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
     """Yield each group of security holders with the weight of the parties in it; the company does not vote.
 
-    Those who are not related to the company agree by themselves too, so that it has no majority by its affiliates.
+    Those who are not related to the company, or to the other side of its sale, agree by themselves too, so that none has
+    a majority by its affiliates.
     """
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):

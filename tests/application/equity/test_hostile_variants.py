@@ -263,6 +263,29 @@ async def test_those_who_are_not_related_to_the_company_agree_by_themselves(mark
     assert await vote(market, bank, proposal_id) == "effective"
 
 
+async def test_a_buyer_s_affiliates_sell_nobody_else_to_it(market, held):
+    """The majority of a class sold the company to its own affiliate, for ten dollars, or in the stock of a shell."""
+    trade, bank, angel = held
+    buyer = await market.party("Buyer", "startup", usd=1_000)
+    buyer_issuer = await market.issuer(buyer)
+    await found(market, buyer)
+    await hold(market, buyer, bank, 10)
+    for party_id, related_id in ((bank, buyer), (trade.fund, buyer), (bank, angel)):
+        await relate(market, party_id, related_id)
+    late = await market.party("Late", "fund")
+    await hold(market, trade.startup, late, 7)
+    stock = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": buyer_issuer, "class_id": "common"}
+    own = {"class/common", "unrelated_class/common", "buyer"}
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(10), assumed_by=buyer_issuer)
+    assert set(await list_asked(market, sale)) == own
+    stock = BuyerStock(buyer="Buyer", **stock)
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    assert set(await list_asked(market, sale)) == {*own, "buyer_class/common"}
+    for party_id in (trade.fund, bank, buyer):
+        assert await vote(market, party_id, sale) == "open"
+    assert await vote(market, late, sale) == "effective"
+
+
 @pytest.mark.parametrize("side", ["holder", "company"])
 async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_found_later(market, held, side):
     """The holder's affiliate bought for 1,000 dollars at 100 a share, and the holder surrendered next to nothing."""
