@@ -913,8 +913,8 @@ def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> st
 def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
     """Yield each group of security holders with the weight of the parties in it; the company does not vote.
 
-    Those who are not related to the company, or to the other side of its sale, agree by themselves too, so that none has
-    a majority by its affiliates.
+    Those who are not related to the company, or to the other side of its sale, agree by themselves too, so that neither
+    has a majority by its affiliates.
     """
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
