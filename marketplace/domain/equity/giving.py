@@ -55,9 +55,10 @@ def is_given(event: Event, party_id: str, issuer: Issuer) -> TypeGuard[Given]:
         return False  # what it follows from counts: a reversal, an offer
     if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
         return False
-    if isinstance(event, IssuerOptionPromiseWithdrawn):
-        return issuer.promised[event.promise_id].holder_id == party_id
-    return isinstance(event, Given) and event.holder_id == party_id
+    if not isinstance(event, Given):
+        return False
+    named = issuer.promised[event.promise_id] if isinstance(event, IssuerOptionPromiseWithdrawn) else event
+    return named.holder_id == party_id
 
 
 def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
