@@ -95,12 +95,14 @@ class Consents:
 
     Attributes:
         companies: The party of each issuer.
+        parties: Every registered party. Others are imported holders, which nobody asks.
         proposals: By id.
     """
 
     findings: Findings
     equity: Equity
     companies: dict[str, str] = field(default_factory=dict)
+    parties: set[str] = field(default_factory=set)
     proposals: dict[str, Proposal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -110,6 +112,8 @@ class Consents:
             body = message.read()
             if message.event_type == "issuer.formed.v1":
                 self.companies[body["issuer_id"]] = body["party_id"]
+            elif message.event_type == "party.registered.v1":
+                self.parties.add(body["party_id"])
             elif message.event_type.startswith("proposal."):
                 self._take_proposal(message, body)
                 if message.event_type == "proposal.carried_out.v1":
@@ -228,7 +232,7 @@ class Consents:
         if event_type in CONCERNS_ALL:
             issuer = self.equity.issuers.get(body["issuer_id"])
             rows = {} if issuer is None else issuer.holdings
-            return {holder for (_, holder, _), shares in rows.items() if shares and holder.startswith("pty_")}
+            return {holder for (_, holder, _), shares in rows.items() if shares and holder in self.parties}
         if body.get("cause") is not None:
             caused = {message.event_type for message in decision}
             if event_type == "issuer.stock_repurchased.v1" and "issuer.stock_split.v1" in caused:
@@ -236,7 +240,7 @@ class Consents:
             if _is_cited(event_type, body, decision):
                 return set()
         named = (body.get(member) for member in LOSES.get(event_type, ()))
-        return {party_id for party_id in named if party_id is not None and party_id.startswith("pty_")}
+        return {party_id for party_id in named if party_id in self.parties}
 
     def _list_bought_out(self, body: Mapping[str, Any]) -> set[str]:
         """Return the holder if a consolidation takes all that it has, and that is no small part of its class."""
@@ -246,7 +250,7 @@ class Consents:
         whole = sum(shares for (kind, _, name), shares in rows.items() if (kind, name) == ("stock", class_id))
         held = rows.get(("stock", party_id, class_id), 0)
         loses = held <= body["shares"] and body["shares"] * _FEW > whole
-        return {party_id} if loses and party_id.startswith("pty_") else set()
+        return {party_id} if loses and party_id in self.parties else set()
 
 
 def _sum_results(events: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Fraction]:

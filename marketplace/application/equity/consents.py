@@ -52,7 +52,7 @@ from marketplace.application.steps.paying import pay
 from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import count_own
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve
@@ -83,6 +83,7 @@ from marketplace.domain.equity.proposal import (
     has_majority,
 )
 from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated, require_proposer
+from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.texts import shorten
@@ -255,10 +256,11 @@ async def _list_consents(
     """
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
-    outstanding = await _read_outstanding(unit, [each for each in (issuer, buyer) if each is not None])
+    issuers = [each for each in (issuer, buyer) if each is not None]
+    outstanding, unregistered = await _read_outstanding(unit, issuers), await _list_unregistered(unit, issuers)
     register = await unit.load(REGISTER, REGISTER_ID)
     company_id, at = issuer.formed.party_id, unit.context.at
-    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, again)
+    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, again, unregistered)
     if proposer_id is not None:
         require_proposer(setting, proposer_id)
     return list_consents(setting, proposer_id or "")
@@ -269,6 +271,13 @@ async def _read_outstanding(unit: UnitOfWork, issuers: Sequence[Issuer]) -> dict
     live = [name for issuer in issuers for name in sorted(issuer.exposures) if name in issuer.instruments]
     found = [await unit.read_before(INSTRUMENT, instrument_id) for instrument_id in live]
     return {name: each.outstanding_usd for name, each in zip(live, found, strict=True) if each is not None}
+
+
+async def _list_unregistered(unit: UnitOfWork, issuers: Sequence[Issuer]) -> frozenset[str]:
+    """Return the holders whose party is not registered here, which only an import by the platform names."""
+    imported = (issuer for issuer in issuers if issuer.imported is not None)
+    named = {each for issuer in imported for each in list_holders(issuer) if is_id(each, "pty")}
+    return frozenset([each for each in sorted(named) if await unit.load(PARTY, each) is None])
 
 
 async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:

@@ -1,8 +1,9 @@
 """The table of rights: who must agree before an act on an issuer changes what someone owns, owes or was promised.
 
 Rights are read from the events that an act would record, so that no route can avoid them. A party that is here agrees
-with its own key. A holder that is not here (``stk_…``) cannot; the company answers for it and names the document. Its
-shares count in a drag-along as the company states, and never outvote those who are here. The platform's operator
+with its own key. A holder that is not here (``stk_…``, or imported with the id of a party that is not registered)
+cannot; the company answers for it and names the document. Its shares count in a drag-along as the company states, and
+never outvote those who are here. The platform's operator
 decides without agreement; its events name the platform as their actor.
 
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
@@ -101,6 +102,8 @@ class Setting(NamedTuple):
             still become equity counts as outstanding.
         register: Who is related to whom.
         again: Whether the proposal now takes effect, so that those who were asked have agreed.
+        unregistered: Imported holders with the id of a party that is not here. Like those without a key, they do not
+            vote.
     """
 
     issuer: Issuer
@@ -111,6 +114,7 @@ class Setting(NamedTuple):
     outstanding: Mapping[str, Decimal] = MappingProxyType({})
     register: Register = Register()
     again: bool = False
+    unregistered: frozenset[str] = frozenset()
 
     @property
     def related(self) -> frozenset[str]:
@@ -195,7 +199,7 @@ def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
 
 def _is_party(holder_id: str, setting: Setting) -> bool:
     """Return whether a holder votes: it is a party of this market, and not the company."""
-    return is_id(holder_id, "pty") and holder_id != setting.company_id
+    return is_id(holder_id, "pty") and holder_id not in {setting.company_id, *setting.unregistered}
 
 
 def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
@@ -258,7 +262,7 @@ def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
     asked = [each.holder_id for each in financing.opened.terms.investments]
     pricing = financing.pricing
     assert pricing is not None, "a round is closed at a price"
-    paying = (each for each in pricing.allotments if is_id(each.holder_id, "pty"))
+    paying = (each for each in pricing.allotments if _is_party(each.holder_id, setting))
     bought = sum(each.shares for each in paying if each.holder_id not in setting.related)
     if bought < pricing.post_money_shares * _BOUGHT_MIN:
         asked += [each.holder_id for each in pricing.conversions]
@@ -905,8 +909,10 @@ def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> st
     A party votes itself. The company votes for a holder without a key whose agreement it states. Nobody votes for the
     others without a key; `_ABSENT` stands for that.
     """
-    if is_id(holder_id, "pty"):
-        return None if holder_id == setting.company_id else holder_id
+    if holder_id == setting.company_id:
+        return None
+    if _is_party(holder_id, setting):
+        return holder_id
     return setting.company_id if holder_id in stated else _ABSENT
 
 

@@ -5,11 +5,16 @@ import pytest
 from marketplace.application.equity import packages
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
-from marketplace.domain.equity.issuer.state import total_shares
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.state import list_holders, total_shares
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, TransferStock
 from marketplace.execution.history import load_history
+from marketplace.log.memory import MemoryLog
 from marketplace.ocf.package import render_package
-from tests.application.equity.test_equity import deliver_all, invest
+from tests.application.equity.test_equity import act, deliver_all, found, invest
+from tests.support.market.auditing import CapTableConsents, find_faults
+from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
 
@@ -61,6 +66,38 @@ async def test_export_import_export_through_the_log_is_byte_identical(market):
     with pytest.raises(Refusal) as caught:
         await packages.import_issuer(market.handler, market.context(heir), **named)
     assert caught.value.code == "issuer_exists"
+
+
+async def test_nobody_votes_for_a_holder_that_is_no_party_here(market):
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 50_000)
+    _, files = await export(market, trade.startup)
+    elsewhere = Market(MemoryLog(), "two")
+    heir = await elsewhere.party("Heir", "startup")
+    issuer_id = rename_id("iss", heir)
+    await packages.import_issuer(
+        elsewhere.handler, elsewhere.context(), party_id=heir, files=files, source="package.zip"
+    )
+    issuer = await elsewhere.state("issuer", issuer_id)
+    assert {trade.startup, trade.fund} <= list_holders(issuer), "none of them is registered there"
+    await act(elsewhere, heir, AddStakeholder, holder_id=derive_id("stk", heir), name="Founder", kind="founder")
+    await act(
+        elsewhere,
+        heir,
+        TransferStock,
+        transfer_id=derive_id("trf", heir),
+        holder_id=trade.startup,
+        holder_id_after=derive_id("stk", heir),
+        class_id=next(iter(issuer.classes)),
+        shares=1_000,
+        at=elsewhere.clock.now(),
+    )
+    assert (await elsewhere.state("issuer", issuer_id)).holdings[derive_id("stk", heir), next(iter(issuer.classes))]
+    await act(elsewhere, heir, AdjustStockPlan, shares_reserved=2_000_000)
+    assert (await elsewhere.state("issuer", issuer_id)).shares_reserved == 2_000_000
+    await check_log(elsewhere.log)
+    assert await find_faults(CapTableConsents, elsewhere.log) == []
 
 
 async def test_a_package_with_problems_writes_nothing(market):
