@@ -25,7 +25,8 @@ def main(
 
     Args:
         database_url: postgresql://… of the projections.
-        down_to: Go back to this revision instead. Tables that it does not know are dropped.
+        down_to: Go back to this revision instead. Tables that it does not know are dropped: projections are rebuilt
+            from the log, API keys are not.
     """
     configure_logging()
 

@@ -6,9 +6,9 @@ Two parties are *related* if they are the same party, or a chain of firm relatio
 either end. Chains run through owners and affiliates, inside and outside this market, without a limit. A relation is
 firm if the platform found it or both parties state it.
 
-A relation that one party states alone counts for that party and for all parties tied firmly to it. They are related to
-the named party, to all parties tied firmly to the named party, and to all parties that name it too. It connects nobody
-else, so that nobody can make two strangers related.
+A relation that one party states alone counts for that party and for all parties tied firmly to it. These are then
+related to the named party, to all parties tied firmly to that one, and to all other parties that name it. It relates
+nobody else, so that nobody can make two strangers related.
 
 Trades: an auction never matches an order with capacity of a related party, and a bid on it does not stand in the book,
 so that it neither wins nor sets a price. By a held quote related parties may trade, at no lower price than the asks;

@@ -56,8 +56,8 @@ class Repeats:
     def name(self, answers: Sequence[Answer]) -> dict[str, str]:
         """Return the id of the earlier reading, by the id of each reading of the report that repeats one.
 
-        If the grant has no room for some of several readings with the same content, nothing tells them apart, so all of
-        them count as repeated. In a report that repeats itself, the first copies are kept.
+        Readings of equal content cannot be told apart. If the grant has no room for one of them, all of them count as
+        repeated. In a report that repeats itself, the first copies are kept.
         """
         pairs = list(zip(self.command.measurements, answers, strict=True))
         full = [measurement for measurement, answer in pairs if answer.code in NO_ROOM]

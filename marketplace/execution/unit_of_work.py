@@ -151,9 +151,8 @@ class UnitOfWork:
     async def reload(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
         """Return the state, at the end of the log, of an aggregate that this unit has only read so far.
 
-        Load first another aggregate that this decision changes, and that every change of this one writes too. A change
-        that is stored before this read is seen by it. One that is stored later makes the other aggregate's guard refuse
-        the append.
+        First load a guard: an aggregate that this decision changes, and that every command that changes `id` changes
+        too. This read sees whatever was stored before it. For whatever is stored later, the guard refuses the append.
         """
         await self.load(decider, id)
         part = self._parts.pop(render_subject(decider.aggregate, id))

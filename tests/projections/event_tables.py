@@ -26,9 +26,16 @@ Which projections and tables each event type changes. `{COMMAND}` writes this pa
 events of `tests/projections/tales.py` (every event type, more than the story of `tests/contracts/story/`), and notes
 what each handler writes.
 
-Every event also adds a row to `event_index`, of the projection `{FEED}`, and may change its other tables: {{feed}}.
+Every event also changes tables of the projection `{FEED}`: {{feed}}.
 [events/README.md](../events/README.md) describes all event types.
 """
+_WHEN: Final = {
+    "event_holders": "where it changes what somebody holds of an issuer, or the holder terms",
+    "event_index": "a row",
+    "event_instruments": "where it is an instrument's",
+    "event_owners": "where it adds a party that also sees the aggregate's later events",
+    "event_parties": "a row for each party that sees the event",
+}
 
 Written = Mapping[str, Mapping[str, frozenset[str]]]
 """Names of tables, by event type and projection."""
@@ -76,7 +83,7 @@ def _record(projection: Projection, written: Mapping[str, Mapping[str, set[str]]
 def render_page(written: Written) -> str:
     """Return the page: a table per aggregate, in the order of the registry."""
     feed = sorted(set().union(*(changed[FEED] for changed in written.values())))
-    parts = [_HEAD.format(feed=_render_names(feed))]
+    parts = [_HEAD.format(feed="; ".join(f"`{name}` {_WHEN[name]}" for name in feed))]
     for aggregate in AGGREGATES:
         rows = [_render_row(tag, written[tag]) for tag in EVENT_TYPES if get_aggregate(tag) == aggregate]
         parts.append(

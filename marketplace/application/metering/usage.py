@@ -143,7 +143,7 @@ async def report_usage(
     """Report readings of one grant, and return the answer to each, in order.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``readings_missing`` · ``readings_too_many``.
     """
     side = await _find_side(handler, context, grant_id)
     answers: list[Answer] = []

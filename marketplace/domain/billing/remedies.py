@@ -192,9 +192,9 @@ def _sweep(*tracks: Iterable[Load]) -> Iterator[tuple[datetime, datetime, list[i
 
 
 def _list_uncured(missing: Iterable[Load], since: datetime, cure: timedelta) -> Iterator[Load]:
-    """Yield what is missing from `since` on, without the first `cure` of it.
+    """Yield what is missing from `since` on, after the first `cure` of it in all.
 
-    A failure that lasts without a break when `since` comes has used its earlier part of the cure time.
+    If a failure lasts without a break from before `since`, the time before counts toward `cure`.
     """
     left, stopped = cure, None
     for run in missing:

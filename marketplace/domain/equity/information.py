@@ -6,10 +6,9 @@
 | ``summary`` | these, and the sums of all others by security | these; of a sale also the sums of all others' payouts |
 | ``full`` | everything | everything, with the certificate |
 
-Below the depth ``full`` nobody plays sales: from its own amounts at a few prices, a holder solves for what is paid
-before it and for the price at which somebody else's instrument converts. It reads what a proposed sale
-pays; who votes on it sees the sums by security at every depth. At the depth ``own`` no class shows how many shares it
-has.
+Only at the depth ``full`` may a holder play sales: its own amounts at a few prices would tell it what is paid before
+it, and the price at which somebody else's instrument converts. A voter on a proposed sale sees what that sale pays it,
+and the sums by security, at every depth. At the depth ``own`` no class shows how many shares it has.
 
 A party sees the names of all who must agree to a proposal. In a group that votes by weight, it sees its own weight and
 the sum of the other weights. At the depth ``full`` it sees every weight. The holders of a buyer are shown to the buyer

@@ -464,7 +464,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a class of stock is created",
         "company",
         "vote; the holder of a note that becomes stock of it",
-        "it is common stock, or a round's own",
+        "a round creates it. There is no vote on common stock",
         _create_class,
     ),
     IssuerStockPlanAdjusted: Right(
@@ -647,7 +647,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
         " For stock or a warrant, also each holder with a pro rata right",
-        "the investor alone has the majority of every group",
+        "there is no vote if the investor alone has the majority of every group",
         _invest,
     ),
     IssuerFinancingClosed: Right(

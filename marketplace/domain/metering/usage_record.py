@@ -175,7 +175,7 @@ def digest_content(said: ReadingContent) -> bytes:
 
 
 def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
-    """Return the answer to each reading, in order, with the reading itself if it is accepted, else None."""
+    """Decide a report: return the answer to each reading, in order, with the reading itself if it is accepted."""
     count, added = Count(state), dict[bytes, bytes]()
     answers: list[tuple[Answer, Reading | None]] = []
     keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
@@ -198,7 +198,8 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
 def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
     """Return the answers of a decided report, from the state after it and the ids that it added.
 
-    Cheaper than `answer`: only a reading that was not accepted, or whose id occurs twice, is examined again.
+    `answer` decides, and this renders what was decided: it examines again only readings that were not accepted, or
+    whose id occurs twice in the report.
     """
     count, fresh, said = Count(after), set(accepted), set[str]()
     once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
