@@ -83,7 +83,7 @@ def _record(projection: Projection, written: Mapping[str, Mapping[str, set[str]]
 def render_page(written: Written) -> str:
     """Return the page: a table per aggregate, in the order of the registry."""
     feed = sorted(set().union(*(changed[FEED] for changed in written.values())))
-    parts = [_HEAD.format(feed="; ".join(f"`{name}` {_WHEN[name]}" for name in feed))]
+    parts = [_HEAD.format(feed=", ".join(f"`{name}` ({_WHEN[name]})" for name in feed))]
     for aggregate in AGGREGATES:
         rows = [_render_row(tag, written[tag]) for tag in EVENT_TYPES if get_aggregate(tag) == aggregate]
         parts.append(

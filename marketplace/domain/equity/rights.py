@@ -463,8 +463,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "new_class",
         "a class of stock is created",
         "company",
-        "vote; the holder of a note that becomes stock of it",
-        "a round creates it. There is no vote on common stock",
+        "vote on preferred stock; the holder of a note that becomes stock of it",
+        "a round creates it",
         _create_class,
     ),
     IssuerStockPlanAdjusted: Right(
@@ -647,7 +647,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
         " For stock or a warrant, also each holder with a pro rata right",
-        "there is no vote if the investor alone has the majority of every group",
+        "the investor alone has the majority of every group: then there is no vote",
         _invest,
     ),
     IssuerFinancingClosed: Right(
