@@ -161,7 +161,7 @@ def _create(services: Services, door: Door) -> Litestar:
 
 
 def _ask_to_sign_in(request: Request[Any, Any, Any], _: Exception) -> Response[Any]:
-    """Lead to the sign-in page; a part of a page has htmx load it as a whole."""
+    """Lead to the sign-in page. If htmx asked for a part of a page, let it load that page as a whole."""
     if "hx-request" in request.headers:
         return Response(b"", status_code=HTTP_401_UNAUTHORIZED, headers={"HX-Redirect": f"{PATH}/sign-in"})
     return Redirect(f"{PATH}/sign-in", status_code=HTTP_303_SEE_OTHER)

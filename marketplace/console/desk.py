@@ -33,16 +33,16 @@ from marketplace.projections.views.access import PartyView
 T = TypeVar("T")
 D = TypeVar("D")
 _PARTIES: Final = 500
-"""Names of so many parties are read at once; others, one by one."""
+"""How many parties one request reads for their names; the names of others are read one by one."""
 _ENTRIES_MAX: Final = 8
 """Entries of a menu that need no folding."""
 LIVE: Final = "marketplace-live"
-"""Header of a page that asks by itself: the sequence of the event that it was told of, which the answer must show."""
+"""Header of a request that a page sends by itself after an event: the event's sequence, which the answer must show."""
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,15}$")
 _HIDDEN: Final = frozenset(
     {"curves_unknown", "instrument_unknown", "issuer_unknown", "party_unknown", "platform_only", "scope_missing"}
 )
-"""How the API refuses what a key may not see; a page leaves that part out."""
+"""Codes with which the API refuses what a key may not see; a page leaves that part out."""
 _BASE_URL: Final = "http://console.internal"
 
 
@@ -89,7 +89,7 @@ class Door:
         return MarketplaceClient(_BASE_URL, "", httpx.ASGITransport(enter))  # type: ignore[arg-type]
 
     def build_cookie(self, session: Session | None) -> Cookie:
-        """Return the cookie of a session, or one that ends it."""
+        """Return the cookie of a session; with None, a cookie that ends the session in the browser."""
         return Cookie(
             COOKIE,
             path=PATH,
@@ -106,8 +106,8 @@ class Listing(NamedTuple, Generic[T]):
 
     Attributes:
         items: Its rows.
-        older: The address of the next page; None for the last one.
-        newer: The address of the first page; None where this is it.
+        older: The address of the next page; None on the last page.
+        newer: The address of the first page; None on the first page.
     """
 
     items: Sequence[T]
@@ -122,7 +122,7 @@ class Desk:
         principal: The key.
         party: Its party; None for the platform, and for a key that may not read it.
         client: The API.
-        position: Everything up to this sequence is in what the page reads; what comes later makes it ask again.
+        position: The page shows at least the events up to this sequence. A later event makes a live page ask again.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Desk:
         """The party that is signed in.
 
         Raises:
-            ProblemError: ``party_only``: the platform is.
+            ProblemError: ``party_only``: a key of the platform is signed in.
         """
         if self.principal.party_id is None:
             raise ProblemError(403, {"code": "party_only", "detail": "this page is for a party; sign in with its key"})
@@ -155,7 +155,7 @@ class Desk:
 
     @property
     def desks(self) -> tuple[str, ...]:
-        """The desks that the menu shows, by role."""
+        """The desks whose pages the menu shows: the operator's or one per role of the party, then the market's."""
         if self.principal.party_id is None:
             return ("operator", "market")
         return (*(role for role in self.roles if role in MENU), "market")
@@ -167,8 +167,8 @@ class Desk:
         return tuple(one for one in entries if self.principal.allows(f"{one.feature}:read"))
 
     @property
-    def folded(self) -> int:
-        """How many entries of the menu always show; on a narrow window the rest folds."""
+    def unfolded(self) -> int:
+        """How many entries of the menu always show; in a narrow window the others fold."""
         return len(self.menu) if len(self.menu) <= _ENTRIES_MAX else _ENTRIES_MAX - 1
 
     @property
@@ -195,7 +195,7 @@ class Desk:
         return new_key()
 
     def may(self, scope: str) -> bool:
-        """Return whether the key allows an act, such as ``orders:write``."""
+        """Return whether the key has a scope, such as ``orders:write``."""
         return self.principal.allows(scope)
 
     @property
@@ -210,7 +210,7 @@ class Desk:
         return f"{url.path}?{url.query}" if url.query else url.path
 
     async def load_names(self, party_ids: Iterable[str | None]) -> dict[str, str]:
-        """Return the names of parties, as far as the key may read them."""
+        """Return the names of parties by id, as far as the key may read them. There may be names of others too."""
         wanted = {one for one in party_ids if one}
         found: dict[str, str] = {}
         with contextlib.suppress(ProblemError):
@@ -268,8 +268,8 @@ class Desk:
 
         Args:
             name: The template. `equity/sale.html` includes `equity/sale.part.html`, which is the part.
-            live: Which events change the page, as a query of the feed, such as ``aggregate=order``; empty: all of
-                them. None: the page stays as it is.
+            live: Which events change the page, as a query of the feed, such as ``aggregate=order``; empty: all events.
+                None, or a key without ``events:read``: the page stays as it is.
             context: What it shows.
         """
         if self.is_partial and not name.endswith(".part.html"):

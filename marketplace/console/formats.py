@@ -1,4 +1,4 @@
-"""How the console writes values: money, instants, durations, shares, ids and states."""
+"""How the console writes values: money, instants, durations, shares, ids and states. None reads as a dash."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ MINUS: Final = "\u2212"
 
 
 def render_usd(amount: Any) -> str:
-    """Return an amount with its sign, thousands and cents: ``$1,234.50``; the sign stands before the dollar."""
+    """Return an amount with thousands and cents, ``$1,234.50``, or a dash for None; a sign stands before the dollar."""
     if amount is None:
         return NONE
     value = Decimal(str(amount))
@@ -35,7 +35,7 @@ def render_rate(price: Any) -> str:
 
 
 def render_number(value: Any) -> str:
-    """Return a whole or decimal number with thousands."""
+    """Return a number with separators of thousands and all of its places: ``1,234.5``."""
     if value is None:
         return NONE
     number = Decimal(str(value))
@@ -48,7 +48,7 @@ def render_gpu_hours(seconds: Any) -> str:
 
 
 def render_share(value: Any) -> str:
-    """Return a share from 0 to 1, decimal or an exact fraction, in per cent."""
+    """Return a share from 0 to 1, decimal or an exact fraction such as ``1/3``, in per cent: ``33.33%``."""
     return NONE if value is None else f"{float(Fraction(str(value))):.2%}"
 
 
@@ -79,7 +79,7 @@ def render_local(at: datetime) -> str:
 
 
 def render_stamp(text: str) -> str:
-    """Return an instant of an event, which is text, to the second."""
+    """Return an event's instant, which is text in UTC, to the second: ``2026-11-28 14:05:09 Z``."""
     return f"{text[:10]} {text[11:19]} Z"
 
 
@@ -89,7 +89,7 @@ def shorten_type(name: str) -> str:
 
 
 def render_duration(span: timedelta | float | None) -> str:
-    """Return a span by its two largest units: ``3 d 4 h``."""
+    """Return a span, or a number of seconds, by its largest unit and the next one: ``3 d 4 h``."""
     if span is None:
         return NONE
     seconds = int(span.total_seconds() if isinstance(span, timedelta) else span)
@@ -106,7 +106,7 @@ def render_duration(span: timedelta | float | None) -> str:
 
 
 def shorten_id(text: str | None) -> str:
-    """Return an id by its kind and its end: ``ord_…4k7x``."""
+    """Return an id by its kind and its last six characters: ``ord_…9s4k7x``."""
     if not text:
         return NONE
     kind, _, rest = text.partition("_")

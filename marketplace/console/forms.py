@@ -46,7 +46,7 @@ class Form(NamedTuple):
         return next((text.strip() for field, text in self.fields if field == name), "")
 
     def read(self, body: type[T], **added: str) -> T:
-        """Return the body that the form describes, with fields that the page knows by itself.
+        """Return the body that the form describes, with the fields that the page adds.
 
         Raises:
             ProblemError: ``form_invalid``: a field is missing, unknown or not of its type.
@@ -68,7 +68,7 @@ Filed = NamedDependency[SkipValidation[Form]]
 
 
 async def provide_form(request: Request[Any, Any, Any]) -> Form:
-    """Return the form of a request; files are no fields."""
+    """Return the form of a request, without its files."""
     return Form([(name, text) for name, text in (await request.form()).multi_items() if isinstance(text, str)])
 
 
@@ -111,7 +111,10 @@ def name_field(pointer: str) -> str:
 
 
 def parse_local(text: str | None) -> str | None:
-    """Return the instant of a field of a date and a time, which is UTC, as RFC 3339; None for an empty field."""
+    """Return a field's date and time, which are UTC, as RFC 3339; None for an empty field.
+
+    Any other text is returned as it is.
+    """
     if not text:
         return None
     local = _LOCAL.match(text)

@@ -21,7 +21,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         sequence: Its position in the log.
         kind: What happened, such as ``stage_missed``.
         at: When it was recorded.
-        by: Who did it.
+        by: ``you``, ``another party`` or ``the market``.
         data: Its body.
         details: What it says, in words.
     """
@@ -35,10 +35,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load_history(desk: Desk, aggregate_id: str, *types: str) -> list[Step]:
-    """Return the events of an aggregate, oldest first, at most some thousands.
+    """Return the events of an aggregate, oldest first; of many, only the first 5,000.
 
     Args:
-        desk: Who asks. A key without the scope of the feed gets none.
+        desk: Who asks. A key that may not read events gets none.
         aggregate_id: The aggregate.
         types: Only events of these types; none: all.
     """

@@ -5,12 +5,12 @@ from typing import Final, NamedTuple
 
 
 class Entry(NamedTuple):
-    """One page in the menu: its path, its label, and the feature that it reads.
+    """One page in the menu.
 
     Attributes:
         path: Where it is; pages below it belong to it.
         label: Its name.
-        feature: The feature of the API that it reads.
+        feature: The feature of the API that it reads. The menu shows it to keys with the scope ``<feature>:read``.
     """
 
     path: str

@@ -52,7 +52,7 @@ class Sessions:
         self._used: OrderedDict[str, float] = OrderedDict()
 
     def begin(self, key_id: str, sequence: int = 0) -> Session:
-        """Return a new session of a key. Its pages show what the log held at `sequence`."""
+        """Return a new session of a key. Its pages show at least the events up to `sequence`."""
         return Session(key_id, int(time.time()), sequence)
 
     def render(self, session: Session) -> str:
@@ -60,7 +60,10 @@ class Sessions:
         return self._sessions.dumps(msgspec.to_builtins(session))
 
     def read(self, cookie: str | None) -> tuple[Session, bool] | None:
-        """Return the session of a cookie, and whether it is time to renew the cookie; None if it is not valid."""
+        """Return the session of a cookie, and whether to renew the cookie; None if it is not valid or too old.
+
+        A session is too old after `IDLE_SECONDS_MAX` without renewal, and `SECONDS_MAX` after it began.
+        """
         if cookie is None:
             return None
         try:
@@ -82,7 +85,11 @@ class Sessions:
         return f"{base_url}{PATH}/enter#{self.issue_link(key_id)}"
 
     def use_link(self, token: str) -> str | None:
-        """Return the key of a link's token, once; None if it is not valid, too old, or used."""
+        """Return the key of a link's token, once; None if it is not valid, too old, or used.
+
+        A process remembers in memory which links it admitted: another process, or one that started since, admits a
+        link once more. It admits at most 10,000 links in `LINK_SECONDS_MAX`.
+        """
         try:
             key_id, once = msgspec.convert(self._links.loads(token, max_age=LINK_SECONDS_MAX), tuple[str, str])
         except (BadData, msgspec.ValidationError):

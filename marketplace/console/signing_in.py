@@ -44,7 +44,7 @@ async def show_sign_in() -> Template:
 
 @get("/enter")
 async def show_enter() -> Template:
-    """Take the token of a one-time link from the address, where it stands after the hash and reaches no server."""
+    """Show the page that submits a link's token, which stands after the address's hash and so reaches no server."""
     return Template("enter.html", context={"desk": None})
 
 

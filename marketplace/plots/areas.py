@@ -19,7 +19,10 @@ class _Band(NamedTuple):
 
 
 def render_waterfall(subject: str, points: Sequence[ExitPoint]) -> str:
-    """Return the chart. Proceeds at which a sale is refused are left out; the largest payout is at the bottom."""
+    """Return the chart of points in the order of their proceeds, without those at which a sale is refused.
+
+    The holder whom the highest proceeds pay most is at the bottom.
+    """
     played = [point for point in points if not point.refused]
     if not played:
         return render_svg((), f"Proceeds of {subject}: no sale is possible in this range", _HEIGHT)

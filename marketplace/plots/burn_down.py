@@ -35,8 +35,8 @@ def render_burn_down(
         granted: The plan, from the grant's start to its end.
         delivered: By the provider's meters.
         billed: By statements.
-        projected: From the last delivery on.
-        now: Where today is marked, if it is within the grant.
+        projected: From the last delivery on; empty where nothing more is delivered.
+        now: The instant to mark, if it is within the grant.
     """
     lines = ((granted, "plan"), (projected, "s1 projected"), (billed, "s2"), (delivered, "s1"))
     across, y = build_axes((0, 1), find_range([left for line, _ in lines for _, left in line]), _HEIGHT, _WIDTH)

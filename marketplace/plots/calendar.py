@@ -67,7 +67,7 @@ class Cell(NamedTuple):
 
 
 def list_cells(lane: Lane) -> list[Cell]:
-    """Return a pool's cells as the heat map shows them; equal neighbours are one."""
+    """Return a pool's cells as the heat map shows them: at most 96 of equal width, where equal neighbours are one."""
     start, end = lane.steps[0].start, lane.steps[-1].end
     width = next((hours for hours in _COLUMN_HOURS if (end - start) / _HOUR <= hours * _COLUMNS_MAX), 87_600) * _HOUR
     cells: list[Cell] = []

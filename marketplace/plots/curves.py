@@ -32,9 +32,9 @@ def render_curves(
 
     Args:
         gpu_class: The class.
-        steps: Both sides, each in its own order.
+        steps: Both sides, each in the order of its cumulative GPU-hours.
         prices: The uniform prices of its pools; the lowest and the highest are drawn.
-        asks: Asks of one provider, which are drawn beside them.
+        asks: Asks of the provider who looks; each is drawn as ``your ask``.
     """
     volumes = [step.cumulative_gpu_hours for step in steps]
     levels = [step.price_usd_per_gpu_hour for step in steps] + [*prices, *asks]

@@ -9,7 +9,7 @@ _HEIGHT = 22
 
 
 def render_sparkline(values: Sequence[Number], title: str) -> str:
-    """Return the line, from zero to the greatest value; oldest first. The title says it in words."""
+    """Return the line of values, the oldest first, on a scale from zero. Screen readers read the title."""
     x = Axis(0, max(1, len(values) - 1), 2, _WIDTH - 2)
     y = Axis(0, max([*values, 1]), _HEIGHT - 3, 3)
     points = [(x.place(at), y.place(value)) for at, value in enumerate(values)] or [(2, _HEIGHT - 3)]

@@ -36,7 +36,7 @@ class Axis:
 
     Args:
         low: Least value.
-        high: Greatest value.
+        high: Greatest value. If it is not above `low`, the scale ends at `low` + 1.
         begin: Pixel of the least.
         end: Pixel of the greatest.
     """
@@ -114,7 +114,7 @@ def render_tick(value: float) -> str:
 
 
 def render_time_ticks(x: Axis, label_y: float, bottom: float, ticks_max: int = _TIME_TICKS_MAX) -> Iterator[str]:
-    """Yield a line and a label per day, week, month or so. The scale is in seconds since 1970."""
+    """Yield a line and a label per hour, day, week or so, about `ticks_max`. The scale is in seconds since 1970."""
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (x.low, x.high))
     hours = next((one for one in _TICK_HOURS if (end - begin) / _HOUR <= one * ticks_max), 24 * 366)
     at = begin.replace(hour=begin.hour if hours < _DAY_HOURS else 0, minute=0, second=0, microsecond=0)
@@ -129,7 +129,7 @@ def render_time_ticks(x: Axis, label_y: float, bottom: float, ticks_max: int = _
 
 
 def render_label(x: float, y: float, text: str, *, anchor: str = "start", css: str = "") -> str:
-    """Return a line of text; it begins, ends or has its middle at a point."""
+    """Return a line of text that begins (``start``), ends (``end``) or has its middle (``middle``) at a point."""
     name = f' class="{css}"' if css else ""
     return f'<text{name} x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 
@@ -140,7 +140,7 @@ def render_path(points: Iterable[tuple[float, float]], css: str) -> str:
 
 
 def render_svg(parts: Iterable[str], title: str, height: int, width: int = WIDTH) -> str:
-    """Return a chart with a title that screen readers read."""
+    """Return a chart with a title that screen readers read. Its parts are SVG, in which data is escaped already."""
     body = "".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {width} {height}" role="img" '
@@ -149,8 +149,9 @@ def render_svg(parts: Iterable[str], title: str, height: int, width: int = WIDTH
 
 
 def find_range(values: Sequence[Number]) -> tuple[float, float]:
-    """Return a range from zero that holds all values, with a little room above."""
-    return min(0.0, *map(float, values), 0.0), max(map(float, values), default=1.0) * 1.05 or 1.0
+    """Return a range that holds zero and all values, with 5% of room above."""
+    numbers = [0.0, *map(float, values)]
+    return min(numbers), max(numbers) * 1.05
 
 
 def render_file(drawing: str) -> str:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from marketplace.captable.plots import ExitHolder, ExitPoint
 from marketplace.plots.areas import render_waterfall
 from marketplace.plots.flow import Stage, render_flow
-from marketplace.plots.svg import LINE, spread_labels
+from marketplace.plots.svg import LINE, find_range, spread_labels
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -56,3 +56,9 @@ def test_labels_do_not_cover_each_other():
     places = spread_labels([10, 11, 95, 96], 0, 100)
     assert all(after - before >= LINE for before, after in pairwise(places))
     assert max(places) <= 100
+
+
+def test_a_range_holds_zero_and_all_values():
+    assert find_range([]) == (0, 0)
+    assert find_range([2, 20]) == (0, 21)
+    assert find_range([-4, -2]) == (-4, 0)

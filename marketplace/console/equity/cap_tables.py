@@ -39,7 +39,7 @@ class Moment(NamedTuple):
 
     @property
     def event(self) -> FeedItem | None:
-        """The last event that had happened where the slider stands; None if it was not moved."""
+        """The last event that had happened then; None if none had, or the key sees no events."""
         return self.events[self.step - 1] if self.events and self.step else None
 
 
@@ -54,7 +54,7 @@ class Holding(NamedTuple):
 
 @get("/")
 async def list_all(desk: Desked) -> Response[Any] | Template:
-    """List the companies whose cap table the key may see."""
+    """List the companies whose cap table the key may see; lead to the cap table if there is one only."""
     found = [(one.issuer_id, one.legal_name, one.status) async for one in desk.client.list_issuers()]
     if desk.principal.party_id is not None and desk.principal.allows("parties:read"):
         portfolio = await desk.client.get_portfolio(desk.party_id)
@@ -162,7 +162,10 @@ async def _find_moment(desk: Desk, issuer_id: str, query: Any) -> Moment:
 
 
 async def list_events(desk: Desk, issuer_id: str) -> list[FeedItem]:
-    """Return the events of an issuer that the key sees, oldest first; none without the right to read events."""
+    """Return the events of an issuer that the key sees, oldest first, at most the first 1,000.
+
+    A key without ``events:read`` sees none.
+    """
     if not desk.principal.allows("events:read"):
         return []
     page = await desk.client.get("/v1/events", FeedPage, after=0, limit=_EVENTS_MAX, aggregate_id=issuer_id)

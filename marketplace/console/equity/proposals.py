@@ -50,7 +50,7 @@ class Effect(NamedTuple):
 async def list_all(
     desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
 ) -> Template:
-    """List proposals, those first that wait for this party."""
+    """List proposals, the newest first, a page at a time; on each page, those that wait for this party come first."""
     chosen = {"status": status}
     page = await desk.load_page("/v1/proposals", ProposalView, _PATH, cursor, chosen, limit=_PAGE, order="newest")
     shown = sorted(page.items, key=lambda one: not _is_asked(one, desk))
@@ -135,7 +135,10 @@ async def _load_before(desk: Desk, effect: ProposedEvent) -> dict[str, Any]:
 
 
 def flatten(value: Mapping[str, Any], path: str = "") -> dict[str, str]:
-    """Return the members of an event by their path in words. Long lists and texts are counted and shortened."""
+    """Return the members of an event by their path in words, without those that are empty.
+
+    A list of texts is joined, and the entries of any other list are counted. A text is cut after 90 characters.
+    """
     found: dict[str, str] = {}
     for name, member in value.items():
         title = f"{path} {name}".strip().replace("_", " ").removeprefix("terms ")

@@ -100,13 +100,13 @@ async def _list_investors(desk: Desk, issuer_id: str) -> list[tuple[str, str]]:
 async def list_stages(
     client: MarketplaceClient, issuer: IssuerView, rounds: Sequence[FinancingView], party_id: str | None
 ) -> list[Stage]:
-    """Return the parts before the first closed round, after each of them, and now if they have changed since.
+    """Return who owned which part before the first of the rounds, after each, and now if the table changed since.
 
     Args:
         client: The API.
         issuer: The company.
-        rounds: Its rounds; the last six that closed are shown.
-        party_id: Who looks; its own line is named so.
+        rounds: Its rounds in order; only the last six that closed count.
+        party_id: Who looks; its own part is named ``You``.
     """
     issuer_id, tables = issuer.issuer_id, list[tuple[str, CapTableView]]()
     closed = [one for one in rounds if one.status == "closed"][-_ROUNDS_MAX:]

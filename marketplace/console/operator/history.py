@@ -57,7 +57,10 @@ def compare(before: Any, after: Any) -> list[Member]:
 
 
 def flatten(value: Any, path: str = "") -> dict[str, str]:
-    """Return the scalar members of a JSON value by their paths, such as ``holds.hld_1.left_usd``."""
+    """Return the scalar members of a JSON value by their paths, such as ``holds.hld_1.left_usd``.
+
+    An empty list or object counts as a scalar, and a null member reads as a dash. A value that is null has no members.
+    """
     if isinstance(value, dict) and value:
         parts = [(f"{path}.{name}" if path else str(name), inner) for name, inner in value.items()]
     elif isinstance(value, list | tuple) and value:

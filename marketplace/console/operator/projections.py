@@ -30,13 +30,13 @@ class Sample(NamedTuple):
 
 
 class Trend:
-    """The last ten minutes of each projection, as far as somebody looked."""
+    """Where each projection was in the last ten minutes: at most 120 samples, one each time the page was shown."""
 
     def __init__(self) -> None:
         self._samples: dict[str, deque[Sample]] = {}
 
     def add(self, at: datetime, views: list[ProjectionView]) -> None:
-        """Add what was found at an instant."""
+        """Add a sample for each projection."""
         for view in views:
             kept = self._samples.setdefault(view.name, deque(maxlen=_SAMPLES_MAX))
             while kept and kept[0].at < at - _SAMPLES_KEPT:
@@ -48,7 +48,7 @@ class Trend:
         return [sample.lag for sample in self._samples.get(name, ())]
 
     def compute_rate(self, name: str) -> float | None:
-        """Return the events a second that a projection applied over its samples; None with fewer than two."""
+        """Return the events a second that a projection applied over its samples; None if no time lies between them."""
         samples = list(self._samples.get(name, ()))
         if len(samples) < 2:  # noqa: PLR2004 - a rate needs two
             return None

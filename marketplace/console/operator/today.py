@@ -22,7 +22,7 @@ PHASES: Final = ("collecting", "indicative", "no_cancel", "locked", "cleared")
 
 
 class Counts(NamedTuple):
-    """How many there are now; None where they are more than are counted."""
+    """How many there are now; None where the API counts no further. Of incidents, at most 100 are counted."""
 
     orders: int | None
     grants: int | None
@@ -69,7 +69,7 @@ async def _load_counts(desk: Desk) -> Counts:
 
 
 async def list_open_auctions(client: MarketplaceClient) -> AsyncIterator[AuctionView]:
-    """Yield the auctions that are not carried out, the next lock first."""
+    """Yield the auctions that are not over, the next lock first."""
     found = [one async for one in client.list_auctions() if not one.is_over]
     for one in sorted(found, key=lambda one: one.locks_at):
         yield one

@@ -10,7 +10,7 @@ from marketplace.projections.views.supply import LotView
 
 
 class Market(NamedTuple):
-    """The last auction of a class: its curves as a drawing, and the lowest and highest price that cleared."""
+    """The last auction of a class: its curves as SVG, and its lowest and highest price; None without prices."""
 
     drawing: str
     auction_id: str
@@ -19,7 +19,10 @@ class Market(NamedTuple):
 
 
 async def draw_market(desk: Desk, gpu_class: str, lots: Sequence[LotView]) -> Market | None:
-    """Return the curves of the last auction with a class, with the asks of these lots; None if there was none."""
+    """Return the curves of the last auction with a class, with the asks of these lots.
+
+    None if there was no auction, or the key may not see its curves.
+    """
     steps = await attempt(desk.client.read_curves(gpu_class), None)
     if not steps:
         return None

@@ -16,7 +16,7 @@ from marketplace.projections.views.supply import LotView
 
 PATH: Final = "/console/supply/lots"
 _STEPS: Final = 3
-"""Further asks for which a form has room; more of them stay as they are if the form has them all."""
+"""The form has room for so many further asks, and for all that the lot has."""
 
 
 @get("/{lot_id:str}")
@@ -37,28 +37,28 @@ async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
 
 @post("/{lot_id:str}/reprice")
 async def reprice(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
-    """Change the ask."""
+    """Replace the lot's asks by those of the form."""
     await desk.client.reprice_lot(lot_id, form.read(RepriceLotBody), key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/pause")
 async def pause(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
-    """Take no new orders until it is resumed."""
+    """Pause the lot: until it is resumed, it takes no new orders."""
     await desk.client.pause_lot(lot_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/resume")
 async def resume(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
-    """Take new orders again."""
+    """Resume a paused lot: it takes new orders again."""
     await desk.client.resume_lot(lot_id, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/withdraw")
 async def withdraw(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
-    """Take it off the market for good."""
+    """Take the lot off the market for good."""
     await desk.client.withdraw_lot(lot_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 

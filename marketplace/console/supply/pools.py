@@ -33,7 +33,7 @@ _NOT_FOR_SALE: Final = frozenset({"withdrawn"})
 
 
 class Outage(msgspec.Struct, kw_only=True):
-    """An incident of a pool, while it lasts and after."""
+    """An incident of a pool: how many nodes stopped working, and when; `end` is None while it lasts."""
 
     incident_id: str
     nodes: int
@@ -145,7 +145,7 @@ async def restore_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Re
 
 
 def list_outages(steps: Iterable[Step]) -> list[Outage]:
-    """Return a pool's incidents from its history, those that last first, then the latest."""
+    """Return a pool's incidents from its history: the open ones first, and the latest first among both."""
     found: list[Outage] = []
     for step in steps:
         at, name = datetime.fromisoformat(step.data["at"]), step.data["incident_id"]
@@ -159,7 +159,7 @@ def list_outages(steps: Iterable[Step]) -> list[Outage]:
 
 
 def count_unlisted(pool: PoolView, steps: Iterable[CapacityStep], start: datetime, end: datetime) -> int:
-    """Return the nodes of a pool that no lot offers at any instant of a span."""
+    """Return the nodes of a pool less the most that its lots offer at one instant of a span."""
     return pool.nodes - max((one.offered for one in steps if one.start < end and one.end > start), default=0)
 
 

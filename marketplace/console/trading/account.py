@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The days whose entries are shown, with the last one."""
+    """The days in UTC whose entries are shown, the first and the last one included."""
 
     start: date
     end: date
@@ -79,7 +79,7 @@ async def download(
     start: FromQuery[str | None] = None,
     end: FromQuery[str | None] = None,
 ) -> Response[bytes]:
-    """Return the entries of a span as a file."""
+    """Return the entries of a span, by default of the last 30 days, as a CSV file."""
     begin, last = _parse_span(desk, start, end).find_bounds()
     content = await desk.client.get_account_statement_csv(account_id, begin, last)
     headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}

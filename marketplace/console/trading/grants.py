@@ -38,7 +38,10 @@ class Burn(NamedTuple):
 
 
 class Incident(msgspec.Struct, kw_only=True):
-    """A span in which nodes did not work, or in which delivery was withheld; `lost` is in GPU-seconds."""
+    """A span in which nodes did not work, or in which delivery was withheld; `end` is None while it lasts.
+
+    `nodes` counts the nodes concerned, and `lost` their GPU-seconds.
+    """
 
     kind: str
     start: datetime
@@ -49,7 +52,7 @@ class Incident(msgspec.Struct, kw_only=True):
 
 
 class Stages(NamedTuple):
-    """How many stages a grant has, and when the next one is due."""
+    """How many stages a grant has, and when the next one is due; None if no further one is."""
 
     whole: int
     next_at: datetime | None
@@ -181,7 +184,10 @@ def _find_stages(grant: GrantView) -> Stages | None:
 
 
 def list_incidents(grant: GrantView, steps: Sequence[Step], now: datetime) -> list[Incident]:
-    """Return a grant's incidents and withheld spans, from its history, the latest first."""
+    """Return a grant's incidents and withheld spans, from its history, the latest first.
+
+    What an open one lost counts until `now`, or until the grant's end.
+    """
     found: list[Incident] = []
     current: Incident | None = None
     for step in steps:

@@ -83,7 +83,7 @@ async def show_form(desk: Desked) -> Template:
 
 @get("/{order_id:str}/amend")
 async def show_amendment(desk: Desked, order_id: FromPath[str]) -> Template:
-    """Show the form of an order that is there, to amend it."""
+    """Show the form that amends an order."""
     order = await desk.client.get_order(order_id)
     return await _show_form(desk, order.terms, await desk.client.list_gpu_classes(), order)
 

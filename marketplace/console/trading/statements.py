@@ -72,7 +72,7 @@ async def list_own(
 
 @get("/{statement_id:str}")
 async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | None] = None) -> Template:
-    """Show one statement. Of its days, one is shown reading by reading."""
+    """Show one statement. One of its days is shown reading by reading: `day`, or else the first that needs a look."""
     statement = await desk.client.get_statement(statement_id)
     days, hours, steps = await asyncio.gather(
         _load_days(desk, statement), _load_hours(desk, statement), load_history(desk, statement_id)
@@ -122,7 +122,7 @@ async def answer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Resp
 
 @post("/{statement_id:str}/concede")
 async def concede(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
-    """Give a part of a dispute up."""
+    """Give up a part of a dispute."""
     body = parse_form(_convert(form.fields), ConcedePartBody)
     await desk.client.concede_part(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
