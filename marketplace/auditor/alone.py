@@ -17,12 +17,12 @@ Terms = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Delivery:
-    """What of a grant's settled delivery was taken back.
+    """How much of a grant's settled delivery was taken back.
 
     Attributes:
         provider_id: Who delivers.
         price: Dollars per GPU-hour.
-        counted: Dollars that counted toward the limit of the provider's account.
+        counted: Dollars that counted toward the limit of the provider's account in commands that lowered readings.
         credited: GPU-seconds that credits gave back because less was metered, less the share that a service credit
             may have paid back before.
         is_free: Whether some readings were lowered without a limit, or by the platform.
@@ -37,7 +37,10 @@ class Delivery:
 
 @dataclass(slots=True)
 class Favoured:
-    """A SAFE: its holder and terms, and the terms of which the holder was notified, by instrument."""
+    """A SAFE: its holder and terms, and the terms of which the holder was notified, by instrument.
+
+    The holder may elect until `elect_until`, which is empty before the first notice.
+    """
 
     holder_id: str
     terms: Terms
@@ -55,7 +58,7 @@ class Alone:
     safes: dict[str, Favoured] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         limited, counted = frozenset(self.limited), dict[str, Decimal]()
         for message in decision:
             body = message.read()

@@ -17,11 +17,11 @@ _Move = tuple[str, str, str, Decimal]
 
 @dataclass(slots=True)
 class Bonds:
-    """Folds the events of bonds.
+    """Folds and checks the events of bonds.
 
     Attributes:
-        holds: What each hold of a bond has left.
-        claims: What each claim claims, was answered with and was paid.
+        holds: Dollars that each hold of a bond has left.
+        claims: Dollars that each claim claims, was answered with and was paid.
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others.

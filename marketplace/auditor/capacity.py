@@ -42,7 +42,7 @@ def parse_shares(rows: Sequence[dict[str, Any]]) -> Shares:
 
 
 def cut(shares: Shares, end: datetime) -> Shares:
-    """Return the shares until an instant."""
+    """Return the shares without what lies at or after an instant."""
     return [(lot, load._replace(end=min(load.end, end))) for lot, load in shares if load.start < end]
 
 
@@ -52,8 +52,8 @@ class Site:
 
     Attributes:
         status: ``planned``, ``converting`` or ``operating``.
-        live: Live power from an instant on, in the order of the events.
-        ready_at: When its conversion is to be ready.
+        live: Kilowatts that are live from an instant on, in the order of the events.
+        ready_at: When its conversion is to be ready; None if none is scheduled.
     """
 
     status: str
@@ -62,10 +62,10 @@ class Site:
     ready_at: datetime | None = None
 
     def find_power(self, at: datetime) -> int:
-        """Return the kilowatts that may be sold at an instant.
+        """Return the kilowatts that may be sold at an instant: those that are live then.
 
-        That is what is live then. All that is contracted may be sold of a planned site, and of a converting one from
-        the instant on at which it is to be ready.
+        A planned site may sell all that it contracted, and so may a converting one from the instant on at which its
+        conversion is to be ready.
         """
         ready = self.status == "converting" and self.ready_at is not None and at >= self.ready_at
         if self.status == "planned" or ready:
@@ -79,7 +79,7 @@ class Site:
 
 @dataclass(slots=True)
 class Capacity:
-    """Folds the events of pools and sites."""
+    """Folds and checks the events of pools and sites."""
 
     findings: Findings
     pools: dict[str, Pool] = field(default_factory=dict)

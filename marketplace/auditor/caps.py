@@ -51,7 +51,14 @@ def find_generation(gpu_class: str) -> str:
 
 @dataclass(slots=True)
 class Hold:
-    """What a mandate holds for an order, or pays for a grant, for whom, and the classes that this is for."""
+    """A hold on a mandate's budget, for an order or a grant of one issuer.
+
+    Attributes:
+        classes: The classes that the order may get; from the award on, the one that the grant has.
+        issuer_id: The issuer.
+        total: Dollars that were held and not released.
+        committed: Those of them that a grant pays.
+    """
 
     classes: tuple[str, ...]
     issuer_id: str = ""
@@ -66,11 +73,11 @@ class Hold:
 
 @dataclass(slots=True)
 class Caps:
-    """Folds the budgets of mandates.
+    """Folds and checks the budgets of mandates.
 
     Attributes:
-        caps: The dollars that one vendor, and one generation, of each mandate may take, where it states them.
-        maxima: The dollars that one issuer may draw from each mandate, with those related to it.
+        caps: By mandate, the dollars that any one ``vendor`` and any one ``generation`` may take, where it states them.
+        maxima: By mandate, the dollars that one issuer may draw, together with those related to it.
         holds: By mandate and hold.
         relations: Who is related to whom; None if nobody is.
     """
@@ -82,7 +89,7 @@ class Caps:
     holds: dict[str, dict[str, Hold]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         for message in decision:
             if message.event_type.startswith("mandate."):
                 self._take(message, message.event_type.split(".")[1], message.read())

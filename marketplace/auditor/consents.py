@@ -76,7 +76,10 @@ class Proposal:
     ended: bool = False
 
     def list_missing(self, agreed: set[str] | None = None) -> list[str]:
-        """Return electorates without agreement: more than half, or at least the share that the consent states."""
+        """Return the electorates that have not agreed, by more than half or at least the share that the consent states.
+
+        Without `agreed`, the parties count that agreed to the proposal.
+        """
         given = self.agreed if agreed is None else agreed
         return [consent["electorate"] for consent in self.made["consents"] if not _is_given(consent, given)]
 

@@ -16,14 +16,14 @@ SILENT: Final = frozenset({"silence", "undecided"})
 
 @dataclass(slots=True)
 class Dispute:
-    """A running dispute, from its events alone.
+    """A running dispute, from its events alone. Amounts are in GPU-seconds, or in hours of a service line.
 
     Attributes:
         position: What the provider charges at most.
-        counts: Of each payer that disputes, what it says was delivered.
+        counts: What each payer that disputes says was delivered.
         paid: What was paid before its end.
-        awaits: Who has to act.
-        due: Until when.
+        awaits: Who has to act: ``provider``, ``payers`` or ``platform``.
+        due: Until when it has to act.
         referred: Whether a side asked the platform.
     """
 
@@ -37,13 +37,13 @@ class Dispute:
 
 @dataclass(slots=True)
 class Disputes:
-    """Folds the events of disputed statements.
+    """Folds and checks the events of disputed statements.
 
     Attributes:
         stated: What each statement charges, in GPU-seconds or hours.
         running: The disputes that have not ended.
-        metered: The first statement of the period of each, and what was metered of the period when it was stated.
-        decided: Up to what metered amount the platform, or its silence, decided a period for ever.
+        metered: By statement, the first statement of its period, and what was metered in the period when it was issued.
+        decided: By first statement of a period, the metered amount for which the platform, or its silence, decided it.
     """
 
     findings: Findings
@@ -53,7 +53,7 @@ class Disputes:
     decided: dict[str, Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if aggregate != "statement":

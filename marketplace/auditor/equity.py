@@ -17,7 +17,7 @@ Row = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Instrument:
-    """One instrument, from its events alone."""
+    """One instrument, from its events alone: dollars by tranche, and those accrued by statement."""
 
     commitment: Decimal
     drawdown: bool
@@ -50,7 +50,7 @@ class Issuer:
 
 @dataclass(slots=True)
 class Equity:
-    """Folds the events of instruments and issuers."""
+    """Folds and checks the events of instruments and issuers."""
 
     findings: Findings
     instruments: dict[str, Instrument] = field(default_factory=dict)

@@ -20,12 +20,12 @@ _Payment = tuple[str, str, Decimal, str]
 
 @dataclass(slots=True)
 class Fees:
-    """Folds the fees of quotes and grants.
+    """Folds and checks the fees of quotes and grants.
 
     Attributes:
-        quotes: Who pays, who is paid, the fee agreed and the hold, by quote.
-        grants: The accounts of startup and provider, and the end terms, by grant.
-        settled: What was paid of disputed statements: their charges less the service credit.
+        quotes: The account that pays, and the fee as agreed, by quote; only quotes that cost a fee.
+        grants: The event that issued each grant.
+        settled: The platform's fees that provider and startup have paid, less service credits, by statement.
     """
 
     findings: Findings

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-from marketplace.auditor.spans import parse_instant, render_instant
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 Steps = Mapping[str, tuple[frozenset[str | None], str]]
@@ -45,14 +45,12 @@ class Auction:
     """One auction, from its events alone.
 
     Attributes:
-        span: The span that it can award.
         book: The orders of its frozen book.
         decisions: How often each order was decided.
+        locked: The orders that it locked.
     """
 
-    span: tuple[str, str]
     status: str = "collecting"
-    cleared: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     locked: set[str] = field(default_factory=set)
     book: set[str] = field(default_factory=set)
@@ -60,7 +58,13 @@ class Auction:
 
 @dataclass(slots=True)
 class Grant:
-    """One grant, from its events alone."""
+    """One grant, from its events alone.
+
+    Attributes:
+        disputed: Whether the statement that changed last is disputed, or resolved and not accepted yet.
+        spans: What it was awarded, and each extension.
+        outages: Start, end (None while it lasts) and the nodes that work, of each span in which some do not.
+    """
 
     order_id: str
     status: str
@@ -112,13 +116,18 @@ class Grant:
 
 @dataclass(slots=True)
 class Market:
-    """Folds the events of orders, auctions, grants and statements.
+    """Folds and checks the events of orders, auctions, grants and statements.
 
     Attributes:
         orders: Status by order.
-        offers: What each order offers last for a GPU-hour of each class, in cash and in principal.
-        due: When each open statement is accepted without an answer.
-        heard: Who of those who pay accepted or disputed, for each statement whose holder is heard too.
+        order_holds: Account and hold of each order.
+        offers: Dollars of cash and of principal that each order last offered for a GPU-hour of each class.
+        groups: Startup and name of the group of each order that has one.
+        served: The order of each group that was matched first.
+        statements: Status by statement.
+        periods: The event that first stated each grant's, or service line's, period.
+        due: When each statement is accepted without an answer.
+        heard: Which payers accepted or disputed, for each statement whose holder is heard too.
         now: Time of the last event.
     """
 
@@ -137,7 +146,7 @@ class Market:
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if "ce-time" in message.headers:
@@ -188,8 +197,7 @@ class Market:
     def _take_auction(self, message: Message, name: str, body: dict[str, Any]) -> None:
         auction_id, sequence, require = body["auction_id"], message.sequence, self.findings.require
         if name == "opened":
-            end = parse_instant(body["horizon_start"]).timestamp() + 3600 * body["period_hours"] * body["periods"]
-            self.auctions[auction_id] = Auction((render_instant(parse_instant(body["horizon_start"])), str(end)))
+            self.auctions[auction_id] = Auction()
             return
         auction = self.auctions.get(auction_id)
         if not require(auction is not None, "auction", sequence, f"{auction_id} was never opened") or auction is None:

@@ -34,9 +34,9 @@ class Hold:
     """Money set aside on an account.
 
     Attributes:
-        purpose: The order, mandate, quote or account that it is for.
+        purpose: The id of what it is for, such as an order, a mandate, a quote or an account.
         expires_at: When the rest is available again; None if the end of its purpose releases it.
-        first: The event that placed it.
+        first: The sequence of the event that placed it.
     """
 
     purpose: str
@@ -58,7 +58,7 @@ class Account:
     reserves: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
 
     def sum_reserves(self, at: str) -> Decimal:
-        """Return what it keeps for others at an instant, in US dollars."""
+        """Return the dollars that the account keeps for others at an instant."""
         now = parse_instant(at)
         return sum((amount for amount, until in self.reserves.values() if now < parse_instant(until)), ZERO)
 
@@ -70,7 +70,7 @@ class Account:
 
 @dataclass(slots=True)
 class Money:
-    """Folds the events of accounts and mandates.
+    """Folds and checks the events of accounts and mandates.
 
     Attributes:
         accounts: By id.
@@ -79,7 +79,7 @@ class Money:
         direct: Holds for cash besides compute.
         unapproved: Mandates and holds that wait for the holder's approval.
         outside: Deposits less withdrawals.
-        wires: The event of each payment that came in, by the letters and digits of its reference.
+        wires: The sequence of each deposit's event, by the letters and digits of its reference.
     """
 
     findings: Findings

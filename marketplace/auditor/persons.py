@@ -52,7 +52,7 @@ class Persons:
     Attributes:
         accounts: By id.
         deposit_limit: The schedule's limit for what one person of the platform records as deposits.
-        recorded: By person, the deposits that it alone recorded while there was such a limit.
+        recorded: The deposits that each person recorded alone while there was such a limit, in the last 7 days.
         proposed: The effects of each proposal.
     """
 
@@ -63,7 +63,7 @@ class Persons:
     proposed: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         given: dict[str, Mapping[str, Any]] = {}
         counted: dict[str, Decimal] = {}
         limited = {name for name, account in self.accounts.items() if account.limit is not None}

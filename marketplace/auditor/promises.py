@@ -11,7 +11,14 @@ _MOVED: Final = frozenset({"grant.issued", "grant.substituted", "grant.extended"
 
 
 class Promise(NamedTuple):
-    """Least availability and hours of notice, 0 without a promise, and what is given back below which availability."""
+    """What a lot, a pool or a grant promises, or an order asks for.
+
+    Attributes:
+        availability: The least one, from 0 to 1; 0 without a promise.
+        notice_hours: The least notice of an end; 0 without a promise.
+        is_metered: Whether what the meter did not count counts as unavailable, beside nodes that did not work.
+        credits: Availabilities, each with the share of the charges that is given back below it.
+    """
 
     availability: Decimal
     notice_hours: int
@@ -19,13 +26,13 @@ class Promise(NamedTuple):
     credits: tuple[tuple[Decimal, Decimal], ...]
 
     def get_credit(self, below: Decimal) -> Decimal:
-        """Return what is given back just below an availability."""
+        """Return the share of the charges that is given back just below an availability."""
         return max((credit for step, credit in self.credits if step >= below), default=Decimal(0))
 
 
 @dataclass(slots=True)
 class Promises:
-    """Folds the promises of pools and lots, and what orders ask for.
+    """Folds and checks the promises of pools and lots, and what orders ask for.
 
     Attributes:
         orders: What each order asks for.
@@ -41,7 +48,7 @@ class Promises:
     lots: dict[str, Promise] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         for message in decision:
             name = message.event_type.removesuffix(".v1")
             if name in {"order.placed", "order.amended"}:

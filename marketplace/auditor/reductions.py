@@ -66,7 +66,7 @@ class Reductions:
         tranches: By instrument and tranche, oldest first.
         asked: Instruments whose holder accepts statements itself; a credit reduces them only as it agrees.
         splits: The split factor of each issuer.
-        open: Rounds that are open and sales that are declared, by issuer.
+        open: The number of open rounds and declared sales, by issuer.
         ended: Issuers that were sold.
         credits: Principal that each credit may still reverse.
         proposals: The parties that must agree as holders, and the instant of the proposal.
@@ -82,7 +82,7 @@ class Reductions:
     proposals: dict[str, tuple[set[str], datetime]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command. What was imported is only folded: it was decided elsewhere."""
+        """Fold and check the events of one command. An import is not checked, because it was decided elsewhere."""
         imports = any(message.event_type == "issuer.imported.v1" for message in decision)
         carried = [message for message in decision if message.event_type == "proposal.carried_out.v1"]
         asked, at = self.proposals.get(carried[0].read()["proposal_id"] if carried else "", (None, None))

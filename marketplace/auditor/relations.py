@@ -37,7 +37,10 @@ class Relation:
 
 @dataclass(slots=True)
 class Trade:
-    """A grant: who buys, who sells and delivers, who takes the equity, when, and its mark."""
+    """The award of a grant: who buys, who sells and delivers, who takes the equity, when, and the grant's mark.
+
+    `sellers` are the provider and, of resold capacity, its seller. `sequence` is the award's event.
+    """
 
     buyer: str
     sellers: set[str]
@@ -49,7 +52,7 @@ class Trade:
 
 @dataclass(slots=True)
 class Relations:
-    """Folds relations and awards.
+    """Folds and checks relations and awards.
 
     Attributes:
         relations: By id.
@@ -65,7 +68,7 @@ class Relations:
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Fold the events of one command."""
+        """Fold and check the events of one command."""
         for message in decision:
             if "ce-time" in message.headers:
                 self.now = parse_instant(message.headers["ce-time"])
@@ -149,7 +152,10 @@ class Relations:
             self.findings.require(right, "relation", trade.sequence, text)
 
     def reach(self, party: str, at: datetime, *, firm: bool = True) -> set[str]:
-        """Return a party and all that relations connect with it at an instant; firm ones that are known long enough."""
+        """Return a party and all that relations connect with it at an instant, also through others.
+
+        With `firm`, only relations count that were found, or stated by both, an hour or longer before the last event.
+        """
         found, waiting = {party}, [party]
         while waiting:
             end = waiting.pop()

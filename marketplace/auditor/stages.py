@@ -36,7 +36,7 @@ class Staged:
     is_over: bool = False
 
     def price(self, gpu_hours: Fraction, *, with_fee: bool) -> Fraction:
-        """Return the cash price of GPU-hours, with the startup's part of the platform's fee or without."""
+        """Return the dollars of cash that GPU-hours cost, with the startup's part of the platform's fee or without."""
         fee = self.issued.get("platform_fee")
         share = Fraction(fee["startup_share"]) if with_fee and fee else Fraction(0)
         rate = Fraction(self.issued["price_usd_per_gpu_hour"]) * Fraction(self.issued["cash_share"])
@@ -48,11 +48,11 @@ class Staged:
         return int(self.issued["nodes"]) * int(self.issued["gpus_per_node"]) * seconds / 3_600
 
     def find_due(self, stage: int) -> datetime:
-        """Return when a stage begins, counted from 1."""
+        """Return when a stage begins; the first one is 1."""
         return parse_instant(self.issued["start"]) + (stage - 1) * int(self.issued["stages"]["hours"]) * _HOUR
 
     def find_set_aside(self, stages_paid: int) -> Fraction:
-        """Return what so many stages set aside in all, with the security."""
+        """Return the dollars that the first stages set aside in all, with the security and less the credit."""
         span = self.find_due(stages_paid + 1) - self.find_due(1) + self.issued["stages"]["security_hours"] * _HOUR
         whole = self.price(self.count(min(span, self.end - self.find_due(1))), with_fee=True)
         return max(whole - Fraction(self.issued.get("credit_usd", "0")), Fraction(0))
@@ -64,9 +64,9 @@ class Stages:
 
     Attributes:
         grants: The staged ones, by id.
-        holds: What was set aside in all, and not released, by hold.
-        limits: The most credit, by account and provider.
-        taken: What holds take of it, by account and provider.
+        holds: Dollars that were set aside in all, and neither released nor paid as the fee of an early end, by hold.
+        limits: The most credit in dollars, by account and provider.
+        taken: The dollars of credit that each hold takes, by account and provider.
     """
 
     findings: Findings

@@ -54,7 +54,13 @@ class Message:
 
 @dataclass(slots=True)
 class Findings:
-    """Broken rules: the rule, a sequence and a sentence for each; at most `kept_max` for each rule."""
+    """Broken rules.
+
+    Attributes:
+        kept_max: How many findings of each rule are kept.
+        counts: How many there are by rule, those included that are not kept.
+        kept: Rule, sequence and a sentence of each finding that is kept.
+    """
 
     kept_max: int = 20
     counts: dict[str, int] = field(default_factory=dict)

@@ -96,7 +96,7 @@ class _Comparison:
         self.rows = 0
 
     def compare(self, name: str, expected: Mapping[Any, Any], found: Mapping[Any, Any], absent: Any = None) -> None:
-        """Compare one table; a missing row has the value `absent`."""
+        """Compare one table, and report the rows that differ. A missing row has the value `absent`."""
         keys = {*expected, *found}
         self.rows += len(keys)
         for key in sorted(keys, key=str):

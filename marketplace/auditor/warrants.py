@@ -24,7 +24,7 @@ class Warrant:
     released: set[int]
 
     def take(self, name: str, body: Mapping[str, Any], company_id: str) -> str | None:
-        """Take one event, and return what is wrong with it; None: nothing."""
+        """Fold one event, and return what is wrong with it; None if nothing is."""
         match name:
             case "warrant_vested":
                 self.available[body["tranche"]] += body["shares"]
