@@ -7,11 +7,10 @@ from cyclopts import App, Parameter, validators
 from rich.table import Table
 
 from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
-from marketplace.cli.holding import holding
+from marketplace.cli.holding import holding, parse_instant
 from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import open_both
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import find_instant
 from marketplace.projections.billing.accounts import explain_balance
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
 from marketplace.projections.engine.database import reachable
@@ -55,7 +54,7 @@ def balance(
 
     async def main() -> None:
         point = _parse_point(at)
-        until = None if occurred_until is None else _parse_instant(occurred_until)
+        until = None if occurred_until is None else parse_instant(occurred_until)
         after, left = (0, -1), limit
         async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
             for _ in range(PAGES_MAX):
@@ -78,16 +77,7 @@ def balance(
 def _parse_point(text: str | None) -> int | datetime | None:
     if text is None:
         return None
-    return int(text) if text.isdecimal() else _parse_instant(text)
-
-
-def _parse_instant(text: str) -> datetime:
-    instant = find_instant(text)
-    if instant is None:
-        raise Refusal(
-            "request_invalid", f"{text!r} is not an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z"
-        )
-    return instant
+    return int(text) if text.isdecimal() else parse_instant(text)
 
 
 def _tell_balances(found: ExplanationView) -> None:

@@ -120,19 +120,24 @@ def _show(price: Decimal | None) -> str:
 
 
 def parse_prices(file: Path) -> tuple[ListPrice, ...]:
-    """Return the rows of a table of list prices, CSV or the JSON that comes with this release.
+    """Return the rows of a table of list prices: CSV, or a ``.json`` in the form of the one in this release.
 
     In the JSON, rows without a known day are skipped.
 
     Raises:
-        Refusal: ``file_missing`` or ``prices_malformed``, which names the line.
+        Refusal: ``file_missing``; or ``prices_malformed``, for CSV with the line.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise Refusal("file_missing", f"{file} cannot be read: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise Refusal("prices_malformed", f"{file} is not text in UTF-8: {error}; export it as CSV in UTF-8") from error
     if file.suffix == ".json":
-        rows = [_rename(row) for row in msgspec.json.decode(text)["prices"] if _DAY.fullmatch(row["date"])]
+        try:
+            rows = [_rename(row) for row in msgspec.json.decode(text)["prices"] if _DAY.fullmatch(row["date"])]
+        except (msgspec.DecodeError, LookupError, TypeError) as error:
+            raise Refusal("prices_malformed", f"{file} is no table of this release: {error!r}; use CSV") from error
     else:
         reader = csv.DictReader(text.splitlines())
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]

@@ -74,7 +74,9 @@ def cut(scenario: Scenario) -> Scenario:
 async def open_sandbox(
     platform: MarketplaceClient, platform_key: str, api_url: str, folder: Path, servers: dict[str, str]
 ) -> Path:
-    """Set up the market unless it was, and write the variables of a shell. Return their file.
+    """Set up the market on the first call, and write a file of variables for a shell. Return the file.
+
+    A later call keeps the market and its keys, and writes the file anew.
 
     Args:
         platform: The operator's client.

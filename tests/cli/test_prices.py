@@ -53,6 +53,18 @@ def test_a_table_that_is_wrong_is_refused_with_its_line(tmp_path, text, code, sa
     assert says in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("list.csv", b"\xff"), ("list.json", b"{"), ("list.json", b"[]"), ("list.json", b'{"prices":[{"date":1}]}')],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path, name, content):
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(Refusal, match=name) as refused:
+        parse_prices(file)
+    assert refused.value.code == "prices_malformed"
+
+
 def test_a_table_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refusal) as refused:
         parse_prices(tmp_path / "none.csv")

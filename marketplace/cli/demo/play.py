@@ -54,7 +54,7 @@ class Play:
         self._clients: dict[str, MarketplaceClient] = {}
 
     def enter(self, key: str, token: str) -> None:
-        """Give a party its client."""
+        """Keep a party's API key, and open its client."""
         self.tokens[key] = token
         self._clients[key] = MarketplaceClient(self._api_url, token)
 
@@ -74,7 +74,7 @@ class Play:
         return self.first_day + timedelta(days=index)
 
     async def each(self, items: Iterable[Any], work: Callable[[Any], Awaitable[Any]]) -> list[Any]:
-        """Process all items, a bounded number at once."""
+        """Process all items, at most 32 at once, and return the results in the order of the items."""
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(item: Any) -> Any:
@@ -156,7 +156,7 @@ class Play:
         await self.wait_for(completed, "the auction to be completed")
 
     async def deliver(self, say: Callable[[str], None]) -> None:
-        """Advance the horizon day by day: meters report, statements are accepted, principal accrues."""
+        """Advance the horizon day by day: meters report daily, statements are accepted weekly, principal accrues."""
         days = self.scenario.horizon_days
         first = int((self.first_day - (await self.platform.get_clock()).now).total_seconds())
         await self.platform.advance_clock(max(first, 0) + 60)
@@ -199,10 +199,10 @@ class Play:
                 raise
 
     async def wait_for(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Wait, for a bounded time, until the worker has done its part.
+        """Wait until a condition holds that the worker brings about.
 
         Raises:
-            Unavailable: It did not in time.
+            Unavailable: It does not hold after 240 seconds.
         """
         waited = 0.0
         while not await condition():

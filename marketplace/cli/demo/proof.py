@@ -19,7 +19,14 @@ SETTLE_SECONDS: Final = 120.0
 
 
 async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
-    """Return whether the hash chain holds, accounts sum to zero and every rebuilt projection equals the live one."""
+    """Return whether accounts sum to zero and every rebuilt projection equals the live one.
+
+    The rebuilt projections replace the live ones.
+
+    Raises:
+        Corrupt: The hash chain does not hold.
+        Unavailable: The projections did not reach the log's end within 120 seconds.
+    """
     assert settings.database_url is not None, "a stack has a database"
     engine = build_engine(settings.database_url)
     try:

@@ -38,7 +38,7 @@ class Conversion(Shape, frozen=True, kw_only=True):
 
     Attributes:
         former_use: What it was.
-        ready_day: The first date; its lots begin then.
+        ready_day: The first date; none of its lots begins earlier.
         slipped_ready_day: The date after the slip.
         slip_reason: Why it slipped.
     """
@@ -63,7 +63,7 @@ class Site(Shape, frozen=True, kw_only=True):
         power_energised_kw: Power that is live on the first day.
         power_usage_effectiveness: PUE.
         renewable_share: Share of its energy that is renewable.
-        conversion: What it is converted from, and when; None where it operates.
+        conversion: Its former use, and when its conversion is ready; None if it operates.
     """
 
     key: Key
