@@ -48,10 +48,10 @@ class Branch:
     rounds: int = 0
 
     def close_round(self, terms: RoundTerms) -> tuple["Branch", RoundPricing]:
-        """Return the branch after a priced round on these terms, and the price of a share.
+        """Return a further branch after a priced round on these terms, and the round's pricing.
 
-        On the branch, a round that is open is abandoned, a declared sale is withdrawn, and holders decline to join the
-        new round by their pro rata rights.
+        On it, a round that is open is abandoned, a declared sale is withdrawn, and holders decline to join the new
+        round by their pro rata rights. This branch stays as it is.
 
         Raises:
             Refusal: Those of the issuer's own financings.
@@ -77,7 +77,9 @@ class Branch:
         return replace(self, issuer=issuer, instruments=after, rounds=self.rounds + 1), pricing
 
     def sell(self, proceeds_usd: Decimal, safe_seniority: int | None = None) -> Waterfall:
-        """Return every holder's proceeds of a sale.
+        """Return the waterfall of a sale for so many dollars: what each holder is paid.
+
+        A round that is open is abandoned first, and a declared sale is withdrawn. This branch stays as it is.
 
         Raises:
             Refusal: Those of the issuer's own sales.
@@ -95,7 +97,7 @@ class Branch:
         return _decide(self._abandon_open(), command).sales[liquidity_id].declared.waterfall
 
     def list_converting(self) -> tuple[ConvertingInstrument, ...]:
-        """Return everything outstanding that converts or is paid out."""
+        """Return the outstanding principal of every instrument that a round converts or a sale pays."""
         return tuple(
             each for key in sorted(self.instruments) for each in self.instruments[key].list_converting(self.at)
         )

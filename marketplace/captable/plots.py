@@ -63,7 +63,16 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A round at one pre-money valuation: the price and every holder, or the reason why there is none."""
+    """A round at one pre-money valuation: the price and every holder, or why it is refused.
+
+    Attributes:
+        pre_money_usd: The valuation.
+        price_usd_per_share: The price of a new share; None if the round is refused.
+        post_money_shares: All shares after the round, as its pricing counts them; None if it is refused.
+        holders: By id; empty if it is refused.
+        refused: The code of the refusal; None if the round is possible.
+        reason: The text of the refusal.
+    """
 
     pre_money_usd: Decimal
     price_usd_per_share: Decimal | None = None
@@ -90,7 +99,15 @@ class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A sale for one amount: payouts by holder, and what converts; or the reason why there is none."""
+    """A sale for one amount: payouts by holder, or why it is refused.
+
+    Attributes:
+        proceeds_usd: The amount.
+        holders: By id; empty if the sale is refused.
+        converted: Securities that are paid as converted.
+        refused: The code of the refusal; None if the sale is possible.
+        reason: The text of the refusal.
+    """
 
     proceeds_usd: Decimal
     holders: tuple[ExitHolder, ...] = ()
@@ -255,7 +272,10 @@ def _catch(kind: Callable[..., P], name: str, price: Decimal, play: Callable[[De
 
 
 def list_round_lines(points: Sequence[RoundPoint]) -> list[tuple[str, ...]]:
-    """Return the points as lines of a table, a line per price and holder, the first the names of the columns."""
+    """Return a table: a line with the names of its columns, then a line per valuation and holder.
+
+    A valuation at which the round is refused has one line, with the code in the last column.
+    """
     lines: list[tuple[str, ...]] = [_ROUND_COLUMNS]
     for point in points:
         price = (str(point.pre_money_usd), _show(point.price_usd_per_share))
@@ -279,7 +299,10 @@ def list_round_lines(points: Sequence[RoundPoint]) -> list[tuple[str, ...]]:
 
 
 def list_exit_lines(points: Sequence[ExitPoint]) -> list[tuple[str, ...]]:
-    """Return the points as lines of a table, a line per price and holder, the first the names of the columns."""
+    """Return a table: a line with the names of its columns, then a line per amount and holder.
+
+    An amount at which the sale is refused has one line, with the code in the last column.
+    """
     lines: list[tuple[str, ...]] = [_EXIT_COLUMNS]
     for point in points:
         lines.extend(

@@ -36,8 +36,6 @@ from marketplace.equity.rates import Flow
 NO_SECTOR: Final = "unknown"
 NO_VENDOR: Final = "none"
 Dated = tuple[date, Fraction]
-
-
 CREDIT: Final = "credit "
 """The start of a reversal's reason if a statement's credit caused it; the statement's id follows."""
 
@@ -73,7 +71,7 @@ class HeldIssuer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Price of a GPU-hour by class: the list price elsewhere, and the holder's own cost of delivery."""
+    """Dollars for a GPU-hour by class: the list price elsewhere, and the holder's own cost of delivery."""
 
     retail_usd: Mapping[str, Decimal] = field(default_factory=dict)
     own_cost_usd: Mapping[str, Decimal] = field(default_factory=dict)

@@ -73,7 +73,18 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument: its committed, accrued and converted principal."""
+    """An instrument and its principal.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Its holder.
+        status: Its status, such as ``drawing``.
+        commitment_usd: The most principal that it may come to.
+        principal_usd: Principal that accrued and was not reversed, what was converted or repaid included.
+        converted_usd: The part that became shares.
+        outstanding_usd: The part that is neither converted nor repaid.
+        undrawn_usd: Principal that may still accrue.
+    """
 
     instrument_id: str
     holder_id: str

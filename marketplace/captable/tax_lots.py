@@ -94,7 +94,7 @@ class TaxLots:
             self.tally(conversion.instrument_id).cost_gone_usd += self._find_cost(conversion)
 
     def tally(self, origin: str) -> Tally:
-        """Return the money paid and received for an origin."""
+        """Return the money paid and received for an origin; an empty tally if there was none."""
         return self.tallies.setdefault(origin, Tally())
 
     def list_of(self, origin: str) -> list[TaxLot]:

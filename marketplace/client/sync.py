@@ -22,6 +22,15 @@ class SyncMarketplaceClient:
     """Speaks to one API with one key, without asyncio; use it as a context manager.
 
     Requests run on an event loop in a thread of their own, so several threads may use one client.
+
+    Args:
+        base_url: As `MarketplaceClient`.
+        api_key: As `MarketplaceClient`.
+        transport: As `MarketplaceClient`.
+
+    Raises:
+        ValueError: As `MarketplaceClient`.
+        RuntimeError: A method is called outside the ``with`` block.
     """
 
     def __init__(self, base_url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:

@@ -77,6 +77,9 @@ class Transport:
         api_key: ``mkp_…``.
         transport: Replaces the network, for tests.
 
+    Attributes:
+        last_sequence: The position of this client's last write, which its reads wait for; 0 before one.
+
     Raises:
         ValueError: The key has a character that no key has, such as the `…` of an example.
     """
@@ -105,13 +108,15 @@ class Transport:
     async def command(
         self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
     ) -> ReceiptBody:
-        """Send a command and return its receipt. While the API is unavailable, it is sent again with the same key.
+        """Send a command and return its receipt.
 
-        Waits between attempts grow, differ at random, and are never shorter than ``Retry-After``.
+        It is sent again with the same key, at most eight times in all, while the API cannot be reached, answers 429,
+        502, 503 or 504, or is busy with another command (``command_in_flight``, ``conflict``). Waits between attempts
+        grow, differ at random, and are never shorter than ``Retry-After``.
 
         Raises:
-            ProblemError: The command was refused.
-            httpx.TransportError: The API could not be reached.
+            ProblemError: The command was refused, or the last attempt got one of these answers.
+            httpx.TransportError: The last attempt did not reach the API.
         """
         return await self.send(path, ReceiptBody, body, key=key, if_match=if_match, method=method)
 
@@ -140,8 +145,8 @@ class Transport:
             media_type: The body's media type.
 
         Raises:
-            ProblemError: The command was refused.
-            httpx.TransportError: The API could not be reached.
+            ProblemError: As `command`.
+            httpx.TransportError: As `command`.
         """
         headers = {"Idempotency-Key": key or new_key()}
         if fresh:
@@ -157,7 +162,14 @@ class Transport:
         return msgspec.json.decode(response.content or b"null", type=answer)
 
     async def get(self, path: str, answer: type[T], *, fresh: bool = True, **query: Any) -> T:
-        """Return the answer of a path, including this client's earlier writes unless `fresh` is false."""
+        """Return the answer of a path, including this client's earlier writes unless `fresh` is false.
+
+        The request is repeated as by `command`. In `query`, None states nothing.
+
+        Raises:
+            ProblemError: As `command`.
+            httpx.TransportError: As `command`.
+        """
         response = await self._read(path, query, fresh=fresh)
         return msgspec.json.decode(response.content, type=answer)
 
@@ -179,7 +191,7 @@ class Transport:
             raise _parse_problem(response) from None
 
     async def rows(self, path: str, row: type[T], **query: Any) -> AsyncIterator[T]:
-        """Yield every row of a list, page by page, at most `PAGES_MAX` pages."""
+        """Yield every row of a list, page by page, at most `PAGES_MAX` pages of `PAGE_ROWS` rows."""
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await self.get(path, Page[row], limit=PAGE_ROWS, cursor=cursor, **query)  # type: ignore[valid-type]

@@ -76,7 +76,7 @@ class PostgresServer:
         return f"postgresql+asyncpg://{USER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     async def create_database(self, name: str) -> str:
-        """Create an empty database and return its URL.
+        """Create an empty database, which must not exist yet, and return its URL.
 
         Args:
             name: Lower-case letters, digits and underscores, at most 63.
@@ -88,7 +88,7 @@ class PostgresServer:
         return self.render_url(name)
 
     async def drop_database(self, name: str) -> None:
-        """Drop a database, and disconnect its users.
+        """Drop a database, if there is one, and disconnect its users.
 
         Raises:
             ValueError: The name is not one of `create_database`.

@@ -49,7 +49,7 @@ class Child:
         death_signal: Sent by the kernel (Linux) when we die.
         account: The user that it runs as; None for our own.
         inherited: File descriptors to pass on, such as the lock of the data folder.
-        environment: The whole environment of the child.
+        environment: The whole environment of the child; None: ours.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the whole process group, as a power cut would, and reap it."""
+        """Kill the child's process group, as a power cut would, if the child still runs."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

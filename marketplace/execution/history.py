@@ -22,6 +22,7 @@ async def load_history(log: Log, issuer_id: str) -> History:
     Raises:
         Refusal: ``history_too_long`` above `INSTRUMENTS_MAX` instruments.
         Unavailable: The log cannot be read.
+        UnreadableEvent: An event of the issuer or of an instrument cannot be read.
     """
     if not is_id(issuer_id, "iss"):
         return History(issuer_id, ())

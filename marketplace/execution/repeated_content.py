@@ -47,7 +47,7 @@ class Repeats:
         self._earlier: dict[_Content, list[Reading | Measurement]] = {}
 
     def take(self, readings: Iterable[Reading]) -> None:
-        """Add readings of the source, oldest first. Those that the record does not know as they are, are ignored."""
+        """Add readings of the source, oldest first. One that is no longer recorded with this content is ignored."""
         for reading in readings:
             if self._known.find_content(self.command.source, reading.reading_id) == digest_reading(reading):
                 gpus = reading.gpu_seconds // ((reading.end - reading.start) // SECOND)
@@ -88,7 +88,7 @@ class Repeats:
 async def find_repeats(
     log: Log, archive: Archive | None, head: Head, repeats: Repeats, answers: Sequence[Answer]
 ) -> dict[str, str]:
-    """Return the id under which the source sent the same before, by the id of each reading that is sent again.
+    """Return the id of the earlier reading, by the id of each reading of the report that repeats one.
 
     Empty if the grant has room for every reading of the report.
 

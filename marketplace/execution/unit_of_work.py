@@ -108,12 +108,17 @@ class UnitOfWork:
         self.answers: str | None = None
 
     async def begin(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
-        """Load the primary aggregate, and return its cached state before the decision."""
+        """Load the primary aggregate, and return its cached state before the decision. It raises what `load` raises."""
         await self.load(decider, id)
         return self._parts[render_subject(decider.aggregate, id)].before
 
     async def load(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
-        """Return the state of an aggregate, including what this unit has decided so far."""
+        """Return the state of an aggregate, including what this unit has decided so far.
+
+        Raises:
+            Unavailable: The log cannot be reached.
+            UnreadableEvent: An event of the aggregate cannot be read.
+        """
         subject = render_subject(decider.aggregate, id)
         part = self._parts.get(subject)
         if part is None:

@@ -120,7 +120,9 @@ def _load_folder(folder: Path) -> dict[str, bytes]:
 
 
 def write_package(path: Path, files: Files) -> None:
-    """Write the files as a zip if `path` ends in ``.zip``, else into the folder `path`, which must be empty.
+    """Write the files as a zip if `path` ends in ``.zip``, else into the folder `path`.
+
+    An existing zip is replaced. A folder must be empty or not there.
 
     Raises:
         Refusal: ``folder_not_empty``.

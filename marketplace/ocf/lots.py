@@ -41,7 +41,10 @@ class Lots:
         self._lots.setdefault((holder_id, class_id), deque()).append(lot)
 
     def take(self, holder_id: str, class_id: str, shares: int) -> Iterator[TakenShares]:
-        """Take shares from the oldest lots; the rest of a lot stays first in line, under a new id."""
+        """Take shares from the oldest lots. The rest of a lot stays first in line, under a new id.
+
+        The holder must have so many shares of the class.
+        """
         held = self._lots[holder_id, class_id]
         while shares:
             lot = held.popleft()

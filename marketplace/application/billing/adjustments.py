@@ -21,6 +21,7 @@ from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import list_tranches, pay_back, return_fees
 from marketplace.application.steps.undisputed import settle_undisputed
+from marketplace.captable.positions import CREDIT
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
@@ -294,7 +295,7 @@ async def _reverse(
             instrument_id=equity.instrument_id,
             tranche_id=tranche.tranche_id,
             principal_usd=amount,
-            reason=f"credit {case.statement_id}",
+            reason=f"{CREDIT}{case.statement_id}",
             reduction=instrument.issued.terms.reduction,
             on_day=unit.context.at.date(),
         )
