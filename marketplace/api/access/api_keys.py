@@ -173,7 +173,9 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     A repeat with the same idempotency key returns the same token.
 
     Raises:
-        Refusal: ``party_unknown`` · ``scope_invalid`` · ``scope_missing`` · ``person_foreign``, and those of `_store`.
+        Refusal: ``party_unknown`` · ``scope_invalid`` · ``scope_missing`` · ``person_foreign`` · ``expiry_past`` ·
+            ``expiry_too_late``; of a repeat ``idempotency_key_reused`` · ``key_revoked`` · ``key_suspended`` ·
+            ``key_expired``.
     """
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id

@@ -126,7 +126,10 @@ async def read_entries(
     account: Word = None,
     account_id: Word = None,
 ) -> Page[EntryView]:
-    """Return entries, oldest first, each with its event. `account` selects one ledger account."""
+    """Return entries, oldest first, each with its event.
+
+    `account` selects one ledger account, `account_id` all of one account, grant or instrument.
+    """
     after, party_id = parse_cursor(cursor, (0, -1)), reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_entries(

@@ -146,7 +146,11 @@ def limit_classes(classes: list[StockClassView], sight: Sight) -> list[StockClas
 
 
 def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:
-    """Return what the reader may see of what a proposal changes: of others the sums by security, and no principal."""
+    """Return what the reader may see of what a proposal changes.
+
+    Below the depth ``full`` it contains the principal of nobody else, and the shares of others only as sums by
+    security; with the depth ``own`` not these either.
+    """
     if sight.depth == "full":
         return changes
     nobody = "" if sight.depth == "summary" else sight.party_id

@@ -54,11 +54,11 @@ class Command:
         return self.services.handler
 
     def answer(self, receipt: Receipt) -> Response[ReceiptBody]:
-        """Return the answer of a command that changed something."""
+        """Return the answer of a command that created nothing: 200, with its receipt."""
         return Receipted(_render_receipt(receipt), HTTP_200_OK, render_headers(receipt))
 
     def answer_created(self, receipt: Receipt, path: str, created_id: str | None = None) -> Response[ReceiptBody]:
-        """Return the answer of a command that created something at `path`.
+        """Return the answer of a command that created something: 201, with its receipt and location.
 
         Args:
             receipt: The command's receipt.

@@ -49,7 +49,10 @@ class Connections:
         return self._by_address.total()
 
     def admit(self, connection: Guarded) -> bool:
-        """Count a new connection, which the server now waits for. Return False, uncounted, if there is no room."""
+        """Count a new connection, which the server now waits for. Return False, uncounted, if there is no room.
+
+        To make room, the connection that the server has waited for longest is dropped.
+        """
         address = connection.address
         is_full = self._by_address[address] >= self._per_address_max
         if is_full and not self._displace(self._waiting.get(address)):

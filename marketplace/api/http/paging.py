@@ -93,7 +93,7 @@ def _require_storable(key: tuple[Any, ...]) -> None:
 
 
 def build_page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:
-    """Return the page of at most `limit` rows, given one row more."""
+    """Return the page of the first `limit` rows. A further row is not shown, and means that there is a next page."""
     shown = list(rows[:limit])
     return Page(items=shown, next_cursor=render_cursor(key(shown[-1])) if len(rows) > limit else None)
 

@@ -79,7 +79,8 @@ async def find_all(
 ) -> list[Contradiction]:
     """Return where meters and machines disagree in ``[start, end)``; by default over the whole grant.
 
-    A span with more than 10,000 readings or machine samples is refused.
+    Raises:
+        Refusal: ``grant_unknown`` · ``span_too_wide`` if the span has more than 10,000 readings or machine samples.
     """
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")

@@ -25,7 +25,6 @@ from marketplace.projections.equity.cap_tables import list_issuers
 from marketplace.projections.equity.instruments import list_instruments
 
 ISSUERS_MAX: Final = 500
-CLASSES_MAX: Final = 50
 _PAGE: Final = 1_000
 _PAGES_MAX: Final = 100
 _AT_ONCE: Final = 8
@@ -112,21 +111,22 @@ async def _load_deliveries(connection: AsyncConnection, grant_ids: Collection[st
 def parse_prices(text: str | None, pointer: str) -> Mapping[str, Decimal]:
     """Return the USD per GPU-hour by class in a text such as ``H100_SXM:2.99,A100:1.10``; empty without a text.
 
-    Parts beyond `CLASSES_MAX` are ignored.
-
     Raises:
-        Refusal: ``request_invalid``, and those of a price.
+        Refusal: ``request_invalid`` if a part is not a class and a price, or repeats a class; those of a price.
     """
     prices: dict[str, Decimal] = {}
-    for part in (text or "").split(",")[:CLASSES_MAX] if text else ():
-        gpu_class, separator, price = part.strip().partition(":")
+    for part in text.split(",") if text else ():
+        gpu_class, _, price = part.strip().partition(":")
         try:
-            prices[gpu_class] = Decimal(price)
+            value = Decimal(price) if gpu_class else None
         except InvalidOperation:
-            separator = ""
-        if not separator or not gpu_class:
+            value = None
+        if value is None:
             raise Refusal(
                 "request_invalid", f"{part!r} is not a class and its price, such as H100_SXM:2.99", pointer=pointer
             )
-        require_price(prices[gpu_class], pointer)
+        if gpu_class in prices:
+            raise Refusal("request_invalid", f"class {gpu_class} is stated twice; state one price", pointer=pointer)
+        require_price(value, pointer)
+        prices[gpu_class] = value
     return prices

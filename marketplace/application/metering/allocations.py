@@ -24,7 +24,11 @@ from marketplace.log.events import parse_event
 
 
 async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *, priority: int) -> Receipt:
-    """Set the priority of a grant in burn order, as the startup that uses it. The lowest number comes first."""
+    """Set the priority of a grant in burn order, as the startup that uses it. The lowest number comes first.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``grant_<status>``, if the priority changes.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "startup")
