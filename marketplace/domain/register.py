@@ -145,7 +145,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Every relation by its id, and the ids of those of each party or owner."""
+    """Every relation by its id, and the ids of each party's or owner's relations."""
 
     relations: Map[str, Relation] = field(default_factory=Map)
     ends: Map[str, frozenset[str]] = field(default_factory=Map)

@@ -35,7 +35,10 @@ def diluted(ownership: Exact, new_investors_post_money: Exact, pool_post_money: 
 
 
 def effective_pre_money_usd(pre_money_usd: Exact, round_usd: Exact, pool_post_money: Exact) -> Fraction:
-    """Compute the pre-money less the new pool inside it: the value of the present holders' shares."""
+    """Compute the pre-money less the new pool inside it: the value of the present holders' shares.
+
+    `pool_post_money` is the part of the post-money that the new pool takes, 0.1 for 10%.
+    """
     pre_money = positive(pre_money_usd, "pre_money_usd")
     post_money = pre_money + not_negative(round_usd, "round_usd")
     return pre_money - proper_fraction(pool_post_money, "pool_post_money") * post_money

@@ -92,7 +92,7 @@ class Stream:
     seconds_max: float
 
     async def find(self) -> StreamInfo | None:
-        """Return the server's description, or None if there is no such stream.
+        """Return the server's description of the stream; None if it does not exist.
 
         Raises:
             Unavailable: No answer, or no leader.

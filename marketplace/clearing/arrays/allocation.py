@@ -24,7 +24,11 @@ Placing = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What each candidate and start would add to welfare, -inf where it cannot be had; starts count from `first`."""
+    """What each candidate and start of an order would add to welfare, in micro-dollars.
+
+    `gain` has a row per candidate and a column per start, from the period `first` on. It is -inf where the placing does
+    not fit, or the lowest price possible would exceed the order's value.
+    """
 
     candidates: tuple[int, ...]
     first: int

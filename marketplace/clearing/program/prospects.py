@@ -74,7 +74,10 @@ def _shadow_cost(grid: Grid, candidates: CandidateTable, columns: Columns, shado
 
 
 def shade_of(grid: Grid, shadow: Shadow, order: int) -> Floats | None:
-    """Return what the shadow prices would charge each option of an order, None where it has no options."""
+    """Return what the shadow prices would charge, in micro-dollars, per candidate and start of an order.
+
+    The shape is that of `Options.gain`. None where the order has no candidate or start.
+    """
     order_row = grid.order_rows[order]
     if order_row.last < order_row.first or not order_row.candidates:
         return None

@@ -48,10 +48,10 @@ class Relaxation:
     """A linear program of placements, which may be cut, held and solved again.
 
     Attributes:
-        live: The rows of the row table that its first rows are.
+        live: Indices, in the row table, of its first rows.
         orders: The orders of its next rows.
-        cuts: The covers that it is cut by, in the order of their rows, which come last.
-        worth: US dollars that none of its answers is worth more than, as of the last solution.
+        cuts: Its cover cuts, in the order of their rows, which come last.
+        worth: An upper bound, in US dollars, of what any placements in it are worth; from the last solution.
     """
 
     def __init__(

@@ -45,7 +45,15 @@ SHRINK = 0.8
 
 @dataclass(frozen=True, slots=True)
 class NeighbourhoodLimits:
-    """How large neighbourhoods may be, how many are solved in one batch, how hard each is tried, and with what."""
+    """The limits of neighbourhoods.
+
+    Attributes:
+        columns: How many placements one may have.
+        pools: How many pools it may span.
+        batch: How many are solved in one batch.
+        work: How hard the solver tries each.
+        losses: The highest reduced costs of placements that are considered, as shares of their worth.
+    """
 
     columns: int
     pools: int
@@ -138,7 +146,7 @@ class Neighbourhoods:
         return SolverContext(self.grid, self.candidates, self.table, self.prospects.columns, self.root)
 
     def begin(self, worker_pool: WorkerPool[SolverContext]) -> list[PendingSolve]:
-        """Choose a batch of disjoint neighbourhoods and begin to solve them, beside what follows."""
+        """Choose a batch of disjoint neighbourhoods and begin to solve them; the caller does not wait."""
         return [PendingSolve(task, worker_pool.submit(SolverContext.solve, task)) for task in self._choose()]
 
     def end(self, batch: list[PendingSolve]) -> None:

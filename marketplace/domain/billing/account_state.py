@@ -154,7 +154,7 @@ class Account:
         return sum((hold.left_usd for hold in self.holds.values()), ZERO)
 
     def sum_credit(self, provider_id: str) -> Decimal:
-        """Return how many USD of a provider's credit holds take."""
+        """Return how many USD of a provider's credit the holds take together."""
         return sum((amount for lender_id, amount in self.committed.values() if lender_id == provider_id), ZERO)
 
     def count_free(self, at: datetime, causes: Collection[str] = ()) -> Decimal:

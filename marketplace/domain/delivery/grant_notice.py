@@ -26,7 +26,7 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
 
     A startup has cause while the grant is degraded or suspended and its provider let `ANSWERED_WITHIN` pass since that
     was reported. A provider has cause while the startup is suspended, and while delivery is withheld because a stage
-    is not paid.
+    is not paid. The platform always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.

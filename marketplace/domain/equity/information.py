@@ -254,7 +254,10 @@ def _keep(offers: Iterable[ProRataOffer], sight: Sight) -> tuple[ProRataOffer, .
 
 
 def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
-    """Return what a party may see of the terms of a round: all others' investments as one, under the issuer's id."""
+    """Return what a party may see of the terms of a round.
+
+    Below the depth ``full`` all others' investments are one, under the issuer's id, and pay-to-play is left out.
+    """
     if sight.depth == "full":
         return terms
     own = [each for each in terms.investments if each.holder_id == sight.party_id]

@@ -312,7 +312,10 @@ def count_gpus(measurement: Measurement, gpus_per_node: int) -> int:
 
 
 def find_interval_fault(start: datetime, end: datetime) -> Refusal | None:
-    """Return what is wrong with a reported interval by itself; None if nothing is."""
+    """Return what is wrong with a reported interval by itself; None if nothing is.
+
+    The refusal is ``time_naive``, ``span_empty`` or ``seconds_not_whole``, in this order.
+    """
     if start.tzinfo is None or end.tzinfo is None:
         return Refusal("time_naive", "the interval has no offset; state one, such as Z")
     if end <= start:

@@ -183,7 +183,7 @@ class ApproveOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefuseOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Stop paying for an order that is not matched; a matched one is refused."""
+    """Stop paying for an order. The command is refused once the order is matched."""
 
     mandate_id: str
     hold_id: str

@@ -28,7 +28,7 @@ _KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
 
 
 class Asked(NamedTuple):
-    """A mandate that is asked to pay: all of it that its rules need, without its budget."""
+    """A mandate that is asked to pay, as far as its rules need it. Its budget is checked elsewhere."""
 
     mandate_id: str
     terms: MandateTerms

@@ -260,7 +260,7 @@ def compute_gpu_hours(terms: OrderTerms) -> int:
 def compute_cash_hold(terms: OrderTerms, *, is_whole: bool = False) -> Decimal:
     """Return the dollars that cover any of the offers, rounded up to a cent, without fee and credit.
 
-    They cover the whole run, or of a staged order, unless `is_whole`, the hours that its match sets aside.
+    They cover the whole run. Of a staged order they cover only the hours that its match sets aside, unless `is_whole`.
     """
     hours = compute_gpu_hours(terms)
     if terms.stages is not None and not is_whole:

@@ -42,7 +42,7 @@ def require_unlinked(terms: OrderTerms) -> None:
     if terms.group is not None or terms.parent_order_id is not None:
         raise Refusal(
             "quote_linked",
-            "an order with a group or an unmatched parent needs an auction; place it, or leave the link out",
+            "an order with a group or a parent needs an auction; place it, or leave the link out",
             pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
         )
 

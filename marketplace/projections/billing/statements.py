@@ -222,7 +222,10 @@ def _select_of(party_id: str) -> Any:
 
 
 async def find_part(connection: AsyncConnection, part_id: str) -> str | None:
-    """Return the statement that a part belongs to, by the cause that the part's payments name, or None."""
+    """Return the id of the statement of a settled part; None if there is no such part.
+
+    Payments of a part name the part's id as their cause.
+    """
     query = select(statement_parts.c.statement_id).where(statement_parts.c.part_id == part_id)
     return (await connection.execute(query)).scalar_one_or_none()
 

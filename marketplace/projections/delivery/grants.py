@@ -325,7 +325,10 @@ async def list_carriers(
     end: datetime,
     limit: int,
 ) -> dict[str, datetime]:
-    """Return the grants of a class that a startup uses at a provider within a span, with their issue times."""
+    """Return the first `limit` grants of a class that a startup uses at a provider within a span, oldest first.
+
+    Each id comes with the time of its issue.
+    """
     theirs = (grants.c.startup_id == startup_id, grants.c.provider_id == provider_id, grants.c.gpu_class == gpu_class)
     query = (
         select(grants.c.grant_id, grants.c.issued_at)

@@ -94,7 +94,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         command_id: The command that did it; a repeat of it changes nothing.
         key_id: The key.
-        change: What was done.
+        change: ``suspended`` or ``resumed``.
         reason: Why.
         actor: Who did it.
     """

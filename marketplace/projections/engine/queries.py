@@ -94,7 +94,7 @@ def as_decimal(fraction: ColumnElement[str]) -> ColumnElement[Decimal]:
 
 
 def narrow(query: Select[Any], given: Iterable[tuple[ColumnElement[Any], Filter]]) -> Select[Any]:
-    """Return the query with the filters that are given."""
+    """Return the query with further filters. A text must be the column's value, a sequence contain it; None is none."""
     for column, value in given:
         if value is not None:
             query = query.where(column == value if isinstance(value, str) else column.in_(value))

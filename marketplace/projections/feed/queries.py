@@ -88,7 +88,8 @@ async def list_concerned(
 ) -> list[tuple[str | None, EventView]]:
     """Return the events in a span of the log that concern any of some parties, each with the party.
 
-    An event that everybody sees is there once, with `EVERYONE`. None among the parties stands for the platform.
+    An event that everybody sees is there once, with `EVERYONE`. None among the parties stands for the platform. The
+    events are in no order, and only the span limits them.
     """
     span = (event_index.c.sequence > after, event_index.c.sequence <= until)
     named = [*(party_id for party_id in parties if party_id is not None), EVERYONE]

@@ -173,12 +173,20 @@ def get_audience(fact: RecordedEvent, members: set[str], depths: Mapping[str, De
 
 
 def get_joined(fact: RecordedEvent) -> str:
-    """Return the key of what parties become members of by an event: its aggregate, or a grant's users by transfer."""
+    """Return the key of the group that an event may give new members.
+
+    This is the event's aggregate; for the transfer of a grant, the group of those that use the grant by transfer.
+    """
     return name_users(fact.id) if isinstance(fact.event, grant.GrantTransferred) else fact.id
 
 
 def get_joining(fact: RecordedEvent, members: set[str]) -> set[str]:
-    """Return the members, from the event on, of what `get_joined` returns; empty unless the event is in `FOUNDING`."""
+    """Return all members that the group of `get_joined` has from the event on; empty unless it is in `FOUNDING`.
+
+    Args:
+        fact: The event.
+        members: As in `get_audience`.
+    """
     if fact.tag not in FOUNDING:
         return set()
     return get_named(fact.event) | members

@@ -298,7 +298,7 @@ async def load_usage(
 
 
 async def list_usage_days(connection: AsyncConnection, grant_id: str) -> list[UsageDay]:
-    """Return the days on which a reading of the grant begins, in order, with the sums of their readings."""
+    """Return the days in UTC on which readings of a grant begin, in order, with their sums; without voided readings."""
     day = cast(func.timezone("UTC", readings.c.start), Date).label("day")
     query: Any = select(day, *_SUMS).where(readings.c.grant_id == grant_id, ~readings.c.voided)
     return await load_all(connection, query.group_by(day).order_by(day), UsageDay)

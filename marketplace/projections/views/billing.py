@@ -257,7 +257,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def charges_net(self) -> Charges:
-        """The charges less the service credit; those of a credit are paid back."""
+        """The charges less the service credit; for the status ``credited``, what is paid back."""
         return subtract_credit(self.charges, self.service_credit)
 
 
@@ -340,10 +340,10 @@ class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """One party's account with the market.
 
-    `limit_usd` is what one person alone may let go in 24 hours. `order_limit_usd` is what one order may cost that it
-    places alone, and `week_limit_usd` what all purchases of single persons in 7 days may cost. `reserved_usd` is
-    what it keeps now, of what is available, for corrections and for statements on credit: it is neither withdrawn nor
-    held for others.
+    `limit_usd` is what one person alone may let go in 24 hours, `order_limit_usd` what an order of one person alone
+    may cost, and `week_limit_usd` what all purchases of single persons in 7 days may cost; None is no limit.
+    `reserved_usd` is the part of the available money that it keeps now for corrections and for statements on credit:
+    it is neither withdrawn nor held for others.
     """
 
     account_id: str

@@ -195,8 +195,8 @@ class CapTableRow(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
-        holder_id: Who holds it; empty for the pool.
-        name: What the cap table shows; None for the pool and for holders that were never named.
+        holder_id: Who holds it; empty for the pool; the issuer for the sum of the other holders.
+        name: What the cap table shows; None for the pool, for sums, and for holders that were never named.
         security: The class of stock, or the id of the option, warrant or promise, or ``pool``.
         class_id: Class of the shares, or of the shares that a warrant buys.
         shares: How many.
@@ -302,7 +302,7 @@ class PricingView(msgspec.Struct, frozen=True, kw_only=True):
         pool_increase_exact: The same before rounding, exact.
         post_money_shares: Fully diluted shares after the round, as converted.
         post_money_exact: The same before rounding, exact.
-        certificate_json: What `marketplace equity verify` checks, canonical JSON; empty for who sees its own rows.
+        certificate_json: What `marketplace equity verify` checks, canonical JSON; empty below the depth ``full``.
     """
 
     engine_version: str
@@ -358,7 +358,7 @@ class WaterfallView(msgspec.Struct, frozen=True, kw_only=True):
         price_per_common_share_usd: Dollars of one common share, with at most 12 places.
         price_per_common_share_exact: The same, exact.
         payouts: Who gets what; they sum to the proceeds.
-        certificate_json: What `marketplace equity verify` checks, canonical JSON; empty for who sees its own rows.
+        certificate_json: What `marketplace equity verify` checks, canonical JSON; empty below the depth ``full``.
         safe_seniority: Rank of SAFEs among preferred stock, where the sale stated one.
         stock: The buyer's stock, in a sale that is paid in it; None: cash.
     """

@@ -51,7 +51,7 @@ def refuse_payer(payment: Payment) -> Refusal:
 
 
 def list_payments(before: Issuer, events: Iterable[Event]) -> Iterator[Payment]:
-    """Yield what parties of this market pay each other for an act.
+    """Yield what parties of this market pay each other for an act, each amount rounded up to the cent.
 
     Args:
         before: The issuer before the act.

@@ -472,7 +472,10 @@ def total_shares(state: Issuer, at: datetime | None = None) -> Totals:
 
 
 def measure_ownership(state: Issuer, at: datetime | None = None) -> dict[str | None, Fraction]:
-    """Return each holder's share of the fully diluted company, the pool under None; the sum is 1 if there are any."""
+    """Return each holder's share of the fully diluted company, the pool under None; the sum is 1 if there are shares.
+
+    `at` is as in `list_rows`.
+    """
     rows = list_rows(state, at)
     whole = sum(row.shares for row in rows)
     owned: dict[str | None, Fraction] = {}

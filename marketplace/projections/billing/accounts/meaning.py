@@ -34,7 +34,7 @@ _CAUSES: Final = (
 
 
 def find_occurrence(event: Event, recorded_at: datetime) -> datetime:
-    """Return when the content of an event occurred."""
+    """Return when the content of an event occurred; `recorded_at` if the event states nothing else."""
     occurrence = _OCCURRENCES.get(type(event))
     return recorded_at if occurrence is None else occurrence(event) or recorded_at
 

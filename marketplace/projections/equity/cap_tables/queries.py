@@ -128,7 +128,7 @@ async def list_holdings(
     after: tuple[str, str, str] = ("", "", ""),
     limit: int = 100,
 ) -> list[tuple[str, CapTableRow]]:
-    """Return a holder's rows, with the issuer's id, above the cursor ``(issuer_id, kind, security)``."""
+    """Return a holder's rows with shares, each with its issuer's id, above a cursor of issuer, kind and security."""
     key = (holdings.c.issuer_id, holdings.c.kind, holdings.c.security)
     named = (stakeholders.c.issuer_id == holdings.c.issuer_id) & (stakeholders.c.holder_id == holdings.c.holder_id)
     query = (

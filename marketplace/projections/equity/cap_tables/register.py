@@ -20,7 +20,10 @@ class Register:
     def move(
         self, kind: str, holder_id: str, security: str, shares: int, class_id: str | None = None, **values: Any
     ) -> None:
-        """Add to the shares of a row, or create it, and record the difference."""
+        """Add `shares`, which may be negative, to a row, or create it, and record the difference. 0 changes nothing.
+
+        `values` are further columns of the row.
+        """
         if not shares:
             return
         issuer_id = self._fact.id
@@ -37,7 +40,7 @@ class Register:
         self._changes.append(tables.share_entries, *keys, shares, self._fact.time)
 
     def stock(self, holder_id: str, class_id: str, shares: int) -> None:
-        """Move shares of a class."""
+        """Add to a holder's shares of a class; a negative number takes them away."""
         self.move("stock", holder_id, class_id, shares, class_id)
 
     def pool(self, shares: int) -> None:

@@ -102,14 +102,20 @@ async def load_depth(
 
 
 async def load_public_depth(connection: AsyncConnection, gpu_class: str, *, now: datetime) -> list[PublicDepth]:
-    """Return a GPU class's asks now, cheapest first, in steps of `PARTIES_MIN` providers or more; else nothing."""
+    """Return a GPU class's asks now, cheapest first, in steps of `PARTIES_MIN` providers or more.
+
+    Fewer providers make no step, so that nobody learns what a single one asks.
+    """
     query = _NOW + _LEVELS + _BY_PROVIDER
     result = await connection.execute(*bind(query, None, gpu_class=gpu_class, since=now, limit=PAGE_ROWS_MAX))
     return merge_asks([Ask(*row) for row in result])
 
 
 def merge_asks(asks: Sequence[Ask]) -> list[PublicDepth]:
-    """Return asks, given by price, in steps that hide each provider; the last ones join the step before them."""
+    """Return asks, which are given in the order of their prices, in steps of `PARTIES_MIN` providers or more.
+
+    Too few asks at the end join the step before them. Empty if all are of fewer providers.
+    """
     steps: list[list[Ask]] = [[]]
     for ask in asks:
         if len({each.provider_id for each in steps[-1]}) >= PARTIES_MIN and ask.price > steps[-1][-1].price:

@@ -41,7 +41,10 @@ class Tie(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
     def holds(self, day: date, at: datetime, *, is_firm: bool) -> bool:
-        """Return whether it counts for a print of a day by what was known at an instant: for everybody, or alone."""
+        """Return whether the relation counts for the print of a day, by what had been said of it at an instant.
+
+        With `is_firm`, only what counts for everybody; without, only what one party alone stated, from when it did.
+        """
         if self.ended_at is not None and self.ended_at.date() < day:
             return False
         known = (word for word in self.words if word.known_at <= at and word.is_firm == is_firm)
@@ -79,11 +82,14 @@ class Ties:
         self._ties = sorted(kept, key=lambda tie: (tie.words[0].known_at, tie.party_id, tie.other))
 
     def list_instants(self) -> list[datetime]:
-        """Return when something was said."""
+        """Return the instants at which something was said of a relation, in no order."""
         return [word.known_at for tie in self._ties for word in tie.words]
 
     def find_groups(self, day: date, at: datetime) -> Mapping[str, str]:
-        """Return the group of each party that is not alone, for a print of a day, by what was known at an instant."""
+        """Return a name of its group for each party and owner of a relation that counts for the print of a day.
+
+        Only what had been said at the instant `at` counts. Parties with the same name are one trader.
+        """
         firm = [tie for tie in self._ties if tie.holds(day, at, is_firm=True)]
         alone = [tie for tie in self._ties if tie.holds(day, at, is_firm=False)]
         owners, joined, groups = _Groups(), set[str](), _Groups()

@@ -161,8 +161,8 @@ def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
 def price_conversion(conversion: Conversion, terms: RoundTerms) -> Decimal:
     """Return the issue price in USD of a class that is created for one conversion.
 
-    It is the rounded price if the round divides by rounded prices, and otherwise the exact price, rounded down to the
-    most places that a price per share has unless the terms' places hold it.
+    It is the rounded price if the round divides by rounded prices, and otherwise the exact price. An exact price that
+    does not fit into the terms' places is rounded down to the most places that a price per share may have.
     """
     if conversion.price_rounded_usd is not None:
         return conversion.price_rounded_usd

@@ -42,7 +42,10 @@ def list_sources(warrant: IssuerWarrantIssued) -> frozenset[str]:
 
 
 def use_prices(state: Issuer, warrant_id: str) -> Issuer:
-    """Return the issuer after a warrant vested, was priced or exercised: its sources note the last day it may count."""
+    """Return the issuer after a warrant vested, was priced or exercised.
+
+    Each price source of the warrant notes its latest day, because the warrant may have counted prices up to it.
+    """
     sources = state.price_sources
     for source_id in list_sources(state.warrants[warrant_id].issued):
         source = sources[source_id]

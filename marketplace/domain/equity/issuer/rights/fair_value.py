@@ -41,6 +41,8 @@ class FairValue(NamedTuple):
 def find_fair_value(state: Issuer, interested: frozenset[str], on_day: date) -> FairValue | None:
     """Return the value of a share for an act between the company and a holder; None if no price is known.
 
+    It is the latest independent price. Without one it is the latest price of any origin, with `is_independent` false.
+
     Args:
         state: The issuer.
         interested: The holder and its affiliates; of a warrant, see `find_interested`.
