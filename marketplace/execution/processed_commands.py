@@ -10,6 +10,7 @@ Invariants:
 """
 
 import asyncio
+import mmap
 from typing import Final
 
 import structlog
@@ -21,7 +22,10 @@ from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.log.port import Head, Log, Recorded
 
 MARKS_MASK: Final = (1 << 27) - 1
-"""Mask of a bit set of hashed command ids (16 MiB). It shows at once that most new commands are new."""
+"""Mask of a bit set of hashed command ids (16 MiB). It shows at once that most new commands are new.
+
+Its memory is mapped: the system clears a page when a command is first put there.
+"""
 PAGE_ROWS: Final = 20_000
 COMMAND_EVENTS_MAX: Final = 1_000
 """A command is one atomic append, which holds at most this many events."""
@@ -46,7 +50,7 @@ class ProcessedCommands:
         self._log = events
         self._archive = archive
         self._traces = CommandRecords()
-        self._marks = bytearray((MARKS_MASK + 1) >> 3)
+        self._marks = mmap.mmap(-1, (MARKS_MASK + 1) >> 3, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._lock = asyncio.Lock()
         self._begun = 0
         self._ended = 0

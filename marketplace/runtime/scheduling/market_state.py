@@ -74,6 +74,8 @@ class MarketState:
         self.scheduler = Scheduler()
         self.observer = HealthMonitor(self.scheduler)
         self.late_marks = LateMarks()
+        # Each look-up of these methods builds a function that dispatches on its argument.
+        self._tell_scheduler, self._tell_observer = self.scheduler.notice, self.observer.notice
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
@@ -141,10 +143,10 @@ class MarketState:
         self._handler.cache.forget(error.subject)
 
     def _notice(self, event: Event, at: datetime) -> None:
-        self.scheduler.notice(event)
+        self._tell_scheduler(event)
         for grant_id in self.late_marks.notice(event, at):
             self.scheduler.put(Task("mark_grant", grant_id), NOW)
-        self.observer.notice(event)
+        self._tell_observer(event)
         self._notice_order(event)
         self._notice_power(event)
         self._reliability = evolve(self._reliability, event)

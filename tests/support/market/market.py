@@ -28,6 +28,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
+from marketplace.execution.state_cache import Cache
 from marketplace.execution.unit_of_work import Context
 from marketplace.runtime.worker import Worker
 from tests.support.patience import PATIENCE_SECONDS
@@ -304,8 +305,7 @@ class Market:
         return receipt.id
 
     async def state(self, aggregate, id):  # noqa: A002
-        decider = DECIDERS[aggregate]
-        return (await Handler(self.log, self.clock).cache.load(decider, id)).state
+        return (await Cache(self.log).load(DECIDERS[aggregate], id)).state
 
     @asynccontextmanager
     async def worker(self, log=None):
