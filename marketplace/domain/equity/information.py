@@ -101,7 +101,9 @@ WHOLE: Final = (
 P = TypeVar("P", bound=Struct)
 _ROUND_ROWS: Final = ("instruments", "conversions", "allotments", "forfeits")
 _DECLARED: Final = IssuerLiquidityDeclared.__struct_config__.tag
-_CLOSED: Final = IssuerFinancingClosed.__struct_config__.tag
+_LIMIT: Final = IssuerDilutionLimited.__struct_config__.tag
+_OF_EACH: Final = frozenset({IssuerFinancingClosed.__struct_config__.tag, IssuerStockSplit.__struct_config__.tag})
+"""Events with which a proposal records something for every holder."""
 _BUYER: Final = "buyer_"
 _BY_NAME: Final = frozenset({"holder", "company", "directors", "buyer"})
 """Electorates whose voters each agree by name, with a weight of 1."""
@@ -160,19 +162,19 @@ def find_waterfall(effects: Iterable[ProposedEvent]) -> Waterfall | None:
 
 def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
     event = parse_body(effect.type, effect.body_json.encode())
-    assert isinstance(event, IssuerLiquidityDeclared), "only sales are limited"
+    assert isinstance(event, IssuerLiquidityDeclared), "the type says so"
     return event
 
 
 def limit_effects(effects: Sequence[ProposedEvent], sight: Sight) -> tuple[ProposedEvent, ...]:
     """Return what a party may see of the effects of a proposal.
 
-    Of a closing it sees the events that name it or no holder; a sale is limited by `limit_waterfall`.
+    Of a closing or a split it sees the events that name it or no holder; others are limited by `limit_event`.
     """
     if sight.depth == "full":
         return tuple(effects)
-    closes = any(effect.type == _CLOSED for effect in effects)
-    return tuple(_limit_effect(effect, sight) for effect in effects if not closes or _is_seen(effect, sight))
+    hides = any(effect.type in _OF_EACH for effect in effects)
+    return tuple(_limit_effect(effect, sight) for effect in effects if not hides or _is_seen(effect, sight))
 
 
 def _is_seen(effect: ProposedEvent, sight: Sight) -> bool:
@@ -181,11 +183,10 @@ def _is_seen(effect: ProposedEvent, sight: Sight) -> bool:
 
 
 def _limit_effect(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
-    if effect.type != _DECLARED:
+    if effect.type not in {_DECLARED, _LIMIT}:
         return effect
-    return structs.replace(
-        effect, body_json=render_body(limit_event(_parse(effect), sight.party_id, sight.depth)).decode()
-    )
+    event = parse_body(effect.type, effect.body_json.encode())
+    return structs.replace(effect, body_json=render_body(limit_event(event, sight.party_id, sight.depth)).decode())
 
 
 def limit_consents(consents: Sequence[Consent], sight: Sight) -> tuple[Consent, ...]:
@@ -233,6 +234,8 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
         case IssuerLiquidityDeclared():
             waterfall = limit_waterfall(event.waterfall, Sight(event.issuer_id, party_id, depth))
             return structs.replace(event, waterfall=waterfall, assumed=_limit_assumed(event.assumed, party_id, depth))
+        case IssuerDilutionLimited() if depth != "full":
+            return structs.replace(event, instruments=())
         case ProposalMade():
             sight = Sight(event.issuer_id, party_id, depth)
             return structs.replace(

@@ -1,5 +1,6 @@
 """The table of rights: complete, and what it asks for each event."""
 
+import json
 from typing import get_args
 
 import pytest
@@ -13,11 +14,11 @@ from events.instrument import (
     InstrumentRepaid,
 )
 from events.issuer import IssuerEvent
-from events.issuer_dilution import Exposure
+from events.issuer_dilution import CountedInstrument, Exposure
 from events.proposal import Consent, ProposedEvent, Voter
 from events.registry import get_tag, render_body
 from events.types import SafeTerms
-from marketplace.domain.equity.information import Sight, limit_consents, limit_effects, list_hidden
+from marketplace.domain.equity.information import Sight, limit_consents, limit_effects, limit_event, list_hidden
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list_consents, list_rights
 from tests.domain.build import NOW, id_of, usd
@@ -287,15 +288,36 @@ def test_others_weights_are_shown_as_one_and_a_buyers_holders_to_the_buyer_only(
     assert list_hidden(consents, Sight(ISSUER_ID, buyer, "own")) == frozenset()
 
 
-def test_a_closing_shows_what_is_ones_own():
-    effects = (issue(FUND, 5, number=8), issue(BANK, 7, number=9))
-    closed = events.IssuerFinancingClosed(
-        issuer_id=ISSUER_ID, financing_id=id_of("fin", 1), approval=Approval(document="consent")
-    )
-    proposed = tuple(
-        ProposedEvent(aggregate_id=ISSUER_ID, type=get_tag(event), body_json=render_body(event).decode())
-        for event in (*effects, closed)
-    )
+@pytest.mark.parametrize(
+    "of_each",
+    [
+        events.IssuerFinancingClosed(
+            issuer_id=ISSUER_ID, financing_id=id_of("fin", 1), approval=Approval(document="consent")
+        ),
+        events.IssuerStockSplit(issuer_id=ISSUER_ID, split_id=id_of("spl", 1), numerator=1, denominator=100),
+    ],
+)
+def test_what_is_recorded_for_every_holder_shows_what_is_ones_own(of_each):
+    proposed = propose(issue(FUND, 5, number=8), issue(BANK, 7, number=9), of_each)
     assert limit_effects(proposed, Sight(ISSUER_ID, FUND, "summary")) == (proposed[0], proposed[2])
     assert limit_effects(proposed, Sight(ISSUER_ID, FUND, "full")) == proposed
     assert limit_effects(proposed[:2], Sight(ISSUER_ID, FUND, "own")) == proposed[:2], "whom a vote dilutes reads it"
+
+
+def test_a_limit_on_dilution_shows_no_terms_of_others():
+    """Every holder read amount and cap of all instruments in the feed, and who voted in the proposal."""
+    terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(9_000), service_consequence="credit")
+    exposure = Exposure(terms=terms, amount_usd=usd(5_000))
+    counted = CountedInstrument(instrument_id=id_of("ins", 1), exposures=(exposure,))
+    limit = events.IssuerDilutionLimited(issuer_id=ISSUER_ID, dilution_max=usd("0.2"), instruments=(counted,))
+    (shown,) = limit_effects(propose(limit), Sight(ISSUER_ID, FUND, "summary"))
+    assert json.loads(shown.body_json)["instruments"] == []
+    assert limit_event(limit, FUND, "own").instruments == ()
+    assert limit_event(limit, COMPANY, "full") == limit
+
+
+def propose(*effects):
+    return tuple(
+        ProposedEvent(aggregate_id=ISSUER_ID, type=get_tag(event), body_json=render_body(event).decode())
+        for event in effects
+    )
