@@ -213,6 +213,8 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         for tag in ("issuer.financing_opened.v1", "issuer.financing_priced.v1", "issuer.financing_closed.v1"):
             assert (tag, seen[tag][0].depth, other_id in str(seen[tag][1])) == (tag, "summary", False)
         assert seen["issuer.financing_priced.v1"][1]["pricing"]["certificate_json"] == ""
+        closing, body = seen["proposal.made.v1"]
+        assert (closing.depth, other_id in str(body["effects"])) == ("summary", False), "nor what a round gives others"
         assert seen["issuer.stock_issued.v1"][1]["holder_id"] == parties.fund_id, "others' shares are not shown singly"
         assert "issuer.financing_opened.v1" not in await follow(other, issuer), "it held nothing then"
 

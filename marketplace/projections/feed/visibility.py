@@ -37,7 +37,7 @@ from events import (
 from events.issuer_holders import Depth
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
 from events.types import Event
-from marketplace.domain.equity.information import LIMITED, WHOLE, find_waterfall
+from marketplace.domain.equity.information import LIMITED, WHOLE
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 
@@ -159,7 +159,7 @@ def get_audience(fact: RecordedEvent, members: set[str], depths: Mapping[str, De
     if fact.tag in PLATFORM:
         return {}
     named = dict.fromkeys(get_named(fact.event) | members, FULL)
-    if isinstance(fact.event, proposal.ProposalMade) and find_waterfall(fact.event.effects) is not None:
+    if isinstance(fact.event, proposal.ProposalMade):
         directors = {
             voter.party_id for one in fact.event.consents if one.electorate == "directors" for voter in one.voters
         }
