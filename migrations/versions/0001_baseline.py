@@ -782,6 +782,7 @@ def _create_statements() -> None:
         numeric("hours_offered", null=True),
         jsonb("evidence", null=True),
         text("resolved_by", null=True),
+        jsonb("remarks"),
         timestamp("accept_until"),
         timestamp("issued_at"),
         timestamp("accepted_at", null=True),

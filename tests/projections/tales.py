@@ -275,7 +275,9 @@ def _tell_second_grant(story: Story) -> None:
     statement_id = {"statement_id": make_id("stm", 2), "grant_id": grant_id}
     market.settle(story, 2)
     story.tell(statement.StatementAgreed(**statement_id, by="holder"))
-    story.tell(statement.StatementDisputed(**statement_id, gpu_seconds_counted=3600, reason="idle", answer_until=START))
+    for count, reason in ((7200, "slow"), (3600, "idle")):
+        claim = {**statement_id, "gpu_seconds_counted": count, "reason": reason}
+        story.tell(statement.StatementDisputed(**claim, answer_until=START))
     story.tell(statement.StatementPartSettled(**statement_id, charges=market.CHARGES, part_id=make_id("stm", 4)))
     answer = {**statement_id, "by": "provider", "reason": "no"}
     story.tell(statement.StatementAnswered(**answer, answer_until=START, gpu_seconds_offered=5000))

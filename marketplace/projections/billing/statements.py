@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Index, select, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +16,7 @@ from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window,
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.billing import ServiceResultView, StatementView
+from marketplace.projections.views.billing import Act, DisputeRemark, ServiceResultView, StatementView
 
 statements: Final = define(
     "statements",
@@ -47,6 +48,7 @@ statements: Final = define(
     exact("hours_offered", null=True),
     document("evidence", null=True),
     text("resolved_by", null=True),
+    document("remarks"),
     instant("accept_until"),
     instant("issued_at"),
     instant("accepted_at", null=True),
@@ -65,6 +67,13 @@ statement_parts: Final = define(
     origin=Origin("statement", "statement_id"),
 )
 """The causes of payments before a statement is settled."""
+_Said = (
+    statement_events.StatementDisputed
+    | statement_events.StatementAnswered
+    | statement_events.StatementConceded
+    | statement_events.StatementReferred
+    | statement_events.StatementResolved
+)
 
 
 def _issued(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementIssued) -> None:
@@ -92,6 +101,7 @@ def _describe(event: statement_events.StatementIssued | statement_events.Stateme
         "adjustment": event.adjustment,
         "service_line_id": event.service_line_id,
         "service": show_decimals(ServiceResultView, event.service, "availability"),
+        "remarks": [],
     }
 
 
@@ -113,7 +123,18 @@ def _service_credited(changes: WriteBatch, _: RecordedEvent, event: statement_ev
     changes.update(statements, event.statement_id, service_credit=event.credit)
 
 
-def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementDisputed) -> None:
+def _add_remark(
+    changes: WriteBatch, fact: RecordedEvent, act: Act, evidence: tuple[statement_events.Reference, ...] = ()
+) -> list[Any]:
+    """Return a statement's remarks with what an event says. Of its claims, each payer's latest one remains."""
+    event: Any = fact.event
+    row = changes.find(statements, event.statement_id) or {"remarks": []}
+    known = msgspec.convert(msgspec.to_builtins(row["remarks"]), list[DisputeRemark])
+    kept = [one for one in known if act != "disputed" or (one.act, one.by) != (act, event.by)]
+    return [*kept, DisputeRemark(by=event.by, act=act, reason=event.reason, at=fact.time, evidence=evidence)]
+
+
+def _disputed(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementDisputed) -> None:
     disputed = {"status": "disputed", "reason": event.reason, "disputed_by": event.by}
     gpu_seconds = event.gpu_seconds_counted if event.hours_counted is None else None
     counts = {"gpu_seconds_counted": gpu_seconds, "hours_counted": event.hours_counted}
@@ -121,10 +142,11 @@ def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     heard = set() if row is None else {row["agreed_by"], _find_side(row["disputed_by"])}
     agreed_by = next(iter(heard - {None, _find_side(event.by)}), None)
     due = {"awaits": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
+    due["remarks"] = _add_remark(changes, fact, "disputed", event.evidence)
     changes.update(statements, event.statement_id, **disputed, **counts, **due, agreed_by=agreed_by)
 
 
-def _answered(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementAnswered) -> None:
+def _answered(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAnswered) -> None:
     changes.update(
         statements,
         event.statement_id,
@@ -135,17 +157,22 @@ def _answered(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
         hours_offered=event.hours_offered,
         reason=event.reason,
         evidence=event.evidence,
+        remarks=_add_remark(changes, fact, "answered", event.evidence),
     )
 
 
-def _conceded(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementConceded) -> None:
+def _conceded(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementConceded) -> None:
     gpu_seconds = event.gpu_seconds_counted if event.hours_counted is None else None
     counts = {"gpu_seconds_counted": gpu_seconds, "hours_counted": event.hours_counted}
-    changes.update(statements, event.statement_id, charges=event.charges, reason=event.reason, **counts)
+    remarks = _add_remark(changes, fact, "conceded")
+    changes.update(
+        statements, event.statement_id, charges=event.charges, reason=event.reason, remarks=remarks, **counts
+    )
 
 
-def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementReferred) -> None:
+def _referred(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementReferred) -> None:
     due = {"awaits": "platform", "answer_until": event.decide_until}
+    due["remarks"] = _add_remark(changes, fact, "referred", event.evidence)
     changes.update(statements, event.statement_id, **due, reason=event.reason, evidence=event.evidence)
 
 
@@ -159,19 +186,20 @@ def _part_settled(changes: WriteBatch, _: RecordedEvent, event: statement_events
     changes.put(statement_parts, part_id=event.part_id, statement_id=event.statement_id)
 
 
-def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
+def _resolved(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementResolved) -> None:
     ended = {"status": "resolved", "awaits": None, "answer_until": None, "resolved_by": event.by}
-    changes.update(statements, event.statement_id, **ended, charges=event.charges, reason=event.reason)
+    remarks = _add_remark(changes, fact, "resolved")
+    changes.update(statements, event.statement_id, **ended, charges=event.charges, reason=event.reason, remarks=remarks)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    disputed = (fact.event for fact in batch if isinstance(fact.event, statement_events.StatementDisputed))
-    await changes.load(connection, statements, {(event.statement_id,) for event in disputed})
+    said = (fact.event for fact in batch if isinstance(fact.event, _Said))
+    await changes.load(connection, statements, {(event.statement_id,) for event in said})
 
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=6,
+    version=7,
     tables=(statements, statement_parts),
     reads=("statement",),
     handlers={

@@ -200,6 +200,27 @@ class ServiceResultView(msgspec.Struct, frozen=True, kw_only=True):
     consequence: str | None = None
 
 
+Act = Literal["disputed", "answered", "conceded", "referred", "resolved"]
+
+
+class DisputeRemark(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said in a dispute.
+
+    Attributes:
+        by: ``startup``, ``holder``, ``provider`` or ``meters``; of ``resolved``, what ended the dispute.
+        act: What was done.
+        reason: The words.
+        at: When.
+        evidence: What it refers to.
+    """
+
+    by: str
+    act: Act
+    reason: str
+    at: datetime
+    evidence: tuple[Reference, ...] = ()
+
+
 class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
@@ -212,8 +233,9 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
 
     While it is disputed, `awaits` says whether the ``provider``, the ``payers`` or the ``platform`` has to act until
     `answer_until`; then silence settles it (`docs/how-to-meter.md`). `offered_by` made the last counter-offer, of
-    `gpu_seconds_offered` or `hours_offered`. `evidence` is what the last claim, answer or referral attached.
-    `resolved_by` is what ended the dispute.
+    `gpu_seconds_offered` or `hours_offered`. `reason` and `evidence` are those of the last claim, answer or referral.
+    `resolved_by` is what ended the dispute. `remarks` are what everybody said in it, in order; of each payer's claims,
+    the latest.
     """
 
     statement_id: str
@@ -245,6 +267,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     hours_offered: Decimal | None
     evidence: tuple[Reference, ...] | None
     resolved_by: str | None
+    remarks: tuple[DisputeRemark, ...]
     accept_until: datetime
     issued_at: datetime
     accepted_at: datetime | None

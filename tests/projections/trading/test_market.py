@@ -328,6 +328,13 @@ async def test_statements_by_party_and_status(connection: AsyncConnection):
     assert earned.total.credited_usd == usd("3.20")
     resolved = await statements.list_statements(connection, status="resolved")
     assert [(row.gpu_seconds_counted, row.holder_id) for row in resolved] == [(3600, FUND)]
+    assert [(one.by, one.act, one.reason) for one in resolved[0].remarks] == [
+        ("startup", "disputed", "idle"),
+        ("provider", "answered", "no"),
+        ("provider", "conceded", "no"),
+        ("provider", "referred", "no"),
+        ("platform", "resolved", "logs agree"),
+    ], "what one side says replaces nothing that the other one said"
     for party_id, count in ((STARTUP, 4), (PROVIDER, 4), (FUND, 4), (STRANGER, 0)):
         assert len(await statements.list_statements(connection, party_id=party_id)) == count
     assert len(await statements.list_statements(connection, grant_id=make_id("grt", 2))) == 2
