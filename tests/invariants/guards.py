@@ -222,9 +222,9 @@ GUARDS: Final = (
             f"{_COMMANDS}.supply.inventory",
             "        await unit.decide(LOT, lot_id, ListLot(listed=listed))\n        await unit.decide(\n"
             "            POOL, pool_id, "
-            "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)\n        )",
+            "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=begins, end=end)\n        )",
             "        await unit.decide(LOT, lot_id, ListLot(listed=listed))\n        POOL.decide("
-            "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end), "
+            "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=begins, end=end), "
             "await unit.load(POOL, pool_id))",
         ),
         "test_races.py::TestOnMemory",

@@ -24,7 +24,7 @@ from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.delivery.grant_notice import find_end_fee
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
-from marketplace.domain.supply.listing import require_contracted_power, require_listable
+from marketplace.domain.supply.listing import find_lot_start, require_contracted_power, require_listable
 from marketplace.domain.supply.lot import (
     LOT,
     ListLot,
@@ -230,7 +230,7 @@ async def list_lot(
     service: ServiceTerms | None = None,
     stages: StageTerms | None = None,
 ) -> Receipt:
-    """Offer nodes of the tenant's pool for a span.
+    """Offer nodes of the tenant's pool for a span. A lot whose start has passed begins now.
 
     Raises:
         Refusal: ``pool_unknown`` · ``lot_before_site`` · ``lot_past`` · ``mandates_too_many`` · ``mandate_unknown`` ·
@@ -243,6 +243,7 @@ async def list_lot(
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         require_listable(await unit.get(SITE, pool.opened.site_id), start, end, context.at)
+        begins = find_lot_start(start, context.at)
         for mandate in await load_named_mandates(unit, mandate_ids):
             require_lot_welcome(mandate.asked, provider_id=provider_id, site_id=pool.opened.site_id, resold=False)
         listed = LotListed(
@@ -250,7 +251,7 @@ async def list_lot(
             pool_id=pool_id,
             provider_id=provider_id,
             nodes=nodes,
-            start=start,
+            start=begins,
             end=end,
             ask_usd_per_gpu_hour=ask_usd_per_gpu_hour,
             nodes_min=nodes_min,
@@ -262,7 +263,7 @@ async def list_lot(
         )
         await unit.decide(LOT, lot_id, ListLot(listed=listed))
         await unit.decide(
-            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
+            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=begins, end=end)
         )
 
     return await handler.run(context, LOT, lot_id, work, new=True)
@@ -379,6 +380,8 @@ async def reschedule_lot(
 ) -> Receipt:
     """Move the span of a lot, also in its pool. The scheduler ends grants that the lot no longer carries.
 
+    The start moves to no instant before now.
+
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot and the pool.
     """
@@ -386,11 +389,12 @@ async def reschedule_lot(
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
         await _check_unfrozen(unit, lot, auction_ids, moves=True)
+        begins = find_lot_start(start, context.at, lot.start)
         await change_supply(unit, auction_ids, derive_id("lot", context.command_id))
-        await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=start, end=end, reason=reason))
+        await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=begins, end=end, reason=reason))
         pool_id, nodes = lot.listed.pool_id, lot.listed.nodes
         await unit.decide(
-            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
+            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=begins, end=end)
         )
 
     return await handler.run(context, LOT, lot_id, work)

@@ -57,6 +57,18 @@ def require_listable(site: Site, start: datetime, end: datetime, at: datetime) -
         )
 
 
+def find_lot_start(asked: datetime, at: datetime, known: datetime | None = None) -> datetime:
+    """Return when a lot begins: as asked, but not before now, since nobody sells hours that have passed.
+
+    A lot that began before keeps its start, `known`, at the earliest.
+
+    Raises:
+        Refusal: ``time_naive``.
+    """
+    require_aware(asked, "/start")
+    return max(asked, at if known is None else min(at, known))
+
+
 def require_few_mandates(mandate_ids: Sequence[str]) -> None:
     """Refuse a lot that names too many mandates.
 

@@ -114,6 +114,13 @@ async def test_a_lot_that_would_be_over_by_now_is_not_listed(market):
     with pytest.raises(Refusal) as caught:
         await inventory.list_lot(market.handler, context, pool_id=trade.pool, **span, **ask)
     assert (caught.value.code, caught.value.pointer) == ("lot_past", "/end")
+    _, pool = await market.pool(trade.provider)
+    lot = await market.lot(trade.provider, pool, nodes=2, start=30, end=90)
+    assert (await market.state("lot", lot)).start == market.day(40), "it sells no day that has passed"
+    for asked, begins in ((50, 50), (20, 40), (30, 40)):
+        span = {"start": market.day(asked), "end": market.day(91), "reason": "a mistake"}
+        await inventory.reschedule_lot(market.handler, market.context(trade.provider), lot, **span)
+        assert (await market.state("lot", lot)).start == market.day(begins)
 
 
 async def test_a_slip_that_leaves_less_than_the_shortest_order_withdraws_the_lot(market):
