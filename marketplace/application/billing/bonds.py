@@ -15,6 +15,7 @@ from marketplace.application.steps.access import (
     require_unfrozen,
 )
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.core.errors import Refusal
@@ -45,7 +46,7 @@ from marketplace.domain.billing.remedies import (
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown, require_found
@@ -181,7 +182,7 @@ async def claim_bond(
         default, chain = await _find_default(unit, grant, period_start)
         require_early(default, context.at)
         require_answered(chain)
-        credited_usd = find_credited(grant, chain)
+        credited_usd = await _find_credited(unit, grant, chain)
         bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
         items = compute_items(grant, default, bought, context.at)
         claimed = BondClaimed(
@@ -245,11 +246,22 @@ async def _find_most(unit: UnitOfWork, claimed: BondClaimed) -> Decimal:
             unit, grant, None if claimed.statement_id is None else starts[claimed.statement_id]
         )
         made_at = claimed.answer_until - ANSWER_WITHIN
-        return sum_claim(compute_items(grant, default, bought, made_at), find_credited(grant, chain))
+        return sum_claim(compute_items(grant, default, bought, made_at), await _find_credited(unit, grant, chain))
     except Refusal as refusal:
         if refusal.code in NOTHING:
             return ZERO
         raise
+
+
+async def _find_credited(unit: UnitOfWork, grant: Grant, chain: Sequence[Statement]) -> Decimal:
+    """Return what was credited for a period, or may still be while a statement of it is in dispute."""
+    service = None
+    for known in chain:
+        if known.dispute is not None:
+            issued = known.issued
+            period = Period(issued.statement_id, issued.period_start, issued.period_end)
+            service = await review_service(unit, grant, period, int(known.dispute.count), known.service)
+    return find_credited(grant, chain, service)
 
 
 async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:

@@ -39,6 +39,7 @@ from typing import Final
 from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
 from events.grant import GrantTerminated
 from events.schedule import RemedyTerms
+from events.service import ServiceResult
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
@@ -271,35 +272,39 @@ def require_answered(chain: Sequence[Statement]) -> None:
             raise refuse_status("statement", known.issued.statement_id, known.status, "accepted or disputed")
 
 
-def find_credited(grant: Grant, chain: Sequence[Statement]) -> Decimal:
+def find_credited(grant: Grant, chain: Sequence[Statement], service: ServiceResult | None = None) -> Decimal:
     """Return the USD that the startup and the holder got already for what is claimed.
 
-    For a period that is the service credits of its statements; of a disputed one, the credit of all that it states. For
-    an early end it is the provider's fee.
+    For a period that is the service credits of its statements. Of a disputed one it is the highest credit that is
+    possible: on all that it states, at the higher of the stated share and the share that is due by the lowest count and
+    by what is known now. What a dispute may still decide is therefore not claimed. For an early end it is the
+    provider's fee.
 
     Args:
         grant: The grant.
         chain: The statements of the period; empty for an early end.
+        service: The service result of a disputed statement of the chain by its lowest count and what is known now.
 
     Raises:
         Refusal: ``hours_remedied``: the period rolls forward or is left out, by agreement.
     """
     if not chain:
         return grant.sum_end_fees("provider")
-    service = chain[-1].service
-    if service is not None and service.consequence in {"roll_forward", "exclude"}:
+    result = service or chain[-1].service
+    if result is not None and result.consequence in {"roll_forward", "exclude"}:
         raise Refusal(
             "hours_remedied",
             f"undelivered hours of statement {chain[0].issued.statement_id} have the consequence"
-            f" {service.consequence} by the service level, so no bond pays for them",
+            f" {result.consequence} by the service level, so no bond pays for them",
         )
-    return sum((known.sign * _find_given(known) for known in chain), ZERO)
+    return sum((known.sign * _find_given(known, service) for known in chain), ZERO)
 
 
-def _find_given(statement: Statement) -> Decimal:
+def _find_given(statement: Statement, service: ServiceResult | None) -> Decimal:
     credit = statement.service_credit
-    if credit is None and statement.status == "disputed" and statement.service is not None:
-        credit = compute_service_credit(statement.charges, statement.service.credit)
+    if credit is None and statement.status == "disputed":
+        shares = [result.credit for result in (statement.service, service) if result is not None]
+        credit = compute_service_credit(statement.charges, max(shares, default=ZERO))
     return ZERO if credit is None else credit.provider_usd
 
 

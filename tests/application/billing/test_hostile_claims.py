@@ -86,7 +86,7 @@ async def lose(market, trade, *, days=6):
     return month
 
 
-async def test_a_dispute_does_not_outlast_the_time_for_a_claim(market):
+async def test_a_dispute_does_not_outlast_the_time_for_a_claim_and_what_it_may_still_credit_is_not_claimed(market):
     trade = await market.trade(cash="3", equity="0")
     await market.deposit(trade.provider, 10_000)
     await post(market, trade.provider, 5_000)
@@ -98,6 +98,9 @@ async def test_a_dispute_does_not_outlast_the_time_for_a_claim(market):
         context = market.context(trade.startup)
         claimed = {"gpu_seconds_counted": 1_000_000, "reason": "less was delivered"}
         await dispute_statement(market.handler, context, month.first.statement_id, **claimed)
+        at = month.first.start + timedelta(days=10)
+        outage = {"nodes_available": 0, "at": at, "until": at + timedelta(hours=2), "reason": "cooling"}
+        await grants.degrade_grant(market.handler, market.context(trade.provider), month.grant_id, **outage)
         await claim(market, trade.startup, month.grant, period_start=month.first.start)
         before = (await market.account(trade.startup)).available_usd
         market.clock.at += timedelta(days=1)
@@ -108,7 +111,8 @@ async def test_a_dispute_does_not_outlast_the_time_for_a_claim(market):
                 await market.tick()
     [claimed] = await read_claims(market, trade.provider)
     stated = await market.state("statement", month.first.statement_id)
-    credit = round_cents(Fraction(stated.charges.provider_usd) * Fraction(stated.service.credit))
+    assert stated.service.credit == CREDITS[0].credit, "as it was stated, before the report of the cooling"
+    credit = round_cents(Fraction(stated.charges.provider_usd) * Fraction(CREDITS[1].credit))
     assert claimed.claimed.credited_usd == credit > 0
     assert (await market.account(trade.startup)).available_usd - before == claimed.due_usd > 0
     await check(market)
