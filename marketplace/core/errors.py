@@ -29,7 +29,8 @@ class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a f
         code: Stable, in snake case, documented; clients branch on it.
         message: What happened, with which values, and the remedy.
         pointer: JSON pointer to the member of the request that is wrong; None if no single member is.
-        facts: The values in the message, for machines. `allowed` names the states in which the command is accepted.
+        facts: The values in the message, for machines. `allowed` names the states in which the command is accepted;
+            HTTP answers 409 then.
     """
 
     def __init__(self, code: str, message: str, *, pointer: str | None = None, **facts: Fact) -> None:
