@@ -69,30 +69,30 @@ class CommandRecords:
             return None
         return CommandRecord(row[:FINGERPRINT_BYTES], Head("", int.from_bytes(row[FINGERPRINT_BYTES:])))
 
-    def put(self, command_id: str, trace: CommandRecord) -> None:
+    def put(self, command_id: str, record: CommandRecord) -> None:
         """Store the record of a command, and replace its earlier one."""
-        self._recent[command_id] = trace
+        self._recent[command_id] = record
         if len(self._recent) > self._recent_max:
             self.pack()
             self._recent_max = len(self._recent) + RECENT_MAX
 
     def drop(self, command_id: str, head: Head) -> None:
         """Remove the record of a command if it was made with this head."""
-        trace = self._recent.get(command_id)
-        if trace is not None and trace.head is head:
+        record = self._recent.get(command_id)
+        if record is not None and record.head is head:
             del self._recent[command_id]
 
     def pack(self) -> Packed:
         """Pack the records of stored events, and return all packed records."""
-        stored = {key: trace for key, trace in self._recent.items() if trace.head.sequence is not None}
-        rows = {digest(key): _render(trace) for key, trace in stored.items()}
+        stored = {key: record for key, record in self._recent.items() if record.head.sequence is not None}
+        rows = {digest(key): _render(record) for key, record in stored.items()}
         for key in stored:
             del self._recent[key]
         self._packed = self._packed.update(rows)
         return self._packed
 
 
-def _render(trace: CommandRecord) -> bytes:
-    known = trace.fingerprint
+def _render(record: CommandRecord) -> bytes:
+    known = record.fingerprint
     fingerprint = digest(known, FINGERPRINT_BYTES) if isinstance(known, str) else known
-    return fingerprint + (trace.head.sequence or 0).to_bytes(SEQUENCE_BYTES)
+    return fingerprint + (record.head.sequence or 0).to_bytes(SEQUENCE_BYTES)

@@ -144,9 +144,9 @@ class Handler:
                 return repeat
             unit = UnitOfWork(self.cache, context)
             primary = await unit.begin(decider, id)
-            trace = primary.commands.find(context.command_id)
-            if trace is not None:
-                receipt = await self._answer_repeat(context, id, trace)
+            record = primary.commands.find(context.command_id)
+            if record is not None:
+                receipt = await self._answer_repeat(context, id, record)
                 if receipt is not None:
                     return receipt
                 continue
@@ -221,9 +221,9 @@ class Handler:
             Refusal: ``idempotency_key_reused``.
             Unavailable: The log cannot be reached, and this process has not read it yet.
         """
-        trace = await self.processed.find(context.request_id)
-        if trace is not None:
-            self._require_same(context, trace)
+        record = await self.processed.find(context.request_id)
+        if record is not None:
+            self._require_same(context, record)
 
     async def _find_repeat(self, context: Context) -> Receipt | None:
         """Return the answer of a client's command that already took effect on any aggregate; None if it is new.
@@ -233,16 +233,16 @@ class Handler:
         """
         if not context.recorded:
             return None
-        trace = await self.processed.find(context.command_id)
-        if trace is not None:
-            self._require_same(context, trace)
+        record = await self.processed.find(context.command_id)
+        if record is not None:
+            self._require_same(context, record)
         elif context.request_id != context.command_id:
             await self.check_key(context)
-        return None if trace is None else await self._answer_processed(context, trace)
+        return None if record is None else await self._answer_processed(context, record)
 
-    async def _answer_processed(self, context: Context, trace: CommandRecord) -> Receipt:
+    async def _answer_processed(self, context: Context, record: CommandRecord) -> Receipt:
         """Give the original answer, built from the last event of the command."""
-        last = await self.processed.find_last(context.command_id, trace.head.sequence or 0)
+        last = await self.processed.find_last(context.command_id, record.head.sequence or 0)
         event = parse_event(last)
         if not isinstance(event, CommandRecorded):
             _, id_ = parse_subject(last.subject)
@@ -262,18 +262,18 @@ class Handler:
             not_taken=event.not_taken,
         )
 
-    async def _answer_repeat(self, context: Context, id: str, trace: CommandRecord) -> Receipt | None:  # noqa: A002
-        if not await self._wait_until_durable([trace.head]):
+    async def _answer_repeat(self, context: Context, id: str, record: CommandRecord) -> Receipt | None:  # noqa: A002
+        if not await self._wait_until_durable([record.head]):
             return None
-        self._require_same(context, trace)
+        self._require_same(context, record)
         if context.recorded:
-            return await self._answer_processed(context, trace)
-        assert trace.head.sequence is not None, "a settled head has a sequence"
-        sequence = trace.head.sequence
+            return await self._answer_processed(context, record)
+        assert record.head.sequence is not None, "a settled head has a sequence"
+        sequence = record.head.sequence
         return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
 
-    def _require_same(self, context: Context, trace: CommandRecord) -> None:
-        if not trace.is_of(context.fingerprint):
+    def _require_same(self, context: Context, record: CommandRecord) -> None:
+        if not record.is_of(context.fingerprint):
             raise refuse_reused(command_id=context.command_id)
 
     async def _require_version(self, context: Context, head: Head) -> None:

@@ -63,7 +63,7 @@ CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(2, USAGE, render_usage, pars
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
     state: bytes
-    traces: Parts
+    records: Parts
 
 
 class Restored(NamedTuple):
@@ -71,7 +71,7 @@ class Restored(NamedTuple):
 
     state: Any
     head: Head
-    traces: CommandRecords
+    records: CommandRecords
 
 
 def weigh(state: object) -> int:
@@ -162,7 +162,7 @@ def render_snapshot(restored: Restored) -> Snapshot:
         version=codec.version,
         sequence=head.sequence,
         hash=head.hash,
-        content=_render_content(codec, restored.state, restored.traces),
+        content=_render_content(codec, restored.state, restored.records),
     )
 
 
@@ -177,4 +177,4 @@ def _parse_content(codec: Codec, content: bytes) -> tuple[Any, CommandRecords]:
         msgspec.DecodeError: These bytes were not made by `_render_content`.
     """
     kept = msgspec.msgpack.decode(content, type=_Content)
-    return codec.parse(kept.state), CommandRecords(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, kept.traces))
+    return codec.parse(kept.state), CommandRecords(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, kept.records))

@@ -118,9 +118,9 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
         return await handler.run(context, ISSUER, issuer_id, work)
     receipt = await handler.run(context, INSTRUMENT, primary, work)
     issuer = await handler.cache.load(ISSUER, issuer_id)
-    trace = issuer.commands.find(context.command_id)
-    assert trace is not None, "an import leaves its command record on the issuer"
-    version = trace.head.sequence
+    record = issuer.commands.find(context.command_id)
+    assert record is not None, "an import leaves its command record on the issuer"
+    version = record.head.sequence
     return msgspec.structs.replace(receipt, id=issuer_id, version=version)
 
 

@@ -33,7 +33,7 @@ SIMPLEX_COLUMNS_MAX = 70_000
 
 
 class Shadow:
-    """Shadow prices per lot cell, and per row the cheapest lot that a layer can use."""
+    """Shadow prices, in micro-dollars per GPU-hour: of each lot and period, and of the cheapest lot for each layer."""
 
     def __init__(self, grid: Grid, lots: list[Micros], rules: RulePrices | None = None) -> None:
         self.grid = grid

@@ -115,7 +115,7 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitCredit(msgspec.Struct, frozen=True, kw_only=True):
-    """Set the most credit, in all, that new orders may bring the account's use of a provider's credit to; 0: none."""
+    """Set up to which sum, in all, new orders may take a provider's credit; 0: they may take none."""
 
     account_id: str
     provider_id: str

@@ -274,7 +274,10 @@ _SUMS: Final = tuple(
 async def load_usage(
     connection: AsyncConnection, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
 ) -> UsageView:
-    """Return the sum of a grant's readings that begin in ``[start, end)``; of all if no span is given."""
+    """Return the sum of a grant's readings that begin in ``[start, end)``; of all if no span is given.
+
+    Voided readings do not count. Without a reading, `start` and `end` of the sum are None.
+    """
     columns = (
         func.count().label("readings"),
         *_SUMS,
