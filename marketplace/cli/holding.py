@@ -13,7 +13,7 @@ from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import find_instant
 from marketplace.execution.clock import load_market_time
-from marketplace.execution.history import load_history
+from marketplace.execution.history import Histories, load_history
 from marketplace.runtime.process.config import load_settings
 from marketplace.runtime.process.log import open_log
 
@@ -43,7 +43,7 @@ def holding(
     async def main() -> None:
         instant = None if at is None else parse_instant(at)
         async with open_log(load_settings(nats_url=nats_url)) as log:
-            history = await load_history(log, issuer_id)
+            history = await load_history(Histories(log), issuer_id)
             checked_at = instant or await load_market_time(log)
         explained = explain_cap_table(history, at=instant, known=known, holder_id=holder, security=security)
         whole = holder is None and security is None

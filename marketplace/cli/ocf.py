@@ -14,7 +14,7 @@ from marketplace.core.ids import derive_command_id, is_id
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
-from marketplace.execution.history import load_history
+from marketplace.execution.history import Histories, load_history
 from marketplace.execution.unit_of_work import Context
 from marketplace.ocf.container import compute_hash, load_package, write_package
 from marketplace.ocf.findings import Finding
@@ -58,7 +58,7 @@ def export(issuer_id: str, /, *, to: Path, nats_url: NatsUrl = None) -> int:
 
     async def main() -> None:
         async with open_log(load_settings(nats_url=nats_url)) as log:
-            history = await load_history(log, issuer_id)
+            history = await load_history(Histories(log), issuer_id)
         files = render_package(history)
         write_package(to, files)
         CONSOLE.print(

@@ -16,6 +16,7 @@ from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import open_both
 from marketplace.equity.recovery import Assumptions
 from marketplace.execution.clock import load_market_time
+from marketplace.execution.history import Histories
 from marketplace.projections.engine.database import reachable
 
 app = App(name="portfolio")
@@ -53,7 +54,7 @@ def show(
         prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
         async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
             instant = await load_market_time(log) if at is None else parse_instant(at)
-            portfolio = await load_portfolio(connection, log, party_id, at=instant, prices=prices)
+            portfolio = await load_portfolio(connection, Histories(log), party_id, at=instant, prices=prices)
         if as_json:
             CONSOLE.print(msgspec.json.format(msgspec.json.encode(portfolio), indent=2).decode())
         else:

@@ -25,7 +25,7 @@ from marketplace.cli.holding import parse_instant
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.terms import RoundDraft, settle_terms
 from marketplace.execution.clock import load_market_time
-from marketplace.execution.history import load_history
+from marketplace.execution.history import Histories, load_history
 from marketplace.runtime.process.config import load_settings
 from marketplace.runtime.process.log import open_log
 
@@ -110,7 +110,7 @@ def exit_(
 
 async def _begin(issuer_id: str, at: str | None, nats_url: str | None) -> Branch:
     async with open_log(load_settings(nats_url=nats_url)) as log:
-        history = await load_history(log, issuer_id)
+        history = await load_history(Histories(log), issuer_id)
         instant = await load_market_time(log) if at is None else parse_instant(at)
     return begin_branch(history, instant)
 

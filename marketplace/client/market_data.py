@@ -34,10 +34,10 @@ class MarketData(Transport):
         return await self.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
 
     async def read_capacity(
-        self, pool_id: str, *, start: datetime, end: datetime, at: Point | None = None
+        self, *pool_ids: str, start: datetime, end: datetime, at: Point | None = None
     ) -> list[CapacityStep]:
-        """Return a pool's offered, reserved, failed and free nodes over a span, as known now or at `at`."""
-        return await self.get("/v1/market/capacity", list[CapacityStep], pool_id=pool_id, start=start, end=end, at=at)
+        """Return offered, reserved, failed and free nodes of up to 64 pools over a span, as known now or at `at`."""
+        return await self.get("/v1/market/capacity", list[CapacityStep], pool_id=pool_ids, start=start, end=end, at=at)
 
     async def read_index(
         self, gpu_class: str, *, start: datetime | None = None, end: datetime | None = None

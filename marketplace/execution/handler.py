@@ -23,6 +23,7 @@ from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.execution.archive import Archive
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.command_records import CommandRecord
+from marketplace.execution.history import Histories
 from marketplace.execution.processed_commands import ProcessedCommands
 from marketplace.execution.state_cache import AnyDecider, Cache, CachedState
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -81,6 +82,7 @@ class Handler:
         self.clock = clock
         self.archive = archive
         self.cache = Cache(log, archive=archive)
+        self.histories = Histories(log)
         self._source = source
         self.processed = ProcessedCommands(log, archive)
         self._in_flight: dict[str, dict[str, str]] = {}

@@ -18,7 +18,8 @@ def step(begin, end, *nodes):
     offered, reserved, resold, failed = nodes
     free = max(0, offered - reserved - failed)
     span = {"start": START + begin * DAY, "end": START + end * DAY}
-    return CapacityStep(**span, offered=offered, reserved=reserved, resold=resold, failed=failed, free=free)
+    levels = {"offered": offered, "reserved": reserved, "resold": resold, "failed": failed, "free": free}
+    return CapacityStep(pool_id="pol_1", **span, **levels)
 
 
 @pytest.mark.parametrize(

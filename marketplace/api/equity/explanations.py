@@ -88,7 +88,7 @@ async def _load_seen(reader: Reader, issuer_id: str) -> tuple[History, Sight]:
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    history = await load_history(reader.services.handler.log, issuer_id)
+    history = await load_history(reader.services.handler.histories, issuer_id)
     issuer = history.find_issuer()
     if issuer is not None and reader.party_id in (None, issuer.formed.party_id):
         return history, Sight(issuer_id, reader.party_id)
@@ -98,7 +98,7 @@ async def _load_seen(reader: Reader, issuer_id: str) -> tuple[History, Sight]:
 
 async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
     await load_issuer(UnitOfWork(command.handler.cache, command.context), issuer_id)
-    return await load_history(command.handler.log, issuer_id)
+    return await load_history(command.handler.histories, issuer_id)
 
 
 @post("/{issuer_id:str}/cap-table/scenario", status_code=200, summary="Read a cap table with pending conversions")

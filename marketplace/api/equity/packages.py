@@ -26,7 +26,7 @@ async def load_own_history(reader: Reader, issuer_id: str) -> History:
     Raises:
         Refusal: ``issuer_unknown``, also for a holder of its securities.
     """
-    history = await load_history(reader.services.handler.log, issuer_id)
+    history = await load_history(reader.services.handler.histories, issuer_id)
     issuer = history.find_issuer()
     owned = reader.party_id is None or (issuer is not None and issuer.formed.party_id == reader.party_id)
     if issuer is None or not owned:

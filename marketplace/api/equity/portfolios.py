@@ -34,7 +34,7 @@ async def read_portfolio(
     instant = reader.now if at is None else parse_instant(at, "/at")
     prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
     async with reader.connect() as connection:
-        return await load_portfolio(connection, reader.services.handler.log, party_id, at=instant, prices=prices)
+        return await load_portfolio(connection, reader.services.handler.histories, party_id, at=instant, prices=prices)
 
 
 @post("/{party_id:str}/portfolio/recovery", status_code=200, summary="Estimate the recovery of granted compute")

@@ -109,7 +109,7 @@ async def get_changes(reader: Read, proposal_id: FromPath[str]) -> ProposedChang
     async with reader.connect() as connection:
         view = await _load(connection, reader, proposal_id)
         sight = await load_voter_sight(connection, reader, view.issuer_id)
-    history = await load_history(reader.services.handler.log, view.issuer_id)
+    history = await load_history(reader.services.handler.histories, view.issuer_id)
     effects = view.effects if view.status == "open" else ()
     return limit_changes(compare_effects(history, proposal_id, effects), sight)
 

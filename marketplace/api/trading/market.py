@@ -19,7 +19,7 @@ from marketplace.projections.access.parties import find_party
 from marketplace.projections.delivery.reliability import list_reliability, load_reliability
 from marketplace.projections.engine.queries import Window
 from marketplace.projections.supply.capacity import list_classes, load_calendar, load_depth
-from marketplace.projections.supply.inventory import find_pool
+from marketplace.projections.supply.inventory import list_known
 from marketplace.projections.trading.auctions import list_prices
 from marketplace.projections.trading.mandates import list_mandates
 from marketplace.projections.trading.market.index import find_median, list_in_force
@@ -30,7 +30,7 @@ from marketplace.projections.views.trading import MandateView, PriceView
 
 PATH: Final = "/v1/market"
 GpuClassText = Annotated[str, QueryParameter(max_length=40)]
-PoolText = Annotated[str, QueryParameter(max_length=40)]
+PoolTexts = Annotated[list[str], QueryParameter(max_items=64, min_items=1)]
 
 
 async def _set_beside(connection: AsyncConnection, rows: list[PriceView]) -> list[MarketPrice]:
@@ -112,17 +112,22 @@ async def read_prices(
     return build_page(found, limit, lambda row: (row.last_sequence, row.pool_id, row.from_period))
 
 
-@get("/capacity", summary="Read a pool's capacity calendar")
+@get("/capacity", summary="Read the capacity calendar of pools")
 async def read_capacity(
-    reader: Read, pool_id: PoolText, start: InstantText, end: InstantText, at: AtText = None
+    reader: Read, pool_id: PoolTexts, start: InstantText, end: InstantText, at: AtText = None
 ) -> list[CapacityStep]:
-    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or `at`."""
+    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or `at`.
+
+    Repeat `pool_id` for several pools, up to 64; each step names its pool.
+    """
     point = parse_at(at)
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     require_forward(first, last)
     async with reader.connect() as connection:
-        if await find_pool(connection, pool_id) is None:
-            raise refuse_unknown("pool", pool_id)
+        known = await list_known(connection, pool_id)
+        for each in pool_id:
+            if each not in known:
+                raise refuse_unknown("pool", each)
         return await load_calendar(connection, pool_id, start=first, end=last, at=point)
 
 

@@ -15,8 +15,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import require_price
 from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.execution.history import load_history
-from marketplace.log.port import Log
+from marketplace.execution.history import Histories, load_history
 from marketplace.projections.access.parties import find_parties, find_party
 from marketplace.projections.billing.statements import list_statements
 from marketplace.projections.delivery.grants import find_grants
@@ -32,13 +31,13 @@ _AT_ONCE: Final = 8
 
 
 async def load_portfolio(
-    connection: AsyncConnection, log: Log, party_id: str, *, at: datetime, prices: Prices
+    connection: AsyncConnection, histories: Histories, party_id: str, *, at: datetime, prices: Prices
 ) -> Portfolio:
     """Return a holder's portfolio as of an instant.
 
     Args:
         connection: The projections, which say of which issuers it has equity.
-        log: The log, from which the histories of these issuers are read.
+        histories: Reads the histories of these issuers.
         party_id: The holder.
         at: The instant.
         prices: Prices per GPU-hour, to value delivery.
@@ -48,7 +47,7 @@ async def load_portfolio(
     """
     if await find_party(connection, party_id) is None:
         raise refuse_unknown("party", party_id)
-    held, grant_ids = await _load_held(connection, log, party_id, at)
+    held, grant_ids = await _load_held(connection, histories, party_id, at)
     deliveries: dict[str, Delivery] = {}
     sources: dict[str, Source] = {}
     named = sorted(grant_ids)
@@ -61,7 +60,7 @@ async def load_portfolio(
 
 
 async def _load_held(
-    connection: AsyncConnection, log: Log, party_id: str, at: datetime
+    connection: AsyncConnection, histories: Histories, party_id: str, at: datetime
 ) -> tuple[list[HeldIssuer], set[str]]:
     """Return the issuers whose equity a party has or had, and the ids of the grants that draw its instruments.
 
@@ -90,7 +89,7 @@ async def _load_held(
     companies = await find_parties(connection, [rename_id("pty", each) for each in named])
     for first in range(0, len(named), _AT_ONCE):
         batch = named[first : first + _AT_ONCE]
-        for loaded in await asyncio.gather(*(load_history(log, each) for each in batch)):
+        for loaded in await asyncio.gather(*(load_history(histories, each) for each in batch)):
             company = companies.get(rename_id("pty", loaded.issuer_id))
             held.append(HeldIssuer(loaded.until(at), None if company is None else company.sector))
     return held, grants

@@ -1,12 +1,16 @@
 """The capacity calendar of several pools, for the pages that show it."""
 
-import asyncio
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from marketplace.client import MarketplaceClient
 from marketplace.plots.calendar import Lane
-from marketplace.projections.views.supply import PoolView
+from marketplace.projections.views.supply import CapacityStep, PoolView
+
+_AT_ONCE: Final = 64
+"""The most pools of one request."""
 
 
 def label_pool(pool: PoolView) -> str:
@@ -20,11 +24,12 @@ def sort_pools(pools: Iterable[PoolView]) -> list[PoolView]:
 
 
 async def load_lanes(
-    client: MarketplaceClient, pools: Iterable[PoolView], start: datetime, end: datetime
+    client: MarketplaceClient, pools: Sequence[PoolView], start: datetime, end: datetime
 ) -> list[Lane]:
     """Return a lane of the calendar for each pool."""
-
-    async def load(pool: PoolView) -> Lane:
-        return Lane(label_pool(pool), pool.nodes, await client.read_capacity(pool.pool_id, start=start, end=end))
-
-    return await asyncio.gather(*map(load, pools))
+    steps = defaultdict[str, list[CapacityStep]](list)
+    for first in range(0, len(pools), _AT_ONCE):
+        asked = [pool.pool_id for pool in pools[first : first + _AT_ONCE]]
+        for step in await client.read_capacity(*asked, start=start, end=end):
+            steps[step.pool_id].append(step)
+    return [Lane(label_pool(pool), pool.nodes, steps[pool.pool_id]) for pool in pools]

@@ -1,5 +1,6 @@
 """Inventory: sites, pools and lots as they are now."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from sqlalchemy import Index, select
@@ -206,6 +207,12 @@ async def list_sites(
     if provider_id is not None:
         query = query.where(sites.c.provider_id == provider_id)
     return await load_all(connection, page(query, limit), SiteView)
+
+
+async def list_known(connection: AsyncConnection, pool_ids: Collection[str]) -> set[str]:
+    """Return those of the ids that pools have."""
+    query: Any = select(pools.c.pool_id).where(pools.c.pool_id.in_(pool_ids))
+    return {row.pool_id for row in await connection.execute(query)}
 
 
 async def find_pool(connection: AsyncConnection, pool_id: str) -> PoolView | None:

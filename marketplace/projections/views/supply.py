@@ -87,6 +87,7 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes of one pool over a span in which nothing changes.
 
     Attributes:
+        pool_id: The pool.
         start: First instant.
         end: Instant after the last.
         offered: Nodes that the provider's lots offer. Nodes that a grant resells count as reserved.
@@ -96,6 +97,7 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
         free: Offered nodes that are neither reserved nor failed.
     """
 
+    pool_id: str
     start: datetime
     end: datetime
     offered: int

@@ -9,7 +9,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.state import list_holders, total_shares
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, TransferStock
-from marketplace.execution.history import load_history
+from marketplace.execution.history import Histories, load_history
 from marketplace.log.memory import MemoryLog
 from marketplace.ocf.package import render_package
 from tests.application.equity.test_equity import act, deliver_all, found, invest
@@ -24,7 +24,7 @@ def market(memory_log):
 
 
 async def export(market, startup):
-    history = await load_history(market.log, rename_id("iss", startup))
+    history = await load_history(Histories(market.log), rename_id("iss", startup))
     return history, render_package(history)
 
 
@@ -131,5 +131,5 @@ async def test_a_party_that_is_no_startup_or_another_tenants_is_refused(market):
 
 async def test_an_unknown_issuer_has_an_empty_history(market):
     unknown = rename_id("iss", await market.party("Heir", "startup"))
-    assert await load_history(market.log, unknown) == History(unknown, ())
-    assert await load_history(market.log, "nonsense") == History("nonsense", ())
+    assert await load_history(Histories(market.log), unknown) == History(unknown, ())
+    assert await load_history(Histories(market.log), "nonsense") == History("nonsense", ())

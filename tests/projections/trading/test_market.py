@@ -168,7 +168,7 @@ async def test_an_auction_with_prices_and_decisions(connection: AsyncConnection)
 
 
 async def test_the_calendar_shows_what_is_free_at_every_instant(connection: AsyncConnection):
-    steps = await capacity.load_calendar(connection, POOL, start=START - HOUR, end=START + 30 * HOUR)
+    steps = await capacity.load_calendar(connection, [POOL], start=START - HOUR, end=START + 30 * HOUR)
     seen = [((s.start - START) / HOUR, s.offered, s.reserved, s.resold, s.failed, s.free) for s in steps]
     assert seen == [
         (-1, 0, 0, 0, 0, 0),
@@ -180,9 +180,12 @@ async def test_the_calendar_shows_what_is_free_at_every_instant(connection: Asyn
         (24, 64, 0, 0, 0, 64),
     ]
     assert all(one.end == two.start for one, two in itertools.pairwise(steps))
-    recalled = await capacity.load_calendar(connection, POOL_B, start=START, end=START + 24 * HOUR)
+    recalled = await capacity.load_calendar(connection, [POOL_B], start=START, end=START + 24 * HOUR)
     assert [(s.offered, s.reserved, s.free) for s in recalled] == [(0, 0, 0), (0, 2, 0)]
-    nothing = await capacity.load_calendar(connection, make_id("pol", 9), start=START, end=START + HOUR)
+    both = await capacity.load_calendar(connection, [POOL_B, POOL], start=START, end=START + 24 * HOUR)
+    assert [step for step in both if step.pool_id == POOL_B] == recalled
+    assert [step.pool_id for step in both] == [POOL_B] * 2 + [POOL] * 5
+    nothing = await capacity.load_calendar(connection, [make_id("pol", 9)], start=START, end=START + HOUR)
     assert [(s.offered, s.free) for s in nothing] == [(0, 0)]
 
 
@@ -212,7 +215,7 @@ async def test_what_is_held_of_a_resale_is_asked_no_more_and_still_its_sellers(c
     async def read(tag: str, nth: int = 0) -> tuple[Decimal, int, int]:
         at = sequence_of(tag, nth)
         levels = await capacity.load_depth(connection, "H100_SXM", now=STORY.now, at=at)
-        [step, *_] = await capacity.load_calendar(connection, POOL, start=resales.NOON, end=resales.END, at=at)
+        [step, *_] = await capacity.load_calendar(connection, [POOL], start=resales.NOON, end=resales.END, at=at)
         found = [level.node_hours for level in levels if level.price_usd_per_gpu_hour == usd("2.75")]
         return sum(found, Decimal(0)), step.reserved, step.resold
 
@@ -233,8 +236,8 @@ async def test_the_depth_and_the_calendar_as_they_were(connection: AsyncConnecti
     for at in (len(STORY.recorded), STORY.now):
         assert await read(at) == await read(None)
         for pool_id in (POOL, POOL_B):
-            now = await capacity.load_calendar(connection, pool_id, **span)
-            assert await capacity.load_calendar(connection, pool_id, **span, at=at) == now
+            now = await capacity.load_calendar(connection, [pool_id], **span)
+            assert await capacity.load_calendar(connection, [pool_id], **span, at=at) == now
     assert await read(1) == []
     assert [level.count for level in await read(sequence_of("lot.listed.v1"))] == [1]
 
