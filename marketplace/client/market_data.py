@@ -1,6 +1,6 @@
 """Methods of the client for the market's data: depth, curves, prices, index, list prices, capacity and reliability."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +34,7 @@ class MarketData(Transport):
         return await self.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
 
     async def read_capacity(
-        self, *pool_ids: str, start: datetime, end: datetime, at: Point | None = None
+        self, pool_ids: Sequence[str], *, start: datetime, end: datetime, at: Point | None = None
     ) -> list[CapacityStep]:
         """Return offered, reserved, failed and free nodes of up to 64 pools over a span, as known now or at `at`."""
         return await self.get("/v1/market/capacity", list[CapacityStep], pool_id=pool_ids, start=start, end=end, at=at)

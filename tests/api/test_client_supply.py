@@ -87,9 +87,9 @@ async def test_a_lot_is_paused_resumed_and_moved(database_url: str):
         assert (lot.pool_id, lot.status, lot.start) == (pool_id, "listed", begin)
         assert lot.ask_usd_per_gpu_hour == Decimal("2.10")
         other_id = await open_pool(client, await stage.register("Works", "provider"), 100)
-        step, idle = await client.read_capacity(pool_id, other_id, start=begin, end=begin + DAY)
+        step, idle = await client.read_capacity([pool_id, other_id], start=begin, end=begin + DAY)
         assert (idle.pool_id, idle.offered, step.pool_id) == (other_id, 0, pool_id)
-        unknown = client.read_capacity(pool_id, f"pol_{ABSENT}", start=begin, end=begin + DAY)
+        unknown = client.read_capacity([pool_id, f"pol_{ABSENT}"], start=begin, end=begin + DAY)
         assert await refuse(unknown) == "pool_unknown"
         assert (step.start, step.end, step.offered, step.free) == (begin, begin + DAY, 4, 4)
         await client.pause_lot(lot_id, "maintenance")

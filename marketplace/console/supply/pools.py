@@ -86,7 +86,7 @@ async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
         desk.client.get_site(pool.site_id),
         collect(desk.client.list_lots(pool_id=pool_id)),
         load_history(desk, pool_id, *_INCIDENTS),
-        desk.client.read_capacity(pool_id, start=start, end=end),
+        desk.client.read_capacity([pool_id], start=start, end=end),
         collect(desk.client.list_open_mandates()),
     )
     lanes = [Lane(f"{pool.gpu_class} {pool.region}", pool.nodes, capacity)]
@@ -117,7 +117,7 @@ async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: 
     span = parse_form([(name, request.query_params.get(name, "")) for name in ("start", "end")], dict[str, datetime])
     free = None
     if len(span) == 2 and span["start"] < span["end"]:  # noqa: PLR2004 - a start and an end
-        steps = await desk.client.read_capacity(pool_id, start=span["start"], end=span["end"])
+        steps = await desk.client.read_capacity([pool_id], start=span["start"], end=span["end"])
         free = count_unlisted(pool, steps, span["start"], span["end"])
     return desk.show("supply/unlisted.part.html", pool=pool, free=free)
 
