@@ -119,8 +119,8 @@ def render_word(word: str | None) -> str:
 
 
 def render_sentence(text: str) -> str:
-    """Return words with a capital first letter."""
-    return text[:1].upper() + text[1:]
+    """Return words with a capital first letter, unless the first word is an id or the name of a member."""
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {

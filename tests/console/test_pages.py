@@ -162,7 +162,7 @@ async def _agree(browsers, scene) -> None:
         hidden = await rival.get(table + part)
         assert ("issuer_unknown" in hidden.text, hidden.status_code) == (True, 404), part
     assert (await rival.get(path)).status_code == 404
-    assert "there is no page /console/nope" in (await rival.get("/console/nope")).text
+    assert "There is no page /console/nope" in (await rival.get("/console/nope")).text
     assert (await fund.get("/console/portfolio")).status_code == 200
     assert "party_unknown" in (await rival.get(f"/console/portfolio?party_id={scene.fund}")).text
 
