@@ -24,8 +24,8 @@ _DEPOSIT: Final = ("kind", "amount_usd", "reference")
 class Limited:
     """One account's limits, what counts toward them, its requests, and deposits that one person alone recorded.
 
-    `bought` has the holds by which one person alone bought, `holds` what of them was not freed again, and `promised`
-    the principal of what was bought, by its id.
+    `bought` has the holds by which one person alone bought, `holds` the dollars of each that were not freed again, and
+    `promised` the principal of each purchase, by its id.
     """
 
     limit: Decimal | None = None

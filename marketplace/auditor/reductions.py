@@ -51,7 +51,7 @@ class Bought:
 
 @dataclass(slots=True)
 class Tranche:
-    """One tranche: what of it is outstanding, the day of its accrual, and what the rest became."""
+    """One tranche: its outstanding dollars, the day of its accrual, and what the rest became."""
 
     outstanding: Decimal
     since: date

@@ -52,7 +52,7 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
         kind: Common or preferred.
         authorised_shares: The most that may be outstanding.
         outstanding_shares: Shares that are outstanding.
-        warrant_shares: Shares that warrants of it still buy.
+        warrant_shares: Its shares that warrants may still buy.
         issuable_shares: Authorised shares that are not outstanding, those that warrants buy included.
         outstanding_part: Its part of all stock, from 0 to 1.
         issue_price_usd: Original issue price of preferred stock.

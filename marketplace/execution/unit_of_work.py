@@ -156,8 +156,8 @@ class UnitOfWork:
     async def reload(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
         """Return the state, at the end of the log, of an aggregate that this unit has only read so far.
 
-        First load a guard: an aggregate that this decision changes, and that every command that changes `id` changes
-        too. This read sees whatever was stored before it. For whatever is stored later, the guard refuses the append.
+        Load a guard before: an aggregate that this decision changes, and that every command changes which changes `id`.
+        The read sees each such command that was stored before it, and the guard refuses the append after a later one.
         """
         await self.load(decider, id)
         part = self._parts.pop(render_subject(decider.aggregate, id))

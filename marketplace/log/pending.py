@@ -43,7 +43,7 @@ class PendingAppend:
         return sequence
 
     def fail(self, error: BaseException) -> None:
-        """Fail the caller and the heads, so that whatever builds on them conflicts. A stored append is not changed."""
+        """Fail the caller and the heads, so that appends which build on them conflict. A stored append stays."""
         if self.answer.done():
             return
         for write in self.writes:

@@ -57,9 +57,9 @@ class AuthMiddleware:
     """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
     A route whose `opt` says `public` is open to all where the settings allow it. The `opt` may also state a `scope` in
-    place of the feature's, whether the route is `sealed` (it shows the platform other parties' offers), what of it is
-    `deprecated` (`deprecation.py`), the `media_types` and `encodings` that it accepts (by default uncompressed JSON),
-    and whether it `streams`.
+    place of the feature's, whether the route is `sealed` (it shows the platform other parties' offers), which of its
+    parts are `deprecated` (`deprecation.py`), the `media_types` and `encodings` that it accepts (by default
+    uncompressed JSON), and whether it `streams`.
     """
 
     def __init__(self, app: ASGIApp) -> None:

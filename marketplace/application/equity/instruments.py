@@ -94,12 +94,20 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
 
 
 async def suspend_instrument(handler: Handler, context: Context, instrument_id: str, *, reason: str) -> Receipt:
-    """Stop accrual until it is resumed, as the platform. Raises as `_change`."""
+    """Stop accrual until it is resumed, as the platform.
+
+    Raises:
+        Refusal: ``platform_only`` · ``scope_missing`` · refusals of the instrument and of the issuer.
+    """
     return await _change(handler, context, instrument_id, SuspendInstrument(instrument_id=instrument_id, reason=reason))
 
 
 async def resume_instrument(handler: Handler, context: Context, instrument_id: str) -> Receipt:
-    """Let principal accrue again, as the platform. Raises as `_change`."""
+    """Let principal accrue again, as the platform.
+
+    Raises:
+        Refusal: ``platform_only`` · ``scope_missing`` · refusals of the instrument and of the issuer.
+    """
     return await _change(handler, context, instrument_id, ResumeInstrument(instrument_id=instrument_id))
 
 
@@ -136,7 +144,11 @@ async def _act(handler: Handler, context: Context, instrument_id: str, act: Act,
 async def cancel_instrument(
     handler: Handler, context: Context, instrument_id: str, *, reason: str, at: datetime
 ) -> Receipt:
-    """End an agreement under which nothing accrued, or all was reversed, as the platform. Raises as `_change`."""
+    """End an agreement under which nothing accrued, or all was reversed, as the platform.
+
+    Raises:
+        Refusal: ``platform_only`` · ``scope_missing`` · refusals of the instrument and of the issuer.
+    """
     command = CancelInstrument(instrument_id=instrument_id, reason=reason, at=at)
     return await _change(handler, context, instrument_id, command)
 

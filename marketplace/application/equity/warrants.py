@@ -110,7 +110,10 @@ async def observe_price(
 ) -> Receipt:
     """Record the price of a share on a day, as the source's recorder, and vest what vests at it.
 
-    `volume` is how many shares were traded. Raises as `_attest`.
+    `volume` is how many shares were traded.
+
+    Raises:
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · as `carry_out`.
     """
     command = ObservePrice(
         issuer_id=issuer_id,
@@ -127,7 +130,8 @@ async def observe_price(
 async def correct_price(handler: Handler, context: Context, command: CorrectPrice) -> Receipt:
     """Correct the price of a day, as the source's recorder; propose it if a warrant has used that price.
 
-    Raises as `_attest`.
+    Raises:
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · as `carry_out`.
     """
     return await _attest(handler, context, command, _list_recorders)
 
@@ -163,7 +167,10 @@ async def attest_milestone(
 ) -> Receipt:
     """Attest a milestone of a warrant, as its stated attester, and vest what vests by it.
 
-    The attestation's id derives from the command's, with the prefix ``att_``. Raises as `_attest`.
+    The attestation's id derives from the command's, with the prefix ``att_``.
+
+    Raises:
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · as `carry_out`.
     """
     command = AttestMilestone(
         issuer_id=issuer_id,

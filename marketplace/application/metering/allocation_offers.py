@@ -50,7 +50,7 @@ async def list_offers(
 ) -> tuple[Offer, ...]:
     """Return the grants that may take parts of a reading, with their usage; the parts given do not count.
 
-    A fully settled grant offers only as much as the given parts have of it, because its usage can only be lowered.
+    A fully settled grant offers no more than the given parts take on it, because its usage can only be lowered.
     Empty if the reading's interval is impossible.
     """
     offers: list[Offer] = []

@@ -18,7 +18,7 @@ async def review_service(
         unit: The decision.
         grant: The grant.
         period: The period.
-        delivered: GPU-seconds of it that are charged.
+        delivered: The period's GPU-seconds that are charged.
         stated: The result as last stated; None if none was.
 
     Returns:

@@ -299,7 +299,7 @@ class Allocation:
         return 0.0
 
     def exact_micros(self) -> int:
-        """Return accepted value less asks, in micro-dollars, exact whatever the prices."""
+        """Return accepted value less asks, in micro-dollars, exact for any prices."""
         if abs(self.total) < FLOAT_EXACT_MAX:
             return round(self.total)
         total = 0

@@ -93,7 +93,7 @@ def list_reasons(
 
 
 def find_hopeless(grid: Grid, order: int, asked: Order) -> Reason | None:
-    """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
+    """Return why no value that an order could offer would be enough, None where it could be served on empty pools."""
     order_row = grid.order_rows[order]
     if not order_row.candidates:
         return add_conflict(Reason("no_eligible_pool", "no pool and mandate would take this order", {}), asked)

@@ -97,7 +97,7 @@ def render_price_runs(allocation: Allocation, pool_ids: list[str], prices: list[
 
 
 def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, ...]]:
-    """Hand the used nodes of a pool to its orders: narrower layers first, and whoever ran on a lot keeps it."""
+    """Hand the used nodes of a pool to its orders: narrower layers first, and an order that runs on a lot keeps it."""
     grid = allocation.grid
     arrays = grid.pool_arrays[pool]
     members = sorted(allocation.members[pool], key=lambda order: (_layer(allocation, order), order))

@@ -171,7 +171,7 @@ class Relaxation:
         """Add cuts that the solution breaks, and return whether there are any.
 
         Args:
-            prune: Whether to take those out first that do not bind it.
+            prune: Whether to remove first the cuts that do not bind at the solution.
         """
         cuts = self.covers.find(np.array(self.solver.getSolution().col_value))
         if cuts is None:

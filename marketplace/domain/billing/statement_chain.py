@@ -109,10 +109,10 @@ def require_settled(chain: Sequence[Statement]) -> None:
 
 
 def compute_due(chain: Sequence[Statement], metered: Decimal | int) -> Decimal | int:
-    """Return the amount that a period is charged for in all, given what is metered of it now, in the same unit.
+    """Return the amount that a period is charged for in all, in the unit of `metered`, the period's present count.
 
-    A settled dispute binds for what was metered then: later less is due if less is metered than settled, and more only
-    for what is metered above what was metered then.
+    Without a dispute that is the present count. A settled dispute binds for the count at its time: the amount falls if
+    less is metered now than was settled, and rises only by what is metered above the count at that time.
     """
     settled: Decimal | int | None = None
     seen: Decimal | int = 0
@@ -134,7 +134,7 @@ def find_credit(
 ) -> ServiceCredit | None:
     """Return the service credit of a period that is still due once `charges` are added, less what was given.
 
-    An amount of it is negative if more was given than is due.
+    Its amounts are negative where more was given than is due.
 
     Args:
         chain: The settled statements of the period.
@@ -263,7 +263,7 @@ def require_grant_settled(
         grant_id: The grant.
         period: The period.
         chain: Its statements.
-        gpu_seconds: What is metered of it now.
+        gpu_seconds: The period's metered GPU-seconds now.
         service: Its service result now; None if nothing was promised.
 
     Raises:

@@ -150,7 +150,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """A provider's shares, exact."""
+    """The three shares of a provider's reliability, exact, each from 0 to 1; the module defines them."""
 
     uptime: Fraction
     completion: Fraction

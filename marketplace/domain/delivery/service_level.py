@@ -121,7 +121,7 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
         grant: The grant, with all reports about its nodes so far.
         start: First instant of the period.
         end: Instant after its last.
-        delivered: GPU-seconds of it that are charged.
+        delivered: The period's GPU-seconds that are charged.
     """
     terms = grant.issued.service
     if terms is None:

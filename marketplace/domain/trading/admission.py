@@ -492,6 +492,6 @@ def _tell(candidate: Candidate, rank: int, current: _Round, least: Decimal | Non
 
 
 def count_bound_places(places: int) -> int:
-    """Return how many places are given when orders are bound."""
+    """Return how many of an auction's places for orders are given when orders are bound, before the lock."""
     part, whole = BOUND_PLACES
     return places * part // whole

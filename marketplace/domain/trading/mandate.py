@@ -266,7 +266,7 @@ class Mandate:
 
     @property
     def asked(self) -> Asked:
-        """Return what `mandate_rules` needs to know of it."""
+        """Return the mandate as `mandate_rules` needs it."""
         return Asked(self.granted.mandate_id, self.terms, self.revoked)
 
 

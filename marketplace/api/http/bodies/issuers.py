@@ -75,7 +75,7 @@ class AdjustAuthorisedBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         class_id: The class.
-        shares_authorised: The most shares that may be issued of it.
+        shares_authorised: The most shares of the class that may be issued.
         approval: The document that approves it.
     """
 

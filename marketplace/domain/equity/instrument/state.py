@@ -373,7 +373,7 @@ def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int,
 
 
 def find_split(conversion: InstrumentConverted, taken: TakenShares) -> Fraction:
-    """Return how many shares one share of a conversion had become by splits at a clawback of it."""
+    """Return how many shares one share of a conversion had become by splits when it was clawed back."""
     return Fraction(conversion.price_usd_per_share) / Fraction(taken.price_usd_per_share)
 
 

@@ -59,7 +59,7 @@ async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView
 
 
 async def find_depth(connection: AsyncConnection, issuer: IssuerView, holder_id: str) -> Depth | None:
-    """Return how deep a holder sees into an issuer, by what it holds now; None if it holds nothing of it."""
+    """Return how deep a holder sees into an issuer, by what it holds now; None if it holds nothing."""
     held = select(holdings.c.kind, holdings.c.security).where(
         holdings.c.issuer_id == issuer.issuer_id, holdings.c.holder_id == holder_id, holdings.c.shares != 0
     )

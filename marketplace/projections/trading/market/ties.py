@@ -31,7 +31,7 @@ class Tie(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         party_id: The party that stated it first, or for which it was found.
         other: The other party, or the owner outside this market.
-        words: What was said of it, in order.
+        words: The statements about it, in order.
         ended_at: Until when it held; None: it holds.
     """
 
@@ -41,7 +41,7 @@ class Tie(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
     def holds(self, day: date, at: datetime, *, is_firm: bool) -> bool:
-        """Return whether the relation counts for the print of a day, by what had been said of it at an instant.
+        """Return whether the relation counts for the print of a day, by the statements up to an instant.
 
         With `is_firm`, only what counts for everybody; without, only what one party alone stated, from when it did.
         """
