@@ -1,11 +1,8 @@
 """`marketplace explain holding`, `what-if` and `book` as processes, on a real log and real projections."""
 
-import asyncio
 import csv
 import io
 import json
-import os
-import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +20,7 @@ from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.application.equity.test_equity import found, invest
 from tests.captable.company import ROUND
+from tests.support.commands import run_command
 from tests.support.market.market import Market
 
 ROOT = Path(__file__).parents[2]
@@ -32,23 +30,12 @@ class Shell:
     """Runs our command line against the servers of a test."""
 
     def __init__(self, nats_url, database_url):
-        self.environment = os.environ | {
-            "MARKETPLACE_NATS_URL": nats_url,
-            "MARKETPLACE_DATABASE_URL": database_url,
-            "COLUMNS": "250",
-        }
+        self.environment = {"MARKETPLACE_NATS_URL": nats_url, "MARKETPLACE_DATABASE_URL": database_url}
 
     async def run(self, *arguments, code=0):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "marketplace", *(str(argument) for argument in arguments)),
-            cwd=ROOT,
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), 100)
-        assert process.returncode == code, output.decode()
-        return output.decode()
+        ended, output = await run_command(*arguments, environment=self.environment)
+        assert ended == code, output
+        return output
 
 
 @pytest.mark.timeout(300)

@@ -1,9 +1,6 @@
 """`marketplace ocf` as a process: check offline, export and import on a real log."""
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,22 +10,14 @@ from marketplace.ocf.container import load_package, write_package
 from marketplace.ocf.package import render_package
 from tests.application.equity.test_equity import found, invest
 from tests.captable.company import live
+from tests.support.commands import run_command
 from tests.support.market.market import Market
 
 ROOT = Path(__file__).parents[2]
 
 
 async def run(*arguments, nats_url=""):
-    environment = os.environ | {"MARKETPLACE_NATS_URL": nats_url, "COLUMNS": "200"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "marketplace", "ocf", *(str(argument) for argument in arguments)),
-        cwd=ROOT,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 100)
-    return process.returncode, output.decode()
+    return await run_command("ocf", *arguments, environment={"MARKETPLACE_NATS_URL": nats_url})
 
 
 async def test_check_tells_what_is_wrong_and_exits_with_1(tmp_path):

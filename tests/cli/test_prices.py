@@ -1,7 +1,5 @@
 """Tables of list prices are read whole or refused with the line."""
 
-import asyncio
-import sys
 from datetime import date
 from decimal import Decimal
 
@@ -14,6 +12,7 @@ from marketplace.embedded.process import find_free_port
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, open_stage
+from tests.support.commands import run_command
 
 HEAD = "class,provider,region,usd_per_gpu_hour,date,source"
 LINE = "H100_SXM,AWS,us-east-1,3.93,2026-10-01,https://aws.amazon.com/ec2/capacityblocks/pricing"
@@ -72,13 +71,7 @@ def test_a_table_that_is_not_there_is_refused(tmp_path):
 
 
 async def run_import(*arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "marketplace", "prices", "import", *arguments]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    return await run_command("prices", "import", *arguments)
 
 
 async def test_a_table_is_taken_in_through_the_api_once(tmp_path):

@@ -1,8 +1,6 @@
 """`marketplace usage import` as a process against a real API: what is sent again counts once."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 
 from marketplace.core.timeline_sums import sum_all
@@ -11,17 +9,11 @@ from tests.api.doors import serve
 from tests.api.meters import open_site
 from tests.api.stage import ADMIN_KEY
 from tests.cli.test_metering import DATA, job
+from tests.support.commands import run_command
 
 
 async def run_import(file: Path, grant_id: str, address: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "marketplace", "usage", "import", str(file), "--grant", grant_id]
-    command += ["--api-url", address, "--api-key", ADMIN_KEY]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    return await run_command("usage", "import", file, "--grant", grant_id, "--api-url", address, "--api-key", ADMIN_KEY)
 
 
 async def test_jobs_of_slurm_become_usage_once(tmp_path: Path):

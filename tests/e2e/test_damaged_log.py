@@ -4,7 +4,6 @@ import asyncio
 import base64
 import os
 import shutil
-import sys
 
 import httpx
 import msgspec
@@ -24,6 +23,7 @@ from marketplace.log.headers import parse_block, render_publish
 from marketplace.log.port import Message
 from marketplace.runtime.process.config import render_environment
 from tests.log.build import make_envelope
+from tests.support.commands import run_command
 from tests.support.disk import small_disk
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -70,21 +70,7 @@ class Market:
 
     async def command(self, *arguments):
         """Run our command line as an operator does."""
-        return await run_command(self.stack.settings, *arguments)
-
-
-async def run_command(settings, *arguments):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "marketplace",
-        *arguments,
-        env=os.environ | render_environment(settings) | {"COLUMNS": "200"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
-    return process.returncode, output.decode()
+        return await run_command(*arguments, environment=render_environment(self.stack.settings))
 
 
 class Intruder:
@@ -284,9 +270,9 @@ async def test_an_old_store_under_a_market_is_refused_until_the_loss_is_accepted
                 nats_system_url=servers.system_url,
                 database_url=database.url,
             )
-            code, said = await run_command(settings, "log", "accept-loss", "--reason", "no newer backup")
+            code, said = await accept_loss(settings, "no newer backup")
             assert (code, "the projections begin anew" in said) == (0, True), said
-            code, said = await run_command(settings, "log", "accept-loss", "--reason", "again")
+            code, said = await accept_loss(settings, "again")
             assert (code, "log_not_changed" in said) == (2, True), said
         async with open_stack(data) as stack, Market(stack) as market:
             new = await market.register("New")
@@ -296,6 +282,11 @@ async def test_an_old_store_under_a_market_is_refused_until_the_loss_is_accepted
             assert kept["id"] in {party["party_id"] for party in found}
             code, said = await market.command("log", "show", "log", LOG_ID)
             assert "log.loss_accepted.v1" in said
+
+
+async def accept_loss(settings, reason):
+    environment = render_environment(settings)
+    return await run_command("log", "accept-loss", "--reason", reason, environment=environment)
 
 
 def put_back(store, copy):

@@ -24,9 +24,10 @@ from marketplace.runtime.process.config import Settings, render_environment
 from marketplace.runtime.process.secrets import new_admin_key, new_secret
 from tests.api.stage import build_terms
 from tests.chaos.stack import Process
-from tests.e2e.test_damaged_log import Market, put_back, run_command
+from tests.e2e.test_damaged_log import Market, put_back
 from tests.log.test_checks import GOOD, call
 from tests.log.test_gaps import open_unchecked
+from tests.support.commands import run_command
 from tests.support.market.market import Market as Desk
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -132,11 +133,12 @@ async def wait_until_ended(role):
 
 
 async def accept_the_loss(settings, lost):
-    code, said = await run_command(settings, "log", "accept-gap", str(lost), *REASON)
+    environment = render_environment(settings)
+    code, said = await run_command("log", "accept-gap", str(lost), *REASON, environment=environment)
     assert (code, "log_rolled_back" in said, "accept-loss" in said) == (LOG_CHANGED, True, True), said
-    code, said = await run_command(settings, "log", "accept-loss", *REASON)
+    code, said = await run_command("log", "accept-loss", *REASON, environment=environment)
     assert (code, f"event {lost}" in said) == (0, True), said
-    code, said = await run_command(settings, "log", "accept-gap", str(lost), *REASON)
+    code, said = await run_command("log", "accept-gap", str(lost), *REASON, environment=environment)
     assert (code, "nothing proves" in said) == (0, True), said
 
 
@@ -211,11 +213,12 @@ async def what_a_lost_event_stops(clients, lost):
 
 
 async def accept_the_lost_event(settings, party_id, lost):
-    code, said = await run_command(settings, "log", "accept-gap", str(lost), *REASON)
+    environment = render_environment(settings)
+    code, said = await run_command("log", "accept-gap", str(lost), *REASON, environment=environment)
     assert (code, "event_lost" in said) == (2, True), said
     assert "PostgreSQL has applied a party.cleared.v1 of 2026" in said, said
     assert f"marketplace.party.{party_id}" in said, said
-    code, said = await run_command(settings, "log", "accept-gap", str(lost), "--event-is-lost", *REASON)
+    code, said = await run_command("log", "accept-gap", str(lost), "--event-is-lost", *REASON, environment=environment)
     assert (code, "an event is lost there" in said, "projections rebuild all" in said) == (0, True, True), said
 
 

@@ -17,8 +17,8 @@ from types import CodeType
 import hypothesis
 
 from tests.invariants.corpus import INVARIANTS, WHOLE_LIVES, Invariant
-from tests.invariants.forks import answer_each
 from tests.invariants.mutating import Mutation
+from tests.support.forks import answer_each
 from tests.support.running import recording
 from tests.support.source_walk import OURS
 

@@ -10,10 +10,10 @@ import importlib
 
 import pytest
 
-from tests.invariants.forks import answer_each
 from tests.invariants.guards import GUARDS
 from tests.invariants.mutating import Mutation
 from tests.support import patience
+from tests.support.forks import answer_each
 
 SECONDS_MAX = 10.0
 """What a guard would have brought about never comes without it; nobody waits for it as long as elsewhere."""

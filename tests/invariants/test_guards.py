@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.invariants.forks import ROOT, asking
 from tests.invariants.guards import GUARDS, Guard
+from tests.support.forks import ROOT, asking
 
 ADR = next((ROOT / "docs" / "adr").glob("0017-*.md")).read_text()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.invariants.corpus import INVARIANTS, WHOLE_LIVES, Invariant
-from tests.invariants.forks import ROOT, asking
+from tests.support.forks import ROOT, asking
 
 SINGLE = [invariant for invariant in INVARIANTS if invariant.number != WHOLE_LIVES]
 IN_ONE_PROCESS = pytest.mark.xdist_group("mutants")

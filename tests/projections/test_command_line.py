@@ -21,6 +21,7 @@ from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.projections.story import Heads, Story, make_id
 from tests.projections.tales import tell_everything
+from tests.support.commands import run_command
 from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -30,26 +31,10 @@ class Shell:
     """Runs our command line against the servers of a test."""
 
     def __init__(self, nats_url: str, database_url: str) -> None:
-        self._environment = os.environ | {
-            "MARKETPLACE_NATS_URL": nats_url,
-            "MARKETPLACE_DATABASE_URL": database_url,
-            "COLUMNS": "200",
-        }
+        self._environment = {"MARKETPLACE_NATS_URL": nats_url, "MARKETPLACE_DATABASE_URL": database_url}
 
     async def run(self, *arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "marketplace",
-            *arguments,
-            cwd=ROOT,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
-        assert process.returncode is not None
-        return process.returncode, output.decode()
+        return await run_command(*arguments, environment=self._environment)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
 """A cleared auction is taken out of the log, run again to the identical certificate, exported and checked elsewhere."""
 
-import asyncio
-import sys
-
 import pytest
 
 from marketplace.core.errors import Refusal
@@ -11,6 +8,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.runtime.auctions import audit
 from marketplace.runtime.auctions.audit import load_published, repeat
 from tests.runtime.auctions.test_auctions import build
+from tests.support.commands import run_command
 from tests.support.market.market import Market
 from tests.support.servers import open_log
 
@@ -57,28 +55,26 @@ async def test_an_auction_that_is_unknown_or_has_no_result_is_refused():
         assert refused.value.code == code
 
 
-async def run_command(*arguments):
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "marketplace", "auction", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 120)
-    return process.returncode, output.decode()
+async def run_auction(*arguments):
+    return await run_command("auction", *arguments)
 
 
 async def test_the_commands_verify_an_id_on_the_log_and_an_export_without_it(nats_server, tmp_path):
     async with open_log(nats_server) as log:
         auction = await clear_on(log)
-        code, told = await run_command("verify", auction, "--nats-url", nats_server.url)
+        code, told = await run_auction("verify", auction, "--nats-url", nats_server.url)
         assert code == 0, told
         assert "the identical certificate" in told
         assert "every rule holds" in told
-        code, told = await run_command("export", auction, "--out", str(tmp_path / "out"), "--nats-url", nats_server.url)
+        code, told = await run_command(
+            "auction", "export", auction, "--out", str(tmp_path / "out"), "--nats-url", nats_server.url
+        )
         assert code == 0, told
-        code, told = await run_command("verify", derive_id("auc", auction, "unknown"), "--nats-url", nats_server.url)
+        code, told = await run_command(
+            "auction", "verify", derive_id("auc", auction, "unknown"), "--nats-url", nats_server.url
+        )
         assert code == 2
         assert "auction_not_found" in told
-    code, told = await run_command("verify", str(tmp_path / "out"))
+    code, told = await run_auction("verify", str(tmp_path / "out"))
     assert code == 0, told
     assert "every rule holds" in told
