@@ -8,7 +8,6 @@ from marketplace.core.errors import Unavailable
 from marketplace.execution.archive import ReadingName, Snapshot
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.database import build_engine
-from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.domain.build import GRANT
@@ -20,7 +19,6 @@ SNAPSHOT = Snapshot(subject="marketplace.usage.usg_1", version=1, sequence=7, ha
 @pytest.fixture
 async def engine(database_url):
     built = build_engine(database_url)
-    await migrate(built)
     yield built
     await built.dispose()
 

@@ -21,7 +21,6 @@ from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, RepurchaseStock
 from marketplace.projections.engine.database import build_engine
-from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.log.test_gaps import accept, holed, opened
@@ -153,7 +152,6 @@ def _audit(messages) -> Audit:
 async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_server, database_url):
     await _play(jetstream_log)
     engine = build_engine(database_url)
-    await migrate(engine)
     await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
     await engine.dispose()
     audit = Audit()
@@ -177,7 +175,6 @@ async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_s
 async def test_a_changed_table_is_found(jetstream_log, nats_server, database_url, statement, table):
     await _play(jetstream_log)
     engine = build_engine(database_url)
-    await migrate(engine)
     await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
     async with engine.begin() as connection:
         await connection.exec_driver_sql(statement)

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Recorded
 from marketplace.projections.engine.database import build_engine
-from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
@@ -19,7 +18,6 @@ from tests.projections.story import Heads
 @pytest_asyncio.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     built = build_engine(database_url)
-    await migrate(built)
     yield built
     await built.dispose()
 

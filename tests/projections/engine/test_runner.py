@@ -25,7 +25,6 @@ from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head, Recorded, Write
 from marketplace.projections.access import parties
 from marketplace.projections.engine.database import build_engine
-from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.positions import load_positions
 from marketplace.projections.engine.projection import all_of
 from marketplace.projections.engine.rebuild import rebuild
@@ -335,7 +334,6 @@ async def test_the_projector_outlives_a_restart_of_postgresql(
     memory_log: MemoryLog, postgres_server: PostgresServer, database_url: str
 ):
     engine = build_engine(database_url)
-    await migrate(engine)
     story = tell_everything()
     await fill(memory_log, story.until(60))
     projector = Projector(memory_log, engine, PROJECTIONS)
