@@ -337,7 +337,7 @@ async def _deal(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
         (f"lines/{line}/agree", {}, 303, ""),
         ("claim", {}, 422, "grant_not_defaulted"),
         ("resell", span, 303, ""),
-        ("transfer", {"startup_id": scene.fund}, 422, "tick the box"),
+        ("transfer", {"startup_id": scene.fund}, 422, "Tick the box"),
     ):
         answer = await startup.post(f"{grant}/{act}", data={**form, "key": act, **body})
         assert (answer.status_code, said in answer.text) == (status, True), answer.text
