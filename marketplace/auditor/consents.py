@@ -15,6 +15,7 @@ LOSES: Final = {
     "issuer.stock_transferred.v1": ("holder_id", "holder_id_after"),
     "issuer.stock_converted.v1": ("holder_id",),
     "issuer.stock_issued.v1": ("holder_id",),
+    "issuer.stock_offered.v1": ("holder_id",),
     "issuer.option_cancelled.v1": ("holder_id",),
     "issuer.option_exercised.v1": ("holder_id",),
     "issuer.warrant_issued.v1": ("holder_id",),
@@ -220,18 +221,22 @@ class Consents:
             require(not silent, "consent", sequence, f"{sorted(silent)} keep no share, and have not agreed")
 
     def _check_alone(self, decision: Sequence[Message]) -> None:
-        """Check that what a party did alone concerns only itself, its company and holders that are not parties."""
+        """Check that what a party did alone concerns only itself and its company, or is the company's act for others.
+
+        Only the company acts alone for holders that are not parties.
+        """
         for message in decision:
             actor, body = message.headers.get("ce-actor", ""), message.read()
             if not actor.startswith("pty_"):
                 continue
             concerned = self._list_concerned(message.event_type, body, decision)
-            others = concerned - {actor, self.companies.get(body.get("issuer_id", ""), "")}
+            company = self.companies.get(body.get("issuer_id", ""), "")
+            others = {each for each in concerned if each in self.parties or actor != company} - {actor, company}
             text = f"{actor} changed the position of {', '.join(sorted(others))} alone"
             self.findings.require(not others, "consent", message.sequence, text)
 
     def _list_concerned(self, event_type: str, body: dict[str, Any], decision: Sequence[Message]) -> set[str]:
-        """Return the parties whose shares or rights an event changes."""
+        """Return the holders whose shares or rights an event changes."""
         if event_type in CONCERNS_ALL:
             issuer = self.equity.issuers.get(body["issuer_id"])
             rows = {} if issuer is None else issuer.holdings
@@ -243,7 +248,7 @@ class Consents:
             if _is_cited(event_type, body, decision):
                 return set()
         named = (body.get(member) for member in LOSES.get(event_type, ()))
-        return {party_id for party_id in named if party_id in self.parties}
+        return {holder_id for holder_id in named if holder_id is not None}
 
     def _list_bought_out(self, body: Mapping[str, Any]) -> set[str]:
         """Return the holder if a consolidation takes all that it has, and that is no small part of its class."""

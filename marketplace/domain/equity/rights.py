@@ -136,7 +136,8 @@ class Asked(NamedTuple):
     """Who must agree to one event.
 
     Attributes:
-        holders: Those whose own position it changes; the parties among them are asked, each alone.
+        holders: Those whose own position it changes. The parties among them are asked, each alone, and the company for
+            those who have no key here.
         company: Whether the company must agree.
         vote: Whether all groups of security holders vote.
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
@@ -783,7 +784,7 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
         for holder_id in asked.holders:
             if _is_party(holder_id, setting):
                 _ask(found, right.name, _Group(f"holder/{holder_id}", {holder_id: 1}))
-        if asked.company:
+        if asked.company or not all(_is_party(holder_id, setting) for holder_id in asked.holders):
             _ask(found, right.name, _Group("company", {setting.company_id: 1}))
         for group in _list_electorates(asked, setting):
             _ask(found, right.name, group)

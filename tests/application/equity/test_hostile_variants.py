@@ -23,9 +23,11 @@ from marketplace.domain.equity.issuer.stock_commands import (
     ConvertStock,
     CreateStockClass,
     IssueStock,
+    OfferStock,
     RepurchaseStock,
     SplitStock,
     TransferStock,
+    WithdrawOffer,
 )
 from tests.application.equity.test_equity import act, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, list_asked, propose_sale, vote
@@ -261,6 +263,36 @@ async def test_those_who_are_not_related_to_the_company_agree_by_themselves(mark
     assert await vote(market, trade.fund, proposal_id) == "open"
     assert await vote(market, angel, proposal_id) == "open"
     assert await vote(market, bank, proposal_id) == "effective"
+
+
+async def test_nobody_but_the_company_acts_for_a_holder_without_a_key(market, held):
+    """A holder of a few shares converted an investor's preferred stock, exercised its warrant and offered its stock."""
+    trade, bank, _ = held
+    stranger = derive_id("stk", bank)
+    await act(market, trade.startup, AddStakeholder, holder_id=stranger, name="Stranger", kind="investor")
+    seed = {"price_per_share_usd": Decimal(1), "liquidation_multiple": Decimal(1), "seniority": 1}
+    await act_agreed(
+        market, trade.startup, CreateStockClass, class_id="seed", kind="preferred", shares_authorised=70, **seed
+    )
+    issue = {"security_id": derive_id("sec", stranger), "holder_id": stranger, "class_id": "seed", "shares": 70}
+    await act_agreed(market, trade.startup, IssueStock, **issue, price_usd_per_share=Decimal(1))
+    warrant, proposal_id = await propose_warrant(market, trade, stranger, 100)
+    assert await agree_open(market, proposal_id) == "effective"
+    convert = {"conversion_id": derive_id("cnv", bank), "holder_id": stranger, "class_id": "seed", "shares": 70}
+    _, asked = await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="common")
+    assert asked == {"company"}
+    assert await exercise(market, trade, warrant, bank, 100) is not None
+    offer = {"transfer_id": derive_id("trf", bank), "holder_id": stranger, "holder_id_after": bank, "class_id": "seed"}
+    offer |= {"shares": 1, "price_usd_per_share": Decimal(0), "decide_until": market.day(90), "at": market.clock.now()}
+    _, asked = await ask(market, bank, OfferStock, startup=trade.startup, **offer)
+    assert asked == {"company"}
+    assert await ask(market, trade.startup, OfferStock, startup=trade.startup, **offer) == (None, None)
+    withdraw = {"transfer_id": offer["transfer_id"], "reason": "none"}
+    _, asked = await ask(market, bank, WithdrawOffer, startup=trade.startup, **withdraw)
+    assert asked == {"company"}
+    assert await find_faults(CapTableConsents, market.log) == []
+    faults = await find_faults(CapTableConsents, market.log, drop="issuer.formed.v1")
+    assert any(stranger in text for _, _, text in faults), "who is not the company acted for a holder without a key"
 
 
 async def test_a_buyer_s_affiliates_sell_nobody_else_to_it(market, held):
