@@ -27,7 +27,7 @@ from marketplace.domain.metering.usage_commands import (
     ReportUsage,
     VoidUsage,
 )
-from marketplace.domain.metering.usage_record import Usage, explain, list_not_taken
+from marketplace.domain.metering.usage_record import Usage, answer, list_not_taken
 from marketplace.domain.refusals import require_found
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.handler import Handler, Receipt
@@ -126,6 +126,7 @@ async def decide_report(
         elsewhere={name: home for name, home in homes.items() if home != grant_id},
         repeated=repeated or {},
     )
+    before = await unit.load(USAGE, side.usage_id)
     after = await unit.decide(USAGE, side.usage_id, command)
     reported = [event for event in unit.list_events(USAGE, side.usage_id) if isinstance(event, UsageReported)]
     accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
@@ -134,7 +135,9 @@ async def decide_report(
             usage_id=source_id, party_id=side.party_id, source=source, grant_id=grant_id, reading_ids=accepted
         )
         await unit.decide(USAGE, source_id, identify)
-    return Decided(command, after, explain(command, after, accepted))
+    if len(accepted) == len(measurements):
+        return Decided(command, after, [Answer(reading_id, "accepted") for reading_id in accepted])
+    return Decided(command, after, [said for said, _ in answer(command, before)])
 
 
 async def report_usage(

@@ -61,7 +61,12 @@ from marketplace.domain.billing.service_line_commands import (
 )
 from marketplace.domain.metering.usage import require_report
 from marketplace.domain.metering.usage_commands import Answer
-from marketplace.domain.metering.usage_record import find_interval_fault, find_late_fault
+from marketplace.domain.metering.usage_record import (
+    answer_elsewhere,
+    answer_other,
+    find_interval_fault,
+    find_late_fault,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 HoursEvent = ServiceLineReported | ServiceLineCorrected | ServiceLineVoided
@@ -131,10 +136,9 @@ def _answer(command: ReportHours, reading: HoursReading, state: ServiceLine) -> 
     if key in state.readings:
         if state.readings[key] == reading:
             return Answer(name, "duplicate")
-        return Answer(name, "conflict", "reading_exists", f"reading {name} was reported with other content; correct it")
+        return answer_other(name, voided=state.readings[key] is None)
     if name in command.elsewhere:
-        said = f"reading {name} was reported for {command.elsewhere[name]}; correct it there, or use another id"
-        return Answer(name, "conflict", "reading_exists", said)
+        return answer_elsewhere(name, command.elsewhere[name])
     fault = _find_fault(reading, command.spans, command.at, state)
     return Answer(name, "accepted") if fault is None else Answer(name, "rejected", fault.code, fault.message)
 

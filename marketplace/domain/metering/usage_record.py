@@ -5,7 +5,7 @@ the next reading: that an id is used, and a digest of its content (ADR 5). It al
 second. `usage.py` lists answers and faults in order.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -195,32 +195,6 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
     return answers
 
 
-def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
-    """Return the answers of a decided report, from the state after it and the ids that it added.
-
-    `answer` decides, and this renders what was decided: it examines again only readings that were not accepted, or
-    whose id occurs twice in the report.
-    """
-    count, fresh, said = Count(after), set(accepted), set[str]()
-    once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
-    answers: list[Answer] = []
-    for measurement in command.measurements:
-        name = measurement.reading_id
-        known = None if once and name in fresh else after.find_content(command.source, name)
-        if name in fresh and name not in said and (known is None or has_content(measurement, known, command.metered)):
-            said.add(name)
-            answers.append(Answer(name, "accepted"))
-        elif known is not None and (name in said or name not in fresh):
-            answers.append(_answer_known(measurement, known, command.metered))
-        else:
-            refused = _answer_no(command, measurement, after, count)
-            if refused is None:
-                assert known is not None, "a reading without a fault is in the state"
-                refused = _answer_known(measurement, known, command.metered)
-            answers.append(refused)
-    return answers
-
-
 def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
     """Return the readings that were not accepted, as a command record stores them."""
     return tuple(
@@ -238,11 +212,10 @@ def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
 
 def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
     """Return why a reading with a new id does not count; None if it does."""
-    return (
-        _answer_elsewhere(command, measurement)
-        or _answer_repeated(command, measurement)
-        or _answer_fault(command, measurement, state, count)
-    )
+    home = command.elsewhere.get(measurement.reading_id)
+    if home is not None:
+        return answer_elsewhere(measurement.reading_id, home)
+    return _answer_repeated(command, measurement) or _answer_fault(command, measurement, state, count)
 
 
 def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
@@ -255,12 +228,16 @@ def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer |
     return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
 
 
-def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:
-    grant_id = command.elsewhere.get(measurement.reading_id)
-    if grant_id is None:
-        return None
-    said = f"reading {measurement.reading_id} was reported for grant {grant_id}; correct it there, or use another id"
-    return Answer(measurement.reading_id, "conflict", "reading_exists", said)
+def answer_elsewhere(reading_id: str, home: str) -> Answer:
+    """Return the answer that the source used an id for another grant or service line."""
+    said = f"reading {reading_id} was reported for {home}; correct it there, or use another id"
+    return Answer(reading_id, "conflict", "reading_exists", said)
+
+
+def answer_other(reading_id: str, *, voided: bool) -> Answer:
+    """Return the answer that a reading of an id is known with other content, or was voided."""
+    was = "voided; use" if voided else "reported with other content; correct it, or use"
+    return Answer(reading_id, "conflict", "reading_exists", f"reading {reading_id} was {was} another id")
 
 
 def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
@@ -271,13 +248,7 @@ def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageSt
 def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> Answer:
     if has_content(measurement, known, metered):
         return Answer(measurement.reading_id, "duplicate")
-    return Answer(
-        measurement.reading_id,
-        "conflict",
-        "reading_exists",
-        f"reading {measurement.reading_id} was {'voided' if known == VOIDED else 'reported with other content'};"
-        " correct it, or use another id",
-    )
+    return answer_other(measurement.reading_id, voided=known == VOIDED)
 
 
 def has_content(measurement: Measurement, known: bytes, metered: Metered) -> bool:

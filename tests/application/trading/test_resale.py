@@ -213,9 +213,10 @@ async def test_the_commitments_of_the_seller_shrink_as_it_sells(market):
 async def test_the_sellers_meter_counts_no_more_than_it_kept(market):
     async with market.worker():
         done = await sell_on(market)
-        _, answers = await report(market, done.source, [(0, 5, 4), (5, 8, 4)])
-    assert [answer.outcome for answer in answers] == ["accepted", "rejected"]
+        _, answers = await report(market, done.source, [(0, 5, 4), (5, 8, 4), (5, 8, 1)])
+    assert [answer.outcome for answer in answers] == ["accepted", "rejected", "accepted"]
     assert answers[1].code == "nodes_above_grant"
+    assert answers[1].message.startswith("0 GPUs are already reported")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ def test_a_reading_counts_once_whatever_its_report_says():
         ("conflict", "reading_exists"),
         ("conflict", "reading_exists"),
     ]
+    ((said, _),) = answer_hours(report(reading()), SERVICE_LINE.fold([*WORKED, TAKEN]))
+    assert said.message.endswith("was voided; use another id"), "it can no longer be corrected"
 
 
 def test_one_bad_reading_harms_no_other_and_what_is_left_is_counted_down():

@@ -224,7 +224,7 @@ def test_voids_and_the_reading_never_counts_again():
     assert count_gpu_seconds(USAGE.fold([REPORTED, VOIDED]), hour(0), hour(99)) == 0
     ((said, _),) = answer(report_usage(), USAGE.fold([REPORTED, VOIDED]))
     assert (said.outcome, said.code) == ("conflict", "reading_exists")
-    assert "voided" in said.message
+    assert said.message.endswith("was voided; use another id"), "it can no longer be corrected"
 
 
 def test_nodes_that_were_voided_may_be_reported_under_another_id():

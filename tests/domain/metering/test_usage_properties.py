@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from marketplace.core.intervals import Load
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds
 from marketplace.domain.metering.usage_commands import CloseUsage, CorrectUsage, LimitUsage, ReportUsage, VoidUsage
-from marketplace.domain.metering.usage_record import VOIDED, answer, digest_reading, explain
+from marketplace.domain.metering.usage_record import VOIDED, answer, digest_reading
 from tests.domain import build
 from tests.domain.readings import Told
 from tests.domain.walk import WALK, step
@@ -160,14 +160,3 @@ def test_the_same_readings_in_any_order_and_any_number_of_times_give_the_same_st
 def test_a_batch_is_its_readings_one_by_one(command):
     batch, _, _ = step(USAGE, USAGE.initial, command)
     assert batch == report_one_by_one([(command.source, measurement) for measurement in command.measurements])
-
-
-@WALK
-@given(walks)
-def test_what_is_explained_of_a_report_is_what_was_answered(walk):
-    for command, before, usage, _ in play(walk):
-        if isinstance(command, ReportUsage):
-            said = answer(command, before)
-            accepted = [reading.reading_id for _, reading in said if reading is not None]
-            told = [spoken.outcome for spoken in explain(command, usage, accepted)]
-            assert told == [spoken.outcome for spoken, _ in said]
