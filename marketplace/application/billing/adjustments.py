@@ -5,6 +5,7 @@ startup's meter, and accepted or disputed like any other. A lower amount is cred
 period is open at a time; the next one covers everything that changed meanwhile.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -20,7 +21,7 @@ from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import list_tranches, pay_back, return_fees
-from marketplace.application.steps.undisputed import settle_undisputed
+from marketplace.application.steps.undisputed import issue
 from marketplace.captable.positions import CREDIT
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -100,23 +101,31 @@ async def adjust_statement(handler: Handler, context: Context, grant_id: str, in
             open · ``nothing_to_adjust`` · ``adjustment_early``; for a credit, ``funds_insufficient`` if the
             provider's account cannot pay it.
     """
-    unit = UnitOfWork(handler.cache, context)
-    period = list_periods(await load_grant(unit, grant_id, "provider"))[index]
-    statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
+    period = list_periods(await load_grant(UnitOfWork(handler.cache, context), grant_id, "provider"))[index]
+    return await run_adjustment(
+        handler, context, period, lambda unit, statement_id: _adjust(unit, grant_id, period, statement_id)
+    )
+
+
+async def run_adjustment(
+    handler: Handler, context: Context, period: Period, adjust: Callable[[UnitOfWork, str], Awaitable[None]]
+) -> Receipt:
+    """Run the next adjustment of a period. `adjust` decides it, given the id of its statement.
+
+    If the provider's account cannot pay a credit, it keeps what comes in for that.
+    """
+    chain = await load_chain(UnitOfWork(handler.cache, context), period)
+    statement_id = name_adjustment(period.statement_id, len(chain) - 1)
     own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
-
-    async def work(current: UnitOfWork) -> None:
-        await _adjust(current, grant_id, period, statement_id)
-
     try:
-        return await handler.run(own, STATEMENT, statement_id, work)
+        return await handler.run(own, STATEMENT, statement_id, lambda unit: adjust(unit, statement_id))
     except Refusal as refusal:
         if refusal.code == "funds_insufficient":
-            await reserve_owed(handler, own, refusal, statement_id)
+            await _reserve_owed(handler, own, refusal, statement_id)
         raise
 
 
-async def reserve_owed(handler: Handler, context: Context, refusal: Refusal, statement_id: str) -> None:
+async def _reserve_owed(handler: Handler, context: Context, refusal: Refusal, statement_id: str) -> None:
     """Keep on an account what it needs to pay a credit, after a refusal with ``funds_insufficient``."""
     account_id, needed = str(refusal.facts["account_id"]), Decimal(str(refusal.facts["needed_usd"]))
     own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, "reserve"))
@@ -171,8 +180,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
         holder_accepts=grant.holder_accepts,
     )
     counted = None if metering is None else _find_count(chain, metering, after)
-    await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement, gpu_seconds_counted=counted))
-    await settle_undisputed(unit, grant, statement_id)
+    await issue(unit, grant, statement, counted)
 
 
 def _keep_credit(chain: list[Statement], service: ServiceResult | None) -> ServiceResult | None:

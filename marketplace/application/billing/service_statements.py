@@ -6,10 +6,8 @@ They are accepted, disputed, resolved and settled by the same rules as any other
 from dataclasses import dataclass
 from decimal import Decimal
 
-import msgspec
-
 from events.statement import Adjustment, Charges, StatementIssued
-from marketplace.application.billing.adjustments import Case, credit
+from marketplace.application.billing.adjustments import Case, credit, run_adjustment
 from marketplace.application.steps.statement_chain import (
     check_stated,
     find_chain,
@@ -17,7 +15,6 @@ from marketplace.application.steps.statement_chain import (
     take_number,
 )
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours
 from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
@@ -25,7 +22,6 @@ from marketplace.domain.billing.settlement import build_tariff, compute_service_
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
 from marketplace.domain.billing.statement_chain import (
     compute_due,
-    name_adjustment,
     require_difference,
     require_period_over,
     require_settled,
@@ -120,15 +116,10 @@ async def adjust_service_statement(handler: Handler, context: Context, line_id: 
             a statement of the period is open · ``nothing_to_adjust`` · ``adjustment_early``; for a credit,
             ``funds_insufficient`` if the provider's account cannot pay it.
     """
-    unit = UnitOfWork(handler.cache, context)
-    period = _get_period(await _load(unit, line_id), line_id, index)
-    statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
-    own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
-
-    async def work(current: UnitOfWork) -> None:
-        await _adjust(current, line_id, period, statement_id)
-
-    return await handler.run(own, STATEMENT, statement_id, work)
+    period = _get_period(await _load(UnitOfWork(handler.cache, context), line_id), line_id, index)
+    return await run_adjustment(
+        handler, context, period, lambda unit, statement_id: _adjust(unit, line_id, period, statement_id)
+    )
 
 
 async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: str) -> None:

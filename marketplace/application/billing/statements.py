@@ -10,10 +10,10 @@ from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.stages import collect, find_missing
+from marketplace.application.steps.stages import collect
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
-from marketplace.application.steps.statement_payment import keep_due, pay_statement
-from marketplace.application.steps.undisputed import is_without_holder, settle_undisputed
+from marketplace.application.steps.statement_payment import pay_statement
+from marketplace.application.steps.undisputed import is_without_holder, issue, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
@@ -23,7 +23,6 @@ from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
     DisputeStatement,
-    IssueStatement,
     ResolveStatement,
     Statement,
 )
@@ -85,9 +84,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             holder_accepts=current.holder_accepts,
         )
         await take_number(unit, grant_id, periods, period.statement_id)
-        await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
-        await keep_due(unit, current, period.statement_id, await find_missing(unit, current, statement.charges))
-        await settle_undisputed(unit, current, period.statement_id)
+        await issue(unit, current, statement)
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
 

@@ -1,14 +1,34 @@
-"""Pay the undisputed part of a disputed statement, in the append after which nobody can dispute it."""
+"""Issue statements of usage, and pay the undisputed part of a disputed one once nobody can dispute it any more."""
 
+from events.statement import StatementIssued
 from marketplace.application.steps.access import load_mandate
-from marketplace.application.steps.statement_payment import name_part, pay_part
+from marketplace.application.steps.stages import find_missing
+from marketplace.application.steps.statement_payment import keep_due, name_part, pay_part
 from marketplace.core.ids import rename_id
-from marketplace.domain.billing.statement import STATEMENT, SettlePart, Statement, is_part_due
+from marketplace.domain.billing.statement import STATEMENT, IssueStatement, SettlePart, Statement, is_part_due
 from marketplace.domain.billing.statement_chain import find_credit, price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def issue(unit: UnitOfWork, grant: Grant, statement: StatementIssued, counted: int | None = None) -> None:
+    """Issue a statement of a grant's usage, or what an adjustment charges more.
+
+    The startup's account keeps what a grant on credit needs for it.
+
+    Args:
+        unit: The decision.
+        grant: The grant.
+        statement: The statement.
+        counted: How much of an adjustment the startup's meter supports; None to derive it from the statement.
+    """
+    statement_id = statement.statement_id
+    await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement, gpu_seconds_counted=counted))
+    if grant.issued.credit_usd:
+        await keep_due(unit, grant, statement_id, await find_missing(unit, grant, statement.charges))
+    await settle_undisputed(unit, grant, statement_id)
 
 
 async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) -> None:

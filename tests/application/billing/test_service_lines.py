@@ -8,7 +8,7 @@ from msgspec import structs
 
 from events.service_line import HoursReading
 from marketplace.application.access import parties
-from marketplace.application.billing import service_hours, service_lines, service_statements, statements
+from marketplace.application.billing import accounts, service_hours, service_lines, service_statements, statements
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
@@ -216,6 +216,26 @@ async def test_hours_are_lowered_after_the_grant_was_settled_and_paid_back(work)
     paid = (await work.market.state("statement", period.statement_id)).charges.holder_usd - credit.charges.holder_usd
     assert mandate.holds[line.agreed.hold_id].total_usd == paid
     await check_log(work.market.log)
+
+
+async def test_a_credit_of_hours_keeps_what_the_provider_receives_until_it_is_paid(work):
+    await work.agree()
+    market, account_id = work.market, rename_id("acc", work.trade.provider)
+    market.clock.at += timedelta(days=5)
+    await work.report(work.reading(2, "9"))
+    await work.accept((await work.pass_period(0)).issued.statement_id)
+    free = (await market.state("account", account_id)).count_free(market.clock.now())
+    await accounts.withdraw(market.handler, work.me("provider"), account_id, amount_usd=free, reference="out")
+    await service_hours.void_hours(
+        market.handler, work.me("provider"), work.line_id, source=SHEET, reading_id="day-2", reason="a slip"
+    )
+    with pytest.raises(Refusal) as refused:
+        await service_statements.adjust_service_statement(market.handler, market.context(), work.line_id, 0)
+    assert refused.value.code == "funds_insufficient"
+    owed = Decimal(refused.value.facts["needed_usd"])
+    await accounts.deposit(market.handler, market.context(), account_id, amount_usd=owed / 2, reference="in")
+    with pytest.raises(Refusal, match="covers corrections"):
+        await accounts.withdraw(market.handler, work.me("provider"), account_id, amount_usd=owed / 2, reference="out 2")
 
 
 async def test_a_dispute_is_in_hours_and_the_provider_concedes_what_is_claimed(work):

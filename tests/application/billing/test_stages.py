@@ -22,6 +22,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_damages, compute_funding
+from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.supply.stages import CURE
 from marketplace.log.memory import MemoryLog
@@ -351,7 +352,7 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
         await deal.limit(50_000)
         assert await refuse(deal.give(deal.other)) == "role_missing"
         assert await refuse(deal.give(await market.party("Mule", "startup"))) == "limit_exceeded", "nothing is held"
-        await market.deliver(grant, 30)
+        await market.deliver(grant, 29)
         first = list_periods(grant)[0].statement_id
         market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
         await market.until("statement", first, "issued")
@@ -370,6 +371,9 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
         market.clock.at += timedelta(hours=2)
         await market.until("statement", first, "accepted")
         assert not (await deal.grant()).withheld, "delivery goes on once the statement is paid"
+        await market.deliver(grant, 1, first=29)
+        await market.until("statement", name_adjustment(first, 0), "issued")
+        assert await refuse(deal.withdraw(5)) == "funds_reserved", "what an adjustment charges is due too"
         assert await deal.count_taken() == deal.issued.credit_usd * 2 / Decimal("1.9"), "what its offer could cost"
         await deal.top_up(10_000, "rest")
         market.clock.at = grant.end + 25 * HOUR

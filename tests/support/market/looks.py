@@ -16,12 +16,13 @@ EVERYWHERE: Final = {"party": "other", "command": "final", "register": "again", 
 """Reasons that hold for every command that looks at such an aggregate."""
 
 LOOKS: Final[dict[str, dict[str, str]]] = {
-    "adjustments:adjust_statement": {
+    "adjustments:run_adjustment": {
         "account": "met",
         "grant": "fixed",
         "instrument": "other",
         "issuer": "again",
         "mandate": "other",
+        "service_line": "again",
         "statement": "met",
         "usage": "again",
     },
@@ -158,13 +159,6 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "service_hours:void_hours": {"account": "other", "grant": "met"},
     "service_lines:agree_service_line": {"instrument": "other"},
     "service_lines:propose_service_line": {"grant": "again"},
-    "service_statements:adjust_service_statement": {
-        "grant": "fixed",
-        "instrument": "other",
-        "issuer": "met",
-        "service_line": "again",
-        "statement": "met",
-    },
     "service_statements:issue_service_statement": {"grant": "fixed", "service_line": "again", "statement": "met"},
     "allocations:reallocate_usage": {"account": "other", "grant": "met", "usage": "other"},
     "allocations:allocate_usage": {"grant": "met", "usage": "other"},
