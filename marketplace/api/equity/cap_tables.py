@@ -6,13 +6,14 @@ from litestar import Response, Router, get
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.equity.information import limit_cap_table, limit_classes, load_seen, load_sight
+from marketplace.api.equity.information import limit_cap_table, load_seen, load_sight
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import ISSUER
 from marketplace.core.errors import Refusal
+from marketplace.domain.equity.information import limit_class
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
     list_holdings,
@@ -103,7 +104,7 @@ async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[Sto
     """Return the classes of stock with their outstanding shares, which the depth ``own`` does not show."""
     async with reader.connect() as connection:
         sight = await load_sight(connection, reader, issuer_id)
-        return limit_classes(await list_stock_classes(connection, issuer_id), sight)
+        return [limit_class(each, sight) for each in await list_stock_classes(connection, issuer_id)]
 
 
 @get("/{issuer_id:str}/valuations", summary="List valuations")

@@ -17,12 +17,14 @@ from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
     Sight,
     find_waterfall,
+    keep_seen,
     limit_consents,
     limit_effects,
     limit_pricing,
     limit_terms,
     limit_waterfall,
     list_hidden,
+    split_shares,
     sum_payouts,
 )
 from marketplace.domain.equity.proposal import list_acts
@@ -36,7 +38,6 @@ from marketplace.projections.views.equity import (
     LiquidityView,
     ProposalView,
     SaleSummary,
-    StockClassView,
 )
 
 
@@ -86,49 +87,30 @@ async def load_voter_sight(connection: AsyncConnection, reader: Reader, issuer_i
 
 
 def limit_cap_table(table: CapTableView, sight: Sight) -> CapTableView:
-    """Return what the reader may see of a cap table.
-
-    At the depth ``full`` that is everything; at ``summary`` the reader's own rows and the sums of the others'; at
-    ``own`` only the reader's rows. The totals are always those of the whole table.
-    """
-    if sight.depth == "full":
-        return table
-    own = [row for row in table.rows if row.holder_id == sight.party_id]
-    others = [] if sight.depth == "own" else _sum_rows(table, sight)
-    return structs.replace(table, rows=(*own, *others))
-
-
-def _sum_rows(table: CapTableView, sight: Sight) -> list[CapTableRow]:
-    """Return one row per class of stock, and one each for options, warrants, promises and the pool."""
-    found: dict[tuple[str, str], CapTableRow] = {}
-    for row in table.rows:
-        if row.holder_id == sight.party_id:
-            continue
-        key = (row.kind, row.security if row.kind == "stock" else row.kind)
-        known = found.get(key)
-        shares = row.shares + (0 if known is None else known.shares)
-        sequence = max(row.last_sequence, 0 if known is None else known.last_sequence)
-        found[key] = CapTableRow(
-            kind=row.kind,
-            holder_id="" if row.kind == "pool" else sight.issuer_id,
+    """Return what the reader may see of a cap table. The totals are always those of the whole table."""
+    seen, others = split_shares(table.rows, sight)
+    sums = (
+        CapTableRow(
+            kind=kind,
+            holder_id=holder_id,
             name=None,
-            security=key[1],
-            class_id=row.class_id if row.kind == "stock" else None,
-            shares=shares,
-            last_sequence=sequence,
+            security=security,
+            class_id=rows[0].class_id if kind == "stock" else None,
+            shares=sum(row.shares for row in rows),
+            last_sequence=max(row.last_sequence for row in rows),
         )
-    return list(found.values())
+        for (kind, holder_id, security), rows in others.items()
+    )
+    return structs.replace(table, rows=(*seen, *sums))
 
 
 def limit_financing(view: FinancingView, sight: Sight) -> FinancingView:
     """Return what the reader may see of a round; below the depth ``full``, of other holders nothing but totals."""
-    if sight.depth == "full":
-        return view
     return structs.replace(
         view,
         terms=limit_terms(view.terms, sight),
-        pro_rata=tuple(each for each in view.pro_rata if each.holder_id == sight.party_id),
-        pro_rata_taken={holder: amount for holder, amount in view.pro_rata_taken.items() if holder == sight.party_id},
+        pro_rata=keep_seen(view.pro_rata, sight),
+        pro_rata_taken={holder: amount for holder, amount in view.pro_rata_taken.items() if sight.sees(holder)},
         pricing=None if view.pricing is None else limit_pricing(view.pricing, sight),
     )
 
@@ -138,38 +120,25 @@ def limit_sale(view: LiquidityView, sight: Sight) -> LiquidityView:
     return structs.replace(view, waterfall=limit_waterfall(view.waterfall, sight))
 
 
-def limit_classes(classes: list[StockClassView], sight: Sight) -> list[StockClassView]:
-    """Return what the reader may see of the classes of stock: their terms, and beyond ``own`` how many shares exist."""
-    if sight.depth != "own":
-        return classes
-    return [structs.replace(each, shares_outstanding=None) for each in classes]
-
-
 def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:
     """Return what the reader may see of what a proposal changes.
 
     Below the depth ``full`` it contains the principal of nobody else, and the shares of others only as sums by
     security; with the depth ``own`` not these either.
     """
-    if sight.depth == "full":
-        return changes
-    nobody = "" if sight.depth == "summary" else sight.party_id
-    shares = [each for each in changes.shares if each.holder_id in {nobody, sight.party_id}]
-    sums: dict[tuple[str, str], SharesChange] = {}
-    for each in changes.shares:
-        if each not in shares and sight.depth != "own":
-            key = (each.kind, each.security if each.kind == "stock" else each.kind)
-            known = sums.get(key)
-            sums[key] = SharesChange(
-                kind=each.kind,
-                holder_id=sight.issuer_id,
-                name=None,
-                security=key[1],
-                before=each.before + (0 if known is None else known.before),
-                after=each.after + (0 if known is None else known.after),
-            )
-    principal = tuple(each for each in changes.principal if each.holder_id == sight.party_id)
-    return structs.replace(changes, shares=(*shares, *sums.values()), principal=principal)
+    seen, others = split_shares(changes.shares, sight)
+    sums = (
+        SharesChange(
+            kind=kind,
+            holder_id=holder_id,
+            name=None,
+            security=security,
+            before=sum(each.before for each in rows),
+            after=sum(each.after for each in rows),
+        )
+        for (kind, holder_id, security), rows in others.items()
+    )
+    return structs.replace(changes, shares=(*seen, *sums), principal=keep_seen(changes.principal, sight))
 
 
 def limit_proposal(view: ProposalView, sight: Sight, now: datetime) -> ProposalView:

@@ -55,7 +55,7 @@ from events.issuer import (
     IssuerWarrantIssued,
     IssuerWarrantTransferred,
 )
-from events.issuer_holders import Depth, HolderTerms, ProRataOffer
+from events.issuer_holders import Depth, HolderTerms
 from events.proposal import Consent, ProposalMade, ProposedEvent, Voter
 from events.registry import parse_body, render_body
 from events.types import Event
@@ -122,6 +122,10 @@ class Sight(NamedTuple):
     issuer_id: str
     party_id: str | None
     depth: Depth = "full"
+
+    def sees(self, holder_id: str) -> bool:
+        """Return whether the party sees the rows of a holder."""
+        return self.depth == "full" or holder_id == self.party_id
 
 
 def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
@@ -227,7 +231,8 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
     match event:
         case IssuerFinancingOpened():
             sight = Sight(event.issuer_id, party_id, depth)
-            return structs.replace(event, terms=limit_terms(event.terms, sight), pro_rata=_keep(event.pro_rata, sight))
+            kept = keep_seen(event.pro_rata, sight)
+            return structs.replace(event, terms=limit_terms(event.terms, sight), pro_rata=kept)
         case IssuerFinancingPriced():
             pricing = limit_pricing(event.pricing, Sight(event.issuer_id, party_id, depth))
             return structs.replace(event, pricing=pricing)
@@ -252,8 +257,29 @@ def _limit_assumed(assumed: AssumedGrants | None, party_id: str | None, depth: D
     return structs.replace(assumed, grants=())
 
 
-def _keep(offers: Iterable[ProRataOffer], sight: Sight) -> tuple[ProRataOffer, ...]:
-    return tuple(each for each in offers if sight.depth == "full" or each.holder_id == sight.party_id)
+def keep_seen(rows: Iterable[Any], sight: Sight) -> tuple[Any, ...]:
+    """Return the rows of the holders that a party sees."""
+    return tuple(row for row in rows if sight.sees(row.holder_id))
+
+
+def split_shares(rows: Sequence[Any], sight: Sight) -> tuple[tuple[Any, ...], dict[tuple[str, str, str], list[Any]]]:
+    """Return the rows of a cap table that a party sees, and those of others of which it sees sums.
+
+    The latter are keyed by kind, holder and security of the sum: a class of stock, or else the kind. The pool has no
+    holder.
+    """
+    summed: dict[tuple[str, str, str], list[Any]] = {}
+    for row in rows if sight.depth == "summary" else ():
+        if not sight.sees(row.holder_id):
+            holder_id = "" if row.kind == "pool" else sight.issuer_id
+            security = row.security if row.kind == "stock" else row.kind
+            summed.setdefault((row.kind, holder_id, security), []).append(row)
+    return keep_seen(rows, sight), summed
+
+
+def limit_class(view: P, sight: Sight) -> P:
+    """Return what a party may see of a class of stock, a view: its terms, and beyond ``own`` how many shares exist."""
+    return structs.replace(view, shares_outstanding=None) if sight.depth == "own" else view
 
 
 def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
@@ -277,7 +303,7 @@ def limit_pricing(pricing: P, sight: Sight) -> P:
     """
     if sight.depth == "full":
         return pricing
-    own = {name: tuple(_list_own(pricing, name, sight)) for name in _ROUND_ROWS}
+    own = {name: keep_seen(getattr(pricing, name), sight) for name in _ROUND_ROWS}
     return structs.replace(pricing, **own, certificate_json="")
 
 
@@ -288,20 +314,10 @@ def limit_waterfall(waterfall: P, sight: Sight) -> P:
     """
     if sight.depth == "full":
         return waterfall
-    own = _list_own(waterfall, "payouts", sight)
-    others = [each for each in _list_rows(waterfall, "payouts") if each.holder_id != sight.party_id]
-    summed = [] if sight.depth == "own" else sum_payouts(others, sight.issuer_id)
-    instruments = tuple(_list_own(waterfall, "instruments", sight))
-    return structs.replace(waterfall, instruments=instruments, payouts=(*own, *summed), certificate_json="")
-
-
-def _list_own(results: Struct, name: str, sight: Sight) -> list[Any]:
-    return [each for each in _list_rows(results, name) if each.holder_id == sight.party_id]
-
-
-def _list_rows(results: Struct, name: str) -> tuple[Any, ...]:
-    rows: tuple[Any, ...] = getattr(results, name)
-    return rows
+    payouts, instruments = (getattr(waterfall, name) for name in ("payouts", "instruments"))
+    others = [] if sight.depth == "own" else [each for each in payouts if not sight.sees(each.holder_id)]
+    seen = (*keep_seen(payouts, sight), *sum_payouts(others, sight.issuer_id))
+    return structs.replace(waterfall, instruments=keep_seen(instruments, sight), payouts=seen, certificate_json="")
 
 
 def sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:
