@@ -1,7 +1,6 @@
 """``GET /v1/events``: the feed as pages, or as server-sent events if the client requests them."""
 
 import dataclasses
-import re
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -16,7 +15,7 @@ from marketplace.api.feed.stream import stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
-from marketplace.api.http.queries import Read, Reader, Word, parse_instant, require_in_log
+from marketplace.api.http.queries import SEQUENCE, Read, Reader, Word, parse_instant, require_in_log
 from marketplace.core.errors import Refusal
 from marketplace.projections.feed import find_sequence_at
 
@@ -49,7 +48,6 @@ FAMILIES: Final = {
 }
 """The feature whose read scope shows the events of a kind of aggregate."""
 _OTHER_LOG: Final = "the position is of another log, or of one that was restored to an earlier state; begin at 0"
-_SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 After = Annotated[
     int,
     QueryParameter(
@@ -85,7 +83,7 @@ LastEventId = Annotated[
         name="Last-Event-ID",
         max_length=18,
         description="Where a stream is resumed",
-        schema_extra={"pattern": _SEQUENCE.pattern},
+        schema_extra={"pattern": SEQUENCE.pattern},
     ),
 ]
 
@@ -155,7 +153,7 @@ async def read(
     if not streams:
         return Response(await load_page(reader, after, limit, selection))
     if last_event_id is not None:
-        if not _SEQUENCE.match(last_event_id):
+        if not SEQUENCE.match(last_event_id):
             raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
         after = int(last_event_id)
         await require_in_log(reader.services, after, "header_invalid", "Last-Event-ID", remedy=_OTHER_LOG)

@@ -21,7 +21,7 @@ from marketplace.core.intervals import find_instant
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.engine.database import reachable
 
-_SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
+SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 V = TypeVar("V")
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -31,7 +31,7 @@ AtText = Annotated[
         name="at",
         max_length=40,
         description="A sequence, or an RFC 3339 instant",
-        schema_extra={"anyOf": [{"pattern": _SEQUENCE.pattern}, {"format": "date-time"}]},
+        schema_extra={"anyOf": [{"pattern": SEQUENCE.pattern}, {"format": "date-time"}]},
     ),
 ]
 _INSTANT: Final = {"format": "date-time"}
@@ -130,7 +130,7 @@ MinSeq = Annotated[
     HeaderParameter(
         name="Min-Seq",
         description="`Commit-Seq` of a command whose effect the answer must show",
-        schema_extra={"pattern": _SEQUENCE.pattern},
+        schema_extra={"pattern": SEQUENCE.pattern},
     ),
 ]
 
@@ -142,7 +142,7 @@ async def provide_reader(request: Request[Principal, Any, Any], min_seq: MinSeq 
         Refusal: ``header_invalid``.
     """
     text = "0" if min_seq is None else min_seq
-    if not _SEQUENCE.match(text):
+    if not SEQUENCE.match(text):
         raise Refusal("header_invalid", "Min-Seq must be a sequence that Commit-Seq gave")
     await require_in_log(get_services(request), int(text), "header_invalid", "Min-Seq")
     return Reader(get_services(request), request.user, int(text))
@@ -183,7 +183,7 @@ def parse_at(text: str | None) -> int | datetime | None:
     """
     if text is None:
         return None
-    return int(text) if _SEQUENCE.match(text) else parse_instant(text, "/at")
+    return int(text) if SEQUENCE.match(text) else parse_instant(text, "/at")
 
 
 def parse_instant(text: str, pointer: str) -> datetime:

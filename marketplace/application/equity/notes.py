@@ -3,9 +3,10 @@
 from events.types import NoteTerms
 from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.dilution import track_instrument
-from marketplace.application.steps.stock_agreements import PRICE_PLACES, RUNS_MAX, name_holder
+from marketplace.application.steps.stock_agreements import RUNS_MAX, name_holder
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import SHARE_PRICE_PLACES
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.commands import ConvertInstrument, MatureNote
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -84,7 +85,7 @@ async def _issue(
         holder_id=issued.holder_id,
         class_id=priced.class_id,
         shares=priced.shares,
-        price_usd_per_share=round_places(priced.price, PRICE_PLACES, "half_even"),
+        price_usd_per_share=round_places(priced.price, SHARE_PRICE_PLACES, "half_even"),
         cause=issued.instrument_id,
     )
     convert = ConvertInstrument(

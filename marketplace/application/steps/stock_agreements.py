@@ -9,6 +9,7 @@ from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import SHARE_PRICE_PLACES
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.commands import ConvertInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -25,7 +26,6 @@ from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
-PRICE_PLACES = 12
 RUNS_MAX = 100
 
 
@@ -112,7 +112,7 @@ async def _issue(unit: UnitOfWork, instrument: Instrument, purchase: Purchase) -
         holder_id=issued.holder_id,
         class_id=purchase.terms.class_id,
         shares=purchase.shares,
-        price_usd_per_share=round_places(purchase.price_usd, PRICE_PLACES, "half_even"),
+        price_usd_per_share=round_places(purchase.price_usd, SHARE_PRICE_PLACES, "half_even"),
         cause=issued.instrument_id,
     )
     await unit.decide(ISSUER, issued.issuer_id, issue)
@@ -130,7 +130,7 @@ async def _issue_warrant(
         holder_id=issued.holder_id,
         class_id=terms.class_id,
         shares=purchase.shares,
-        exercise_price_usd=round_places(price, PRICE_PLACES, "half_even"),
+        exercise_price_usd=round_places(price, SHARE_PRICE_PLACES, "half_even"),
         expires_at=terms.expires_at,
         settlement=terms.settlement,
         cause=issued.instrument_id,

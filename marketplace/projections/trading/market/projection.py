@@ -16,10 +16,9 @@ from marketplace.core.money import parse_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.trading.market.index import MICRO
 from marketplace.projections.trading.market.tables import curves, fills, list_prices, ties
 from marketplace.projections.trading.market.ties import Word
-
-MICRO: Final = 1_000_000
 
 
 def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> None:

@@ -12,12 +12,12 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from marketplace.core.errors import Refusal
+from marketplace.core.money import SHARE_PRICE_PLACES
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.rights.averages import find_average
 from marketplace.domain.equity.issuer.state import Issuer, PriceMark, Warrant
 from marketplace.domain.register import Register
 
-PLACES: Final = 12
 VALID: Final = timedelta(days=366)
 """How long after its day a valuation, or the price of a round, counts as independent."""
 FRESH: Final = timedelta(days=30)
@@ -53,7 +53,9 @@ def find_fair_value(state: Issuer, interested: frozenset[str], on_day: date) -> 
     mark = independent or next(reversed(marks), None)
     if mark is None:
         return None
-    return FairValue(round_half_even(mark.price_usd, PLACES).normalize(), mark.source, independent is not None)
+    return FairValue(
+        round_half_even(mark.price_usd, SHARE_PRICE_PLACES).normalize(), mark.source, independent is not None
+    )
 
 
 def _find_independent(state: Issuer, interested: frozenset[str], on_day: date) -> PriceMark | None:
@@ -123,7 +125,7 @@ def find_value_for_warrant(
     if average is None or source.latest is None or on_day - source.latest.day > FRESH:
         return None
     text = f"mean of {terms.days} days to {source.latest.day}, {terms.source_id}"
-    return FairValue(round_half_even(average, PLACES).normalize(), text, is_independent=True)
+    return FairValue(round_half_even(average, SHARE_PRICE_PLACES).normalize(), text, is_independent=True)
 
 
 def require_fair_value(state: Issuer, warrant: Warrant, interested: frozenset[str], on_day: date) -> FairValue:
