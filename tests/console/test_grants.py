@@ -1,10 +1,13 @@
-"""What a grant's page makes of its history."""
+"""What a grant's page makes of its history, and which acts it offers."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import pytest
+
 from marketplace.console.history import Step
-from marketplace.console.trading.grants import list_incidents
+from marketplace.console.trading.deals import list_answers
+from marketplace.console.trading.grants import list_acts, list_incidents
 
 START = datetime(2026, 12, 1, tzinfo=UTC)
 GRANT = SimpleNamespace(nodes=4, gpus_per_node=8, end=START + timedelta(days=30), ended_at=None)
@@ -38,3 +41,41 @@ def test_incidents_end_with_the_next_report_and_cost_the_hours_of_the_nodes_that
         ("withheld", hour(10), hour(12), 4, 7, "until the stage was paid"),
         ("degraded", hour(20), None, 1, 4 * 8 * 3_600, "a disk"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "startup", "provider"),
+    [
+        ({}, {"claim", "terminate", "transfer", "resell"}, {"degrade", "terminate", "propose"}),
+        ({"status": "degraded"}, {"claim", "terminate", "transfer"}, {"degrade", "resume", "terminate", "propose"}),
+        ({"stages": True}, {"claim", "terminate", "transfer"}, {"degrade", "terminate", "propose"}),
+        ({"startup_id": "other"}, {"claim", "terminate"}, {"degrade", "terminate", "propose"}),
+        ({"status": "terminated"}, {"claim", "terminate"}, {"degrade", "resume", "terminate"}),
+        ({"status": "terminated", "ended_at": START}, {"claim"}, set()),
+        ({"status": "completed"}, {"claim"}, set()),
+    ],
+)
+def test_only_acts_are_offered_that_the_grants_rules_allow(changes, startup, provider):
+    sides = {"startup_id": "startup", "payer_id": "startup", "provider_id": "provider"}
+    terms = {"status": "active", "stage": None, "stages": None, "resale": None}
+    grant = SimpleNamespace(**{**vars(GRANT), **sides, **terms, **changes})
+    for party_id, expected in (("startup", startup), ("provider", provider)):
+        desk = SimpleNamespace(principal=SimpleNamespace(party_id=party_id), may=lambda _: True, now=hour(1))
+        assert list_acts(desk, grant) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "startup", "holder", "provider"),
+    [
+        ({}, {"decline"}, {"approve", "decline"}, {"decline"}),
+        ({"approved_at": START}, {"agree", "decline"}, {"decline"}, {"decline"}),
+        ({"holder_id": None}, {"agree", "decline"}, set(), {"decline"}),
+        ({"status": "agreed"}, set(), set(), set()),
+    ],
+)
+def test_a_service_line_is_agreed_on_once_the_holder_that_it_names_approved(changes, startup, holder, provider):
+    sides = {"startup_id": "startup", "holder_id": "holder", "provider_id": "provider"}
+    line = SimpleNamespace(**{"status": "proposed", "approved_at": None, **sides, **changes})
+    for party_id, expected in (("startup", startup), ("holder", holder), ("provider", provider)):
+        desk = SimpleNamespace(principal=SimpleNamespace(party_id=party_id), may=lambda _: True)
+        assert list_answers(desk, line) == expected

@@ -1,6 +1,5 @@
 """What the parties of a grant do beside its delivery: transfer, resale, claims on the bond, and service lines."""
 
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from litestar import Response, Router, post
@@ -13,7 +12,6 @@ from marketplace.api.http.bodies.service_lines import ProposeServiceLineBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
 from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import Filed, refuse_act
-from marketplace.domain.delivery.grant import OPEN
 from marketplace.projections.views.billing import ClaimView, ServiceLineView
 from marketplace.projections.views.delivery import GrantView
 
@@ -21,39 +19,30 @@ PATH: Final = "/console/grants"
 
 
 class Deals(NamedTuple):
-    """A grant's claims and service lines, as far as the key sees them, and what it may do.
-
-    Attributes:
-        acts: What it may do with the grant.
-        answers: Whether it may answer a proposed service line.
-    """
+    """A grant's claims and service lines, as far as the key sees them; of a line, what it may do with it."""
 
     claims: list[ClaimView]
-    lines: list[ServiceLineView]
-    acts: frozenset[str]
-    answers: bool
+    lines: list[tuple[ServiceLineView, set[str]]]
 
 
 async def load_deals(desk: Desk, grant: GrantView) -> Deals:
-    """Return a grant's claims and service lines, the latest first, and what the key may do."""
+    """Return a grant's claims and service lines, the latest first."""
     whose = None if desk.principal.party_id else grant.payer_id
     found = await attempt(collect(desk.client.list_claims(party_id=whose)), list[ClaimView]())
     claims = sorted((one for one in found if one.grant_id == grant.grant_id), key=lambda one: one.claimed_at)
     lines = await collect(desk.client.list_service_lines(grant.grant_id))
-    sides = {grant.payer_id, grant.holder_id, grant.provider_id}
-    answers = desk.may("grants:write") and desk.principal.party_id in sides
-    return Deals(claims[::-1], lines[::-1], frozenset(_list_acts(desk, grant)), answers)
+    return Deals(claims[::-1], [(one, list_answers(desk, one)) for one in reversed(lines)])
 
 
-def _list_acts(desk: Desk, grant: GrantView) -> Iterable[str]:
-    own, is_open = desk.principal.party_id, grant.status in OPEN
-    if own == grant.startup_id and is_open and desk.may("grants:write"):
-        yield "transfer"
-        yield from ("resell",) if grant.resale is None else ()
-    if own == grant.payer_id and desk.may("bonds:write"):
-        yield "claim"
-    if own == grant.provider_id and is_open and desk.may("grants:write"):
-        yield "propose"
+def list_answers(desk: Desk, line: ServiceLineView) -> set[str]:
+    """Return what the key may do with a service line now."""
+    own = desk.principal.party_id
+    if own is None or line.status != "proposed" or not desk.may("grants:write"):
+        return set()
+    waits = line.holder_id is not None and line.approved_at is None
+    acts = {"decline"} if own in {line.startup_id, line.provider_id, line.holder_id} else set()
+    acts |= {"approve"} if own == line.holder_id and waits else set()
+    return acts | ({"agree"} if own == line.startup_id and not waits else set())
 
 
 @post("/{grant_id:str}/transfer")

@@ -16,7 +16,8 @@ from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import Filed
 from marketplace.console.history import Step, load_history
 from marketplace.console.trading.deals import load_deals
-from marketplace.domain.delivery.grant import OPEN, RUNNING, Status
+from marketplace.domain.delivery.grant import OPEN, RESELLABLE, Status, is_delivering
+from marketplace.domain.delivery.grant_notice import find_notice
 from marketplace.domain.supply.stages import find_due
 from marketplace.plots.burn_down import Point, render_burn_down
 from marketplace.projections.views.billing import StatementView
@@ -79,10 +80,11 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
         load_history(desk, grant_id),
         load_deals(desk, grant),
     )
-    incidents = list_incidents(grant, steps, desk.now)
+    incidents, acts = list_incidents(grant, steps, desk.now), list_acts(desk, grant)
+    notice = find_notice(grant.service, grant.ends)
     is_metered = grant.service is not None and grant.service.measure == "metered"
     if not incidents and not is_metered and grant.status != "terminated":
-        deals = deals._replace(acts=deals.acts - {"claim"})
+        acts.discard("claim")
     billed = [one for one in statements if one.service_line_id is None]
     burn = Burn(
         granted=_count_granted(grant),
@@ -102,9 +104,9 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
         steps=steps,
         deals=deals,
         day=timedelta(days=1),
-        acts=_list_acts(desk, grant),
-        ends=desk.now
-        + timedelta(hours=1 + max((each.notice_hours_min for each in (grant.service, grant.ends) if each), default=0)),
+        acts=acts,
+        notice_hours=notice // _HOUR,
+        ends=desk.now + _HOUR + notice,
     )
 
 
@@ -218,18 +220,27 @@ def _parse(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _list_acts(desk: Desk, grant: GrantView) -> set[str]:
+def list_acts(desk: Desk, grant: GrantView) -> set[str]:
     """Return what the key may do with a grant now."""
+    own, acts = desk.principal.party_id, set[str]()
+    if own == grant.payer_id and desk.may("bonds:write"):
+        acts.add("claim")
     if not desk.may("grants:write"):
-        return set()
-    own, acts = desk.principal.party_id, set()
+        return acts
+    is_open, delivers = grant.status in OPEN, is_delivering(grant.status, grant.ended_at or grant.end, desk.now)
     if own == grant.payer_id and grant.stage is not None and (_find_stages(grant) or Stages(0, None)).next_at:
         acts.add("stages")
-    if own == grant.provider_id and grant.status in RUNNING:
-        acts.add("degrade")
-        acts |= {"resume"} if grant.status != "active" else set()
-    if own in {grant.startup_id, grant.payer_id, grant.provider_id} and grant.status in OPEN:
+    if own == grant.provider_id and delivers:
+        acts |= {"degrade"} if grant.status == "active" else {"degrade", "resume"}
+    if own in {grant.startup_id, grant.payer_id, grant.provider_id} and (is_open or delivers):
         acts.add("terminate")
+    if own == grant.provider_id and is_open:
+        acts.add("propose")
+    if own == grant.startup_id and is_open:
+        acts.add("transfer")
+    is_whole = grant.startup_id == grant.payer_id and grant.resale is None and grant.stages is None
+    if own == grant.startup_id and grant.status in RESELLABLE and is_whole:
+        acts.add("resell")
     return acts
 
 

@@ -85,6 +85,8 @@ from marketplace.domain.supply.stages import CURE
 RUNNING: Final = ("active", "degraded", "suspended")
 OPEN: Final = ("issued", *RUNNING)
 """Statuses of a grant that has not ended."""
+RESELLABLE: Final = ("issued", "active")
+"""Statuses of a grant whose nodes all work, so that some may be resold."""
 SERVICE_LINES_MAX = 16
 
 Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
@@ -183,8 +185,8 @@ class Grant:
         return sum((ended.fee_usd for ended in self.terminations if ended.by == by), ZERO)
 
     def is_running(self, at: datetime) -> bool:
-        """Return whether capacity is delivered at `at`: it runs, or was terminated and its notice period lasts."""
-        return self.phase == "running" or (self.phase == "terminated" and at < self.end)
+        """Return whether capacity is delivered at `at`."""
+        return is_delivering(self.status, self.end, at)
 
     @property
     def nodes_working(self) -> int:
@@ -349,6 +351,11 @@ def _require_status(state: Grant, *allowed: str) -> None:
         raise refuse_status("grant", state.issued.grant_id, state.status, " or ".join(allowed))
 
 
+def is_delivering(status: str, end: datetime, at: datetime) -> bool:
+    """Return whether a grant delivers at `at`: it runs, or was terminated and its notice period lasts."""
+    return status in RUNNING or (status == "terminated" and at < end)
+
+
 def _require_running(state: Grant, at: datetime) -> None:
     """Refuse a grant that does not deliver at `at`."""
     if not state.is_running(at):
@@ -507,7 +514,7 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
             ``span_empty`` · ``resale_outside_grant`` · ``resale_above_grant``.
     """
     issued = state.issued
-    _require_status(state, "issued", "active")
+    _require_status(state, *RESELLABLE)
     if issued.resale is not None:
         raise Refusal(
             "grant_bought", f"grant {issued.grant_id} was itself bought in a resale; capacity is resold only once"

@@ -10,6 +10,7 @@ from typing import Final
 
 from events.grant import GrantIssued
 from events.schedule import EndTerms, NoticeStep
+from events.service import ServiceTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
@@ -81,10 +82,9 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
         )
 
 
-def find_notice(issued: GrantIssued) -> timedelta:
+def find_notice(service: ServiceTerms | None, ends: EndTerms | None) -> timedelta:
     """Return the notice that ends a grant early without cause: of its service terms or its end terms, if longer."""
-    promised = 0 if issued.service is None else issued.service.notice_hours_min
-    return max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min) * _HOUR
+    return max((each.notice_hours_min for each in (service, ends) if each is not None), default=0) * _HOUR
 
 
 def find_deal_notice(issued: GrantIssued, deal_usd: Fraction) -> timedelta:
@@ -93,7 +93,7 @@ def find_deal_notice(issued: GrantIssued, deal_usd: Fraction) -> timedelta:
     A deal is all that the startup has from the provider; `deal_usd` is its price.
     """
     sized = (step.notice_hours_min for step in reversed(issued.notices) if deal_usd >= step.value_usd_min)
-    return max(find_notice(issued), next(sized, 0) * _HOUR)
+    return max(find_notice(issued.service, issued.ends), next(sized, 0) * _HOUR)
 
 
 def find_owed(issued: GrantIssued) -> Fraction:

@@ -105,7 +105,7 @@ def test_a_stage_is_missed_withheld_after_its_cure_time_and_ends_with_the_notice
     late = GRANT.evolve(state, missed)
     assert ask(late, hour(60), rich=False) == []
     (withheld,) = ask(late, hour(120), rich=False)
-    assert withheld.ends_at == hour(120) + find_notice(issued) == hour(168)
+    assert withheld.ends_at == hour(120) + find_notice(issued.service, issued.ends) == hour(168)
     large = structs.replace(issued, end=hour(900), notices=(NoticeStep(value_usd_min=usd(9), notice_hours_min=300),))
     (longer,) = ask(replace(late, issued=large, end=large.end), hour(120), rich=False, deal=9)
     assert longer.ends_at == hour(420), "a larger deal takes the notice of its size"
