@@ -22,6 +22,7 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import Filed, parse_form
 from marketplace.console.history import load_history
+from marketplace.domain.billing.dispute import find_payer, find_role
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.projections.views.billing import HoursReadingView, StatementView
 from marketplace.projections.views.metering import ReadingView
@@ -92,7 +93,7 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
         hours=hours,
         side=_find_side(desk, statement),
         due=_find_due(desk, statement),
-        acts=_list_acts(desk, statement),
+        acts=list_acts(desk, statement),
         steps=steps,
     )
 
@@ -211,39 +212,49 @@ def _list_remarks(reading: ReadingView, found: Sequence[Contradiction]) -> Itera
 
 
 def _find_side(desk: Desk, statement: StatementView) -> str | None:
-    """Return how the key's party stands to a statement: ``startup``, ``holder``, ``provider``; None: it does not."""
-    sides = {statement.startup_id: "startup", statement.holder_id: "holder", statement.provider_id: "provider"}
+    """Return how the key's party stands to a statement: ``startup``, ``provider``, or ``holder`` if it pays a part."""
+    holder_id = statement.holder_id if statement.charges.holder_usd else None
+    sides = {statement.startup_id: "startup", holder_id: "holder", statement.provider_id: "provider"}
     return sides.get(desk.principal.party_id or "")
+
+
+def _list_disputing(statement: StatementView) -> set[str | None]:
+    """Return the sides that may argue about a statement: the provider, and the payers that dispute."""
+    return {"provider", *(find_payer(one.by) for one in statement.remarks if one.act == "disputed")}
+
+
+def _is_unheard(statement: StatementView, side: str | None) -> bool:
+    """Return whether a side is a payer that has neither accepted nor disputed."""
+    is_open = statement.status in {"issued", "disputed"}
+    return is_open and side is not None and side not in {statement.agreed_by, *_list_disputing(statement)}
 
 
 def _find_due(desk: Desk, statement: StatementView) -> datetime | None:
     """Return by when the key's party has to act; None: it has not."""
     side = _find_side(desk, statement)
-    pays = side in {"startup", "holder"} and (side == "startup" or statement.charges.holder_usd > 0)
-    if statement.status == "issued" and pays and statement.agreed_by != side:
-        return statement.accept_until
-    if statement.status == "disputed" and statement.awaits == ("payers" if pays else side):
-        return statement.answer_until
-    return None
+    if _is_unheard(statement, side):
+        return statement.accept_until if statement.status == "issued" else None
+    if side is None or side not in _list_disputing(statement):
+        return None
+    return statement.answer_until if statement.awaits == find_role(side) else None
 
 
-def _list_acts(desk: Desk, statement: StatementView) -> set[str]:
+def list_acts(desk: Desk, statement: StatementView) -> set[str]:
     """Return what the key may do with a statement now."""
     side = _find_side(desk, statement)
-    if desk.principal.party_id is None and statement.awaits == "platform" and desk.may("statements:write"):
+    if not desk.may("statements:write"):
+        return set()
+    if desk.principal.party_id is None and statement.awaits == "platform":
         return {"decide"}
-    if side is None or not desk.may("statements:write"):
+    if _is_unheard(statement, side):
+        return {"accept", "dispute"} if desk.now < statement.accept_until else {"accept"}
+    if statement.status != "disputed" or side not in _list_disputing(statement):
         return set()
-    is_due = _find_due(desk, statement) is not None
-    if statement.status == "issued":
-        return {"accept", "dispute"} if is_due else set()
-    if statement.status != "disputed" or statement.awaits == "platform":
-        return set()
-    acts = {"concede", "refer"} | ({"answer"} if is_due else set())
-    offers = statement.offered_by is not None and (statement.offered_by == "provider") != (side == "provider")
+    acts = {"concede"} | ({"answer"} if _find_due(desk, statement) else set())
+    acts |= {"refer"} if statement.awaits != "platform" else set()
     if side == "provider":
         return acts | {"resolve"}
-    return acts | ({"accept"} if offers else set())
+    return acts | ({"accept"} if statement.offered_by == "provider" else set())
 
 
 ROUTER: Final = Router("/statements", route_handlers=[list_own, show, accept, dispute, answer, concede, refer, resolve])

@@ -116,15 +116,24 @@ class Dispute:
         return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.count
 
 
+def find_role(side: str) -> Literal["provider", "payers"]:
+    """Return the role in which a side is awaited."""
+    return "provider" if side == "provider" else "payers"
+
+
+def find_payer(by: str) -> Side:
+    """Return the payer whose dispute it is. One that the meters' difference began is the startup's."""
+    return "holder" if by == "holder" else "startup"
+
+
 def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
-    role = "provider" if by == "provider" else "payers"
     if dispute.awaits == "platform":
         raise Refusal(
             "statement_referred",
             f"the platform was asked and decides by {render_instant(dispute.answer_until)}; concede, or wait",
             due=render_instant(dispute.answer_until),
         )
-    if dispute.awaits != role:
+    if dispute.awaits != find_role(by):
         raise Refusal(
             "answer_not_due",
             f"the {dispute.awaits} must answer by {render_instant(dispute.answer_until)}; wait, or concede",
@@ -260,7 +269,7 @@ def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amo
         event: The count. One of the meters counts as the startup's.
         stated: What the statement charges.
     """
-    side: Side = "holder" if event.by == "holder" else "startup"
+    side = find_payer(event.by)
     hours = event.hours_counted
     count = event.gpu_seconds_counted if hours is None else hours
     if dispute is None:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
+from marketplace.domain.billing.dispute import find_payer
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
@@ -139,8 +140,8 @@ def _disputed(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
     gpu_seconds = event.gpu_seconds_counted if event.hours_counted is None else None
     counts = {"gpu_seconds_counted": gpu_seconds, "hours_counted": event.hours_counted}
     row = changes.find(statements, event.statement_id)
-    heard = set() if row is None else {row["agreed_by"], _find_side(row["disputed_by"])}
-    agreed_by = next(iter(heard - {None, _find_side(event.by)}), None)
+    heard = set() if row is None else {row["agreed_by"], row["disputed_by"] and find_payer(row["disputed_by"])}
+    agreed_by = next(iter(heard - {None, find_payer(event.by)}), None)
     due = {"awaits": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
     due["remarks"] = _add_remark(changes, fact, "disputed", event.evidence)
     changes.update(statements, event.statement_id, **disputed, **counts, **due, agreed_by=agreed_by)
@@ -174,11 +175,6 @@ def _referred(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
     due = {"awaits": "platform", "answer_until": event.decide_until}
     due["remarks"] = _add_remark(changes, fact, "referred", event.evidence)
     changes.update(statements, event.statement_id, **due, reason=event.reason, evidence=event.evidence)
-
-
-def _find_side(disputed_by: str | None) -> str | None:
-    """Return whose dispute it is; None if there is none. One that the meters' difference began is the startup's."""
-    return "startup" if disputed_by == "meters" else disputed_by
 
 
 def _part_settled(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementPartSettled) -> None:
