@@ -118,7 +118,7 @@ WORDS: Final = {
     "parts": "What it is made of.",
     "pay_to_play": "What holders who do not take their part lose; null: nothing.",
     "person": "The person whom it names, by the party's own identifier; null: nobody.",
-    "phase": "What may still be changed: `collecting`, `no_cancel` or `closed`.",
+    "phase": "`collecting`, `indicative`, `no_cancel`, `locked` or `cleared`.",
     "plan_shares_reserved": "Shares that the stock plan reserves.",
     "points": "The points of the curve.",
     "pool_post_money": "Share of the company after the round that the option pool has; null: it stays as it is.",
