@@ -19,9 +19,7 @@ Invariants:
     4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
        asked, and nothing else; its decision is final.
 
-Refusals in order: referral_missing · count_none · answer_not_due · statement_referred · answer_period_over ·
-answers_too_many · referral_early · concessions_too_many · amount_missing · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · offer_outside · concession_outside · answer_period_runs.
+`marketplace.domain.billing.statement` documents the order of refusals. Beside them: answer_period_runs.
 """
 
 from collections import Counter

@@ -1,11 +1,7 @@
 """An order's terms: which may be placed, what they cost at most, and when they end.
 
-Refusals in order: offers_missing · class_repeated · not_a_number · amount_not_positive · amount_too_large ·
-amount_too_precise · offer_empty · time_naive · window_reversed · window_past · range_empty · sizes_too_many ·
-pue_out_of_range · backstop_linked · backstop_equity · instrument_unneeded · instrument_missing · mandates_missing ·
-mandates_too_many · conversion_empty · missing_convention · discount_whole · cap_below_commitment · note_too_short ·
-warrant_too_short · consequence_missing · expiry_past · security_too_short · stages_missing. Beside them,
-value_too_precise at a mandate's credit, and class_not_offered.
+`marketplace.domain.trading.order` documents the order of refusals. Beside them: value_too_precise at a mandate's
+credit, and class_not_offered.
 """
 
 from collections.abc import Iterable
