@@ -13,11 +13,13 @@ from events.types import MaturityConversion, NoteTerms
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
+from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption
 from marketplace.domain.equity.issuer.stock_commands import ConvertStock, CreateStockClass, IssueStock, RepurchaseStock
+from marketplace.domain.supply.schedule import STANDARD
 from tests.application.equity.test_equity import act, build_round, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, list_asked, open_round, propose_sale, vote
 from tests.application.equity.test_hostile_parties import refuse
@@ -346,7 +348,8 @@ async def test_one_clerk_spends_no_more_than_the_limit_by_a_sale(market):
 async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held):
     """A key of the platform for one thing took a fund's shares at 0, and the money of a party that it had suspended.
 
-    It also made the price at which a warrant was exercised without a vote, and vested others by prices and milestones.
+    It also made the price at which a warrant was exercised without a vote, vested others by prices and milestones, and
+    lifted the limit of what it may deposit alone.
     """
     trade, *_ = held
 
@@ -363,6 +366,7 @@ async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held)
         issuer_id=trade.issuer, price_usd_per_share=Decimal(1), method="409A", effective_on=market.clock.at.date()
     )
     await refuse("scope_missing", issuers.record_valuation(market.handler, clerk(), value))
+    await refuse("scope_missing", publish_schedule(market.handler, clerk(), terms=STANDARD))
     source = {"source_id": derive_id("src", trade.fund), "day": market.clock.at.date(), "volume": 1}
     price = {"price_usd_per_share": Decimal(1)}
     await refuse("scope_missing", warrants.observe_price(market.handler, clerk(), trade.issuer, **source, **price))
