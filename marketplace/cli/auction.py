@@ -51,12 +51,12 @@ def verify(target: str, /, *, nats_url: NatsUrl = None) -> int:
 
 
 @app.command
-def export(auction_id: str, /, *, out: Path, nats_url: NatsUrl = None) -> int:
+def export(auction_id: str, /, *, to: Path, nats_url: NatsUrl = None) -> int:
     """Write the frozen book and the result of a cleared auction, for `marketplace auction verify` elsewhere.
 
     Args:
         auction_id: For example `auc_01k…`.
-        out: Folder for `auction.json`; created if it is missing.
+        to: Folder for `auction.json`; created if it is missing.
         nats_url: Servers and the application's user, separated by commas.
     """
     configure_logging()
@@ -64,16 +64,16 @@ def export(auction_id: str, /, *, out: Path, nats_url: NatsUrl = None) -> int:
     async def main() -> None:
         async with open_log(load_settings(nats_url=nats_url)) as log:
             published = await load_published(log, auction_id)
-        _write(out, published)
-        CONSOLE.print(f"wrote {out / BUNDLE}; check it with: marketplace auction verify {out}", soft_wrap=True)
+        _write(to, published)
+        CONSOLE.print(f"wrote {to / BUNDLE}; check it with: marketplace auction verify {to}", soft_wrap=True)
 
     return run(main())
 
 
-def _write(out: Path, published: Published) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+def _write(folder: Path, published: Published) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(render_bundle(published.book, published.clearing), indent=1, sort_keys=True)
-    (out / BUNDLE).write_text(text + "\n", encoding="utf-8")
+    (folder / BUNDLE).write_text(text + "\n", encoding="utf-8")
 
 
 def _verify_file(path: Path) -> int:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter, validators
-from rich.table import Table
+from rich.table import Column, Table
 
 from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.holding import holding, parse_instant
@@ -43,7 +43,7 @@ def balance(
     """Print the balances of an account, a grant, an instrument or a pool, and every entry behind them.
 
     Args:
-        account_id: For example `acc_01k…`, or a grant for its GPU-seconds.
+        account_id: For example `acc_01k…` or its `acc_01k…/held`, or a grant for its GPU-seconds.
         at: The state at a sequence of the log, or an RFC 3339 instant; now by default.
         occurred_until: Of that state, only what had occurred by this RFC 3339 instant.
         limit: The most entries, oldest first.
@@ -83,7 +83,7 @@ def _parse_point(text: str | None) -> int | datetime | None:
 def _tell_balances(found: ExplanationView) -> None:
     if not found.balances:
         raise Refusal("account_unknown", f"nothing was posted to {found.account_id} by then; check the id")
-    table = Table("account", "unit", "balance", "last event")
+    table = Table(Column("account", overflow="fold"), "unit", "balance", "last event")
     for row in found.balances:
         table.add_row(row.account, row.unit, f"{row.amount:,f}", f"{row.last_sequence:,}")
     CONSOLE.print(table)

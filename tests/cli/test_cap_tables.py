@@ -52,6 +52,9 @@ async def test_a_cap_table_is_explained_and_played_and_a_portfolio_is_shown(
     await engine.dispose()
     shell, issuer = Shell(nats_server.url, database_url), rename_id("iss", trade.startup)
 
+    held = f"{rename_id('acc', trade.startup)}/held"
+    told = await shell.run("explain", "balance", held)
+    assert {line.split()[3].strip(",") for line in told.splitlines() if line[:1] in "+-"} == {held}
     told = await shell.run("explain", "holding", issuer)
     assert "stock common of Founders: 8,000,000" in told
     founders, total = (next(line for line in told.splitlines() if word in line) for word in ("Founders", "total"))

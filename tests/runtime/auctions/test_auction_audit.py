@@ -67,7 +67,7 @@ async def test_the_commands_verify_an_id_on_the_log_and_an_export_without_it(nat
         assert "the identical certificate" in told
         assert "every rule holds" in told
         code, told = await run_command(
-            "auction", "export", auction, "--out", str(tmp_path / "out"), "--nats-url", nats_server.url
+            "auction", "export", auction, "--to", str(tmp_path / "out"), "--nats-url", nats_server.url
         )
         assert code == 0, told
         code, told = await run_command(

@@ -42,7 +42,7 @@ async def explain_balance(
     Args:
         connection: Where to read.
         log: Where the events are.
-        account_id: The account, grant, instrument or pool.
+        account_id: The account, grant, instrument or pool, or one of its ledger accounts, such as ``acc_…/held``.
         party_id: Only this party's, and only events that concern it; None for the platform.
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.

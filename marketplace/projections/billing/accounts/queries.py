@@ -58,7 +58,7 @@ async def list_balances(
         connection: Where to read.
         party_id: Only this party's.
         unit: Only in this unit.
-        account_id: Only the ledger accounts of this account, grant, instrument or pool.
+        account_id: Only the ledger accounts of this account, grant, instrument or pool, or one of them.
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.
         after: Last account of the previous page.
@@ -78,6 +78,9 @@ async def list_balances(
 
 
 def _belongs(table: Any, account_id: str) -> Any:
+    """Return the condition that an entry is on the ledger account named, or on any of the account or grant named."""
+    if "/" in account_id:
+        return table.c.account == account_id
     return table.c.account.startswith(f"{account_id}/", autoescape=True)
 
 
@@ -115,7 +118,7 @@ async def list_entries(
         connection: Where to read.
         party_id: Only this party's.
         account: Only of this ledger account, for example ``acc_…/held``.
-        account_id: Only of the ledger accounts of this account, grant or instrument.
+        account_id: Only of the ledger accounts of this account, grant or instrument, or of one of them.
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.
         after: Cursor of the last entry of the previous page.
@@ -141,7 +144,7 @@ async def load_sums(
     at: At = None,
     occurred_until: datetime | None = None,
 ) -> dict[str, Decimal]:
-    """Return the balance of each ledger account of `account_id` from the entries up to and including a cursor."""
+    """Return the balance of each ledger account that `account_id` names, from entries up to and including a cursor."""
     key = tuple_(entries.c.sequence, entries.c.line)
     query = (
         select(entries.c.account, func.sum(entries.c.amount).label("amount"))
