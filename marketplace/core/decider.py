@@ -10,9 +10,11 @@ Invariants:
     4. `evolve` never refuses: what is in the log has happened.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
+
+from marketplace.core.errors import Refusal
 
 C = TypeVar("C")
 E = TypeVar("E")
@@ -43,3 +45,28 @@ class Decider(Generic[C, E, S]):
         for event in events:
             current = self.evolve(current, event)
         return current
+
+
+def decide_by_type(
+    commands: Any,
+    begin: Callable[[Any, Any], Sequence[E]],
+    rules: Mapping[type, Callable[[Any, Any], Sequence[E]]],
+    refuse: Callable[[Any], Refusal],
+) -> Callable[[Any, Any], Sequence[E]]:
+    """Return the `decide` of an aggregate that applies one rule to each type of command.
+
+    Args:
+        commands: The union of the types.
+        begin: The rule of the one type that is not among `rules`, whose commands begin the aggregate.
+        rules: The rules of the other types. They are applied to an aggregate that has begun, whose state is not None.
+        refuse: Returns the refusal of such a command if the aggregate has not begun.
+    """
+    assert len(set(get_args(commands)) - set(rules)) == 1, "every type of command has its rule"
+
+    def decide(command: Any, state: Any) -> Sequence[E]:
+        rule = rules.get(type(command), begin)
+        if state is None and rule is not begin:
+            raise refuse(command)
+        return rule(command, state)
+
+    return decide

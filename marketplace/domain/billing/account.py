@@ -23,7 +23,8 @@ limit_exceeded · holds_left · hold_unknown · account_closed · holds_exhauste
 hold_not_due · hold_expired · funds_insufficient · funds_reserved · credit_exhausted · capture_above_hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from events.account import (
     AccountClosed,
@@ -34,14 +35,13 @@ from events.account import (
     AccountOpened,
     AccountWithdrawn,
 )
-from marketplace.core.decider import Decider
+from marketplace.core.decider import Decider, decide_by_type
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_usd
 from marketplace.domain.billing import account_approvals as approvals
 from marketplace.domain.billing.account_commands import (
     AccountCommand,
     AdjustHold,
-    ApprovalCommand,
     Approve,
     CaptureHold,
     CloseAccount,
@@ -79,59 +79,6 @@ from marketplace.domain.billing.account_state import (
     reserve,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
-
-
-def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEvent]:
-    """Return the events of a command; the module lists the order of refusals."""
-    if isinstance(command, OpenAccount):
-        return _open(command, state)
-    if state is None:
-        raise refuse_unknown("account", command.account_id)
-    match command:
-        case PlaceHold():
-            return place(command, state)
-        case CaptureHold():
-            return capture(command, state)
-        case AdjustHold():
-            return adjust(command, state)
-        case ExpireHold():
-            return expire(command, state)
-        case CloseAccount():
-            return _close(command, state)
-        case Reserve() | LimitCredit():
-            return reserve(command, state) if isinstance(command, Reserve) else limit_credit(command, state)
-        case Deposit() | Withdraw() | Debit() | Credit():
-            return _move(command, state)
-        case _:
-            return _decide_approval(command, state)
-
-
-def _decide_approval(command: ApprovalCommand, state: Account) -> Sequence[AccountEvent]:
-    match command:
-        case SetLimit():
-            return approvals.set_limit(command, state)
-        case UseLimit():
-            return approvals.use_limit(command, state)
-        case RequestApproval():
-            return approvals.request(command, state)
-        case Approve():
-            return approvals.approve(command, state)
-        case EndApproval():
-            return approvals.end(command, state)
-        case LapseApproval():
-            return approvals.lapse(command, state)
-
-
-def _move(command: Deposit | Withdraw | Debit | Credit, state: Account) -> Sequence[AccountEvent]:
-    match command:
-        case Deposit():
-            return _deposit(command, state)
-        case Withdraw():
-            return _withdraw(command, state)
-        case Debit():
-            return _debit(command, state)
-        case Credit():
-            return _credit(command, state)
 
 
 def _open(command: OpenAccount, state: AccountState) -> Sequence[AccountEvent]:
@@ -230,4 +177,30 @@ def _credit(command: Credit, state: Account) -> Sequence[AccountEvent]:
     ]
 
 
-ACCOUNT: Decider[AccountCommand, AccountEvent, AccountState] = Decider("account", "acc", None, decide, evolve)
+_RULES: Final[dict[type[AccountCommand], Callable[[Any, Account], Sequence[AccountEvent]]]] = {
+    CloseAccount: _close,
+    Deposit: _deposit,
+    Withdraw: _withdraw,
+    PlaceHold: place,
+    CaptureHold: capture,
+    AdjustHold: adjust,
+    ExpireHold: expire,
+    Reserve: reserve,
+    LimitCredit: limit_credit,
+    Debit: _debit,
+    Credit: _credit,
+    SetLimit: approvals.set_limit,
+    UseLimit: approvals.use_limit,
+    RequestApproval: approvals.request,
+    Approve: approvals.approve,
+    EndApproval: approvals.end,
+    LapseApproval: approvals.lapse,
+}
+
+ACCOUNT: Final[Decider[AccountCommand, AccountEvent, AccountState]] = Decider(
+    "account",
+    "acc",
+    None,
+    decide_by_type(AccountCommand, _open, _RULES, lambda command: refuse_unknown("account", command.account_id)),
+    evolve,
+)
