@@ -224,6 +224,19 @@ class UnitOfWork:
         part.state = decider.fold(events, part.state)
         return part.state
 
+    async def decide_at_end(self, decider: Decider[C, E, Any], id: str, command: C) -> None:  # noqa: A002
+        """Run an aggregate's decider; if it decides nothing, run it again on the state at the end of the log.
+
+        No guard protects a decision that appends nothing. See `reload` for what has to be loaded first.
+
+        Raises:
+            Refusal: A rule refused the command. The unit must not be used further.
+        """
+        await self.decide(decider, id, command)
+        if not self.list_events(decider, id):
+            await self.reload(decider, id)
+            await self.decide(decider, id, command)
+
     def branch(self) -> "UnitOfWork":
         """Return a new unit of the same command, for a decision that is proposed and not stored with this one."""
         return UnitOfWork(self._cache, self.context)

@@ -137,10 +137,10 @@ async def walk_equity_auction():
 @pytest.mark.parametrize(
     ("titles", "follow", "rooms_max", "returns_max"),
     [
-        (["Placing an order"], walk_order, 17, 13),
+        (["Placing an order"], walk_order, 13, 13),
         (["Reporting usage"], walk_usage, 5, 11),
-        (["Running an auction"], walk_auction, 22, 36),
-        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 36, 62),
+        (["Running an auction"], walk_auction, 21, 36),
+        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 34, 58),
     ],
     ids=["order", "usage", "auction", "auction with equity"],
 )

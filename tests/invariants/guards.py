@@ -70,8 +70,8 @@ GUARDS: Final = (
         "instruments amount to no more than the issuer's limit",
         Mutant(
             f"{_COMMANDS}.steps.dilution",
-            "            await unit.decide(ISSUER, issuer_id, command)\n        if unit.list_events",
-            "            ISSUER.decide(command, issuer)\n        if unit.list_events",
+            "await unit.decide_at_end(ISSUER, issuer_id, command)",
+            "ISSUER.decide(command, await unit.get(ISSUER, issuer_id, Issuer))",
         ),
         "test_rule_races.py::TestDilutionOnMemory",
         ("test_a_limit_counts_an_instrument_as_it_is_amended",),

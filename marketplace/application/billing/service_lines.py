@@ -171,7 +171,7 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         approved=True,
         amount_usd=equity.budget_commitment_usd,
         at=unit.context.at,
-        related_ids=await load_related_issuers(unit, issued.startup_id),
+        related_ids=await load_related_issuers(unit, await unit.get(MANDATE, equity.mandate_id), issued.startup_id),
     )
     await unit.decide(MANDATE, equity.mandate_id, hold)
     capture = CaptureBudget(

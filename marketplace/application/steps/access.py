@@ -168,8 +168,10 @@ async def load_named_mandates(unit: UnitOfWork, mandate_ids: tuple[str, ...]) ->
     return [await load_mandate(unit, mandate_id) for mandate_id in mandate_ids]
 
 
-async def load_related_issuers(unit: UnitOfWork, party_id: str) -> frozenset[str]:
-    """Return the issuers of all parties that firm relations connect with a startup, beside its own."""
-    register = await unit.load(REGISTER, REGISTER_ID)
-    group = register.list_group(party_id) - {party_id}
-    return frozenset(rename_id("iss", each) for each in group if is_id(each, "pty"))
+async def load_related_issuers(unit: UnitOfWork, mandate: Mandate, party_id: str) -> frozenset[str]:
+    """Return the other issuers on a mandate that firm relations connect with a startup."""
+    others = set(mandate.used_by_issuer_usd) - {rename_id("iss", party_id)}
+    if not others:
+        return frozenset()
+    group = (await unit.load(REGISTER, REGISTER_ID)).list_group(party_id)
+    return frozenset(others & {rename_id("iss", each) for each in group if is_id(each, "pty")})

@@ -1,22 +1,21 @@
-"""An issuer's dilution limit: what orders and instruments count toward it, kept current in their own appends.
+"""An issuer's dilution limit: what instruments count toward it, kept current in their own appends.
 
 An instrument counts from its signing until it converts, lapses or is paid out, and an order from its placing to its
-match or end, also before there is a limit. Every change is an event of the issuer. Two decisions that would dilute it
-at once therefore conflict there, and so do a new limit and a change of what counts toward it.
+match or end (`order_holds.py`), also before there is a limit. Every change is an event of the issuer. Two decisions
+that would dilute it at once therefore conflict there, and so do a new limit and a change of what counts toward it.
 """
 
 from datetime import datetime
 from decimal import Decimal
 
-from events.issuer_dilution import CountedInstrument, Exposure
-from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
+from events.issuer_dilution import CountedInstrument
+from events.types import PricedTerms, SafeTerms
 from marketplace.domain.equity.instrument.commands import IssueInstrument, NoticeMfn
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import WINDOW, find_offer, has_open_clause
 from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.trading.mandate import MANDATE
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -93,7 +92,9 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
     """
     instrument = await unit.get(INSTRUMENT, instrument_id)
     exposures = instrument.list_exposures(unit.context.at.date())
-    await _record(unit, instrument.issued.issuer_id, instrument_id, exposures, owed=owed)
+    issuer_id = instrument.issued.issuer_id
+    command = RecordExposure(issuer_id=issuer_id, subject_id=instrument_id, exposures=exposures, owed=owed)
+    await unit.decide_at_end(ISSUER, issuer_id, command)
 
 
 async def set_limit(
@@ -118,54 +119,3 @@ async def set_limit(
         instruments=() if dilution_max is None else tuple(counted),
     )
     await unit.decide(ISSUER, issuer_id, command)
-
-
-async def count_order(
-    unit: UnitOfWork,
-    issuer_id: str,
-    order_id: str,
-    terms: PrincipalTerms,
-    principal_usd: Decimal,
-    *,
-    mandate_ids: tuple[str, ...],
-) -> None:
-    """Count an order's largest possible principal, in USD, toward its issuer's dilution limit.
-
-    Raises:
-        Refusal: One of `REFUSED_OFFERS`.
-    """
-    since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
-    exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)
-    mandates = [await unit.load(MANDATE, mandate_id) for mandate_id in mandate_ids]
-    offered_to = tuple(mandate.granted.holder_id for mandate in mandates if mandate is not None)
-    await _record(unit, issuer_id, order_id, (exposure,) if principal_usd else (), offered_to=offered_to)
-
-
-async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
-    """Stop counting an order that offers an instrument. An order for cash only is never counted."""
-    await _record(unit, issuer_id, order_id, ())
-
-
-async def _record(
-    unit: UnitOfWork,
-    issuer_id: str,
-    subject_id: str,
-    exposures: tuple[Exposure, ...],
-    *,
-    owed: bool = False,
-    offered_to: tuple[str, ...] = (),
-) -> None:
-    """Record the exposures on the issuer.
-
-    If they are recorded already, this appends nothing to the issuer and no guard protects the decision. The issuer is
-    therefore read again to the end of the log, and decided on once more.
-    """
-    command = RecordExposure(
-        issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed, offered_to=offered_to
-    )
-    for load in (unit.load, unit.reload):
-        issuer = await load(ISSUER, issuer_id)
-        if isinstance(issuer, Issuer):
-            await unit.decide(ISSUER, issuer_id, command)
-        if unit.list_events(ISSUER, issuer_id):
-            return

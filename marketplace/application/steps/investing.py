@@ -89,7 +89,7 @@ async def _use_budget(
         at=unit.context.at,
         implied_cap_usd=implied_cap_usd,
         direct=True,
-        related_ids=await load_related_issuers(unit, party.registered.party_id),
+        related_ids=await load_related_issuers(unit, mandate, party.registered.party_id),
     )
     await unit.decide(MANDATE, mandate_id, hold)
     capture = CaptureBudget(

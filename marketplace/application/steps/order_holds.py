@@ -1,19 +1,23 @@
-"""What an order sets aside: the startup's cash and each accepted mandate's budget; how it is placed and amended."""
+"""What an order sets aside: the startup's cash, each mandate's budget, and room in the issuer's dilution limit.
+
+How an order is placed and amended.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from events.issuer_dilution import Exposure
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
-from events.types import PricedTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms
 from marketplace.application.steps.access import load_mandate, load_related_issuers, require_owner, require_unfrozen
-from marketplace.application.steps.dilution import count_order, free_order
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
+from marketplace.domain.equity.issuer.commands import RecordExposure
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
@@ -179,7 +183,7 @@ async def hold_budgets(
             implied_cap_usd=implied_cap_usd,
             prices=await list_prices(unit, mandate.terms, offers),
             until_max=until.get(mandate_id),
-            related_ids=await load_related_issuers(unit, party.registered.party_id),
+            related_ids=await load_related_issuers(unit, mandate, party.registered.party_id),
         )
         held = (await unit.decide(MANDATE, mandate_id, command)).holds[hold_id]
         holds.append(
@@ -193,6 +197,39 @@ async def hold_budgets(
             )
         )
     return tuple(holds)
+
+
+async def count_order(
+    unit: UnitOfWork,
+    issuer_id: str,
+    order_id: str,
+    terms: PrincipalTerms,
+    principal_usd: Decimal,
+    *,
+    mandate_ids: tuple[str, ...],
+) -> None:
+    """Count an order's largest possible principal, in USD, toward its issuer's dilution limit.
+
+    Raises:
+        Refusal: One of `REFUSED_OFFERS`.
+    """
+    since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
+    exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)
+    mandates = [await unit.load(MANDATE, mandate_id) for mandate_id in mandate_ids]
+    offered_to = tuple(mandate.granted.holder_id for mandate in mandates if mandate is not None)
+    command = RecordExposure(
+        issuer_id=issuer_id,
+        subject_id=order_id,
+        exposures=(exposure,) if principal_usd else (),
+        offered_to=offered_to,
+    )
+    await unit.decide_at_end(ISSUER, issuer_id, command)
+
+
+async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
+    """Stop counting an order that offers an instrument. An order for cash only is never counted."""
+    command = RecordExposure(issuer_id=issuer_id, subject_id=order_id, exposures=())
+    await unit.decide_at_end(ISSUER, issuer_id, command)
 
 
 async def list_prices(

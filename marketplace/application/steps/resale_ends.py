@@ -5,7 +5,7 @@ Nodes that were bought stay with the buyer. A seller cannot end a grant with hel
 """
 
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.dilution import free_order
+from marketplace.application.steps.order_holds import free_order
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
@@ -74,7 +74,8 @@ async def free_quote(unit: UnitOfWork, quote: Quote, reason: str) -> None:
     await change_capacity(unit, release)
     adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, held.account_id, adjust)
-    await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))
+    if held.terms.instrument is not None:
+        await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))
     for hold in held.budget_holds:
         budget = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=held.hold_id, keep_usd=ZERO, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, budget)

@@ -28,9 +28,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from immutables import Map
-from msgspec import structs
 
-from events.financing import ConvertingInstrument
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
@@ -394,31 +392,3 @@ def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
     orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
     counted = {each.instrument_id: each.exposures for each in event.instruments if each.exposures}
     return replace(state, limit=event, exposures=Map({**orders, **counted}))
-
-
-def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
-    """Return the state in which an order or instrument has these exposures; none: it no longer counts."""
-    if exposures:
-        splits = state.split_at_issue
-        if subject_id not in splits:
-            splits = splits.set(subject_id, state.split_ratio)
-        return replace(state, exposures=state.exposures.set(subject_id, exposures), split_at_issue=splits)
-    left = state.exposures.delete(subject_id) if subject_id in state.exposures else state.exposures
-    splits = state.split_at_issue
-    if subject_id in splits and subject_id not in state.instruments:
-        splits = splits.delete(subject_id)
-    return replace(state, exposures=left, split_at_issue=splits)
-
-
-def settle_converted(state: Issuer, instruments: Sequence[ConvertingInstrument]) -> Issuer:
-    """Return the state in which converted principal no longer counts as pending."""
-    for instrument in instruments:
-        known = state.exposures.get(instrument.instrument_id, ())
-        left, after = instrument.principal_usd, []
-        for exposure in sorted(known, key=lambda each: each.terms != instrument.terms):
-            taken = min(left, exposure.amount_usd)
-            left -= taken
-            if exposure.amount_usd > taken:
-                after.append(structs.replace(exposure, amount_usd=exposure.amount_usd - taken))
-        state = set_exposure(state, instrument.instrument_id, tuple(after))
-    return state

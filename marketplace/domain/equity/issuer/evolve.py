@@ -1,13 +1,15 @@
 """The fold of an issuer's events, one function per event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, Final, Literal
 
 from immutables import Map
+from msgspec import structs
 
+from events.financing import ConvertingInstrument
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
@@ -66,7 +68,7 @@ from events.issuer_dilution import Exposure
 from events.types import NoteTerms
 from marketplace.core.ids import is_id
 from marketplace.core.money import parse_ratio
-from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
+from marketplace.domain.equity.issuer.dilution import set_limit
 from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
 from marketplace.domain.equity.issuer.rights import tranches
 from marketplace.domain.equity.issuer.rights.averages import (
@@ -397,7 +399,7 @@ def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
         shares_at_signing=state.shares_at_signing.update(_count_at_signing(state, event)),
     )
     counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
-    return set_exposure(signed, event.instrument_id, (counted,))
+    return _set_exposure(signed, event.instrument_id, (counted,))
 
 
 def _count_at_signing(state: Issuer, event: IssuerInstrumentSigned) -> dict[tuple[str, str], Fraction]:
@@ -412,7 +414,35 @@ def _count_at_signing(state: Issuer, event: IssuerInstrumentSigned) -> dict[tupl
 
 
 def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
-    return set_exposure(state, event.subject_id, event.exposures)
+    return _set_exposure(state, event.subject_id, event.exposures)
+
+
+def _set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
+    """Return the state in which an order or instrument has these exposures; none: it no longer counts."""
+    if exposures:
+        splits = state.split_at_issue
+        if subject_id not in splits:
+            splits = splits.set(subject_id, state.split_ratio)
+        return replace(state, exposures=state.exposures.set(subject_id, exposures), split_at_issue=splits)
+    left = state.exposures.delete(subject_id) if subject_id in state.exposures else state.exposures
+    splits = state.split_at_issue
+    if subject_id in splits and subject_id not in state.instruments:
+        splits = splits.delete(subject_id)
+    return replace(state, exposures=left, split_at_issue=splits)
+
+
+def _settle_converted(state: Issuer, instruments: Sequence[ConvertingInstrument]) -> Issuer:
+    """Return the state in which converted principal no longer counts as pending."""
+    for instrument in instruments:
+        known = state.exposures.get(instrument.instrument_id, ())
+        left, after = instrument.principal_usd, []
+        for exposure in sorted(known, key=lambda each: each.terms != instrument.terms):
+            taken = min(left, exposure.amount_usd)
+            left -= taken
+            if exposure.amount_usd > taken:
+                after.append(structs.replace(exposure, amount_usd=exposure.amount_usd - taken))
+        state = _set_exposure(state, instrument.instrument_id, tuple(after))
+    return state
 
 
 def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
@@ -451,7 +481,7 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     price = Fraction(pricing.price_usd_per_share)
     investors = frozenset(each.holder_id for each in closed.terms.investments if is_id(each.holder_id, "pty"))
     after = replace(
-        settle_converted(state, pricing.instruments),
+        _settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
         price_marks=(
             *state.price_marks,
@@ -500,7 +530,7 @@ def _withdraw_liquidity(state: Issuer, event: IssuerLiquidityWithdrawn) -> Issue
 
 def _pay_distribution(state: Issuer, event: IssuerDistributionPaid) -> Issuer:
     paid = replace(state.sales[event.liquidity_id], status="paid")
-    return replace(state, sales=state.sales.set(event.liquidity_id, paid))
+    return replace(state, sales=state.sales.set(event.liquidity_id, paid), is_ended=True)
 
 
 HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {

@@ -312,6 +312,7 @@ class Issuer:
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared; None if there is none, or it was withdrawn.
+        is_ended: Whether the proceeds of that one were paid out.
         price_marks: Every price of a share that was stated, oldest first.
         proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, by its id.
         holder_terms: What the company and its holders agreed on.
@@ -344,6 +345,7 @@ class Issuer:
     financings: Map[str, Financing] = field(default_factory=Map)
     sales: Map[str, Sale] = field(default_factory=Map)
     liquidity_id: str | None = None
+    is_ended: bool = False
     price_marks: tuple[PriceMark, ...] = ()
     proposals: Map[str, tuple[str, datetime]] = field(default_factory=Map)
     holder_terms: HolderTerms = field(default_factory=HolderTerms)
@@ -368,11 +370,6 @@ class Issuer:
     def shares_promised(self) -> int:
         """Pool that is promised and not granted yet."""
         return sum(self.promises.values())
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether the proceeds of a sale were paid out."""
-        return self.liquidity_id is not None and self.sales[self.liquidity_id].status == "paid"
 
     @property
     def is_changing(self) -> bool:
