@@ -7,7 +7,7 @@ impossible meanwhile, the order is rejected with the reason, like an order that 
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -64,6 +64,9 @@ from marketplace.domain.trading.order_terms import compute_credit, compute_princ
 from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+UNNEEDED: Final = "not needed at the price"
+"""Why the rest of an order's holds is freed when it is matched."""
 
 
 async def open_auction(
@@ -279,20 +282,28 @@ async def award(
 ) -> None:
     """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part.
 
+    In cash, that is what the first stage needs. The rest of what the order held is free again.
+
     Raises:
         Refusal: ``party_suspended`` if the startup, the provider or the mandate's holder is suspended ·
             ``parties_related`` in an auction.
     """
-    holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
-    party_ids = (order.placed.startup_id, pool.opened.provider_id, *holder_ids)
-    require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
     grant, totals = await _build_grant(unit, order, match, pool, resale, auction_id=auction_id)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
     unit.assume_new(GRANT, match.grant_id)
     await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
-    await _keep_holds(unit, order, match, grant, totals)
+    cash_usd = totals.startup_usd if grant.stages is None else compute_funding(grant, 1, grant.end)
+    adjust = AdjustHold(
+        account_id=order.placed.account_id,
+        hold_id=order.hold_id,
+        amount_usd=cash_usd,
+        reason=UNNEEDED,
+        keeps_credit=True,
+    )
+    await unit.decide(ACCOUNT, order.placed.account_id, adjust)
     if order.terms.instrument is not None:
+        await _keep_budgets(unit, order, match, grant, totals.holder_usd)
         await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
         await _sign(unit, order, grant, grant.equity)
@@ -301,6 +312,10 @@ async def award(
 async def _build_grant(
     unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None, *, auction_id: str | None
 ) -> tuple[GrantIssued, Totals]:
+    """Return the grant of a match, and what it costs at most, if all who take part in it may trade."""
+    holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
+    party_ids = (order.placed.startup_id, pool.opened.provider_id, *holder_ids)
+    require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
     offer = get_offer(order.terms, pool.opened.gpu_class)
     grant = GrantIssued(
         grant_id=match.grant_id,
@@ -328,14 +343,10 @@ async def _build_grant(
     )
     seconds = int((match.end - match.start).total_seconds())
     totals = compute_totals(build_tariff(grant), match.nodes * pool.opened.gpus_per_node * seconds)
-    equity = grant.equity
+    equity = grant.equity if totals.principal_usd else None
     if equity is not None:
-        equity = (
-            msgspec.structs.replace(
-                equity, principal_commitment_usd=totals.principal_usd, budget_commitment_usd=totals.holder_usd
-            )
-            if totals.principal_usd
-            else None
+        equity = msgspec.structs.replace(
+            equity, principal_commitment_usd=totals.principal_usd, budget_commitment_usd=totals.holder_usd
         )
     if resale is not None:
         resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
@@ -375,22 +386,14 @@ async def _build_equity(
     )
 
 
-async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, totals: Totals) -> None:
-    """Keep the grant's maximum cost of every hold, and free the rest. In cash, it is what the first stage needs."""
-    reason = "not needed at the price"
-    cash_usd = totals.startup_usd if grant.stages is None else compute_funding(grant, 1, grant.end)
-    adjust = AdjustHold(
-        account_id=order.placed.account_id,
-        hold_id=order.hold_id,
-        amount_usd=cash_usd,
-        reason=reason,
-        keeps_credit=True,
-    )
-    await unit.decide(ACCOUNT, order.placed.account_id, adjust)
+async def _keep_budgets(
+    unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, holder_usd: Decimal
+) -> None:
+    """Commit what the grant's mandate pays at most, and free the rest of every budget."""
     for hold in order.budget_holds:
         keep: Decimal = ZERO
         if grant.equity is not None and grant.equity.mandate_id == hold.mandate_id:
-            keep = totals.holder_usd
+            keep = holder_usd
             capture = CaptureBudget(
                 mandate_id=hold.mandate_id,
                 hold_id=order.hold_id,
@@ -399,7 +402,7 @@ async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: 
                 matched=await _ask_again(unit, order, match, grant, hold.mandate_id),
             )
             await unit.decide(MANDATE, hold.mandate_id, capture)
-        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=reason)
+        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=UNNEEDED)
         await unit.decide(MANDATE, hold.mandate_id, release)
 
 

@@ -10,7 +10,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.supply.lot import Lot, find_promise, list_unpromised
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
-from marketplace.domain.trading.book.bidding import list_unmet
+from marketplace.domain.trading.book.book import list_unmet
 from marketplace.domain.trading.mandate_rules import Asked
 
 

@@ -11,7 +11,6 @@ from marketplace.application.trading.orders import preview_order
 from marketplace.clearing.quotes import prepared_book
 from marketplace.clearing.quotes.prepared_book import prepare
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.trading.book import bidding
 from marketplace.domain.trading.book import book as books
 from marketplace.domain.trading.book.book import KnownRows, build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
@@ -63,7 +62,7 @@ async def test_a_book_that_is_built_of_known_rows_is_the_same(monkeypatch, terms
     assert supply_of(after).sells_as(supply_of(before))
     fresh = build_book(opened, supply_of(after), after["order"].values())
     built = []
-    monkeypatch.setattr(books, "build_row", _count(bidding.build_row, built))
+    monkeypatch.setattr(books, "build_row", _count(books.build_row, built))
     assert build_book(opened, supply_of(after), after["order"].values(), known=known) == fresh
     assert len(built) == {"principal_usd_max": 3}.get(next(iter(terms), ""), 2), (
         "the new one, and the one with a parent"
