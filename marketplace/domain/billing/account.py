@@ -177,7 +177,7 @@ def _credit(command: Credit, state: Account) -> Sequence[AccountEvent]:
     ]
 
 
-_RULES: Final[dict[type[AccountCommand], Callable[[Any, Account], Sequence[AccountEvent]]]] = {
+_DECIDE: Final[dict[type[AccountCommand], Callable[[Any, Account], Sequence[AccountEvent]]]] = {
     CloseAccount: _close,
     Deposit: _deposit,
     Withdraw: _withdraw,
@@ -201,6 +201,6 @@ ACCOUNT: Final[Decider[AccountCommand, AccountEvent, AccountState]] = Decider(
     "account",
     "acc",
     None,
-    decide_by_type(AccountCommand, _open, _RULES, lambda command: refuse_unknown("account", command.account_id)),
+    decide_by_type(AccountCommand, _open, _DECIDE, lambda command: refuse_unknown("account", command.account_id)),
     evolve,
 )

@@ -22,7 +22,7 @@ Offers are checked one after the other. The instrument's cap and discount are am
 mandates_too_many.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -47,7 +47,7 @@ from events.order import (
 )
 from events.schedule import PlatformFee
 from events.types import Reason
-from marketplace.core.decider import Decider
+from marketplace.core.decider import Decider, decide_by_type
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO
@@ -256,33 +256,6 @@ class EndedOrder(Order):
 
 
 OrderState = Order | None
-
-
-def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
-    """Return the events of a command; the module lists the order of refusals."""
-    if isinstance(command, PlaceOrder):
-        return _place(command, state)
-    if state is None:
-        raise refuse_unknown("order", command.order_id)
-    match command:
-        case AmendOrder():
-            return _amend(command, state)
-        case CancelOrder():
-            return _cancel(command, state)
-        case ExpireOrder():
-            return _expire(command, state)
-        case LockOrder():
-            return _lock(command, state)
-        case MatchOrder():
-            return _match(command, state)
-        case UnmatchOrder():
-            return _unmatch(command, state)
-        case _:
-            return _decide_mandate(command, state)
-
-
-def _decide_mandate(command: ApproveMandate | EndMandate, state: Order) -> Sequence[OrderEvent]:
-    return _approve(command, state) if isinstance(command, ApproveMandate) else _end_mandate(command, state)
 
 
 def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
@@ -503,4 +476,21 @@ def _copy(source: Order | OrderPlaced | OrderAmended) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-ORDER: Decider[OrderCommand, OrderEvent, OrderState] = Decider("order", "ord", None, decide, evolve)
+_DECIDE: Final[dict[type[OrderCommand], Callable[[Any, Order], Sequence[OrderEvent]]]] = {
+    AmendOrder: _amend,
+    CancelOrder: _cancel,
+    ExpireOrder: _expire,
+    LockOrder: _lock,
+    MatchOrder: _match,
+    UnmatchOrder: _unmatch,
+    ApproveMandate: _approve,
+    EndMandate: _end_mandate,
+}
+
+ORDER: Final[Decider[OrderCommand, OrderEvent, OrderState]] = Decider(
+    "order",
+    "ord",
+    None,
+    decide_by_type(OrderCommand, _place, _DECIDE, lambda command: refuse_unknown("order", command.order_id)),
+    evolve,
+)
