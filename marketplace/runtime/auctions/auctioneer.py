@@ -32,7 +32,6 @@ from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.texts import shorten
 from marketplace.domain.trading.admission import (
-    GROUP_SERVED,
     PLACES_MAX,
     Admission,
     Waiting,
@@ -63,7 +62,6 @@ from marketplace.domain.trading.order import (
     Order,
     OrderState,
 )
-from marketplace.domain.trading.order_terms import name_group
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -323,12 +321,11 @@ class Auctioneer:
     async def _withdraw_mates(self, auction: ClearedAuction, decided: Mapping[str, str]) -> None:
         """Cancel the open orders of groups of which an order was matched."""
         book = auction.locked.book
-        groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
-        served = {groups[order_id] for order_id, outcome in decided.items() if outcome == "matched"} - {None}
-        for order_id in self._market.list_orders() if served else ():
-            order = await self._find_order(order_id)
-            if order is not None and name_group(order.placed.startup_id, order.terms) in served:
-                await self._withdraw(order_id, "group-served", GROUP_SERVED)
+        grouped = [order.order_id for order in (*book.orders, *book.backstops) if order.group_id is not None]
+        if any(decided.get(order_id) == "matched" for order_id in grouped):
+            for each in list_hopeless(await self._market.load_queue()):
+                if each.cause == "group-served":
+                    await self._withdraw(*each)
 
     async def _carry_out(self, cleared: Result, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
