@@ -344,16 +344,17 @@ class StatementReferred(Event, frozen=True, kw_only=True, tag="statement.referre
 
 
 class StatementPartSettled(Event, frozen=True, kw_only=True, tag="statement.part_settled.v1"):
-    """What nobody disputes of a disputed statement is paid, and its principal accrues; the rest stays disputed.
+    """A part of a statement is paid, and its principal accrues: what nobody disputes, or the equity part on credit.
 
     The payments are in the same atomic batch. A concession of a payer is paid in a further part.
 
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        charges: The charges of the lowest count: what is paid so far, with this part.
+        charges: What is paid so far, with this part.
         part_id: The cause that the payments of this part name.
         credit: The service credit of what is paid so far, which is paid back; None if nothing is.
+        is_cash_due: Whether the startup, which has credit, still owes the cash of the same delivery.
     """
 
     statement_id: Id
@@ -361,6 +362,7 @@ class StatementPartSettled(Event, frozen=True, kw_only=True, tag="statement.part
     charges: Charges
     part_id: Id
     credit: ServiceCredit | None = None
+    is_cash_due: bool = False
 
 
 class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolved.v1"):

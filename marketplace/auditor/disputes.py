@@ -97,6 +97,8 @@ class Disputes:
             dispute.referred = True
         elif name == "part_settled":
             count, dispute.paid = min(dispute.counts.values()), _count(body["charges"])
+            if body.get("is_cash_due") and dispute.due and parse_instant(message.headers["ce-time"]) >= dispute.due:
+                count = dispute.position
             text = f"{body['statement_id']} pays {dispute.paid} before its end, and {count} are not disputed"
             self.findings.require(dispute.paid <= count, "dispute", message.sequence, text)
         elif name == "resolved":

@@ -294,6 +294,8 @@ class Market:
         statement_id, sequence = body["statement_id"], message.sequence
         before = self.statements.get(statement_id)
         allowed, after = STATEMENT_STEPS.get(name, ({before}, before or ""))
+        if name == "part_settled" and body.get("is_cash_due"):
+            allowed, after = frozenset({"issued", "disputed"}), before or ""
         text = f"{statement_id} is {before or 'unknown'} and cannot be {name}"
         self.findings.require(before in allowed, "statement", sequence, text)
         self.statements[statement_id] = after

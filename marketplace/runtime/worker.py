@@ -77,6 +77,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "adjust_service_statement": lambda handler, context, task: service_statements.adjust_service_statement(
         handler, context, task.id, task.number
     ),
+    "settle_equity": lambda handler, context, task: statements.settle_equity(handler, context, task.id),
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),

@@ -12,19 +12,21 @@ from marketplace.application.steps.access import list_sides, load_grant, require
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
-from marketplace.application.steps.statement_payment import pay_statement
+from marketplace.application.steps.statement_payment import name_part, pay_part, pay_statement
 from marketplace.application.steps.undisputed import is_without_holder, issue, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.dispute import Ending, Side
-from marketplace.domain.billing.settlement import build_tariff, compute_charges, drop_equity
+from marketplace.domain.billing.settlement import build_tariff, compute_charges, drop_equity, leave_cash
 from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
     DisputeStatement,
     ResolveStatement,
+    SettleEquity,
     Statement,
+    find_silence,
 )
 from marketplace.domain.billing.statement_chain import (
     find_credit,
@@ -202,6 +204,42 @@ async def settle_part(unit: UnitOfWork, statement: Statement) -> None:
     """Pay the undisputed part of a disputed statement, if it is due."""
     grant = await get_grant(unit, statement.issued.grant_id)
     await settle_undisputed(unit, await find_bill(unit, statement, grant), statement.issued.statement_id)
+
+
+async def settle_equity(handler: Handler, context: Context, statement_id: str) -> Receipt:
+    """Settle the equity part of a statement on credit whose time for disputes is over, while its cash is not paid.
+
+    The holder pays its part and the principal accrues, so that a startup that does not pay keeps nothing back. Of a
+    disputed statement it is the part that nobody disputes, and what silence settles once the dispute's deadline passed.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``statement_<status>`` · ``acceptance_period_runs``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        statement = await load_statement(unit, statement_id, "provider")
+        grant = await get_grant(unit, statement.issued.grant_id)
+        equity, line_id = grant.issued.equity, statement.issued.service_line_id
+        if equity is None or not grant.issued.credit_usd or line_id or await is_without_holder(unit, statement):
+            return
+        dispute, charges = statement.dispute, statement.charges
+        if dispute is not None:
+            over = context.at >= dispute.answer_until
+            charges = price_amount(grant, statement, find_silence(statement, context.at)[0] if over else dispute.count)
+        fee = None if equity.holder_account_id is None else grant.issued.platform_fee
+        charges = leave_cash(charges, None if statement.settled is None else statement.settled.charges, fee)
+        command = SettleEquity(
+            statement_id=statement_id,
+            charges=charges,
+            part_id=name_part(statement_id, statement.parts)[0],
+            at=context.at,
+            credit=find_credit([], charges, statement.service) if statement.issued.adjustment is None else None,
+        )
+        after = await unit.decide(STATEMENT, statement_id, command)
+        if after.parts > statement.parts:
+            await pay_part(unit, grant, statement, after)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
 
 
 async def get_grant(unit: UnitOfWork, grant_id: str) -> Grant:

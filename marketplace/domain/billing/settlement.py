@@ -219,6 +219,29 @@ def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformF
     )
 
 
+def leave_cash(charges: Charges, settled: Charges | None = None, fee: PlatformFee | None = None) -> Charges:
+    """Return charges without the cash that the startup has not paid: the holder pays its part and principal accrues.
+
+    Args:
+        charges: The charges, of no resale.
+        settled: The part of them that is settled already, cash included; None: no part.
+        fee: The platform's fee; the provider's part is computed again from what it then receives. None: no fee.
+    """
+    before = Charges(gpu_seconds=0, provider_usd=ZERO, cash_usd=ZERO, holder_usd=ZERO, principal_usd=ZERO)
+    before = before if settled is None else settled
+    received = charges.holder_usd - before.holder_usd
+    share = Fraction(0 if fee is None else fee.provider_share)
+    return msgspec.structs.replace(
+        charges,
+        provider_usd=before.provider_usd + received,
+        cash_usd=before.cash_usd,
+        provider_fee_usd=min(
+            charges.provider_fee_usd, before.provider_fee_usd + round_cents(Fraction(received) * share)
+        ),
+        startup_fee_usd=before.startup_fee_usd,
+    )
+
+
 def subtract_settled(charges: Charges, settled: Charges | None) -> Charges:
     """Return charges less the part of them that is settled already; None: no part."""
     if settled is None:

@@ -200,6 +200,24 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
     fee: PlatformFee | None = None
 
 
+class SettleEquity(msgspec.Struct, frozen=True, kw_only=True):
+    """Settle the equity part of a statement on credit: the holder pays, principal accrues, and the cash stays due.
+
+    Attributes:
+        statement_id: The statement.
+        charges: The charges of what is settled, its cash included.
+        part_id: The cause that the payments name.
+        at: Now.
+        credit: The service credit of the part; None for none.
+    """
+
+    statement_id: str
+    charges: Charges
+    part_id: str
+    at: datetime
+    credit: ServiceCredit | None = None
+
+
 class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
     """End a dispute with charges that bind both sides.
 
@@ -224,6 +242,7 @@ StatementCommand = (
     | ConcedePart
     | ReferDispute
     | SettlePart
+    | SettleEquity
     | ResolveStatement
 )
 
@@ -321,7 +340,7 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
             return _concede(command, state)
         case ReferDispute():
             return _refer(command, state)
-        case SettlePart():
+        case SettlePart() | SettleEquity():
             return _settle_part(command, state)
         case ResolveStatement():
             return _resolve(command, state)
@@ -610,12 +629,15 @@ def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
     """
     if state.dispute is None or not isinstance(state.issued, StatementIssued):
         return False
-    if state.settled is not None and _get_amount(state.settled.charges) >= state.dispute.count:
+    paid = state.settled
+    if paid is not None and (_get_amount(paid.charges), not paid.is_cash_due) >= (state.dispute.count, True):
         return False
     return not state.is_acceptance_open(at) or not state.list_unheard(issuer_ended=issuer_ended)
 
 
-def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEvent]:
+def _settle_part(command: SettlePart | SettleEquity, state: Statement) -> Sequence[StatementEvent]:
+    if isinstance(command, SettleEquity):
+        return _settle_equity(command, state)
     if not is_part_due(state, command.at, issuer_ended=command.issuer_ended):
         return []
     paid = None if state.settled is None else state.settled.charges
@@ -629,6 +651,30 @@ def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEve
             charges=charges,
             part_id=command.part_id,
             credit=command.credit,
+        )
+    ]
+
+
+def _settle_equity(command: SettleEquity, state: Statement) -> Sequence[StatementEvent]:
+    """Return the payment of an equity part; nothing if as much is settled."""
+    _require_status(state, "issued", "disputed")
+    if isinstance(state.issued, StatementIssued) and state.is_acceptance_open(command.at):
+        raise Refusal(
+            "acceptance_period_runs",
+            f"statement {command.statement_id} may be disputed until {render_instant(state.issued.accept_until)}",
+            due=render_instant(state.issued.accept_until),
+        )
+    paid = ZERO if state.settled is None else state.settled.charges.principal_usd
+    if command.charges.principal_usd <= paid:
+        return []
+    return [
+        StatementPartSettled(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            charges=command.charges,
+            part_id=command.part_id,
+            credit=command.credit,
+            is_cash_due=True,
         )
     ]
 

@@ -178,6 +178,17 @@ BESIDE_EQUITY: Final = (
         "7 days, then it counts as accepted",
     ),
     StatedRight(
+        "equity_on_credit",
+        "the equity part of a statement on credit settles while its cash is not paid: the holder pays its part, and its"
+        " principal accrues. The cash stays due",
+        "nobody: it follows from the statement",
+        "nobody else. The statement is accepted by silence, and the holder's mandate pays for it",
+        "the startup pays the statement in time. Of a disputed statement it is what nobody disputes, and from the"
+        " deadline of the dispute on what silence settles. Nothing of it settles once the company is sold, or among"
+        " related parties without the mandate's `related_parties`",
+        "7 days from the statement, then it settles; holder, startup and provider read it in the statement (`settled`)",
+    ),
+    StatedRight(
         "undisputed",
         "what nobody disputes of a disputed statement is paid",
         "startup or the holder that pays, by its count; the startup's meter",

@@ -432,6 +432,15 @@ class Scheduler:
         grant = self._grants.get(event.grant_id)
         if grant is not None and grant.issued.credit_usd:
             self._collect(event.grant_id, event.accept_until)
+        self._settle_equity(event, event.accept_until)
+
+    def _settle_equity(
+        self, event: StatementIssued | StatementDisputed | StatementAnswered | StatementReferred, due: datetime
+    ) -> None:
+        """Settle the equity part of a statement on credit when a time for disputes is over."""
+        grant = self._grants.get(event.grant_id)
+        if grant is not None and grant.issued.credit_usd and grant.issued.equity is not None:
+            self.put(Task("settle_equity", event.statement_id, int(due.timestamp())), due)
 
     def _find_period(self, event: StatementIssued | StatementCredited) -> int:
         """Return the index of a statement's period in its grant."""
@@ -460,6 +469,7 @@ class Scheduler:
         """Settle a dispute by silence when its next deadline passes."""
         due = event.decide_until if isinstance(event, StatementReferred) else event.answer_until
         self.put(Task("lapse_dispute", event.statement_id), due)
+        self._settle_equity(event, due)
 
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:

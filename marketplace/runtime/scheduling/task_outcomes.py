@@ -59,6 +59,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "issue_service_statement": frozenset({"period_unknown"}),
     "adjust_service_statement": _STATED_ANEW,
     "accept_statement": frozenset({"statement_disputed", "statement_resolved"}),
+    "settle_equity": frozenset({"statement_accepted", "statement_resolved"}),
     "lapse_dispute": frozenset({"statement_accepted"}),
     "vest_warrants": _NEVER,
     "vest_delivery": _NEVER,

@@ -10,12 +10,17 @@ from events.stages import CreditTerms, StageTerms
 from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.billing.credits import limit_credit
+from marketplace.application.billing.disputes import answer_dispute
+from marketplace.application.billing.statements import dispute_statement
 from marketplace.application.delivery import grants
 from marketplace.application.equity.issuers import declare_liquidity, pay_distribution
 from marketplace.application.supply import inventory
 from marketplace.application.trading import resale
 from marketplace.application.trading.mandates import revoke_mandate
+from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.equity import Equity
+from marketplace.auditor.fees import Fees
+from marketplace.auditor.market import Market as AuditedMarket
 from marketplace.auditor.money import Money
 from marketplace.auditor.stages import Stages
 from marketplace.core.errors import Refusal
@@ -301,6 +306,29 @@ class CreditDeal(Deal):
         return (await self.market.account(self.startup)).sum_credit(self.provider)
 
 
+async def pay_late(deal, statement_id, due):
+    """Pay the cash of a statement whose equity part is settled."""
+    market = deal.market
+    assert (await market.account(deal.provider)).available_usd == due.holder_usd > 0, "the cash part stays due"
+    await deal.top_up(due.cash_usd + due.startup_fee_usd, "late")
+    market.clock.at += timedelta(hours=2)
+    await market.until("statement", statement_id, "accepted")
+    assert (await market.account(deal.provider)).available_usd == due.provider_usd - due.provider_fee_usd
+    assert (await market.state("instrument", rename_id("ins", deal.grant_id))).principal_usd == due.principal_usd
+
+
+async def dispute_all(deal, statement_id):
+    """Dispute everything of a statement, let the provider insist, and the time to answer pass."""
+    market = deal.market
+    startup, provider = market.context(deal.startup), market.context(deal.provider)
+    await dispute_statement(market.handler, startup, statement_id, gpu_seconds_counted=0, reason="no node worked")
+    await answer_dispute(market.handler, provider, statement_id, reason="they did")
+    market.clock.at += timedelta(days=8)
+    while not (await market.state("statement", statement_id)).settled:
+        await market.tick()
+    return await market.state("statement", statement_id)
+
+
 async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_than_the_grant_could_deliver():
     """Statements on credit may stay unpaid for ever; the budget of 80 days was held with them, also after a revoke."""
     deal = Deal(usd=0)
@@ -330,12 +358,25 @@ async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_tha
         await revoke_mandate(market.handler, market.context(deal.fund), mandate, reason="it does not pay")
         days = (ended.end - deal.issued.start) / timedelta(days=1)
         most = compute_totals(build_tariff(deal.issued), int(days * DAY))
+        due = (await market.state("statement", list_periods(grant)[0].statement_id)).charges
         assert days == 48
-        assert (await market.account(deal.fund)).held_usd == most.holder_usd
+        assert (await market.account(deal.fund)).held_usd == most.holder_usd - due.holder_usd
         instrument = await market.state("instrument", rename_id("ins", deal.grant_id))
-        assert instrument.open_usd == most.principal_usd
+        assert (instrument.principal_usd, instrument.open_usd) == (
+            due.principal_usd,
+            most.principal_usd - due.principal_usd,
+        )
+        await pay_late(deal, list_periods(grant)[0].statement_id, due)
+        await market.deliver(grant, 8, first=30)
+        market.clock.at = deal.issued.start + timedelta(days=49, hours=1)
+        last = list_periods(await deal.grant())[-1].statement_id
+        charges = (await market.until("statement", last, "issued")).charges
+        after = await dispute_all(deal, last)
+        assert (after.status, after.settled.charges.principal_usd) == ("disputed", charges.principal_usd)
+        assert charges.holder_usd > 0
+        assert (await market.account(deal.fund)).held_usd == most.holder_usd - due.holder_usd - charges.holder_usd
     await check_log(market.log)
-    for part in (Stages, Money, Equity):
+    for part in (Stages, Money, Equity, Fees, Disputes, AuditedMarket):
         assert await find_faults(part, market.log) == []
 
 

@@ -19,6 +19,7 @@ from marketplace.domain.billing.settlement import (
     compute_service_credit,
     compute_totals,
     drop_equity,
+    leave_cash,
     subtract_credit,
 )
 from marketplace.domain.trading.order_terms import (
@@ -187,6 +188,11 @@ def test_without_its_equity_part_a_charge_costs_the_fee_of_what_the_provider_sti
     assert (charges.provider_usd, charges.provider_fee_usd) == (200, 20)
     assert drop_equity(charges, None, fee).provider_fee_usd == 10
     assert drop_equity(charges, settled, fee).provider_fee_usd == 15
+    left = leave_cash(charges, None, fee)
+    assert (left.provider_usd, left.holder_usd, left.cash_usd, left.provider_fee_usd) == (100, 100, 0, 10)
+    assert left.principal_usd == charges.principal_usd
+    more = leave_cash(charges, settled, fee)
+    assert (more.provider_usd, more.holder_usd, more.cash_usd, more.provider_fee_usd) == (150, 100, 50, 15)
 
 
 def test_the_holder_s_rate_is_what_it_pays_for_an_hour():

@@ -181,6 +181,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "again",
         "usage": "again",
     },
+    "statements:settle_equity": {"account": "other", "grant": "other", "issuer": "met"},
     "statements:dispute_statement": {
         "grant": "fixed",
         "account": "met",
