@@ -327,7 +327,7 @@ async def _deal(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
     assert proposed.status_code == 303, proposed.text
     await scene.wait_for_statement()
     page = await startup.get(grant)
-    line = re.search(r"/lines/(\w+)/agree", page.text)[1]
+    line = re.search(r"/lines/(\w+)/decline", page.text)[1]
     approved = await fund.post(f"{grant}/lines/{line}/approve", data=read_form(await fund.get("/console/account")))
     assert approved.status_code == 303, approved.text
     form = read_form(page)
