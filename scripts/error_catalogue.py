@@ -17,7 +17,14 @@ from marketplace.core.errors import Refusal
 
 ROOT: Final = Path(__file__).parent.parent
 CATALOGUE: Final = ROOT / "marketplace" / "api" / "http" / "errors.json"
-_LOCAL: Final = ("marketplace/cli/", "marketplace/embedded/", "marketplace/runtime/process/", "marketplace/app.py")
+_LOCAL: Final = (
+    "marketplace/cli/",
+    "marketplace/embedded/",
+    "marketplace/runtime/process/",
+    "marketplace/app.py",
+    "marketplace/process.py",
+    "marketplace/worker_process.py",
+)
 """What refuses on the command line alone."""
 _SHARED: Final = "marketplace/domain/refusals.py"
 _AUDITOR: Final = "marketplace/auditor/"

@@ -4,7 +4,6 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from marketplace.app import serve_api, serve_worker
 from marketplace.cli.console import configure_logging, run_service, stop_on_signals
 from marketplace.cli.output import CONSOLE
 from marketplace.runtime.process.config import load_settings
@@ -36,6 +35,10 @@ def serve(
         log_level: Lowest level that is logged.
     """
     configure_logging(log_level)
+    if role == "api":
+        from marketplace.app import serve_api  # noqa: PLC0415 - a worker loads no web framework
+    else:
+        from marketplace.worker_process import serve_worker  # noqa: PLC0415 - an API schedules nothing
 
     async def main() -> None:
         settings = load_settings(nats_url=nats_url, database_url=database_url)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from marketplace import app
+from marketplace import worker_process
 from marketplace.application.trading import auctions
 from marketplace.domain.trading.auction import ClearAuction, CompleteAuction
 from marketplace.execution.clock import MarketClock
@@ -26,7 +26,7 @@ METRIC = 'marketplace_worker_tasks_stuck{code="event_too_large",task="run_auctio
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch):
-    monkeypatch.setattr(app, "REPORT_SECONDS", 0.05)
+    monkeypatch.setattr(worker_process, "REPORT_SECONDS", 0.05)
 
 
 def build_worker():
@@ -45,7 +45,7 @@ async def test_a_stuck_task_is_told_by_every_api_process_until_it_is_done(databa
     async with open_stage(MemoryLog(), database_url) as stage:
         anyone, engine = await stage.open_client(None), stage.services.get_engine()
         workers = build_worker(), build_worker()
-        async with running(*(app.report_stuck(engine, worker) for worker in workers)):
+        async with running(*(worker_process.report_stuck(engine, worker) for worker in workers)):
             await wait_for(engine, 1)
             ready = (await anyone.get("/health/ready")).json()
             assert (ready["commands"], ready["stuck_tasks"]) == (True, {"event_too_large": 1})
@@ -60,14 +60,18 @@ async def test_a_stuck_task_is_told_by_every_api_process_until_it_is_done(databa
 async def test_what_a_worker_said_that_is_gone_is_forgotten(database_url):
     async with open_stage(MemoryLog(), database_url) as stage:
         engine = stage.services.get_engine()
-        async with running(app.report_stuck(engine, build_worker())):
+        async with running(worker_process.report_stuck(engine, build_worker())):
             await wait_for(engine, 1)
         async with engine.begin() as connection:
             await connection.execute(text("UPDATE stuck_tasks SET reported_at = now() - interval '2 minutes'"))
         assert await count_stuck(engine) == {}
         worker = build_worker()
         worker.stuck.clear()
-        async with running(app.report_stuck(engine, worker)), asyncio.timeout(PATIENCE_SECONDS), engine.connect() as db:
+        async with (
+            running(worker_process.report_stuck(engine, worker)),
+            asyncio.timeout(PATIENCE_SECONDS),
+            engine.connect() as db,
+        ):
             while (await db.execute(text("SELECT count(*) FROM stuck_tasks"))).scalar_one():
                 await db.rollback()
                 await asyncio.sleep(0.02)

@@ -43,6 +43,6 @@ def play(name: str) -> list[str]:
 
 if __name__ == "__main__":
     patience.PATIENCE_SECONDS = SECONDS_MAX
-    for module in ("marketplace.app", *(each.mutant.module for each in GUARDS)):
+    for module in ("marketplace.app", "marketplace.worker_process", *(each.mutant.module for each in GUARDS)):
         importlib.import_module(module)
     answer_each(play)
