@@ -52,7 +52,8 @@ class Site:
 
     Attributes:
         status: ``planned``, ``converting`` or ``operating``.
-        live: Kilowatts that are live from an instant on, in the order of the events.
+        contracted_kw: The most kilowatts that may be live.
+        live: Kilowatts in total that are live from an instant on, in the order of the events; the last one counts.
         ready_at: When its conversion is to be ready; None if none is scheduled.
     """
 

@@ -125,7 +125,7 @@ class Parties(Transport):
         """Resume a suspended API key, as the platform.
 
         Raises:
-            ProblemError: ``platform_only`` · ``key_unknown`` · ``key_revoked`` · ``key_tampered``.
+            ProblemError: ``platform_only`` · ``key_unknown`` · ``key_revoked`` · ``key_tampered`` · ``key_stronger``.
         """
         return await self.send(f"/v1/api-keys/{key_id}/resume", KeyView, ReasonBody(reason=reason), **options)
 

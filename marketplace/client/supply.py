@@ -33,7 +33,9 @@ class Supply(Transport):
         return await self.command("/v1/sites", body, **options)
 
     async def energise_site(self, site_id: str, power_energised_kw: int, at: datetime, **options: Any) -> ReceiptBody:
-        """Report more live power from an instant on, within the contract; a converting site operates from then on.
+        """Report the site's live power from an instant on, in kW in total: more than before, within the contract.
+
+        A planned or converting site operates at once.
 
         Raises:
             ProblemError: ``site_unknown`` · ``power_above_contract`` · ``power_not_raised``.

@@ -21,7 +21,9 @@ BODY_SECONDS_MAX: Final = 30.0
 
 
 class DrainRequestBody:
-    """ASGI application around another one.
+    """ASGI application that reads the rest of a request's body before an early answer, so that the client hears it.
+
+    A body that the application reads takes at most `body_seconds_max`; then it raises ``body_too_slow``.
 
     Args:
         app: The other application.

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 class MeterSubject:
     """Answers requests of meters, at most `AT_ONCE` at a time; the others wait in the subscription.
 
+    Only requests of another NATS account get an answer; others are carried out without one.
+
     Args:
         services: The services that the HTTP routes use too.
         url: NATS servers and the application's user.

@@ -46,7 +46,7 @@ async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Resp
 async def energise(
     command: Commanded, site_id: FromPath[str], data: JSONBody[EnergiseSiteBody]
 ) -> Response[ReceiptBody]:
-    """Report that more of the contracted power is live. A converting site operates from then on."""
+    """Report how much of the contracted power is live, in total. A planned or converting site operates at once."""
     power = data.power_energised_kw
     return command.answer(
         await energise_site(command.handler, command.context, site_id, power_energised_kw=power, at=data.at)

@@ -51,7 +51,10 @@ async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) ->
 
 @post("/hold", summary="Hold a quote")
 async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[ReceiptBody]:
-    """Hold the cheapest free placement at the price that wins now, with the cash and budget for its maximum cost."""
+    """Hold the cheapest free placement at the price that wins now, with the cash and budget for its maximum cost.
+
+    The book is asked anew, so the price may differ from that of an earlier quote; it never exceeds the offer.
+    """
     await require_terms_known(command.services, data.terms)
     receipt = await hold_quote(
         command.handler,

@@ -208,6 +208,8 @@ async def answer_pro_rata(
 ) -> Receipt:
     """Join a round by a pro rata right, as the holder, or decline with 0. The money is set aside until the round ends.
 
+    A holder that was offered a part answers also after it sold all that it held.
+
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the issuer · ``funds_insufficient``.
     """
@@ -216,7 +218,11 @@ async def answer_pro_rata(
         holder_id = context.party_id or ""
         await take_pro_rata(unit, issuer_id, financing_id, holder_id=holder_id, amount_usd=amount_usd, at=context.at)
 
-    return await carry_out(handler, context, issuer_id, work)
+    def list_offered(issuer: Issuer) -> frozenset[str]:
+        financing = issuer.financings.get(financing_id)
+        return frozenset() if financing is None else frozenset(each.holder_id for each in financing.opened.pro_rata)
+
+    return await carry_out(handler, context, issuer_id, work, allows=list_offered)
 
 
 async def declare_liquidity(

@@ -83,7 +83,7 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_interested,
     find_value_for_warrant,
 )
-from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
+from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_live_warrants
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, has_majority
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
@@ -176,7 +176,13 @@ class Right(NamedTuple):
 def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
     if event.cause is not None:
         return Asked()  # what it follows from is asked about: a round, a split, an exercise, an instrument
-    return Asked((event.holder_id, *setting.issuer.holder_terms.pro_rata), company=True, vote=True)
+    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True)
+
+
+def _list_entitled(setting: Setting) -> tuple[str, ...]:
+    """Return the holders with a pro rata right. The right of one that holds nothing any more is not asked about."""
+    holders = list_holders(setting.issuer)
+    return tuple(each for each in setting.issuer.holder_terms.pro_rata if each in holders)
 
 
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
@@ -297,7 +303,7 @@ def _is_closing(setting: Setting) -> bool:
 
 
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
-    return Asked((event.holder_id, *setting.issuer.holder_terms.pro_rata), company=True, vote=True)
+    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True)
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
@@ -361,7 +367,7 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
-    by_right = setting.issuer.holder_terms.pro_rata if _is_party(event.holder_id, setting) else ()
+    by_right = _list_entitled(setting) if _is_party(event.holder_id, setting) else ()
     return Asked((event.holder_id, *by_right), company=True, vote=_is_party(event.holder_id, setting))
 
 
@@ -418,7 +424,7 @@ def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
 def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
     before = setting.issuer.holder_terms
     hastens = event.terms.pro_rata_days < before.pro_rata_days
-    lost = set(before.pro_rata) - (set() if hastens else set(event.terms.pro_rata))
+    lost = set(_list_entitled(setting)) - (set() if hastens else set(event.terms.pro_rata))
     return Asked(tuple(sorted(lost)), company=True, terms=True)
 
 
@@ -427,7 +433,7 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
 
 
 def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
-    by_right = setting.issuer.holder_terms.pro_rata if isinstance(event.terms, PricedTerms) else ()
+    by_right = _list_entitled(setting) if isinstance(event.terms, PricedTerms) else ()
     return Asked((event.holder_id, *by_right), company=True, vote=True)
 
 

@@ -116,7 +116,7 @@ def all_of(*aggregates: str) -> frozenset[str]:
 
 
 def tags_of(*event_classes: type[Event]) -> frozenset[str]:
-    """Return the tags of event types that a projection names as changing nothing."""
+    """Return the tags of event types, such as those that a projection ignores."""
     return frozenset(get_tag_of(event_class) for event_class in event_classes)
 
 

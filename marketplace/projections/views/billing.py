@@ -20,7 +20,8 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
         account_id: The account that it is on.
         hold_id: The hold.
         party_id: The party whose money it is.
-        purpose: Id of the order, mandate, quote, approval or bond that it is for, or of the account that may be paid.
+        purpose: Id of what it is for: an order, grant, mandate, quote, approval, bond, round or service line; or of the
+            account that may be paid.
         left_usd: What may still be paid from it.
         captured_usd: What was paid from it.
         credit_usd: What it takes of a provider's credit, in place of money.

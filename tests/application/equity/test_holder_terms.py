@@ -280,6 +280,39 @@ async def test_a_pro_rata_right_is_lost_only_with_its_holders_agreement(market, 
     assert f"holder/{bank}" in await list_asked(market, proposal_id)
 
 
+async def test_who_sold_all_answers_what_it_was_offered_and_its_right_is_asked_about_no_more(market, held):
+    trade, bank, angel = held
+    await agree_on(market, trade, pro_rata=(bank, angel))
+    issue = {"class_id": "common", "shares": 10, "price_usd_per_share": Decimal("0.01"), "holder_id": angel}
+    asked = await propose_issue(market, trade, "before", **issue)
+    assert f"holder/{bank}" in asked
+    lead = await market.party("Lead", "fund")
+    await pay_in(market, lead)
+    financing = await open_round(market, trade, lead)
+    held_shares = (await market.state("issuer", trade.issuer)).holdings[bank, "common"]
+    gift = {"transfer_id": derive_id("trf", bank), "holder_id": bank, "holder_id_after": angel, "class_id": "common"}
+    await act_agreed(market, trade.startup, TransferStock, **gift, shares=held_shares, at=market.clock.now())
+    await take(market, trade, financing, bank, "0")
+    with pytest.raises(Refusal) as caught:
+        await take(market, trade, financing, NOBODY, "0")
+    assert caught.value.code == "issuer_unknown"
+    asked = await propose_issue(market, trade, "after", **issue)
+    assert f"holder/{bank}" not in asked
+    assert f"holder/{angel}" in asked
+    context = market.context(trade.startup)
+    terms = HolderTerms(pro_rata=(angel,))
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=terms, approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert f"holder/{bank}" not in await list_asked(market, proposal_id)
+
+
+async def propose_issue(market, trade, name, **members):
+    context = market.context(trade.startup)
+    command = IssueStock(issuer_id=trade.issuer, security_id=derive_id("sec", trade.fund, name), **members)
+    await issuers.act(market.handler, context, command)
+    return await list_asked(market, await consents.find_proposal(market.handler, context))
+
+
 async def build_buyer(market):
     """Return a startup with stock of its own, and a fund that holds some of it."""
     buyer, owner = await market.party("Buyer", "startup"), await market.party("Owner", "fund")

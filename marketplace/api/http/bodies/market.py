@@ -39,7 +39,7 @@ class PublishScheduleBody(Body, frozen=True, kw_only=True):
 
 
 class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of an open mandate. Its remaining budget is not public.
+    """The public terms of an open mandate; its other terms and its remaining budget may still refuse an order.
 
     Attributes:
         mandate_id: The mandate, which an order may name.
