@@ -84,7 +84,7 @@ async def add_role(handler: Handler, context: Context, party_id: str, *, role: R
     Raises:
         Refusal: ``party_unknown`` · ``role_exists``.
     """
-    require_tenant(context, party_id)
+    require_tenant(context, party_id, duty=True)
     if context.party_id is None:
         return await _decide(handler, context, party_id, AddRole(party_id=party_id, role=role, reason=reason))
     return await _decide(handler, context, party_id, RequestRole(party_id=party_id, role=role, reason=reason))
@@ -96,7 +96,7 @@ async def end_role_request(handler: Handler, context: Context, party_id: str, *,
     Raises:
         Refusal: ``party_unknown`` · ``role_not_requested``.
     """
-    require_tenant(context, party_id)
+    require_tenant(context, party_id, duty=True)
     outcome: Literal["refused", "withdrawn"] = "refused" if context.party_id is None else "withdrawn"
     command = EndRoleRequest(party_id=party_id, role=role, outcome=outcome, reason=reason)
     return await _decide(handler, context, party_id, command)

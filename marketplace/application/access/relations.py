@@ -38,7 +38,7 @@ async def declare_relation(
     Raises:
         Refusal: ``party_unknown`` · refusals of the register.
     """
-    require_tenant(context, party_id)
+    require_tenant(context, party_id, duty=True)
     command = (StateRelation if context.party_id is not None else FindRelation)(
         register_id=REGISTER_ID,
         relation_id=derive_id("rel", context.command_id),
@@ -67,7 +67,7 @@ async def end_relation(handler: Handler, context: Context, party_id: str, relati
     Raises:
         Refusal: ``party_unknown`` · ``relation_unknown`` · ``relation_firm`` · ``relation_unstated``.
     """
-    require_tenant(context, party_id)
+    require_tenant(context, party_id, duty=True)
 
     async def work(unit: UnitOfWork) -> None:
         command = EndRelation(

@@ -36,7 +36,7 @@ async def load_account(unit: UnitOfWork, account_id: str) -> Account:
         Refusal: ``account_unknown``.
     """
     account = await find_account(unit, account_id)
-    require_owner(unit.context, (account.party_id,), "account", account_id)
+    require_owner(unit.context, (account.party_id,), "account", account_id, duty=True)
     return account
 
 
@@ -179,9 +179,10 @@ async def close_account(handler: Handler, context: Context, account_id: str, *, 
     """Close an account to anything new. Money still owed to it is booked, and it may be emptied.
 
     Raises:
-        Refusal: ``account_unknown`` · ``limit_exceeded`` for one person of a party whose account has a limit ·
-            ``holds_left``.
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · ``account_unknown`` ·
+            ``limit_exceeded`` for one person of a party whose account has a limit · ``holds_left``.
     """
+    require_decider(context)
     alone = context.party_id is not None
 
     async def work(unit: UnitOfWork) -> None:

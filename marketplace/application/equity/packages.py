@@ -68,16 +68,11 @@ async def judge_import(handler: Handler, context: Context, *, party_id: str, fil
     findings = list(verdict.findings)
     try:
         await _require_new(unit, party_id, issuer_id)
-        if verdict.intake is not None and _confirms_none(context):
+        if verdict.intake is not None and context.party_id is not None:
             require_own_holders(_list_events(verdict.intake), party_id)
     except Refusal as refusal:
         findings.append(Finding(level="problem", file="", item=party_id, code=refusal.code, reason=refusal.message))
     return Judged(issuer_id, 0 if verdict.intake is None else verdict.intake.count_events(), tuple(findings))
-
-
-def _confirms_none(context: Context) -> bool:
-    """Return whether the sender may not confirm what a package says of other parties."""
-    return context.party_id is not None or not context.decides
 
 
 def _list_events(intake: Intake) -> list[Event]:
@@ -108,7 +103,7 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
             raise _refuse(verdict)
         times = [context.at, *(taken.time for taken in intake.acts)]
         await unit.decide(ISSUER, issuer_id, intake.command, times)
-        if _confirms_none(context):
+        if context.party_id is not None:
             require_own_holders(_list_events(intake), party_id)
         for command, own_times in intake.list_commands():
             await unit.decide(INSTRUMENT, command.instrument_id, command, own_times)

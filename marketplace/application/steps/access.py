@@ -24,12 +24,28 @@ from marketplace.domain.trading.mandate import (
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-def require_owner(context: Context, owner_ids: tuple[str, ...], aggregate: str, id: str) -> None:  # noqa: A002
+def require_owner(
+    context: Context,
+    owner_ids: tuple[str, ...],
+    aggregate: str,
+    id: str,  # noqa: A002
+    *,
+    duty: bool = False,
+) -> None:
     """Refuse a tenant that is not among the owners, in the same words as for a missing resource.
 
+    Args:
+        context: Who asks.
+        owner_ids: The parties that may do this.
+        aggregate: The kind of resource.
+        id: Its id.
+        duty: Whether the platform does this as its own task; otherwise it decides in place of the owners.
+
     Raises:
-        Refusal: ``<aggregate>_unknown``.
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · ``<aggregate>_unknown``.
     """
+    if not duty:
+        require_decider(context)
     if context.party_id is not None and context.party_id not in owner_ids:
         raise refuse_unknown(aggregate, id)
 
@@ -54,7 +70,6 @@ def require_side(
         Refusal: ``scope_missing`` for the platform · ``wrong_side`` for a tenant on another side ·
             ``<aggregate>_unknown`` for everyone else.
     """
-    require_decider(context)
     require_owner(context, tuple(party for party in parties.values() if party is not None), aggregate, id)
     sides = [side for side, party in parties.items() if party == context.party_id]
     if context.party_id is None or not set(sides).isdisjoint(allowed):
@@ -106,13 +121,13 @@ async def require_unfrozen(unit: UnitOfWork, party_id: str | None = None) -> Non
         require_unsuspended(await unit.load(PARTY, asked), asked)
 
 
-def require_tenant(context: Context, party_id: str) -> None:
-    """Refuse a command in another party's name.
+def require_tenant(context: Context, party_id: str, *, duty: bool = False) -> None:
+    """Refuse a command in another party's name. `duty` is as in `require_owner`.
 
     Raises:
-        Refusal: ``party_unknown``.
+        Refusal: ``scope_missing`` · ``party_unknown``.
     """
-    require_owner(context, (party_id,), "party", party_id)
+    require_owner(context, (party_id,), "party", party_id, duty=duty)
 
 
 async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:

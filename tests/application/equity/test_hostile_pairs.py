@@ -13,6 +13,7 @@ from events.types import MaturityConversion, NoteTerms
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
+from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
@@ -349,7 +350,7 @@ async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held)
     """A key of the platform for one thing took a fund's shares at 0, and the money of a party that it had suspended.
 
     It also made the price at which a warrant was exercised without a vote, vested others by prices and milestones, and
-    lifted the limit of what it may deposit alone.
+    lifted the limit of what it may deposit alone, ended proposals, sold lots at a cent and revoked mandates.
     """
     trade, *_ = held
 
@@ -373,5 +374,11 @@ async def test_a_clerk_of_the_platform_decides_nothing_for_parties(market, held)
     said = {"milestone": "licence", "document": "letter"}
     warrant_id = derive_id("wrt", trade.fund)
     await refuse("scope_missing", warrants.attest_milestone(market.handler, clerk(), trade.issuer, warrant_id, **said))
+    sale, _ = await propose_sale(market, trade)
+    await refuse("scope_missing", consents.withdraw_proposal(market.handler, clerk(), sale, reason="mule"))
+    ask_usd = {"ask_usd_per_gpu_hour": Decimal("0.01")}
+    await refuse("scope_missing", inventory.reprice_lot(market.handler, clerk(), trade.lot, **ask_usd))
+    revoke = mandates.revoke_mandate(market.handler, clerk(), trade.mandate, reason="mule")
+    await refuse("scope_missing", revoke)
     await issuers.record_valuation(market.handler, market.context(), value)
     await accounts.withdraw(market.handler, market.context(), rename_id("acc", trade.fund), **money)
