@@ -115,7 +115,7 @@ INVARIANTS: Final = (
         "tests.domain.trading.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
         Mutant(
             "marketplace.domain.trading.order",
-            "require_outside_no_cancel_phase(state)\n    return [OrderCancelled(",
+            "_require_open(state)\n    return [OrderCancelled(",
             "isinstance(state, LockedOrder) or _require_open(state)\n    return [OrderCancelled(",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from marketplace.domain.trading.admission import require_free, require_unbound
+from marketplace.domain.trading.admission import require_cancellable, require_unbound
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import BudgetHold, Mandate
 from marketplace.domain.trading.order import ORDER, OrderState
@@ -16,7 +16,7 @@ async def require_order_free(unit: UnitOfWork, order: OrderState, auction_ids: I
         Refusal: ``order_locked``.
     """
     for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
-        require_free(auction, order, unit.context.at)
+        require_cancellable(auction, order, unit.context.at)
 
 
 async def require_mandate_unbound(

@@ -206,7 +206,7 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
     )
 
 
-def require_free(auction: Auction, order: OrderState, at: datetime) -> None:
+def require_cancellable(auction: Auction, order: OrderState, at: datetime) -> None:
     """Refuse to cancel or amend an order that an auction is about to lock.
 
     From `no_cancel_at` until the auction has recorded which orders it bound, and from its lock time until its book is

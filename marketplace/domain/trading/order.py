@@ -309,18 +309,8 @@ def require_value(
         )
 
 
-def require_outside_no_cancel_phase(state: Order) -> None:
-    """Refuse to cancel or amend an order that an auction has locked, or that ended.
-
-    An order that was placed after the no-cancel phase began is open until the lock, and may be cancelled.
-
-    Raises:
-        Refusal: ``order_locked`` in the no-cancel phase; ``order_<status>`` for an order that ended.
-    """
-    _require_open(state)
-
-
 def _require_open(state: Order) -> None:
+    """Refuse an order that is locked, or that ended. `admission` refuses one that is about to be locked."""
     if not isinstance(state, OpenOrder):
         raise refuse_status("order", state.placed.order_id, state.status, "open")
 
@@ -336,7 +326,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
                 f"the {name} of an order cannot change; cancel it and place another",
                 pointer=f"/terms/{name}",
             )
-    require_outside_no_cancel_phase(state)
+    _require_open(state)
     return [
         OrderAmended(
             order_id=command.order_id,
@@ -354,7 +344,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
 def _cancel(command: CancelOrder, state: Order) -> Sequence[OrderEvent]:
     if state.status == "cancelled":
         return []
-    require_outside_no_cancel_phase(state)
+    _require_open(state)
     return [OrderCancelled(order_id=command.order_id, reason=command.reason)]
 
 
