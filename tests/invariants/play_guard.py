@@ -2,11 +2,13 @@
 
     echo group-served | python -m tests.invariants.play_guard
 
-What the guards guard is imported once, and each guard has a fork. The tests are not imported before pytest begins,
-which rewrites their assertions.
+What the guards guard and pytest's plugins are imported once, and each guard has a fork. The tests are not imported
+before pytest begins, which rewrites their assertions.
 """
 
+import gc
 import importlib
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -35,6 +37,7 @@ def play(name: str) -> list[str]:
     """Run the races of a guard, and return which failed."""
     (guard,) = [each for each in GUARDS if each.name == name]
     Mutation(guard.mutant).put()
+    gc.freeze()  # pytest collects garbage five times as it ends, and none of it is in what was imported
     outcomes = _Outcomes()
     imported = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # of libraries that are pytest plugins too
     pytest.main(["-n0", "-p", "no:cacheprovider", *imported, *guard.ids], plugins=[outcomes])
@@ -45,4 +48,6 @@ if __name__ == "__main__":
     patience.PATIENCE_SECONDS = SECONDS_MAX
     for module in ("marketplace.app", "marketplace.worker_process", *(each.mutant.module for each in GUARDS)):
         importlib.import_module(module)
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
     answer_each(play)
