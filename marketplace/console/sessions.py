@@ -6,7 +6,6 @@ It holds no secret. Each request asks the key ring for the key again, so a key t
 
 import secrets
 import time
-from collections import OrderedDict
 from typing import Final
 
 import msgspec
@@ -22,7 +21,6 @@ RENEW_SECONDS: Final = 60
 LINK_SECONDS_MAX: Final = 10 * 60
 _SESSION: Final = "marketplace.console.session.v1"
 _LINK: Final = "marketplace.console.link.v1"
-_USED_MAX: Final = 10_000
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True):
@@ -49,7 +47,6 @@ class Sessions:
     def __init__(self, secret: bytes) -> None:
         self._sessions = URLSafeTimedSerializer(secret, salt=_SESSION)
         self._links = URLSafeTimedSerializer(secret, salt=_LINK)
-        self._used: OrderedDict[str, float] = OrderedDict()
 
     def begin(self, key_id: str, sequence: int = 0) -> Session:
         """Return a new session of a key. Its pages show at least the events up to `sequence`."""
@@ -84,20 +81,12 @@ class Sessions:
         """Return a link that signs in once. Its token stands after the hash, which browsers send to no server."""
         return f"{base_url}{PATH}/enter#{self.issue_link(key_id)}"
 
-    def use_link(self, token: str) -> str | None:
-        """Return the key of a link's token, once; None if it is not valid, too old, or used.
+    def read_link(self, token: str) -> tuple[str, str] | None:
+        """Return the key of a link's token, and the link's own id; None if the token is not valid or too old.
 
-        A process remembers in memory which links it admitted: another process, or one that started since, admits a
-        link once more. It admits at most 10,000 links in `LINK_SECONDS_MAX`.
+        The key ring's store records the id, so that the link signs in once, whichever process admits it.
         """
         try:
-            key_id, once = msgspec.convert(self._links.loads(token, max_age=LINK_SECONDS_MAX), tuple[str, str])
+            return msgspec.convert(self._links.loads(token, max_age=LINK_SECONDS_MAX), tuple[str, str])
         except (BadData, msgspec.ValidationError):
             return None
-        now = time.monotonic()
-        while self._used and next(iter(self._used.values())) < now - LINK_SECONDS_MAX:
-            self._used.popitem(last=False)
-        if once in self._used or len(self._used) >= _USED_MAX:
-            return None
-        self._used[once] = now
-        return key_id

@@ -65,10 +65,10 @@ async def sign_in(request: Request[Any, Any, Any], data: URLEncodedBody[KeyForm]
 async def enter(request: Request[Any, Any, Any], data: URLEncodedBody[LinkForm]) -> Template | Redirect:
     """Begin a session with the token of a one-time link."""
     door: Door = request.app.state["door"]
-    key_id = door.sessions.use_link(data.token)
-    if key_id is None:
+    link = door.sessions.read_link(data.token)
+    if link is None or not await door.services.keys.use_link(*link):
         return _show("this link was used, or is older than ten minutes; sign in with an API key")
-    return _begin(door, key_id)
+    return _begin(door, link[0])
 
 
 @post("/sign-out")

@@ -10,8 +10,10 @@ from xml.etree import ElementTree as ET
 
 import httpx
 
+from marketplace.api.application import create_application
 from marketplace.cli import plot
 from marketplace.console.application import mount_console
+from marketplace.console.sessions import PURPOSE, Sessions
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.trading.open_market import load_open_market
 from tests.api.doors import serve
@@ -34,8 +36,8 @@ def read_form(page: httpx.Response) -> dict[str, str]:
     return {"_csrf_token": find_csrf(page), "key": key[1]}
 
 
-async def open_browser(stage) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(stage.application, raise_app_exceptions=False)
+async def open_browser(stage, application=None) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(application or stage.application, raise_app_exceptions=False)
     browser = httpx.AsyncClient(transport=transport, base_url="https://test", timeout=PATIENCE_SECONDS)
     return await stage.stack.enter_async_context(browser)
 
@@ -80,6 +82,18 @@ async def test_a_session_begins_with_a_key_holds_no_secret_and_ends_with_the_key
         assert (await other.get("/console/orders")).status_code == 303
         await stage.admin.delete(f"/v1/api-keys/{issued['key_id']}", headers={"Idempotency-Key": "end"})
         assert (await browser.get("/console/orders")).headers["location"] == "/console/sign-in"
+
+
+async def test_a_link_signs_in_once_for_all_processes(database_url):
+    async with open_stage(MemoryLog(), database_url) as stage:
+        keys, answers = stage.services.keys, []
+        token = Sessions(keys.derive_secret(PURPOSE)).issue_link(keys.admin_key_id)
+        for application in (stage.application, create_application(stage.services)):
+            mount_console(application, stage.services)
+            browser = await open_browser(stage, application)
+            form = {"token": token, "_csrf_token": find_csrf(await browser.get("/console/enter"))}
+            answers.append(await browser.post("/console/enter", data=form))
+        assert [(one.status_code, "this link was used" in one.text) for one in answers] == [(303, False), (401, True)]
 
 
 async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_path, capfd):

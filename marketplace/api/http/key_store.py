@@ -61,6 +61,11 @@ class SqlKeys:
             await update_api_key(connection, changed)
             return changed
 
+    async def record(self, change: KeyChange) -> bool:
+        """See `KeyStore.record`."""
+        async with reachable(), self._engine.begin() as connection:
+            return await add_key_change(connection, change) is None
+
     async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
         """See `KeyStore.list`."""
         async with reachable(), self._engine.connect() as connection:

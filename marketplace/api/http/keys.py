@@ -130,6 +130,10 @@ class KeyStore(Protocol):
         """
         ...
 
+    async def record(self, change: KeyChange) -> bool:
+        """Record a change, whatever the key's state; False if its command was recorded before."""
+        ...
+
     async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
         """Return keys by id above `after`; of one party, or of all."""
         ...
@@ -403,6 +407,17 @@ class KeyRing:
             self.end(record.key_id)
         self._unknown.pop(record.key_id, None)
         return changed
+
+    async def use_link(self, key_id: str, link_id: str) -> bool:
+        """Record that a one-time link signs in as a key. Return False if it did so before, in any process.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        reason = "a one-time link of the console"
+        return await self.store.record(
+            KeyChange(command_id=link_id, key_id=key_id, change="signed_in", reason=reason, actor=key_id)
+        )
 
 
 def _split(key_ids: list[str]) -> Iterator[list[str]]:

@@ -89,19 +89,19 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The suspension or resumption of a key.
+    """The suspension or resumption of a key, or a sign-in by a one-time link.
 
     Attributes:
-        command_id: The command that did it; a repeat of it changes nothing.
+        command_id: The command that did it, or the link; a repeat of it changes nothing.
         key_id: The key.
-        change: ``suspended`` or ``resumed``.
+        change: ``suspended``, ``resumed`` or ``signed_in``.
         reason: Why.
         actor: Who did it.
     """
 
     command_id: str
     key_id: str
-    change: Literal["suspended", "resumed"]
+    change: Literal["suspended", "resumed", "signed_in"]
     reason: str
     actor: str
 
@@ -127,7 +127,8 @@ async def update_api_key(connection: AsyncConnection, key: ApiKey) -> None:
 
 
 async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyChange | None:
-    """Record a change, and return None. If its command was recorded before, change nothing and return that record."""
+    """Record a change durably, and return None. If its command was recorded before, return that record instead."""
+    await connection.execute(sql("SET LOCAL synchronous_commit = on"))
     values = {**msgspec.structs.asdict(change), "at": func.now()}
     statement = insert(api_key_changes).values(values).on_conflict_do_nothing().returning(api_key_changes.c.command_id)
     if (await connection.execute(statement)).first() is not None:
