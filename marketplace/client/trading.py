@@ -23,9 +23,12 @@ from marketplace.projections.views.trading import AuctionView, BookOrderView, De
 class Trading(Transport):
     """Quotes, orders and auctions. Only its startup and the platform see an order and its decisions."""
 
-    async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
-        """Return the value at which an order would win now, and where it would run; nothing is set aside."""
-        body = AskQuoteBody(startup_id=startup_id, terms=terms)
+    async def ask_quote(self, startup_id: str, terms: OrderTerms, order_id: str | None = None) -> QuoteAnswer:
+        """Return the value at which an order would win now, and where it would run; nothing is set aside.
+
+        With `order_id`, the terms are an amendment of that order, which does not compete with itself.
+        """
+        body = AskQuoteBody(startup_id=startup_id, terms=terms, order_id=order_id)
         return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
     async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:

@@ -40,9 +40,14 @@ PATH: Final = "/v1/quotes"
 
 @post("/", status_code=200, summary="Ask for a quote")
 async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
-    """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside."""
+    """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside.
+
+    With `order_id`, the terms are an amendment of that open order, which does not compete with itself.
+    """
     await require_terms_known(command.services, data.terms)
-    order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
+    order = await preview_order(
+        command.handler, command.context, startup_id=data.startup_id, terms=data.terms, order_id=data.order_id
+    )
     quoted = await command.services.quoter.quote(order, min_sequence=reader.min_seq)
     schedule: Schedule = (await command.handler.cache.load(SCHEDULE, SCHEDULE_ID)).state
     fees = HoldFees(schedule.terms, command.context.at)

@@ -24,6 +24,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_state import UNLIMITED
 from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.mandate_ends import require_over
@@ -34,6 +35,7 @@ from marketplace.domain.trading.order import (
     ExpireOrder,
     OpenOrder,
     Order,
+    require_open,
 )
 from marketplace.domain.trading.order_terms import price_terms
 from marketplace.domain.trading.quotable import require_quotable
@@ -76,18 +78,30 @@ async def _buy(unit: UnitOfWork, order_id: str, startup_id: str, terms: OrderTer
     await ask_second(unit, account_id, OrderAct(order_id=order_id, amount_usd=more, terms=terms))
 
 
-async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
-    """Return the order that `place_order` would place. Nothing is set aside or stored.
+async def preview_order(
+    handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms, order_id: str | None = None
+) -> Order:
+    """Return the order that `place_order` would place; with `order_id`, what `amend_order` would make of that order.
+
+    Nothing is set aside or stored. What the amended order holds counts as free.
 
     Raises:
-        Refusal: As `place_order`, except for the cash, which is needed only when the order is placed ·
+        Refusal: ``party_unknown`` · ``order_unknown`` · ``order_<status>`` ·
+            as `place_order`, except for the cash, which is needed only when the order is placed ·
             ``backstop_unquoted``.
     """
     require_tenant(context, startup_id)
-    order_id = derive_id("ord", context.command_id)
-    return await draft_order(
-        UnitOfWork(handler.cache, context), startup_id, terms, order_id, rename_id("hld", order_id)
-    )
+    unit = UnitOfWork(handler.cache, context)
+    drafted_id = derive_id("ord", context.command_id)
+    hold_id = rename_id("hld", drafted_id)
+    if order_id is None:
+        return await draft_order(unit, startup_id, terms, drafted_id, hold_id)
+    order = await load_order(unit, order_id)
+    if order.placed.startup_id != startup_id:
+        raise refuse_unknown("order", order_id)
+    require_open(order)
+    await release_order_holds(unit, order, "the order would be amended")
+    return await draft_order(unit, startup_id, terms, order_id, hold_id)
 
 
 async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, order_id: str, hold_id: str) -> Order:

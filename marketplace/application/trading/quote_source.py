@@ -41,7 +41,7 @@ class QuoteSource(Protocol):
     """Quotes the value that an order needs to win on the current book."""
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
-        """Return the quote for an order that is not placed, on a book that reflects the log up to `min_sequence`.
+        """Return the quote for an order, on a book without it that reflects the log up to `min_sequence`.
 
         Raises:
             Refusal: ``quote_outside_horizon``.

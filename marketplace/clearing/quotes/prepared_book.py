@@ -144,6 +144,17 @@ def approximate(book: Book, *, seed: int, prior: PreparedBook | None = None, shi
     return PreparedBook(book, hash_book(book), solved, seed, approximated=True, origin=origin)
 
 
+def leave_out(prepared: PreparedBook, order_id: str) -> PreparedBook:
+    """Return a book without one of its orders and those that depend on it, as `approximate` makes it from the book."""
+    gone = {order_id}
+    while more := {order.order_id for order in prepared.book.orders if order.parent_id in gone} - gone:
+        gone |= more
+    left = tuple(order for order in prepared.book.orders if order.order_id not in gone)
+    if len(left) == len(prepared.book.orders):
+        return prepared
+    return approximate(replace(prepared.book, orders=left), seed=prepared.seed, prior=prepared)
+
+
 def _find_origin(prior: PreparedBook, book: Book) -> frozenset[str] | None:
     """Return the names of the book whose prices this one can take over; None if too much has changed."""
     names, mine = prior.origin or _name_all(prior.book), _name_all(book)

@@ -110,7 +110,7 @@ async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: O
 async def quote(desk: Desked, form: Filed) -> Template:
     """Say what the form's order would need to win now."""
     terms = await _read_terms(form, desk)
-    answer = await desk.client.ask_quote(desk.party_id, terms)
+    answer = await desk.client.ask_quote(desk.party_id, terms, form.get("order_id") or None)
     return desk.show("trading/quote.part.html", quote=answer)
 
 
@@ -119,8 +119,9 @@ async def show_alternatives(desk: Desked, form: Filed) -> Template:
     """Say which changes of the form's order would cost less."""
     terms = await _read_terms(form, desk)
     classes = await desk.client.list_gpu_classes()
+    order_id = form.get("order_id") or None
     answers = await asyncio.gather(
-        *(_find_cost(desk, one) for one in (terms, *(changed for _, changed in _change(terms, classes))))
+        *(_find_cost(desk, one, order_id) for one in (terms, *(changed for _, changed in _change(terms, classes))))
     )
     tried = any(not isinstance(one, ProblemError) for one in answers)
     own, *others = [None if isinstance(one, ProblemError) else one for one in answers]
@@ -147,10 +148,10 @@ def _change(terms: OrderTerms, classes: list[str]) -> Iterator[tuple[str, OrderT
         yield f"on {name}", msgspec.structs.replace(terms, offers=(offer,))
 
 
-async def _find_cost(desk: Desk, terms: OrderTerms) -> Decimal | ProblemError | None:
+async def _find_cost(desk: Desk, terms: OrderTerms, order_id: str | None) -> Decimal | ProblemError | None:
     """Return the least that an order costs now; None if nothing serves it, or why it cannot be placed."""
     try:
-        answer = await desk.client.ask_quote(desk.party_id, terms)
+        answer = await desk.client.ask_quote(desk.party_id, terms, order_id)
     except ProblemError as problem:
         if problem.status != _REFUSED:
             raise

@@ -309,8 +309,12 @@ def require_value(
         )
 
 
-def _require_open(state: Order) -> None:
-    """Refuse an order that is locked, or that ended. `admission` refuses one that is about to be locked."""
+def require_open(state: Order) -> None:
+    """Refuse an order that is locked, or that ended. `admission` refuses one that is about to be locked.
+
+    Raises:
+        Refusal: ``order_<status>``.
+    """
     if not isinstance(state, OpenOrder):
         raise refuse_status("order", state.placed.order_id, state.status, "open")
 
@@ -326,7 +330,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
                 f"the {name} of an order cannot change; cancel it and place another",
                 pointer=f"/terms/{name}",
             )
-    _require_open(state)
+    require_open(state)
     return [
         OrderAmended(
             order_id=command.order_id,
@@ -344,14 +348,14 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
 def _cancel(command: CancelOrder, state: Order) -> Sequence[OrderEvent]:
     if state.status == "cancelled":
         return []
-    _require_open(state)
+    require_open(state)
     return [OrderCancelled(order_id=command.order_id, reason=command.reason)]
 
 
 def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
     if state.status == "expired":
         return []
-    _require_open(state)
+    require_open(state)
     if command.at < state.ends_at:
         raise Refusal(
             "order_not_due",
@@ -364,7 +368,7 @@ def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
 def _lock(command: LockOrder, state: Order) -> Sequence[OrderEvent]:
     if isinstance(state, LockedOrder) and state.auction_id == command.auction_id:
         return []
-    _require_open(state)
+    require_open(state)
     return [OrderLocked(order_id=command.order_id, auction_id=command.auction_id)]
 
 
@@ -412,7 +416,7 @@ def _end_mandate(command: EndMandate, state: Order) -> Sequence[OrderEvent]:
     left = [hold for hold in state.budget_holds if hold.mandate_id != command.mandate_id]
     if len(left) == len(state.budget_holds):
         return []
-    _require_open(state)
+    require_open(state)
     ended = OrderMandateEnded(order_id=command.order_id, mandate_id=command.mandate_id, reason=command.reason)
     if left:
         return [ended]

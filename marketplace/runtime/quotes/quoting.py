@@ -19,7 +19,8 @@ import structlog
 from events.auction import AuctionOpened
 from events.order import OrderTerms
 from marketplace.application.trading.quote_source import Quoted
-from marketplace.clearing.quotes.prepared_book import estimate
+from marketplace.clearing import model
+from marketplace.clearing.quotes.prepared_book import Estimate, PreparedBook, estimate, leave_out
 from marketplace.core.errors import Unavailable
 from marketplace.core.horizon import build_horizon
 from marketplace.domain.trading.auction import AUCTION, Auction
@@ -67,10 +68,11 @@ class Quoter:
         self._books = PreparedBooks(handler, self._market, load_reliability)
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
-        """Return the value that an order, which is not placed, needs to win.
+        """Return the value that an order, which is not placed or as it would be amended, needs to win.
 
         Args:
-            order: The order, with the budget that each of its mandates would set aside.
+            order: The order, with the budget that each of its mandates would set aside. If it is in the book, it is
+                left out there.
             min_sequence: Position in the log that the book must reflect; 0 for any.
 
         Raises:
@@ -85,14 +87,14 @@ class Quoter:
         supply = replace(solved.supply, mandates=mandates, is_quoted=True)
         row = build_order(order, supply, solved.book, horizon)
         assert row is not None, "the horizon was chosen so that the order fits in"
-        answer = await asyncio.to_thread(estimate, solved.prepared, parse_order(row))
+        book_hash, answer = await asyncio.to_thread(_estimate, solved.prepared, parse_order(row))
         return Quoted(
             auction_id=None if opened.auction_id == NO_AUCTION else opened.auction_id,
             horizon=horizon,
             sequence=solved.sequence,
             fresh=solved.sequence >= self._market.changed,
             book=solved.book,
-            book_hash=solved.prepared.book_hash,
+            book_hash=book_hash,
             row=row,
             estimate=answer,
             resold=frozenset(lot_id for lot_id, lot in supply.lots.items() if lot.listed.grant_id is not None),
@@ -141,6 +143,12 @@ class Quoter:
             if find_window(terms, build_horizon(opened)) is not None:
                 return opened
         raise refuse_horizon()
+
+
+def _estimate(prepared: PreparedBook, order: model.Order) -> tuple[str, Estimate]:
+    """Return the hash of the book without the order, and the order's quote there."""
+    rest = leave_out(prepared, order.order_id)
+    return rest.book_hash, estimate(rest, order)
 
 
 def _build_grid(now: datetime, period_hours: int, periods: int) -> AuctionOpened:

@@ -251,6 +251,22 @@ async def test_what_cannot_be_quoted_is_refused(terms, code):
     assert refused.value.code == code
 
 
+async def test_an_amendment_does_not_compete_with_its_own_order():
+    market, _, _, rival, startup, order = await build()
+    terms = {"nodes": 4, "days": 20, "latest": 1}
+    async with open_desk(market) as desk:
+        assert price_of(await desk.ask(rival, **terms)) == Decimal("3.16")
+        alone = await desk.ask(rival, order_id=order, **terms)
+        assert (price_of(alone), alone.estimate.sure) == (Decimal("2.01"), True)
+        await market.order(startup, nodes=4, days=20, latest=1, cash="2.5")
+        assert price_of(await desk.ask(rival, order_id=order, **terms)) == Decimal("2.51")
+        with pytest.raises(Refusal, match="there is no order"):
+            await desk.ask(startup, order_id=order, **terms)
+        await market.cancel(rival, order)
+        with pytest.raises(Refusal, match="is cancelled; it must be open"):
+            await desk.ask(rival, order_id=order, **terms)
+
+
 async def test_nobody_asks_in_anothers_name():
     market, _, _, rival, startup, _ = await build()
     with pytest.raises(Refusal) as refused:

@@ -33,10 +33,10 @@ class Desk:
         position = (await self.market.log.health()).last_sequence
         return await self.ask_from(position, startup, **terms)
 
-    async def ask_from(self, position, startup, **terms):
+    async def ask_from(self, position, startup, order_id=None, **terms):
         """Return the quote on a book that has seen the log up to a position or further."""
-        context = self.market.context(startup)
-        order = await preview_order(self.market.handler, context, startup_id=startup, terms=self.market.terms(**terms))
+        context, terms = self.market.context(startup), self.market.terms(**terms)
+        order = await preview_order(self.market.handler, context, startup_id=startup, terms=terms, order_id=order_id)
         return await self.quoter.quote(order, min_sequence=position)
 
 

@@ -52,10 +52,12 @@ class AskQuoteBody(Body, frozen=True, kw_only=True):
     Attributes:
         startup_id: Who asks.
         terms: What would be asked and offered.
+        order_id: The open order that the terms would amend, which is left out of the book; None for a new order.
     """
 
     startup_id: Id
     terms: OrderTerms
+    order_id: Id | None = None
 
 
 class HoldQuoteBody(Body, frozen=True, kw_only=True):
