@@ -719,9 +719,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "sale",
         "the company is sold",
         "company",
-        "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, and its vote; a"
-        " buyer that takes over capacity. Also each holder whose principal is not paid in full in cash, or whose"
-        " preferred stock ranks behind all SAFEs. Also each holder of a note, if nothing is left for others",
+        "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, its vote, and each of"
+        " its holders with a pro rata right; a buyer that takes over capacity. Also each holder whose principal is not"
+        " paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a note, if nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
         " classes that it does not name. The company states which holders without a key agreed",
         _sell,
@@ -856,6 +856,8 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
         return
     buying = setting._replace(issuer=buyer, company_id=buyer.formed.party_id, buyer=None)
     yield _Group("buyer", {buying.company_id: 1})
+    for holder_id in (each for each in _list_entitled(buying) if _is_party(each, buying)):
+        yield _Group(f"buyer_holder/{holder_id}", {holder_id: 1})
     for electorate, weights in _list_groups(buying):
         yield _Group(f"buyer_{electorate}", weights)
 

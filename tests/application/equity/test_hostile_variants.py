@@ -318,6 +318,21 @@ async def test_a_buyer_s_affiliates_sell_nobody_else_to_it(market, held):
     assert await vote(market, late, sale) == "effective"
 
 
+async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell(market, held):
+    """The majority of a company let it buy a shell of its friends for new stock, in place of a round or a warrant."""
+    trade, bank, angel = held
+    await agree_on(market, trade, pro_rata=(angel,), pro_rata_days=30)
+    shell = await market.party("Shell", "startup")
+    shell_issuer = await market.issuer(shell)
+    await found(market, shell)
+    stock = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": trade.issuer, "class_id": "common"}
+    context = market.context(shell)
+    sale = {"proceeds_usd": Decimal(10_000), "safe_seniority": 1, "stock": BuyerStock(buyer="Startup", **stock)}
+    await issuers.declare_liquidity(market.handler, context, shell_issuer, **sale)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert set(await list_asked(market, proposal_id)) == {"buyer", "buyer_class/common", f"buyer_holder/{angel}"}
+
+
 @pytest.mark.parametrize("side", ["holder", "company"])
 async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_found_later(market, held, side):
     """The holder's affiliate bought for 1,000 dollars at 100 a share, and the holder surrendered next to nothing."""
