@@ -719,9 +719,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "sale",
         "the company is sold",
         "company",
-        "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, its vote, and each of"
-        " its holders with a pro rata right; a buyer that takes over capacity. Also each holder whose principal is not"
-        " paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a note, if nothing is left for others",
+        "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, its vote, and each"
+        " of its holders with a pro rata right; a buyer that takes over capacity. Also each holder whose principal is"
+        " not paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a note, if"
+        " nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
         " classes that it does not name. The company states which holders without a key agreed",
         _sell,

@@ -320,7 +320,7 @@ async def test_a_buyer_s_affiliates_sell_nobody_else_to_it(market, held):
 
 async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell(market, held):
     """The majority of a company let it buy a shell of its friends for new stock, in place of a round or a warrant."""
-    trade, bank, angel = held
+    trade, _, angel = held
     await agree_on(market, trade, pro_rata=(angel,), pro_rata_days=30)
     shell = await market.party("Shell", "startup")
     shell_issuer = await market.issuer(shell)
