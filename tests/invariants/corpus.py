@@ -115,8 +115,8 @@ INVARIANTS: Final = (
         "tests.domain.trading.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
         Mutant(
             "marketplace.domain.trading.order",
-            "_require_open(state)\n    return [OrderCancelled(",
-            "isinstance(state, LockedOrder) or _require_open(state)\n    return [OrderCancelled(",
+            "require_open(state)\n    return [OrderCancelled(",
+            "isinstance(state, LockedOrder) or require_open(state)\n    return [OrderCancelled(",
         ),
     ),
     Invariant(
