@@ -13,7 +13,7 @@ from marketplace.domain.billing.account_commands import CloseAccount, Deposit, W
 from marketplace.domain.billing.account_state import Account
 from marketplace.domain.billing.transfer import require_booked, require_reference, require_unused
 from marketplace.domain.command import COMMAND, RecordCommand
-from marketplace.domain.party import PARTY
+from marketplace.domain.party import PARTY, is_suspended
 from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, CountDeposit
 from marketplace.execution.handler import Handler, Receipt
@@ -151,7 +151,7 @@ async def withdraw(
         await require_unfrozen(unit)
         account = await load_account(unit, account_id)
         party = await unit.load(PARTY, account.party_id)
-        is_ordered = context.party_id is None and party is not None and party.status == "suspended"
+        is_ordered = context.party_id is None and is_suspended(party)
         if not is_ordered and account.needs_second(amount_usd, context.at):
             if booked_at is not None:
                 require_platform(context)

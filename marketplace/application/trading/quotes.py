@@ -31,6 +31,7 @@ from marketplace.domain.delivery.grant import GRANT, require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.placement import place_run
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import HoldCapacity, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, compute_fee_hold, compute_hold_fee
@@ -40,7 +41,6 @@ from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
 from marketplace.domain.trading.order_terms import price_terms
-from marketplace.domain.trading.placement import place_run
 from marketplace.domain.trading.quotable import refuse_unplaced, require_approved, require_unlinked
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.execution.handler import Handler, Receipt

@@ -6,7 +6,6 @@ Refusals in order: pool_unlike · grant_over · substitute_full. Of a successor:
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
@@ -21,6 +20,7 @@ from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.supply.lot import Lot
+from marketplace.domain.supply.placement import add_share, list_free
 from marketplace.domain.supply.pool import Pool
 
 ALL_CASH: Final = "1/1"
@@ -85,19 +85,16 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
         Refusal: ``substitute_full`` if the lots have too few nodes at some instant.
     """
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
-    free = {lot.listed.lot_id: _count_affordable(pool, lot, price, start, end) for lot in lots}
-    changes = [at for load in grant.list_resold() for at in (load.start, load.end) if start < at < end]
-    bounds = sorted(
-        {start, end, *changes, *(at for runs in free.values() for run in runs for at in (run.start, run.end))}
-    )
-    shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
-    for begin, until in pairwise(bounds):
+    cuts = [at for load in grant.list_resold() for at in (load.start, load.end) if start < at < end]
+    shares: list[LotShare] = []
+    for begin, until, free in list_free(pool, lots, start, end, cuts):
         needed = grant.count_nodes(begin)
-        for lot_id, runs in free.items():
-            nodes = min(_count_free(runs, begin, until), needed)
+        for lot in lots:
+            lot_id = lot.listed.lot_id
+            nodes = min(lot.count_at_most(free[lot_id], price), needed)
             needed -= nodes
             if nodes:
-                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=until))
+                add_share(shares, LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=until))
         if needed:
             raise Refusal(
                 "substitute_full",
@@ -106,24 +103,8 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
                 pool_id=pool.opened.pool_id,
                 at=render_instant(begin),
             )
-    return tuple(share for parts in shares.values() for share in parts)
-
-
-def _count_affordable(pool: Pool, lot: Lot, price: Fraction, start: datetime, end: datetime) -> list[Load]:
-    """Return the unsold nodes of a lot over a span, from the steps that ask no more than `price`."""
-    runs = pool.unsold(lot.listed.lot_id, start, end)
-    return [Load(run.start, run.end, lot.count_at_most(run.amount, price)) for run in runs]
-
-
-def _count_free(runs: list[Load], begin: datetime, end: datetime) -> int:
-    return next((run.amount for run in runs if run.start <= begin and end <= run.end), 0)
-
-
-def _extend(parts: list[LotShare], share: LotShare) -> None:
-    """Add a share, or extend the last one if they are contiguous and otherwise equal."""
-    if parts and (parts[-1].end, parts[-1].nodes) == (share.start, share.nodes):
-        share = LotShare(lot_id=share.lot_id, nodes=share.nodes, start=parts.pop().start, end=share.end)
-    parts.append(share)
+    places = {lot.listed.lot_id: place for place, lot in enumerate(lots)}
+    return tuple(sorted(shares, key=lambda share: places[share.lot_id]))
 
 
 def build_successor(
@@ -193,5 +174,5 @@ def _keep_nodes(shares: Iterable[LotShare], nodes: int, start: datetime, end: da
             part = min(share.nodes, needed) if share.start <= begin and until <= share.end else 0
             needed -= part
             if part:
-                _extend(kept[share.lot_id], LotShare(lot_id=share.lot_id, nodes=part, start=begin, end=until))
+                add_share(kept[share.lot_id], LotShare(lot_id=share.lot_id, nodes=part, start=begin, end=until))
     return tuple(share for parts in kept.values() for share in parts)

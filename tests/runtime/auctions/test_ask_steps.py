@@ -8,7 +8,7 @@ from events.types import LotShare
 from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.money import parse_ratio
-from marketplace.domain.trading.placement import place_run
+from marketplace.domain.supply.placement import place_run
 from marketplace.runtime.auctions.audit import load_published
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log

@@ -1,6 +1,6 @@
 """Place a run on unsold nodes outside an auction, and find its lowest uniform price."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from events.types import LotShare
-from marketplace.core.intervals import Load
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 
@@ -26,19 +25,32 @@ class PlacedRun(NamedTuple):
     floor: Fraction
 
 
+def list_free(
+    pool: Pool, lots: Iterable[Lot], start: datetime, end: datetime, cuts: Iterable[datetime] = ()
+) -> Iterator[tuple[datetime, datetime, dict[str, int]]]:
+    """Yield the pieces of a span in which the unsold nodes of lots stay the same, with these nodes by lot.
+
+    `cuts` are instants within the span that begin a further piece.
+    """
+    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
+    changes = (at for runs in free.values() for run in runs for at in (run.start, run.end))
+    for begin, stop in pairwise(sorted({start, end, *cuts, *changes})):
+        inside = {
+            lot_id: sum(run.amount for run in runs if run.start <= begin and stop <= run.end)
+            for lot_id, runs in free.items()
+        }
+        yield begin, stop, inside
+
+
 def place_run(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> PlacedRun | None:
     """Return the cheapest `nodes` unsold nodes of a pool's lots at each instant; None if there are ever too few.
 
     The terms of the lots, such as their least nodes, are not checked.
     """
-    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
-    bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: list[LotShare] = []
     total = Fraction(0)
-    for begin, stop in pairwise(bounds):
-        steps = sorted(
-            step for lot in lots for step in _list_steps(lot, _count_free(free[lot.listed.lot_id], begin, stop))
-        )
+    for begin, stop, free in list_free(pool, lots, start, end):
+        steps = sorted(step for lot in lots for step in _list_steps(lot, free[lot.listed.lot_id]))
         missing, used = nodes, dict.fromkeys(free, 0)
         highest = Decimal(0)
         for ask, lot_id, count in steps:
@@ -50,7 +62,7 @@ def place_run(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end:
             return None
         for lot_id, count in used.items():
             if count:
-                _extend(shares, LotShare(lot_id=lot_id, nodes=count, start=begin, end=stop))
+                add_share(shares, LotShare(lot_id=lot_id, nodes=count, start=begin, end=stop))
         total += Fraction(highest) * round((stop - begin).total_seconds())
     return PlacedRun(tuple(shares), total / round((end - start).total_seconds()))
 
@@ -61,11 +73,7 @@ def _list_steps(lot: Lot, free: int) -> list[tuple[Decimal, str, int]]:
     return [(step.ask_usd_per_gpu_hour, lot.listed.lot_id, nodes) for step, nodes in parts]
 
 
-def _count_free(runs: Sequence[Load], start: datetime, end: datetime) -> int:
-    return next((run.amount for run in runs if run.start <= start and end <= run.end), 0)
-
-
-def _extend(shares: list[LotShare], share: LotShare) -> None:
+def add_share(shares: list[LotShare], share: LotShare) -> None:
     """Add a share, or extend the share of the same lot and nodes that ends where it begins."""
     for at, known in enumerate(shares):
         if (known.lot_id, known.nodes, known.end) == (share.lot_id, share.nodes, share.start):
