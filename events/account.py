@@ -334,8 +334,8 @@ class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1
         party_id: Whose it is.
         amount_usd: How much; 0 once it is needed no more.
         until: Until when.
-        cause: The payment for delivery that may be corrected, the correction that could not be paid yet, or the
-            statement of a grant on credit that is not paid yet.
+        cause: The payment for delivery that may be corrected, the correction that could not be paid yet, the statement
+            of a grant on credit that is not paid yet, or the claim for undelivered hours that no bond covers.
     """
 
     account_id: Id

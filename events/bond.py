@@ -117,15 +117,15 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
 
 
 class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
-    """The bond paid a claim, in full or in part; the payment is in the same atomic batch.
+    """A claim was paid, in full or in part, from the bond or else by its provider; the payment is in the same batch.
 
     Attributes:
         bond_id: The bond.
         party_id: The provider.
         claim_id: The claim.
         startup_id: Who is paid.
-        lot_id: The lot whose bond pays; None: the one for all of the provider's grants.
-        hold_id: The hold that pays.
+        lot_id: The lot whose bond pays; None: the one for all of the provider's grants, or the provider itself.
+        hold_id: The hold that pays; None: the money that the provider has available, which was kept for the claim.
         payee_account_id: Which account is paid.
         payment_id: The cause of the payment.
         amount_usd: How much.
@@ -137,7 +137,7 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
     claim_id: Id
     startup_id: Id
     lot_id: Id | None
-    hold_id: Id
+    hold_id: Id | None
     payee_account_id: Id
     payment_id: Id
     amount_usd: Usd

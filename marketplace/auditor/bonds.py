@@ -1,4 +1,7 @@
-"""Checks bonds: what is posted is held, what is paid was answered, and no claim is made or paid twice."""
+"""Checks bonds: what is posted is held, what is paid was answered, and no claim is made or paid twice.
+
+What bonds lack for a claim is kept on its provider's account.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +28,9 @@ class Bonds:
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others.
+        own: The payments that come from what a provider has available.
+        kept: What providers keep for each claim.
+        settled: The claims whose amount is final.
     """
 
     findings: Findings
@@ -33,6 +39,9 @@ class Bonds:
     due: dict[str, datetime] = field(default_factory=dict)
     pays_at: dict[str, datetime] = field(default_factory=dict)
     claimed: set[tuple[str, ...]] = field(default_factory=set)
+    own: set[str] = field(default_factory=set)
+    kept: dict[str, Decimal] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
@@ -42,15 +51,28 @@ class Bonds:
                 self._take_bond(message, message.read(), stated)
         moved: Counter[_Move] = Counter()
         for message in decision:
-            if not message.event_type.startswith("account.hold_"):
-                continue
             body, name = message.read(), message.event_type.split(".")[1]
-            if body["hold_id"] in self.holds:
+            if message.event_type == "account.debited.v1" and body["cause"] in self.own:
+                moved[name, body["cause"], body["payee_account_id"], Decimal(body["amount_usd"])] += 1
+            elif message.event_type == "account.reserved.v1" and body["cause"] in self.claims:
+                self.kept[body["cause"]] = Decimal(body["amount_usd"])
+            elif message.event_type.startswith("account.hold_") and body["hold_id"] in self.holds:
                 moved[name, body["hold_id"], body.get("payee_account_id", ""), Decimal(body["amount_usd"])] += 1
         for move in stated.keys() | moved.keys():
             name, hold_id, _, amount = move
             text = f"{name} of {amount} USD on {hold_id} happens {moved[move]} times, its bond states {stated[move]}"
             self.findings.require(stated[move] == moved[move], "bond", decision[0].sequence, text)
+        if any(message.event_type.startswith(("bond.", "account.reserved")) for message in decision):
+            self._check_kept(decision[-1].sequence)
+
+    def _check_kept(self, sequence: int) -> None:
+        """Check that a provider keeps at most what each claim may still come to, and no less than all bonds lack."""
+        posted = sum(self.holds.values(), ZERO)
+        for claim_id, (claimed, due, paid) in self.claims.items():
+            rest = (due if claim_id in self.settled else claimed) - paid
+            kept = self.kept.get(claim_id, ZERO)
+            text = f"{claim_id} may still come to {rest} USD, bonds have {posted}, and {kept} is kept"
+            self.findings.require(rest - posted <= kept <= rest, "bond", sequence, text)
 
     def _take_bond(self, message: Message, body: dict[str, Any], stated: Counter[_Move]) -> None:
         name, amount = message.event_type.split(".")[1], Decimal(body["amount_usd"])
@@ -62,6 +84,9 @@ class Bonds:
             self._take_claim(message, body, amount)
         elif name == "answered":
             self._take_answer(message, body, amount)
+        elif name == "paid" and body["hold_id"] is None:
+            self.own.add(body["payment_id"])
+            stated["debited", body["payment_id"], body["payee_account_id"], amount] += 1
         elif name in {"paid", "released"}:
             self.holds[hold_id] = self.holds.get(hold_id, ZERO) - amount
             text = f"{name} takes {amount} USD of {hold_id}, which lacks {-self.holds[hold_id]}"
@@ -86,6 +111,8 @@ class Bonds:
         text = f"{claim_id} is {outcome} with {amount} USD of {claimed}, after {due}"
         self.findings.require(due <= amount <= most, "bond", message.sequence, text)
         self.claims[claim_id][1] = amount
+        if outcome != "contested":
+            self.settled.add(claim_id)
         until = self.due.pop(claim_id, None)
         early = until is not None and parse_instant(message.headers["ce-time"]) < until
         text = f"{claim_id} is {outcome} by silence before {until}"

@@ -330,8 +330,8 @@ INVARIANTS: Final = (
         "tests.domain.billing.test_bond:test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its_answer",
         Mutant(
             "marketplace.domain.billing.bond",
-            "entitled = floor_cents(Fraction(due) * share)",
-            "entitled = floor_cents(Fraction(demand) * share)",
+            "entitled = floor_cents(Fraction(dues[claim_id]) * share)",
+            "entitled = floor_cents(Fraction(claim.demand_usd) * share)",
         ),
     ),
     Invariant(

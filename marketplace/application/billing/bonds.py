@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from events.bond import BondClaimed, BondPaid
 from marketplace.application.steps.access import (
@@ -22,8 +23,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, PlaceHold
-from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold, Reserve
+from marketplace.domain.billing.account_state import FOREVER
+from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond, list_uncovered
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
     NOTHING,
@@ -99,6 +101,7 @@ async def post_bond(
         bond = await unit.decide(BOND, bond_id, command)
         part = bond.parts[lot_id]
         await use_limit(unit, amount_usd, context.command_id)
+        await _keep_for_claims(unit, bond_id)
         await _raise_hold(
             unit, account_id, None if before is None else before.parts.get(lot_id), part.hold_id, amount_usd
         )
@@ -131,17 +134,25 @@ async def _raise_hold(
 
 
 async def _pay_claims(unit: UnitOfWork, bond_id: str) -> None:
-    """Pay from the holds what the bond has decided to pay."""
+    """Pay from the holds, or else from available money, what the bond has decided to pay."""
     for event in unit.list_events(BOND, bond_id):
         if isinstance(event, BondPaid):
-            capture = CaptureHold(
-                account_id=rename_id("acc", event.party_id),
-                hold_id=event.hold_id,
-                amount_usd=event.amount_usd,
-                payee_account_id=event.payee_account_id,
-                cause=event.payment_id,
-            )
-            await pay(unit, capture)
+            payment: dict[str, Any] = {
+                "account_id": rename_id("acc", event.party_id),
+                "amount_usd": event.amount_usd,
+                "payee_account_id": event.payee_account_id,
+                "cause": event.payment_id,
+            }
+            hold_id = event.hold_id
+            await pay(unit, Debit(**payment) if hold_id is None else CaptureHold(**payment, hold_id=hold_id))
+
+
+async def _keep_for_claims(unit: UnitOfWork, bond_id: str) -> None:
+    """Keep, of what the provider has available, what its bond does not cover of each claim; nothing once it ended."""
+    for claim_id, amount_usd in list_uncovered(await unit.get(BOND, bond_id)).items():
+        account_id = rename_id("acc", bond_id)
+        reserve = Reserve(account_id=account_id, amount_usd=amount_usd, until=FOREVER, cause=claim_id)
+        await unit.decide(ACCOUNT, account_id, reserve)
 
 
 async def claim_bond(
@@ -164,7 +175,7 @@ async def claim_bond(
         replacement_ids: Grants that the startup bought in place of the undelivered hours.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · ``bond_unknown`` · refusals of
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · refusals of
             `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
             refusals of the bond.
     """
@@ -177,8 +188,7 @@ async def claim_bond(
         parties = {**list_sides(grant), "startup": issued.startup_id}
         require_side(context, parties, ("startup",), "grant", grant_id)
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
-        if await unit.load(BOND, bond_id) is None:
-            raise refuse_unknown("bond", bond_id)
+        await unit.load(BOND, bond_id)
         default, chain = await _find_default(unit, grant, period_start)
         require_early(default, context.at)
         require_answered(chain)
@@ -202,6 +212,7 @@ async def claim_bond(
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
         if unit.list_events(BOND, bond_id):
             await _use_replacements(unit, claimed)
+            await _keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
 
@@ -319,9 +330,14 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         bond = await unit.load(BOND, bond_id)
         require_owner(context, () if bond is None else (bond.party_id,), "bond", bond_id)
         claim = None if bond is None else bond.find(command.claim_id)
-        most = None if claim is None else await _find_most(unit, claim.claimed)
-        await unit.decide(BOND, bond_id, replace(command, most_usd=most))
+        most, money_usd = None, ZERO
+        if bond is not None and claim is not None:
+            most = await _find_most(unit, claim.claimed)
+            account = await unit.get(ACCOUNT, bond.account_id)
+            money_usd = bond.own_usd + account.count_free(context.at, [one.claimed.claim_id for one in bond.claims])
+        await unit.decide(BOND, bond_id, structs.replace(command, most_usd=most, money_usd=money_usd))
         await _pay_claims(unit, bond_id)
+        await _keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
 

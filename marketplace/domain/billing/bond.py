@@ -1,7 +1,9 @@
 """Bonds: money that a provider sets apart for those to whom it does not deliver, and claims on it.
 
 Subject: ``marketplace.bond.<bond_id>``. A provider has one, with a part for all of its grants and one for each lot that
-it posted money for. A claim is paid by the parts of the lots that carry its grant, then by the part for all.
+it posted money for. A claim is paid by the parts of the lots that carry its grant, then by the part for all, then from
+what the provider has available. From the claim on, its account keeps what the parts do not cover (`list_uncovered`), as
+it does for corrections, until the claim is paid or ends for nothing. A provider without a bond is claimed from too.
 
 While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
 yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is over,
@@ -22,12 +24,12 @@ time_naive · term_passed · term_shorter · claim_exists · claim_unknown · cl
 answer_not_due · answer_late · answer_above_claim · answer_below_admitted · bond_empty · bond_stands · bond_claimed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from immutables import Map
@@ -35,7 +37,7 @@ from immutables import Map
 from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPosted, BondReleased
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
@@ -86,6 +88,7 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         at: Now.
         most_usd: What the claim comes to by the log now, which counts if it is less; None: what is claimed.
+        money_usd: What the provider has available for claims, beside the bond, and has paid of claims from it so far.
     """
 
     bond_id: str
@@ -95,6 +98,7 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     at: datetime
     most_usd: Decimal | None = None
+    money_usd: Decimal = ZERO
 
 
 class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +120,8 @@ class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
 
 BondCommand = PostBond | ClaimBond | AnswerClaim | ReleaseBond
 Status = Literal["open", "contested", "settled"]
+OWN: Final = ""
+"""Stands for the provider's available money among the sources of payments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ class Claim:
         claimed: The claim as made.
         status: ``settled`` once its amount is final, paid or not.
         due_usd: What it was answered with so far.
-        paid: What each part paid of it, by lot; None is the part for all grants.
+        paid: What each part paid of it, by lot; None is the part for all grants, `OWN` the provider's other money.
         decide_until: By when the platform decides it; None unless it was contested.
     """
 
@@ -154,7 +160,7 @@ class Claim:
 
     @property
     def paid_usd(self) -> Decimal:
-        """Return the USD that all parts paid."""
+        """Return the USD that all parts and the provider paid."""
         return sum(self.paid.values(), ZERO)
 
     @property
@@ -177,6 +183,11 @@ class Bond:
         """Return a claim; None if there is none."""
         return next((claim for claim in self.claims if claim.claimed.claim_id == claim_id), None)
 
+    @property
+    def own_usd(self) -> Decimal:
+        """Return the USD that the provider paid of claims beside the bond."""
+        return sum((claim.paid.get(OWN, ZERO) for claim in self.claims), ZERO)
+
     def list_open(self) -> list[Claim]:
         """Return the claims that may still get money, or are owed some."""
         return [claim for claim in self.claims if claim.paid_usd < claim.demand_usd]
@@ -189,11 +200,11 @@ def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:
     """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, PostBond):
         return _post(command, state)
+    if isinstance(command, ClaimBond):
+        return _claim(command, state)
     if state is None:
         raise refuse_unknown("bond", command.bond_id)
     match command:
-        case ClaimBond():
-            return _claim(command, state)
         case AnswerClaim():
             return _answer(command, state)
         case ReleaseBond():
@@ -232,9 +243,9 @@ def _post(command: PostBond, state: BondState) -> Sequence[BondEvent]:
     return [posted, *list_payments(command.bond_id, evolve(state, posted), command.at)]
 
 
-def _claim(command: ClaimBond, state: Bond) -> Sequence[BondEvent]:
+def _claim(command: ClaimBond, state: BondState) -> Sequence[BondEvent]:
     claimed = command.claimed
-    known = state.find(claimed.claim_id)
+    known = None if state is None else state.find(claimed.claim_id)
     if known is not None:
         if known.claimed == claimed:
             return []
@@ -249,10 +260,11 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
     most = max(min(claimed_usd, claimed_usd if command.most_usd is None else command.most_usd), claim.due_usd)
     amount = most if command.amount_usd is None else command.amount_usd
     require_usd(amount, "/amount_usd", zero=True)
+    payments = list(list_payments(command.bond_id, state, command.at, command.money_usd))
     if claim.status == "settled" and (command.by == "silence" or claim.due_usd == amount):
-        return list(list_payments(command.bond_id, state, command.at))
+        return payments
     is_running = claim.decide_until is not None and command.at < claim.decide_until
-    if command.by == "silence" and is_running and (payments := list(list_payments(command.bond_id, state, command.at))):
+    if command.by == "silence" and is_running and payments:
         return payments
     if (claim.status, command.by) == ("contested", "silence"):
         amount = floor_cents(Fraction(most + claim.due_usd) / 2)
@@ -285,7 +297,7 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
         reason=command.reason,
         decide_until=command.at + DECIDE_WITHIN if outcome == "contested" else None,
     )
-    return [answered, *list_payments(command.bond_id, evolve(state, answered), command.at)]
+    return [answered, *list_payments(command.bond_id, evolve(state, answered), command.at, command.money_usd)]
 
 
 def _find_outcome(
@@ -352,47 +364,75 @@ def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
     return [lot_id for lot_id in (*claim.claimed.lot_ids, None) if lot_id in state.parts]
 
 
-def list_payments(bond_id: str, state: Bond, at: datetime) -> Iterator[BondPaid]:
-    """Return what the bond pays at `at`: the parts of lots first, then the part for all grants.
+def list_payments(bond_id: str, state: Bond, at: datetime, money_usd: Decimal = ZERO) -> Iterator[BondPaid]:
+    """Return what is paid at `at`: by the parts of lots first, then by the part for all grants, then from `money_usd`.
 
-    From each part every open claim gets the same share of what is left of it, claims whose time for an answer runs
-    included; their share stays in the part.
+    From each source every open claim gets the same share of what is left of it, claims whose time for an answer runs
+    included; their share stays there.
     """
     claims = state.list_open()
-    demands = {claim.claimed.claim_id: (claim.demand_usd, claim.due_usd) for claim in claims}
-    lots = sorted(lot_id for lot_id in state.parts if lot_id is not None)
-    for lot_id in (*lots, None):
-        part = state.parts.get(lot_id)
-        members = [claim for claim in claims if lot_id in _list_parts(state, claim)]
-        total = sum((demands[claim.claimed.claim_id][0] for claim in members), ZERO)
-        if part is None or not total:
-            continue
-        money = part.free_usd + sum((claim.paid.get(lot_id, ZERO) for claim in members), ZERO)
-        share = min(Fraction(money) / Fraction(total), Fraction(1))
-        for claim in members:
-            claim_id = claim.claimed.claim_id
-            demand, due = demands[claim_id]
-            entitled = floor_cents(Fraction(due) * share)
-            demands[claim_id] = demand - floor_cents(Fraction(demand) * share), due - entitled
+    dues = {claim.claimed.claim_id: claim.due_usd for claim in claims}
+    left = {
+        **{lot_id: part.free_usd for lot_id, part in state.parts.items()},
+        OWN: max(money_usd - state.own_usd, ZERO),
+    }
+    for source, claim, share, _ in _list_shares(state, left):
+        claim_id = claim.claimed.claim_id
+        entitled = floor_cents(Fraction(dues[claim_id]) * share)
+        dues[claim_id] -= entitled
+        amount = min(entitled - claim.paid.get(source, ZERO), left[source])
+        if amount > 0 and at >= claim.claimed.answer_until:
             now = next(one for one in state.claims if one.claimed.claim_id == claim_id)
-            amount = min(entitled - claim.paid.get(lot_id, ZERO), state.parts[lot_id].free_usd)
-            if amount > 0 and at >= now.claimed.answer_until:
-                paid = _pay(bond_id, state, now, lot_id, amount)
-                state = evolve(state, paid)
-                yield paid
+            paid = _pay(bond_id, state, now, source, amount)
+            left[source] -= amount
+            state = evolve(state, paid)
+            yield paid
 
 
-def _pay(bond_id: str, state: Bond, claim: Claim, lot_id: str | None, amount_usd: Decimal) -> BondPaid:
+def list_uncovered(state: Bond) -> dict[str, Decimal]:
+    """Return, by claim, the USD that it may still come to and that no part of the bond covers; 0 once it ended."""
+    free: dict[str | None, Decimal] = {lot_id: part.free_usd for lot_id, part in state.parts.items()}
+    found = {claim.claimed.claim_id: claim.demand_usd - claim.paid.get(OWN, ZERO) for claim in state.list_open()}
+    for source, claim, _, covered in _list_shares(state, free):
+        found[claim.claimed.claim_id] -= max(covered, claim.paid.get(source, ZERO))
+    return {claim.claimed.claim_id: max(found.get(claim.claimed.claim_id, ZERO), ZERO) for claim in state.claims}
+
+
+def _list_shares(
+    state: Bond, money: Mapping[str | None, Decimal]
+) -> Iterator[tuple[str | None, Claim, Fraction, Decimal]]:
+    """Yield, for each source in order and each open claim on it, its share of what is left of it, and the USD of that.
+
+    Args:
+        state: The bond.
+        money: What each source has left.
+    """
+    claims, money = state.list_open(), dict(money)
+    demands = {claim.claimed.claim_id: claim.demand_usd for claim in claims}
+    for source in (*sorted(lot_id for lot_id in money if lot_id), *(each for each in (None, OWN) if each in money)):
+        members = [claim for claim in claims if source == OWN or source in _list_parts(state, claim)]
+        total = sum((demands[claim.claimed.claim_id] for claim in members), ZERO)
+        if not total:
+            continue
+        whole = money[source] + sum((claim.paid.get(source, ZERO) for claim in members), ZERO)
+        share = min(Fraction(whole) / Fraction(total), Fraction(1))
+        for claim in members:
+            covered = floor_cents(Fraction(demands[claim.claimed.claim_id]) * share)
+            demands[claim.claimed.claim_id] -= covered
+            yield source, claim, share, covered
+
+
+def _pay(bond_id: str, state: Bond, claim: Claim, source: str | None, amount_usd: Decimal) -> BondPaid:
     claimed = claim.claimed
     return BondPaid(
         bond_id=bond_id,
         party_id=state.party_id,
         claim_id=claimed.claim_id,
         startup_id=claimed.startup_id,
-        lot_id=lot_id,
-        hold_id=state.parts[lot_id].hold_id,
+        lot_id=source or None,
+        hold_id=None if source == OWN else state.parts[source].hold_id,
         payee_account_id=claimed.startup_account_id,
-        payment_id=derive_id("cap", claimed.claim_id, f"{lot_id or ''}/{claim.paid_usd}"),
+        payment_id=derive_id("cap", claimed.claim_id, f"{source or ''}/{claim.paid_usd}"),
         amount_usd=amount_usd,
         owed_usd=claim.due_usd - claim.paid_usd - amount_usd,
     )
@@ -406,22 +446,25 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
         part = replace(part, posted_usd=part.posted_usd + event.amount_usd, stands_until=event.stands_until)
         postings = bond.postings | {event.posting_id}
         return replace(bond, parts=bond.parts.set(event.lot_id, part), postings=postings)
-    assert state is not None, "a bond is posted first"
+    if isinstance(event, BondClaimed):
+        state = state or Bond(event.party_id, rename_id("acc", event.party_id))
+        return replace(state, claims=(*state.claims, Claim(event)))
+    assert state is not None, "a bond is posted or claimed from first"
     match event:
-        case BondClaimed():
-            return replace(state, claims=(*state.claims, Claim(event)))
         case BondAnswered():
             status: Status = "contested" if event.outcome == "contested" else "settled"
             return _change(
                 state, event.claim_id, status=status, due_usd=event.amount_usd, decide_until=event.decide_until
             )
         case BondPaid():
-            claim, part = state.find(event.claim_id), state.parts[event.lot_id]
+            claim, source = state.find(event.claim_id), OWN if event.hold_id is None else event.lot_id
             assert claim is not None, "only claims are paid"
-            sum_usd = claim.paid.get(event.lot_id, ZERO) + event.amount_usd
-            paid = replace(part, paid_usd=part.paid_usd + event.amount_usd)
-            state = replace(state, parts=state.parts.set(event.lot_id, paid))
-            return _change(state, event.claim_id, paid=claim.paid.set(event.lot_id, sum_usd))
+            sum_usd = claim.paid.get(source, ZERO) + event.amount_usd
+            if source != OWN:
+                part = state.parts[source]
+                part = replace(part, paid_usd=part.paid_usd + event.amount_usd)
+                state = replace(state, parts=state.parts.set(source, part))
+            return _change(state, event.claim_id, paid=claim.paid.set(source, sum_usd))
         case BondReleased():
             part = state.parts[event.lot_id]
             part = replace(part, released_usd=part.released_usd + event.amount_usd)

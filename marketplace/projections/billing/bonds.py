@@ -112,7 +112,8 @@ def _raise(changes: WriteBatch, fact: RecordedEvent, table: Any, key: tuple[str,
 
 
 def _paid(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondPaid) -> None:
-    _raise(changes, fact, bonds, (event.bond_id, event.lot_id or ALL_GRANTS), "paid_usd")
+    if event.hold_id is not None:
+        _raise(changes, fact, bonds, (event.bond_id, event.lot_id or ALL_GRANTS), "paid_usd")
     _raise(changes, fact, bond_claims, (event.bond_id, event.claim_id), "paid_usd")
 
 
@@ -130,7 +131,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="bonds",
-    version=2,
+    version=3,
     tables=(bonds, bond_claims),
     reads=("bond",),
     handlers={

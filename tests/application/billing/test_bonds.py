@@ -139,7 +139,7 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
         end = {"at": market.day(30), "reason": "sold to another"}
         await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
         await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
-        assert await refuse(claim(market, startup, early.grant)) == "bond_unknown"
+        assert await refuse(claim(market, startup, early.grant)) == "grant_not_defaulted"
         new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
     lost, bought = await market.state("grant", old.grant.issued.grant_id), new.grant.issued.grant_id
     for ids in ([early.grant.issued.grant_id], [bought, bought], [lost.issued.grant_id]):
@@ -154,10 +154,12 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     assert claimed.credited_usd == lost.end_fee_usd > 0
     assert claimed.amount_usd == extra + rest - lost.end_fee_usd > 3_500
     before = (await market.account(startup)).available_usd
+    await market.keep(first, 50_000)
     await answer(market, first)
     assert (await market.account(startup)).available_usd == before, "others may claim for 72 hours"
     await wait_and_pay(market, first)
     assert (await market.account(startup)).available_usd - before == 3_500
+    await market.keep(first, 0)
     await post(market, first, 40_000, days=400)
     assert (await market.account(startup)).available_usd - before == claimed.amount_usd
     market.clock.at = market.day(400) + CLAIM_WITHIN
@@ -178,9 +180,9 @@ ORDER = [
     "grant.issued",
     "statement.service_credited",
     *PAYMENT,
+    "bond.paid",
     "grant.terminated",
     *PAYMENT,
-    "bond.paid",
 ]
 
 
@@ -265,20 +267,20 @@ async def test_remedies_follow_in_their_order_from_the_cure_time_to_the_make_who
     assert [one.claimed.credited_usd for one in claims] == [credit, ended.end_fee_usd]
     due = [extra + rest - credit, whole - ended.end_fee_usd]
     assert [one.claimed.amount_usd for one in claims] == due
-    assert [one.paid_usd for one in claims] == [2_000, 0], "up to the bond"
-    await post(market, first, 20_000, days=400)
-    assert [one.paid_usd for one in (await market.state("bond", rename_id("bnd", first))).claims] == due
+    assert [one.paid.get(None, 0) for one in claims] == [2_000, 0], "the bond pays first"
+    assert [one.paid_usd for one in claims] == due
     assert await list_remedies(market) == ORDER
     assert await sum_received(market, first, startup) == credit + ended.end_fee_usd + sum(due)
     await check_log(market.log)
     assert await find_faults(Bonds, market.log) == []
 
 
-async def build_defaults(market, log=None):
-    """Return a provider with a bond of 1,000 that ended the grants of two startups, and these startups with them."""
+async def build_defaults(market, bond_usd=1_000):
+    """Return a provider with a bond that ended the grants of two startups, and these startups with them."""
     provider = await market.party("Provider", "provider", usd=50_000)
     startups = [await market.party(name, "startup", usd=400_000) for name in ("One", "Two")]
-    await post(market, provider, 1_000)
+    if bond_usd:
+        await post(market, provider, bond_usd)
     async with market.worker():
         sold = [
             await sell(market, provider, startup, lock=lock, ask="2")
@@ -296,6 +298,7 @@ async def build_defaults(market, log=None):
 async def test_two_processes_claim_and_answer_at_once_and_no_cent_is_paid_twice(claims):
     market = Market(MemoryLog())
     provider, startups, grants = await build_defaults(market)
+    await market.keep(provider, 50_000)
     both = list(zip(startups, grants, strict=True))[:claims] * (3 - claims)
     steps = [lambda process, who=who, what=what: claim(process, who, what) for who, what in both]
     assert not any(isinstance(one, Exception) for one in await race(market, *steps))
@@ -308,6 +311,32 @@ async def test_two_processes_claim_and_answer_at_once_and_no_cent_is_paid_twice(
     assert [one.paid_usd for one in bond.claims] == [Decimal(1_000) / claims] * claims
     assert bond.parts[None].free_usd == 0
     await check_log(market.log)
+
+
+async def test_a_provider_without_a_bond_keeps_what_is_claimed_and_pays_it():
+    market = Market(MemoryLog())
+    provider, startups, grants = await build_defaults(market, bond_usd=0)
+    account_id, available = rename_id("acc", provider), (await market.account(provider)).available_usd
+    await claim(market, startups[0], grants[0])
+    claimed = (await market.state("bond", rename_id("bnd", provider))).claims[0].claimed.amount_usd
+
+    async def withdraw(usd):
+        named = {"amount_usd": usd, "reference": f"{usd}"}
+        return await accounts.withdraw(market.handler, market.context(provider), account_id, **named)
+
+    assert await refuse(withdraw(available)) == "funds_reserved", "it does not empty its account"
+    await withdraw(available - claimed)
+    before = (await market.account(startups[0])).available_usd
+    await answer(market, provider, usd=1_000)
+    await answer(market, provider, usd=2_000, by_platform=True)
+    await wait_and_pay(market, provider)
+    assert (await market.account(startups[0])).available_usd - before == 2_000
+    left = await market.account(provider)
+    assert (left.available_usd, len(left.reserves)) == (claimed - 2_000, 0), "what the claim does not come to is free"
+    await check_log(market.log)
+    assert await find_faults(Bonds, market.log) == []
+    for drop in ("account.reserved", "account.debited", "bond.paid"):
+        assert await find_faults(Bonds, market.log, drop=f"{drop}.v1") != [], drop
 
 
 async def test_who_is_related_claims_nothing_and_what_is_set_apart_is_neither_withdrawn_nor_counted_twice():

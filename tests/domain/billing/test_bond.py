@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond
+from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond, list_uncovered
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN, DECIDE_WITHIN
 from tests.domain import build
 from tests.domain.build import (
@@ -93,7 +93,7 @@ POSTED, CLAIMED, SETTLED = (
 CONTESTED = play(post(), claim(), answer(amount_usd=usd(40)))[1]
 SHORT = play(post(), claim(1), claim(2), answer(), WAITED)[1]
 REFUSALS = [
-    Row("bond_unknown", (), claim()),
+    Row("bond_unknown", (), answer()),
     Row("not_a_number", (), post(amount_usd=NAN), "/amount_usd"),
     Row("amount_not_positive", (), post(amount_usd=usd(0)), "/amount_usd"),
     Row("amount_too_large", (), post(amount_usd=usd(10**16)), "/amount_usd"),
@@ -216,6 +216,26 @@ SHORTFALLS = {
         (post(), claim(1, 300), answer(), claim(2), answer(claim_id=SECOND), WAITED),
         [(FIRST, None, 75, 225), (SECOND, None, 25, 75)],
     ),
+    "what no bond covers is paid from what the provider has, by the same shares": (
+        (
+            post(amount_usd=usd(50)),
+            claim(1, 300),
+            claim(2),
+            answer(),
+            answer(claim_id=SECOND),
+            answer(by="silence", at=WAITED.at, money_usd=usd(70)),
+        ),
+        [
+            (FIRST, None, "37.50", "262.50"),
+            (SECOND, None, "12.50", "87.50"),
+            (FIRST, None, "52.50", 210),
+            (SECOND, None, "17.50", 70),
+        ],
+    ),
+    "a provider without a bond is claimed from too": (
+        (claim(), answer(), answer(by="silence", at=WAITED.at, money_usd=usd(130))),
+        [(FIRST, None, 100, 0)],
+    ),
     "a claim that came after the money was paid waits": (
         (post(), claim(1), answer(), WAITED, claim(2), answer(claim_id=SECOND), WAITED),
         [(FIRST, None, 100, 0)],
@@ -245,6 +265,7 @@ commands = st.one_of(
         amount_usd=st.one_of(st.none(), cents),
         at=st.sampled_from([NOW, NOW + ANSWER_WITHIN, NOW + DECIDE_WITHIN]),
         most_usd=st.one_of(st.none(), cents),
+        money_usd=st.one_of(st.just(ZERO), cents),
     ),
     st.builds(release, lot_id=lots),
 )
@@ -259,12 +280,14 @@ def test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its
         log.extend(events)
         sums = dict.fromkeys((BondPosted, BondPaid, BondReleased), ZERO)
         for lot_id, part in bond.parts.items():
-            mine = [event for event in log if getattr(event, "lot_id", 0) == lot_id]
+            mine = [event for event in log if getattr(event, "lot_id", 0) == lot_id and event.hold_id is not None]
             sums = {kind: sum((one.amount_usd for one in mine if type(one) is kind), ZERO) for kind in sums}
             assert sums[BondPosted] == part.free_usd + sums[BondPaid] + sums[BondReleased]
             assert part.free_usd >= 0
         for one in bond.claims:
             paid = [each.amount_usd for each in log if type(each) is BondPaid and each.claim_id == one.claimed.claim_id]
             assert ZERO <= sum(paid, ZERO) <= one.due_usd <= one.claimed.amount_usd
+            kept = list_uncovered(bond)[one.claimed.claim_id]
+            assert ZERO <= kept <= one.demand_usd - one.paid_usd, "no more is kept than the claim may still come to"
         assert not any(type(event) is BondPaid for event in events) or command.at >= NOW + ANSWER_WITHIN
         assert all(replace(event) == event for event in events)

@@ -37,8 +37,14 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:carry_out_rejection": {"account": "met", "issuer": "met", "mandate": "final"},
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again", "issuer": "met", "mandate": "fixed"},
-    "bonds:_settle": {"grant": "other", "statement": "other", "usage": "other"},
-    "bonds:claim_bond": {"auction": "fixed", "grant": "other", "statement": "other", "usage": "other"},
+    "bonds:_settle": {"account": "met", "grant": "other", "statement": "other", "usage": "other"},
+    "bonds:claim_bond": {
+        "account": "met",
+        "auction": "fixed",
+        "grant": "other",
+        "statement": "other",
+        "usage": "other",
+    },
     "bonds:post_bond": {"lot": "other"},
     "bonds:release_bond": {"grant": "other", "lot": "other", "pool": "other"},
     "consents:agree": {
