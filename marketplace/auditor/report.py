@@ -14,6 +14,7 @@ from marketplace.auditor.consents import Consents
 from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.fees import Fees
+from marketplace.auditor.index import Index
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
@@ -56,6 +57,7 @@ class Audit:
     persons: Persons = field(init=False)
     alone: Alone = field(init=False)
     relations: Relations = field(init=False)
+    index: Index = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,7 @@ class Audit:
         self.persons = Persons(self.findings)
         self.alone = Alone(self.findings)
         self.relations = Relations(self.findings)
+        self.index = Index(self.findings)
         self.caps = Caps(self.findings, self.relations)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
@@ -123,6 +126,7 @@ class Audit:
         self.persons.take(decision)
         self.alone.take(decision)
         self.relations.take(decision)
+        self.index.take(decision)
         self.consents.take(decision)
         self.reductions.take(decision)
         self.equity.take(decision)

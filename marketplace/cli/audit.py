@@ -1,8 +1,10 @@
 """`marketplace log audit`: recompute the market from its raw events, with code that is not the market's."""
 
+import json
 from typing import Final
 
 from cyclopts import App
+from cyclopts.types import ExistingFile
 
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import read_annotations, read_stream
@@ -19,6 +21,7 @@ FOUND: Final = 3
 def audit(
     *,
     hanging: bool = False,
+    index: dict[str, ExistingFile] | None = None,
     stream: str = "MARKETPLACE",
     inbox_prefix: str | None = None,
     nats_url: NatsUrl = None,
@@ -28,12 +31,14 @@ def audit(
 
     Args:
         hanging: Also report what should have ended: auctions, locked orders, holds, statements and grants.
+        index: A published index to compute again: --index.CLASS FILE, with an answer of GET /v1/market/index.
         stream: Name of the stream.
         inbox_prefix: The inbox prefix of this NATS user; by default _INBOX_ and its name in capitals.
         nats_url: Servers and a user that may read, separated by commas.
         database_url: postgresql://… of the projections; without one only the events are audited.
     """
     configure_logging()
+    published = {gpu_class: json.loads(file.read_text()) for gpu_class, file in (index or {}).items()}
 
     async def main() -> int:
         settings = load_settings(nats_url=nats_url, database_url=database_url)
@@ -42,6 +47,8 @@ def audit(
         annotations = await read_annotations(settings.nats_url, stream=stream, inbox_prefix=prefix)
         messages = read_stream(settings.nats_url, stream=stream, inbox_prefix=prefix)
         last = await audited.read(messages, annotations)
+        for gpu_class, points in published.items():
+            audited.index.check(gpu_class, points, last)
         rows = 0 if settings.database_url is None else await audited.compare(settings.database_url)
         return _print(audited, last, rows, hanging=hanging)
 

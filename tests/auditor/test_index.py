@@ -1,0 +1,149 @@
+"""The auditor computes the index again from the events alone, and names each published day that differs."""
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marketplace.auditor.index import Index
+from marketplace.auditor.stream import Findings, Message
+from marketplace.core.money import render_ratio
+from marketplace.projections.trading.market.index import Listed, Traded, compute_index
+from marketplace.projections.trading.market.ties import Tie, Word
+
+FIRST, DAYS, HOUR = datetime(2026, 3, 2, tzinfo=UTC), 60, timedelta(hours=1)
+
+
+class Told:
+    """Events of a market, and the rows that the projection keeps of them."""
+
+    def __init__(self):
+        self.messages, self.fills, self.listed, self.ties = [], [], [], []
+
+    def tell(self, event_type, at, **body):
+        headers = {"ce-type": f"marketplace.{event_type}.v1", "ce-time": at.isoformat()}
+        self.messages.append(Message(len(self.messages) + 1, "", headers, json.dumps(body).encode()))
+
+    def fill(self, at, buyer, seller, price, gpu_hours, marked_at=None):
+        grant_id, price = f"grt_{len(self.fills)}", render_ratio(Fraction(price))
+        run = {"start": FIRST.isoformat(), "end": (FIRST + HOUR).isoformat(), "nodes": gpu_hours, "gpus_per_node": 1}
+        sides = {"startup_id": buyer, "provider_id": seller, "price_usd_per_gpu_hour": price, "resale": None}
+        self.tell("grant.issued", at, grant_id=grant_id, gpu_class="H100_SXM", **run, **sides)
+        if marked_at is not None:
+            self.tell("grant.marked", marked_at, grant_id=grant_id, mark="related")
+        sums = {"fills": 1, "gpu_hours": gpu_hours, "price_usd_per_gpu_hour": price, "marked_at": marked_at}
+        self.fills.append(Traded(day=at.date(), startup_id=buyer, seller_id=seller, **sums))
+
+    def list_price(self, at, provider, price):
+        row = {"provider": provider, "product": "", "region": "", "usd_per_gpu_hour": price}
+        day = {"listed_on": at.date().isoformat(), "gpu_class": "H100_SXM"}
+        self.tell("pricelist.published", at, prices=[{**row, **day}])
+        self.listed.append(Listed(**{**row, "usd_per_gpu_hour": Decimal(price)}, listed_on=at.date()))
+
+    def relate(self, at, one, other, *, firm=True):
+        name = "found" if firm else "stated"
+        ends = {"party_id": one, "related_id": other, "relation_id": f"rel_{len(self.ties)}"}
+        self.tell(f"register.relation_{name}", at, **ends, since=None, firm=firm)
+        self.ties.append(Tie(party_id=one, other=other, words=(Word(known_at=at, since=None, is_firm=firm),)))
+
+    def publish(self):
+        """Return the index as the API answers it."""
+        now = FIRST + timedelta(days=DAYS)
+        self.tell("clock.advanced", now)
+        same = defaultdict(list)
+        for row in self.fills:
+            same[msgspec.structs.replace(row, gpu_hours=0)].append(row.gpu_hours)
+        rows = [msgspec.structs.replace(row, fills=len(all_), gpu_hours=sum(all_)) for row, all_ in same.items()]
+        points = compute_index(
+            rows, self.listed, self.ties, FIRST.date(), (FIRST + timedelta(days=DAYS - 1)).date(), now=now
+        )
+        return json.loads(msgspec.json.encode(points))
+
+
+def audit(messages, points):
+    index = Index(Findings())
+    for message in sorted(messages, key=lambda one: one.headers["ce-time"]):
+        index.take([message])
+    index.check("H100_SXM", points, len(messages))
+    return [text for _, _, text in index.findings.kept]
+
+
+traders = st.sampled_from("abcdef")
+hours = st.integers(0, 40 * 24).map(lambda number: FIRST + number * HOUR)
+prices = st.sampled_from(["1.90", "2", "2.10", "2.5", "3", "9"])
+fills = st.tuples(hours, traders, traders, prices, st.integers(1, 600), st.one_of(st.none(), st.integers(0, 18 * 24)))
+
+
+@settings(max_examples=10)
+@given(
+    st.lists(fills, min_size=6, max_size=30),
+    st.lists(st.tuples(hours, st.sampled_from(["AWS", "Lambda"]), prices), max_size=3, unique_by=lambda row: row[0]),
+    st.lists(st.tuples(hours, traders, traders, st.booleans()), max_size=4, unique_by=lambda row: row[0]),
+)
+def test_what_is_published_follows_from_the_events_in_any_market(filled, listed, related):
+    told = Told()
+    for at, buyer, seller, price, gpu_hours, later in filled:
+        told.fill(at, buyer, f"seller {seller}", price, gpu_hours, None if later is None else at + later * HOUR)
+    for at, provider, price in listed:
+        told.list_price(at, provider, price)
+    for at, one, other, firm in related:
+        if one != other:
+            told.relate(at, one, other, firm=firm)
+    assert audit(told.messages, told.publish()) == []
+
+
+def tell():
+    """Tell a month with prints, a far price, a wash trade that is found later, list prices and related buyers."""
+    told = Told()
+    told.list_price(FIRST, "AWS", "4")
+    for day in (0, 1, 20):
+        for number, price in enumerate(("2.00", "2.10", "2.30", "2.60")):
+            told.fill(FIRST + day * 24 * HOUR, f"buyer {number}", f"seller {number}", price, 100 + 50 * number)
+    told.fill(FIRST + 24 * HOUR, "washer", "washer's", "3.90", 400, FIRST + 72 * HOUR)
+    told.fill(FIRST + 20 * 24 * HOUR, "far", "away", "9", 400)
+    told.relate(FIRST + 25 * 24 * HOUR, "buyer 0", "buyer 1")
+    return told
+
+
+def state(day, **stated):
+    """Return what states other values of a published day."""
+
+    def plant(messages, points):
+        points[day].update(stated)
+        return messages, points
+
+    return plant
+
+
+def drop(event_type):
+    """Return what leaves events of a type out of the log from which the auditor computes."""
+    return lambda messages, points: ([one for one in messages if one.event_type != event_type], points)
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda messages, points: (messages, points), None),
+        (state(0, index_usd_per_gpu_hour="2.500000"), "2026-03-02: index_usd_per_gpu_hour"),
+        (state(5, status="printed"), "2026-03-07: status"),
+        (state(5, print_day="2026-03-07"), "2026-03-07: print_day"),
+        (state(20, fills=5), "2026-03-22: fills"),
+        (state(1, revisions=[]), "2026-03-03: revisions"),
+        (state(1, first_usd_per_gpu_hour="2.000000"), "2026-03-03: first_usd_per_gpu_hour"),
+        (state(1, is_provisional=True), "2026-03-03: is_provisional"),
+        (drop("grant.marked.v1"), "2026-03-03: revisions"),
+        (drop("register.relation_found.v1"), "revisions"),
+        (drop("pricelist.published.v1"), "list_usd_per_gpu_hour_median"),
+    ],
+)
+def test_a_published_day_that_does_not_follow_is_named(plant, found):
+    told = tell()
+    points = told.publish()
+    texts = audit(*plant(told.messages, points))
+    assert (texts == []) if found is None else any(found in text for text in texts), texts
