@@ -74,7 +74,12 @@ async def answer_offer(
 ) -> Response[ReceiptBody]:
     """Join a round by a pro rata right, as the holder, or decline with 0. The money is held until the round closes."""
     receipt = await answer_pro_rata(
-        command.handler, command.context, issuer_id, financing_id, amount_usd=data.amount_usd
+        command.handler,
+        command.context,
+        issuer_id,
+        financing_id,
+        amount_usd=data.amount_usd,
+        holder_id=data.holder_id,
     )
     return await answer(command, receipt)
 

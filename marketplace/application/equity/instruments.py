@@ -17,6 +17,7 @@ from marketplace.application.steps.access import (
     require_platform,
     require_side,
     require_tenant,
+    require_unfrozen,
 )
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.investing import take_investment
@@ -220,12 +221,13 @@ async def elect_mfn(
     """Adopt, as the holder of a most-favoured SAFE, the terms of a later SAFE or note; with None, keep its own.
 
     Raises:
-        Refusal: ``instrument_unknown`` · ``limit_exceeded``, if one person gives up more than it may · refusals of the
-            instrument.
+        Refusal: ``instrument_unknown`` · ``party_suspended`` · ``limit_exceeded``, if one person gives up more than it
+            may · refusals of the instrument.
     """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_instrument(unit, instrument_id, "holder")
+        await require_unfrozen(unit)
         command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
         await unit.decide(INSTRUMENT, instrument_id, command)
         await count_own(unit, unit.list_events(INSTRUMENT, instrument_id))

@@ -204,19 +204,28 @@ async def agree_holder_terms(
 
 
 async def answer_pro_rata(
-    handler: Handler, context: Context, issuer_id: str, financing_id: str, *, amount_usd: Decimal
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    financing_id: str,
+    *,
+    amount_usd: Decimal,
+    holder_id: str | None = None,
 ) -> Receipt:
     """Join a round by a pro rata right, as the holder, or decline with 0. The money is set aside until the round ends.
 
-    A holder that was offered a part answers also after it sold all that it held.
+    A holder that was offered a part answers also after it sold all that it held. `holder_id` names the holder for whom
+    the platform answers; without it, the sender answers.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the issuer · ``funds_insufficient``.
+        Refusal: ``party_unknown`` if a tenant names another holder · ``issuer_unknown`` · ``party_suspended`` ·
+            refusals of the issuer · ``funds_insufficient``.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        holder_id = context.party_id or ""
-        await take_pro_rata(unit, issuer_id, financing_id, holder_id=holder_id, amount_usd=amount_usd, at=context.at)
+        answers = holder_id or context.party_id or ""
+        require_tenant(context, answers)
+        await take_pro_rata(unit, issuer_id, financing_id, holder_id=answers, amount_usd=amount_usd, at=context.at)
 
     def list_offered(issuer: Issuer) -> frozenset[str]:
         financing = issuer.financings.get(financing_id)

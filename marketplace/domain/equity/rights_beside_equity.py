@@ -79,6 +79,14 @@ BESIDE_EQUITY: Final = (
         _NOTHING,
     ),
     StatedRight(
+        "suspended_holder",
+        "a suspended party answers what runs out: a vote, a pro rata right, a most-favoured election, an exercise",
+        "the platform, in its place; the party itself is refused (`party_suspended`)",
+        "nobody else",
+        "the party is cleared again in time",
+        "its time runs on, so that a suspension stops no company. Then silence means what the row of the act says",
+    ),
+    StatedRight(
         "capture",
         "held money is paid to the account that the hold names",
         "payer, payee, platform; only the platform while the payer is suspended",

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from events.financing import Approval, Investment, RoundTerms
+from marketplace.application.access import parties
 from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import instruments, issuers
 from marketplace.application.trading import mandates
@@ -267,9 +268,8 @@ async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one
         bad: 9_000_000,
         good: 2_000_000,
     }
-    assert {notice.elect_until - market.clock.at for notice in notices.values()} == {timedelta(days=10)}
-    appended = [[event.envelope.type for event in page if event.envelope.type] async for page in market.log.read()]
-    types = [kind for page in appended for kind in page]
+    assert {notice.elect_until for notice in notices.values()} == {market.clock.at + timedelta(days=10)}
+    types = [event.envelope.type async for page in market.log.read() for event in page]
     assert sum("mfn_noticed" in kind for kind in types) == 2
     refused = (
         (favoured, bad, timedelta(seconds=2), "notice_exists"),
@@ -295,6 +295,10 @@ async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one
                 market.handler, market.context(trade.fund), favoured, later_instrument_id=given_up
             )
         assert caught.value.code == "limit_exceeded", "a cap of 1,000,000 may be elected too"
-    await instruments.elect_mfn(market.handler, market.context(trade.fund), favoured, later_instrument_id=bad)
+    await parties.suspend_party(market.handler, market.context(), trade.fund, reason="fraud report")
+    with pytest.raises(Refusal) as caught:
+        await instruments.elect_mfn(market.handler, market.context(trade.fund), favoured, later_instrument_id=bad)
+    assert caught.value.code == "party_suspended"
+    await instruments.elect_mfn(market.handler, market.context(), favoured, later_instrument_id=bad)
     assert (await market.state("instrument", favoured)).election.terms.valuation_cap_usd == 1_000_000
     await check_log(market.log)

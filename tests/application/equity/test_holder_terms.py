@@ -8,6 +8,7 @@ from msgspec import structs
 
 from events.financing import Approval
 from events.issuer_holders import DragAlong, HolderTerms, StatedAgreement
+from marketplace.application.access import parties
 from marketplace.application.billing import accounts
 from marketplace.application.equity import consents, issuers
 from marketplace.application.equity.dilution import limit_dilution
@@ -218,7 +219,16 @@ async def test_a_holder_joins_a_round_by_its_right_and_pays_as_it_closes(market,
         await take(market, trade, financing, trade.fund, "1")
     assert caught.value.code == "pro_rata_unknown"
     before = await market.account(bank)
-    await take(market, trade, financing, bank, offers[bank])
+    await parties.suspend_party(market.handler, market.context(), bank, reason="fraud report")
+    answer = {"financing_id": financing, "amount_usd": offers[bank]}
+    for sender, holder, code in ((bank, None, "party_suspended"), (angel, bank, "party_unknown")):
+        with pytest.raises(Refusal) as caught:
+            await issuers.answer_pro_rata(
+                market.handler, market.context(sender), trade.issuer, **answer, holder_id=holder
+            )
+        assert caught.value.code == code
+    await issuers.answer_pro_rata(market.handler, market.context(), trade.issuer, **answer, holder_id=bank)
+    await parties.clear_party(market.handler, market.context(), bank, checks=("court order",))
     assert (await market.account(bank)).available_usd == before.available_usd - offers[bank]
     await take(market, trade, financing, angel, "0")
     await price(market, trade, financing)

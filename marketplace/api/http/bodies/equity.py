@@ -149,9 +149,11 @@ class AnswerProRataBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         amount_usd: How much it invests; 0 declines.
+        holder_id: For whom the platform answers.
     """
 
     amount_usd: Usd
+    holder_id: Id | None = None
 
 
 class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
