@@ -57,6 +57,14 @@ async def test_a_key_with_another_body_or_path_is_refused(stage: Stage):
     )
 
 
+async def test_the_hash_of_a_request_tells_nobody_its_body(stage: Stage):
+    """A fund that saw one event of a command tried bodies until the hash was right, and so read a sealed offer."""
+    for key in ("k", "l"):
+        await stage.post(stage.admin, "/v1/parties", PARTY, key=key)
+    pages = [page async for page in stage.services.handler.log.read()]
+    assert len({recorded.envelope.fingerprint for page in pages for recorded in page}) == 2
+
+
 async def test_a_key_still_at_work_is_a_conflict(stage: Stage):
     both = await asyncio.gather(
         *(stage.post(stage.admin, "/v1/parties", PARTY, key="k") for _ in range(2)),

@@ -218,7 +218,8 @@ async def _parse_command(
 ) -> Command:
     services, principal = get_services(request), request.user
     key = parse_key(idempotency_key, request.method)
-    fingerprint = compute_fingerprint(request.method, request.scope["path"], await request.body())
+    salt = str(uuid_utils.uuid7()) if key is None else key
+    fingerprint = compute_fingerprint(request.method, request.scope["path"], await request.body(), salt)
     version = _parse_version(if_match)
     context = build_context(services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=version)
     return Command(services, principal, context)
@@ -259,8 +260,11 @@ def build_context(
     )
 
 
-def compute_fingerprint(method: str, path: str, body: bytes) -> str:
+def compute_fingerprint(method: str, path: str, body: bytes, salt: str) -> str:
     """Return the SHA-256 of a request. The order of members and white space do not matter.
+
+    `salt` is its idempotency key, which only its sender knows. Events state the hash, and some of them are shown to
+    others, who could find a body by trying if the hash were of the body alone.
 
     Raises:
         Refusal: ``body_malformed``.
@@ -269,7 +273,7 @@ def compute_fingerprint(method: str, path: str, body: bytes) -> str:
         canonical = msgspec.json.encode(msgspec.json.decode(body), order="deterministic") if body else b""
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse_malformed(error) from None
-    return hashlib.sha256(b"%b %b\n%b" % (method.encode(), path.encode(), canonical)).hexdigest()
+    return hashlib.sha256(b"%b %b %b\n%b" % (method.encode(), path.encode(), salt.encode(), canonical)).hexdigest()
 
 
 def parse_key(key: str | None, method: str) -> str | None:
