@@ -69,4 +69,5 @@ def decide_by_type(
             raise refuse(command)
         return rule(command, state)
 
+    decide.__module__ = begin.__module__  # the aggregate's, which its row in the README names
     return decide
