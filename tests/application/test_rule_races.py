@@ -46,7 +46,7 @@ from tests.support.market.auditing import find_faults
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.looks import EVERYWHERE, LOOKS, WHY
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import SAFE, Market, for_cash
 from tests.support.market.meddling import Meddling
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -462,6 +462,53 @@ class TestBooksOnJetStream(BookCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log
+
+
+LATER = {
+    "sign": ("9", []),
+    "amend": ("1", []),
+    "keep": (None, ["election_made"]),
+}
+"""What happens to the later SAFE or to the clause: the cap in millions elected after it, and what is refused."""
+
+
+@pytest.mark.parametrize("first", ["elect", "other"])
+@pytest.mark.parametrize("other", LATER)
+async def test_an_election_adopts_the_terms_that_its_holder_was_notified_of_last(memory_log, other, first):
+    market = Market(memory_log)
+    trade = await market.trade(days=10)
+    await pay_in(market, trade.fund, 10_000)
+    trade.mandate = await market.mandate(trade.fund, uncapped=True, **for_cash(10_000))
+    clause = {"most_favoured_nation": True, "valuation_cap_usd": None, "discount": None}
+    favoured = (await invest(market, trade, 1_000, msgspec.structs.replace(SAFE, **clause))).id
+    nine = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(9_000_000))
+    later = (await invest(market, trade, 1_000, nine)).id
+
+    def elect(process):
+        return instruments.elect_mfn(process.handler, process.context(trade.fund), favoured, later_instrument_id=later)
+
+    def change(process):
+        terms = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(1_000_000))
+        match other:
+            case "sign":
+                return invest(process, trade, 1_000, terms)
+            case "amend":
+                return instruments.amend_instrument(
+                    process.handler, process.context(), later, terms=terms, applies_to_earlier=True
+                )
+            case _:
+                return instruments.elect_mfn(
+                    process.handler, process.context(trade.fund), favoured, later_instrument_id=None
+                )
+
+    cap, codes = LATER[other]
+    answers = await race(market, *((elect, change) if first == "elect" else (change, elect)))
+    assert list_codes(answers) == codes
+    elected = (await market.state("instrument", favoured)).election
+    adopted = elected.terms.valuation_cap_usd
+    expected = "9" if first == "elect" else cap
+    assert adopted == (None if expected is None else Decimal(expected) * 1_000_000)
+    await check_log(memory_log)
 
 
 class RoundCases:

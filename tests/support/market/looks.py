@@ -127,7 +127,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "holds:release_hold": {"account": "fixed"},
     "instruments:_act": {"account": "again", "instrument": "again", "issuer": "again"},
     "instruments:_change": {"issuer": "met"},
-    "instruments:elect_mfn": {"account": "other"},
+    "instruments:elect_mfn": {"account": "other", "issuer": "met"},
     "issuers:pay_distribution": {
         "account": "met",
         "grant": "other",

@@ -7,7 +7,8 @@ long. While the last one is open, the holder chooses among all instruments of wh
 An election adopts all of the later terms, of a note its cap and discount, once (Y Combinator's MFN form, section 3).
 While a window is open and the holder has neither elected nor declined, no round is priced, because nobody may guess the
 holder's choice.
-Silence until the last window ends declines.
+Silence until the last window ends declines. What is elected are the terms of the last notice: those that the later
+instrument had then, also if it converted, was repaid or was cancelled since, because the company has offered them.
 
 Terms are measured by cap and discount. A lower cap is better, any cap is better than none, and a cap on the
 capitalisation before the money is worse than an equal one after it; a higher discount is better. Terms that are better
