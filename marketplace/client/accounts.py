@@ -149,7 +149,7 @@ class Accounts(Transport):
         return self.rows(f"/v1/accounts/{account_id}/holds", HoldView, purpose=purpose, **listed)
 
     async def get_account(self, account_id: str) -> AccountView:
-        """Return an account with its unit; its balances come from `list_balances`.
+        """Return an account with the money that is available and held on it now.
 
         Raises:
             ProblemError: ``account_unknown``, also if it is another party's.
@@ -181,7 +181,11 @@ class Accounts(Transport):
         party_id: str | None = None,
         unit: str | None = None,
     ) -> AsyncIterator[BalanceView]:
-        """Yield balances by ledger account: of entries recorded by `at`, whose events occurred by `occurred_until`."""
+        """Yield balances by ledger account: of entries recorded by `at`, whose events occurred by `occurred_until`.
+
+        Raises:
+            ProblemError: ``request_invalid`` if no balance can have the unit, ``gpu_class_unoffered``.
+        """
         query = {"at": at, "occurred_until": occurred_until}
         return self.rows("/v1/balances", BalanceView, party_id=party_id, unit=unit, **query)
 

@@ -305,6 +305,7 @@ async def test_a_class_or_region_that_nobody_has_is_refused_with_the_nearest(rea
         ("market/depth?gpu_class=H100", "gpu_class_unoffered"),
         ("market/curves?gpu_class=H100", "gpu_class_unoffered"),
         ("market/index?gpu_class=H100", "gpu_class_unoffered"),
+        ("balances?unit=GPU-second:H100", "gpu_class_unoffered"),
     ):
         answer = await tenant.get(f"/v1/{path}", headers=headers)
         assert_problem(answer, 422, code)

@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_unit
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
@@ -74,7 +75,7 @@ async def record_withdrawal(
 
 @get("/{account_id:str}", summary="Get an account")
 async def get_one(reader: Read, account_id: FromPath[str]) -> AccountView:
-    """Return an account of the party."""
+    """Return an account of the party, with its balances now."""
     async with reader.connect() as connection:
         view = await find_account(connection, account_id, now=reader.now)
     return reader.show(view, ACCOUNT, account_id)
@@ -104,6 +105,7 @@ async def read_balances(
     after, party_id, point = parse_cursor(cursor, ""), reader.narrow(party_id), parse_at(at)
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     async with reader.connect() as connection:
+        await require_unit(connection, unit)
         rows = await list_balances(
             connection,
             party_id=party_id,

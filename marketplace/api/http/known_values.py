@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.order import OrderTerms
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal, Unavailable
+from marketplace.projections.billing.accounts.rules import GPU_SECONDS, UNITS
 from marketplace.projections.supply.capacity import list_classes
 from marketplace.projections.supply.inventory import list_regions
 
@@ -27,7 +28,9 @@ def suggest(value: str, known: Collection[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
-async def require_known(connection: AsyncConnection, kind: Kind, value: str | None) -> None:
+async def require_known(
+    connection: AsyncConnection, kind: Kind, value: str | None, *, pointer: str | None = None
+) -> None:
     """Refuse a filter by a class or a region that the market does not have. A market without any refuses none.
 
     Raises:
@@ -35,7 +38,21 @@ async def require_known(connection: AsyncConnection, kind: Kind, value: str | No
     """
     known = await _LISTS[kind](connection) if value is not None else []
     if value is not None and known and value not in known:
-        raise _refuse(kind, value, known, f"/{kind}")
+        raise _refuse(kind, value, known, pointer or f"/{kind}")
+
+
+async def require_unit(connection: AsyncConnection, unit: str | None) -> None:
+    """Refuse a filter by a unit that no balance can have.
+
+    Raises:
+        Refusal: ``request_invalid``, or ``gpu_class_unoffered`` for a class that the market does not have.
+    """
+    kind, _, rest = (unit or UNITS[0]).partition(":")
+    if unit is not None and (kind, bool(rest)) not in {(each.partition(":")[0], ":" in each) for each in UNITS}:
+        text = f"no balance is in the unit {unit!r}; units are {', '.join(UNITS)}"
+        raise Refusal("request_invalid", text, pointer="/unit")
+    if kind == GPU_SECONDS:
+        await require_known(connection, "gpu_class", rest, pointer="/unit")
 
 
 async def require_terms_known(services: Services, terms: OrderTerms) -> None:

@@ -119,19 +119,15 @@ async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_
 async def _show(desk: Desk, account_id: str, start: str | None, end: str | None) -> Template:
     account = await desk.client.get_account(account_id)
     span = _parse_span(desk, start, end)
-    listed, (entries, has_more), holds, approvals = await asyncio.gather(
-        collect(desk.client.list_balances(party_id=account.party_id, unit=account.unit)),
+    (entries, has_more), holds, approvals = await asyncio.gather(
         _load_entries(desk, account_id, span),
         desk.client.get(f"/v1/accounts/{account_id}/holds", Page[HoldView], limit=_HOLDS_MAX, order="newest"),
         collect(desk.client.list_approvals(account_id, status="open")),
     )
-    balances = {one.account: one.amount for one in listed}
     return desk.show(
         "trading/account.html",
         live=f"aggregate_id={account_id}",
         account=account,
-        available=balances.get(f"{account_id}/available", Decimal(0)),
-        held=balances.get(f"{account_id}/held", Decimal(0)),
         holds=[one for one in holds.items if one.left_usd and not one.expired],
         holds_max=_HOLDS_MAX,
         more_holds=holds.next_cursor is not None,

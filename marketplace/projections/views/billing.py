@@ -364,10 +364,20 @@ class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """One party's account with the market.
 
-    `limit_usd` is what one person alone may let go in 24 hours, `order_limit_usd` what an order of one person alone
-    may cost, and `week_limit_usd` what all purchases of single persons in 7 days may cost; None is no limit.
-    `reserved_usd` is the part of the available money that it keeps now for corrections and for statements on credit:
-    it is neither withdrawn nor held for others.
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        unit: Its unit, ``USD``.
+        opened_at: When it was opened.
+        closed_at: When it was closed to anything new; None: it is open.
+        limit_usd: What one person alone may let go in 24 hours; None: no limit.
+        order_limit_usd: What an order of one person alone may cost; None: no limit.
+        week_limit_usd: What all purchases of single persons in 7 days may cost; None: no limit.
+        available_usd: Its money that is not held.
+        held_usd: Its money that is held.
+        reserved_usd: The part of the available money that it keeps now for corrections and for statements on credit:
+            it is neither withdrawn nor held for others.
+        last_sequence: The event that changed it last; its balances have their own.
     """
 
     account_id: str
@@ -378,6 +388,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     limit_usd: Decimal | None
     order_limit_usd: Decimal | None
     week_limit_usd: Decimal | None
+    available_usd: Decimal
+    held_usd: Decimal
     reserved_usd: Decimal
     last_sequence: int
 

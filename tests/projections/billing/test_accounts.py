@@ -21,7 +21,7 @@ from marketplace.projections.billing.accounts import (
 )
 from marketplace.projections.billing.accounts.posting import Posting, Subject, sum_by_unit
 from marketplace.projections.billing.accounts.projection import PROJECTION
-from marketplace.projections.billing.accounts.rules import CLEARING, POSTS_NOTHING, RULES, post
+from marketplace.projections.billing.accounts.rules import CLEARING, POSTS_NOTHING, RULES, UNITS, post
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.queries import parse_row
 from marketplace.projections.engine.recorded_events import parse_facts
@@ -57,6 +57,8 @@ def test_entries_sum_to_zero_per_unit_in_every_event():
     assert sum(len(postings) for _, postings in posted) > 150
     for fact, postings in posted:
         assert not any(sum_by_unit(postings).values()), fact.tag
+    kinds = {posting.unit.partition(":")[0] for _, postings in posted for posting in postings}
+    assert kinds <= {unit.partition(":")[0] for unit in UNITS}
 
 
 def test_money_in_transit_is_zero_after_every_command():
@@ -190,6 +192,9 @@ async def test_accounts_are_found_by_id_and_party(engine: AsyncEngine, memory_lo
         found = await find_account(connection, CASH, now=now)
         assert found is not None
         assert (found.party_id, found.unit, found.reserved_usd) == (STARTUP, "USD", 0)
+        balances = {row.account: row.amount for row in await list_balances(connection, account_id=CASH)}
+        assert balances[f"{CASH}/available"] == found.available_usd > 0
+        assert balances.get(f"{CASH}/held", 0) == found.held_usd
         assert await find_account(connection, make_id("acc", 9), now=now) is None
         provider = await list_accounts(connection, now=now, party_id=PROVIDER)
         assert [(row.account_id, row.reserved_usd) for row in provider] == [(PAID, 8)]

@@ -220,7 +220,8 @@ async def test_a_span_that_is_empty_or_has_too_many_lines_is_refused(
 
 async def test_an_account_that_nobody_posted_to_has_an_empty_statement(engine: AsyncEngine):
     opened = {"unit": "USD", "opened_at": Story().now, "closed_at": None, "limit_usd": None, "last_sequence": 1}
-    opened |= {"reserved_usd": usd("0"), "order_limit_usd": None, "week_limit_usd": None}
+    opened |= dict.fromkeys(("available_usd", "held_usd", "reserved_usd"), usd("0"))
+    opened |= {"order_limit_usd": None, "week_limit_usd": None}
     account = AccountView(account_id=CASH, party_id=PROVIDER, **opened)
     async with engine.connect() as connection:
         span = {"start": account.opened_at, "end": account.opened_at + timedelta(days=1)}

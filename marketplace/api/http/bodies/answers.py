@@ -28,8 +28,8 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     Attributes:
         items: Rows.
-        next_cursor: Cursor of the next page; None on the last page.
-        count: Rows of the whole list; None without `count=true`, and above 10,000 rows.
+        next_cursor: Cursor of the next page; None: the last.
+        count: Rows of the whole list, with `count=true`; None above 10,000.
     """
 
     items: list[T]

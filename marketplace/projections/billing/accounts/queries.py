@@ -25,10 +25,17 @@ async def find_account(connection: AsyncConnection, account_id: str, *, now: dat
 
 
 def _select_accounts(now: datetime) -> Select[Any]:
-    """Return the query of accounts with what each reserves for corrections now."""
+    """Return the query of accounts with the balances of each, and what it reserves for corrections now."""
     kept = account_reserves.c.account_id == accounts.c.account_id, account_reserves.c.kept_until > now
     reserved = select(func.coalesce(func.sum(account_reserves.c.amount_usd), 0)).where(*kept).scalar_subquery()
-    return select(accounts, reserved.label("reserved_usd"))
+    return select(accounts, *(_select_balance(name) for name in ("available", "held")), reserved.label("reserved_usd"))
+
+
+def _select_balance(name: str) -> Any:
+    """Return the column of an account's balance on one of its ledger accounts."""
+    named = balances.c.account == accounts.c.account_id + f"/{name}"
+    found = select(balances.c.amount).where(named).scalar_subquery()
+    return func.coalesce(found, 0).label(f"{name}_usd")
 
 
 async def list_accounts(

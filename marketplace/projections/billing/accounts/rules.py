@@ -35,6 +35,15 @@ from marketplace.projections.engine.projection import all_of, tags_of
 USD: Final = "USD"
 EXTERNAL: Final = "external/USD"
 CLEARING: Final = "clearing/USD"
+GPU_SECONDS: Final = "GPU-second"
+UNITS: Final = (
+    USD,
+    f"{GPU_SECONDS}:<class>",
+    "principal-USD:<instrument>",
+    "service-hour:<service line>",
+    "debt-USD:<instrument>",
+)
+"""The units of balances."""
 Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
 
 
@@ -104,7 +113,7 @@ def _grant_issued(event: grant.GrantIssued, subjects: Subjects) -> tuple[Posting
     seconds = int((event.end - event.start).total_seconds())
     subject = Subject(
         id=event.grant_id,
-        unit=f"GPU-second:{event.gpu_class}",
+        unit=f"{GPU_SECONDS}:{event.gpu_class}",
         party_id=event.startup_id,
         source=f"{event.pool_id}/capacity",
         source_party_id=event.provider_id,
@@ -119,7 +128,7 @@ def _source(subject: Subject) -> tuple[str, str]:
 
 
 def _own(subject: Subject, kind: str) -> tuple[str, str]:
-    middle = f"/{subject.party_id}" if subject.unit.startswith("GPU-second:") else ""
+    middle = f"/{subject.party_id}" if subject.unit.startswith(GPU_SECONDS) else ""
     return f"{subject.id}{middle}/{kind}", subject.party_id
 
 
