@@ -11,8 +11,9 @@ Examples are fewer than in the properties' own runs. What is asked here is wheth
 import gc
 import importlib
 import sys
-from functools import _lru_cache_wrapper
+from functools import _lru_cache_wrapper, cache
 from types import CodeType
+from typing import Any
 
 import hypothesis
 
@@ -54,11 +55,20 @@ class Property:
         return True
 
 
+@cache
+def list_caches() -> list[Any]:
+    """Return every cache of ours; the first call comes when everything is imported."""
+    return [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, _lru_cache_wrapper) and each.__module__.partition(".")[0] in OURS
+    ]
+
+
 def forget() -> None:
     """Empty every cache, so that a property runs all that it rests on."""
-    for cached in gc.get_objects():
-        if isinstance(cached, _lru_cache_wrapper) and cached.__module__.partition(".")[0] in OURS:
-            cached.cache_clear()
+    for cached in list_caches():
+        cached.cache_clear()
 
 
 def play_alone(each: Property) -> bool:
