@@ -20,6 +20,26 @@ WINDOW_SECONDS: Final = 60
 Headers = list[tuple[bytes, bytes]]
 
 
+class Counters(MemoryStorage):
+    """Counters in memory. The package's own start a thread at nearly every request, to forget those that expired."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._forgets_at = 0.0
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Count, and return the count. Once in a window, forget the counters that expired."""
+        now = time.time()
+        if now >= self._forgets_at:
+            self._forgets_at = now + WINDOW_SECONDS
+            for known in list(self.expirations):
+                self.get(known)  # forgets it if it expired
+        count = self.get(key) + amount
+        self.storage[key] = count
+        self.expirations.setdefault(key, now + expiry)
+        return count
+
+
 class RateLimit:
     """At most `requests_max` in any minute, for each caller.
 
@@ -29,7 +49,7 @@ class RateLimit:
 
     def __init__(self, requests_max: int) -> None:
         self._item = RateLimitItemPerMinute(requests_max)
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._limiter = SlidingWindowCounterRateLimiter(Counters())
         self._fixed: Headers = [
             (b"ratelimit-limit", b"%d" % requests_max),
             (b"ratelimit-policy", b"%d;w=%d" % (requests_max, WINDOW_SECONDS)),
