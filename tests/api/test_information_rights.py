@@ -215,6 +215,7 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         assert seen["issuer.financing_priced.v1"][1]["pricing"]["certificate_json"] == ""
         closing, body = seen["proposal.made.v1"]
         assert (closing.depth, other_id in str(body["effects"])) == ("summary", False), "nor what a round gives others"
+        assert (closing.event.hash, closing.event.previoushash) == ("", ""), "a hash would tell it by trying"
         assert seen["issuer.stock_issued.v1"][1]["holder_id"] == parties.fund_id, "others' shares are not shown singly"
         assert "issuer.financing_opened.v1" not in await follow(other, issuer), "it held nothing then"
 

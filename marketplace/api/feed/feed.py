@@ -31,6 +31,8 @@ FILTERED_MAX: Final = 100_000
 """Events that a page with a filter looks through at most."""
 _PROPOSED: Final = "marketplace.proposal.made.v1"
 """An event of which even its company does not see all: the holders of a buyer are shown to the buyer only."""
+_OF_ISSUERS: Final = ("marketplace.issuer.", "marketplace.proposal.")
+"""Events of aggregates of which some parties see some events in part."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -39,12 +41,21 @@ def is_limited(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
     return depth != "full" or (party_id is not None and recorded.envelope.type == _PROPOSED)
 
 
+def hides_hash(recorded: Recorded, party_id: str | None) -> bool:
+    """Return whether a party does not see an event's hashes: with them it could find hidden amounts by trying.
+
+    The hash of an event covers all earlier ones of its aggregate, so that no party sees any of an issuer or a proposal.
+    """
+    return party_id is not None and recorded.envelope.type.startswith(_OF_ISSUERS)
+
+
 def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None = None) -> FeedItem:
     """Return a stored event in the feed's form. The body is the stored bytes, unless a depth limits what is seen."""
     envelope: Envelope = recorded.envelope
     body = recorded.body
     if is_limited(recorded, depth, party_id):
         body = render_body(limit_event(parse_event(recorded), party_id, depth))
+    hidden = hides_hash(recorded, party_id)
     event = CloudEvent(
         specversion=SPEC_VERSION,
         id=envelope.id,
@@ -59,8 +70,8 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
         actor=envelope.actor,
         actorkey=envelope.actorkey,
         actorperson=envelope.actorperson,
-        hash=envelope.hash,
-        previoushash=envelope.previoushash,
+        hash="" if hidden else envelope.hash,
+        previoushash="" if hidden else envelope.previoushash,
         fingerprint=envelope.fingerprint,
         traceparent=envelope.traceparent,
         data=msgspec.Raw(body),

@@ -18,6 +18,7 @@ from marketplace.api.feed.feed import (
     BODIES_AT_ONCE_MAX,
     Selection,
     find_all,
+    hides_hash,
     is_limited,
     load_whole,
     render_item,
@@ -237,7 +238,8 @@ def _hand_out(recorded: Recorded, takers: Collection[tuple[EventView, Tail]]) ->
         if tail.ended or recorded.void:
             continue
         depth = "full" if tail.party_id is None else view.depth
-        rights = (depth, tail.party_id) if is_limited(recorded, depth, tail.party_id) else None
+        rights = ("full", None) if hides_hash(recorded, tail.party_id) else None
+        rights = (depth, tail.party_id) if is_limited(recorded, depth, tail.party_id) else rights
         if rights not in rendered:
             rendered[rights] = render_message(render_item(recorded, depth, tail.party_id))
         tail.add(recorded.sequence, rendered[rights])

@@ -37,8 +37,8 @@ class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sequence: Position in the log; resume after it.
         event: The event.
-        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out. The hash is
-            always that of the stored body.
+        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out. Of issuers
+            and proposals only the platform sees hashes.
     """
 
     sequence: int
