@@ -238,8 +238,11 @@ def _hand_out(recorded: Recorded, takers: Collection[tuple[EventView, Tail]]) ->
         if tail.ended or recorded.void:
             continue
         depth = "full" if tail.party_id is None else view.depth
-        rights = ("full", None) if hides_hash(recorded, tail.party_id) else None
-        rights = (depth, tail.party_id) if is_limited(recorded, depth, tail.party_id) else rights
+        rights: tuple[str, str | None] | None = None
+        if is_limited(recorded, depth, tail.party_id):
+            rights = (depth, tail.party_id)
+        elif hides_hash(recorded, tail.party_id):
+            rights = (depth, None)
         if rights not in rendered:
             rendered[rights] = render_message(render_item(recorded, depth, tail.party_id))
         tail.add(recorded.sequence, rendered[rights])
