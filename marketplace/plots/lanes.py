@@ -8,7 +8,7 @@ from marketplace.plots.svg import Axis, render_label, render_svg, render_time_ti
 
 T = TypeVar("T")
 WIDTH: Final = 1_120
-LABEL_WIDTH: Final = 256
+LABEL_WIDTH: Final = 232
 LANE_HEIGHT: Final = 26
 TEXT_WIDTH: Final = 34
 """A number of three figures fits into a cell of this width."""

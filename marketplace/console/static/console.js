@@ -15,6 +15,7 @@ if (folded) {
   wide.addEventListener("change", fold);
   fold();
 }
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 
 // Countdowns: <time data-until="…"> shows what is left.
 function count() {
