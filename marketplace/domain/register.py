@@ -168,6 +168,10 @@ class Register:
         """Return the party, and all parties and owners that firm relations connect with it at an instant; None: now."""
         return self._connect(party_id, lambda known: known.is_firm and known.holds(at))
 
+    def name_owner(self, party_id: str) -> str:
+        """Return one name for a party and all that firm relations connect with it now."""
+        return min(self.list_group(party_id))
+
     def find_state(self, one: str, two: str) -> RelationState | None:
         """Return how firm relations connect two parties.
 

@@ -13,7 +13,7 @@ from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.types import NoteTerms, PricedTerms, PrincipalTerms
 from marketplace.application.steps.access import load_mandate, load_related_issuers, require_owner, require_unfrozen
-from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
@@ -23,6 +23,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer
 from marketplace.domain.refusals import refuse_unknown, require_found
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
@@ -108,7 +109,7 @@ async def hold_cash(
         hold_id: Its hold.
         cost: What it may cost; its cash is set aside.
         terms: The order's terms.
-        quota: The most orders with money on the account.
+        quota: The most orders with money on the account, and on those of firmly related parties.
         bought_at: The time, if one person alone buys; None if two persons do.
 
     Raises:
@@ -122,11 +123,24 @@ async def hold_cash(
         purpose=order_id,
         at=unit.context.at,
         quota=quota,
+        related=await count_related_holds(unit, account_id, order_id),
         bought_at=bought_at,
         is_staged=terms.stages is not None,
         credit=None if terms.credit is None else (terms.credit.provider_id, compute_credit(terms)),
     )
     await unit.decide(ACCOUNT, account_id, hold)
+
+
+async def count_related_holds(unit: UnitOfWork, account_id: str, purpose: str) -> int:
+    """Return how many holds of the purpose's kind the accounts have that firm relations connect with this one.
+
+    Only what both parties state, or the platform found, connects them: nobody else's statement uses up a quota.
+    """
+    party_id, count = rename_id("pty", account_id), 0
+    for other in sorted((await unit.load(REGISTER, REGISTER_ID)).list_group(party_id) - {party_id}):
+        account = await unit.load(ACCOUNT, rename_id("acc", other)) if is_id(other, "pty") else None
+        count += 0 if account is None else account.count_holds(purpose[:3])
+    return count
 
 
 async def find_split_ratio(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> str | None:

@@ -15,7 +15,7 @@ from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_decider, require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
-from marketplace.application.steps.order_holds import hold_cash
+from marketplace.application.steps.order_holds import count_related_holds, hold_cash
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.trading.auctions import award, find_resale, take_nodes
@@ -134,6 +134,7 @@ async def _hold_fee(
         purpose=quote_id,
         at=begun,
         quota=rules.quotes_max,
+        related=await count_related_holds(unit, account_id, quote_id),
     )
     await unit.decide(ACCOUNT, account_id, hold)
     await use_limit(unit, fee_usd, unit.context.command_id)

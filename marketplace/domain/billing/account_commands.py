@@ -82,6 +82,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         at: Now; needed with `expires_at`. With it, the account's reserves are not available.
         alone_at: When one person alone sets it aside for another account; None otherwise.
         quota: The most holds, with money or credit, whose purposes have ids of this kind; None for any number.
+        related: How many of these the accounts of parties have that firm relations connect with this one.
         bought_at: When one person alone buys by it; None if two persons do, or nothing is bought.
         is_staged: Whether the purchase costs more in later stages.
         credit: A provider, and how much of its credit in USD the purchase takes; None for none.
@@ -96,6 +97,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
     alone_at: datetime | None = None
     quota: int | None = None
+    related: int = 0
     bought_at: datetime | None = None
     is_staged: bool = False
     credit: tuple[str, Decimal] | None = None

@@ -153,6 +153,10 @@ class Account:
         """Return what is left of all holds."""
         return sum((hold.left_usd for hold in self.holds.values()), ZERO)
 
+    def count_holds(self, kind: str) -> int:
+        """Return how many holds have money or credit for purposes whose ids are of this kind."""
+        return self.counts.get(kind, 0) + sum(1 for hold_id in self.committed if not self.holds[hold_id].left_usd)
+
     def sum_credit(self, provider_id: str) -> Decimal:
         """Return how many USD of a provider's credit the holds take together."""
         return sum((amount for lender_id, amount in self.committed.values() if lender_id == provider_id), ZERO)
@@ -435,14 +439,13 @@ def _require_few_bought(command: PlaceHold, state: Account) -> None:
 
 def _require_quota(command: PlaceHold, state: Account) -> None:
     kind = command.purpose[:3]
-    on_credit = sum(1 for hold_id in state.committed if not state.holds[hold_id].left_usd)
-    count = state.counts.get(kind, 0) + on_credit
+    count = state.count_holds(kind) + command.related
     if command.quota is None or count < command.quota:
         return
     raise Refusal(
         "holds_exhausted",
-        f"account {command.account_id} holds money or credit for {count} things whose ids begin with {kind}_,"
-        f" the maximum being {command.quota}; end some of them, or wait until some end",
+        f"account {command.account_id} and those of firmly related parties hold money or credit for as many things"
+        f" whose ids begin with {kind}_ as they may, {command.quota}; end some of them, or wait until some end",
         quota=command.quota,
     )
 

@@ -16,6 +16,9 @@ Places are given in this order, until there are none left:
    tenth of it;
 4. places that are still free go by rank, without a limit per startup.
 
+Startups that firm relations connect count as one. A relation that one party alone states connects nobody, so that a
+rival cannot use up a startup's places by naming it.
+
 Many cheap orders therefore do not displace a higher offer, one startup fills an auction only if others leave it room,
 and a low order gets its turn eventually. An order that is not admitted stays open. It receives its rank, its value, and
 the value that would have been admitted.
@@ -31,6 +34,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Final, NamedTuple
 
 from events.auction import AuctionOpened, Deferral
@@ -39,6 +43,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
 from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_status
+from marketplace.domain.register import Register
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.trading.auction import Auction, CollectingAuction, FrozenAuction
 from marketplace.domain.trading.order import (
@@ -250,7 +255,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         order_id: The order.
-        startup_id: Its startup.
+        startup_id: Its startup, or the name of the group that firm relations connect it with.
         value_usd: Its highest possible value, over all of its GPU-hours.
         waits: Its rank among waiting orders: lower, the longer ago a book contained it.
         is_held: Whether the auction has already locked it. Then it takes part in any case.
@@ -360,7 +365,9 @@ def list_hopeless(queue: Iterable[Waiting]) -> list[Hopeless]:
     return found
 
 
-def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, backstop_places: int) -> Admission:
+def admit_orders(
+    opened: AuctionOpened, queue: Sequence[Waiting], places: int, backstop_places: int, register: Register
+) -> Admission:
     """Return which orders an auction takes, firm and backstop orders apart.
 
     Args:
@@ -369,7 +376,9 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
         places: The most orders that it takes, not counting backstop orders. Orders that it has locked already take
             part in any case, and one startup gets only a part of the places (`admit`).
         backstop_places: The most backstop orders, likewise.
+        register: Which startups are one.
     """
+    name_owner = cache(register.name_owner)
     auction_id, horizon = opened.auction_id, build_horizon(opened)
     busy: set[str | None] = set()
     asked: list[tuple[Waiting, str | None, Decimal, bool]] = []
@@ -386,7 +395,7 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
             [
                 Candidate(
                     order_id=waiting.order.placed.order_id,
-                    startup_id=waiting.order.placed.startup_id,
+                    startup_id=name_owner(waiting.order.placed.startup_id),
                     value_usd=value_usd,
                     waits=waiting.waits,
                     is_held=isinstance(waiting.order, LockedOrder),

@@ -28,6 +28,7 @@ from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.core.money import SECONDS_PER_HOUR, parse_ratio, round_cents
 from marketplace.domain.delivery.reliability import WITHDRAWN
 from marketplace.domain.equity.issuer.dilution import REFUSED_OFFERS
+from marketplace.domain.register import REGISTER, REGISTER_ID, Register
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.texts import shorten
@@ -133,12 +134,22 @@ class Auctioneer:
         assert auction is not None, "the scheduler names auctions that were opened"
         return auction
 
+    async def _load_register(self) -> Register:
+        register: Register = (await self._handler.cache.load(REGISTER, REGISTER_ID)).state
+        return register
+
     async def indicate(self, auction_id: str) -> None:
         """Publish the prices that the current book would have, once. If the engine fails, nothing is published."""
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.indicated is not None:
             return
-        admission = admit_orders(auction.opened, await self._market.load_queue(), self._places, BACKSTOPS_MAX)
+        admission = admit_orders(
+            auction.opened,
+            await self._market.load_queue(),
+            self._places,
+            BACKSTOPS_MAX,
+            await self._load_register(),
+        )
         book = fit_book(await self._build_book(auction, admission.orders)).book
         try:
             prices = await self._engine.price(book, auction.opened.seed)
@@ -211,7 +222,9 @@ class Auctioneer:
                 await self._withdraw(*each)
             withdrawn.update(each.order_id for each in hopeless)
             queue = await self._market.load_queue()
-        admission = admit_orders(auction.opened, queue, places, BACKSTOPS_MAX * places // self._places)
+        admission = admit_orders(
+            auction.opened, queue, places, BACKSTOPS_MAX * places // self._places, await self._load_register()
+        )
         ids = [order.placed.order_id for order in admission.orders]
         await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
         found = [await self._find_order(order_id) for order_id in ids]

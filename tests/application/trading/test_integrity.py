@@ -26,6 +26,7 @@ from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.auction import BindAuction
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
+from tests.application.trading.test_related import relate
 from tests.application.trading.test_resale import freeze_book
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
@@ -329,4 +330,12 @@ async def test_an_order_of_a_cent_is_refused_and_so_is_one_above_the_quota(marke
         await market.order(startup, nodes=1, days=1)
     assert caught.value.code == "holds_exhausted"
     await market.cancel(startup, orders[0])
+    rival, sister = [await market.party(name, "startup", usd=100_000) for name in ("Rival", "Sister")]
+    await relate(market, rival, by=rival, related_id=startup)
+    await market.order(rival, nodes=1, days=1)
+    await relate(market, sister, related_id=startup)
     await market.order(startup, nodes=1, days=1)
+    with pytest.raises(Refusal) as caught:
+        await market.order(sister, nodes=1, days=1)
+    assert caught.value.code == "holds_exhausted", "who is one owner with another has one quota with it"
+    await market.order(rival, nodes=1, days=1)

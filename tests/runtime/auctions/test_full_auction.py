@@ -5,6 +5,7 @@ from marketplace.execution.handler import Handler
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.worker import Worker
+from tests.application.trading.test_related import relate
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, running_worker
 
@@ -46,3 +47,26 @@ async def test_cheap_standing_orders_starve_no_auction_and_are_told():
     assert len(deferrals) == 2 * (2 * PLACES + 1)
     assert {deferral.reason.code for deferral in deferrals} == {"auction_full"}
     assert all(deferral.rank > 1 for deferral in deferrals)
+
+
+async def test_startups_of_one_owner_have_the_places_of_one_and_a_rival_that_names_them_takes_none():
+    market = Market(MemoryLog())
+    provider = await market.party("Provider", "provider")
+    _, pool = await market.pool(provider)
+    await market.lot(provider, pool)
+    one, two, rival, *others = [await market.party(f"Startup {number}", "startup", usd=100_000) for number in range(13)]
+    await relate(market, one, related_id=two)
+    await relate(market, rival, by=rival, related_id=one)
+    rich = [await market.order(startup, cash="9", nodes=1, days=1) for startup in (one, two) * 2]
+    named = await market.order(rival, cash="8", nodes=1, days=1)
+    for startup in others:
+        await market.order(startup, cash="3", nodes=1, days=1)
+    worker = Worker(Handler(market.log, market.clock))
+    worker._auctioneer._places = 10
+    async with running_worker(worker):
+        auction = await market.auction(locks_at=0.2)
+        market.clock.at = market.day(0.25)
+        book = (await market.until("auction", auction, "completed")).locked.book
+    taken = {order.order_id for order in book.orders}
+    assert (len(taken), len(taken & set(rich))) == (10, 2), "one by rank, and one that has waited longest"
+    assert named in taken
