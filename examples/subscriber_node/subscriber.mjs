@@ -4,7 +4,8 @@
 //
 // Prints one line per event, the same as examples/subscriber_python. The position is the stream sequence of the last
 // event that was handled, kept in a file: a page is handled first and the position stored after it, hence at least once.
-// If the log was replaced, or restored to an earlier state, delete the file: beyond the log's end a consumer only waits.
+// Every consumer begins at the last event that was handled, not after it. If the log has another event there or none, it
+// is another log, or was restored to an earlier state: the program stops and prints nothing.
 
 import { createHash, randomUUID } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
@@ -23,23 +24,33 @@ const CONSUMER_NOT_FOUND = 10_014;
 
 class BrokenChain extends Error {}
 
+class OtherLog extends Error {}
+
 class Progress {
   constructor(path) {
     this.path = path;
-    const stored = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : { sequence: 0, heads: {} };
+    const stored = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : { sequence: 0, hash: "", heads: {} };
     this.sequence = stored.sequence;
+    this.hash = stored.hash;
     this.heads = new Map(Object.entries(stored.heads));
   }
 
   // A reader of the file sees the old position or the new one, never half of it.
-  move(sequence) {
-    this.sequence = sequence;
+  move(last) {
+    this.sequence = last.seq;
+    this.hash = last.headers.get("ce-hash");
     const file = openSync(`${this.path}.new`, "w");
-    writeSync(file, JSON.stringify({ sequence, heads: Object.fromEntries(this.heads) }));
+    writeSync(file, JSON.stringify({ sequence: this.sequence, hash: this.hash, heads: Object.fromEntries(this.heads) }));
     fsyncSync(file);
     closeSync(file);
     renameSync(`${this.path}.new`, this.path);
   }
+}
+
+// The log must have the last event that was handled, where it was.
+function requireSame(progress, found) {
+  if (found?.seq === progress.sequence && found.headers.get("ce-hash") === progress.hash) return;
+  throw new OtherLog(`event ${progress.sequence}, the last that was handled, is not in this log or not of these aggregates`);
 }
 
 function computeHash(subject, headers, body) {
@@ -79,7 +90,7 @@ function handle(page, progress, options) {
     if (options["verify-chain"]) verify(message, progress);
     console.log(renderLine(message));
   }
-  if (page.length > 0) progress.move(page.at(-1).seq);
+  if (page.length > 0) progress.move(page.at(-1));
 }
 
 // An account of its own reaches JetStream by the domain, and may use one consumer; the log's account makes any.
@@ -89,7 +100,7 @@ function describeConsumer(progress, options) {
     name: options.consumer ?? `subscriber-${randomUUID()}`,
     ...(subjects.length === 1 ? { filter_subject: subjects[0] } : { filter_subjects: subjects }),
     deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: progress.sequence + 1,
+    opt_start_seq: Math.max(1, progress.sequence),
     ack_policy: AckPolicy.None,
     inactive_threshold: nanos(CONSUMER_IDLE_MS),
     mem_storage: true,
@@ -108,19 +119,24 @@ async function readConsumer(connection, progress, options) {
     });
   }
   const made = await manager.consumers.add(STREAM, describeConsumer(progress, options));
+  const resumes = progress.sequence > 0;
+  if (resumes && made.num_pending === 0) requireSame(progress, undefined);
   if (options.once && made.num_pending === 0) return true;
   const consumer = jetstream(connection, scope).consumers.getConsumerFromInfo(made);
   for (let delivered = 0; ; ) {
     const page = [];
+    let pending;
     for await (const message of await consumer.fetch({ max_messages: PAGE_EVENTS_MAX, expires: WAIT_MS })) {
       if (message.info.deliverySequence !== delivered + 1) return false;
       delivered += 1;
-      page.push(message);
-      if (message.info.pending === 0) break; // nothing more now: handle the page at once
+      pending = message.info.pending;
+      if (resumes && delivered === 1) requireSame(progress, message);
+      else page.push(message);
+      if (pending === 0) break; // nothing more now: handle the page at once
     }
     handle(page, progress, options);
-    if (options.once && page.at(-1)?.info.pending === 0) return true;
-    if (page.length === 0) await consumer.info(); // fails if the server forgot it
+    if (options.once && pending === 0) return true;
+    if (pending === undefined) await consumer.info(); // fails if the server forgot it
   }
 }
 
@@ -130,7 +146,7 @@ async function follow(connection, progress, options) {
     try {
       if (await readConsumer(connection, progress, options)) return;
     } catch (error) {
-      if (error instanceof BrokenChain || connection.isClosed()) throw error;
+      if (error instanceof BrokenChain || error instanceof OtherLog || connection.isClosed()) throw error;
       failures = progress.sequence > before ? 1 : failures + 1;
       if (failures === FAILURES_MAX) throw error;
       console.error(`trying again in ${RETRY_MS} ms: ${error.message}`);
@@ -165,9 +181,13 @@ process.once("SIGINT", () => connection.close());
 try {
   await follow(connection, new Progress(options.position), options);
 } catch (error) {
-  if (!(error instanceof BrokenChain)) throw error;
-  console.error(`the log was tampered with: ${error.message}; stop and tell its operator`);
-  process.exitCode = 1;
+  if (error instanceof OtherLog) {
+    console.error(`${error.message}; undo what you did for its events, delete ${options.position}, begin anew`);
+    process.exitCode = 3;
+  } else if (error instanceof BrokenChain) {
+    console.error(`the log was tampered with: ${error.message}; stop and tell its operator`);
+    process.exitCode = 1;
+  } else throw error;
 } finally {
   await connection.close();
 }

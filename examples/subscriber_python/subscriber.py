@@ -5,7 +5,8 @@
 Prints one line per event. The position is the stream sequence of the last event that was handled; it is kept in a
 SQLite file, so a subscriber that is stopped or killed goes on where it was. Handling comes first and the position
 after it, hence at least once: the last page may be printed again after a kill, never skipped.
-If the log was replaced, or restored to an earlier state, delete the file: beyond the log's end a consumer only waits.
+Every consumer begins at the last event that was handled, not after it. If the log has another event there or none,
+it is another log, or was restored to an earlier state: the program stops and prints nothing.
 """
 # ruff: noqa: INP001, T201 - a program that stands alone and prints
 
@@ -47,6 +48,10 @@ class BrokenChain(Exception):  # noqa: N818 - named for what it tells
     """An event is not what was sealed, or does not follow the one before it."""
 
 
+class OtherLog(Exception):  # noqa: N818 - named for what it tells
+    """The last event that was handled is not in this log, or not among what is read."""
+
+
 class Progress:
     """Where this subscriber is, in a file that survives it.
 
@@ -56,16 +61,18 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         self._file = sqlite3.connect(path)
-        self._file.execute("CREATE TABLE IF NOT EXISTS position (only INTEGER PRIMARY KEY, sequence INTEGER)")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS position (only INTEGER PRIMARY KEY, sequence INTEGER, hash TEXT)"
+        )
         self._file.execute("CREATE TABLE IF NOT EXISTS head (subject TEXT PRIMARY KEY, hash TEXT)")
-        self._file.execute("INSERT OR IGNORE INTO position VALUES (0, 0)")
+        self._file.execute("INSERT OR IGNORE INTO position VALUES (0, 0, '')")
         self._file.commit()
 
     @property
-    def sequence(self) -> int:
-        """The stream sequence of the last event that was handled; 0 before the first."""
-        (sequence,) = self._file.execute("SELECT sequence FROM position").fetchone()
-        return int(sequence)
+    def last(self) -> tuple[int, str]:
+        """The stream sequence and the hash of the last event that was handled; 0 and none before the first."""
+        sequence, link = self._file.execute("SELECT sequence, hash FROM position").fetchone()
+        return int(sequence), str(link)
 
     def find_head(self, subject: str) -> str | None:
         """Return the hash of the last event of a subject, None where none was verified."""
@@ -76,14 +83,34 @@ class Progress:
         """Remember the hash of a subject's last event; it is stored with the position."""
         self._file.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (subject, link))
 
-    def move(self, sequence: int) -> None:
+    def move(self, last: Msg) -> None:
         """Store the position and the hashes in one transaction."""
-        self._file.execute("UPDATE position SET sequence = ?", (sequence,))
+        self._file.execute("UPDATE position SET sequence = ?, hash = ?", (find_sequence(last), find_hash(last)))
         self._file.commit()
 
     def close(self) -> None:
         """Leave the file; what was not moved is forgotten."""
         self._file.close()
+
+
+def find_sequence(message: Msg) -> int:
+    """Return the position of an event."""
+    return int(message.metadata.sequence.stream)
+
+
+def find_hash(message: Msg) -> str:
+    """Return the hash that was stored with an event."""
+    return (message.headers or {}).get("ce-hash", "")
+
+
+def require_same(last: tuple[int, str], found: Msg | None) -> None:
+    """Check that a log has the last event that was handled, where it was.
+
+    Raises:
+        OtherLog: It has another event there, or none.
+    """
+    if found is None or (find_sequence(found), find_hash(found)) != last:
+        raise OtherLog(f"event {last[0]}, the last that was handled, is not in this log or not of these aggregates")
 
 
 def compute_hash(subject: str, headers: Mapping[str, str], body: bytes) -> str:
@@ -153,11 +180,12 @@ async def read_pages(source: Source, progress: Progress) -> AsyncGenerator[list[
 
     Raises:
         nats.errors.Error: The servers did not answer for `FAILURES_MAX` times, or refuse for good.
+        OtherLog: The position is of another log.
     """
     failures = 0
     while True:
         try:
-            async with aclosing(read_consumer(source, progress.sequence)) as pages:
+            async with aclosing(read_consumer(source, progress.last)) as pages:
                 async for page in pages:
                     failures = 0
                     yield page
@@ -169,27 +197,37 @@ async def read_pages(source: Source, progress: Progress) -> AsyncGenerator[list[
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def read_consumer(source: Source, after: int) -> AsyncGenerator[list[Msg], None]:
-    """Yield pages above a sequence, from a consumer in the server's memory, until the server has forgotten it.
+async def read_consumer(source: Source, last: tuple[int, str]) -> AsyncGenerator[list[Msg], None]:
+    """Yield pages after an event, from a consumer in the server's memory, until the server has forgotten it.
 
     The consumer counts what it delivers. A count that is missing is an answer lost on the way, and ends it too.
+    It delivers that event first, which shows that the log is the same.
+
+    Raises:
+        OtherLog: It is not.
     """
     stream = source.stream
     if source.consumer:
         with suppress(NotFoundError):
             await stream.delete_consumer(STREAM, source.consumer)
-    info = await stream.add_consumer(STREAM, build_consumer(source, after))
+    info = await stream.add_consumer(STREAM, build_consumer(source, max(1, last[0])))
     subscription = await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
     delivered = 0
     try:
         if info.num_pending == 0:
+            if last[0]:
+                require_same(last, None)
             yield []
         while True:
             page = await fetch_page(subscription)
             if [message.metadata.sequence.consumer - delivered for message in page] != [*range(1, len(page) + 1)]:
                 return
+            begins = bool(page) and last[0] > 0 and delivered == 0
+            if begins:
+                require_same(last, page[0])
             delivered += len(page)
-            yield page
+            if len(page) > begins or not page or page[-1].metadata.num_pending == 0:
+                yield page[begins:]
             if not page and not await is_alive(stream, info.name):
                 return
     finally:
@@ -213,8 +251,8 @@ async def fetch_page(subscription: JetStreamContext.PullSubscription) -> list[Ms
         return []
 
 
-def build_consumer(source: Source, after: int) -> ConsumerConfig:
-    """Return a consumer that begins after a sequence and is forgotten soon after this program is gone.
+def build_consumer(source: Source, start: int) -> ConsumerConfig:
+    """Return a consumer that begins at a sequence and is forgotten soon after this program is gone.
 
     With one subject the request itself names it, so that the server's permissions can allow that subject alone.
     """
@@ -222,7 +260,7 @@ def build_consumer(source: Source, after: int) -> ConsumerConfig:
     return ConsumerConfig(
         name=source.consumer or f"subscriber-{uuid.uuid4().hex}",
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_seq=after + 1,
+        opt_start_seq=start,
         ack_policy=AckPolicy.NONE,
         filter_subject=subjects[0] if len(subjects) == 1 else None,
         filter_subjects=subjects if len(subjects) > 1 else None,
@@ -239,7 +277,7 @@ def handle(page: list[Msg], progress: Progress, *, verify_chain: bool) -> None:
             verify(message, progress)
         print(render_line(message), flush=True)
     if page:
-        progress.move(page[-1].metadata.sequence.stream)
+        progress.move(page[-1])
 
 
 async def tell(error: Exception) -> None:
@@ -274,7 +312,7 @@ async def follow(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def main() -> int:
-    """Run; 0 when stopped, 1 when the chain is broken, 2 when the servers refuse or do not answer."""
+    """Run; 0 when stopped, 1 for a broken chain, 2 if the servers refuse or do not answer, 3 for another log."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True, help="of the NATS servers, separated by commas")
     parser.add_argument("--inbox-prefix", help="of this NATS user; by default _INBOX_ and its name in capitals")
@@ -292,11 +330,16 @@ def main() -> int:
         except BrokenChain as broken:
             print(f"the log was tampered with: {broken}; stop and tell its operator", file=sys.stderr)
             return 1
+        except OtherLog as other:
+            print(
+                f"{other}; undo what you did for its events, delete {arguments.position}, begin anew", file=sys.stderr
+            )
+            return 3
         except nats.errors.Error as error:
             print(f"the servers refuse or do not answer: {str(error) or repr(error)}", file=sys.stderr)
             return 2
         except (KeyboardInterrupt, asyncio.CancelledError):  # asyncio says the latter where a wait was ending anyway
-            print(f"stopped after sequence {progress.sequence}", file=sys.stderr)
+            print(f"stopped after sequence {progress.last[0]}", file=sys.stderr)
     return 0
 
 

@@ -58,6 +58,19 @@ async def test_it_goes_on_after_the_last_event_that_it_handled(market: NatsServe
     assert [line.split("\t")[0] for line in lines] == [str(len(STORY) + 1)]
 
 
+async def test_a_position_of_another_log_or_of_a_log_that_went_back_is_refused(
+    market: NatsServers, position: Path, tmp_path: Path
+) -> None:
+    await run_subscriber(market.subscriber_url, position)
+    async with open_market(tmp_path / "earlier", STORY[:-1]) as servers:
+        for _ in ("nothing is there", "another event is there"):
+            code, lines, said = await run_subscriber(servers.subscriber_url, position)
+            assert (code, lines) == (3, [])
+            assert f"event {len(STORY)}, the last that was handled, is not in this log" in said
+            await publish(servers.admin_url, [replace(STORY[0], subject=f"{STORY[0].subject}0")])
+    assert await run_subscriber(market.subscriber_url, position) == (0, [], "")
+
+
 async def test_it_filters_by_aggregate(market: NatsServers, position: Path) -> None:
     for number, wanted in enumerate((["grant"], ["grant", "statement", "clock"])):
         chosen = [f"--aggregate={aggregate}" for aggregate in wanted]
