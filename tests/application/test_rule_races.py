@@ -610,7 +610,7 @@ class TestSlipsOnJetStream(SlipCases):
         return jetstream_log
 
 
-@pytest.mark.parametrize("first", ["move", "end"])
+@pytest.mark.parametrize("first", ["move", "end", "announced"])
 async def test_of_a_move_and_an_early_end_no_node_stays_reserved(memory_log, first):
     market = Market(memory_log)
     trade = await market.trade(equity="0", cash="3")
@@ -625,15 +625,18 @@ async def test_of_a_move_and_an_early_end_no_node_stays_reserved(memory_log, fir
         return substitute_grant(process.handler, context, grant_id, pool_id=other, reason="works on the hall")
 
     def end(process):
-        act = {"at": market.day(1), "reason": "sold to another", "by": "provider"}
+        at = market.day(20 if first == "announced" else 1)
+        act = {"at": at, "reason": "sold to another", "by": "provider"}
         return grants.terminate_grant(process.handler, process.context(), grant_id, **act)
 
     answers = await race(market, *((move, end) if first == "move" else (end, move)))
-    assert list_codes(answers) == ([] if first == "move" else ["grant_over"])
+    assert list_codes(answers) == (["grant_over"] if first == "end" else [])
     grant = await market.state("grant", grant_id)
-    assert (grant.status, grant.pool_id) == ("terminated", other if first == "move" else trade.pool)
-    for pool_id in (trade.pool, other):
-        assert (await market.state("pool", pool_id)).reserved() == []
+    assert (grant.status, grant.pool_id) == ("terminated", trade.pool if first == "end" else other)
+    loads = [(await market.state("pool", pool_id)).reserved() for pool_id in (trade.pool, other)]
+    left = [(load.start, load.end) for load in loads[1]]
+    assert loads[0] == [], "no node stays reserved where the grant is not"
+    assert left == ([(grant.issued.start, market.day(20))] if first == "announced" else [])
     await check_log(memory_log)
 
 

@@ -443,7 +443,8 @@ def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
 def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
     if (state.pool_id, state.lots) == (command.pool_id, command.lots):
         return []
-    _require_status(state, *OPEN)
+    if not state.is_running(command.at):  # Until an announced end its nodes may fail, and it may move.
+        _require_status(state, *OPEN)
     if command.pool_id == state.pool_id:
         raise Refusal("pool_unchanged", f"grant {command.grant_id} is already on pool {command.pool_id}; name another")
     return [

@@ -30,7 +30,7 @@ async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, rea
             await substitute_grant(handler, context, grant_id, pool_id=pool_id, reason=reason)
         except Refusal:
             continue
-        if grant.status == "degraded":
+        if grant.condition == "degraded":
             again = build_context(handler, "reactor", grant_id, f"resume/{step}")
             await grants.resume_grant(handler, again, grant_id, at=context.at)
         return True

@@ -323,7 +323,9 @@ def test_until_the_end_that_notice_was_given_of_its_nodes_may_fail_and_come_back
     Given(GRANT, *ACTIVE, TERMINATED).when(suspend()).then(SUSPENDED)
     ending = GRANT.fold([*ACTIVE, TERMINATED, DEGRADED])
     assert (ending.status, ending.end, ending.outages) == ("terminated", hour(15), (Outage(hour(12), None, 1),))
-    Given(GRANT, *ACTIVE, TERMINATED).when(degrade(at=hour(15))).refused("grant_terminated")
+    Given(GRANT, *ACTIVE, TERMINATED, DEGRADED).when(substitute()).then(SUBSTITUTED)
+    for act in (degrade(at=hour(15)), substitute(at=hour(15))):
+        Given(GRANT, *ACTIVE, TERMINATED).when(act).refused("grant_terminated")
 
 
 def test_a_service_line_goes_with_it_once():
