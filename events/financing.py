@@ -49,11 +49,13 @@ class PayToPlayDuty(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: Who.
         class_id: The class of preferred stock that is at stake.
         obligation_usd: What it has to invest.
+        paid_by: Affiliates whose investments count for it too; none has a duty of its own or is named twice.
     """
 
     holder_id: Id
     class_id: ClassId
     obligation_usd: Usd
+    paid_by: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
 
 
 class PayToPlay(msgspec.Struct, frozen=True, kw_only=True):

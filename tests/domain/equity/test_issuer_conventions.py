@@ -13,6 +13,7 @@ from events.issuer import (
     IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
+    IssuerStockTransferred,
 )
 from events.types import SafeTerms
 from marketplace.domain.equity.issuer.commands import BuyerStock, PayDistribution
@@ -174,8 +175,8 @@ def test_a_dearer_round_adjusts_nothing():
     assert not [event for event in closing if isinstance(event, IssuerConversionPriceAdjusted)]
 
 
-def play(obligation, common="1", holder_id=FUND, **changes):
-    duty = PayToPlayDuty(holder_id=holder_id, class_id="seed", obligation_usd=Decimal(obligation))
+def play(obligation, common="1", holder_id=FUND, paid_by=(), **changes):
+    duty = PayToPlayDuty(holder_id=holder_id, class_id="seed", obligation_usd=Decimal(obligation), paid_by=paid_by)
     return {"pay_to_play": PayToPlay(duties=(duty,), class_id_after="common", common_per_preferred=Decimal(common))} | (
         changes
     )
@@ -202,12 +203,43 @@ def test_who_pays_all_keeps_all():
     assert not [event for event in closing if isinstance(event, IssuerStockConverted)]
 
 
+@pytest.mark.parametrize(
+    ("paid", "paid_by", "forfeited"),
+    [
+        ({ANGEL: 2_000_000}, (), 1_000_000),
+        ({ANGEL: 2_000_000}, (ANGEL,), 0),
+        ({ANGEL: 500_000, FUND: 1_000_000}, (ANGEL,), 250_000),
+    ],
+)
+def test_money_of_an_affiliate_counts_for_a_duty_that_names_it(paid, paid_by, forfeited):
+    invested = tuple(Investment(holder_id=name, amount_usd=Decimal(usd)) for name, usd in paid.items())
+    pricing, _, _ = finance(protected(None), **play(2_000_000, paid_by=paid_by, investments=invested))
+    assert sum(each.shares for each in pricing.forfeits) == forfeited
+
+
+def test_stock_that_its_holder_hands_on_leaves_the_duty_and_the_round_is_priced_again():
+    invested = (Investment(holder_id=ANGEL, amount_usd=Decimal(2_000_000)),)
+    _, _, opened = finance(protected(None), **play(2_000_000, investments=invested))
+    handed = IssuerStockTransferred(
+        **OF_ISS,
+        transfer_id=make_id("trf", 1),
+        holder_id=FUND,
+        holder_id_after=ANGEL,
+        class_id="seed",
+        shares=400_000,
+    )
+    Given(ISSUER, *opened, handed).when(close()).refused("financing_stale")
+    again = ISSUER.decide(price(), ISSUER.fold([*opened, handed]))[-1].pricing
+    assert [(each.holder_id, each.shares) for each in again.forfeits] == [(FUND, 600_000)]
+
+
 PLAY_REFUSED = [
     (
         "duties_out_of_range",
         {"pay_to_play": PayToPlay(duties=(), class_id_after="common", common_per_preferred=Decimal(1))},
     ),
     ("amount_not_positive", play(0)),
+    ("duty_repeated", play(1, paid_by=(ANGEL, ANGEL))),
     ("amount_not_positive", play(1, "0")),
     (
         "duty_repeated",

@@ -176,11 +176,12 @@ def _require_duties(pay_to_play: PayToPlay | None) -> None:
     for index, duty in enumerate(pay_to_play.duties):
         pointer = f"/terms/pay_to_play/duties/{index}"
         require_usd(duty.obligation_usd, f"{pointer}/obligation_usd")
-        if duty.holder_id in seen:
-            raise Refusal(
-                "duty_repeated",
-                f"{duty.holder_id} has two duties; state one amount per holder",
-                pointer=f"{pointer}/holder_id",
-                holder_id=duty.holder_id,
-            )
-        seen.add(duty.holder_id)
+        for payer_id in (duty.holder_id, *duty.paid_by):
+            if payer_id in seen:
+                raise Refusal(
+                    "duty_repeated",
+                    f"{payer_id} has two duties; state one amount per holder, and an affiliate that pays for it once",
+                    pointer=pointer if payer_id in duty.paid_by else f"{pointer}/holder_id",
+                    holder_id=payer_id,
+                )
+            seen.add(payer_id)

@@ -102,7 +102,7 @@ def price_instruments(
 
 
 def list_forfeits(state: Issuer, terms: RoundTerms) -> tuple[Forfeit, ...]:
-    """Return the preferred stock that becomes common because its holders do not pay their part of the round.
+    """Return the preferred stock that becomes common because holders and their affiliates do not pay their part.
 
     Fractions of a preferred share stay preferred; fractions of a common share are forfeited. Empty without pay-to-play.
 
@@ -114,7 +114,8 @@ def list_forfeits(state: Issuer, terms: RoundTerms) -> tuple[Forfeit, ...]:
     if duties is None:
         return ()
     paid = {investment.holder_id: investment.amount_usd for investment in terms.investments}
-    forfeits = tuple(_forfeit(state, duties, duty, paid.get(duty.holder_id, ZERO)) for duty in duties.duties)
+    sums = (sum((paid.get(each, ZERO) for each in (duty.holder_id, *duty.paid_by)), ZERO) for duty in duties.duties)
+    forfeits = tuple(_forfeit(state, duties, *each) for each in zip(duties.duties, sums, strict=True))
     common = get_class(state, duties.class_id_after, ("common",))
     require_authorised(common, sum(forfeit.shares_after for forfeit in forfeits))
     return tuple(forfeit for forfeit in forfeits if forfeit.shares)
