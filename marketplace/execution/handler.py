@@ -59,10 +59,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     not_taken: tuple[ReadingNotTaken, ...] = ()
 
 
-def refuse_reused(**facts: str) -> Refusal:
+def refuse_reused(command_id: str | None = None) -> Refusal:
     """Return the refusal of a key that named another request before: ``idempotency_key_reused``."""
     text = "this idempotency key was used for another request; use a new key"
-    return Refusal("idempotency_key_reused", text, **facts)
+    if command_id is None:
+        return Refusal("idempotency_key_reused", text)
+    return Refusal("idempotency_key_reused", text, command_id=command_id)
 
 
 class Handler:
@@ -276,7 +278,7 @@ class Handler:
 
     def _require_same(self, context: Context, record: CommandRecord) -> None:
         if not record.is_of(context.fingerprint):
-            raise refuse_reused(command_id=context.command_id)
+            raise refuse_reused(context.command_id)
 
     async def _require_version(self, context: Context, head: Head) -> None:
         if context.if_match is None:
