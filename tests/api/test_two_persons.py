@@ -154,8 +154,11 @@ async def test_a_revoked_key_and_a_suspended_party_approve_nothing(treasury: Tre
     body = {"name": "third", "scopes": ["*"], "party_id": treasury.party, "person": "p3"}
     issued = (await stage.post(stage.admin, "/v1/api-keys", body)).json()
     third = await stage.open_client(issued["token"])
+    asked = get_id(await treasury.withdraw(third, "101", "asked by a person who left"))
     assert (await stage.admin.delete(f"/v1/api-keys/{issued['key_id']}")).status_code == 204
-    assert code(await treasury.end(third, "approve", approval_id)) == (401, "credentials_invalid")
+    for verb in ("approve", "withdraw"):
+        assert code(await treasury.end(third, verb, approval_id)) == (401, "credentials_invalid")
+    assert (await treasury.end(treasury.clerk, "approve", asked)).status_code == 200, "two persons agreed"
     get_id(await stage.post(stage.admin, f"/v1/parties/{treasury.party}/suspend", {"reason": "fraud"}))
     assert code(await treasury.end(treasury.chief, "approve", approval_id)) == (422, "party_suspended")
     assert code(await treasury.withdraw(treasury.clerk, "500", "again")) == (422, "party_suspended")
