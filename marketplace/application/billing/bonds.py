@@ -144,7 +144,7 @@ async def _pay_claims(unit: UnitOfWork, bond_id: str) -> None:
                 "cause": event.payment_id,
             }
             hold_id = event.hold_id
-            await pay(unit, Debit(**payment) if hold_id is None else CaptureHold(**payment, hold_id=hold_id))
+            await pay(unit, Debit(**payment, owed=True) if hold_id is None else CaptureHold(**payment, hold_id=hold_id))
 
 
 async def _keep_for_claims(unit: UnitOfWork, bond_id: str) -> None:

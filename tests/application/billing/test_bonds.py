@@ -329,6 +329,7 @@ async def test_a_provider_without_a_bond_keeps_what_is_claimed_and_pays_it():
     before = (await market.account(startups[0])).available_usd
     await answer(market, provider, usd=1_000)
     await answer(market, provider, usd=2_000, by_platform=True)
+    await accounts.close_account(market.handler, market.context(provider), account_id, reason="done")
     await wait_and_pay(market, provider)
     assert (await market.account(startups[0])).available_usd - before == 2_000
     left = await market.account(provider)
