@@ -254,6 +254,7 @@ async def _place_an_order(browser: httpx.AsyncClient) -> None:
     assert (late.status_code, "version_stale" in late.text) == (412, True), late.text
     cancelled = await browser.post(f"{path}/cancel", data={**form, "key": "cancel", "reason": "no need"})
     assert cancelled.status_code == 303, cancelled.text
+    assert (await browser.get(f"{path}/amend")).headers["location"] == path
     text = (await browser.get(path)).text
     assert all(word in text for word in ("Placed", "Amended", "Cancelled", "by you", "no need"))
 

@@ -82,9 +82,11 @@ async def show_form(desk: Desked) -> Template:
 
 
 @get("/{order_id:str}/amend")
-async def show_amendment(desk: Desked, order_id: FromPath[str]) -> Template:
-    """Show the form that amends an order."""
+async def show_amendment(desk: Desked, order_id: FromPath[str]) -> Template | Response[Any]:
+    """Show the form that amends an order; lead to the order where it is not open."""
     order = await desk.client.get_order(order_id)
+    if order.status != "open":
+        return desk.go(f"{_PATH}/{order_id}")
     return await _show_form(desk, order.terms, await desk.client.list_gpu_classes(), order)
 
 
