@@ -109,12 +109,13 @@ async def hold_cash(
         hold_id: Its hold.
         cost: What it may cost; its cash is set aside.
         terms: The order's terms.
-        quota: The most orders with money on the account, and on those of firmly related parties.
+        quota: The most orders with money on the account; of a new one, also with those of firmly related parties.
         bought_at: The time, if one person alone buys; None if two persons do.
 
     Raises:
         Refusal: ``limit_exceeded`` · ``holds_exhausted`` · ``funds_insufficient`` · ``credit_exhausted``.
     """
+    is_new = await unit.load(ORDER, order_id) is None
     hold = PlaceHold(
         account_id=account_id,
         hold_id=hold_id,
@@ -123,7 +124,7 @@ async def hold_cash(
         purpose=order_id,
         at=unit.context.at,
         quota=quota,
-        related=await count_related_holds(unit, account_id, order_id),
+        related=await count_related_holds(unit, account_id, order_id) if is_new else 0,
         bought_at=bought_at,
         is_staged=terms.stages is not None,
         credit=None if terms.credit is None else (terms.credit.provider_id, compute_credit(terms)),

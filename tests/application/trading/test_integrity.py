@@ -325,17 +325,20 @@ async def test_an_order_of_a_cent_is_refused_and_so_is_one_above_the_quota(marke
     assert (caught.value.code, caught.value.facts["set_aside_usd"]) == ("order_too_small", "0.20")
     terms = structs.replace(STANDARD, orders_max=2)
     await publish_schedule(market.handler, market.context(), terms=terms)
-    orders = [await market.order(startup, nodes=1, days=1) for _ in range(2)]
+    placed = [await market.order(startup, nodes=1, days=1) for _ in range(2)]
     with pytest.raises(Refusal) as caught:
         await market.order(startup, nodes=1, days=1)
     assert caught.value.code == "holds_exhausted"
-    await market.cancel(startup, orders[0])
+    await market.cancel(startup, placed[0])
     rival, sister = [await market.party(name, "startup", usd=100_000) for name in ("Rival", "Sister")]
+    own = await market.order(sister, nodes=1, days=1)
     await relate(market, rival, by=rival, related_id=startup)
     await market.order(rival, nodes=1, days=1)
-    await relate(market, sister, related_id=startup)
     await market.order(startup, nodes=1, days=1)
+    await relate(market, sister, related_id=startup)
     with pytest.raises(Refusal) as caught:
         await market.order(sister, nodes=1, days=1)
     assert caught.value.code == "holds_exhausted", "who is one owner with another has one quota with it"
+    cheaper = market.terms(nodes=1, days=1, cash="2")
+    await orders.amend_order(market.handler, market.context(sister), own, terms=cheaper)
     await market.order(rival, nodes=1, days=1)
