@@ -173,6 +173,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "grant": "again",
         "issuer": "again",
         "lot": "met",
+        "order": "met",
         "pricelist": "fixed",
     },
     "quotes:release_quote": {"issuer": "met", "site": "met"},
