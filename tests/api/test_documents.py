@@ -49,7 +49,7 @@ def check_requests(text, document):
 
 EXACT_FRACTION = '"#/components/schemas/Ratio"'
 """Where the document refers to it, a decimal stands beside."""
-BYTES_MAX = 588_000
+BYTES_MAX = 585_000
 """Every property is described, which is a third of it. No answer to a refusal stands at an operation."""
 
 
