@@ -1,8 +1,9 @@
 """The catalogue of error codes, `marketplace/api/http/errors.json`, read from the calls that raise them.
 
-Every call of `Refusal`, of the functions of `domain/refusals.py`, of `Reason` and of `LogChanged` states a code and a
-sentence. The catalogue holds both, with the HTTP status and the names of the facts. A code that is computed stands in
-`_COMPUTED`, and the sentence of a code that computes it in `_SENTENCES`.
+Every call of `Refusal`, of the functions of `domain/refusals.py`, of `Reason` and of `LogChanged`, and every
+`ProblemError` of the console, states a code and a sentence. The catalogue holds both, with the HTTP status and the
+names of the facts. A code that is computed stands in `_COMPUTED`, and the sentence of a code that computes it in
+`_SENTENCES`.
 """
 
 import ast
@@ -263,15 +264,31 @@ def _read(call: _Call, calls: list[_Call]) -> Iterator[_Raised]:
             for each in (status.value,) if isinstance(status, ast.Constant) else _STATUSES[aggregate]:
                 text = f"{aggregate} {{id}} is {each}; it must be {allowed or '{allowed}'} for this"
                 yield _raise_shared(call, f"{aggregate}_{each}", text, ("id", "status", "allowed"))
-    elif call.name == "_answer" and call.path == _SERVER:
-        status, code = call.find("status", 0), call.find("code", 1)
-        if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
-            yield _Raised(str(code.value), int(str(status.value)), _tell(call.find("detail", 2), call.known) or "", ())
+    elif call.name == "ProblemError" or (call.name == "_answer" and call.path == _SERVER):
+        yield from _read_answer(call)
     elif call.name in _STATED and call.find("code", 0) is not None and call.path != _SHARED:
         text = _tell(call.find("message", 1) or call.find("text", 1), call.known)
         named = [keyword.arg for keyword in call.call.keywords if keyword.arg] if call.name == "Refusal" else []
         for code in _list_values(call, "code", calls):
             yield _raise_shared(call, code, text or "", tuple(fact for fact in named if fact != "pointer"))
+
+
+def _read_answer(call: _Call) -> Iterator[_Raised]:
+    """Yield what an answer of the server, or a problem of the console, states in its own words.
+
+    Raises:
+        ValueError: The code or the status of a problem is computed.
+    """
+    code, detail = call.find("code", 1), call.find("detail", 2)
+    if isinstance(problem := call.find("problem", 1), ast.Dict):
+        members = zip(problem.keys, problem.values, strict=True)
+        stated = {key.value: value for key, value in members if isinstance(key, ast.Constant)}
+        code, detail = stated.get("code"), stated.get("detail")
+    status, is_problem = call.find("status", 0), isinstance(problem, ast.Dict)
+    if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
+        yield _Raised(str(code.value), int(str(status.value)), _tell(detail, call.known) or "", ())
+    elif is_problem:
+        raise ValueError(f"{call.path}:{call.call.lineno} computes the code or the status of a problem")
 
 
 def _raise_shared(call: _Call, code: str, text: str, facts: tuple[str, ...]) -> _Raised:

@@ -101,7 +101,13 @@ def test_every_code_that_is_raised_has_a_page_and_no_other() -> None:
     added = build_toy_catalogue(toy)
     assert added.keys() - json.loads(stored).keys() == {"days_odd"}
     assert added["days_odd"] == {"status": 422, "sentences": ["{days} days are odd; state one more"], "facts": ["days"]}
-    for unreadable in ("Refusal(find_code(), 'a text')", "Refusal('toy', find_text())"):
+    page = build_toy_catalogue("raise ProblemError(404, {'code': 'toy_unknown', 'detail': 'there is no toy'})")
+    assert page["toy_unknown"] == {"status": 404, "sentences": ["there is no toy"], "facts": []}
+    for unreadable in (
+        "Refusal(find_code(), 'a text')",
+        "Refusal('toy', find_text())",
+        "ProblemError(404, {'code': find_code()})",
+    ):
         with pytest.raises(ValueError, match=r"computed|computes"):
             build_toy_catalogue(unreadable)
 
