@@ -138,7 +138,10 @@ async def count_related_holds(unit: UnitOfWork, account_id: str, purpose: str) -
     Only what both parties state, or the platform found, connects them: nobody else's statement uses up a quota.
     """
     party_id, count = rename_id("pty", account_id), 0
-    for other in sorted((await unit.load(REGISTER, REGISTER_ID)).list_group(party_id) - {party_id}):
+    register = await unit.load(REGISTER, REGISTER_ID)
+    if party_id not in register.ends:
+        return 0
+    for other in sorted(register.list_group(party_id) - {party_id}):
         account = await unit.load(ACCOUNT, rename_id("acc", other)) if is_id(other, "pty") else None
         count += 0 if account is None else account.count_holds(purpose[:3])
     return count

@@ -34,7 +34,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from typing import Final, NamedTuple
 
 from events.auction import AuctionOpened, Deferral
@@ -378,7 +377,8 @@ def admit_orders(
         backstop_places: The most backstop orders, likewise.
         register: Which startups are one.
     """
-    name_owner = cache(register.name_owner)
+    startups = {each.order.placed.startup_id for each in queue}
+    owners = {startup_id: register.name_owner(startup_id) for startup_id in startups if startup_id in register.ends}
     auction_id, horizon = opened.auction_id, build_horizon(opened)
     busy: set[str | None] = set()
     asked: list[tuple[Waiting, str | None, Decimal, bool]] = []
@@ -395,7 +395,7 @@ def admit_orders(
             [
                 Candidate(
                     order_id=waiting.order.placed.order_id,
-                    startup_id=name_owner(waiting.order.placed.startup_id),
+                    startup_id=owners.get(waiting.order.placed.startup_id, waiting.order.placed.startup_id),
                     value_usd=value_usd,
                     waits=waiting.waits,
                     is_held=isinstance(waiting.order, LockedOrder),

@@ -134,10 +134,6 @@ class Auctioneer:
         assert auction is not None, "the scheduler names auctions that were opened"
         return auction
 
-    async def _load_register(self) -> Register:
-        register: Register = (await self._handler.cache.load(REGISTER, REGISTER_ID)).state
-        return register
-
     async def indicate(self, auction_id: str) -> None:
         """Publish the prices that the current book would have, once. If the engine fails, nothing is published."""
         auction = await self._load(auction_id)
@@ -148,7 +144,7 @@ class Auctioneer:
             await self._market.load_queue(),
             self._places,
             BACKSTOPS_MAX,
-            await self._load_register(),
+            (await self._handler.cache.load(REGISTER, REGISTER_ID)).state,
         )
         book = fit_book(await self._build_book(auction, admission.orders)).book
         try:
@@ -222,9 +218,8 @@ class Auctioneer:
                 await self._withdraw(*each)
             withdrawn.update(each.order_id for each in hopeless)
             queue = await self._market.load_queue()
-        admission = admit_orders(
-            auction.opened, queue, places, BACKSTOPS_MAX * places // self._places, await self._load_register()
-        )
+        register: Register = (await self._handler.cache.load(REGISTER, REGISTER_ID)).state
+        admission = admit_orders(auction.opened, queue, places, BACKSTOPS_MAX * places // self._places, register)
         ids = [order.placed.order_id for order in admission.orders]
         await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
         found = [await self._find_order(order_id) for order_id in ids]
