@@ -135,7 +135,7 @@ async def test_a_balance_is_explained_down_to_readings(shell: Shell, commands: C
     code, first = await commands.projections(explain_commands.balance, account_id, at="1", limit=1)
     assert (code, "account_unknown" in first) == (2, True)
     code, wrong = await commands.projections(explain_commands.balance, account_id, occurred_until="noon")
-    assert (code, "request_invalid" in wrong) == (2, True)
+    assert (code, "instant_invalid" in wrong) == (2, True)
 
 
 async def test_what_is_not_there_is_refused(engine: AsyncEngine, jetstream_log: JetStreamLog, commands: Commands):

@@ -364,6 +364,11 @@ def list_hopeless(queue: Iterable[Waiting]) -> list[Hopeless]:
     return found
 
 
+def _name_owner(startup_id: str, register: Register) -> str:
+    """Return one name for a startup and all that firm relations connect with it."""
+    return register.name_owner(startup_id) if startup_id in register.ends else startup_id
+
+
 def admit_orders(
     opened: AuctionOpened, queue: Sequence[Waiting], places: int, backstop_places: int, register: Register
 ) -> Admission:
@@ -377,8 +382,6 @@ def admit_orders(
         backstop_places: The most backstop orders, likewise.
         register: Which startups are one.
     """
-    startups = {each.order.placed.startup_id for each in queue}
-    owners = {startup_id: register.name_owner(startup_id) for startup_id in startups if startup_id in register.ends}
     auction_id, horizon = opened.auction_id, build_horizon(opened)
     busy: set[str | None] = set()
     asked: list[tuple[Waiting, str | None, Decimal, bool]] = []
@@ -395,7 +398,7 @@ def admit_orders(
             [
                 Candidate(
                     order_id=waiting.order.placed.order_id,
-                    startup_id=owners.get(waiting.order.placed.startup_id, waiting.order.placed.startup_id),
+                    startup_id=_name_owner(waiting.order.placed.startup_id, register),
                     value_usd=value_usd,
                     waits=waiting.waits,
                     is_held=isinstance(waiting.order, LockedOrder),
