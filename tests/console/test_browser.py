@@ -131,6 +131,9 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
             await page.wait_for_url("**/console/orders/ord_*")
             await expect(page.get_by_text("No auction has decided it yet.")).to_be_visible()
             await check(page)
+            await page.goto(f"{page.url}/amend")
+            await expect(page.locator("#quote")).not_to_contain_text("Asking", timeout=MILLISECONDS)
+            await check(page)
             await page.goto("/console/orders")
             await check(page)
         await expect(head).not_to_have_text(before, timeout=MILLISECONDS)  # no page asks again by a clock
