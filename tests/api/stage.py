@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 import httpx
 from litestar import Litestar
 
+from marketplace import process
 from marketplace.api.application import create_application
 from marketplace.api.http.key_store import SqlKeys
 from marketplace.api.http.keys import KeyRing
@@ -80,15 +81,9 @@ def get_id(answer: httpx.Response) -> str:
     return answer.json()["id"]
 
 
-@asynccontextmanager
-async def running(*coroutines) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def running(*coroutines) -> AbstractAsyncContextManager[None]:
+    """Run coroutines as tasks while a block runs, and end them with it."""
+    return process.running(*map(asyncio.create_task, coroutines))
 
 
 @asynccontextmanager
