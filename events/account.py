@@ -179,8 +179,8 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
         party_id: Whose it is.
         hold_id: The hold.
         amount_usd: How much.
-        purpose: The id of the order, mandate, quote or approval that it is for, or of the account that may be paid
-            from it.
+        purpose: Id of what it is for: an order, grant, mandate, quote, approval, bond, round or service line; or of
+            the account that may be paid from it.
         expires_at: When the rest is available again; None if it ends with its purpose.
         bought_at: When one person alone bought by it; None: two persons did, or it pays for no purchase.
         principal_usd: The most principal that this purchase of one person may owe beside the money.

@@ -42,7 +42,11 @@ class MarketData(Transport):
     async def read_index(
         self, gpu_class: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[IndexPoint]:
-        """Return the index of a class for each day, beside the list prices of other clouds; by default of 30 days."""
+        """Return the index of a class for each day, beside the list prices of other clouds.
+
+        The days are those from the date of `start` until before the date of `end`, at most 366 (``request_invalid``);
+        by default, the last 30 with today.
+        """
         return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
 
     async def read_public_market(self, gpu_class: str | None = None) -> PublicMarket:

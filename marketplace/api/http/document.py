@@ -249,9 +249,7 @@ def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, s
     has_version = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
     headers = {"ETag": _refer("headers", "ETag")} if has_version and "GET" in handler.http_methods else {}
     headers |= _ENDING if handler.opt.keys() & {"deprecated", "deprecated_parameters"} else {}
-    return {"description": "The answer"} | {
-        name: part for name, part in (("headers", headers), ("content", content)) if part
-    }
+    return {"description": "OK"} | {name: part for name, part in (("headers", headers), ("content", content)) if part}
 
 
 def _share_parameters(paths: Mapping[str, Any]) -> dict[str, Schema]:

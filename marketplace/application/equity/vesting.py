@@ -1,7 +1,8 @@
 """Vesting, transfer and exercise of warrants.
 
 What vests is checked when delivery is accepted or credited, on a date, when a price becomes known, when a milestone is
-attested or purchases are stated, and at an exercise.
+attested or purchases are stated, and at an exercise. The rules are those of `milestones`. Options vest by date alone
+(`domain/equity/issuer/rights/vesting.py`), and no event records it.
 """
 
 from datetime import datetime, timedelta

@@ -1,7 +1,7 @@
-"""Held quotes: capacity, cash and budget are set aside at the quoted price, until the quote is taken or released.
+"""Held quotes: capacity, cash and budget are set aside until the quote is taken, released or expired.
 
 A hold is decided on the pool itself. If two startups try to hold the last nodes, one is refused, whatever their quotes
-said.
+said. The book is asked anew, so the price may differ from that of an earlier quote.
 """
 
 from datetime import datetime, timedelta

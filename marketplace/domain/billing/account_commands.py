@@ -77,7 +77,8 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         account_id: The account.
         hold_id: The hold.
         amount_usd: The amount.
-        purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
+        purpose: Id of what it is for: an order, grant, mandate, quote, approval, bond, round or service line; or of
+            the account that may be paid from it.
         expires_at: When the rest of it is available again; None for a hold that ends with its purpose.
         at: Now; needed with `expires_at`. With it, the account's reserves are not available.
         alone_at: When one person alone sets it aside for another account; None otherwise.

@@ -73,7 +73,7 @@ class Hold:
     Attributes:
         left_usd: What is left.
         captured_usd: What was paid from it.
-        purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid.
+        purpose: Id of what it is for, as in `PlaceHold`.
         expires_at: When the rest is available again; None for a hold that ends with its purpose.
         expired: Whether that is recorded.
         principal_usd: The most principal that one person alone bought with it.

@@ -99,7 +99,11 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace the terms and the holds, in one atomic batch. See `PlaceOrder`."""
+    """Replace the terms and the holds of an open order, in one atomic batch. Group, parent and backstop cannot change.
+
+    `hold_id` is the new hold of cash, and the other members are as in `PlaceOrder`, for the new terms. The same hold
+    and terms again change nothing.
+    """
 
     order_id: str
     hold_id: str

@@ -5,7 +5,7 @@ Subject: ``marketplace.quote.<quote_id>``.
 Invariants:
     1. While the quote is held, its capacity is reserved in its pool, and its money and budget are set aside.
     2. It ends once: taken, released or expired. It cannot be taken after its expiry.
-    3. Its price is at most the value of the order's offer.
+    3. Its price is at most the value of the order's offer. How it is found: `application/trading/quotes.py`.
     4. A quote that is taken, or whose capacity ended, costs nothing. Any other costs its part of the agreed fee.
 
 Refusals in order: quote_unknown · quote_exists · order_too_small · time_naive · hold_too_long · quote_outlasts_start ·

@@ -1,7 +1,9 @@
 """The auctioneer: locks orders, freezes the book, clears it, and carries out every decision.
 
-Each step is a command whose id derives from the auction's. A second auctioneer, or the same one after a crash,
-therefore continues where the log stands. Engine and verifier use only the frozen book, never the current market.
+Each step is a command whose id derives from the auction's, so that it takes effect once. A second auctioneer, or the
+same one after a crash, therefore continues where the log stands. A match is stored only if nothing that it changes,
+such as order, pool and account, has changed since it was read; otherwise it is decided again. Engine and verifier use
+only the frozen book, never the current market.
 
 Invariants:
     1. Only a result that the verifier accepted is published.

@@ -1,5 +1,7 @@
 """The tranches of a warrant: what is unused, what has vested, and what may be exercised, after all splits.
 
+They are folded from events. When a tranche vests, `milestones` decides.
+
 Invariants:
     1. 0 ≤ unvested ≤ outstanding of every tranche.
     2. The shares of all tranches sum to the warrant's shares, their outstanding shares to its outstanding shares.
@@ -80,13 +82,13 @@ def build_tranches(issued: IssuerWarrantIssued) -> tuple[Tranche, ...]:
 
 
 def vest(tranche: Tranche, event: IssuerWarrantVested) -> Tranche:
-    """Return a tranche of which shares vested."""
+    """Fold the vesting of some of its shares into a tranche."""
     vested = replace(tranche, unvested=max(0, tranche.unvested - event.shares))
     return replace(vested, is_vested=True, vested_on=tranche.vested_on or event.on_day) if event.is_whole else vested
 
 
 def reverse(tranche: Tranche, event: IssuerWarrantVestingReversed) -> Tranche:
-    """Return a tranche of which shares are unvested again."""
+    """Fold a claw-back into a tranche: some of its shares are unvested again."""
     return replace(tranche, unvested=min(tranche.outstanding, tranche.unvested + event.shares), is_vested=False)
 
 

@@ -1,4 +1,4 @@
-"""Vesting of options: equal tranches at equal intervals, with a cliff."""
+"""Vesting of options: equal tranches at equal intervals, with a cliff. Warrants vest by `milestones`."""
 
 from calendar import monthrange
 from datetime import date
