@@ -29,7 +29,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         actor: The party or worker that asked for it.
         actorkey: The API key that it used, without its secret; empty for workers and operators' tools.
         actorperson: The person whom that key names, by the party's own identifier; empty if it names nobody.
-        fingerprint: Hash of the causing command, which reveals a repeated id with another body.
+        fingerprint: HMAC of the causing command, which reveals a repeated id with another body.
         previoushash: Hash of the aggregate's previous event, empty for its first.
         hash: SHA-256 (hex) over the subject, all other headers, `previoushash` among them, and the body.
         traceparent: W3C trace context, empty when there was none.

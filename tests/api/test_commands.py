@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from marketplace.api.http.commands import build_context, render_content
+from marketplace.api.http.keys import KeyRing, Principal
 from marketplace.core.errors import Conflict, Corrupt, Unavailable
 from marketplace.log.memory import MemoryLog
-from tests.api.stage import Stage, get_id, open_stage
+from tests.api.stage import ADMIN_KEY, SECRET, Stage, get_id, open_stage
 
 PARTY = {"name": "Acme", "roles": ["startup"], "jurisdiction": "US"}
 
@@ -58,11 +61,21 @@ async def test_a_key_with_another_body_or_path_is_refused(stage: Stage):
 
 
 async def test_the_hash_of_a_request_tells_nobody_its_body(stage: Stage):
-    """A fund that saw one event of a command tried bodies until the hash was right, and so read a sealed offer."""
+    """A fund that saw one event of a command tried bodies until the hash was right, and so read a sealed offer.
+
+    It also guessed the idempotency key, and sent the same request itself under the same key.
+    """
     for key in ("k", "l"):
         await stage.post(stage.admin, "/v1/parties", PARTY, key=key)
     pages = [page async for page in stage.services.handler.log.read()]
-    assert len({recorded.envelope.fingerprint for page in pages for recorded in page}) == 2
+    first, second = dict.fromkeys(recorded.envelope.fingerprint for page in pages for recorded in page)
+    content = render_content("POST", "/v1/parties", msgspec.json.encode(PARTY))
+    platform = Principal(key_id="key", party_id=None, scopes=frozenset())
+    tenant = msgspec.structs.replace(platform, party_id="pty_01k00000000000000000000001")
+    assert first == build_context(stage.services, platform, "k", content).fingerprint != second
+    assert first != build_context(stage.services, tenant, "k", content).fingerprint
+    stage.services.keys = KeyRing(bytes(reversed(SECRET)), ADMIN_KEY, None)
+    assert first != build_context(stage.services, platform, "k", content).fingerprint
 
 
 async def test_a_key_still_at_work_is_a_conflict(stage: Stage):

@@ -1,7 +1,6 @@
 """Commands over HTTP: idempotency keys in, receipts out."""
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -218,10 +217,9 @@ async def _parse_command(
 ) -> Command:
     services, principal = get_services(request), request.user
     key = parse_key(idempotency_key, request.method)
-    salt = str(uuid_utils.uuid7()) if key is None else key
-    fingerprint = compute_fingerprint(request.method, request.scope["path"], await request.body(), salt)
+    content = render_content(request.method, request.scope["path"], await request.body())
     version = _parse_version(if_match)
-    context = build_context(services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=version)
+    context = build_context(services, principal, key, content, traceparent=traceparent, if_match=version)
     return Command(services, principal, context)
 
 
@@ -235,36 +233,38 @@ async def _require_body(request: Request[Principal, Any, Any]) -> None:
 
 
 def build_context(
-    handler: Handler,
+    services: Services,
     principal: Principal,
     key: str | None,
-    fingerprint: str,
+    content: bytes,
     *,
     traceparent: str | None = None,
     if_match: int | None = None,
 ) -> Context:
-    """Return the context of a tenant's command under an idempotency key. Without a key it cannot be repeated."""
+    """Return the context of a tenant's command under an idempotency key. Without a key it cannot be repeated.
+
+    Events state the fingerprint of its content, and some of them are shown to others. It is signed together with the
+    command's id, so that nobody finds the content by trying, nor by sending the same content.
+    """
+    command_id = derive_command_id(principal.tenant, key or str(uuid_utils.uuid7()))
     return Context(
-        command_id=derive_command_id(principal.tenant, key or str(uuid_utils.uuid7())),
+        command_id=command_id,
         recorded=key is not None,
-        fingerprint=fingerprint,
+        fingerprint=services.keys.sign_content(b"%b\n%b" % (command_id.encode(), content)),
         actor=principal.tenant,
         actor_key=principal.key_id,
         actor_person=principal.person or "",
         actor_operator=principal.operator,
         party_id=principal.party_id,
-        at=handler.clock.now(),
+        at=services.handler.clock.now(),
         traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
         if_match=if_match,
         decides=principal.allows(DECIDE),
     )
 
 
-def compute_fingerprint(method: str, path: str, body: bytes, salt: str) -> str:
-    """Return the SHA-256 of a request. The order of members and white space do not matter.
-
-    `salt` is its idempotency key, which only its sender knows. Events state the hash, and some of them are shown to
-    others, who could find a body by trying if the hash were of the body alone.
+def render_content(method: str, path: str, body: bytes) -> bytes:
+    """Return what a request states. The order of members and white space do not matter.
 
     Raises:
         Refusal: ``body_malformed``.
@@ -273,7 +273,7 @@ def compute_fingerprint(method: str, path: str, body: bytes, salt: str) -> str:
         canonical = msgspec.json.encode(msgspec.json.decode(body), order="deterministic") if body else b""
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse_malformed(error) from None
-    return hashlib.sha256(b"%b %b %b\n%b" % (method.encode(), path.encode(), salt.encode(), canonical)).hexdigest()
+    return b"%b %b\n%b" % (method.encode(), path.encode(), canonical)
 
 
 def parse_key(key: str | None, method: str) -> str | None:

@@ -44,6 +44,7 @@ KNOWN_MAX: Final = 10_000
 _TOKEN: Final = re.compile(r"^mkp_(?P<id>[0-7][0-9a-hjkmnp-tv-z]{25})_(?P<secret>[A-Za-z0-9]{20,100})$")
 _SEAL: Final = "marketplace.api_key.v1"
 _ADMIN_SEAL: Final = "marketplace.admin_key.v1"
+_CONTENT: Final = "marketplace.command.v1"
 _log = structlog.get_logger(__name__)
 
 
@@ -176,6 +177,7 @@ class KeyRing:
         if len(secret) < 32:  # noqa: PLR2004 - stated above
             raise ValueError(f"the key secret has {len(secret)} bytes; give it 32 or more")
         self._secret = secret
+        self._content_secret = self.derive_secret(_CONTENT)
         self._known_max = known_max
         self._offline_seconds_max = offline_seconds_max
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -275,6 +277,10 @@ class KeyRing:
     def derive_secret(self, purpose: str) -> bytes:
         """Return a secret of the server for one purpose, which is the same in every process."""
         return self._mac([purpose])
+
+    def sign_content(self, content: bytes) -> str:
+        """Return the HMAC of a command's content, in hex, under a secret of the server."""
+        return hmac.new(self._content_secret, content, hashlib.sha256).hexdigest()
 
     async def _find(self, key_id: str) -> _Known | None:
         now = time.monotonic()

@@ -64,7 +64,7 @@ WORDS: Final = {
     "exercised_shares": "Shares that were bought by exercise.",
     "expires_at": "When it ends by itself.",
     "exposure_usd": "Exposure in dollars.",
-    "fingerprint": "Hash of the causing command, which reveals a repeated id with another body.",
+    "fingerprint": "HMAC of the causing command, which reveals a repeated id with another body.",
     "from_period": "The first period of the span, from 0.",
     "gpu_class": "The class of GPU.",
     "gpu_seconds": "GPU-seconds.",

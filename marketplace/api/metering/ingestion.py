@@ -8,7 +8,6 @@ Refusals of a body, in order: body_too_large · body_malformed · body_invalid �
 """
 
 import asyncio
-import hashlib
 import zlib
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -27,6 +26,7 @@ from marketplace.api.http.bodies.meters import (
 )
 from marketplace.api.http.commands import REPLAYED, REUSED, build_context, parse_key, split_context
 from marketplace.api.http.keys import Principal
+from marketplace.api.http.services import Services
 from marketplace.api.http.strict_json import get_decoders, parse_validation_error, refuse_malformed
 from marketplace.application.billing.service_hours import report_hours
 from marketplace.application.metering.usage import report_usage
@@ -100,7 +100,7 @@ def require_size(body: bytes) -> None:
         )
 
 
-async def ingest_request(handler: Handler, principal: Principal, headers: Mapping[str, str], body: bytes) -> Ingested:
+async def ingest_request(services: Services, principal: Principal, headers: Mapping[str, str], body: bytes) -> Ingested:
     """Ingest readings with lower-case headers, from HTTP or a NATS message.
 
     Raises:
@@ -118,11 +118,10 @@ async def ingest_request(handler: Handler, principal: Principal, headers: Mappin
     require_size(body)
     plain = decompress(body) if encoding == GZIP else body
     key = parse_key(headers["idempotency-key"], "POST") if "idempotency-key" in headers else None
-    fingerprint = hashlib.sha256(plain).hexdigest()
-    context = build_context(handler, principal, key, fingerprint, traceparent=headers.get("traceparent"))
+    context = build_context(services, principal, key, plain, traceparent=headers.get("traceparent"))
     if context.recorded:
-        await handler.check_key(context)
-    return await ingest(handler, context, media_type, plain)
+        await services.handler.check_key(context)
+    return await ingest(services.handler, context, media_type, plain)
 
 
 async def ingest(handler: Handler, context: Context, media_type: bytes, body: bytes) -> Ingested:

@@ -88,7 +88,7 @@ class MeterSubject:
         try:
             principal = await self._admit(headers.get("authorization"))
             self._services.follower.require_current()
-            ingested = await ingest_request(self._services.handler, principal, headers, body)
+            ingested = await ingest_request(self._services, principal, headers, body)
         except Refusal as refusal:
             return _render(answer_refusal(None, refusal))
         except Conflict as conflict:

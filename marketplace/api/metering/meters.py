@@ -62,7 +62,7 @@ async def take(
     """
     del idempotency_key, traceparent
     headers = {name: request.headers[name] for name in READ_HEADERS if name in request.headers}
-    ingested = await ingest_request(get_services(request).handler, request.user, headers, await request.body())
+    ingested = await ingest_request(get_services(request), request.user, headers, await request.body())
     return Response(ingested.receipt, headers=ingested.headers)
 
 
