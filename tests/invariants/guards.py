@@ -376,8 +376,8 @@ GUARDS: Final = (
         "a claim on a bond is no more than is owed",
         Mutant(
             f"{_COMMANDS}.billing.bonds",
-            "structs.replace(command, most_usd=most, money_usd=money_usd)",
-            "structs.replace(command, money_usd=money_usd)",
+            "structs.replace(command, most_usd=most, money_usd=money_usd, freed_at=freed_at)",
+            "structs.replace(command, money_usd=money_usd, freed_at=freed_at)",
         ),
         "test_hostile_claims.py",
         ("test_a_credit_that_a_late_outage_raises_lowers_a_claim_that_waits",),

@@ -310,7 +310,8 @@ async def lapse_claim(handler: Handler, context: Context, bond_id: str, claim_id
     """Settle a claim that its provider did not answer, or the platform did not decide, in time; pay what is due.
 
     Raises:
-        Refusal: ``bond_unknown`` · ``claim_unknown`` · ``answer_not_due``.
+        Refusal: ``bond_unknown`` · ``claim_unknown`` · ``answer_not_due``, also until the provider has money again, if
+            that instant is known.
     """
     command = AnswerClaim(
         bond_id=bond_id,
@@ -330,12 +331,15 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         bond = await unit.load(BOND, bond_id)
         require_owner(context, () if bond is None else (bond.party_id,), "bond", bond_id)
         claim = None if bond is None else bond.find(command.claim_id)
-        most, money_usd = None, ZERO
+        most, money_usd, freed_at = None, ZERO, None
         if bond is not None and claim is not None:
             most = await _find_most(unit, claim.claimed)
             account = await unit.get(ACCOUNT, bond.account_id)
-            money_usd = bond.own_usd + account.count_free(context.at, [one.claimed.claim_id for one in bond.claims])
-        await unit.decide(BOND, bond_id, structs.replace(command, most_usd=most, money_usd=money_usd))
+            causes = [one.claimed.claim_id for one in bond.claims]
+            money_usd = bond.own_usd + account.count_free(context.at, causes)
+            freed_at = account.find_freed(context.at, causes)
+        decision = structs.replace(command, most_usd=most, money_usd=money_usd, freed_at=freed_at)
+        await unit.decide(BOND, bond_id, decision)
         await _pay_claims(unit, bond_id)
         await _keep_for_claims(unit, bond_id)
 

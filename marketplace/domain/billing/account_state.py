@@ -170,6 +170,11 @@ class Account:
         reserves = self.reserves.items()
         return sum((amount for cause, (amount, until) in reserves if at < until and cause not in causes), ZERO)
 
+    def find_freed(self, at: datetime, causes: Collection[str] = ()) -> datetime | None:
+        """Return when the next of the reserves in force at `at` ends, except those for `causes`; None if none ends."""
+        ends = (until for cause, (_, until) in self.reserves.items() if at < until < FOREVER and cause not in causes)
+        return min(ends, default=None)
+
     def needs_second(self, amount_usd: Decimal, at: datetime) -> bool:
         """Return whether an amount, with what one person alone let go in the 24 hours before, is above the limit.
 

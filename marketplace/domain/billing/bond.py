@@ -6,10 +6,10 @@ what the provider has available. From the claim on, its account keeps what the p
 it does for corrections, until the claim is paid or ends for nothing. A provider without a bond is claimed from too.
 
 While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
-yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is over,
-whoever answered it and when. So a claim that is made first and answered at once takes nothing from others made in that
-time. What a settled claim does not get is recorded as owed. It is paid when other claims end for less, or when the
-provider posts more.
+yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is
+over, whoever answered it and when. So a claim that is made first and answered at once takes nothing from others made in
+that time. What a settled claim does not get is recorded as owed. It is paid when other claims end for less, when the
+provider posts more, or as soon as its account has money for it.
 
 Invariants:
     1. Of each part, what was posted is free, paid or released, and none of these is negative.
@@ -89,6 +89,7 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
         at: Now.
         most_usd: What the claim comes to by the log now, which counts if it is less; None: what is claimed.
         money_usd: What the provider has available for claims, beside the bond, and has paid of claims from it so far.
+        freed_at: When more of the provider's money is available for claims at the earliest; None: no instant is known.
     """
 
     bond_id: str
@@ -99,6 +100,7 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     most_usd: Decimal | None = None
     money_usd: Decimal = ZERO
+    freed_at: datetime | None = None
 
 
 class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
@@ -262,6 +264,8 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
     require_usd(amount, "/amount_usd", zero=True)
     payments = list(list_payments(command.bond_id, state, command.at, command.money_usd))
     if claim.status == "settled" and (command.by == "silence" or claim.due_usd == amount):
+        if command.by == "silence" and not payments:
+            _require_money(command, claim)
         return payments
     is_running = claim.decide_until is not None and command.at < claim.decide_until
     if command.by == "silence" and is_running and payments:
@@ -325,6 +329,13 @@ def _require_time(command: AnswerClaim, claim: Claim) -> None:
         raise Refusal(
             "answer_late", f"claim {command.claim_id} could be answered until {render_instant(due)}, which has passed"
         )
+
+
+def _require_money(command: AnswerClaim, claim: Claim) -> None:
+    """Refuse to pay nothing of an owed claim before more money is available, so that it is tried again then."""
+    if claim.paid_usd < claim.due_usd and command.freed_at is not None:
+        due = render_instant(command.freed_at)
+        raise Refusal("answer_not_due", f"the provider has no money for claim {command.claim_id} until {due}", due=due)
 
 
 def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:

@@ -293,7 +293,7 @@ BESIDE_EQUITY: Final = (
         "bond_claim",
         "a bond pays for undelivered hours by the schedule at the grant's issue: the extra cost of a replacement, then"
         " a share of the price of failed hours, or of the hours that an early end leaves. If claims exceed the bond,"
-        " they share it; the rest is kept on the provider's account and paid from it, or owed",
+        " they share it; the rest is kept on the provider's account and paid from it, or owed until it has money",
         "startup that pays for the grant, within 30 days of the period or the early end",
         "provider; the platform decides what the provider contests",
         "never; refused among related parties and within the cure time",

@@ -14,11 +14,15 @@ from events.account import (
     AccountApprovalEnded,
     AccountApprovalGiven,
     AccountApprovalRequested,
+    AccountCredited,
+    AccountDeposited,
     AccountHoldExpired,
     AccountHoldPlaced,
+    AccountHoldReleased,
+    AccountReserved,
 )
 from events.auction import AuctionBookFrozen, AuctionCompleted, AuctionLocked, AuctionOpened
-from events.bond import BondAnswered, BondClaimed
+from events.bond import BondAnswered, BondClaimed, BondPaid
 from events.grant import (
     GrantActivated,
     GrantCompleted,
@@ -159,6 +163,8 @@ class Scheduler:
         self._settled: dict[str, dict[Task, bool]] = {}
         self._mandates: dict[str, dict[str, datetime | None]] = {}
         self._revoked: set[str] = set()
+        self._claims: dict[str, dict[str, Task]] = {}
+        self._refills = 1
 
     def put(self, task: Task, due: datetime) -> None:
         """Schedule a task, or move it."""
@@ -621,6 +627,32 @@ class Scheduler:
     @notice.register
     def _expire_hold(self, event: AccountHoldExpired) -> None:
         self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
+        self._pay_claims(event.account_id)
+
+    @notice.register
+    def _reserve(self, event: AccountReserved) -> None:
+        """Know which claims an account keeps money for, and pay them if it keeps less for something else."""
+        if not event.cause.startswith("bcl_"):
+            self._pay_claims(event.account_id)
+        elif event.amount_usd:
+            claim = Task("lapse_claim", event.cause, owner_id=rename_id("bnd", event.account_id))
+            self._claims.setdefault(event.account_id, {}).setdefault(event.cause, claim)
+        else:
+            self._claims.get(event.account_id, {}).pop(event.cause, None)
+
+    @notice.register
+    def _refill(self, event: AccountDeposited | AccountCredited | AccountHoldReleased) -> None:
+        self._pay_claims(event.account_id)
+
+    def _pay_claims(self, account_id: str) -> None:
+        """Pay what an account keeps money for, since it has more; each time by a command of its own."""
+        claims = self._claims.get(account_id, {})
+        self._refills += bool(claims)
+        for claim_id, before in claims.items():
+            if before.number:
+                self.drop(before)
+            claims[claim_id] = before._replace(number=self._refills)
+            self.put(claims[claim_id], NOW)
 
     @notice.register
     def _request_approval(self, event: AccountApprovalRequested) -> None:
@@ -641,6 +673,12 @@ class Scheduler:
         self.drop(decision)
         if event.decide_until is not None:
             self.put(decision, event.decide_until)
+        self._pay_claims(rename_id("acc", event.bond_id))
+
+    @notice.register
+    def _pay_rest(self, event: BondPaid) -> None:
+        """Learn when there is money for what is still owed: the command that paid a part does not run again."""
+        self._pay_claims(rename_id("acc", event.bond_id))
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:

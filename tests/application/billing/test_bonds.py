@@ -340,6 +340,38 @@ async def test_a_provider_without_a_bond_keeps_what_is_claimed_and_pays_it():
         assert await find_faults(Bonds, market.log, drop=f"{drop}.v1") != [], drop
 
 
+async def test_a_claim_is_paid_as_soon_as_its_provider_has_money_for_it():
+    market = Market(MemoryLog())
+    provider, (startup, _), (grant, _) = await build_defaults(market, bond_usd=0)
+    account_id, bond_id = rename_id("acc", provider), rename_id("bnd", provider)
+    left = (await market.account(provider)).available_usd - 300
+    await accounts.withdraw(market.handler, market.context(provider), account_id, amount_usd=left, reference="out")
+    await market.keep(provider, 200, until=market.day(60))
+    await claim(market, startup, grant)
+    await answer(market, provider, usd=1_000)
+    await answer(market, provider, usd=1_000, by_platform=True)
+
+    async def wait_for(usd):
+        async with asyncio.timeout(WAIT):
+            while (await market.state("bond", bond_id)).claims[0].paid_usd < usd:
+                await market.tick()
+
+    async with market.worker():
+        market.clock.at += ANSWER_WITHIN
+        await wait_for(100)
+        wires = {"amount_usd": Decimal(250), "reference": "in"}
+        await accounts.deposit(market.handler, market.context(), account_id, **wires)
+        await wait_for(350)
+    async with market.worker():
+        market.clock.at = market.day(60)
+        await wait_for(550)
+        wires = {"amount_usd": Decimal(500), "reference": "in again"}
+        await accounts.deposit(market.handler, market.context(), account_id, **wires)
+        await wait_for(1_000)
+    assert (await market.account(provider)).available_usd == 50
+    await check_log(market.log)
+
+
 async def test_who_is_related_claims_nothing_and_what_is_set_apart_is_neither_withdrawn_nor_counted_twice():
     market = Market(MemoryLog())
     provider, (startup, other), (grant, _) = await build_defaults(market)

@@ -107,6 +107,7 @@ REFUSALS = [
     Row("claim_contested", CONTESTED, answer(amount_usd=usd(1))),
     Row("answer_not_due", CLAIMED, answer(by="silence")),
     Row("answer_not_due", (*CONTESTED, *BOND.decide(WAITED, BOND.fold(CONTESTED))), WAITED),
+    Row("answer_not_due", SHORT, answer(by="silence", at=NOW + ANSWER_WITHIN, freed_at=OVER)),
     Row("answer_late", CLAIMED, answer(at=NOW + ANSWER_WITHIN)),
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(101)), "/amount_usd"),
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(61), most_usd=usd(60)), "/amount_usd"),
