@@ -24,7 +24,7 @@ auction are sealed, and until when, is in [how-to-use-the-api.md](how-to-use-the
 `tests/api/test_sealed.py` asks every route and the feed as each side of a trade.
 
 A key also needs the scope of the row. A key of the platform sees everything, but orders, quotes, frozen books and
-events only with the scope `orders:sealed`. Everybody else gets the answer for something that does not exist.
+events only with the scope `orders:sealed`. Whoever may not see a resource gets the answer for one that does not exist.
 
 ## Resources
 
@@ -51,12 +51,15 @@ except of a sale that it votes on (`sale.by_security` of the proposal).
 
 ## Events
 
-The feed shows events by these rules, as pages and as streams, to keys that also have `events:read`. *The parties of* an
-aggregate are those that its first event names. An aggregate that belongs to a grant or an issuer has the parties of
-that grant or issuer too. A startup that uses a grant by transfer is a party of the grant and of its usage, but does
-not see what the grant costs.
+The feed shows events by these rules, as pages and as streams. A key needs `events:read` and the scope of the row. The
+table names two groups of parties:
 
-| event type | scope | who sees it |
+- *Parties named as* a member: those that the event itself names.
+- *The parties of the* aggregate: those that its first event names. If the aggregate belongs to a grant or an issuer,
+  also the parties of that grant or issuer. A startup that uses a grant by transfer becomes a party of the grant and of
+  its usage. It does not see what the grant costs.
+
+| event type | scope beside `events:read` | who sees it |
 |---|---|---|
 """
 

@@ -26,14 +26,18 @@ Which projections and tables each event type changes. `{COMMAND}` writes this pa
 events of `tests/projections/tales.py` (every event type, more than the story of `tests/contracts/story/`), and notes
 what each handler writes.
 
-Every event also changes tables of the projection `{FEED}`: {{feed}}.
 [events/README.md](../events/README.md) describes all event types.
+Every event also changes tables of the projection `{FEED}`:
+
+| table of `{FEED}` | what an event changes |
+|---|---|
+{{feed}}
 """
 _WHEN: Final = {
-    "event_holders": "where it changes what somebody holds of an issuer, or the holder terms",
-    "event_index": "a row",
-    "event_instruments": "where it is an instrument's",
-    "event_owners": "where it adds a party that also sees the aggregate's later events",
+    "event_holders": "rows, if it changes what somebody holds of an issuer, or the holder terms",
+    "event_index": "its own row, for every event",
+    "event_instruments": "a row, if it is an event of an instrument",
+    "event_owners": "a row for each party that it adds to those that see the aggregate's later events",
     "event_parties": "a row for each party that sees the event",
 }
 
@@ -83,7 +87,7 @@ def _record(projection: Projection, written: Mapping[str, Mapping[str, set[str]]
 def render_page(written: Written) -> str:
     """Return the page: a table per aggregate, in the order of the registry."""
     feed = sorted(set().union(*(changed[FEED] for changed in written.values())))
-    parts = [_HEAD.format(feed=", ".join(f"`{name}` ({_WHEN[name]})" for name in feed))]
+    parts = [_HEAD.format(feed="\n".join(f"| `{name}` | {_WHEN[name]} |" for name in feed))]
     for aggregate in AGGREGATES:
         rows = [_render_row(tag, written[tag]) for tag in EVENT_TYPES if get_aggregate(tag) == aggregate]
         parts.append(

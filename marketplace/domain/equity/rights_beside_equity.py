@@ -240,11 +240,11 @@ BESIDE_EQUITY: Final = (
         "correction",
         "readings or outages of a settled period change what it costs",
         "provider, platform",
-        "if it costs less, nobody else. Only the side whose meter counted a reading voids or corrects it, under the"
-        " source that reported it; the platform acts for the provider. What a correction takes off a period whose"
-        " statement is due, with the service credit that follows, counts toward the limit of the provider's account,"
-        " and is refused above the limit. Principal that became shares or money falls only with the holder's agreement."
-        " If it costs more than was settled, the same parties agree as for a statement",
+        "if the period costs more than was settled, the same parties as for a statement. If it costs less, nobody else"
+        " for the money; for principal, the holder as in the row `a correction of usage reverses principal`. A reading"
+        " is voided or corrected only by the side whose meter counted it, under the source that reported it. The"
+        " platform acts for the provider. Once the statement of the period is due, what a correction takes off it, and"
+        " the service credit that follows, count toward the limit of the provider's account, and are refused above it",
         "a dispute settled, or the platform decided, what was metered then; a correction does not undo that",
         "7 days, then it counts as accepted",
     ),
