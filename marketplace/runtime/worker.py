@@ -39,7 +39,7 @@ from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.execution.unit_of_work import Context
 from marketplace.runtime.auctions.auctioneer import Auctioneer
-from marketplace.runtime.auctions.engines import Engine
+from marketplace.runtime.auctions.clearing import Engine
 from marketplace.runtime.scheduling.calendar import list_calls, open_call
 from marketplace.runtime.scheduling.draining import close_pool, drain_pool
 from marketplace.runtime.scheduling.incidents import Incidents

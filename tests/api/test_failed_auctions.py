@@ -8,7 +8,7 @@ import pytest
 from marketplace.core.errors import MarketplaceError, Refusal
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker
-from marketplace.runtime.auctions import engines
+from marketplace.runtime.auctions import clearing
 from marketplace.runtime.auctions.audit import load_published
 from tests.api.stage import Stage, get_id, open_stage
 from tests.api.test_commands import assert_problem
@@ -32,7 +32,7 @@ async def test_an_auction_that_fails_says_so_and_why(monkeypatch, database_url: 
     def fail(opened, locked):
         raise MarketplaceError(REASON)
 
-    monkeypatch.setattr(engines, "clear_book", fail)
+    monkeypatch.setattr(clearing, "clear_book", fail)
     monkeypatch.setattr(worker, "RETRY_SECONDS", pause)
     log = MemoryLog()
     async with open_stage(log, database_url, worker=True) as stage:

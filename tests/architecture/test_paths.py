@@ -2,7 +2,8 @@
 
 A path is the sequence of modules of `domain`, `application` and `runtime` whose functions a use case calls, on a small
 market in memory. A call that leads back to a module that the path left is a return. What `execution` calls to keep
-states in memory is left out, and so are the words of refusals, which every room shares.
+states in memory is left out, and so are the words of refusals, which every room shares. An aggregate whose commands are
+decided by a table (`core.decider.decide_by_type`) counts with the module of its table, as a reader opens it.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ FLOORS = ("domain/", "application/", "runtime/")
 SHARED = "domain/refusals.py"
 RESUMED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 """The flags of functions whose frames are entered again after each wait."""
+DECIDER = Path(decider.__file__)
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 
@@ -48,6 +50,8 @@ class Walk:
         if code.co_flags & RESUMED:
             self._known[id(frame)] = frame
         path = Path(code.co_filename)
+        if path == DECIDER and "begin" in frame.f_locals:
+            path = Path(sys.modules[frame.f_locals["begin"].__module__].__file__)
         name = path.relative_to(ROOT / "marketplace").as_posix() if path.is_relative_to(ROOT / "marketplace") else ""
         if name.startswith(FLOORS) and name != SHARED and not _keeps_states(frame) and self.modules[-1:] != [name]:
             self.modules.append(name)

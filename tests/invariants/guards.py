@@ -146,7 +146,7 @@ GUARDS: Final = (
         "cash-held",
         "money, credit, what one person alone spends, a mandate's budgets and their shares",
         Mutant(
-            f"{_COMMANDS}.steps.order_holds",
+            f"{_COMMANDS}.trading.orders",
             "await unit.decide(ACCOUNT, account_id, hold)",
             "ACCOUNT.decide(hold, await unit.load(ACCOUNT, account_id))",
         ),
@@ -161,7 +161,7 @@ GUARDS: Final = (
         "budget-held",
         "money, credit, what one person alone spends, a mandate's budgets and their shares",
         Mutant(
-            f"{_COMMANDS}.steps.order_holds",
+            f"{_COMMANDS}.trading.orders",
             "await unit.decide(MANDATE, mandate_id, command)",
             "MANDATE.decide(command, mandate)",
         ),

@@ -11,8 +11,8 @@ from marketplace.application.billing.payment_provider import MANUAL, PaymentProv
 from marketplace.application.steps.access import require_platform, require_unfrozen
 from marketplace.application.steps.binding import require_mandate_unbound, require_order_free
 from marketplace.application.steps.mandate_hold import set_mandate
-from marketplace.application.steps.order_holds import set_order
 from marketplace.application.steps.two_persons import ask_second, name_person
+from marketplace.application.trading.orders import set_order
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, Approve, EndApproval, LapseApproval, SetLimit

@@ -1,8 +1,8 @@
 """An issuer's dilution limit: what instruments count toward it, kept current in their own appends.
 
 An instrument counts from its signing until it converts, lapses or is paid out, and an order from its placing to its
-match or end (`order_holds.py`), also before there is a limit. Every change is an event of the issuer. Two decisions
-that would dilute it at once therefore conflict there, and so do a new limit and a change of what counts toward it.
+match or end, also before there is a limit. Every change is an event of the issuer. Two decisions that would dilute it
+at once therefore conflict there, and so do a new limit and a change of what counts toward it.
 """
 
 from datetime import datetime
@@ -119,3 +119,9 @@ async def set_limit(
         instruments=() if dilution_max is None else tuple(counted),
     )
     await unit.decide(ISSUER, issuer_id, command)
+
+
+async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
+    """Stop counting an order that offers an instrument. An order for cash only is never counted."""
+    freed = RecordExposure(issuer_id=issuer_id, subject_id=order_id, exposures=())
+    await unit.decide_at_end(ISSUER, issuer_id, freed)

@@ -5,7 +5,7 @@ Nodes that were bought stay with the buyer. A seller cannot end a grant with hel
 """
 
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.order_holds import free_order
+from marketplace.application.steps.dilution import free_order
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO

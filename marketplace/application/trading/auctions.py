@@ -18,14 +18,8 @@ from events.order import ClassOffer, LostMatch
 from events.types import PricedTerms, PrincipalTerms, Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.dilution import sign_instrument
-from marketplace.application.steps.order_holds import (
-    count_order,
-    free_order,
-    list_prices,
-    load_order,
-    release_order_holds,
-)
+from marketplace.application.steps.dilution import free_order, sign_instrument
+from marketplace.application.trading.orders import count_order, list_prices, load_order, release_order_holds
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio

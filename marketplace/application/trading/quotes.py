@@ -15,11 +15,10 @@ from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_decider, require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
-from marketplace.application.steps.order_holds import count_related_holds, hold_cash
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.trading.auctions import award, find_resale, take_nodes
-from marketplace.application.trading.orders import draft_order
+from marketplace.application.trading.orders import count_related_holds, draft_order, hold_cash
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal

@@ -68,8 +68,7 @@ from marketplace.domain.trading.order import (
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.execution.unit_of_work import UnitOfWork
-from marketplace.runtime.auctions.clearing import compute_book_hash
-from marketplace.runtime.auctions.engines import Engine, EngineInThread, tell_failure
+from marketplace.runtime.auctions.clearing import Engine, EngineInThread, compute_book_hash, tell_failure
 from marketplace.runtime.scheduling.market_state import MarketState
 
 AT_ONCE: Final = 256

@@ -1,11 +1,12 @@
-"""Convert between the frozen book in the log and the engine's model, and verify the engine's answer.
+"""Run the engine: convert between the frozen book in the log and the engine's model, and verify the engine's answer.
 
 Only a result that the verifier accepts is published. The verifier shares no code with the engine.
 """
 
+import asyncio
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import msgspec
 
@@ -30,12 +31,45 @@ from marketplace.clearing.program.pricing import render_price_runs, set_prices
 from marketplace.clearing.quotes.prepared_book import prepare
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 from marketplace.clearing.verify.verifier import verify
-from marketplace.core.errors import Corrupt
+from marketplace.core.errors import Corrupt, MarketplaceError
 from marketplace.core.horizon import Horizon, build_horizon
 from marketplace.core.ids import derive_id
 from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.trading.auction import ClearAuction, Result
 from marketplace.domain.trading.book.reason_text import take_back_reason, tell_reason
+
+
+class Engine(Protocol):
+    """The interface of the engine to the auctioneer. If `clear` or `price` raises anything, there is no result."""
+
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
+        """Return the verified result of a frozen book."""
+        ...
+
+    async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
+        """Return the uniform prices of a book."""
+        ...
+
+
+class EngineInThread:
+    """Runs the engine in a thread of this process, for tests and books that are known to be harmless."""
+
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
+        """Return the verified result of a frozen book."""
+        return await asyncio.to_thread(clear_book, opened, book)
+
+    async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
+        """Return the uniform prices of a book."""
+        return await asyncio.to_thread(price_book, book, seed)
+
+
+def tell_failure(error: Exception) -> str:
+    """Return in words why a run gave no result. An error without a text is described by its type."""
+    if isinstance(error, MemoryError):
+        return "the engine ran out of memory"
+    if isinstance(error, MarketplaceError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def parse_book(book: Book) -> model.Book:

@@ -11,7 +11,7 @@ from marketplace.core.errors import MarketplaceError, Refusal
 from marketplace.execution.scheduled_context import build_context
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker
-from marketplace.runtime.auctions import engines
+from marketplace.runtime.auctions import clearing
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.market.meddling import Meddling
@@ -41,7 +41,7 @@ async def build_rush(market, auctions=3):
 
 
 async def run_rush(monkeypatch, market, ids, failures, workers=1):
-    clear_book, calls = engines.clear_book, []
+    clear_book, calls = clearing.clear_book, []
 
     def fail_first(opened, *rest):
         calls.append(opened.auction_id)
@@ -49,7 +49,7 @@ async def run_rush(monkeypatch, market, ids, failures, workers=1):
             raise MarketplaceError("the solver stopped early")
         return clear_book(opened, *rest)
 
-    monkeypatch.setattr(engines, "clear_book", fail_first)
+    monkeypatch.setattr(clearing, "clear_book", fail_first)
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.01)
     async with asyncio.timeout(120):
         async with contexts(market, workers):
@@ -118,9 +118,9 @@ async def test_auctions_of_other_times_do_not_wait_for_each_other(monkeypatch):
     def fail_near(opened, *_):
         raise MarketplaceError("the solver stopped early")
 
-    clear_book = engines.clear_book
+    clear_book = clearing.clear_book
     monkeypatch.setattr(
-        engines,
+        clearing,
         "clear_book",
         lambda opened, *rest: (fail_near if opened.auction_id == near else clear_book)(opened, *rest),
     )

@@ -13,7 +13,7 @@ from marketplace.domain.delivery.reliability import ReliabilityState, evolve
 from marketplace.execution.scheduled_context import build_context
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker
-from marketplace.runtime.auctions import auctioneer, engines
+from marketplace.runtime.auctions import auctioneer, clearing
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, running_worker
 from tests.support.market.meddling import Meddling
@@ -152,7 +152,7 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
 
 async def test_an_engine_that_fails_is_tried_again(monkeypatch):
     market, trade = await build(MemoryLog())
-    clear_book, calls = engines.clear_book, []
+    clear_book, calls = clearing.clear_book, []
 
     def fail_once(*arguments):
         calls.append(arguments)
@@ -160,7 +160,7 @@ async def test_an_engine_that_fails_is_tried_again(monkeypatch):
             raise ArithmeticError("the relaxation has no optimum")
         return clear_book(*arguments)
 
-    monkeypatch.setattr(engines, "clear_book", fail_once)
+    monkeypatch.setattr(clearing, "clear_book", fail_once)
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.05)
     async with market.worker():
         await market.award(trade)

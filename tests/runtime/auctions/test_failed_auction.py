@@ -8,7 +8,7 @@ from marketplace.core.errors import MarketplaceError, Refusal
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker
-from marketplace.runtime.auctions import engines
+from marketplace.runtime.auctions import clearing
 from tests.support.market.market import Market
 
 
@@ -17,7 +17,7 @@ async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch, f
     def fail(opened, locked):
         raise fault
 
-    monkeypatch.setattr(engines, "clear_book", fail)
+    monkeypatch.setattr(clearing, "clear_book", fail)
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.005)
     market = Market(MemoryLog())
     provider = await market.party("Provider", "provider")

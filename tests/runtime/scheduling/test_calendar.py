@@ -139,7 +139,7 @@ async def test_an_order_that_is_bound_is_not_cancelled_and_one_that_comes_later_
 
 async def test_an_engine_that_fails_at_indicating_fails_nothing_else(monkeypatch):
     market, _, _, _, auction = await build()
-    monkeypatch.setattr("marketplace.runtime.auctions.engines.price_book", lambda *_: 1 / 0)
+    monkeypatch.setattr("marketplace.runtime.auctions.clearing.price_book", lambda *_: 1 / 0)
     async with market.worker():
         market.clock.at = market.day(0.5)
         state = await market.until("auction", auction, "completed")
