@@ -115,11 +115,11 @@ class Relations:
         """Check that who gets a warrant is an affiliate of its first holder, by name or by a relation in force."""
         first, named = self.warrants.get(body["warrant_id"], ("", set()))
         after, relation = body["holder_id_after"], body.get("relation")
-        allowed = {first} | named if relation is None else self._connect(first, now, found=relation == "found")
+        allowed = {first} | named if relation is None else self.connect(first, now, found=relation == "found")
         text = f"{body['warrant_id']} passes to {after}, which is no affiliate of {first} ({relation or 'named'})"
         self.findings.require(after in allowed, "relation", message.sequence, text)
 
-    def _connect(self, party: str, at: datetime, *, found: bool) -> set[str]:
+    def connect(self, party: str, at: datetime, *, found: bool) -> set[str]:
         """Return a party and all whom firm relations connect with it; with `found`, only those that were found."""
         firm = [each for each in self.relations.values() if each.firm_at is not None and each.holds(at)]
         ends = [each.ends for each in firm if each.found or not found]

@@ -25,6 +25,7 @@ from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
+from marketplace.auditor.votes import Votes
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
 OVERDUE = timedelta(hours=1)
@@ -58,6 +59,7 @@ class Audit:
     alone: Alone = field(init=False)
     relations: Relations = field(init=False)
     index: Index = field(init=False)
+    votes: Votes = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ class Audit:
         self.relations = Relations(self.findings)
         self.index = Index(self.findings)
         self.caps = Caps(self.findings, self.relations)
+        self.votes = Votes(self.findings, self.consents, self.relations)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -128,6 +131,7 @@ class Audit:
         self.relations.take(decision)
         self.index.take(decision)
         self.consents.take(decision)
+        self.votes.take(decision)
         self.reductions.take(decision)
         self.equity.take(decision)
         self.market.take(decision)

@@ -34,7 +34,7 @@ from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, li
 from tests.application.equity.test_hostile_pairs import ask, join, price, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.support.market.agreeing import act_agreed, agree_all
-from tests.support.market.auditing import CapTableConsents, find_faults
+from tests.support.market.auditing import CapTableConsents, CountedVotes, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -263,6 +263,15 @@ async def test_those_who_are_not_related_to_the_company_agree_by_themselves(mark
     assert await vote(market, trade.fund, proposal_id) == "open"
     assert await vote(market, angel, proposal_id) == "open"
     assert await vote(market, bank, proposal_id) == "effective"
+
+    def is_of_bank(message):
+        return message.event_type == "proposal.agreed.v1" and message.read()["party_id"] == bank
+
+    assert await find_faults(CountedVotes, market.log) == []
+    faults = await find_faults(CountedVotes, market.log, drop=is_of_bank, consents=[])
+    texts = [text for _, _, text in faults]
+    assert len(texts) == 1, "nobody is asked by the proposal itself"
+    assert "unrelated stock common agreed" in texts[0], texts
 
 
 async def test_nobody_but_the_company_acts_for_a_holder_without_a_key(market, held):

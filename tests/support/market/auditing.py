@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
+from marketplace.auditor.relations import Relations
 from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.votes import Votes
 
 
 class CapTableConsents(Consents):
@@ -21,13 +23,27 @@ class CapTableConsents(Consents):
         self.equity.take(decision)
 
 
+class CountedVotes(Votes):
+    """Votes, with the relations, proposals and cap tables that they rest on."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings, Consents(findings, Equity(findings)), Relations(findings))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        self.relations.take(decision)
+        self.consents.take(decision)
+        super().take(decision)
+        self.equity.take(decision)
+
+
 async def find_faults(build, log, drop=None, **changed):
     """Return what a part of the auditor finds in a log.
 
     Args:
         build: Makes the part, given where it puts its findings.
         log: The log.
-        drop: The type of the events that are left out.
+        drop: The type of the events that are left out, or what is true of their messages.
         changed: Members of all events that have them, with values that nobody stored.
     """
     part, decisions = build(Findings()), defaultdict(list)
@@ -47,7 +63,7 @@ async def find_faults(build, log, drop=None, **changed):
             if fault:
                 body = json.dumps(json.loads(body) | fault).encode()
             message = Message(recorded.sequence, recorded.subject, headers, body)
-            if message.event_type != drop:
+            if not (drop(message) if callable(drop) else message.event_type == drop):
                 decisions[message.decision].append(message)
     for decision in decisions.values():
         part.take(decision)

@@ -1,0 +1,307 @@
+"""Checks votes: every group of holders agreed, and in it those who are not related to the company by themselves.
+
+The groups are counted again when an act takes effect: from the stock, rights and principal of each registered party,
+and from the relations that are firm then.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.consents import Consents
+from marketplace.auditor.equity import Equity, Issuer
+from marketplace.auditor.relations import Relations
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+_VOTED: Final = frozenset(
+    {
+        "instrument.amended",
+        "issuer.financing_closed",
+        "issuer.price_source_named",
+    }
+)
+"""Acts on which every group votes, however they are done."""
+_UNCAUSED: Final = frozenset({"issuer.stock_issued", "issuer.warrant_issued"})
+"""Acts on which every group votes unless they follow from another one."""
+_TOGETHER: Final = "holders"
+"""All who hold stock, of whom a share binds the rest to a sale."""
+_ABSENT: Final = ""
+_ENDS: Final = frozenset({"lapsed", "cancelled", "repaid"})
+Body = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Paper:
+    """An instrument, in dollars: what may accrue in all, what accrued, and how much of that became shares or money."""
+
+    issuer_id: str
+    holder_id: str
+    commitment: Decimal
+    principal: Decimal = Decimal(0)
+    settled: Decimal = Decimal(0)
+    is_open: bool = True
+
+    def take(self, name: str, body: Body) -> None:
+        """Fold one event."""
+        amount = Decimal(body.get("principal_usd", "0"))
+        if name == "principal_accrued":
+            self.principal += amount
+        elif name == "principal_reversed":
+            self.principal -= amount
+            self.settled -= amount if body.get("became") in {"shares", "money"} else 0
+        elif name in {"converted", "repaid"}:
+            self.settled += amount
+        elif name == "commitment_reduced":
+            self.commitment -= Decimal(body["amount_usd"])
+        self.is_open = self.is_open and name not in _ENDS
+
+
+@dataclass(slots=True)
+class Right:
+    """A warrant: its holder, its last instant, and the programme that it counts."""
+
+    holder_id: str
+    expires_at: datetime
+    programme_id: str | None
+
+
+@dataclass(slots=True)
+class Votes:
+    """Counts the votes on each act of a company. It takes a decision after `consents`, and before the cap tables.
+
+    Attributes:
+        consents: The proposals and the parties.
+        relations: Who is related to whom.
+        papers: Instruments by id.
+        rights: Warrants by id.
+        terms: The holder terms of each issuer.
+        limits: The dilution limit of each issuer, and its valuation.
+        ratios: Common shares into which a share of an issuer's class converts, where that is not one.
+    """
+
+    findings: Findings
+    consents: Consents
+    relations: Relations
+    papers: dict[str, Paper] = field(default_factory=dict)
+    rights: dict[str, Right] = field(default_factory=dict)
+    terms: dict[str, Body] = field(default_factory=dict)
+    limits: dict[str, Body] = field(default_factory=dict)
+    ratios: dict[tuple[str, str], Fraction] = field(default_factory=dict)
+
+    @property
+    def equity(self) -> Equity:
+        """Return the cap tables."""
+        return self.consents.equity
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Check the act of one command, and fold it."""
+        if decision[0].headers.get("ce-actor", "").startswith("pty_"):
+            self._check(decision)
+        for message in decision:
+            aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+            if aggregate == "instrument":
+                self._take_instrument(name, message.read())
+            elif aggregate == "issuer":
+                self._take_issuer(name, message.read())
+
+    def _take_instrument(self, name: str, body: Body) -> None:
+        if name == "issued":
+            paper = Paper(body["issuer_id"], body["holder_id"], Decimal(body["commitment_usd"]))
+            self.papers[body["instrument_id"]] = paper
+        elif body["instrument_id"] in self.papers:
+            self.papers[body["instrument_id"]].take(name, body)
+
+    def _take_issuer(self, name: str, body: Body) -> None:
+        if name == "warrant_issued":
+            right = Right(body["holder_id"], parse_instant(body["expires_at"]), body.get("programme_id"))
+            self.rights[body["warrant_id"]] = right
+        elif name == "warrant_transferred" and body["warrant_id"] in self.rights:
+            self.rights[body["warrant_id"]].holder_id = body["holder_id_after"]
+        elif name == "holder_terms_agreed":
+            self.terms[body["issuer_id"]] = body["terms"]
+        elif name == "conversion_price_adjusted":
+            key = body["issuer_id"], body["class_id"]
+            change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
+            self.ratios[key] = self.ratios.get(key, Fraction(1)) * change
+        elif name == "dilution_limited":
+            self.limits[body["issuer_id"]] = body
+
+    def _check(self, decision: Sequence[Message]) -> None:
+        """Check that each group that an act asks agreed by its majority, and those who are unrelated by theirs."""
+        bodies = [(message.event_type.removesuffix(".v1"), message.read()) for message in decision]
+        agreed, apart = self._list_agreed(decision, bodies), None
+        now = parse_instant(decision[0].headers["ce-time"])
+        for name, body in bodies:
+            for issuer_id, share, groups in self._list_asked(name, body, bodies, now):
+                apart = apart or self._list_related(issuer_id, bodies, now)
+                for group, weights in groups.items():
+                    rest = {} if group == _TOGETHER else _leave_out(weights, apart)
+                    for label, voters in (("", weights), ("unrelated ", rest)):
+                        whole = sum(voters.values())
+                        given = sum(weight for party_id, weight in voters.items() if party_id in agreed)
+                        enough = 2 * given > whole if share is None else given >= whole * Fraction(share)
+                        text = f"{name} of {issuer_id}: {given} of {whole} {label}{group} agreed"
+                        self.findings.require(enough or not whole, "vote", decision[-1].sequence, text)
+
+    def _list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:
+        """Return who agreed to an act: the voters of its proposal, or who did it; and holders by their mandates."""
+        agreed = {decision[0].headers["ce-actor"]}
+        carried = next((body for name, body in bodies if name == "proposal.carried_out"), None)
+        if carried is not None:
+            proposal = self.consents.proposals.get(carried["proposal_id"])
+            agreed = set() if proposal is None else proposal.agreed | {proposal.made["proposer_id"]}
+        asked = {
+            body["mandate_id"] for name, body in bodies if name == "mandate.budget_held" and body["needs_approval"]
+        }
+        issued = [body for name, body in bodies if name == "instrument.issued" and body.get("mandate_id")]
+        return agreed | {body["holder_id"] for body in issued if body["mandate_id"] not in asked}
+
+    def _list_asked(
+        self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime
+    ) -> Iterator[tuple[str, str | None, dict[str, dict[str, int]]]]:
+        """Yield each issuer whose groups vote on an event, the share that must agree, and the weights of each group."""
+        issuer_id = body.get("issuer_id") or ""
+        if name == "instrument.amended" and body["instrument_id"] in self.papers:
+            issuer_id = self.papers[body["instrument_id"]].issuer_id
+        issuer, terms = self.equity.issuers.get(issuer_id), self.terms.get(issuer_id, {})
+        if issuer is None:
+            return
+        if name == "issuer.liquidity_declared":
+            groups, share = self._list_groups(issuer_id, now), terms.get("sale_share_needed")
+            drag = terms.get("drag_along") or {}
+            dragged = self._weigh_together(issuer_id, issuer, body, drag["share_needed"]) if drag else {}
+            if dragged:
+                own = {"instruments", "commitments", *(f"stock {each}" for each in drag.get("classes", ()))}
+                groups = {group: weights for group, weights in groups.items() if group in own}
+                yield issuer_id, drag["share_needed"], {_TOGETHER: dragged}
+                here = {each: weight for each, weight in dragged.items() if self._votes(each, issuer)}
+                yield issuer_id, None, {"holders here": here}
+            yield issuer_id, share, groups
+            buyer_id = (body["waterfall"].get("stock") or {}).get("buyer_issuer_id")
+            if buyer_id is not None:
+                yield buyer_id, None, self._list_groups(buyer_id, now)
+        elif name == "issuer.holder_terms_agreed":
+            yield issuer_id, terms.get("sale_share_needed"), self._list_groups(issuer_id, now)
+        elif self._is_voted(name, body, issuer, [each for each, _ in bodies], now):
+            yield issuer_id, None, self._list_groups(issuer_id, now)
+
+    def _is_voted(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
+        """Return whether every group votes on an event, by more than half of each."""
+        match name:
+            case "issuer.instrument_signed":
+                return "instrument.principal_accrued" in beside
+            case "issuer.liquidity_withdrawn":
+                return bool(body["cause"] != "overdue")
+            case "issuer.dilution_limited":
+                return self._is_lifted(body)
+            case "issuer.purchases_stated" | "issuer.programme_grant_added":
+                return self._is_counted(body, now)
+            case _ if name in _VOTED:
+                return True
+            case _:
+                return body.get("cause") is None and self._is_voted_alone(name, body, issuer, beside)
+
+    def _is_voted_alone(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str]) -> bool:
+        """Return whether every group votes on an event on stock or options that follows from no other one."""
+        match name:
+            case "issuer.stock_class_created":
+                return body["kind"] == "preferred" and "issuer.financing_closed" not in beside
+            case "issuer.stock_plan_adjusted":
+                return bool(body["shares_reserved"] > issuer.reserved)
+            case "issuer.authorised_shares_adjusted":
+                return bool(body["shares_authorised"] < issuer.authorised.get(body["class_id"], 0))
+            case "issuer.stock_split":
+                return bool(body["numerator"] < body["denominator"])
+            case "issuer.stock_transferred":
+                return self._votes(body["holder_id_after"], issuer) and not self._votes(body["holder_id"], issuer)
+            case "issuer.stock_repurchased":
+                return not self._votes(body["holder_id"], issuer)
+            case "issuer.option_granted" | "issuer.option_promised":
+                return self._votes(body["holder_id"], issuer)
+            case _:
+                return name in _UNCAUSED
+
+    def _is_lifted(self, body: Body) -> bool:
+        """Return whether a dilution limit is the first one, or higher, or has another valuation."""
+        most, value = (
+            [
+                None if each.get(key) is None else Decimal(each[key])
+                for each in (self.limits.get(body["issuer_id"], {}), body)
+            ]
+            for key in ("dilution_max", "valuation_usd")
+        )
+        return most[0] is None or most[1] is None or most[1] > most[0] or value[0] != value[1]
+
+    def _is_counted(self, body: Body, now: datetime) -> bool:
+        """Return whether a warrant counts purchases that are stated, or were delivered before."""
+        counted = (each.expires_at for each in self.rights.values() if each.programme_id == body["programme_id"])
+        return body.get("delivered_before", True) and any(now <= until for until in counted)
+
+    def _list_groups(self, issuer_id: str, now: datetime) -> dict[str, dict[str, int]]:
+        """Return the weight of each party in each group of an issuer's holders."""
+        groups: dict[str, dict[str, int]] = {}
+        issuer = self.equity.issuers.get(issuer_id, Issuer())
+        for (kind, holder_id, security), shares in issuer.holdings.items():
+            if kind == "warrant" and security in self.rights and shares:
+                right = self.rights[security]
+                if now <= right.expires_at:
+                    self._weigh(groups, "warrants", right.holder_id, shares, issuer)
+            elif kind in {"stock", "option"}:
+                self._weigh(groups, f"stock {security}" if kind == "stock" else "options", holder_id, shares, issuer)
+        for paper in self.papers.values():
+            if paper.issuer_id == issuer_id:
+                drawn = int(100 * (paper.principal - paper.settled))
+                rest = int(100 * (paper.commitment - paper.principal)) if paper.is_open else 0
+                self._weigh(groups, "instruments", paper.holder_id, drawn, issuer)
+                self._weigh(groups, "commitments", paper.holder_id, rest, issuer)
+        return groups
+
+    def _weigh_together(self, issuer_id: str, issuer: Issuer, sale: Body, share: str) -> dict[str, int]:
+        """Return the weight of all stockholders as converted, whose majority binds the rest; empty if none can.
+
+        The company votes for those who are not here and agreed as it states; nobody votes for the others (`_ABSENT`).
+        """
+        stated = {each["holder_id"] for each in sale.get("agreed", ())}
+        weights: dict[str, int] = {}
+        for (kind, holder_id, class_id), shares in issuer.holdings.items():
+            weight = int(shares * self.ratios.get((issuer_id, class_id), Fraction(1))) if kind == "stock" else 0
+            if weight > 0 and holder_id != issuer.company_id:
+                absent = issuer.company_id if holder_id in stated else _ABSENT
+                voter = holder_id if self._votes(holder_id, issuer) else absent
+                weights[voter] = weights.get(voter, 0) + weight
+        whole = sum(weights.values())
+        can = whole - weights.get(_ABSENT, 0) >= whole * Fraction(share)
+        return weights if can and weights.keys() - {_ABSENT, issuer.company_id} else {}
+
+    def _weigh(
+        self, groups: dict[str, dict[str, int]], group: str, holder_id: str, weight: int, issuer: Issuer
+    ) -> None:
+        if weight > 0 and self._votes(holder_id, issuer):
+            weights = groups.setdefault(group, {})
+            weights[holder_id] = weights.get(holder_id, 0) + weight
+
+    def _votes(self, holder_id: str, issuer: Issuer) -> bool:
+        """Return whether a holder votes: it is a registered party, and not the company."""
+        return holder_id in self.consents.parties and holder_id != issuer.company_id
+
+    def _list_related(self, issuer_id: str, bodies: Sequence[tuple[str, Body]], now: datetime) -> set[str]:
+        """Return the company, the buyer in its sale, and all whom firm relations connect with them."""
+        sides = {issuer_id}
+        for name, body in bodies:
+            if name == "issuer.liquidity_declared":
+                stock, assumed = body["waterfall"].get("stock") or {}, body.get("assumed") or {}
+                sides |= {
+                    each for each in (body["issuer_id"], stock.get("buyer_issuer_id"), assumed.get("issuer_id")) if each
+                }
+        companies = {self.consents.companies.get(each, each) for each in sides}
+        return {other for each in companies for other in self.relations.connect(each, now, found=False)}
+
+
+def _leave_out(weights: Mapping[str, int], apart: set[str] | None) -> dict[str, int]:
+    """Return the weights of those who are not related; nobody if nobody of the group is, who agree together."""
+    rest = {party_id: weight for party_id, weight in weights.items() if party_id not in (apart or set())}
+    return rest if len(rest) < len(weights) else {}

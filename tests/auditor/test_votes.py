@@ -1,0 +1,147 @@
+"""The auditor counts the votes on an act again: by group, and without those who are related to the company."""
+
+import json
+
+import pytest
+
+from marketplace.auditor.stream import Findings, Message
+from tests.support.market.auditing import CountedVotes
+
+CO, BUYER, BIG, SMALL, TINY = (f"pty_{name}" for name in ("co", "buyer", "big", "small", "tiny"))
+ISSUER, OTHER = "iss_co", "iss_buyer"
+OF = {"issuer_id": ISSUER}
+NOTE = {"instrument_id": "ins_1", "issuer_id": ISSUER, "holder_id": BIG}
+SHARES = {"class_id": "common", "shares": 1}
+SALE = {"waterfall": {"proceeds_usd": "1", "payouts": []}}
+
+
+def stock(holder, shares, issuer=ISSUER):
+    body = {"issuer_id": issuer, "class_id": "common", "holder_id": holder, "shares": shares, "security_id": holder}
+    return ("issuer.stock_issued", body | {"cause": "imported"})
+
+
+BASE = [
+    *(("party.registered", {"party_id": each}) for each in (CO, BUYER, BIG, SMALL, TINY)),
+    ("issuer.formed", OF | {"party_id": CO}),
+    ("issuer.formed", {"issuer_id": OTHER, "party_id": BUYER}),
+    stock(BIG, 60),
+    stock(SMALL, 30),
+    stock(TINY, 10),
+    stock(TINY, 10, OTHER),
+    ("issuer.authorised_shares_adjusted", OF | {"class_id": "common", "shares_authorised": 1_000, "cause": "imported"}),
+    ("issuer.dilution_limited", OF | {"dilution_max": "0.2", "valuation_usd": "9"}),
+]
+TERMS = [("issuer.holder_terms_agreed", OF | {"terms": {"sale_share_needed": "0.9"}})]
+DRAG = [("issuer.holder_terms_agreed", OF | {"terms": {"drag_along": {"share_needed": "0.6", "classes": []}}})]
+ABSENT, FAR = [stock("stk_1", 50)], [stock("stk_1", 500)]
+STATED = SALE | {"agreed": [{"holder_id": "stk_1"}]}
+HALVED = {"class_id": "common", "conversion_price_usd_before": "2/1", "conversion_price_usd": "1/1"}
+CHEAPER = [("issuer.conversion_price_adjusted", OF | HALVED)]
+RELATED = [("register.relation_found", {"relation_id": "r", "party_id": BIG, "related_id": CO})]
+OF_BUYER = [("register.relation_found", {"relation_id": "r", "party_id": SMALL, "related_id": BUYER})]
+ENDED = [("register.relation_ended", {"relation_id": "r", "at": "2025-01-01T00:00:00Z"})]
+WARRANT = {"warrant_id": "wrt_1", "holder_id": SMALL, "expires_at": "2027-01-01T00:00:00Z", "programme_id": "prg_1"}
+WARRANTED = [("issuer.warrant_issued", OF | WARRANT | {"shares": 5, "cause": "imported"})]
+PAPER = [("instrument.issued", NOTE | {"commitment_usd": "100", "funding": "drawdown"})]
+DRAWN = [*PAPER, ("instrument.principal_accrued", NOTE | {"tranche_id": "t", "principal_usd": "100"})]
+GONE = [*DRAWN, ("instrument.converted", NOTE | {"principal_usd": "100"})]
+ACTS = [
+    ("issuer.stock_issued", SHARES | {"holder_id": CO, "security_id": "s"}),
+    ("issuer.warrant_issued", SHARES | WARRANT | {"warrant_id": "wrt_2", "holder_id": CO}),
+    ("issuer.option_granted", SHARES | {"holder_id": TINY, "option_id": "opt_1"}),
+    ("issuer.stock_class_created", {"class_id": "a", "kind": "preferred", "shares_authorised": 1}),
+    ("issuer.stock_plan_adjusted", {"shares_reserved": 5}),
+    ("issuer.authorised_shares_adjusted", {"class_id": "common", "shares_authorised": 999}),
+    ("issuer.stock_split", {"numerator": 1, "denominator": 2, "split_id": "spl_1"}),
+    ("issuer.stock_transferred", SHARES | {"holder_id": "stk_1", "holder_id_after": TINY}),
+    ("issuer.stock_repurchased", SHARES | {"holder_id": "stk_1", "price_usd_per_share": "1"}),
+    ("issuer.dilution_limited", {"dilution_max": "0.3", "valuation_usd": "9"}),
+    ("issuer.dilution_limited", {"dilution_max": "0.2", "valuation_usd": "8"}),
+    ("issuer.dilution_limited", {}),
+    ("issuer.price_source_named", {}),
+    ("issuer.financing_closed", {"financing_id": "fin_1"}),
+    ("issuer.liquidity_withdrawn", {"cause": "agreed"}),
+    ("issuer.liquidity_declared", SALE),
+    ("issuer.holder_terms_agreed", {"terms": {}}),
+]
+FREE = [
+    ("issuer.stock_class_created", {"class_id": "c", "kind": "common", "shares_authorised": 1}),
+    ("issuer.authorised_shares_adjusted", {"class_id": "common", "shares_authorised": 1_001}),
+    ("issuer.stock_split", {"numerator": 2, "denominator": 1, "split_id": "spl_1"}),
+    ("issuer.dilution_limited", {"dilution_max": "0.1", "valuation_usd": "9"}),
+    ("issuer.liquidity_withdrawn", {"cause": "overdue"}),
+    ("issuer.purchases_stated", {"programme_id": "prg_2"}),
+]
+
+
+def audit(before, act, agreed):
+    """Return what is found of the votes on an act that the company proposes and these parties agree to."""
+    consents = [{"electorate": "company", "voters": [{"party_id": CO, "weight": 1}]}]
+    made = {
+        "proposal_id": "p",
+        "proposer_id": CO,
+        "consents": consents,
+        "effects": [],
+        "decide_until": "2027-01-01T00:00:00Z",
+    }
+    votes = CountedVotes(Findings())
+    history = [*BASE, *before, ("proposal.made", made)]
+    history += [("proposal.agreed", {"proposal_id": "p", "party_id": party}) for party in agreed]
+    for event in history:
+        votes.take([build(event, "platform")])
+    votes.take([build(("proposal.carried_out", {"proposal_id": "p"}), CO), *(build(event, CO) for event in act)])
+    return [text for rule, _, text in votes.findings.kept if rule == "vote"]
+
+
+def build(event, actor):
+    name, body = event
+    headers = {"ce-type": f"{name}.v1", "ce-actor": actor, "ce-time": "2026-01-01T00:00:00Z"}
+    return Message(1, "subject", headers, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(("name", "body"), [*ACTS, *FREE])
+def test_each_act_on_which_the_table_lets_holders_vote_is_counted(name, body):
+    act = [(name, OF | body)]
+    assert audit([], act, [BIG]) == []
+    assert audit([], act, [SMALL, TINY]) == (
+        [] if (name, body) in FREE else [f"{name} of {ISSUER}: 40 of 100 stock common agreed"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "act", "agreed", "wrong"),
+    [
+        (RELATED, ACTS[0], [BIG, SMALL], None),
+        (RELATED, ACTS[0], [BIG, TINY], "10 of 40 unrelated stock"),
+        ([*RELATED, *ENDED], ACTS[0], [BIG], None),
+        (OF_BUYER, ACTS[0], [BIG], None),
+        (OF_BUYER, ("issuer.liquidity_declared", SALE | {"assumed": {"issuer_id": OTHER}}), [BIG], None),
+        (OF_BUYER, ("issuer.liquidity_declared", SALE | {"assumed": {"issuer_id": OTHER}}), [SMALL, BIG], None),
+        (
+            RELATED,
+            ("issuer.liquidity_declared", {"waterfall": SALE["waterfall"] | {"stock": {"buyer_issuer_id": OTHER}}}),
+            [BIG, SMALL],
+            "10 stock",
+        ),
+        (TERMS, ("issuer.liquidity_declared", SALE), [BIG, TINY], "70 of 100 stock"),
+        (TERMS, ("issuer.liquidity_declared", SALE), [BIG, SMALL], None),
+        (TERMS, ("issuer.holder_terms_agreed", {"terms": {}}), [BIG, TINY], "70 of 100 stock"),
+        (DRAG, ("issuer.liquidity_declared", SALE), [BIG], None),
+        (DRAG, ("issuer.liquidity_declared", SALE), [SMALL, TINY], "40 of 100 holders agreed"),
+        ([*DRAG, *RELATED], ("issuer.liquidity_declared", SALE), [BIG, TINY], "10 of 40 unrelated holders here"),
+        ([*DRAG, *ABSENT], ("issuer.liquidity_declared", SALE), [BIG], "60 of 150 holders agreed"),
+        ([*DRAG, *ABSENT], ("issuer.liquidity_declared", STATED), [SMALL, TINY], "40 of 100 holders here agreed"),
+        ([*DRAG, *ABSENT], ("issuer.liquidity_declared", STATED), [BIG], None),
+        ([*DRAG, *FAR], ("issuer.liquidity_declared", SALE), [SMALL], "30 of 100 stock common agreed"),
+        ([*DRAG, *CHEAPER], ("issuer.liquidity_declared", SALE), [SMALL], "60 of 200 holders agreed"),
+        ([*DRAG, *DRAWN], ("issuer.liquidity_declared", SALE), [SMALL, TINY], "0 of 10000 instruments"),
+        (DRAWN, ("instrument.amended", NOTE | {"terms": {}}), [SMALL, TINY], "0 of 10000 instruments"),
+        (PAPER, ("instrument.amended", NOTE | {"terms": {}}), [SMALL, TINY], "0 of 10000 commitments"),
+        (GONE, ACTS[0], [BIG], None),
+        (WARRANTED, ("issuer.purchases_stated", {"programme_id": "prg_1"}), [BIG], "0 of 5 warrants"),
+        (WARRANTED, ("issuer.programme_grant_added", {"programme_id": "prg_1", "delivered_before": False}), [], None),
+    ],
+)
+def test_the_groups_are_those_of_the_log(before, act, agreed, wrong):
+    texts = audit(before, [(act[0], OF | act[1])], agreed)
+    assert (texts == []) if wrong is None else any(wrong in text for text in texts), texts
