@@ -117,7 +117,13 @@ class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """Evenly spaced amounts in dollars from low to high, both included, to the cent."""
+    """Evenly spaced amounts in dollars from low to high, both included, to the cent.
+
+    Attributes:
+        low_usd: The lowest amount.
+        high_usd: The highest amount.
+        points: How many amounts, from 2 to 200.
+    """
 
     low_usd: Decimal
     high_usd: Decimal

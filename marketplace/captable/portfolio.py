@@ -248,7 +248,11 @@ def _round(value: Fraction) -> Decimal:
 
 
 class RecoveryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of the granted compute that must succeed at one multiple, for each cost; above 1 is impossible."""
+    """The part of the granted compute that must succeed at one multiple, for each cost; above 1 is impossible.
+
+    Attributes:
+        parts: That part by cost, in the order of `costs_per_granted_usd`.
+    """
 
     multiple: Decimal
     parts: tuple[Decimal, ...]

@@ -35,7 +35,7 @@ class Accounts(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Record dollars that arrived from outside, as the platform.
+        """Record dollars that arrived from outside, as the platform; `reference` counts once in the whole market.
 
         Above a limit, another person of the platform must approve it; the receipt's id is then the request's.
         """
@@ -51,7 +51,7 @@ class Accounts(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Withdraw available money.
+        """Withdraw available money; `reference` is the payment's own id, which counts once per account.
 
         Above the account's limit, a second person must approve it; the receipt's id is then the request's.
         """
@@ -214,7 +214,11 @@ class Accounts(Transport):
         limit: int | None = None,
         cursor: str | None = None,
     ) -> ExplanationView:
-        """Return the ledger accounts of an account, grant, instrument or pool, with entries and events, by pages."""
+        """Return the ledger accounts of an account, grant, instrument or pool, with entries and events.
+
+        A page has `limit` entries, 20 by default and at most 50; `next_cursor` of the answer is the `cursor` of the
+        next one.
+        """
         return await self.get(
             f"/v1/accounts/{account_id}/explain",
             ExplanationView,
@@ -229,7 +233,16 @@ class Accounts(Transport):
     ) -> AccountStatementView:
         """Return an account's opening balance, its entries in ``[start, end)``, and its closing balance.
 
-        With `last`, only so many of the latest entries, and the opening balance before them.
+        Args:
+            account_id: The account.
+            start: First instant.
+            end: Instant after the last.
+            basis: ``recorded`` (the default) or ``occurred``: by which time an entry counts.
+            last: Only so many of the latest entries, and the opening balance before them; None: all.
+
+        Raises:
+            ProblemError: ``account_unknown``, also if it is another party's; ``statement_too_long`` above 10,000
+                entries.
         """
         path = f"/v1/accounts/{account_id}/statement"
         return await self.get(path, AccountStatementView, start=start, end=end, basis=basis, last=last)

@@ -25,6 +25,8 @@ class Bonds(Transport):
     async def release_bond(self, bond_id: str, *, lot_id: str | None = None, **options: Any) -> ReceiptBody:
         """Take back what is left of a bond, once its term and 30 days for claims are over.
 
+        `lot_id` names the part that was set apart for a lot; None: the part for all grants.
+
         Raises:
             ProblemError: ``bond_unknown`` · ``bond_empty`` · ``bond_stands`` · ``bond_claimed``.
         """

@@ -31,7 +31,7 @@ class CapTables(Transport):
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table", CapTableView, at=at, known=known)
 
     def list_principal(self, issuer_id: str, at: Point | None = None) -> AsyncIterator[PrincipalView]:
-        """Yield the principal that may convert into shares, now or as of a sequence or an instant."""
+        """Yield the principal that may become shares, now or as of `at`; for the company and the platform."""
         return self.rows(f"/v1/issuers/{issuer_id}/principal", PrincipalView, at=at)
 
     def list_holdings(self, holder_id: str) -> AsyncIterator[HoldingView]:
@@ -41,7 +41,10 @@ class CapTables(Transport):
     async def get_cap_table_report(
         self, issuer_id: str, at: datetime | str | None = None, known: int | None = None
     ) -> CapTableReport:
-        """Return a cap table by holder, class and instrument, as of `at`, by the events up to the sequence `known`."""
+        """Return a cap table by holder, class and instrument, for the company and the platform.
+
+        It is as of the instant `at`, by the events up to the sequence `known`; None: now, and all events.
+        """
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table/report", CapTableReport, at=at, known=known)
 
     async def explain_cap_table(
@@ -77,7 +80,10 @@ class CapTables(Transport):
         retail: str | None = None,
         own_cost: str | None = None,
     ) -> Portfolio:
-        """Return a holder's portfolio; prices are US dollars per GPU-hour by class, such as ``H100_SXM:2.99``."""
+        """Return a holder's portfolio.
+
+        `retail` and `own_cost` are US dollars per GPU-hour by class, such as ``H100_SXM:2.99,A100:1.10``.
+        """
         return await self.get(f"/v1/parties/{party_id}/portfolio", Portfolio, at=at, retail=retail, own_cost=own_cost)
 
     async def ask_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:

@@ -106,7 +106,8 @@ class Delivery(Transport):
 
         Raises:
             ProblemError: ``grant_unknown`` · ``party_unknown`` · ``party_not_cleared`` · ``role_missing`` ·
-                ``resale_held`` · ``grant_<status>``.
+                ``parties_related`` · ``transfer_unwelcome`` · ``resale_held`` · ``grant_<status>`` ·
+                ``limit_exceeded``.
         """
         body = TransferGrantBody(startup_id=startup_id)
         return await self.command(f"/v1/grants/{grant_id}/transfer", body, **options)
@@ -126,7 +127,10 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/stages", **options)
 
     async def terminate_grant(self, grant_id: str, body: TerminateGrantBody, **options: Any) -> ReceiptBody:
-        """End a grant early, after the notice period of its terms or for cause."""
+        """End a grant early, as its startup or provider, after the notice of its terms or for cause.
+
+        Without cause, the side that ends it may owe the other one a fee: `ends` of the grant.
+        """
         return await self.command(f"/v1/grants/{grant_id}/terminate", body, **options)
 
     async def get_statement(self, statement_id: str) -> StatementView:
@@ -161,7 +165,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/statements/{statement_id}/accept", **options)
 
     async def dispute_statement(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
-        """Dispute a statement, as one who pays it: count less delivery than it charges."""
+        """Dispute a statement until its `accept_until`, as one who pays it: count less delivery than it charges."""
         return await self.command(f"/v1/statements/{statement_id}/dispute", body, **options)
 
     async def answer_dispute(self, statement_id: str, body: AnswerDisputeBody, **options: Any) -> ReceiptBody:
@@ -169,11 +173,11 @@ class Delivery(Transport):
         return await self.command(f"/v1/statements/{statement_id}/answer", body, **options)
 
     async def concede_part(self, statement_id: str, body: ConcedePartBody, **options: Any) -> ReceiptBody:
-        """Give up a part of a dispute for good; the rest stays disputed."""
+        """Give up a part of a dispute for good, by the sender's new total for the period; the rest stays disputed."""
         return await self.command(f"/v1/statements/{statement_id}/concede", body, **options)
 
     async def refer_dispute(self, statement_id: str, body: ReferDisputeBody, **options: Any) -> ReceiptBody:
-        """Ask the platform to decide a dispute. Its decision is final."""
+        """Ask the platform to decide a dispute, after an answer of each side or 14 days. Its decision is final."""
         return await self.command(f"/v1/statements/{statement_id}/refer", body, **options)
 
     async def resolve_statement(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:

@@ -17,7 +17,10 @@ from marketplace.projections.views.equity import FinancingView, LiquidityView
 
 
 class Financings(Transport):
-    """Priced rounds, which convert instruments into stock, and sales, which pay holders."""
+    """Priced rounds, which convert instruments into stock, and sales, which pay holders.
+
+    An act that others must agree to first is only proposed: the receipt's id is then the proposal's (``prp_…``).
+    """
 
     async def agree_holder_terms(self, issuer_id: str, body: HolderTermsBody, **options: Any) -> ReceiptBody:
         """Propose terms between the company and its holders: for sales, further rounds, and what holders see."""

@@ -19,7 +19,10 @@ from marketplace.projections.views.equity import InstrumentView, MovementView
 
 
 class Instruments(Transport):
-    """Instruments, for their holder, their issuer and the platform. Amounts are in US dollars."""
+    """Instruments, for their holder, their issuer and the platform. Amounts are in US dollars.
+
+    An act that others must agree to first is only proposed: the receipt's id is then the proposal's (``prp_…``).
+    """
 
     async def invest(self, body: InvestBody, **options: Any) -> ReceiptBody:
         """Accept a cash investment under a mandate, as the startup. All principal accrues at once."""

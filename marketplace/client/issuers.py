@@ -32,7 +32,11 @@ from marketplace.projections.views.equity import IssuerView, OfferView, Stakehol
 
 
 class Issuers(Transport):
-    """Issuers and their securities."""
+    """Issuers and their securities.
+
+    An act that others must agree to first is only proposed: the receipt's id is then the proposal's (``prp_…``).
+    Otherwise it is the id of what was created, or else the issuer's.
+    """
 
     async def form_issuer(self, body: FormIssuerBody, **options: Any) -> ReceiptBody:
         """Form an issuer: the capitalisation of a startup."""

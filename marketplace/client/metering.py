@@ -32,7 +32,7 @@ class Metering(Transport):
         return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
 
     async def send_readings(self, events: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
-        """Send at most 1,000 readings as CloudEvents; the answer states for each whether it was accepted."""
+        """Send at most 1,000 readings, in 4 MiB, as CloudEvents; the answer states for each whether it was accepted."""
         batch = BATCHED.decode()
         return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
 
@@ -41,19 +41,19 @@ class Metering(Transport):
         return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
 
     async def correct_usage(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
-        """Replace the reading with a source and id; its earlier content stays in the log.
+        """Replace the reading with a source and id, as the side whose meter it is. A settled period is adjusted.
 
         Raises:
-            ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · the new content's refusal, such
-                as ``nodes_above_grant`` or ``outside_grant``.
+            ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · ``limit_exceeded`` · the new
+                content's refusal, such as ``nodes_above_grant`` or ``outside_grant``.
         """
         return await self.command(f"/v1/grants/{grant_id}/usage/corrections", body, **options)
 
     async def void_usage(self, grant_id: str, body: VoidUsageBody, **options: Any) -> ReceiptBody:
-        """Void a reading; its content stays in the log and counts nothing.
+        """Void a reading, as the side whose meter it is, so that it counts nothing. A settled period is adjusted.
 
         Raises:
-            ProblemError: ``grant_unknown`` · ``reading_unknown``.
+            ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``limit_exceeded``.
         """
         return await self.command(f"/v1/grants/{grant_id}/usage/voids", body, **options)
 

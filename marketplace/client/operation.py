@@ -67,11 +67,11 @@ class Operation(Transport):
         party_id: str | None = None,
         from_: datetime | None = None,
     ) -> FeedPage:
-        """Return a page of the event feed.
+        """Return a page of the event feed: the events that the key's party and its read scopes may see.
 
         Args:
             after: Only events above this sequence.
-            limit: Events of the page.
+            limit: The most events of the page, at most 1,000.
             type: Only of these types, such as ``grant.issued.v1``.
             aggregate: Only of these kinds, such as ``grant``.
             aggregate_id: Only of this aggregate.
@@ -102,6 +102,13 @@ class Operation(Transport):
         party_id: str | None = None,
         from_: datetime | None = None,
     ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield sequence and JSON of every event after one, as they happen; filters as in `read_events`."""
+        """Yield sequence and JSON of every event after one, as they happen; filters as in `read_events`.
+
+        It is one stream, which is not opened again: if it ends or breaks, follow again after the last sequence.
+
+        Raises:
+            ProblemError: The stream was refused.
+            httpx.TransportError: The API could not be reached, or the connection broke.
+        """
         query: dict[str, Any] = {"type": list(type), "aggregate": list(aggregate), "from": from_}
         return self.stream("/v1/events", after, aggregate_id=aggregate_id, party_id=party_id, **query)

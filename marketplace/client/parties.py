@@ -24,7 +24,7 @@ class Parties(Transport):
     """Parties and their API keys; a tenant sees only itself and its own keys."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
-        """Register an organisation and open its account, as the platform."""
+        """Register an organisation, as the platform, and open its account: its id with the prefix ``acc_``."""
         return await self.command("/v1/parties", body, **options)
 
     async def clear_party(self, party_id: str, checks: tuple[str, ...], **options: Any) -> ReceiptBody:
@@ -66,7 +66,9 @@ class Parties(Transport):
         return await self.command(f"/v1/parties/{party_id}/stage", StageBody(stage=stage), **options)
 
     async def declare_relation(self, party_id: str, body: RelationBody, **options: Any) -> ReceiptBody:
-        """State an owner or affiliate, as the party; record what was found, as the platform. Its id is the answer's.
+        """State an owner or affiliate, as the party; record what was found, as the platform.
+
+        The receipt's id is the relation's.
 
         Raises:
             ProblemError: ``party_unknown`` · ``relation_ambiguous`` · ``relation_to_itself`` · ``since_future`` ·

@@ -40,7 +40,7 @@ class Proposals(Transport):
         return await self.command(f"/v1/proposals/{proposal_id}/agree", **options)
 
     async def refuse_proposal(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Refuse a proposal."""
+        """Refuse a proposal. It ends once the refusals make an agreement that it needs impossible."""
         return await self.command(f"/v1/proposals/{proposal_id}/refuse", ReasonBody(reason=reason), **options)
 
     async def withdraw_consent(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:

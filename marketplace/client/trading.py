@@ -32,7 +32,10 @@ class Trading(Transport):
         return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
     async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
-        """Hold the cheapest free placement at the price that wins now, with the cash and budget for it."""
+        """Hold the cheapest free placement at the price that wins now, with the cash and budget for it.
+
+        The book is asked anew, so the price may differ from that of an earlier quote; it never exceeds the offer.
+        """
         return await self.command("/v1/quotes/hold", body, **options)
 
     async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
@@ -62,11 +65,23 @@ class Trading(Transport):
         return await self.command("/v1/orders", PlaceOrderBody(startup_id=startup_id, terms=terms), **options)
 
     async def amend_order(self, order_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
-        """Change the terms of an open order, and what is held for it."""
+        """Change the terms of an open order, and what is held for it.
+
+        Above what one person alone may buy, a second person must approve it; the receipt's id is then the request's.
+
+        Raises:
+            ProblemError: ``order_unknown`` · ``bundle_fixed`` · ``order_locked`` from the `no_cancel_at` of an auction
+                that takes it · ``order_…`` for one that is over.
+        """
         return await self.command(f"/v1/orders/{order_id}", AmendOrderBody(terms=terms), method="PUT", **options)
 
     async def cancel_order(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Cancel an open order, which no auction has locked."""
+        """Cancel an open order.
+
+        Raises:
+            ProblemError: ``order_unknown`` · ``order_locked`` from the `no_cancel_at` of an auction that takes it ·
+                ``order_…`` for one that is over.
+        """
         return await self.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
 
     async def get_order(self, order_id: str, *, expand: Sequence[str] = ()) -> OrderView:

@@ -108,7 +108,7 @@ class Transport:
     async def command(
         self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
     ) -> ReceiptBody:
-        """Send a command and return its receipt.
+        """Send a command and return its receipt. An attempt waits at most 30 s for the answer.
 
         It is sent again with the same key, at most eight times in all, while the API cannot be reached, answers 429,
         502, 503 or 504, or is busy with another command (``command_in_flight``, ``conflict``). Waits between attempts

@@ -21,7 +21,10 @@ from marketplace.projections.views.equity import PriceObservationView, PriceSour
 
 
 class Warrants(Transport):
-    """Warrants, programmes and price sources."""
+    """Warrants, programmes and price sources.
+
+    An act that others must agree to first is only proposed: the receipt's id is then the proposal's (``prp_…``).
+    """
 
     async def issue_warrant(self, issuer_id: str, body: IssueWarrantBody, **options: Any) -> ReceiptBody:
         """Issue a right to buy shares."""

@@ -43,7 +43,7 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 async def dispute(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
 ) -> Response[ReceiptBody]:
-    """Dispute a statement, as the startup or the holder that pays: count less delivery than the statement charges.
+    """Dispute a statement until its `accept_until`, as the startup or the holder that pays: count less delivery.
 
     If the other payer has stated a count already, the new count must be lower, and replaces it.
     """

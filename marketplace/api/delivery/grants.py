@@ -154,7 +154,10 @@ async def pay_next_stage(command: Commanded, grant_id: FromPath[str]) -> Respons
 async def terminate(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TerminateGrantBody]
 ) -> Response[ReceiptBody]:
-    """End a grant early, after the notice of its terms or for cause. What was delivered is still stated and settled."""
+    """End a grant early, as its startup or provider, after the notice of its terms or for cause.
+
+    What was delivered is still stated and settled. Without cause, the side that ends it may owe a fee: its `ends`.
+    """
     receipt = await terminate_grant(
         command.handler, command.context, grant_id, at=data.at, reason=data.reason, for_cause=data.for_cause
     )

@@ -95,7 +95,7 @@ async def find_all(
 async def correct(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[CorrectUsageBody]
 ) -> Response[ReceiptBody]:
-    """Replace a reading, as its source. The earlier content stays in the log."""
+    """Replace a reading, as the side whose meter it is. A settled period is adjusted."""
     receipt = await correct_usage(
         command.handler,
         command.context,
@@ -109,7 +109,7 @@ async def correct(
 
 @post("/voids", status_code=200, summary="Void a reading")
 async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidUsageBody]) -> Response[ReceiptBody]:
-    """Void a reading, as its source. Its content stays in the log."""
+    """Void a reading, as the side whose meter it is, so that it counts nothing. A settled period is adjusted."""
     receipt = await void_usage(
         command.handler,
         command.context,

@@ -9,10 +9,13 @@ from events.types import Role, Stage
 
 
 class PartyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A party as it is now; `status` is ``registered``, ``cleared`` or ``suspended``.
+    """A party as it is now.
 
-    `roles_requested` are those that it asked for and the platform has not decided; `stage` is None where the platform
-    recorded none.
+    Attributes:
+        roles_requested: Those that it asked for and the platform has not decided.
+        stage: How far the company has come; None where the platform recorded nothing.
+        status: ``registered``, ``cleared`` or ``suspended``.
+        reason: Why it was suspended.
     """
 
     party_id: str

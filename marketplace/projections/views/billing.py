@@ -223,20 +223,29 @@ class DisputeRemark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementView(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
+    """A statement of a grant's period; that of a service line names it, and is in hours.
 
-    `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
-    `startup_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` is the payer that accepted while
-    the other payer has not decided yet. `adjustment` is the change of a settled period.
-    `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
-    credit, the part that was already paid back before. `settled` is the undisputed part, which is paid first.
-    A statement of a service line names it, and is in hours.
-
-    While it is disputed, `awaits` says whether the ``provider``, the ``payers`` or the ``platform`` has to act until
-    `answer_until`; then silence settles it (`docs/how-to-meter.md`). `offered_by` made the last counter-offer, of
-    `gpu_seconds_offered` or `hours_offered`. `reason` and `evidence` are those of the last claim, answer or referral.
-    `resolved_by` is what ended the dispute. `remarks` are what everybody said in it, in order; of each payer's claims,
-    the latest.
+    Attributes:
+        charges: The present charges; of a credit, what is paid back.
+        status: ``issued``, ``disputed``, ``resolved``, ``accepted``, or ``credited``: it pays back.
+        accepted_by: How it was settled: ``acceptance``, ``silence`` or ``resolution``; None: not yet.
+        gpu_seconds_counted: What the payers say was delivered, the lowest count; None: no dispute, or a service line.
+        hours_counted: The same of a service line.
+        reason: The reason of the last claim, answer, concession or referral, or of the resolution.
+        disputed_by: ``startup``, ``holder`` or ``meters``, the last one; None: nobody.
+        agreed_by: The payer that accepted while the other one had not, ``startup`` or ``holder``; None: neither.
+        startup_gpu_seconds: What the startup's own meter counted by the issue; None if it reported nothing.
+        service_credit: The part of the charges that was paid back for a broken promise; of a credit, the part that was
+            paid back before. None: nothing.
+        settled: The undisputed part of a dispute, which is paid first; None: there was none.
+        answer_until: Until when the one whom it awaits may act; then silence settles it (`docs/how-to-meter.md`).
+        offered_by: Who made the last counter-offer, ``provider``, ``startup`` or ``holder``; None: the last answer was
+            none.
+        gpu_seconds_offered: That offer; None of a service line.
+        evidence: What the last claim, answer or referral refers to.
+        resolved_by: What ended its dispute: ``concession``, ``offer``, ``silence``, ``platform``, ``undecided`` (the
+            platform did not decide in time) or ``sale`` (of the company).
+        remarks: What everybody said in its dispute, in order; of each payer's claims, the latest.
     """
 
     statement_id: str
@@ -320,10 +329,12 @@ class EarningsView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.
+    """A service line.
 
-    `hours` is the most that may be worked; `hours_worked` is what counts now: readings as last corrected, without
-    voided ones.
+    Attributes:
+        hours_worked: What counts now: readings as last corrected, without voided ones.
+        status: ``proposed``, ``declined``, ``agreed`` or ``closed``.
+        approved_at: When the holder approved its equity part; None: not yet, or it has none.
     """
 
     service_line_id: str
@@ -453,7 +464,11 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """All accounts of one kind in one unit; the amounts of a unit sum to zero."""
+    """All accounts of one kind in one unit; the amounts of a unit sum to zero.
+
+    Attributes:
+        accounts: How many.
+    """
 
     unit: str
     kind: str
@@ -539,7 +554,11 @@ class CauseView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry, the balance of its ledger account after it, its event, and the cause."""
+    """An entry, the balance of its ledger account after it, its event, and the cause.
+
+    Attributes:
+        cause: The statement, order, grant or service line that the event names; None: none of these.
+    """
 
     entry: EntryView
     balance: Decimal

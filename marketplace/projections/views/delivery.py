@@ -72,16 +72,19 @@ GRANT_PARTIES: Final = ("startup_id", "payer_id", "provider_id", "holder_id")
 
 
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
+    """A grant. The events state its price and the part in cash as exact fractions.
 
-    The price and the part of it that is paid in cash have at most 12 places; the events state them as exact fractions.
-    `mark` says why the price index leaves it out: ``related``, ``own_capacity`` or ``assumed``; None: it counts. `ends`
-    is what an early end without cause costs the side that ends it, by its notice; None for nothing. `stages` are the
-    terms by which its cash is set aside in stages, and `stage` is how far that has come; None: all of it is set aside.
-    `payer_id` is the startup that won it, which still pays if it transferred the grant to `startup_id`. To a startup
-    that uses it without paying, the members from `price_usd_per_gpu_hour` to `stage` are None or empty, except
-    `provider_account_id`, `service_lines` and `service`. `statement` is there with `expand=statement`: the latest one
-    of its usage; null if there is none, or the reader may not see it.
+    To a startup that uses it without paying, the members from `price_usd_per_gpu_hour` to `stage` are None or empty,
+    except `provider_account_id`, `service_lines` and `service`.
+
+    Attributes:
+        payer_id: The startup that won it, which still pays if it transferred the grant to `startup_id`.
+        price_usd_per_gpu_hour: Its price, with at most 12 places.
+        cash_share: The part of the price that is paid in cash, with at most 12 places: 1 for cash alone.
+        ends: What an early end without cause costs the side that ends it, by its notice; None: nothing.
+        stage: How far its stages have come; None: all of its cash is set aside.
+        mark: Why the price index leaves it out: ``related``, ``own_capacity`` or ``assumed``; None: it counts.
+        status: ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
     """
 
     grant_id: str

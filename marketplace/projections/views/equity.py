@@ -15,7 +15,11 @@ from events.types import PrincipalTerms, Ratio
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the principal became: shares, and the pricing rule that applied. The price has at most 12 places."""
+    """What the principal became: shares, and the pricing rule that applied. The price has at most 12 places.
+
+    Attributes:
+        cause: The financing, or the security that was issued for it.
+    """
 
     cause: str
     branch: str
@@ -53,11 +57,17 @@ class DrawView(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
-    `draw` contains the signed terms of a drawdown: window, unit, prices and their source. An extension or an early end
-    is shown on its grant. `principal_usd` has accrued and is neither converted nor repaid. `debt_usd` is the holder's
-    debt to the issuer for principal that was reversed after it became shares or money. `matured_on` and `due_usd` show
-    that a note matured, and the amount due, until it is extended, repaid or converted. `status` is ``active``,
-    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+    Attributes:
+        terms: Its terms as amended last. Most-favoured terms that were elected do not change them until the conversion.
+        terms_version: Their number, from 1.
+        draw: The signed terms of a drawdown; an extension or an early end is shown on its grant.
+        status: ``active``, ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+        principal_usd: Principal that accrued and is neither converted nor repaid.
+        repaid_usd: Principal that was paid back.
+        debt_usd: The holder's debt to the issuer for principal that was reversed after it became shares or money.
+        repayment_usd: What was paid back with its interest; None: nothing.
+        matured_on: The day on which a note matured, until it is extended, repaid or converted; else None.
+        due_usd: What is due since then; else None.
     """
 
     instrument_id: str
@@ -86,10 +96,12 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MovementView(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+    """One movement of principal.
 
-    `amount_usd` is the signed change of the outstanding principal; `settled_usd` is the part of a reversal that had
-    already become shares or money.
+    Attributes:
+        kind: ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+        amount_usd: The signed change of the outstanding principal.
+        settled_usd: Of a reversal, minus the principal that had become shares or money already; else 0.
     """
 
     sequence: int
@@ -115,11 +127,14 @@ class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` is set if it was imported.
+    """A startup's capitalisation.
 
-    `dilution_max` is the most of the company that instruments may convert into, as a fraction;
-    `dilution_valuation_usd` is the company value at which an instrument without a cap counts. `holder_terms` is what it
-    and its holders agreed on; None: the defaults.
+    Attributes:
+        status: ``active`` or ``ended``.
+        dilution_max: The most of the fully diluted company that instruments may become, from 0 to 1; None: no limit.
+        dilution_valuation_usd: The company value at which an instrument without a cap counts; None: none is set.
+        holder_terms: What it and its holders agreed on; None: the defaults.
+        source: Where it was imported from, for example the name of an OCF package; None: it was not.
     """
 
     issuer_id: str
@@ -151,7 +166,10 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
     """A class of stock after all splits. Issue price and conversion price have at most 12 places.
 
     One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
-    `shares_outstanding` is None for a holder that sees its own rows alone.
+
+    Attributes:
+        kind: ``common`` or ``preferred``.
+        shares_outstanding: Shares that are held; None for a holder that sees its own rows alone.
     """
 
     issuer_id: str
@@ -174,8 +192,11 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
 class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     """Shares offered under a right of first refusal.
 
-    `status` is ``offered``, ``waived``, ``exercised``, ``withdrawn`` or ``transferred``; silence after `decide_until`
-    waives the right.
+    Attributes:
+        holder_id: The seller.
+        holder_id_after: The buyer.
+        decide_until: Until when the right may be exercised; silence waives it.
+        status: ``offered``, ``waived``, ``exercised``, ``withdrawn`` or ``transferred``.
     """
 
     transfer_id: str
@@ -375,9 +396,13 @@ class WaterfallView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced round; `status` is ``open``, ``priced``, ``closed`` or ``abandoned``.
+    """A priced round.
 
-    `pro_rata` is what holders may take by right until `pro_rata_until`, `pro_rata_taken` what they took, by holder.
+    Attributes:
+        status: ``open``, ``priced``, ``closed`` or ``abandoned``.
+        pro_rata: What holders may take by their right.
+        pro_rata_taken: What they took, in USD by holder.
+        closed_at: When it was closed; None: it was not.
     """
 
     financing_id: str
@@ -400,7 +425,10 @@ class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
 class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     """A sale of the issuer with its waterfall.
 
-    `status` is ``declared``, ``withdrawn`` or ``paid``; `reason` says why it was withdrawn.
+    Attributes:
+        status: ``declared``, ``withdrawn`` or ``paid``.
+        paid_usd: What was paid; None: nothing yet.
+        reason: Why it was withdrawn.
     """
 
     liquidity_id: str
@@ -429,7 +457,11 @@ class ValuationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """The vote of one party that is asked; `vote` is ``asked``, ``agreed``, ``refused`` or ``withdrawn``."""
+    """The vote of one party that is asked.
+
+    Attributes:
+        vote: ``asked``: not voted yet; ``agreed``, ``refused``, or ``withdrawn``: it took its agreement back.
+    """
 
     party_id: str
     vote: str
@@ -453,12 +485,15 @@ class SaleSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal.
+    """A proposal. Others' amounts in it are shown as far as the reader may see the company.
 
-    `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
-    `effects` are the events that it records once all who are asked agree. If it is a sale, others' payouts are shown as
-    far as the reader may see the company, and `sale` sums up what it pays. `may` is what the reader may do with it now:
-    ``agree``, ``refuse``, ``withdraw_consent`` or ``withdraw``.
+    Attributes:
+        status: ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``.
+        effects: The events that it records once every consent is given.
+        votes: How each party that is asked voted so far.
+        reason: Why it ended without effect.
+        sale: What it pays, if it is a sale.
+        may: What the reader may do with it now: ``agree``, ``refuse``, ``withdraw_consent`` or ``withdraw``.
     """
 
     proposal_id: str

@@ -10,7 +10,14 @@ from events.usage import Evidence, Meter
 
 
 class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading in its present form. A voided one keeps its content and counts nothing."""
+    """A reading in its present form. A voided one keeps its content and counts nothing.
+
+    Attributes:
+        meter: ``provider`` or ``startup``.
+        source: The meter, as it names itself.
+        evidence: What the machines reported for the interval.
+        reason: Why it was corrected or voided.
+    """
 
     grant_id: str
     meter: Meter
@@ -34,7 +41,12 @@ class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
 class UsageView(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one grant in a span, without voided readings.
 
-    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_startup` what the startup's did.
+    Attributes:
+        readings: How many, of both sides.
+        gpu_seconds: What the provider's meters counted.
+        gpu_seconds_startup: What the startup's meters counted.
+        start: When the first of them begins; None without any.
+        end: When the last of them ends; None without any.
     """
 
     grant_id: str
@@ -48,7 +60,9 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True):
 class UsageDay(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one grant on one day in UTC, without voided readings. A reading counts on the day it begins.
 
-    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_startup` what the startup's did.
+    Attributes:
+        gpu_seconds: What the provider's meters counted.
+        gpu_seconds_startup: What the startup's meters counted.
     """
 
     day: date
@@ -57,7 +71,12 @@ class UsageDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AllocationView(msgspec.Struct, frozen=True, kw_only=True):
-    """A startup's usage of a class over an interval, and which grants carry it. A voided one has no parts."""
+    """A startup's usage of a class over an interval, and which grants carry it.
+
+    Attributes:
+        gpus: GPUs used at every instant of it.
+        parts: Which grants carry it; none of a voided one.
+    """
 
     usage_id: str
     source: str

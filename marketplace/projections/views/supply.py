@@ -12,7 +12,12 @@ from events.types import Interconnect
 
 
 class SiteView(msgspec.Struct, frozen=True, kw_only=True):
-    """A site as it is now; `status` is ``planned``, ``converting`` or ``operating``."""
+    """A site as it is now.
+
+    Attributes:
+        status: ``planned``, ``converting`` or ``operating``.
+        power_energised_kw: Live power in total as reported last, also if that is for a later instant.
+    """
 
     site_id: str
     provider_id: str
@@ -31,9 +36,10 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool of equal nodes. With a `closes_at`, it takes nothing new.
+    """A pool of equal nodes.
 
-    `service` is its promise for grants, unless a lot has another.
+    Attributes:
+        closes_at: When it leaves the market, and its grants end; it takes nothing new any more. None: no date.
     """
 
     pool_id: str
@@ -51,11 +57,12 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LotView(msgspec.Struct, frozen=True, kw_only=True):
-    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
+    """A lot as it is now, with its pool's class and region.
 
-    `service` is its promise for the grants on it; without one, its pool's promise applies. `stages` are the shortest
-    stages and the least security of staged orders that it serves; without them it serves none. With a `grant_id`,
-    `provider_id` is the startup that resells nodes of that grant.
+    Attributes:
+        provider_id: The seller: of a resale, the startup that resells nodes of `grant_id`.
+        status: ``listed``, ``paused`` or ``withdrawn``.
+        reason: Why it was moved, paused or withdrawn.
     """
 
     lot_id: str

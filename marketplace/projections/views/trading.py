@@ -40,7 +40,15 @@ class MatchView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """An auction's decision on one order. An order that was not admitted has no match, and the reason."""
+    """An auction's decision on one order.
+
+    Attributes:
+        match: What it won; None: it lost, or was not admitted.
+        reasons: Why it lost or was not admitted, the decisive reason first.
+        regret_usd: What an order that lost with a value above the price would have gained at the prices; else 0.
+        total_usd: What it pays over the whole run; None: it lost.
+        second_best: The next best placement of an order that won; None if no other place had room for it.
+    """
 
     auction_id: str
     order_id: str
@@ -117,10 +125,13 @@ class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """A held quote; `status` is ``held``, ``taken``, ``released`` or ``expired``.
+    """A held quote.
 
-    `match` is the held placement, its price and the grant that taking it issues. `order_id` is the order that took it.
-    `fee` is what it costs if it is not taken; None for nothing.
+    Attributes:
+        fee: What it costs if it is not taken; None: nothing.
+        status: ``held``, ``taken``, ``released`` or ``expired``.
+        order_id: The order that took it; None: none did.
+        held_at: Since when.
     """
 
     quote_id: str
@@ -139,14 +150,18 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
-    """An auction; `status` is ``collecting``, ``locked``, ``cleared`` or ``failed``.
+    """An auction.
 
-    `phase` is ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
-    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts precede it. `deferred` is
-    the number of orders that were not admitted and stay open; the decisions contain the reason of each. `attempts` is
-    the number of failed attempts, and `reason` the reason of the last. `carried_out_at` is when its last decision was
-    carried out: all matched orders have their grants since then. An auction that failed three times has it too, and
-    released its orders.
+    Attributes:
+        status: ``collecting``, ``locked``, ``cleared`` or ``failed``.
+        phase: ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
+            ``locked`` or ``cleared``.
+        deferred: How many orders were not admitted and stay open; the decisions contain the reason of each.
+        locked_sequence: The event that froze the book, whose parts precede it; None before.
+        reason: Why the last attempt failed.
+        attempts: How many attempts failed; after three its orders are released.
+        carried_out_at: When its last decision was carried out, so that all matched orders have their grants; or when
+            its orders were released. None: not yet.
     """
 
     auction_id: str
@@ -227,9 +242,13 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True):
 class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
     """Budget of one mandate for one order, held and committed.
 
-    `approval` is None unless its issuer draws more than the mandate's `approval_above_usd`; then it is ``needed``,
-    ``given`` or ``refused``, and `instrument` is what is offered. `until` is when the hold ends unless the order is
-    matched. `gpu_classes` are those that the order may get, and once it is matched the one that it got.
+    Attributes:
+        grant_id: The grant that the order became; None: not matched.
+        approval: ``needed``, ``given`` or ``refused``, if its issuer draws more than the mandate's
+            `approval_above_usd`; else None.
+        instrument: What is offered, where an approval is needed.
+        until: When the hold ends unless the order is matched.
+        gpu_classes: Those that the order may get; once it is matched, the one that it got.
     """
 
     mandate_id: str

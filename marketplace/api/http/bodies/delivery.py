@@ -57,7 +57,7 @@ class TerminateGrantBody(Body, frozen=True, kw_only=True):
         at: Last instant of delivery, after the notice period of the grant's terms unless there is cause.
         reason: Why.
         for_cause: Whether there is cause: for the startup while nodes of the grant do not work and the provider had 24
-            hours to answer, for the provider while the startup is suspended.
+            hours to answer, for the provider while the startup is suspended or delivery is withheld.
     """
 
     at: Instant
@@ -90,8 +90,8 @@ class ReadingBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         reading_id: Unique in its source.
-        start: First instant.
-        end: Instant after the last.
+        start: First instant, a whole second.
+        end: Instant after the last, at most 31 days later.
         nodes: Nodes allocated at every instant of the interval.
         gpus: GPUs allocated, if not all of the nodes'.
         devices: The GPUs, if the meter can name them.

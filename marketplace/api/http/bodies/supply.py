@@ -46,7 +46,7 @@ class EnergiseSiteBody(Body, frozen=True, kw_only=True):
     """More live power.
 
     Attributes:
-        power_energised_kw: Live power from then on.
+        power_energised_kw: Live power from then on, in total.
         at: From when.
     """
 
@@ -58,7 +58,7 @@ class DerateSiteBody(Body, frozen=True, kw_only=True):
     """Less live power.
 
     Attributes:
-        power_energised_kw: Live power from then on.
+        power_energised_kw: Live power from then on, in total.
         at: From when.
         reason: Why.
     """
@@ -95,7 +95,9 @@ class SlipConversionBody(Body, frozen=True, kw_only=True):
 class OpenPoolBody(Body, frozen=True, kw_only=True):
     """A pool of equal nodes; see the event `pool.opened`.
 
-    Without `service` the standard terms apply. An `availability_min` of 0 promises nothing.
+    Attributes:
+        service: What is promised of grants on it, unless a lot says otherwise; None: the standard terms. An
+            `availability_min` of 0 promises nothing.
     """
 
     site_id: Id
