@@ -10,7 +10,7 @@ A *vote* asks every group of security holders that are parties here: the holders
 by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants. Each
 group agrees by more than half of its weight. Those of a group who refuse are bound by its majority. Where parties in a
 group are related to the company, or in a sale to the buyer, those who are not also agree by more than half of their own
-weight.
+weight. So do those who are disinterested; see `marketplace.domain.equity.disinterest`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -76,6 +76,14 @@ from events.types import Event, NoteTerms, PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO
+from marketplace.domain.equity.disinterest import (
+    BOUGHT_MIN,
+    Prices,
+    is_fair_investment,
+    is_fair_stock,
+    list_leaning,
+    list_round_gain,
+)
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.rights.fair_value import (
@@ -142,6 +150,7 @@ class Asked(NamedTuple):
         vote: Whether all groups of security holders vote.
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
         terms: Whether they vote on other holder terms, by the majorities that the terms in force require for a sale.
+        gain: Who is not disinterested in the vote, besides those who are related to it.
     """
 
     holders: tuple[str, ...] = ()
@@ -149,6 +158,7 @@ class Asked(NamedTuple):
     vote: bool = False
     sale: bool = False
     terms: bool = False
+    gain: tuple[str, ...] = ()
 
 
 class Right(NamedTuple):
@@ -176,7 +186,15 @@ class Right(NamedTuple):
 def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
     if event.cause is not None:
         return Asked()  # what it follows from is asked about: a round, a split, an exercise, an instrument
-    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True)
+    prices = _list_prices(setting, event.holder_id)
+    gain = () if is_fair_stock(prices, event.class_id, event.price_usd_per_share) else (event.holder_id,)
+    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True, gain=gain)
+
+
+def _list_prices(setting: Setting, *buyers: str) -> Prices:
+    """Return the prices of a share that those who would get stock, and those related to the company, did not make."""
+    interested = setting.related.union(*(setting.register.list_group(each) for each in buyers))
+    return Prices(setting.issuer, interested, setting.at.date())
 
 
 def _list_entitled(setting: Setting) -> tuple[str, ...]:
@@ -271,9 +289,11 @@ def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
     assert pricing is not None, "a round is closed at a price"
     paying = (each for each in pricing.allotments if _is_party(each.holder_id, setting))
     bought = sum(each.shares for each in paying if each.holder_id not in setting.related)
-    if bought < pricing.post_money_shares * _BOUGHT_MIN:
+    if bought < pricing.post_money_shares * BOUGHT_MIN:
         asked += [each.holder_id for each in pricing.conversions]
-    return Asked(tuple(asked), company=True, vote=True)
+    buyers = tuple(each.holder_id for each in pricing.allotments)
+    gain = list_round_gain(financing, pricing, _list_prices(setting, *buyers), setting.related, setting.register)
+    return Asked(tuple(asked), company=True, vote=True, gain=gain)
 
 
 def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
@@ -303,7 +323,7 @@ def _is_closing(setting: Setting) -> bool:
 
 
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
-    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True)
+    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True, gain=(event.holder_id,))
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
@@ -312,7 +332,7 @@ def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
     if event.fair_value_usd is not None:
         interested = find_interested(warrant, setting.company_id, setting.register)
         fair = find_value_for_warrant(setting.issuer, warrant, interested, on_day)
-    return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent)
+    return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent, gain=(event.holder_id,))
 
 
 def _transfer_warrant(event: IssuerWarrantTransferred, setting: Setting) -> Asked:
@@ -336,7 +356,8 @@ def _count_purchases(event: IssuerProgrammeGrantAdded | IssuerPurchasesStated, s
         for _, warrant in list_live_warrants(setting.issuer, setting.at)
         if warrant.issued.programme_id == event.programme_id
     ]
-    return Asked((event.customer_id, event.vendor_id, *holders), company=True, vote=bool(holders))
+    asked = (event.customer_id, event.vendor_id, *holders)
+    return Asked(asked, company=True, vote=bool(holders), gain=tuple(holders))
 
 
 def _name_source(event: IssuerPriceSourceNamed, _: Setting) -> Asked:
@@ -368,7 +389,8 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
     by_right = _list_entitled(setting) if _is_party(event.holder_id, setting) else ()
-    return Asked((event.holder_id, *by_right), company=True, vote=_is_party(event.holder_id, setting))
+    votes = _is_party(event.holder_id, setting)
+    return Asked((event.holder_id, *by_right), company=True, vote=votes, gain=(event.holder_id,))
 
 
 def _offer(event: IssuerStockOffered, _: Setting) -> Asked:
@@ -434,7 +456,8 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
 
 def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
     by_right = _list_entitled(setting) if isinstance(event.terms, PricedTerms) else ()
-    return Asked((event.holder_id, *by_right), company=True, vote=True)
+    fair = is_fair_investment(_list_prices(setting, event.holder_id), event.terms)
+    return Asked((event.holder_id, *by_right), company=True, vote=True, gain=() if fair else (event.holder_id,))
 
 
 def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
@@ -442,7 +465,8 @@ def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
 
 
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
-    return Asked((setting.issuer.instruments[event.instrument_id].holder_id,), company=True, vote=True)
+    holder_id = setting.issuer.instruments[event.instrument_id].holder_id
+    return Asked((holder_id,), company=True, vote=True, gain=(holder_id,))
 
 
 _NONE: Final = "never"
@@ -450,9 +474,6 @@ _ENDED: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. So that nobody blocks a consolidation for ever, the platform"
     " may then record a valuation, which is an independent price, or decide with a document"
 )
-_BOUGHT_MIN: Final = Fraction(1, 20)
-"""If parties here buy at least this part of the company in a round, the vote alone converts the instruments of all
-holders."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
 _FEW: Final = Fraction(1, 1_000)
@@ -827,7 +848,8 @@ def _ask(found: dict[str, Consent], right: str, group: _Group) -> None:
 
 def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
     if asked.vote:
-        for electorate, weights in _list_groups(setting):
+        gain = frozenset().union(*(setting.register.list_group(each) for each in asked.gain))
+        for electorate, weights in _list_groups(setting, gain):
             yield _Group(electorate, weights)
     if asked.sale:
         yield from _list_sale(setting)
@@ -851,15 +873,16 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     terms = setting.issuer.holder_terms
     if terms.directors:
         yield _Group("directors", dict.fromkeys(terms.directors, 1))
-    yield from _list_sellers(setting, terms)
     buyer = setting.buyer
+    leaning = frozenset() if buyer is None else list_leaning(setting.issuer, buyer, setting.register)
+    yield from _list_sellers(setting, terms, leaning)
     if buyer is None:
         return
     buying = setting._replace(issuer=buyer, company_id=buyer.formed.party_id, buyer=None)
     yield _Group("buyer", {buying.company_id: 1})
     for holder_id in (each for each in _list_entitled(buying) if _is_party(each, buying)):
         yield _Group(f"buyer_holder/{holder_id}", {holder_id: 1})
-    for electorate, weights in _list_groups(buying):
+    for electorate, weights in _list_groups(buying, list_leaning(buyer, setting.issuer, setting.register)):
         yield _Group(f"buyer_{electorate}", weights)
 
 
@@ -870,17 +893,17 @@ def _list_assuming(setting: Setting) -> Iterable[_Group]:
             yield _Group("buyer", {rename_id("pty", event.assumed.issuer_id): 1})
 
 
-def _list_sellers(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
+def _list_sellers(setting: Setting, terms: HolderTerms, leaning: frozenset[str]) -> Iterable[_Group]:
     drag = terms.drag_along
     together = None if drag is None else _weigh_together(setting, drag.share_needed)
     if drag is not None and together is not None:
-        here = {party_id: weight for party_id, weight in together.weights.items() if party_id not in setting.related}
+        here = _leave_out(together.weights, setting.related | leaning)
         yield together
         if len(here) < len(together.weights) or together.weight_absent:
             yield _Group("holders_here", here)
         own = frozenset({"instruments", "commitments", *(f"class/{class_id}" for class_id in drag.classes)})
-    for electorate, weights in _list_groups(setting):
-        if together is None or electorate.removeprefix(_UNRELATED) in own:
+    for electorate, weights in _list_groups(setting, leaning):
+        if together is None or electorate.removeprefix(_UNRELATED).removeprefix(_DISINTERESTED) in own:
             yield _Group(electorate, weights, terms.sale_share_needed)
 
 
@@ -911,6 +934,7 @@ def _weigh_together(setting: Setting, share_needed: Decimal) -> _Group | None:
 
 _ABSENT: Final = ""
 _UNRELATED: Final = "unrelated_"
+_DISINTERESTED: Final = "disinterested_"
 
 
 def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> str | None:
@@ -926,11 +950,11 @@ def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> st
     return setting.company_id if holder_id in stated else _ABSENT
 
 
-def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
+def _list_groups(setting: Setting, gain: frozenset[str] = frozenset()) -> Iterable[tuple[str, dict[str, int]]]:
     """Yield each group of security holders with the weight of the parties in it; the company does not vote.
 
     Those who are not related to the company, or to the other side of its sale, agree by themselves too, so that neither
-    has a majority by its affiliates.
+    has a majority by its affiliates. So do those of them who are not in `gain`.
     """
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
@@ -948,9 +972,16 @@ def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
         _weigh(groups, "warrants", warrant.holder_id, warrant.shares_outstanding, setting)
     for electorate, weights in groups.items():
         yield electorate, weights
-        unrelated = {party_id: weight for party_id, weight in weights.items() if party_id not in setting.related}
+        unrelated = _leave_out(weights, setting.related)
         if unrelated and len(unrelated) < len(weights):
             yield f"{_UNRELATED}{electorate}", unrelated
+        disinterested = _leave_out(unrelated, gain)
+        if disinterested and len(disinterested) < len(unrelated):
+            yield f"{_DISINTERESTED}{electorate}", disinterested
+
+
+def _leave_out(weights: Mapping[str, int], parties: Collection[str]) -> dict[str, int]:
+    return {party_id: weight for party_id, weight in weights.items() if party_id not in parties}
 
 
 def _weigh(groups: dict[str, dict[str, int]], electorate: str, holder_id: str, weight: int, setting: Setting) -> None:

@@ -182,11 +182,42 @@ async def test_a_pro_rata_right_is_dodged_neither_by_a_warrant_nor_by_an_option(
     trade, bank, angel = held
     await agree_on(market, trade, pro_rata=(angel,), pro_rata_days=30)
     _, proposal_id = await propose_warrant(market, trade, trade.fund, 50_000, "0.0001")
-    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", f"holder/{angel}", "class/common"}
+    votes = {f"holder/{angel}", "class/common", "disinterested_class/common"}
+    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", *votes}
     option = {"option_id": derive_id("opt", bank), "holder_id": bank, "shares": 5_000}
     option |= {"exercise_price_usd": Decimal("0.0001"), "approval": PAPER}
     _, asked = await ask(market, trade.startup, GrantOption, startup=trade.startup, **option)
-    assert asked == {f"holder/{bank}", f"holder/{angel}", "class/common"}
+    assert asked == {f"holder/{bank}", *votes}
+
+
+async def test_a_majority_binds_nobody_else_by_its_vote_on_stock_that_it_gets(market, held):
+    """A majority of a class let the company issue 50,000 shares to it at a cent, alone or in a round of its own."""
+    trade, bank, angel = held
+    issue = {"holder_id": trade.fund, "class_id": "common", "shares": 50_000, "price_usd_per_share": Decimal("0.01")}
+    await act_agreed(market, trade.startup, IssueStock, **issue, security_id=derive_id("sec", trade.fund, "agreed"))
+    issue["security_id"] = derive_id("sec", trade.fund, "more")
+    proposal_id, _ = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issue)
+    await relate(market, angel, trade.fund)
+    assert await vote(market, trade.fund, proposal_id) == "open"
+    assert await vote(market, angel, proposal_id) == "open", "what an affiliate of it says counts for it"
+    assert await vote(market, bank, proposal_id) == "effective"
+    sham = {"pre_money_usd": Decimal(90), "investments": (Investment(holder_id=trade.fund, amount_usd=Decimal(10)),)}
+    sham |= {"price_places": 8}
+    closing = await propose_closing(market, trade, await price(market, trade, **sham))
+    made = (await market.state("proposal", closing)).made
+    (apart,) = (each for each in made.consents if each.electorate == "disinterested_class/common")
+    assert {voter.party_id for voter in apart.voters} == {bank}
+    for usd, asks in (("0.01", False), ("0.02", True)):
+        value = RecordValuation(
+            issuer_id=trade.issuer,
+            price_usd_per_share=Decimal(usd),
+            method="409A",
+            effective_on=market.clock.now().date(),
+        )
+        await issuers.record_valuation(market.handler, market.context(), value)
+        issue["security_id"] = derive_id("sec", trade.fund, usd)
+        _, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issue)
+        assert ("disinterested_class/common" in asked) is asks, "at a fair price the majority binds the rest"
 
 
 async def test_a_consolidation_asks_those_whose_warrants_it_rounds_down(market, held):
@@ -325,6 +356,26 @@ async def test_a_buyer_s_affiliates_sell_nobody_else_to_it(market, held):
     for party_id in (trade.fund, bank, buyer):
         assert await vote(market, party_id, sale) == "open"
     assert await vote(market, late, sale) == "effective"
+
+
+async def test_who_owns_more_of_the_other_side_of_a_sale_binds_nobody_else(market, held):
+    """The majority of a class, which owned most of a shell that no register knew, sold the class for its stock."""
+    trade, bank, angel = held
+    buyer = await market.party("Buyer", "startup", usd=1_000)
+    buyer_issuer = await market.issuer(buyer)
+    await found(market, buyer)
+    await hold(market, buyer, trade.fund, 1_000_000)
+    await hold(market, buyer, bank, 1)
+    stock = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": buyer_issuer, "class_id": "common"}
+    members = {"proceeds_usd": Decimal(10_000), "stock": BuyerStock(buyer="Buyer", **stock)}
+    sale, _ = await propose_sale(market, trade, **members)
+    made = (await market.state("proposal", sale)).made
+    voters = {each.electorate: {voter.party_id for voter in each.voters} for each in made.consents}
+    assert voters["disinterested_class/common"] == {bank, angel}
+    assert voters["buyer_disinterested_class/common"] == {trade.fund}, "the bank owns more of what is bought"
+    await agree_on(market, trade, drag_along=DragAlong(share_needed=Decimal("0.51")))
+    sale, _ = await propose_sale(market, trade, **members)
+    assert (await list_asked(market, sale))["holders_here"] == (2, None)
 
 
 async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell(market, held):

@@ -96,6 +96,7 @@ async def test_those_who_are_diluted_vote_on_a_value_that_the_company_alone_stat
     assert {consent.electorate for consent in made.consents} == {
         f"holder/{trade.fund}",
         "class/common",
+        "disinterested_class/common",
         "warrants",
     }
     assert (await vote(market, trade.fund, proposal_id)).status == "open"

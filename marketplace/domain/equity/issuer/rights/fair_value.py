@@ -77,6 +77,12 @@ def find_independent_price(state: Issuer, interested: frozenset[str], on_day: da
     return None if mark is None else mark.price_usd
 
 
+def find_highest_price(state: Issuer, interested: frozenset[str], on_day: date) -> Fraction | None:
+    """Return the highest of the valid prices, in USD, that are independent of these parties; None if there is none."""
+    prices = (mark.price_usd for mark in state.price_marks if _is_independent(mark, interested, on_day))
+    return max(prices, default=None)
+
+
 def find_interested(warrant: Warrant, company_id: str, register: Register) -> frozenset[str]:
     """Return whose prices alone do not count for a warrant: holders, affiliates, company, and all firmly related."""
     return frozenset().union(*(register.list_group(each) for each in {*warrant.interested, company_id}))
@@ -98,8 +104,8 @@ def find_buyout_price(
         on_day: The day of the act.
     """
     stock_class = state.classes[class_id]
-    prices = [mark.price_usd for mark in state.price_marks if _is_independent(mark, related | {holder_id}, on_day)]
-    if not prices:
+    highest = find_highest_price(state, related | {holder_id}, on_day)
+    if highest is None:
         return None
     paid = [
         Fraction(issued.price_usd_per_share) * state.split_at_issue[security_id] / state.split_ratio
@@ -108,7 +114,7 @@ def find_buyout_price(
     ]
     multiple = Fraction(stock_class.created.liquidation_multiple or 0)
     preference = (stock_class.price_usd or Fraction(0)) * multiple
-    return max(max(prices) * max(Fraction(1), stock_class.conversion_ratio), preference, *paid)
+    return max(highest * max(Fraction(1), stock_class.conversion_ratio), preference, *paid)
 
 
 def find_value_for_warrant(

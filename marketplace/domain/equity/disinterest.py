@@ -1,0 +1,103 @@
+"""Who is disinterested in a vote, so that a majority does not bind the rest of its group in its own favour.
+
+Not disinterested are, with all whom firm relations connect with them:
+
+- who gets stock, a right to stock or better terms by the act;
+- in a sale to a buyer that is here and pays in its stock: who owns a greater part of the other side than of its own.
+
+Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, or
+the preference of a share. The price of a round is also fair if an outsider pays it for at least a twentieth of the
+company. A party that may buy its part of the round by right loses nothing by its price, and has no say on it.
+"""
+
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from events.financing import RoundPricing
+from events.types import PricedTerms, PrincipalTerms, WarrantTerms
+from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
+from marketplace.domain.equity.issuer.rights.fair_value import find_highest_price
+from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, list_rows
+from marketplace.domain.register import Register
+
+BOUGHT_MIN: Final = Fraction(1, 20)
+"""The part of the company that others must buy in a round, so that their money counts for all."""
+
+
+class Prices(NamedTuple):
+    """What is known of the price of a share.
+
+    Attributes:
+        issuer: The issuer.
+        interested: The parties whose own prices do not count.
+        on_day: The day of the act.
+    """
+
+    issuer: Issuer
+    interested: frozenset[str]
+    on_day: date
+
+    def find_fair(self) -> Fraction | None:
+        """Return the least fair price of a common share, in USD; None if no independent price is known."""
+        return find_highest_price(self.issuer, self.interested, self.on_day)
+
+
+def is_fair_stock(prices: Prices, class_id: str, price_usd: Decimal) -> bool:
+    """Return whether stock of a class costs a fair price, in USD per share."""
+    fair, stock_class = prices.find_fair(), prices.issuer.classes[class_id]
+    if fair is None:
+        return False
+    preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
+    return price_usd >= max(fair * stock_class.conversion_ratio, preference)
+
+
+def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
+    """Return whether stock costs a fair price, or a cap values the company no lower; False for a warrant."""
+    if isinstance(terms, WarrantTerms):
+        return False
+    if isinstance(terms, PricedTerms):
+        return is_fair_stock(prices, terms.class_id, terms.price_usd_per_share)
+    fair, cap = prices.find_fair(), terms.valuation_cap_usd
+    return fair is not None and cap is not None and cap >= fair * measure_company(prices.issuer)
+
+
+def list_round_gain(
+    financing: Financing, pricing: RoundPricing, prices: Prices, related: frozenset[str], register: Register
+) -> tuple[str, ...]:
+    """Return who is not disinterested in the closing of a round; empty if its price is fair.
+
+    Args:
+        financing: The round.
+        pricing: Its price and what is bought at it.
+        prices: The prices that its buyers, and those related to the company, did not make.
+        related: The company, and who is related to it.
+        register: Who is related to whom.
+    """
+    inside = related | list_holders(prices.issuer)
+    buyers = {each.holder_id: each.shares for each in pricing.allotments if is_id(each.holder_id, "pty")}
+    outside = sum(shares for buyer, shares in buyers.items() if inside.isdisjoint(register.list_group(buyer)))
+    fair = prices.find_fair()
+    if outside >= pricing.post_money_shares * BOUGHT_MIN or (fair is not None and pricing.price_usd_per_share >= fair):
+        return ()
+    return (*buyers, *(each.holder_id for each in financing.opened.pro_rata))
+
+
+def list_leaning(own: Issuer, other: Issuer, register: Register) -> frozenset[str]:
+    """Return who owns a greater part of the other side of a sale than of its own, and all related to them.
+
+    Parts are of the fully diluted companies, as converted.
+    """
+    parts, others = _list_parts(own), _list_parts(other)
+    leaning = (holder for holder, part in others.items() if part > parts.get(holder, 0))
+    return frozenset().union(*(register.list_group(holder) for holder in leaning))
+
+
+def _list_parts(issuer: Issuer) -> dict[str, Fraction]:
+    whole, parts = measure_company(issuer), dict[str, Fraction]()
+    for row in list_rows(issuer):
+        if row.holder_id is not None and row.shares:
+            parts[row.holder_id] = parts.get(row.holder_id, Fraction(0)) + convert_row(issuer, row) / whole
+    return parts
