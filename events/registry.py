@@ -13,6 +13,7 @@ import msgspec
 
 import events
 from events.envelope import TYPE_PREFIX
+from events.plain_json import encode_event
 from events.types import Event
 
 
@@ -35,7 +36,6 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
 }
 AGGREGATES: Final = tuple(dict.fromkeys(tag.partition(".")[0] for tag in EVENT_TYPES))
 _DECODERS: Final = {tag: msgspec.json.Decoder(event_class) for tag, event_class in EVENT_TYPES.items()}
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 
 
 class UnknownEventType(ValueError):  # noqa: N818 - named for what it tells
@@ -76,7 +76,7 @@ def render_schema_name(tag: str) -> str:
 
 def render_body(event: Event) -> bytes:
     """Return the JSON body of an event."""
-    return _ENCODER.encode(event)
+    return encode_event(event)
 
 
 def parse_body(tag: str, body: bytes) -> Event:

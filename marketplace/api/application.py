@@ -14,6 +14,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.serialization import default_serializer
 
+from events.plain_json import encode_plain
 from marketplace import __version__
 from marketplace.api.feed.stream import Feeds
 from marketplace.api.http import clock, contract, operation
@@ -32,7 +33,6 @@ from marketplace.api.http.request_file import RequestFile
 from marketplace.api.http.services import Services
 from marketplace.api.http.strict_json import StrictBody
 from marketplace.core.discovery import find_constants
-from marketplace.core.plain_json import encode_plain
 
 _ROOMS: Final = ("access", "supply", "trading", "delivery", "metering", "billing", "equity", "feed")
 ROUTERS: Final = [router for room in _ROOMS for router in find_constants(f"marketplace.api.{room}", Router)]

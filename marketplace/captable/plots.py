@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from events.financing import RoundPricing, RoundTerms
+from events.plain_json import render_decimal
 from marketplace.captable.branch import Branch
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
@@ -284,7 +285,7 @@ def list_round_lines(points: Sequence[RoundPoint]) -> list[tuple[str, ...]]:
     """
     lines: list[tuple[str, ...]] = [_ROUND_COLUMNS]
     for point in points:
-        price = (str(point.pre_money_usd), _show(point.price_usd_per_share))
+        price = (_show_usd(point.pre_money_usd), _show_usd(point.price_usd_per_share))
         lines.extend(
             (
                 *price,
@@ -312,13 +313,17 @@ def list_exit_lines(points: Sequence[ExitPoint]) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = [_EXIT_COLUMNS]
     for point in points:
         lines.extend(
-            (str(point.proceeds_usd), each.holder_id, each.name, str(each.amount_usd), _show(each.part), "")
+            (_show_usd(point.proceeds_usd), each.holder_id, each.name, _show_usd(each.amount_usd), _show(each.part), "")
             for each in point.holders
         )
         if point.refused is not None:
-            lines.append((str(point.proceeds_usd), *[""] * (len(_EXIT_COLUMNS) - 2), point.refused))
+            lines.append((_show_usd(point.proceeds_usd), *[""] * (len(_EXIT_COLUMNS) - 2), point.refused))
     return lines
 
 
 def _show(value: Decimal | None) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else render_decimal(value)
+
+
+def _show_usd(value: Decimal | None) -> str:
+    return "" if value is None else render_decimal(value, dollars=True)

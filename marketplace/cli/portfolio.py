@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.table import Column, Table
 
+from events.plain_json import encode_plain
 from marketplace.application.equity.portfolios import load_portfolio, parse_prices
 from marketplace.captable.portfolio import Portfolio, ask_recovery
 from marketplace.captable.positions import Prices
@@ -56,7 +57,7 @@ def show(
             instant = await load_market_time(log) if at is None else parse_instant(at)
             portfolio = await load_portfolio(connection, Histories(log), party_id, at=instant, prices=prices)
         if as_json:
-            CONSOLE.print(msgspec.json.format(msgspec.json.encode(portfolio), indent=2).decode())
+            CONSOLE.print(msgspec.json.format(encode_plain(portfolio), indent=2).decode())
         else:
             _tell(portfolio)
 

@@ -11,6 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from events.financing import RoundTerms
+from events.plain_json import encode_plain
 from marketplace.captable.branch import Branch, begin_branch
 from marketplace.captable.plots import (
     Range,
@@ -126,4 +127,4 @@ def _print(form: str, points: Sequence[Any], lines: Sequence[tuple[str, ...]]) -
     if form == "csv":
         csv.writer(sys.stdout, lineterminator="\n").writerows(lines)
     else:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(points), indent=2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(encode_plain(points), indent=2).decode() + "\n")

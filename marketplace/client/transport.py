@@ -11,9 +11,9 @@ import httpx
 import msgspec
 import uuid_utils
 
+from events.plain_json import encode_plain
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.core.instants import render_instant
-from marketplace.core.plain_json import encode_plain
 
 T = TypeVar("T")
 Point = int | datetime | str

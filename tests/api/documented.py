@@ -10,6 +10,9 @@ from tests.api.examples import Examples
 
 INSTANT = re.compile(r"\d[+-]\d\d:\d\d\b")
 FRACTION = re.compile(r"^-?\d+/\d+$")
+DOLLARS = re.compile(r"-?(0|[1-9]\d*)\.\d\d(\d*[1-9])?$")
+DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?$")
+LOOSE = re.compile(r"-?\d+(\.\d+)?(E[+-]?\d+)?$")
 EXACT = re.compile(r"_exact$|/body/")
 """Where an exact fraction stands: beside the decimal that people read, and in events as they are stored."""
 STORED = ("/v1/events", "/v1/auctions/{auction_id}/audit")
@@ -23,6 +26,23 @@ def list_texts(value, place=""):
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, each in items:
         yield from list_texts(each, f"{place}/{'*' if isinstance(name, int) else name}")
+
+
+def list_decimals(value, member="", unit=None):
+    """Yield every decimal of an answer with its member, and whether it is in dollars."""
+    is_dollars = "usd" in member.split("_")
+    if isinstance(value, str) and LOOSE.match(value) and (is_dollars or not value.isdigit()):
+        yield member, value, is_dollars or unit == "USD"
+    unit = value.get("unit", unit) if isinstance(value, dict) else unit
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else [(member, each) for each in value]
+        if isinstance(value, list)
+        else ()
+    )
+    for name, each in items:
+        yield from list_decimals(each, name, unit)
 
 
 async def read_document(client):
@@ -95,11 +115,14 @@ class Documented:
             self.faults.setdefault(name, f"{error.json_path}: {error.message[:200]}")
 
     def _hold_texts(self, name, value):
-        """Find instants that do not end in Z, and fractions in place of decimals."""
+        """Find instants that do not end in Z, fractions in place of decimals, and decimals in another form."""
         for place, text in list_texts(value):
             member = place.rpartition("/")[2]
             if INSTANT.search(text) or (FRACTION.search(text) and not EXACT.search(place)):
                 self.faults.setdefault(f"{name} {place}", f"{text} is not the form of {member}")
+        for place, text, is_dollars in list_decimals(value):
+            if not (DOLLARS if is_dollars else DECIMAL).match(text):
+                self.faults.setdefault(f"{name} {place}", f"{text} is not the form of a decimal")
 
     def _build_validator(self, schema):
         return Draft202012Validator({**json.loads(schema), "components": self.document["components"]})

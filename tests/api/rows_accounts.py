@@ -70,7 +70,7 @@ HOLDS = (
         "startup",
         refused=("limit=0", 422, "request_invalid"),
         other=SEEN,
-        check=lambda page: [(row["limit_usd"], row["taken_usd"]) for row in page["items"]] == [("900.00", "0")],
+        check=lambda page: [(row["limit_usd"], row["taken_usd"]) for row in page["items"]] == [("900.00", "0.00")],
         ask=lambda client, ids: anext(client.list_credits(party_id=ids["startup"])),
     ),
     Row(

@@ -89,6 +89,6 @@ BOOKS = (
         "fund",
         ASSUMED,
         refused=({**ASSUMED, "success_part": "2"}, 422, "fraction_out_of_range"),
-        check=lambda answer: answer["table"][0]["parts"][0] == "0.500000" and answer["trials"] == 1_000,
+        check=lambda answer: answer["table"][0]["parts"][0] == "0.5" and answer["trials"] == 1_000,
     ),
 )

@@ -234,7 +234,7 @@ INSTRUMENTS = (
         {"terms": {**SAFE, "discount": "0.20"}, "applies_to_earlier": True},
         refused=({"terms": {**SAFE, "discount": "1"}, "applies_to_earlier": True}, 422, "discount_whole"),
     ),
-    Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: one["principal_usd"] == "1000"),
+    Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: one["principal_usd"] == "1000.00"),
     Row(
         "GET",
         "/v1/instruments/{instrument}/movements",

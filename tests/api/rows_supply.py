@@ -328,7 +328,7 @@ MANDATES = (
         {"terms": {**MANDATE, "budget_usd": "600000"}},
         refused=({"terms": {**MANDATE, "issuer_usd_max": "900000"}}, 422, "issuer_above_budget"),
     ),
-    Row("GET", "/v1/mandates/{mandate}", "fund", check=lambda one: one["terms"]["budget_usd"] == "600000"),
+    Row("GET", "/v1/mandates/{mandate}", "fund", check=lambda one: one["terms"]["budget_usd"] == "600000.00"),
     Row("GET", "/v1/mandates", "fund", other=SEEN, check=lambda page: len(page["items"]) == 2),
     Row("GET", "/v1/mandates/{mandate}/holds", "fund", check=lambda page: page["items"] == []),
     Row(

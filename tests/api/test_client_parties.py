@@ -112,7 +112,7 @@ async def test_accounts_tell_their_entries_and_statements_in_every_form(database
         recorded = (account_id, now - timedelta(days=1), now + timedelta(days=1))
         lines = list(csv.DictReader(io.StringIO((await client.get_account_statement_csv(*recorded)).decode())))
         assert [(line["event"], line["amount"], line["balance"]) for line in lines if line["sequence"]] == [
-            ("account.deposited.v1", "100", "100"),
+            ("account.deposited.v1", "100.00", "100.00"),
             ("account.withdrawn.v1", "-40.50", "59.50"),
         ]
         occurred = (await client.get_account_statement_csv(*recorded, basis="occurred")).decode()

@@ -92,7 +92,7 @@ async def test_a_stack_that_asks_for_the_whole_company_is_refused_at_signing_wit
     problem = await company.refuse("stack_exceeds_company", "/v1/instruments", company.invest(dear, "99000"))
     assert Fraction(problem["facts"]["slope"]) >= 1
     assert Decimal(problem["facts"]["principal_usd"]) >= 198_000
-    assert problem["facts"]["valuation_caps_usd"] == ["190000"]
+    assert problem["facts"]["valuation_caps_usd"] == ["190000.00"]
 
 
 async def test_a_company_without_shares_is_neither_priced_nor_sold(company):

@@ -200,7 +200,7 @@ async def test_a_stream_goes_on_after_the_last_event_id(database_url: str):
             resumed = await waiting
             assert [name for _, name, _ in resumed] == ["party.cleared.v1", "account.deposited.v1"]
             assert [item["sequence"] for _, _, item in resumed] == [sequence for sequence, _, _ in resumed]
-            assert resumed[1][2]["event"]["data"]["amount_usd"] == "5"
+            assert resumed[1][2]["event"]["data"]["amount_usd"] == "5.00"
 
 
 @pytest.mark.parametrize("kept_bytes", [tails.TAIL_BYTES_MAX, 0])

@@ -216,7 +216,7 @@ async def test_known_keys_command_while_postgresql_is_away_and_reads_say_so(data
                 if answer.status_code == 200:
                     break
                 await asyncio.sleep(0.1)
-        assert any(row["amount"] == "990" for row in answer.json()["items"]), answer.text
+        assert any(row["amount"] == "990.00" for row in answer.json()["items"]), answer.text
 
 
 async def test_known_keys_go_on_without_postgresql_for_a_bounded_time(stage: Stage, database_url: str):

@@ -71,7 +71,7 @@ async def test_a_withdrawal_above_the_limit_waits_for_another_person(treasury: T
     assert asked.status_code == 202
     approval_id = get_id(asked)
     assert asked.headers["Location"] == f"{treasury.path}/approvals/{approval_id}"
-    assert await treasury.read() == (["open"], {"available": "500", "held": "500"})
+    assert await treasury.read() == (["open"], {"available": "500.00", "held": "500.00"})
     assert code(await treasury.end(treasury.clerk, "approve", approval_id)) == (403, "person_same")
     second_key = await treasury.stage.open_tenant(treasury.party, person="p1")
     assert code(await treasury.end(second_key, "approve", approval_id)) == (403, "person_same")
@@ -84,7 +84,7 @@ async def test_a_withdrawal_above_the_limit_waits_for_another_person(treasury: T
     for verb in ("approve", "refuse"):
         assert code(await treasury.end(third, verb, approval_id)) == (409, "approval_approved")
     assert code(await treasury.end(treasury.clerk, "withdraw", approval_id)) == (409, "approval_approved")
-    assert await treasury.read() == (["approved"], {"available": "500", "held": "0"})
+    assert await treasury.read() == (["approved"], {"available": "500.00", "held": "0.00"})
     feed = (await treasury.stage.admin.get("/v1/events", headers={"Min-Seq": await treasury.stage.reach()})).json()
     acted = {item["event"]["type"]: item["event"].get("actorperson") for item in feed["items"]}
     assert acted["marketplace.account.approval_requested.v1"] == "p1"
@@ -130,7 +130,7 @@ async def test_a_request_lapses_and_frees_its_money(treasury: Treasury):
     assert (await treasury.stage.post(treasury.stage.admin, "/v1/test/clock", clock)).is_success
     assert code(await treasury.end(treasury.chief, "approve", approval_id)) == (409, "approval_lapsed")
     await _wait_for(treasury, "lapsed")
-    assert (await treasury.read())[1] == {"available": "1000", "held": "0"}
+    assert (await treasury.read())[1] == {"available": "1000.00", "held": "0.00"}
 
 
 async def test_an_approval_races_a_refusal_and_one_of_them_counts(treasury: Treasury):
@@ -145,7 +145,7 @@ async def test_an_approval_races_a_refusal_and_one_of_them_counts(treasury: Trea
             break
     statuses, amounts = await treasury.read()
     assert float(amounts["available"]) == 1_000 - 101 * statuses.count("approved")
-    assert amounts["held"] == "0"
+    assert amounts["held"] == "0.00"
 
 
 async def test_a_revoked_key_and_a_suspended_party_approve_nothing(treasury: Treasury):
@@ -257,10 +257,10 @@ async def test_a_mandate_above_the_limit_is_granted_and_changed_by_two(treasury:
     large = build_mandate(treasury, direct_budget_usd="500", issuer_usd_max="500")
     asked = await stage.post(clerk, "/v1/mandates", large)
     assert asked.status_code == 202
-    assert (await treasury.read())[1] == {"available": "440", "held": "560"}
+    assert (await treasury.read())[1] == {"available": "440.00", "held": "560.00"}
     assert code(await treasury.end(treasury.clerk, "approve", get_id(asked))) == (403, "person_same")
     assert (await treasury.end(treasury.chief, "approve", get_id(asked))).status_code == 200
-    assert (await treasury.read())[1] == {"available": "440", "held": "560"}
+    assert (await treasury.read())[1] == {"available": "440.00", "held": "560.00"}
     listed = (await treasury.chief.get("/v1/mandates", headers={"Min-Seq": await stage.reach()})).json()["items"]
     mandate = next(row["mandate_id"] for row in listed if row["mandate_id"] != get_id(small))
     terms = {**large["terms"], "issuer_ids": [mule], "uncapped": True}
@@ -291,7 +291,7 @@ async def test_the_platform_neither_spends_a_partys_money_nor_speaks_for_it(trea
     for client, asked in ((platform, sent), (stage.admin, sent), (stage.admin, lifted)):
         assert code(await treasury.end(client, "approve", get_id(asked))) == (403, "payer_only")
     assert (await treasury.end(treasury.clerk, "approve", get_id(sent))).status_code == 200
-    assert (await treasury.read())[1] == {"available": "700", "held": "0"}
+    assert (await treasury.read())[1] == {"available": "700.00", "held": "0.00"}
     get_id(await stage.post(stage.admin, f"/v1/parties/{treasury.party}/suspend", {"reason": "fraud"}))
     assert (await treasury.withdraw(platform, "300", "as the court orders")).status_code == 200
     audit = Audit()

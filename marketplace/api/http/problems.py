@@ -16,6 +16,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from events.plain_json import encode_plain
 from marketplace.api.http.body_faults import BodyFault, list_literals, render_fault, render_faults
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
@@ -184,13 +185,13 @@ def render_problem(
     errors: tuple[FieldError, ...] = (),
     facts: dict[str, Fact] | None = None,
     headers: dict[str, str] | None = None,
-) -> Response[Problem]:
+) -> Response[bytes]:
     """Return the answer for one problem."""
     problem = build_problem(status, code, detail, errors=errors, facts=facts)
-    return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return Response(encode_plain(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Response[Problem]:
+def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Response[bytes]:
     """Answer a refusal."""
     status = get_status(refusal)
     facts = dict(refusal.facts)
@@ -207,13 +208,13 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
 
 
-def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Response[Problem]:
+def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Response[bytes]:
     """Answer a command that lost to other writers on every attempt. Nothing was stored."""
     detail = f"{conflict}; nothing was stored after several attempts, so send the request again with the same key"
     return render_problem(HTTPStatus.CONFLICT, "conflict", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def answer_unavailable(request: Request[Any, Any, Any] | None, error: Unavailable) -> Response[Problem]:
+def answer_unavailable(request: Request[Any, Any, Any] | None, error: Unavailable) -> Response[bytes]:
     """Answer that a server is unavailable. The same request may be sent again with the same key."""
     code = _UNAVAILABLE_CODES.get(error.what, "unavailable")
     _logger.warning("unavailable", what=error.what, reason=str(error))
@@ -233,7 +234,7 @@ def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
     return _FOR_TENANTS.get(error.what, f"{error.what} cannot be reached now")
 
 
-def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:
+def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[bytes]:
     """Answer that the request depends on an unreadable event, which the operator must annotate."""
     _logger.error("event_unreadable", path=request.url.path, sequence=error.sequence, reason=str(error))
     principal = request.scope.get("user")
@@ -257,20 +258,20 @@ def describe_unreadable(error: UnreadableEvent, *, is_operator: bool) -> str:
     )
 
 
-def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Response[Problem]:
+def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Response[bytes]:
     """Answer that the log was replaced or went back. The process is about to stop."""
     detail = "the event log was replaced or went back; the process stops until the operator has restored the log"
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, detail)
 
 
-def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[Problem]:
+def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[bytes]:
     """Answer that stored data cannot be read. The process's log tells the operator what and where."""
     _logger.error("log_corrupt", path=request.url.path, reason=str(error))
     detail = "stored data cannot be read; the operator finds the cause in the server's log"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "log_corrupt", detail)
 
 
-def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer a refusal of the framework: routes, methods, sizes and parameters."""
     headers = dict(error.headers or {})
     if isinstance(error, ValidationException):
@@ -301,7 +302,7 @@ def _tell_refused(request: Request[Any, Any, Any], error: HTTPException) -> str:
     return error.detail
 
 
-def answer_nested(request: Request[Any, Any, Any], error: RecursionError) -> Response[Problem]:
+def answer_nested(request: Request[Any, Any, Any], error: RecursionError) -> Response[bytes]:
     """Answer a body that is nested more deeply than the decoder reads; any other recursion is an unexpected error."""
     if not has_body(dict(request.scope["headers"])):
         return answer_unforeseen(request, error)
@@ -309,7 +310,7 @@ def answer_nested(request: Request[Any, Any, Any], error: RecursionError) -> Res
     return render_problem(HTTPStatus.BAD_REQUEST, "body_malformed", detail)
 
 
-def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer an unexpected error. The process's log gets the traceback, but no variable, body or header.
 
     If structlog's renderer were given the exception itself, it would show the variables of every frame.

@@ -16,7 +16,7 @@ from litestar import Response
 from nats.aio.msg import Msg
 
 from marketplace.api.http.keys import Principal
-from marketplace.api.http.problems import MEDIA_TYPE, Problem, answer_conflict, answer_refusal, answer_unavailable
+from marketplace.api.http.problems import MEDIA_TYPE, answer_conflict, answer_refusal, answer_unavailable
 from marketplace.api.http.services import Services
 from marketplace.api.metering.ingestion import ingest_request
 from marketplace.core.errors import Conflict, Refusal, Unavailable
@@ -105,7 +105,7 @@ class MeterSubject:
         return principal
 
 
-def _render(response: Response[Problem]) -> tuple[bytes, dict[str, str]]:
+def _render(response: Response[bytes]) -> tuple[bytes, dict[str, str]]:
     headers = {STATUS: str(response.status_code), "Content-Type": MEDIA_TYPE}
     headers |= {name: value for name, value in response.headers.items() if name.lower() == "retry-after"}
-    return msgspec.json.encode(response.content), headers
+    return response.content, headers

@@ -50,6 +50,7 @@ from events.auction import (
     ShadowPrice,
 )
 from events.book import Book, BookLot, BookOrder, BookPool
+from events.plain_json import encode_event
 from events.types import Reason
 from marketplace.clearing.book import BIDS_PER_ORDER_MAX, PERIODS_MAX
 from marketplace.core.decider import Decider
@@ -63,7 +64,6 @@ ROW_BYTES_MAX: Final = 1024 * 1024
 """The most bytes of one order in the book, as stored."""
 BOOK_BYTES_MAX: Final = 64 * 1024 * 1024
 """The most bytes of all orders of the book, which are stored in one append."""
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 ATTEMPTS_MAX = 3
 """The most attempts to clear. After so many failures, an auction may release its orders."""
 
@@ -495,7 +495,7 @@ def _copy(state: Auction) -> dict[str, Any]:
 
 def _measure(row: msgspec.Struct) -> int:
     """Return the bytes of a row in the body of an event, including the comma after it."""
-    return len(_ENCODER.encode(row)) + 1
+    return len(encode_event(row)) + 1
 
 
 class FittedBook(NamedTuple):

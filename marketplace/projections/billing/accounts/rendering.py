@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
+from events.plain_json import render_decimal
 from marketplace.core.instants import render_instant
 from marketplace.projections.views.billing import AccountStatementView, LineView, StandView
 
@@ -38,7 +39,7 @@ def render_csv(statement: AccountStatementView) -> str:
 
 
 def _render_stand(stand: StandView, word: str, at: datetime, unit: str) -> tuple[str, ...]:
-    return "", render_instant(at), "", word, "", stand.account, unit, "", _write(stand.amount)
+    return "", render_instant(at), "", word, "", stand.account, unit, "", _write(stand.amount, unit)
 
 
 def _render_cells(line: LineView) -> tuple[str, ...]:
@@ -51,13 +52,13 @@ def _render_cells(line: LineView) -> tuple[str, ...]:
         f"'{cause}" if cause.startswith(_FORMULA) else cause,
         line.account,
         line.unit,
-        _write(line.amount),
-        _write(line.balance),
+        _write(line.amount, line.unit),
+        _write(line.balance, line.unit),
     )
 
 
-def _write(amount: Decimal) -> str:
-    return f"{amount:f}"
+def _write(amount: Decimal, unit: str) -> str:
+    return render_decimal(amount, dollars=unit == "USD")
 
 
 def render_html(statement: AccountStatementView) -> str:

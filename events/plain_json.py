@@ -1,0 +1,89 @@
+"""JSON whose decimals have one form, in events and in the requests and answers of the API.
+
+Dollars, which are the members with ``usd`` in their name and the amounts of the unit ``USD``, have two places, or more
+if they need them: ``480.00``, ``3.99``, ``6.155``. Every other decimal has as few places as it needs: ``0.2``, ``4``.
+There are no exponents. msgspec writes a decimal as Python does: ``6.7E-7`` for 0.00000067, ``2.5000`` after a rounding.
+"""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+_KEPT: Final = (Decimal, msgspec.Raw)
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_DOLLARS: Final = re.compile(rb'(usd[a-z0-9_]*":"-?[0-9]+)(\.[0-9]?|\.[0-9]{2,}0)?(?=")')
+"""Dollars with fewer than two places, or with zeros after more."""
+_ZEROS: Final = re.compile(rb'\.[0-9]*0"')
+_LIST: Final = re.compile(rb'usd[a-z0-9_]*":\["')
+_RARE: Final = (b"E-", b"E+", b'"-0', b'"unit":"USD"')
+
+
+def render_decimal(value: Decimal, *, dollars: bool = False) -> str:
+    """Return a decimal in its one form, as dollars or as anything else."""
+    whole, _, places = f"{abs(value) if value == 0 else value:f}".partition(".")
+    places = places.rstrip("0").ljust(2 if dollars else 0, "0")
+    return f"{whole}.{places}" if places else whole
+
+
+def encode_plain(value: Any, enc_hook: Callable[[Any], Any] | None = None) -> bytes:
+    """Return a value as JSON whose decimals have their one form. Other texts, and raw JSON in it, are not changed.
+
+    Args:
+        value: The value.
+        enc_hook: Converts types that msgspec cannot encode, as in `msgspec.json.encode`.
+    """
+    body = msgspec.json.encode(value, enc_hook=enc_hook)
+    if _DOLLARS.search(body) or _is_suspect(body):
+        parts = msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=enc_hook)
+        body = msgspec.json.encode(_write_plainly(parts, dollars=False, unit=False))
+    return body
+
+
+def encode_event(value: msgspec.Struct) -> bytes:
+    """Return a value without raw JSON as `encode_plain` does, faster where only dollars have not their form."""
+    body = _DOLLARS.sub(_complete, _ENCODER.encode(value))
+    return encode_plain(value) if _is_suspect(body) else body
+
+
+def _is_suspect(body: bytes) -> bool:
+    """Return whether something beside dollars of their own member may have another form; texts may look so too."""
+    if any(rare in body for rare in _RARE) or _LIST.search(body):
+        return True
+    for found in _ZEROS.finditer(body):
+        start = body.rfind(b'"', 0, found.start())
+        name = body[body.rfind(b'"', 0, start - 2) : start]
+        is_number = body[start + 1 : found.start()].lstrip(b"-").isdigit()
+        if is_number and not (name.endswith(b":") and b"usd" in name):
+            return True
+    return False
+
+
+def _complete(found: re.Match[bytes]) -> bytes:
+    return found[1] + b"." + (found[2] or b".")[1:].rstrip(b"0").ljust(2, b"0")
+
+
+def _write_plainly(value: Any, *, dollars: bool, unit: bool) -> Any:
+    """Return a value with texts in place of its decimals.
+
+    Args:
+        value: The value.
+        dollars: Whether the member that has it is named as dollars.
+        unit: Whether its amounts have the unit of dollars.
+    """
+    if isinstance(value, Decimal):
+        return render_decimal(value, dollars=dollars or unit)
+    if dollars and isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return render_decimal(Decimal(value), dollars=True)
+    if isinstance(value, dict):
+        unit = value["unit"] == "USD" if isinstance(value.get("unit"), str) else unit
+        return {
+            name: _write_plainly(one, dollars=isinstance(name, str) and "usd" in name.split("_"), unit=unit)
+            for name, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_write_plainly(one, dollars=dollars, unit=unit) for one in value]
+    return value
