@@ -58,6 +58,7 @@ COMPUTED: Final = frozenset(
 FOLLOWS: Final = (
     "proposal.",
     "command.",
+    "account.limit_used.",
     "issuer.warrant_vested.",
     "issuer.warrant_released.",
     "issuer.warrant_priced.",
@@ -169,7 +170,7 @@ class Consents:
         stored = sorted(
             (message.event_type, message.body.decode())
             for message in decision
-            if not message.event_type.startswith(FOLLOWS)
+            if not message.event_type.startswith(FOLLOWS) and not _is_freed(message, carried)
         )
         if carried.read().get("recomputed") and proposed != stored:
             self._check_recomputed(carried, proposal, decision)
@@ -284,6 +285,13 @@ def _list_terms(events: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[s
         elif event_type not in COMPUTED and not event_type.startswith(FOLLOWS):
             terms.append((event_type, json.dumps(body, sort_keys=True)))
     return sorted(terms)
+
+
+def _is_freed(message: Message, carried: Message) -> bool:
+    """Return whether an event frees what an account kept for the refund of a proposal that takes effect."""
+    body = message.read()
+    is_own = body.get("cause") == carried.read()["proposal_id"] and Fraction(body.get("amount_usd", "1")) == 0
+    return is_own and message.event_type == "account.reserved.v1"
 
 
 def _is_cited(event_type: str, body: Mapping[str, Any], decision: Sequence[Message]) -> bool:

@@ -1,12 +1,13 @@
 """Checks that what takes two persons was done by two: a request, an approval by another person, then the act."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from marketplace.auditor.given import Given
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
@@ -17,6 +18,7 @@ RECORDED: Final = timedelta(days=7)
 BOUGHT: Final = timedelta(days=7)
 """How long what one person alone bought counts toward the limit."""
 _BUYING: Final = ("order.placed.v1", "order.amended.v1", "quote.held.v1", "service_line.agreed.v1")
+_TOLD: Final = frozenset({"proposal.made.v1", "proposal.agreed.v1"})
 _DEPOSIT: Final = ("kind", "amount_usd", "reference")
 
 
@@ -54,6 +56,7 @@ class Persons:
         deposit_limit: The schedule's limit for what one person of the platform records as deposits.
         recorded: The deposits that each person recorded alone while there was such a limit, in the last 7 days.
         proposed: The effects of each proposal.
+        given: What stock and rights are worth.
     """
 
     findings: Findings
@@ -61,6 +64,7 @@ class Persons:
     deposit_limit: Decimal | None = None
     recorded: dict[str, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
     proposed: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    given: Given = field(default_factory=Given)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -95,31 +99,33 @@ class Persons:
     def _check_given(
         self, decision: Sequence[Message], limited: Collection[str], counted: Mapping[str, Decimal]
     ) -> None:
-        """Check that stock which a party gives away, and principal which it gives up, count toward its limit."""
+        """Check that stock and rights which a party gives away, and principal which it gives up, count as such."""
         least: dict[str, Decimal] = {}
+        is_told = any(message.event_type in _TOLD for message in decision)
         for message in decision:
             party_id = message.headers.get("ce-actor", "")
             account_id = f"acc_{party_id[4:]}"
-            if account_id not in limited:
-                continue
-            for event_type, body in self._list_acts(message):
-                amount = _find_given(event_type, body, party_id)
+            acts = self._list_acts(message) if is_told else [(message.event_type, message.read())]
+            for event_type, body in acts if account_id in limited else ():
+                today = parse_instant(message.headers["ce-time"]).date()
+                amount = self.given.find_least(event_type, body, party_id, today)
                 if amount is not None:
                     least[account_id] = least.get(account_id, Decimal(0)) + amount
+        for message in decision:
+            if message.event_type.startswith("issuer."):
+                self.given.take(message.event_type, message.read())
         for account_id, amount in least.items():
             text = f"{account_id} lets {amount} USD or more go, and {counted.get(account_id)} counts toward its limit"
             found = counted.get(account_id, Decimal(0)) >= amount
             self.findings.require(found, "persons", decision[0].sequence, text)
 
-    def _list_acts(self, message: Message) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield what its actor does by an event: the event, or what it proposes or agrees to."""
+    def _list_acts(self, message: Message) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return what its actor proposes or agrees to by an event."""
         body = message.read()
         if message.event_type == "proposal.made.v1":
             self.proposed[body["proposal_id"]] = body["effects"]
-        if message.event_type in {"proposal.made.v1", "proposal.agreed.v1"}:
-            for effect in self.proposed.get(body["proposal_id"], ()):
-                yield effect["type"], json.loads(effect["body_json"])
-        yield message.event_type, body
+        effects = self.proposed.get(body["proposal_id"], ()) if message.event_type in _TOLD else ()
+        return [(effect["type"], json.loads(effect["body_json"])) for effect in effects]
 
     def _take_schedule(self, decision: Sequence[Message]) -> None:
         """Take the limit of deposits, and check that what one person alone recorded counts, and is within it."""
@@ -276,18 +282,3 @@ class Persons:
         alone = name != "limit_set" and counted.get(body["account_id"]) == Decimal(body["amount_usd"])
         text = f"one person alone did a {kind} that the limit of {body['account_id']} does not count"
         self.findings.require(alone, "persons", message.sequence, text)
-
-
-def _find_given(event_type: str, body: Mapping[str, Any], party_id: str) -> Decimal | None:
-    """Return the least that a party gives up by an event: principal, or a cent of stock; None if it gives nothing."""
-    if body.get("holder_id") != party_id:
-        return None
-    match event_type:
-        case "issuer.stock_transferred.v1":
-            return Decimal("0.01")
-        case "instrument.principal_reversed.v1":
-            return Decimal(body["principal_usd"])
-        case "instrument.repaid.v1" if body.get("early"):
-            return Decimal(body["principal_usd"])
-        case _:
-            return None

@@ -1,4 +1,4 @@
-"""The auditor finds stock that one person gave away beyond its limit, and warrants that left the family."""
+"""The auditor finds stock and rights that one person gave away beyond its limit, and warrants that left the family."""
 
 import json
 from collections import defaultdict
@@ -15,12 +15,14 @@ from marketplace.auditor.relations import Relations
 from marketplace.auditor.stream import Findings, Message
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
-from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.stock_commands import TransferStock
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant, PromiseOption, WithdrawPromise
+from marketplace.domain.equity.issuer.stock_commands import SplitStock, TransferStock
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.test_equity import act, found
 from tests.application.equity.test_holder_terms import PAPER, hold
 from tests.application.equity.test_hostile_variants import agree_open, relate
+from tests.support.market.agreeing import act_agreed
+from tests.support.market.auditing import CapTableConsents
 from tests.support.market.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
@@ -28,7 +30,7 @@ _PLAYED: list[Message] = []
 
 
 async def play():
-    """Let one person of a bank give ten shares away, and its affiliate, found later, get its warrant."""
+    """Let one person of a bank give ten shares and a promise away, and its affiliate, found later, get its warrant."""
     market = Market(MemoryLog())
     startup, bank = await market.party("Startup", "startup"), await market.party("Bank", "fund")
     sister = await market.party("Sister", "fund")
@@ -65,6 +67,10 @@ async def play():
     pass_on = {"holder_id": bank, "holder_id_after": sister}
     await warrants.transfer_warrant(market.handler, context, issuer, terms.warrant_id, **pass_on)
     assert await agree_open(market, await consents.find_proposal(market.handler, context)) == "effective"
+    promise = {"promise_id": derive_id("prm", bank)}
+    await act_agreed(market, startup, PromiseOption, **promise, holder_id=bank, shares=3)
+    await act_agreed(market, startup, SplitStock, split_id=derive_id("spl", bank), numerator=2, denominator=1)
+    await act_agreed(market, startup, WithdrawPromise, **promise, reason="none")
     return [
         Message(
             each.sequence,
@@ -92,7 +98,7 @@ async def played():
 
 def audit(messages):
     findings = Findings()
-    parts = (Persons(findings), Relations(findings))
+    parts = (Persons(findings), Relations(findings), CapTableConsents(findings))
     decisions = defaultdict(list)
     for message in messages:
         decisions[message.decision].append(message)
@@ -119,7 +125,9 @@ def change(event_type, **fields):
     ("plant", "wrong"),
     [
         (lambda messages: messages, None),
-        (drop("account.limit_used.v1"), "counts toward its limit"),
+        (drop("account.limit_used.v1"), "lets 20.00 USD or more go, and None counts"),
+        (drop("account.limit_used.v1"), "lets 6.00 USD or more go, and None counts"),
+        (change("account.limit_used.v1", amount_usd="5.99"), "lets 6.00 USD or more go, and 5.99 counts"),
         (drop("register.relation_found.v1"), "no affiliate"),
         (change("issuer.warrant_transferred.v1", relation=None), "no affiliate"),
         (change("register.relation_found.v1", since="2100-01-01T00:00:00Z"), "no affiliate"),

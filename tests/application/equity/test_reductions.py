@@ -21,7 +21,7 @@ from marketplace.domain.equity.instrument.clawback import REDUCE_WITHIN
 from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import build_round, deliver_all, pay_in
 from tests.support.market.agreeing import agree_all
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import CapTableConsents, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 
@@ -105,6 +105,7 @@ async def test_shares_go_only_when_their_holder_agrees(delivered):
     assert provider.count_free(market.clock.now()) == free, "counted once"
     assert proposal_id not in provider.reserves
     await check_log(market.log)
+    assert await find_faults(CapTableConsents, market.log) == []
     for fault, found in FAULTS:
         texts = [text for _, _, text in await find_faults(Reductions, market.log, **fault)]
         assert (texts == []) if found is None else any(found in text for text in texts), (fault, texts)
