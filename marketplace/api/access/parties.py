@@ -83,9 +83,12 @@ async def stage(command: Commanded, party_id: FromPath[str], data: JSONBody[Stag
 async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[RelationBody]) -> Response[ReceiptBody]:
     """State who owns a party or is its affiliate, as the party; record what was found, as the platform.
 
-    Related parties are not matched in auctions, and no mandate pays for their trades unless it says so.
+    Related parties are not matched in auctions, and no mandate pays for their trades unless it says so. A party states
+    nothing new while an auction has bound orders.
     """
-    receipt = await declare_relation(command.handler, command.context, party_id, **msgspec.structs.asdict(data))
+    stated = msgspec.structs.asdict(data)
+    auction_ids = await command.list_auctions()
+    receipt = await declare_relation(command.handler, command.context, party_id, **stated, auction_ids=auction_ids)
     return command.answer(receipt)
 
 

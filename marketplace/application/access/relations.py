@@ -1,5 +1,6 @@
 """Relations: parties state their owners and affiliates, and the platform records what it finds."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import structs
@@ -16,6 +17,8 @@ from marketplace.domain.register import (
     FindRelation,
     StateRelation,
 )
+from marketplace.domain.trading.admission import require_not_deciding
+from marketplace.domain.trading.auction import AUCTION
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -30,13 +33,15 @@ async def declare_relation(
     related_id: str | None = None,
     owner: str | None = None,
     since: datetime | None = None,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """State an owner or affiliate, as the party; record one that was found, as the platform.
 
-    The receipt's id is the relation's: a repeat gets the same one, also after that relation ended.
+    The receipt's id is the relation's: a repeat gets the same one, also after that relation ended. `auction_ids` are
+    the auctions that are not completed: a party states nothing new while one decides, since that could undo an order.
 
     Raises:
-        Refusal: ``party_unknown`` · refusals of the register.
+        Refusal: ``party_unknown`` · refusals of the register · ``market_deciding``, of a party alone.
     """
     require_tenant(context, party_id, duty=True)
     command = (StateRelation if context.party_id is not None else FindRelation)(
@@ -56,6 +61,9 @@ async def declare_relation(
             if each is not None and (not is_id(each, "pty") or await unit.load(PARTY, each) is None):
                 raise refuse_unknown("party", each)
         register = await unit.decide(REGISTER, REGISTER_ID, command)
+        if unit.list_events(REGISTER, REGISTER_ID) and context.party_id is not None:
+            for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
+                require_not_deciding(auction, context.at)
         unit.answers = register.find_id(party_id, related_id or owner or "")
 
     return await handler.run(context, REGISTER, REGISTER_ID, work)

@@ -349,7 +349,7 @@ BESIDE_EQUITY: Final = (
         "a party is recorded as related to an owner or affiliate",
         "the party, the platform",
         "nobody else. The relation counts for others once the platform finds it or the other party states it too",
-        "never",
+        "never; refused to a party while an auction has bound orders",
         "a statement of one party counts for that party alone",
     ),
     StatedRight(

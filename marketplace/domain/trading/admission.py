@@ -1,8 +1,8 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
 Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; from its no-cancel phase on,
-market_deciding for a hold, lot_frozen for a change of a lot, mandate_bound for a change of a mandate, and order_locked
-for a change of an order. New orders and new lots may be added until the lock.
+market_deciding for a hold or a party's statement of a relation, lot_frozen for a change of a lot, mandate_bound for a
+change of a mandate, and order_locked for a change of an order. New orders and new lots may be added until the lock.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -156,7 +156,7 @@ def has_bound(auction: Auction, at: datetime) -> bool:
 
 
 def require_not_deciding(auction: Auction, at: datetime) -> None:
-    """Refuse to hold capacity while an auction decides on it, since a hold could make its matches impossible.
+    """Refuse what could make the matches of an auction impossible while it decides: a hold, or a stated relation.
 
     Raises:
         Refusal: ``market_deciding``.
@@ -166,7 +166,7 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
         raise Refusal(
             "market_deciding",
             f"auction {opened.auction_id} is deciding who gets what is free; it locks at"
-            f" {render_instant(opened.locks_at)}; hold again once it is completed",
+            f" {render_instant(opened.locks_at)}; try again once it is completed",
             auction_id=opened.auction_id,
             frozen_until=render_instant(opened.locks_at),
             allowed="completed",

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
 
@@ -84,6 +85,25 @@ async def test_a_relation_that_is_stored_after_the_lock_stops_the_award(market):
         await market.until("auction", trade.auction, "completed")
     assert (await market.state("order", trade.order)).status == "unmatched"
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
+
+
+async def test_no_party_undoes_a_bound_order_by_a_relation_that_it_states(market):
+    trade = await market.trade()
+    auction = await market.auction(no_cancel_at=0.4)
+    await relate(market, trade.provider, by=trade.provider, owner=OWNER)
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+        for one, other in permutations((trade.provider, trade.startup)):
+            with pytest.raises(Refusal) as caught:
+                await relate(market, one, by=one, related_id=other, auction_ids=[trade.auction, auction])
+            assert caught.value.code == "market_deciding"
+        await relate(market, trade.provider, by=trade.provider, owner=OWNER, auction_ids=[auction])
+        market.clock.at = market.day(0.5)
+        for auction_id in (trade.auction, auction):
+            await market.until("auction", auction_id, "completed")
+    assert (await market.state("order", trade.order)).status == "matched"
+    await relate(market, trade.startup, by=trade.startup, owner=OWNER, auction_ids=[trade.auction, auction])
 
 
 @pytest.mark.parametrize("funding", ["cash", "own_capacity"])

@@ -185,6 +185,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "fixed",
         "pricelist": "fixed",
     },
+    "relations:declare_relation": {"auction": "final"},
     "resale:resell_grant": {"account": "other", "grant": "again", "mandate": "fixed"},
     "schedules:publish_schedule": {"account": "fixed"},
     "service_hours:report_hours": {"grant": "met"},
