@@ -205,7 +205,7 @@ class AccountHoldCaptured(Event, frozen=True, kw_only=True, tag="account.hold_ca
         hold_id: The hold.
         amount_usd: How much.
         payee_account_id: Who is paid; its `account.credited` stands in the same atomic batch.
-        cause: What it was paid for: the id of a statement or instrument.
+        cause: What it was paid for: an id, such as that of a statement, an instrument, a quote or a claim's payment.
     """
 
     account_id: Id
@@ -260,7 +260,7 @@ class AccountDebited(Event, frozen=True, kw_only=True, tag="account.debited.v1")
         party_id: Whose it is.
         amount_usd: How much.
         payee_account_id: Who is paid; its `account.credited` stands in the same atomic batch.
-        cause: What it was paid for: the id of an instrument or liquidity event.
+        cause: What it was paid for: an id, such as that of a statement, an instrument or a liquidity event.
     """
 
     account_id: Id
@@ -307,14 +307,14 @@ class AccountLimitSet(Event, frozen=True, kw_only=True, tag="account.limit_set.v
 
 
 class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used.v1"):
-    """One person alone let money go that counts toward the limit for 24 hours.
+    """One person alone let money or value go that counts toward the limit for 24 hours.
 
     Attributes:
         account_id: The account.
         party_id: Whose it is.
         amount_usd: How much.
         at: When.
-        cause: The command of an act on an issuer or of a bond; None for a withdrawal, a hold or a mandate.
+        cause: Its command, or an id that derives from it; None for a withdrawal, a hold or a mandate.
     """
 
     account_id: Id
@@ -335,7 +335,8 @@ class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1
         amount_usd: How much; 0 once it is needed no more.
         until: Until when.
         cause: The payment for delivery that may be corrected, the correction that could not be paid yet, the statement
-            of a grant on credit that is not paid yet, or the claim for undelivered hours that no bond covers.
+            of a grant on credit that is not paid yet, the claim for undelivered hours that no bond covers, the proposal
+            whose refund is kept, or the closing pool whose fees of early ends are kept.
     """
 
     account_id: Id

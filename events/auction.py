@@ -408,11 +408,11 @@ class AuctionCompleted(Event, frozen=True, kw_only=True, tag="auction.completed.
 
 
 class AuctionSupplyChanged(Event, frozen=True, kw_only=True, tag="auction.supply_changed.v1"):
-    """Supply was taken while the auction was collecting. A book that was read earlier is not frozen.
+    """Supply changed while the auction was collecting. A book that was read earlier is not frozen.
 
     Attributes:
         auction_id: The auction.
-        cause: The quote that holds nodes, or the resale lot that was withdrawn.
+        cause: The quote that holds nodes, or the lot that was withdrawn; of a lot that was moved, an id of that change.
     """
 
     auction_id: Id

@@ -399,7 +399,7 @@ class GrantWithheld(Event, frozen=True, kw_only=True, tag="grant.withheld.v1"):
 
 
 class GrantWithholdingEnded(Event, frozen=True, kw_only=True, tag="grant.withholding_ended.v1"):
-    """Delivery is not withheld any more: the stage was paid, or the grant ends.
+    """Delivery is not withheld any more: the missing cash was paid, or the grant ends.
 
     The withheld hours are neither delivered nor charged, and nothing accrues. The startup's hold pays the provider
     damages for them in the same atomic batch.
@@ -411,7 +411,7 @@ class GrantWithholdingEnded(Event, frozen=True, kw_only=True, tag="grant.withhol
         gpu_seconds: GPU-seconds in which the nodes worked and were withheld.
         damages_usd: Their price in cash, as far as what is set aside goes beyond the delivered hours.
         payment_id: The cause of the payment.
-        is_paid: Whether the stage was paid, so that delivery goes on.
+        is_paid: Whether the missing cash was paid, so that delivery goes on.
     """
 
     grant_id: Id

@@ -85,7 +85,7 @@ class IssuerStockIssued(Event, frozen=True, kw_only=True, tag="issuer.stock_issu
         class_id: Class of stock.
         shares: How many.
         price_usd_per_share: What was paid for one.
-        cause: The financing, instrument or grant behind it, where there is one.
+        cause: The financing, the instrument, the sale that it pays, or the split behind it; None: none of these.
         approval: The paper behind it.
     """
 
@@ -199,7 +199,8 @@ class IssuerStockRepurchased(Event, frozen=True, kw_only=True, tag="issuer.stock
         class_id: Class of stock.
         shares: How many.
         price_usd_per_share: What was paid for one.
-        cause: The instrument whose converted tranche was clawed back, or the transfer, where there is one.
+        cause: The instrument whose converted tranche was clawed back, the offer that the company took, or the split;
+            None: none of these.
         approval: The paper behind it.
     """
 

@@ -41,11 +41,11 @@ class SiteRegistered(Event, frozen=True, kw_only=True, tag="site.registered.v1")
 
 
 class SiteEnergised(Event, frozen=True, kw_only=True, tag="site.energised.v1"):
-    """More of the contracted power is live; a converting site that is energised operates.
+    """More of the contracted power is live. A planned or converting site operates from this event on.
 
     Attributes:
         site_id: The site.
-        power_energised_kw: Live power from then on.
+        power_energised_kw: Live power from then on, in total.
         at: From when.
     """
 
@@ -59,7 +59,7 @@ class SiteDerated(Event, frozen=True, kw_only=True, tag="site.derated.v1"):
 
     Attributes:
         site_id: The site.
-        power_energised_kw: Live power from then on.
+        power_energised_kw: Live power from then on, in total.
         at: From when.
         reason: Why.
     """

@@ -94,6 +94,6 @@ class Instruments(Transport):
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)
 
     async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
-        """Elect the terms of a later SAFE or note, as the holder; None keeps the present terms."""
+        """Elect the terms of a later SAFE or note, as the holder, once; None keeps the present terms for good."""
         body = ElectMfnBody(later_instrument_id=later_instrument_id)
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-election", body, **options)

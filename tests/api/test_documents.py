@@ -60,6 +60,8 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
     assert len(served.content) <= BYTES_MAX
     document = served.json()
     assert document["openapi"].startswith("3.1")
+    told = {tag["name"]: tag["description"].partition(":")[0].lower() for tag in document["tags"]}
+    assert {name for name in ("accounts", "issuers", "usage") if told[name] != name} == set()
     place = document["paths"]["/v1/orders"]["post"]
     assert place["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PlaceOrderBody")
     components = document["components"]

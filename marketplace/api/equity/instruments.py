@@ -164,7 +164,7 @@ async def notice(
 async def elect(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ElectMfnBody]
 ) -> Response[ReceiptBody]:
-    """Adopt the terms of a later SAFE, or keep the present ones, as the holder. Possible once for each later SAFE."""
+    """Adopt the terms of a later SAFE or note, or keep the present ones, as the holder. This is possible once."""
     receipt = await elect_mfn(
         command.handler, command.context, instrument_id, later_instrument_id=data.later_instrument_id
     )

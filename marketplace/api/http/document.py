@@ -168,14 +168,16 @@ def _find_answer(handler: HTTPRouteHandler) -> Any:
 
 
 def _list_tags(operations: Iterable[_Operation]) -> Iterator[Schema]:
-    """Yield the tags, each with the first sentence of the module that has the routes."""
-    told: set[str] = set()
+    """Yield the tags, each with the first sentence of the module that is named like it, or else that has its routes."""
+    modules: dict[str, str] = {}
     for _, _, operation, handler in operations:
         for tag in operation["tags"]:
-            if tag not in told:
-                told.add(tag)
-                text = (sys.modules[handler.fn.__module__].__doc__ or tag).partition("\n\n")[0]
-                yield {"name": tag, "description": " ".join(render_markdown(text).split())}
+            name = handler.fn.__module__
+            if tag not in modules or name.endswith(f".{tag}"):
+                modules[tag] = name
+    for tag, name in modules.items():
+        text = (sys.modules[name].__doc__ or tag).partition("\n\n")[0]
+        yield {"name": tag, "description": " ".join(render_markdown(text).split())}
 
 
 def _describe_operation(verb: str, operation: Schema, handler: HTTPRouteHandler, shapes: Shapes) -> Schema:
