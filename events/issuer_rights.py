@@ -131,7 +131,7 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
         exercise_price_usd: Price of one share, of tranches that state no other.
         expires_at: Last instant of exercise.
         settlement: How it may be paid for: in cash, by giving rights up (net), or either.
-        tranches: When which shares may be exercised; they sum to `shares`. None: all at once.
+        tranches: When which shares may be exercised; they sum to `shares`; none: all at once.
         grant_ids: Grants whose accepted delivery and payments its milestones count.
         programme_id: The programme whose grants and stated purchases they count too.
         on_reduction: What happens to vested and unexercised shares when what was counted is reduced: they stay

@@ -90,7 +90,7 @@ class Issuers(Transport):
         return self.rows(f"/v1/issuers/{issuer_id}/valuations", ValuationView)
 
     async def issue_stock(self, issuer_id: str, body: IssueStockBody, **options: Any) -> ReceiptBody:
-        """Issue shares."""
+        """Issue shares to a stakeholder. A party here agrees and pays the company their price; other holders vote."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock", body, **options)
 
     async def offer_stock(self, issuer_id: str, body: OfferStockBody, **options: Any) -> ReceiptBody:
@@ -119,11 +119,14 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/stock/offers/{transfer_id}/withdraw", body, **options)
 
     async def transfer_stock(self, issuer_id: str, body: TransferStockBody, **options: Any) -> ReceiptBody:
-        """Transfer shares to another stakeholder; under a right of first refusal, only as offered."""
+        """Transfer shares to another stakeholder; under a right of first refusal, only as offered.
+
+        A party here that receives offered shares pays their price to the seller, if that is a party here too.
+        """
         return await self.command(f"/v1/issuers/{issuer_id}/stock/transfers", body, **options)
 
     async def repurchase_stock(self, issuer_id: str, body: RepurchaseStockBody, **options: Any) -> ReceiptBody:
-        """Buy shares back from a stakeholder, as the company."""
+        """Buy shares back, as the company. A holder that is a party here agrees to it, and is paid their price."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/repurchases", body, **options)
 
     async def split_stock(self, issuer_id: str, body: SplitStockBody, **options: Any) -> ReceiptBody:
@@ -150,7 +153,7 @@ class Issuers(Transport):
     async def exercise_option(
         self, issuer_id: str, option_id: str, body: ExerciseOptionBody, **options: Any
     ) -> ReceiptBody:
-        """Exercise vested shares of an option, all or some, into common stock."""
+        """Exercise vested shares of an option into common stock. A party here pays the company their exercise price."""
         return await self.command(f"/v1/issuers/{issuer_id}/options/{option_id}/exercise", body, **options)
 
     async def cancel_option(

@@ -129,7 +129,7 @@ def render_time_ticks(x: Axis, label_y: float, bottom: float, ticks_max: int = _
 
 
 def render_label(x: float, y: float, text: str, *, anchor: str = "start", css: str = "") -> str:
-    """Return a line of text that begins (``start``), ends (``end``) or has its middle (``middle``) at a point."""
+    """Return a line of text, escaped, that begins (``start``), ends (``end``) or has its ``middle`` at a point."""
     name = f' class="{css}"' if css else ""
     return f'<text{name} x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 

@@ -58,7 +58,7 @@ async def grant_option(
 async def exercise_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[ExerciseOptionBody]
 ) -> Response[ReceiptBody]:
-    """Exercise the vested part of an option, in part or in full, for common stock."""
+    """Exercise vested shares of an option into common stock. A party here pays the company their exercise price."""
     deed = rights_commands.ExerciseOption(
         issuer_id=issuer_id,
         exercise_id=command.derive("exr"),

@@ -32,7 +32,7 @@ from marketplace.projections.views.equity import OfferView
 async def issue_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueStockBody]
 ) -> Response[ReceiptBody]:
-    """Issue shares."""
+    """Issue shares to a stakeholder. A party here agrees to it and pays the company their price; other holders vote."""
     security_id = command.derive("sec")
     deed = stock_commands.IssueStock(
         issuer_id=issuer_id,
@@ -106,7 +106,10 @@ async def withdraw(
 async def transfer_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[TransferStockBody]
 ) -> Response[ReceiptBody]:
-    """Transfer shares to another stakeholder; under a right of first refusal, only as offered."""
+    """Transfer shares to another stakeholder; under a right of first refusal, only as offered.
+
+    A party here that receives offered shares pays their price to the seller, if that is a party here too.
+    """
     deed = stock_commands.TransferStock(
         issuer_id=issuer_id,
         at=command.context.at,
@@ -119,7 +122,7 @@ async def transfer_stock(
 async def repurchase_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RepurchaseStockBody]
 ) -> Response[ReceiptBody]:
-    """Buy shares back."""
+    """Buy shares back from a stakeholder. A party here agrees to it, and the company pays it their price."""
     deed = stock_commands.RepurchaseStock(
         issuer_id=issuer_id,
         repurchase_id=command.derive("rep"),

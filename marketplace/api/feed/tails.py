@@ -175,7 +175,10 @@ class Tails:
 
 
 async def read_log(services: Services, tails: Sequence[Tail]) -> bool:
-    """Add to tails of the platform, which sees everything, what the log has."""
+    """Add the next events of the log to tails of the platform, which sees everything, `ROUND_EVENTS_MAX` each at most.
+
+    Return whether there is more.
+    """
     for tail in tails:
         tail.trim()
         page = await load_whole(services, tail.position, ROUND_EVENTS_MAX)
@@ -186,7 +189,10 @@ async def read_log(services: Services, tails: Sequence[Tail]) -> bool:
 
 
 async def read_index(services: Services, tails: Sequence[Tail]) -> bool:
-    """Add to tails what the projection of the feed says that concerns them, with the bodies from the log."""
+    """Add to tails what the projection of the feed says that concerns them, with the bodies from the log.
+
+    It covers the next `ROUND_EVENTS_MAX` events after the hindmost tail. Return whether there is more.
+    """
     if services.watch is not None:
         with contextlib.suppress(Unavailable):
             await services.watch.wait_for(services.follower.position, PROJECTION_SECONDS_MAX)

@@ -66,7 +66,11 @@ async def get_one(reader: Read, auction_id: FromPath[str]) -> Response[AuctionVi
 
 @get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
 async def get_certificate(reader: Read, auction_id: FromPath[str]) -> Certificate:
-    """Return the certificate of a cleared auction: book hash, seed, welfare, bound and prices, to check its result."""
+    """Return the certificate of a cleared auction: book hash, seed, welfare, bound and prices, to check its result.
+
+    Raises:
+        Refusal: ``auction_unknown`` · ``auction_<status>`` until it is cleared.
+    """
     view = await _load(reader, auction_id)
     if view.certificate is None:
         raise _refuse_uncleared(view)
@@ -99,6 +103,9 @@ async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
 
     For auditors, to whom the platform gives a key with the scope ``auctions:audit``: orders that lost may be in the
     next auction with the same offers. Orders are identified by their ids, without those who placed them.
+
+    Raises:
+        Refusal: ``platform_only`` · ``auction_unknown`` · ``auction_<status>`` until it is cleared.
     """
     reader.require_platform()
     view = await _load(reader, auction_id)

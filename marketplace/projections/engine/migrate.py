@@ -15,7 +15,7 @@ from marketplace.projections.engine.database import reachable
 
 
 def build_config(connection: Connection | None = None) -> Config:
-    """Return Alembic's configuration on the packaged migrations."""
+    """Return Alembic's configuration on the packaged migrations; without a connection it can only read revisions."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection

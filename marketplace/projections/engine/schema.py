@@ -71,7 +71,10 @@ def define(name: str, *parts: Column[Any] | Index, origin: Origin) -> Table:
 
 
 def define_history(name: str, *parts: Column[Any] | Index, origin: Origin) -> Table:
-    """Return a table whose rows are only ever added; its own column `sequence` says which event made a row."""
+    """Return a table whose rows are only ever added.
+
+    One of `parts` is the column `sequence`, which says which event made a row; `last_sequence` is not added.
+    """
     _ORIGINS[name] = origin
     return Table(name, METADATA, *parts)
 

@@ -61,7 +61,8 @@ def bind_marks(engine: AsyncEngine | None) -> LoadMarks:
 async def reset(engine: AsyncEngine, projections: Sequence[Projection]) -> None:
     """Remove every row that was made from the log, so that the projections begin anew on the log as it is now.
 
-    API keys stay: they are not in the log.
+    Snapshots and the last event seen go too. API keys stay, because they are not in the log, and so do workers' reports
+    of stuck tasks.
 
     Raises:
         Unavailable: PostgreSQL cannot be reached.
