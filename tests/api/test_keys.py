@@ -67,6 +67,13 @@ async def test_a_key_gives_away_no_more_than_it_has(stage: Stage):
         answer = await stage.post(keeper, "/v1/api-keys", {"name": "child", "scopes": [scope]})
         assert answer.status_code == status, answer.text
         assert status != 201 or answer.json()["party_id"] == startup
+    scopes = ["api_keys:write", "accounts:withdraw", "orders:read", "rights:decide", "orders:sealed"]
+    for lacking in (None, "rights:decide", "orders:sealed"):
+        body = {"name": "clerk", "scopes": [scope for scope in scopes if scope != lacking]}
+        clerk = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+        own = {"name": "own", "scopes": ["accounts:withdraw", "orders:read"], "party_id": startup}
+        answer = await stage.post(clerk, "/v1/api-keys", own)
+        assert answer.status_code == (201 if lacking is None else 403), answer.text
 
 
 async def test_a_key_does_not_get_a_longer_one_by_repeating_what_another_key_asked(stage: Stage):

@@ -182,7 +182,8 @@ async def test_an_operator_is_no_second_person_by_the_keys_that_it_issues(treasu
     stage = treasury.stage
 
     async def issue(client: httpx.AsyncClient, **more: str) -> httpx.AsyncClient:
-        body = {"name": "operators", "scopes": ["api_keys:write", "accounts:withdraw", "accounts:approve"], **more}
+        scopes = ["api_keys:write", "accounts:withdraw", "accounts:approve", "rights:decide", "orders:sealed"]
+        body = {"name": "operators", "scopes": scopes, **more}
         answer = await stage.post(client, "/v1/api-keys", body)
         assert answer.status_code == 201, answer.text
         return await stage.open_client(answer.json()["token"])
@@ -283,6 +284,12 @@ async def test_the_platform_neither_spends_a_partys_money_nor_speaks_for_it(trea
     asked = await treasury.withdraw(treasury.clerk, "500", "to a mule")
     assert code(await treasury.end(platform, "approve", get_id(asked))) == (403, "payer_only")
     assert code(await stage.post(platform, "/v1/mandates", build_mandate(treasury))) == (403, "payer_only")
+    body = {"name": "narrow", "scopes": ["accounts:withdraw", "accounts:approve", "accounts:limit"], "person": "p9"}
+    narrow = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+    limit = {"limit_usd": "0"}
+    assert code(await stage.post(narrow, f"{treasury.path}/limit", limit)) == (403, "scope_missing")
+    assert code(await treasury.withdraw(narrow, "300", "to block it")) == (403, "scope_missing")
+    assert code(await treasury.end(narrow, "refuse", get_id(asked))) == (403, "scope_missing")
     assert (await treasury.end(treasury.clerk, "withdraw", get_id(asked))).status_code == 200
     sent = await treasury.withdraw(platform, "300", "seen at the bank")
     assert sent.status_code == 202

@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
-from marketplace.api.http.keys import LIFETIME_MAX, Principal, get_status
+from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Principal, get_status
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -52,7 +52,17 @@ def _render(key: ApiKey) -> KeyView:
     )
 
 
-def _require_scopes(principal: Principal, scopes: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _require_scopes(
+    principal: Principal, scopes: tuple[str, ...], known: tuple[str, ...], party_id: str | None
+) -> None:
+    """Refuse unknown scopes, and scopes that the key that asks does not have.
+
+    A key of the platform that issues one for a party can act for the party and read what is sealed to others, and needs
+    the scopes for both.
+
+    Raises:
+        Refusal: ``scope_invalid`` · ``scope_missing``.
+    """
     for index, scope in enumerate(scopes):
         if scope not in known:
             text = f"{scope!r} is not a scope; use {', '.join(known)}"
@@ -61,6 +71,11 @@ def _require_scopes(principal: Principal, scopes: tuple[str, ...], known: tuple[
             raise Refusal(
                 "scope_missing", f"this key lacks {scope} and cannot pass it on; use a key that has it", scope=scope
             )
+    if principal.party_id is None and party_id is not None:
+        for scope in (DECIDE, SEALED):
+            if not principal.covers(scope):
+                text = f"whoever issues a party's key can act as the party; use a key that has {scope}"
+                raise Refusal("scope_missing", text, scope=scope)
 
 
 def _require_weaker(principal: Principal, key: ApiKey) -> None:
@@ -181,7 +196,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     party_id = data.party_id if data.party_id is not None else principal.party_id
     if principal.party_id not in (None, party_id):
         raise refuse_unknown("party", str(party_id))
-    _require_scopes(principal, data.scopes, state.scopes)
+    _require_scopes(principal, data.scopes, state.scopes, party_id)
     _require_person(principal, party_id, data.person)
     if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
         raise refuse_unknown("party", party_id)

@@ -148,6 +148,7 @@ async def withdraw(
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
     async def work(unit: UnitOfWork) -> None:
+        require_decider(context)
         await require_unfrozen(unit)
         account = await load_account(unit, account_id)
         party = await unit.load(PARTY, account.party_id)
@@ -159,7 +160,6 @@ async def withdraw(
             act = WithdrawalAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
             await ask_second(unit, account_id, act)
             return
-        require_decider(context)
         confirmed = await provider.confirm_withdrawal(context, transfer)
         command = Withdraw(
             account_id=account_id,

@@ -8,7 +8,7 @@ from msgspec import structs
 from events.account import DepositAct, LimitAct, MandateAct, OrderAct, WithdrawalAct
 from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
-from marketplace.application.steps.access import require_platform, require_unfrozen
+from marketplace.application.steps.access import require_decider, require_platform, require_unfrozen
 from marketplace.application.steps.binding import require_mandate_unbound, require_order_free
 from marketplace.application.steps.mandate_hold import set_mandate
 from marketplace.application.steps.two_persons import ask_second, name_person
@@ -48,9 +48,10 @@ async def set_limit(
         currency: The currency, which must be the account's.
 
     Raises:
-        Refusal: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` · refusals of the
-            account.
+        Refusal: ``scope_missing`` · ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` ·
+            ``person_missing`` · refusals of the account.
     """
+    require_decider(context)
     limits = LimitAct(limit_usd=limit_usd, order_limit_usd=order_limit_usd, week_limit_usd=week_limit_usd)
 
     async def work(unit: UnitOfWork) -> None:
@@ -139,8 +140,8 @@ async def refuse_approval(
     """Refuse an act as another person of the party, or as the platform. Its money is available again.
 
     Raises:
-        Refusal: ``account_unknown`` · ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` ·
-            ``person_same``.
+        Refusal: ``account_unknown`` · ``scope_missing`` unless it is a deposit · ``approval_unknown`` ·
+            ``approval_<status>`` · ``person_missing`` · ``person_same``.
     """
     command = EndApproval(
         account_id=account_id,
@@ -158,8 +159,8 @@ async def withdraw_approval(
     """Withdraw a request, as the person who made it. Its money is available again.
 
     Raises:
-        Refusal: ``account_unknown`` · ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` ·
-            ``requester_only``.
+        Refusal: ``account_unknown`` · ``scope_missing`` unless it is a deposit · ``approval_unknown`` ·
+            ``approval_<status>`` · ``person_missing`` · ``requester_only``.
     """
     command = EndApproval(
         account_id=account_id,
@@ -182,7 +183,10 @@ async def lapse_approval(handler: Handler, context: Context, account_id: str, ap
 
 async def _end(handler: Handler, context: Context, command: EndApproval | LapseApproval) -> Receipt:
     async def work(unit: UnitOfWork) -> None:
-        await load_account(unit, command.account_id)
+        account = await load_account(unit, command.account_id)
+        known = account.approvals.get(command.approval_id)
+        if known is None or not isinstance(known.requested.act, DepositAct):
+            require_decider(context)
         await unit.decide(ACCOUNT, command.account_id, command)
 
     return await handler.run(context, ACCOUNT, command.account_id, work)
