@@ -155,6 +155,7 @@ async def test_a_clerk_of_the_platform_reads_no_sealed_offers(stage: Stage):
     body = {"name": "clerk", "scopes": ["*:read"]}
     clerk = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
     paths = ["orders", "orders/book", "quotes", "events", "auctions/auc_01jdm5v5tze1xa6a4sbz1gk3c4/book"]
+    paths.append(paths[-1].replace("book", "decisions"))
     for path in paths:
         refused = await clerk.get(f"/v1/{path}")
         assert_problem(refused, 403, "scope_missing")

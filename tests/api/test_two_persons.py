@@ -224,7 +224,14 @@ async def test_a_dear_order_waits_whoever_places_it(treasury: Treasury):
             assert answer.status_code == 202
             assert answer.headers["Location"] == f"{path}/approvals/{get_id(answer)}"
             assert (await stage.post(chief, f"{path}/approvals/{get_id(answer)}/approve")).status_code == 200
-    read = await clerk.get("/v1/orders", headers={"Min-Seq": await stage.reach()})
+    headers = {"Min-Seq": await stage.reach()}
+    for scopes in (["accounts:read"], ["accounts:read", "orders:sealed"]):
+        body = {"name": "accountant", "scopes": scopes}
+        accountant = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+        for listed in ("/v1/approvals", f"{path}/approvals"):
+            kinds = {row["act"]["kind"] for row in (await accountant.get(listed, headers=headers)).json()["items"]}
+            assert ("order" in kinds) == (len(scopes) > 1), "the terms of an order are sealed"
+    read = await clerk.get("/v1/orders", headers=headers)
     assert sorted(order["cash_hold_usd"] for order in read.json()["items"]) == ["2304.00"] * 3
 
 

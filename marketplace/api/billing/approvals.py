@@ -100,11 +100,16 @@ async def list_all(
     listing: List,
     status: Statuses[ApprovalStatus] = None,
 ) -> Page[ApprovalView]:
-    """Return the account's requests for approval, including past ones."""
+    """Return the account's requests for approval, including past ones.
+
+    A key of the platform sees those for orders only with the scope ``orders:sealed``.
+    """
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.show(account, ACCOUNT, account_id)
-        rows = await list_approvals(connection, account_id=account_id, status=status, window=listing.window)
+        rows = await list_approvals(
+            connection, account_id=account_id, status=status, window=listing.window, sealed=reader.sees_sealed
+        )
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 
 
@@ -112,9 +117,18 @@ async def list_all(
 async def list_every(
     reader: Read, listing: List, status: Statuses[ApprovalStatus] = None, party_id: Word = None
 ) -> Page[ApprovalView]:
-    """Return the party's requests for approval; for the platform, those of all parties or of one."""
+    """Return the party's requests for approval; for the platform, those of all parties or of one.
+
+    A key of the platform sees those for orders only with the scope ``orders:sealed``.
+    """
     async with reader.connect() as connection:
-        rows = await list_approvals(connection, party_id=reader.narrow(party_id), status=status, window=listing.window)
+        rows = await list_approvals(
+            connection,
+            party_id=reader.narrow(party_id),
+            status=status,
+            window=listing.window,
+            sealed=reader.sees_sealed,
+        )
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 
 

@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.http.keys import Principal
+from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.visibility import Visibility
 from marketplace.core.errors import Refusal, Unavailable
@@ -69,6 +69,11 @@ class Reader:
     def party_id(self) -> str | None:
         """The tenant, which sees only its own rows; None for the platform, which sees all."""
         return self.principal.party_id
+
+    @property
+    def sees_sealed(self) -> bool:
+        """Whether it sees the offers of the parties whose rows it sees: a tenant, or a key with ``orders:sealed``."""
+        return self.party_id is not None or self.principal.allows(SEALED)
 
     @property
     def now(self) -> datetime:

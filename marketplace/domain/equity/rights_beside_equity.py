@@ -373,7 +373,8 @@ BESIDE_EQUITY: Final = (
         "a key is issued or revoked",
         "the party, the platform",
         "nobody else. The key that asks has every scope of the other key, and names the same person or is the"
-        " platform's. Only the platform's first key names persons of the platform",
+        " platform's. A key of the platform that issues one for a party also has `rights:decide` and `orders:sealed`."
+        " Only the platform's first key names persons of the platform",
         "never",
         "it ends at its expiry, within a year",
     ),

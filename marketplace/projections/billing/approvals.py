@@ -80,8 +80,14 @@ async def list_approvals(
     party_id: str | None = None,
     status: Filter = None,
     window: Window = WINDOW,
+    sealed: bool = True,
 ) -> Rows[ApprovalView]:
-    """Return the requests for approval of an account, of a party or of all, optionally of statuses."""
+    """Return the requests for approval of an account, of a party or of all, optionally of statuses.
+
+    Without `sealed`, those for orders are left out: they state an order's terms.
+    """
     given = ((approvals.c.account_id, account_id), (approvals.c.party_id, party_id), (approvals.c.status, status))
     query = narrow(select(approvals), given)
+    if not sealed:
+        query = query.where(approvals.c.act["kind"].astext != "order")
     return await load_window(connection, query, ApprovalView, window, approvals.c.approval_id, approvals.c.requested_at)
