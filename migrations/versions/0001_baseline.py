@@ -1348,6 +1348,7 @@ def _create_event_instruments() -> None:
         text("holder_id"),
         text("status"),
         numeric("principal_usd"),
+        numeric("undrawn_usd"),
         bigint("last_sequence"),
         key("event_instruments", "instrument_id"),
     )

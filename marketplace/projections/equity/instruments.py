@@ -76,6 +76,7 @@ principal: Final = define_history(
     origin=Origin("instrument", "instrument_id"),
 )
 _ZERO: Final = Decimal(0)
+_ENDED: Final = frozenset({"lapsed", "repaid", "cancelled"})
 _NOT_DUE: Final = {"matured_on": None, "due_usd": None}
 
 _DRAW_PRICES: Final = ("price_usd_per_gpu_hour", "cash_usd_per_gpu_hour", "principal_usd_per_gpu_hour")
@@ -144,6 +145,7 @@ def _reversed(changes: WriteBatch, fact: RecordedEvent, event: instrument_events
         return
     row, column = _get(changes, fact), "converted_usd" if event.became == "shares" else "repaid_usd"
     values = {column: row[column] - event.principal_usd, "debt_usd": row["debt_usd"] + event.debt_usd}
+    values["status"] = _choose_status(row, **values)
     settled = -event.principal_usd
     _move(changes, fact, "reversed", _ZERO, tranche_id=event.tranche_id, settled=settled, **values)
 
@@ -153,12 +155,28 @@ def _debt_paid(changes: WriteBatch, fact: RecordedEvent, event: instrument_event
     changes.update(instruments, event.instrument_id, debt_usd=left)
 
 
-def _suspended(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentSuspended) -> None:
-    changes.update(instruments, event.instrument_id, status="suspended", reason=event.reason)
+def _choose_status(row: dict[str, Any], **values: Any) -> str:
+    """Return the status of an instrument whose draw has not ended, once `values` replace those of its row.
+
+    It is `converted` once it became shares, and nothing of it is outstanding or may still accrue.
+    """
+    after = {**row, **values}
+    if row["status"] in _ENDED:
+        return str(row["status"])
+    accrued = after["principal_usd"] + after["converted_usd"] + after["repaid_usd"]
+    if after["converted_usd"] and not after["principal_usd"] and accrued >= after["commitment_usd"]:
+        return "converted"
+    return "suspended" if after["reason"] is not None else "active"
 
 
-def _resumed(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentResumed) -> None:
-    changes.update(instruments, event.instrument_id, status="active", reason=None)
+def _paused(
+    changes: WriteBatch,
+    fact: RecordedEvent,
+    event: instrument_events.InstrumentSuspended | instrument_events.InstrumentResumed,
+) -> None:
+    reason = event.reason if isinstance(event, instrument_events.InstrumentSuspended) else None
+    status = _choose_status(_get(changes, fact), reason=reason)
+    changes.update(instruments, event.instrument_id, status=status, reason=reason)
 
 
 def _lapsed(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentLapsed) -> None:
@@ -169,8 +187,10 @@ def _lapsed(changes: WriteBatch, _: RecordedEvent, event: instrument_events.Inst
 def _commitment_reduced(
     changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentCommitmentReduced
 ) -> None:
-    left = _get(changes, fact)["commitment_usd"] - event.amount_usd
-    changes.update(instruments, event.instrument_id, commitment_usd=left)
+    row = _get(changes, fact)
+    left = row["commitment_usd"] - event.amount_usd
+    status = _choose_status(row, commitment_usd=left)
+    changes.update(instruments, event.instrument_id, commitment_usd=left, status=status)
 
 
 def _amended(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentAmended) -> None:
@@ -187,9 +207,11 @@ def _matured(changes: WriteBatch, _: RecordedEvent, event: instrument_events.Ins
 
 def _converted(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentConverted) -> None:
     conversion = show_decimals(ConversionView, event, "price_usd_per_share")
-    total = _get(changes, fact)["converted_usd"] + event.principal_usd
-    ended = {"status": "converted", "converted_usd": total, "conversion": conversion, **_NOT_DUE}
-    _move(changes, fact, "converted", -event.principal_usd, **ended)
+    row = _get(changes, fact)
+    left, total = row["principal_usd"] - event.principal_usd, row["converted_usd"] + event.principal_usd
+    status = _choose_status(row, principal_usd=left, converted_usd=total)
+    settled = {"status": status, "converted_usd": total, "conversion": conversion, **_NOT_DUE}
+    _move(changes, fact, "converted", -event.principal_usd, **settled)
 
 
 def _cancelled(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentCancelled) -> None:
@@ -217,7 +239,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="instruments",
-    version=4,
+    version=5,
     tables=(instruments, principal),
     reads=("instrument",),
     handlers={
@@ -225,8 +247,8 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentPrincipalAccrued: _accrued,
         instrument_events.InstrumentPrincipalReversed: _reversed,
         instrument_events.InstrumentDebtPaid: _debt_paid,
-        instrument_events.InstrumentSuspended: _suspended,
-        instrument_events.InstrumentResumed: _resumed,
+        instrument_events.InstrumentSuspended: _paused,
+        instrument_events.InstrumentResumed: _paused,
         instrument_events.InstrumentLapsed: _lapsed,
         instrument_events.InstrumentCommitmentReduced: _commitment_reduced,
         instrument_events.InstrumentAmended: _amended,
@@ -243,7 +265,9 @@ PROJECTION: Final = Projection(
 
 async def holds_principal(connection: AsyncConnection, issuer_id: str, holder_id: str) -> bool:
     """Return whether a holder has principal of an issuer that is not settled, or that may still accrue."""
-    is_live = (instruments.c.principal_usd > 0) | instruments.c.status.in_(("active", "suspended"))
+    accrued = instruments.c.principal_usd + instruments.c.converted_usd + instruments.c.repaid_usd
+    may_accrue = instruments.c.status.in_(("active", "suspended")) & (instruments.c.commitment_usd > accrued)
+    is_live = (instruments.c.principal_usd > 0) | may_accrue
     query = select(instruments.c.instrument_id).where(
         instruments.c.issuer_id == issuer_id, instruments.c.holder_id == holder_id, is_live
     )

@@ -39,6 +39,7 @@ event_instruments: Final = define(
     text("holder_id"),
     text("status"),
     exact("principal_usd"),
+    exact("undrawn_usd"),
     origin=Origin(),
 )
 _OPEN: Final = frozenset({"active", "suspended"})
@@ -167,37 +168,43 @@ def _fold_instrument(changes: WriteBatch, fact: RecordedEvent) -> None:
     before, event = changes.find(event_instruments, fact.id), fact.event
     if isinstance(event, instrument.InstrumentIssued):
         names = {"issuer_id": event.issuer_id, "holder_id": event.holder_id}
-        after: dict[str, Any] = {"instrument_id": fact.id, **names, "status": "active", "principal_usd": Decimal(0)}
+        sums = {"principal_usd": Decimal(0), "undrawn_usd": event.commitment_usd}
+        after: dict[str, Any] = {"instrument_id": fact.id, **names, "status": "active", **sums}
     elif before is None:
         return
     else:
-        status, delta = _read_change(event)
-        principal = before["principal_usd"] + delta
-        after = {**before, "status": status or before["status"], "principal_usd": principal}
+        status, delta, drawn = _read_change(event)
+        principal, undrawn = before["principal_usd"] + delta, before["undrawn_usd"] - drawn
+        after = {**before, "status": status or before["status"], "principal_usd": principal, "undrawn_usd": undrawn}
     changes.put(event_instruments, **after)
     issuer_id, name = after["issuer_id"], f"instrument/{fact.id}"
     row = changes.find(event_holders, issuer_id) or {"terms": None, "held": {}}
     known = row["held"].get(after["holder_id"], {}).get(name, 0)
-    now = int(after["status"] in _OPEN or after["principal_usd"] > 0)
+    may_accrue = after["status"] in _OPEN and after["undrawn_usd"] > 0
+    now = int(may_accrue or after["principal_usd"] > 0)
     if now != known:
         held = _move(row["held"], [(after["holder_id"], name, now - known)])
         changes.put(event_holders, issuer_id=issuer_id, terms=row["terms"], held=held)
 
 
-def _read_change(event: Event) -> tuple[str | None, Decimal]:
-    """Return the new status of an instrument, if it changes, and the change of its principal."""
+def _read_change(event: Event) -> tuple[str | None, Decimal, Decimal]:
+    """Return the new status of an instrument, if it changes, the change of its principal, and what was drawn."""
+    zero = Decimal(0)
     match event:
         case instrument.InstrumentPrincipalAccrued():
-            return None, event.principal_usd
-        case instrument.InstrumentPrincipalReversed(became="outstanding"):
-            return None, -event.principal_usd
+            return None, event.principal_usd, event.principal_usd
+        case instrument.InstrumentPrincipalReversed():
+            outstanding = event.principal_usd if event.became == "outstanding" else zero
+            return None, -outstanding, -event.principal_usd
+        case instrument.InstrumentCommitmentReduced():
+            return None, zero, event.amount_usd
         case instrument.InstrumentConverted():
-            return "converted", -event.principal_usd
+            return None, -event.principal_usd, zero
         case instrument.InstrumentRepaid():
-            return "repaid", -event.principal_usd
+            return "repaid", -event.principal_usd, zero
         case instrument.InstrumentLapsed():
-            return "lapsed", Decimal(0)
+            return "lapsed", zero, zero
         case instrument.InstrumentCancelled():
-            return "cancelled", Decimal(0)
+            return "cancelled", zero, zero
         case _:
-            return None, Decimal(0)
+            return None, zero, zero

@@ -61,7 +61,8 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
         terms: Its terms as amended last. Most-favoured terms that were elected do not change them until the conversion.
         terms_version: Their number, from 1.
         draw: The signed terms of a drawdown; an extension or an early end is shown on its grant.
-        status: ``active``, ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+        status: ``active`` (also if it converted and may still draw), ``suspended``, ``lapsed`` (no more will accrue),
+            ``converted`` (all of it), ``repaid`` or ``cancelled``.
         principal_usd: Principal that accrued and is neither converted nor repaid.
         repaid_usd: Principal that was paid back.
         debt_usd: The holder's debt to the issuer for principal that was reversed after it became shares or money.

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from events import instrument as ins
 from events.issuer import IssuerDistributionPaid, IssuerStockSplit
 from marketplace.core.money import parse_ratio
 from marketplace.domain.equity.issuer.issuer import ISSUER as ISSUERS
@@ -14,15 +15,18 @@ from marketplace.domain.equity.issuer.stock_commands import SplitStock
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.recorded_events import parse_facts
 from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity import cap_tables, instruments
+from marketplace.projections.feed import holders
 from marketplace.projections.registry import PROJECTIONS
 from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project
-from tests.projections.market import DRAW, FUND, ISSUER, PROVIDER, STARTUP, STRANGER
+from tests.projections.market import DRAW, FUND, ISSUER, PROVIDER, SAFE, STARTUP, STRANGER
 from tests.projections.rights import BOUND, HEIR, WARRANTED
-from tests.projections.story import Story, make_id, usd
+from tests.projections.story import DAY, Story, make_id, usd
 from tests.projections.tales import tell_everything
 
 
@@ -202,12 +206,54 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
     assert first.draw is not None
     assert (first.draw.start, first.draw.source) == (DRAW.start, DRAW.source)
     assert first.draw.price_usd_per_gpu_hour == parse_ratio(DRAW.price_usd_per_gpu_hour)
-    assert (first.status, first.principal_usd, first.conversion.shares) == ("converted", 0, 384)
+    assert (first.status, first.principal_usd, first.conversion.shares) == (
+        "active",
+        0,
+        384,
+    )  # 24.00 was clawed back, and may accrue again
     assert (first.converted_usd, first.debt_usd) == (usd("360.00"), usd("0.60"))
     kinds = [(row.kind, row.amount_usd) for row in movements]
     assert kinds == [("accrued", usd("250.50")), ("reversed", usd("-58.50")), ("repaid", usd("-192"))]
     assert len(mine) == 5
     assert none == []
+
+
+async def test_an_instrument_that_converted_draws_on_until_nothing_is_left_of_its_commitment(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story, name = tell_everything(), make_id("ins", 11)
+    signed = {"instrument_id": name, "issuer_id": ISSUER, "holder_id": STRANGER}
+    story.tell(ins.InstrumentIssued(**signed, terms=SAFE, commitment_usd=usd("250"), funding="paid_at_once"))
+    for number in (20, 21):
+        drawn = {**signed, "tranche_id": make_id("trn", number), "statement_id": None, "interest_from": DAY}
+        story.tell(ins.InstrumentPrincipalAccrued(**drawn, principal_usd=usd("100"), terms_version=1))
+        story.tell(
+            ins.InstrumentConverted(
+                **signed,
+                cause=ROUND,
+                principal_usd=usd("100"),
+                amount_exact="100/1",
+                branch="cap",
+                price_usd_per_share="1/1",
+                class_id="series-a",
+                shares_exact="100/1",
+                shares=100,
+            )
+        )
+    story.tell(ins.InstrumentCommitmentReduced(**signed, amount_usd=usd("50"), cause=make_id("grt", 9)))
+    seen = []
+    for left in (3, 1, 0):
+        await fill(memory_log, story.recorded[: len(story.recorded) - left])
+        await project(engine, memory_log)
+        async with engine.connect() as connection:
+            row = await instruments.find_instrument(connection, name)
+            reads = await instruments.holds_principal(connection, ISSUER, STRANGER)
+            changes = WriteBatch()
+            await holders.load(changes, parse_facts(story.recorded), connection)
+        assert (STRANGER in holders.list_depths(changes, ISSUER)) == reads
+        assert row is not None
+        seen.append((row.status, row.converted_usd, reads))
+    assert seen == [("active", usd("100"), True), ("active", usd("200"), True), ("converted", usd("200"), False)]
 
 
 async def test_holders_find_their_issuers_and_holdings(engine: AsyncEngine, memory_log: MemoryLog):
