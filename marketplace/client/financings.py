@@ -33,7 +33,10 @@ class Financings(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/pro-rata", body, **options)
 
     async def open_financing(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
-        """Open a priced round."""
+        """Open a priced round, one at a time.
+
+        It can be priced once every holder with a pro rata right has answered, or its time to answer is over.
+        """
         return await self.command(f"/v1/issuers/{issuer_id}/financings", body, **options)
 
     async def price_financing(self, issuer_id: str, financing_id: str, **options: Any) -> ReceiptBody:
@@ -43,7 +46,10 @@ class Financings(Transport):
     async def close_financing(
         self, issuer_id: str, financing_id: str, body: CloseFinancingBody, **options: Any
     ) -> ReceiptBody:
-        """Issue the shares of a priced round and convert its instruments."""
+        """Issue the shares of a priced round and convert its instruments, once those who must agree have agreed.
+
+        Investors that are parties here pay from their accounts; others pay outside, as the document says.
+        """
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/close", body, **options)
 
     async def abandon_financing(self, issuer_id: str, financing_id: str, reason: str, **options: Any) -> ReceiptBody:
@@ -60,11 +66,15 @@ class Financings(Transport):
         return self.rows(f"/v1/issuers/{issuer_id}/financings", FinancingView)
 
     async def declare_liquidity(self, issuer_id: str, body: DeclareLiquidityBody, **options: Any) -> ReceiptBody:
-        """Declare that the issuer is acquired, and compute every holder's proceeds."""
+        """Propose the sale of the issuer, with its waterfall. Once agreed to, it is declared; it is paid separately."""
         return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events", body, **options)
 
     async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:
-        """Pay the proceeds of a sale from the startup's account to every holder. This ends the issuer."""
+        """Pay the proceeds of a sale from the startup's account, as company, holder or platform. The issuer ends.
+
+        Holders that are no parties are paid outside, each by a withdrawal that names it. In a sale for stock, only cash
+        for fractions of a share is paid here.
+        """
         return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}/pay", **options)
 
     async def withdraw_liquidity(self, issuer_id: str, liquidity_id: str, reason: str, **options: Any) -> ReceiptBody:

@@ -75,7 +75,7 @@ class Instruments(Transport):
         return await self.command(f"/v1/instruments/{instrument_id}/cancel", body, **options)
 
     async def repay_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Repay a convertible note with its interest, as the startup, from its account."""
+        """Repay a note with its interest, as the startup, from its account. Before maturity its holder must agree."""
         return await self.command(f"/v1/instruments/{instrument_id}/repay", **options)
 
     async def mature_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
@@ -90,7 +90,10 @@ class Instruments(Transport):
         return await self.command(f"/v1/instruments/{instrument_id}/issue-shares", **options)
 
     async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
-        """Notify the holder of a most-favoured-nation SAFE of a later SAFE or note, and extend the time to elect it."""
+        """Extend, as the startup, the time in which the holder of a most-favoured SAFE may elect a later one's terms.
+
+        The first notice is recorded as the later one is signed or amended (else ``notice_unknown``).
+        """
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)
 
     async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:

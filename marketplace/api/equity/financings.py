@@ -45,7 +45,10 @@ from marketplace.projections.views.equity import FinancingView, LiquidityView
 async def open_one(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenFinancingBody]
 ) -> Response[ReceiptBody]:
-    """Open a priced round."""
+    """Open a priced round, one at a time.
+
+    It can be priced once every holder with a pro rata right has answered, or its time to answer is over.
+    """
     receipt = await open_financing(
         command.handler,
         command.context,
@@ -94,7 +97,10 @@ async def price(command: Commanded, issuer_id: FromPath[str], financing_id: From
 async def close(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[CloseFinancingBody]
 ) -> Response[ReceiptBody]:
-    """Issue the shares of a priced round and convert its instruments."""
+    """Issue the shares of a priced round and convert its instruments, once those who must agree have agreed.
+
+    Investors that are parties here pay from their accounts; others pay outside, as the document says.
+    """
     receipt = await close_financing(command.handler, command.context, issuer_id, financing_id, approval=data.approval)
     return await answer(command, receipt)
 
@@ -112,7 +118,7 @@ async def abandon(
 async def declare(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[DeclareLiquidityBody]
 ) -> Response[ReceiptBody]:
-    """Record that the issuer is acquired, and compute the waterfall."""
+    """Propose the sale of the issuer, with its waterfall. Once agreed to, it is declared; it is paid separately."""
     receipt = await declare_liquidity(
         command.handler,
         command.context,
@@ -136,7 +142,11 @@ async def declare(
 
 @post("/liquidity-events/{liquidity_id:str}/pay", status_code=200, summary="Pay the proceeds")
 async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Pay the proceeds from the startup's account to every holder. This ends the issuer."""
+    """Pay the proceeds of a declared sale from the startup's account, as company, holder or platform; the issuer ends.
+
+    Holders that are no parties are paid outside, each by a withdrawal that names it. In a sale for stock, only cash for
+    fractions of a share is paid here.
+    """
     return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
 
 

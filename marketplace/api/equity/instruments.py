@@ -126,7 +126,7 @@ async def cancel(
 
 @post("/{instrument_id:str}/repay", status_code=200, summary="Repay a note")
 async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Repay a convertible note with its interest, as the startup, from its account."""
+    """Repay a note with its interest, as the startup, from its account. Before maturity its holder must agree."""
     return await answer(command, await repay_note(command.handler, command.context, instrument_id))
 
 
@@ -149,7 +149,10 @@ async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def notice(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
 ) -> Response[ReceiptBody]:
-    """Notify, as the startup, the holder of a most-favoured SAFE of a later one, and extend the time to elect it."""
+    """Extend, as the startup, the time in which the holder of a most-favoured SAFE may elect a later one's terms.
+
+    The first notice is recorded as the later one is signed or amended (else ``notice_unknown``).
+    """
     receipt = await notice_mfn(
         command.handler,
         command.context,

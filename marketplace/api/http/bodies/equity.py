@@ -70,7 +70,7 @@ class PayDebtBody(Body, frozen=True, kw_only=True):
 
 
 class NoticeMfnBody(Body, frozen=True, kw_only=True):
-    """A later SAFE or note of which the holder of a most-favoured SAFE is notified.
+    """A later SAFE or note of which the holder of a most-favoured SAFE was notified, and more time to elect it.
 
     Attributes:
         later_instrument_id: The later SAFE or note.

@@ -130,7 +130,7 @@ class RestoreNodesBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         incident_id: The incident.
-        at: Since when.
+        at: Since when; at most an hour ago.
     """
 
     incident_id: IncidentId
