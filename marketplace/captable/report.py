@@ -25,7 +25,7 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: The holder.
-        name: Name in the cap table; None if the holder is not a named stakeholder.
+        name: Name in the cap table; None for a party that is no named stakeholder (``/v1/parties/names``).
         outstanding_shares: Its shares of stock.
         fully_diluted_shares: Its shares of stock and under options, promises and warrants.
         as_converted_shares: The same in common shares, at the conversion prices of that instant.

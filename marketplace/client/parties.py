@@ -1,6 +1,6 @@
 """Methods of the client for parties and their API keys."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Unpack
 
 from events.types import Role, Stage
@@ -17,7 +17,7 @@ from marketplace.api.http.bodies.parties import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Listed, Statuses, Transport
-from marketplace.projections.views.access import PartyView, RelationView
+from marketplace.projections.views.access import PartyName, PartyView, RelationView
 
 
 class Parties(Transport):
@@ -96,6 +96,10 @@ class Parties(Transport):
             ProblemError: ``party_unknown``, also if it is not the tenant itself.
         """
         return await self.get(f"/v1/parties/{party_id}", PartyView)
+
+    def read_names(self, party_ids: Sequence[str] | None = None) -> AsyncIterator[PartyName]:
+        """Yield the names of parties by id, of all that the key may name, or of at most 100 of them."""
+        return self.rows("/v1/parties/names", PartyName, party_id=party_ids)
 
     def list_parties(
         self, *, role: Role | None = None, status: Statuses = None, **listed: Unpack[Listed]

@@ -116,7 +116,7 @@ from marketplace.captable.report import CapTableReport
 from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.transport import Listed, Point, Statuses, T
 from marketplace.domain.metering.contradictions import Contradiction
-from marketplace.projections.views.access import PartyView, RelationView
+from marketplace.projections.views.access import PartyName, PartyView, RelationView
 from marketplace.projections.views.billing import (
     AccountStatementView,
     AccountView,
@@ -191,6 +191,7 @@ class SyncMarketplaceClient:
     def end_relation(self, party_id: str, relation_id: str, reason: str, **options: Any) -> ReceiptBody: ...
     def list_relations(self, party_id: str) -> Iterator[RelationView]: ...
     def get_party(self, party_id: str) -> PartyView: ...
+    def read_names(self, party_ids: Sequence[str] | None = None) -> Iterator[PartyName]: ...
     def list_parties(
         self, *, role: Role | None = None, status: Statuses = None, **listed: Unpack[Listed]
     ) -> Iterator[PartyView]: ...

@@ -1,6 +1,5 @@
 """The desk of one request: who is signed in, what the menu shows, and the API as that key sees it."""
 
-import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from litestar.response import Redirect, Template
 from litestar.status_codes import HTTP_204_NO_CONTENT, HTTP_303_SEE_OTHER
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from marketplace.api.access.parties import NAMES_MAX
 from marketplace.api.http.auth_middleware import SESSION
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.keys import Principal
@@ -32,8 +32,6 @@ from marketplace.projections.views.access import PartyView
 
 T = TypeVar("T")
 D = TypeVar("D")
-_PARTIES: Final = 500
-"""How many parties one request reads for their names; the names of others are read one by one."""
 _ENTRIES_MAX: Final = 8
 """Entries of a menu that need no folding."""
 LIVE: Final = "marketplace-live"
@@ -210,19 +208,13 @@ class Desk:
         return f"{url.path}?{url.query}" if url.query else url.path
 
     async def load_names(self, party_ids: Iterable[str | None]) -> dict[str, str]:
-        """Return the names of parties by id, as far as the key may read them. There may be names of others too."""
-        wanted = {one for one in party_ids if one}
+        """Return the names of parties by id, as far as the key may read them."""
+        wanted = sorted({one for one in party_ids if one})
         found: dict[str, str] = {}
         with contextlib.suppress(ProblemError):
-            if wanted:
-                page = await self.client.get("/v1/parties", Page[PartyView], limit=_PARTIES)
-                found = {one.party_id: one.name for one in page.items}
-
-        async def load(party_id: str) -> None:
-            with contextlib.suppress(ProblemError):
-                found[party_id] = (await self.client.get_party(party_id)).name
-
-        await asyncio.gather(*(load(one) for one in wanted - found.keys()))
+            for start in range(0, len(wanted), NAMES_MAX):
+                asked = wanted[start : start + NAMES_MAX]
+                found |= {one.party_id: one.name async for one in self.client.read_names(asked)}
         return found
 
     async def load_page(

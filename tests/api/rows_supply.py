@@ -134,6 +134,13 @@ PARTIES = (
         other=SEEN,
         check=lambda page: len(page["items"]) == 1 and page["next_cursor"] is not None,
     ),
+    Row(
+        "GET",
+        "/v1/parties/names?limit=100",
+        refused=("limit=0", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: [row["name"] for row in page["items"]] == ["Startup"],
+    ),
 )
 KEYS = (
     Row(

@@ -44,6 +44,7 @@ async def test_parties_are_listed_and_one_is_suspended(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
         startup, provider = await client.register_party(STARTUP), await client.register_party(PROVIDER)
         assert [each.name async for each in client.list_parties()] == ["Acme", "Plant"]
+        assert [each.name async for each in client.read_names([provider.id])] == ["Plant"]
         assert [each.party_id async for each in client.list_parties(role="provider")] == [provider.id]
         seen = await client.get_party(startup.id)
         assert (seen.name, seen.roles, seen.status, seen.last_sequence) == (

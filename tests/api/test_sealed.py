@@ -64,6 +64,7 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
     market = Market(MemoryLog())
     trade = await market.trade()
     heir = await market.party("Heir", "startup")
+    stranger = await market.party("Stranger", "startup")
     async with market.worker():
         grant = await market.award(trade)
         id_ = grant.issued.grant_id
@@ -92,12 +93,27 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
                 party_id != heir,
                 party_id != heir,
             )
+        await require_names(stage, trade, heir, stranger)
         await require_order_expanded(stage, trade.startup, grant.issued.order_id, views[trade.startup])
     costs = ("price_usd_per_gpu_hour", "cash_share", "cash_commitment_usd", "startup_account_id", "hold_id", "equity")
     assert {views[heir][name] for name in costs} == {None}
     assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)
     assert views[trade.startup] == views[trade.provider]
     assert all(views[trade.startup][name] is not None for name in costs)
+
+
+async def require_names(stage, trade, heir, stranger):
+    """Everybody reads the names of providers and of holders of open mandates, each side of a trade the others'."""
+    public, sides = {trade.provider, trade.fund}, {trade.provider, trade.fund, trade.startup, heir}
+    for party_id, seen in {stranger: public | {stranger}, **dict.fromkeys(sides, sides)}.items():
+        client = await stage.open_tenant(party_id)
+        listed = (await client.get("/v1/parties/names")).json()["items"]
+        assert {one["party_id"] for one in listed} == seen
+        asked = await client.get("/v1/parties/names", params={"party_id": [heir, trade.fund, f"pty_{'0' * 26}"]})
+        assert asked.json()["items"] == [one for one in listed if one["party_id"] in {heir, trade.fund}]
+    everything = (await stage.admin.get("/v1/parties")).json()["items"]
+    named = (await stage.admin.get("/v1/parties/names")).json()["items"]
+    assert named == [{"party_id": one["party_id"], "name": one["name"]} for one in everything]
 
 
 async def require_order_expanded(stage, startup_id, order_id, grant):

@@ -30,10 +30,11 @@ from marketplace.application.access.parties import (
 )
 from marketplace.application.access.relations import declare_relation, end_relation
 from marketplace.domain.party import Status
-from marketplace.projections.access.parties import find_party, list_parties, list_relations
-from marketplace.projections.views.access import PartyView, RelationView
+from marketplace.projections.access.parties import find_party, list_names, list_parties, list_relations
+from marketplace.projections.views.access import PartyName, PartyView, RelationView
 
 PATH: Final = "/v1/parties"
+NAMES_MAX: Final = 100
 
 
 @post("/", summary="Register a party and open its account")
@@ -113,6 +114,32 @@ async def get_relations(
     return build_page(rows, limit, lambda row: row.relation_id)
 
 
+@get("/names", summary="List names of parties")
+async def read_names(
+    *,
+    reader: Read,
+    party_id: Annotated[
+        list[str] | None, QueryParameter(max_items=NAMES_MAX, description="Only of these parties")
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[PartyName]:
+    """Return the names of parties by id. A party that the reader may not name, or that does not exist, is left out.
+
+    A tenant reads its own name; those of providers with a site or pool, and of holders of open mandates; and those
+    of the other sides of its grants, instruments, holdings, budgets and proposals.
+    """
+    async with reader.connect() as connection:
+        rows = await list_names(
+            connection,
+            reader_id=reader.party_id,
+            party_ids=party_id,
+            after=parse_cursor(cursor, ""),
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.party_id)
+
+
 @get("/{party_id:str}", summary="Get a party")
 async def get_one(reader: Read, party_id: FromPath[str]) -> Response[PartyView]:
     """Return a party; a tenant sees itself."""
@@ -151,6 +178,7 @@ ROUTER: Final = Router(
         relate,
         unrelate,
         get_relations,
+        read_names,
         get_one,
         list_all,
     ],

@@ -175,6 +175,10 @@ READERS: Final[Mapping[str, Readers]] = {
     "orders.read_decisions": Readers(DECISION, "once cleared"),
     "packages": Readers(ISSUER),
     "parties": Readers(PARTY),
+    "parties.read_names": Readers(
+        "everybody the names of providers with a site or pool and of holders of open mandates; each party also its own "
+        "name and those of the other sides of its grants, instruments, holdings, budgets and proposals"
+    ),
     "pools": _ALL,
     "pools.read_incidents": Readers("the provider of the pool"),
     "portfolios": _OWN,

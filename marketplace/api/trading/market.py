@@ -51,6 +51,7 @@ def _render_offer(mandate: MandateView) -> MandateOffer:
     terms = mandate.terms
     return MandateOffer(
         mandate_id=mandate.mandate_id,
+        holder_id=mandate.holder_id,
         funding=mandate.funding,
         instrument_kinds=terms.instrument_kinds,
         equity_credit=terms.equity_credit,

@@ -13,7 +13,7 @@ from marketplace.api.http.bodies.feed import FeedItem, FeedPage
 from marketplace.captable.explanation import ExplainedRow
 from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import parse_local
-from marketplace.projections.views.equity import CapTableRow, CapTableView, IssuerView
+from marketplace.projections.views.equity import CapTableRow, CapTableView, IssuerView, PrincipalView
 
 PATH: Final = "/console/cap-tables"
 _EVENTS_MAX: Final = 1_000
@@ -73,6 +73,7 @@ async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPat
     moment = await _find_moment(desk, issuer_id, request.query_params)
     table = await desk.client.get_cap_table(issuer_id, moment.at, known=moment.known)
     columns = list_columns(table)
+    principal: list[PrincipalView] = await attempt(collect(desk.client.list_principal(issuer_id, moment.at)), [])
     return desk.show(
         "equity/cap_table.html",
         live=f"aggregate_id={issuer_id}",
@@ -81,7 +82,8 @@ async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPat
         table=table,
         columns=columns,
         holdings=group_rows(table, issuer, desk.principal.party_id),
-        principal=await attempt(collect(desk.client.list_principal(issuer_id, moment.at)), []),
+        principal=principal,
+        names=await desk.load_names(one.holder_id for one in principal),
     )
 
 

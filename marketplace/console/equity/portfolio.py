@@ -11,6 +11,7 @@ from litestar.response import Template
 from marketplace.captable.portfolio import ConcentrationLine, Portfolio
 from marketplace.console.desk import Desked
 from marketplace.console.forms import parse_local
+from marketplace.core.ids import is_id
 
 _DIMENSIONS: Final = {
     "issuer": "Company",
@@ -35,7 +36,7 @@ async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQue
         portfolio=portfolio,
         holder=holder,
         at=at,
-        exposure=group_exposure(portfolio),
+        exposure=group_exposure(portfolio, await desk.load_names(_list_providers(portfolio))),
         multiples={
             line.instrument_id: _divide(line.mark_usd + line.distributed_usd, line.cost_usd)
             for line in portfolio.positions
@@ -43,12 +44,18 @@ async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQue
     )
 
 
-def group_exposure(portfolio: Portfolio) -> Mapping[str, Sequence[tuple[str, ConcentrationLine]]]:
+def _list_providers(portfolio: Portfolio) -> list[str]:
+    return [line.name for line in portfolio.concentration if line.dimension == "provider" and is_id(line.name)]
+
+
+def group_exposure(
+    portfolio: Portfolio, providers: Mapping[str, str]
+) -> Mapping[str, Sequence[tuple[str, ConcentrationLine]]]:
     """Return the exposure by dimension, each line with a name that a person reads."""
-    issuers = {line.issuer_id: line.issuer_name for line in portfolio.positions}
+    names = dict(providers) | {line.issuer_id: line.issuer_name for line in portfolio.positions}
     return {
         title: [
-            (issuers.get(line.name, line.name), line) for line in portfolio.concentration if line.dimension == dimension
+            (names.get(line.name, line.name), line) for line in portfolio.concentration if line.dimension == dimension
         ]
         for dimension, title in _DIMENSIONS.items()
     }

@@ -105,6 +105,7 @@ async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: O
         regions=sorted({*regions, *terms.regions}),
         offers=max(_OFFERS, len(terms.offers)),
         mandates=mandates,
+        names=await desk.load_names(one.holder_id for one in mandates),
     )
 
 

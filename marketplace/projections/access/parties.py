@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Index, or_, select
+from sqlalchemy import Boolean, Column, Index, Text, bindparam, or_, select
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.party import (
@@ -34,7 +35,7 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.access import PartyView, RelationView
+from marketplace.projections.views.access import PartyName, PartyView, RelationView
 
 parties: Final = define(
     "parties",
@@ -192,6 +193,43 @@ async def find_parties(connection: AsyncConnection, party_ids: Collection[str]) 
     """Return those of the parties that exist, by id."""
     query = select(parties).where(parties.c.party_id.in_(party_ids))
     return {view.party_id: view for view in await load_all(connection, query, PartyView)}
+
+
+_NAMED: Final = """SELECT :reader
+UNION SELECT provider_id FROM sites UNION SELECT provider_id FROM pools
+UNION SELECT holder_id FROM mandates WHERE status = 'granted'
+UNION SELECT unnest(ARRAY[startup_id, payer_id, provider_id, holder_id]) FROM grants
+    WHERE :reader IN (startup_id, payer_id, provider_id, holder_id)
+UNION SELECT unnest(ARRAY[holder_id, company(issuer_id)]) FROM instruments
+    WHERE :reader IN (holder_id, company(issuer_id))
+UNION SELECT unnest(ARRAY[holder_id, company(issuer_id)]) FROM holdings
+    WHERE :reader IN (holder_id, company(issuer_id))
+UNION SELECT company(issuer_id) FROM mandate_holds
+    WHERE mandate_id IN (SELECT mandate_id FROM mandates WHERE holder_id = :reader)
+UNION SELECT unnest(ARRAY[proposer_id, company(issuer_id), votes.party_id])
+    FROM proposals LEFT JOIN proposal_votes AS votes USING (proposal_id)
+    WHERE proposal_id IN (SELECT proposal_id FROM proposal_votes WHERE party_id = :reader)
+    OR :reader IN (proposer_id, company(issuer_id))
+""".replace("company(issuer_id)", "'pty' || substr(issuer_id, 4)")
+"""The parties whose names a party reads: its own; those of public things; and the other sides of its own things."""
+
+
+async def list_names(
+    connection: AsyncConnection,
+    *,
+    reader_id: str | None,
+    party_ids: Collection[str] | None = None,
+    after: str | None = None,
+    limit: int,
+) -> list[PartyName]:
+    """Return the names of parties by id: those that a party may read; None: all."""
+    query = narrow(select(parties.c.party_id, parties.c.name), ((parties.c.party_id, party_ids),))
+    if after is not None:
+        query = query.where(parties.c.party_id > after)
+    if reader_id is not None:
+        ids = sql(_NAMED).bindparams(bindparam("reader", reader_id, Text)).columns(parties.c.party_id)
+        query = query.where(parties.c.party_id.in_(ids))
+    return await load_all(connection, page(query.order_by(parties.c.party_id), limit), PartyName)
 
 
 async def list_parties(

@@ -32,6 +32,13 @@ class PartyView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
 
 
+class PartyName(msgspec.Struct, frozen=True, kw_only=True):
+    """The name under which a party is registered."""
+
+    party_id: str
+    name: str
+
+
 class RelationView(msgspec.Struct, frozen=True, kw_only=True):
     """A relation of a party to an owner or affiliate.
 

@@ -43,6 +43,7 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         mandate_id: The mandate, which an order may name.
+        holder_id: Who would hold the equity; ``/v1/parties/names`` has its name.
         funding: Whether its holder pays providers in cash or is the provider itself.
         instrument_kinds: Accepted kinds of instrument.
         equity_credit: h, dollars paid to the provider per dollar of principal.
@@ -55,6 +56,7 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mandate_id: str
+    holder_id: str
     funding: str
     instrument_kinds: tuple[InstrumentKind, ...]
     equity_credit: Decimal
