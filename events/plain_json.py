@@ -39,7 +39,7 @@ def encode_plain(value: Any, enc_hook: Callable[[Any], Any] | None = None) -> by
     body = msgspec.json.encode(value, enc_hook=enc_hook)
     if _DOLLARS.search(body) or _is_suspect(body):
         parts = msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=enc_hook)
-        body = msgspec.json.encode(_write_plainly(parts, dollars=False, unit=False))
+        body = msgspec.json.encode(_write_plainly(parts))
     return body
 
 
@@ -66,24 +66,25 @@ def _complete(found: re.Match[bytes]) -> bytes:
     return found[1] + b"." + (found[2] or b".")[1:].rstrip(b"0").ljust(2, b"0")
 
 
-def _write_plainly(value: Any, *, dollars: bool, unit: bool) -> Any:
+def _write_plainly(value: Any, *, dollars: bool = False, unit: bool = False, facts: bool = False) -> Any:
     """Return a value with texts in place of its decimals.
 
     Args:
         value: The value.
         dollars: Whether the member that has it is named as dollars.
         unit: Whether its amounts have the unit of dollars.
+        facts: Whether it is in facts, whose decimals are texts.
     """
     if isinstance(value, Decimal):
         return render_decimal(value, dollars=dollars or unit)
-    if dollars and isinstance(value, str) and _DECIMAL.fullmatch(value):
+    if facts and dollars and isinstance(value, str) and _DECIMAL.fullmatch(value):
         return render_decimal(Decimal(value), dollars=True)
     if isinstance(value, dict):
         unit = value["unit"] == "USD" if isinstance(value.get("unit"), str) else unit
         return {
-            name: _write_plainly(one, dollars=isinstance(name, str) and "usd" in name.split("_"), unit=unit)
+            name: _write_plainly(one, dollars="usd" in str(name).split("_"), unit=unit, facts=facts or name == "facts")
             for name, one in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_write_plainly(one, dollars=dollars, unit=unit) for one in value]
+        return [_write_plainly(one, dollars=dollars, unit=unit, facts=facts) for one in value]
     return value

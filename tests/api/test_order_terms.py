@@ -25,7 +25,7 @@ WISHES = {
     "power_usage_effectiveness_max": "1.3",
     "renewable_share_min": "0.5",
     "group": "training run",
-    "principal_usd_max": "10000",
+    "principal_usd_max": "10000.00",
 }
 
 

@@ -73,9 +73,9 @@ async def test_balances_are_told_as_of_a_sequence_and_an_instant(database_url: s
             page = (await stage.admin.get("/v1/balances", params=params, headers=headers)).json()
             return [row["amount"] for row in page["items"]]
 
-        assert await load() == ["150"]
-        assert await load(at=early) == ["100"]
-        assert await load(at=between) == ["100"]
+        assert await load() == ["150.00"]
+        assert await load(at=early) == ["100.00"]
+        assert await load(at=between) == ["100.00"]
         assert await load(at="1") == []
 
 
