@@ -28,7 +28,7 @@ from marketplace.projections.engine.stuck_tasks import (
     report,
 )
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.runtime.auctions.engine_process import EngineInProcess
+from marketplace.runtime.auctions.clearing import EngineInProcess
 from marketplace.runtime.process.collector import settle_collector
 from marketplace.runtime.process.config import Settings
 from marketplace.runtime.process.log import open_watched_log

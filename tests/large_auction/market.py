@@ -24,7 +24,7 @@ from marketplace.execution.handler import Handler
 from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Limits
-from marketplace.runtime.auctions.engine_process import EngineInProcess
+from marketplace.runtime.auctions.clearing import EngineInProcess
 from marketplace.runtime.worker import Worker
 from tests.support.market.market import Market, running_worker
 

@@ -1,8 +1,8 @@
 """Fork processes from the engine's own, to work on one clearing in parallel.
 
 A forked process has its parent's memory without a copy being sent, and sends back its answers. Forking a process in
-which other threads hold locks can hang. Only the engine's own processes therefore fork: `marketplace clear` and
-`engine_process.py`. All others, and all systems but Linux, use threads.
+which other threads hold locks can hang. Only the engine's own processes therefore fork: `marketplace clear` and the
+program of `clearing.py`. All others, and all systems but Linux, use threads.
 """
 
 import os

@@ -21,8 +21,7 @@ from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker as worker_module
 from marketplace.runtime.auctions.audit import load_published, repeat
-from marketplace.runtime.auctions.clearing import tell_failure
-from marketplace.runtime.auctions.engine_process import COMMAND, EngineInProcess, ToPrice
+from marketplace.runtime.auctions.clearing import COMMAND, EngineInProcess, ToPrice, tell_failure
 from marketplace.runtime.worker import Worker
 from tests.runtime.auctions.test_auctions import build, read_end
 from tests.support.market.market import running_worker
