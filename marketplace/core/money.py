@@ -158,6 +158,12 @@ def ceil_cents(value: Fraction) -> Decimal:
     return _from_cents(-((-value * 100).__floor__()))
 
 
+def ceil_cost(price: Decimal, count: int) -> Decimal:
+    """Return a price times a count, in dollars rounded up to the cent."""
+    numerator, denominator = price.as_integer_ratio()
+    return _from_cents(-(-numerator * count * 100 // denominator))
+
+
 def floor_cents(value: Fraction) -> Decimal:
     """Return dollars rounded down to the cent, toward minus infinity."""
     return _from_cents((value * 100).__floor__())

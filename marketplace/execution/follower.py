@@ -29,6 +29,8 @@ BEHIND_SECONDS_MAX: Final = 5.0
 RESTART_SECONDS: Final = 1.0
 """Wait before following again after an error."""
 _CLOCK_SUBJECT: Final = render_subject("clock", CLOCK_ID)
+_OF_PROCESS: Final = frozenset({_CLOCK_SUBJECT, LOG_SUBJECT})
+"""The aggregates whose events change more than a state."""
 Listener = Callable[[list[Recorded]], None]
 _logger = structlog.get_logger(__name__)
 
@@ -104,6 +106,8 @@ class Follower:
 
     def _take(self, recorded: Recorded) -> None:
         self._handler.processed.notice(recorded)
+        if recorded.subject not in _OF_PROCESS and self._handler.cache.includes(recorded):
+            return
         event = self._parse(recorded)
         aggregate, _ = parse_subject(recorded.subject)
         if event is None or aggregate == USAGE.aggregate:

@@ -240,6 +240,18 @@ class Cache:
                 self._heavy_bytes -= lighter
                 self._entries.pop(forgotten, None)
 
+    def includes(self, recorded: Recorded) -> bool:
+        """Return whether an undamaged event is part of the stored state in memory, and nothing waits for it."""
+        entry = self._entries.get(recorded.subject)
+        return (
+            entry is not None
+            and recorded.damage is None
+            and not recorded.void
+            and recorded.subject not in self._readings
+            and entry.is_stored()
+            and (entry.head.sequence or 0) >= recorded.sequence
+        )
+
     def notice(self, recorded: Recorded) -> None:
         """Notice an event of another process, so that a state that lacks it is refreshed before its next use."""
         self._tell_reading(recorded)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from marketplace.core.errors import Refusal
 from marketplace.core.money import (
     ceil_cents,
+    ceil_cost,
     parse_ratio,
     render_ratio,
     require_price,
@@ -154,3 +155,8 @@ def test_cents_round_half_to_even_and_holds_round_up(exact, rounded, up):
 def test_rounding_is_within_half_a_cent_and_a_hold_suffices_by_less_than_one(exact):
     assert abs(Fraction(round_cents(exact)) - exact) <= Fraction(1, 200)
     assert 0 <= Fraction(ceil_cents(exact)) - exact < Fraction(1, 100)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6), st.integers(0, 10**9))
+def test_a_cost_is_its_exact_product_rounded_up_to_the_cent(price, count):
+    assert str(ceil_cost(price, count)) == str(ceil_cents(Fraction(price) * count))

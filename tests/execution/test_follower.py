@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from marketplace.execution import follower as module
 from marketplace.execution.follower import Follower
 from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
-from marketplace.log.port import Head, Write
+from marketplace.log.port import Damage, Head, Write
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -128,6 +129,17 @@ async def test_a_party_with_an_event_of_a_newer_release_takes_no_commands_and_ot
         with pytest.raises(UnreadableEvent, match="upgrade this process"):
             await suspend(process, old)
         await suspend(process, other)
+
+
+async def test_what_a_state_includes_is_not_decoded_again_and_damage_to_it_is_noted(memory_log):
+    market = Market(memory_log)
+    await market.party("Own", "startup")
+    [own, *_] = [event async for page in memory_log.read() for event in page]
+    follower = Follower(market.handler)
+    follower._take(replace(own, body=b"not read"))
+    assert not follower.unreadable
+    follower._take(replace(own, damage=Damage("hash", "it was changed", "f" * 64)))
+    assert set(follower.unreadable) == {own.sequence}
 
 
 async def store_unknown(log, last):

@@ -15,7 +15,6 @@ PostgreSQL is unavailable, a key stays valid for `offline_seconds_max` after its
 
 import asyncio
 import base64
-import hashlib
 import hmac
 import re
 import time
@@ -205,10 +204,10 @@ class KeyRing:
 
     def _mac(self, parts: list[object]) -> bytes:
         """Return the HMAC of a list under the server's secret. Its first part names the purpose."""
-        return hmac.new(self._secret, msgspec.json.encode(parts), hashlib.sha256).digest()
+        return hmac.digest(self._secret, msgspec.json.encode(parts), "sha256")
 
     def _derive_secret(self, key_id: str) -> str:
-        digest = hmac.new(self._secret, f"secret of {key_id}".encode(), hashlib.sha256).digest()
+        digest = hmac.digest(self._secret, f"secret of {key_id}".encode(), "sha256")
         return base64.b32encode(digest).decode().rstrip("=")
 
     def derive_token(self, key_id: str) -> str:
@@ -280,7 +279,7 @@ class KeyRing:
 
     def sign_content(self, content: bytes) -> str:
         """Return the HMAC of a command's content, in hex, under a secret of the server."""
-        return hmac.new(self._content_secret, content, hashlib.sha256).hexdigest()
+        return hmac.digest(self._content_secret, content, "sha256").hex()
 
     async def _find(self, key_id: str) -> _Known | None:
         now = time.monotonic()

@@ -210,10 +210,10 @@ async def count_related_holds(unit: UnitOfWork, account_id: str, purpose: str) -
 
 async def find_split_ratio(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> str | None:
     """Return the issuer's split factor now; None if the terms state no price per share, or there is no issuer."""
-    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
-    if not isinstance(terms.instrument, PricedTerms) or not isinstance(issuer, Issuer):
+    if not isinstance(terms.instrument, PricedTerms):
         return None
-    return render_ratio(issuer.split_ratio)
+    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
+    return render_ratio(issuer.split_ratio) if isinstance(issuer, Issuer) else None
 
 
 async def hold_budgets(

@@ -675,57 +675,55 @@ def _count_deposit(state: Account, at: datetime, amount_usd: Decimal) -> Account
     return replace(state, deposited=(*state.deposited[past:], (at, amount_usd)))
 
 
-def _count_bought(state: Account, at: datetime, hold_id: str) -> Account:
+def _count_bought(state: Account, at: datetime, hold_id: str) -> tuple[tuple[datetime, str], ...]:
     past = next((n for n, each in enumerate(state.bought) if each[0] > at - BOUGHT), len(state.bought))
-    return replace(state, bought=(*state.bought[past:], (at, hold_id)))
+    return (*state.bought[past:], (at, hold_id))
 
 
 def _evolve_holds(state: Account, event: _HoldEvent) -> Account:
-    after = _move_hold(state, event)
+    """Return the account after a hold changed. It is copied once, because every order changes one."""
+    before = state.holds.get(event.hold_id)
+    hold, freed_usd = _move_hold(before, event)
+    changes: dict[str, Any] = {"holds": state.holds.set(event.hold_id, hold)}
+    if isinstance(event, AccountHoldCaptured):
+        changes["causes"] = state.causes.set(key_of("to", event.payee_account_id, event.cause), -event.amount_usd)
     if isinstance(event, AccountHoldPlaced) and event.bought_at is not None:
-        after = _count_bought(after, event.bought_at, event.hold_id)
-    before, now = state.holds.get(event.hold_id), after.holds[event.hold_id]
-    change = bool(now.left_usd) - bool(before is not None and before.left_usd)
-    if not change:
-        return after
-    kind = now.purpose[:3]
-    return replace(after, counts=after.counts.set(kind, after.counts.get(kind, 0) + change))
+        changes["bought"] = _count_bought(state, event.bought_at, event.hold_id)
+    change = bool(hold.left_usd) - bool(before is not None and before.left_usd)
+    if change:
+        kind = hold.purpose[:3]
+        changes["counts"] = state.counts.set(kind, state.counts.get(kind, 0) + change)
+    return replace(state, available_usd=state.available_usd + freed_usd, **changes)
 
 
-def _move_hold(state: Account, event: _HoldEvent) -> Account:
-    hold_id, amount = event.hold_id, event.amount_usd
+def _move_hold(known: Hold | None, event: _HoldEvent) -> tuple[Hold, Decimal]:
+    """Return a hold after an event, and what becomes available by it."""
+    amount = event.amount_usd
     if isinstance(event, AccountHoldPlaced):
-        new = Hold(ZERO, ZERO, event.purpose, event.expires_at, principal_usd=event.principal_usd)
-        known = state.holds.get(hold_id, new)
-        return _move(state, -amount, holds=state.holds.set(hold_id, replace(known, left_usd=known.left_usd + amount)))
-    known = state.holds[hold_id]
+        if known is not None:
+            return replace(known, left_usd=known.left_usd + amount), -amount
+        return Hold(amount, ZERO, event.purpose, event.expires_at, principal_usd=event.principal_usd), -amount
+    assert known is not None, "a hold is placed first"
     left = known.left_usd - amount
     match event:
         case AccountHoldReleased():
-            return _move(state, amount, holds=state.holds.set(hold_id, replace(known, left_usd=left)))
+            return replace(known, left_usd=left), amount
         case AccountHoldExpired():
-            return _move(state, amount, holds=state.holds.set(hold_id, replace(known, left_usd=left, expired=True)))
+            return replace(known, left_usd=left, expired=True), amount
         case AccountHoldCaptured():
-            captured = replace(known, left_usd=left, captured_usd=known.captured_usd + amount)
-            return replace(
-                state,
-                holds=state.holds.set(hold_id, captured),
-                causes=state.causes.set(key_of("to", event.payee_account_id, event.cause), -amount),
-            )
+            return replace(known, left_usd=left, captured_usd=known.captured_usd + amount), ZERO
 
 
 def _move(
     state: Account,
     amount_usd: Decimal,
     *,
-    holds: Map[str, Hold] | None = None,
     references: Map[str, Decimal] | None = None,
     causes: Map[str, Decimal] | None = None,
 ) -> Account:
     return replace(
         state,
         available_usd=state.available_usd + amount_usd,
-        holds=state.holds if holds is None else holds,
         references=state.references if references is None else references,
         causes=state.causes if causes is None else causes,
     )

@@ -17,7 +17,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.horizon import Horizon
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
+from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, ceil_cost, require_price, require_share, require_usd
 from marketplace.domain.equity.instrument.terms import require_drawdown
 from marketplace.domain.supply.stages import count_hours_held, require_stages
 
@@ -55,8 +55,8 @@ def price_terms(terms: OrderTerms, at: datetime, fee: PlatformFee | None = None)
     """
     require_terms(terms, at)
     cash_usd = compute_cash_hold(terms)
-    share = Fraction(0 if fee is None else fee.startup_share)
-    needed_usd = cash_usd + ceil_cents(Fraction(cash_usd) * share)
+    share = ZERO if fee is None else fee.startup_share
+    needed_usd = cash_usd + ceil_cents(Fraction(cash_usd) * Fraction(share)) if share else cash_usd
     return Cost(max(needed_usd - compute_credit(terms), ZERO), compute_principal_max(terms))
 
 
@@ -261,7 +261,7 @@ def compute_cash_hold(terms: OrderTerms, *, is_whole: bool = False) -> Decimal:
     hours = compute_gpu_hours(terms)
     if terms.stages is not None and not is_whole:
         hours = terms.nodes * terms.gpus_per_node * count_hours_held(terms.stages, terms.duration_hours)
-    return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)
+    return max([ceil_cost(offer.cash_usd_per_gpu_hour, hours) for offer in terms.offers])
 
 
 def compute_credit(terms: OrderTerms) -> Decimal:
@@ -292,7 +292,7 @@ def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
 def compute_principal_max(terms: OrderTerms) -> Decimal:
     """Return the principal in USD that the most expensive offer would owe for the whole run, rounded up to a cent."""
     hours = compute_gpu_hours(terms)
-    return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
+    return max([ceil_cost(offer.equity_usd_per_gpu_hour, hours) for offer in terms.offers])
 
 
 def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
