@@ -13,6 +13,7 @@ Invariants:
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Self
 
@@ -26,10 +27,13 @@ RECENT_BYTES: Final = 200
 """The approximate bytes of a row in the small map."""
 MERGED_MAX: Final = 1 << 18
 """Two runs with more rows together are not merged, which bounds the time of an update."""
+DIGESTS_MAX: Final = 1 << 14
+"""How many digests are remembered, at some 250 bytes each."""
 FEW: Final = 8
 """Up to this many keys are looked up one by one, which is faster than by arrays."""
 
 
+@lru_cache(maxsize=DIGESTS_MAX)  # a command digests the same ids to decide, and again to fold its events
 def digest(text: str, size: int = KEY_BYTES) -> bytes:
     """Return the digest of a text, `size` bytes long (BLAKE2b, RFC 7693)."""
     return blake2b(text.encode(), digest_size=size).digest()

@@ -140,8 +140,8 @@ INVARIANTS: Final = (
         "tests.domain.test_lifecycle:test_the_standing_invariants_hold_after_every_step_of_every_life",
         Mutant(
             "marketplace.domain.trading.order_terms",
-            "return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)",
-            "return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers) / 2",
+            "return max([ceil_cost(offer.cash_usd_per_gpu_hour, hours) for offer in terms.offers])",
+            "return max([ceil_cost(offer.cash_usd_per_gpu_hour, hours) for offer in terms.offers]) / 2",
         ),
     ),
     Invariant(

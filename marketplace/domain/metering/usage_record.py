@@ -24,6 +24,7 @@ from marketplace.domain.metering.usage_commands import Answer, Measurement, Mete
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
+_DAY_SECONDS: Final = 86_400
 CONTENT_BYTES: Final = 6
 VOIDED: Final = bytes(CONTENT_BYTES)
 """Stands in place of the digest of a reading that was voided."""
@@ -111,6 +112,8 @@ class Count:
 
     def find_device(self, devices: tuple[str, ...], start: datetime, end: datetime) -> str | None:
         """Return a device that is already counted at some instant of a span, or None."""
+        if not devices:
+            return None
         span = to_second(start), to_second(end)
         return next((device for device in devices if self._get_device(device).find_peak(*span)[0]), None)
 
@@ -143,7 +146,8 @@ class Count:
 
 def to_second(at: datetime) -> int:
     """Return the seconds since 1970, rounded down."""
-    return (at - EPOCH) // SECOND
+    since = at - EPOCH
+    return since.days * _DAY_SECONDS + since.seconds
 
 
 def digest_key(source: str, reading_id: str) -> bytes:
@@ -366,7 +370,7 @@ def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Re
         return Refusal(
             "device_counted", f"{len(measurement.devices)} devices are named for {gpus} GPUs; name each once"
         )
-    for run in build_steps(metered.resold, start, end):
+    for run in build_steps(metered.resold, start, end) if metered.resold else [Load(start, end, 0)]:
         nodes = metered.nodes - run.amount
         peak, where = count.find_peak(run.start, run.end)
         if peak + gpus > nodes * metered.gpus_per_node:
