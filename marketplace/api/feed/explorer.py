@@ -1,6 +1,7 @@
 """What lies around an event: the chain of causes and effects, and the state of its aggregate; for the platform."""
 
 import asyncio
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Final
 
@@ -96,7 +97,7 @@ def _render(link: Link, first: Recorded | None) -> ChainCommand:
 
 
 def _simplify(state: Any) -> Any:
-    return msgspec.to_builtins(state, str_keys=True, enc_hook=_convert)
+    return msgspec.to_builtins(state, str_keys=True, builtin_types=(Decimal,), enc_hook=_convert)
 
 
 def _convert(value: Any) -> Any:
