@@ -99,7 +99,8 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         order_usd_min: The least that an order sets aside, in cash and in one mandate's budget together.
-        orders_max: The most orders and grants for which the account of one startup holds money at once.
+        orders_max: The most orders and grants that hold money or credit on the account of one startup at once. For a
+            new order, those of firmly related parties count too.
         quotes_max: The most quotes that one startup holds at once.
         hold_share_per_hour: What an hour of a held quote costs if the quote is not taken, as a share of its price.
         near: Higher fees for near capacity, the nearest first.

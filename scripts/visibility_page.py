@@ -23,8 +23,9 @@ _HEAD: Final = """# Who sees what
 auction are sealed, and until when, is in [how-to-use-the-api.md](how-to-use-the-api.md#who-sees-what-of-an-offer).
 `tests/api/test_sealed.py` asks every route and the feed as each side of a trade.
 
-A key also needs the scope of the row. A key of the platform sees everything, but orders, quotes, frozen books and
-events only with the scope `orders:sealed`. Whoever may not see a resource gets the answer for one that does not exist.
+A key also needs the scope of the row. A key of the platform sees orders, quotes, frozen books and events only with
+the scope `orders:sealed`. It sees everything else without that scope. Whoever may not see a resource gets the answer
+for one that does not exist.
 
 ## Resources
 

@@ -76,9 +76,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What it may do.
         expires_at: When the key stops working; None for the platform's first key, from the settings.
         person: Who acts with it; None if nobody was named.
-        operator: Who of the platform stands behind it: its person, the key itself, or who issued it to a party. Two
-            keys of one operator are not those of two persons. None for the platform's first key, and for keys that it
-            issued to parties.
+        operator: Who of the platform stands behind it; two keys with one operator do not count as two persons. For a
+            key of the platform, its person. Without a person, the operator of the key that issued it, or the key itself
+            if the platform's first key issued it. For a key of a party, the operator of the key that issued it. None
+            for the platform's first key, and for keys of parties that come from it alone.
     """
 
     key_id: str

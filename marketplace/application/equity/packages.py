@@ -58,8 +58,12 @@ def _judge(context: Context, party_id: str, files: Files, source: str) -> Verdic
 async def judge_import(handler: Handler, context: Context, *, party_id: str, files: Files, source: str) -> Judged:
     """Return the answer that an import would get. Nothing is written.
 
+    What the import would refuse is a finding of the answer, also a party that is unknown, not cleared or no startup,
+    and an issuer that exists.
+
     Raises:
-        Refusal: ``party_unknown``.
+        Refusal: ``party_unknown`` for another tenant's party · ``scope_missing`` for a key of the platform without
+            ``rights:decide``.
     """
     require_tenant(context, party_id)
     issuer_id = rename_id("iss", party_id)

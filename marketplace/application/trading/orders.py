@@ -170,7 +170,8 @@ async def hold_cash(
         hold_id: Its hold.
         cost: What it may cost; its cash is set aside.
         terms: The order's terms.
-        quota: The most orders with money on the account; of a new one, also with those of firmly related parties.
+        quota: The most orders and grants that hold money or credit on the account at once. For a new order, those of
+            firmly related parties count too.
         bought_at: The time, if one person alone buys; None if two persons do.
 
     Raises:

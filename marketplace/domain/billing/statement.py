@@ -9,8 +9,9 @@ Invariants:
     4. Once the startup's issuer has ended, only the cash part is settled: nothing accrues and no holder pays.
     5. If the promised availability was not met, the service credit is decided at acceptance, from what is known then.
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
-    7. The startup may dispute it, and so may the holder that pays. In the acceptance period it settles only if each of
-       them accepts or disputes, so that none decides for the other; a mandate may leave acceptance to the startup.
+    7. The startup may dispute it, and so may the holder that pays. In the acceptance period nothing is settled until
+       each of them has accepted or disputed, so that none decides for the other. A mandate may leave acceptance to the
+       startup.
     8. The undisputed part of a disputed statement is paid once every payer has accepted or disputed, and at the latest
        when the acceptance period ends. A resolution settles at least that.
     9. A dispute ends by agreement, by silence after a deadline, or by the platform (`dispute.py`).

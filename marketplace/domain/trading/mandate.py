@@ -9,9 +9,9 @@ Invariants:
     3. A capture never exceeds its hold. Released budget is free again at once.
     4. At the match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
        under which it was committed.
-    5. No vendor and no generation of GPUs has more than its share of the budget. What is held counts toward every class
-       that its order may get, and what is committed toward the class that won. At the match, what is committed is asked
-       again, by the shares in force by then.
+    5. No vendor and no generation of GPUs has more than its share of the budget. A hold counts toward every class that
+       its order may get, a commitment toward the class that won. The match checks the commitment against the shares in
+       force at the match.
     6. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
        it.
     7. A refusal states no figure of the budget. The part of the budget that other issuers left is first rounded down to

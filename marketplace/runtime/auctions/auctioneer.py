@@ -74,8 +74,8 @@ from marketplace.runtime.scheduling.market_state import MarketState
 AT_ONCE: Final = 256
 """The most commands of one auction at once."""
 AT_ONCE_PER_POOL: Final = 4
-"""The most matches at once on one pool. Each builds on the one before. A match that must read the pool from the log is
-decided again whenever another match on the pool is stored first."""
+"""The most matches at once on one pool. Each builds on the one before, in memory. If the pool is not in memory, a match
+reads it from the log, and is decided again if another match is stored meanwhile."""
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
 """Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
 PAUSES_SECONDS: Final = (5, 60, 1)
