@@ -38,6 +38,7 @@ from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, hand_over, vest
 from marketplace.application.steps.access import require_decider, require_owner, require_unfrozen
+from marketplace.application.steps.binding import require_prices_kept
 from marketplace.application.steps.company_acts import (
     amend_instrument,
     close_round,
@@ -168,7 +169,12 @@ async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
-    """Decide what follows from an act by itself, as of now: what vests, and notices to most-favoured SAFEs."""
+    """Decide what follows from an act by itself, as of now: what vests, and notices to most-favoured SAFEs.
+
+    Raises:
+        Refusal: ``order_locked`` if the act would undo a bound order; a proposal stays open.
+    """
+    await require_prices_kept(unit, issuer_id)
     await vest(unit, issuer_id)
     for instrument_id, event in unit.list_effects():
         if isinstance(event, InstrumentAmended):

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable
 
+from events.types import PricedTerms
+from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.dilution import find_implied_cap
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.trading.admission import require_cancellable, require_unbound
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import BudgetHold, Mandate
-from marketplace.domain.trading.order import ORDER, OrderState
+from marketplace.domain.trading.order import ORDER, OrderState, require_price_kept
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -17,6 +22,25 @@ async def require_order_free(unit: UnitOfWork, order: OrderState, auction_ids: I
     """
     for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
         require_cancellable(auction, order, unit.context.at)
+
+
+async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:
+    """Refuse an act that grows a company while an auction has locked an order that pays in shares of it, at a price.
+
+    Otherwise a startup could undo its bound order: its mandate does not pay for a company that grew.
+
+    Raises:
+        Refusal: ``order_locked``.
+    """
+    before, after = await unit.read_before(ISSUER, issuer_id), await unit.load(ISSUER, issuer_id)
+    if not isinstance(before, Issuer) or not isinstance(after, Issuer):
+        return
+    for order_id in sorted(each for each in before.exposures if is_id(each, "ord")):
+        order = await unit.load(ORDER, order_id)
+        if order is not None and isinstance(order.terms.instrument, PricedTerms):
+            terms, ratio = order.terms.instrument, order.split_ratio
+            was_usd, now_usd = (find_implied_cap(issuer, terms, ratio) for issuer in (before, after))
+            require_price_kept(order, was_usd, now_usd)
 
 
 async def require_mandate_unbound(

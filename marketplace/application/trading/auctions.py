@@ -52,9 +52,16 @@ from marketplace.domain.trading.auction import (
     OpenAuction,
     require_collecting,
 )
-from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Matched, ReleaseBudget
+from marketplace.domain.trading.mandate import (
+    MANDATE,
+    CaptureBudget,
+    Mandate,
+    Matched,
+    ReleaseBudget,
+    require_payer,
+)
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
-from marketplace.domain.trading.order_terms import compute_credit, compute_principal_max, get_offer
+from marketplace.domain.trading.order_terms import compute_credit, compute_principal_max, compute_value, get_offer
 from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -121,11 +128,11 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     """Lock an open order for an auction that collects orders, before its book is frozen.
 
     The issuer's dilution limit and the agreement of its holders are checked here for the last time: a limit that is set
-    later does not undo the match.
+    later does not undo the match. An order that none of its mandates would pay for any more is not locked.
 
     Raises:
-        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order, such as
-            ``order_cancelled``.
+        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit, the mandates (`UNWELCOME`) and the
+            order, such as ``order_cancelled``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -133,6 +140,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
         order = await unit.get(ORDER, order_id)
         if order.terms.instrument is not None:
             await _count(unit, order, order.terms.instrument)
+            await _require_payer(unit, order, order.terms.instrument)
         require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
@@ -149,6 +157,17 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
         return
     principal_usd, mandate_ids = compute_principal_max(order.terms), order.terms.mandate_ids
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)
+
+
+async def _require_payer(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> None:
+    if not all(offer.equity_usd_per_gpu_hour for offer in order.terms.offers):
+        return
+    asked = []
+    for hold in order.budget_holds:
+        mandate = await unit.get(MANDATE, hold.mandate_id)
+        offers = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
+        asked.append((mandate, [await _build_matched(unit, order, instrument, mandate, each) for each in offers]))
+    require_payer(order.hold_id, asked)
 
 
 async def check_precedence(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
@@ -388,36 +407,44 @@ async def _keep_budgets(
         keep: Decimal = ZERO
         if grant.equity is not None and grant.equity.mandate_id == hold.mandate_id:
             keep = holder_usd
+            assert order.terms.instrument is not None, "an order that offers equity states its instrument"
+            mandate = await unit.get(MANDATE, hold.mandate_id)
+            price, related = (grant.gpu_class, match.value_usd_per_gpu_hour), grant.mark == "related"
             capture = CaptureBudget(
                 mandate_id=hold.mandate_id,
                 hold_id=order.hold_id,
                 grant_id=grant.grant_id,
                 amount_usd=keep,
-                matched=await _ask_again(unit, order, match, grant, hold.mandate_id),
+                matched=await _build_matched(unit, order, order.terms.instrument, mandate, price, related=related),
             )
             await unit.decide(MANDATE, hold.mandate_id, capture)
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=UNNEEDED)
         await unit.decide(MANDATE, hold.mandate_id, release)
 
 
-async def _ask_again(unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, mandate_id: str) -> Matched:
-    """Return what the mandate commits to, by the issuer, the party and the price as they are now."""
+async def _build_matched(
+    unit: UnitOfWork,
+    order: Order,
+    instrument: PrincipalTerms,
+    mandate: Mandate,
+    price: tuple[str, Decimal],
+    *,
+    related: bool = False,
+) -> Matched:
+    """Return what a mandate commits to, by the issuer, the party and the price of a class as they are now."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
-    assert order.terms.instrument is not None, "an order that offers equity states its instrument"
     implied_cap_usd = None
     if isinstance(issuer, Issuer):
-        implied_cap_usd = find_implied_cap(issuer, order.terms.instrument, order.split_ratio)
-    terms = (await unit.get(MANDATE, mandate_id)).terms
-    prices = await list_prices(unit, terms, [(grant.gpu_class, match.value_usd_per_gpu_hour)])
+        implied_cap_usd = find_implied_cap(issuer, instrument, order.split_ratio)
     return Matched(
         issuer_id=order.placed.issuer_id,
-        instrument=order.terms.instrument,
+        instrument=instrument,
         sector=party.registered.sector,
         stage=party.stage,
         at=unit.context.at,
         implied_cap_usd=implied_cap_usd,
-        prices=prices,
-        related=grant.mark == "related",
+        prices=await list_prices(unit, mandate.terms, [price]),
+        related=related,
     )
 
 

@@ -7,7 +7,7 @@ Invariants:
        above the issuer's maximum.
     2. The same holds for a sector, and for the budget of cash drawn besides compute, which is none by default.
     3. A capture never exceeds its hold. Released budget is free again at once.
-    4. At the match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
+    4. At lock and match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
        under which it was committed.
     5. No vendor and no generation of GPUs has more than its share of the budget. A hold counts toward every class that
        its order may get, a commitment toward the class that won. The match checks the commitment against the shares in
@@ -67,6 +67,25 @@ from marketplace.domain.trading.mandate_rules import (
 
 FREE_STEPS: Final = 20
 """An issuer sees what others left of a budget rounded down to whole parts of it, one in so many."""
+UNWELCOME: Final = frozenset(
+    {
+        "cap_outside_range",
+        "diluted_since",
+        "discount_outside_range",
+        "instrument_kind_unwelcome",
+        "issuer_unwelcome",
+        "list_price_missing",
+        "mandate_expired",
+        "price_above_mandate",
+        "sector_unwelcome",
+        "stage_unwelcome",
+        "strike_outside_range",
+        "uncapped_unwelcome",
+        "vendor_unwelcome",
+        "warrant_too_brief",
+    }
+)
+"""The codes with which `require_payer` refuses to lock an order."""
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -504,6 +523,9 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if command.matched is not None:
         _require_still_welcome(command.mandate_id, command.matched, known, state)
+        if known.waits or known.ended:
+            text = f"mandate {command.mandate_id} pays for order {known.order_id} only once its holder approves it"
+            raise Refusal("approval_missing", text, mandate_id=command.mandate_id)
         _require_part(command, command.matched, state)
     if command.amount_usd > known.held_usd or known.grant_id is not None:
         raise Refusal(
@@ -533,7 +555,7 @@ def _require_part(command: CaptureBudget, matched: Matched, state: Mandate) -> N
 
 
 def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
-    """Refuse a match that the present rules exclude, whose issuer was diluted since, or that waits for approval."""
+    """Refuse a match that the present rules exclude, or whose issuer was diluted since."""
     require_welcome(state.asked, matched)
     if matched.related:
         require_related_welcome(state.asked)
@@ -546,9 +568,32 @@ def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold,
             agreed_usd=str(agreed),
             now_usd=str(now),
         )
-    if known.waits or known.ended:
-        text = f"mandate {mandate_id} pays for order {known.order_id} only once its holder approves it"
-        raise Refusal("approval_missing", text, mandate_id=mandate_id)
+
+
+def require_payer(hold_id: str, asked: Iterable[tuple[Mandate, Sequence[Matched]]]) -> None:
+    """Refuse an order that none of its mandates would pay for any more, so that it displaces no other in an auction.
+
+    Args:
+        hold_id: The order's hold.
+        asked: Each mandate that the order names, with the match that each offer of the order would be.
+
+    Raises:
+        Refusal: One of `UNWELCOME`: what the last mandate says to the last offer.
+    """
+    last = None
+    for mandate, matches in asked:
+        mandate_id = mandate.granted.mandate_id
+        for matched in matches:
+            try:
+                _require_still_welcome(mandate_id, matched, _get_hold(mandate, mandate_id, hold_id), mandate)
+            except Refusal as refusal:
+                if refusal.code not in UNWELCOME:
+                    return
+                last = refusal
+            else:
+                return
+    if last is not None:
+        raise last
 
 
 def _get_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:

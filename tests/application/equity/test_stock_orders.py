@@ -218,29 +218,32 @@ async def test_stock_that_is_split_between_order_and_match_buys_as_many_shares_m
     await check_log(market.log)
 
 
-async def test_shares_issued_between_order_and_match_beyond_what_the_mandate_allows_end_the_order(founded):
+async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refused_once_it_is_locked(founded):
     """With 900 million shares more at the same price, the holder would get a hundredth of the company."""
     market, trade = founded
     trade.order = await offer_equity(market, trade, "stock", STOCK)
     await authorise(market, trade, 2_000_000_000)
-    await act(
-        market,
-        trade.startup,
-        IssueStock,
-        security_id=derive_id("sec", trade.issuer),
-        holder_id=trade.startup,
-        class_id="common",
-        shares=900_000_000,
-        price_usd_per_share=Decimal("0.0001"),
-    )
+    issue = {"holder_id": trade.startup, "class_id": "common", "price_usd_per_share": Decimal("0.0001")}
+    security_id = derive_id("sec", trade.issuer)
+    await act(market, trade.startup, IssueStock, security_id=security_id, shares=900_000_000, **issue)
+    auction = await market.auction(locks_at=0.7, no_cancel_at=0.6)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
         await market.until("auction", trade.auction, "completed")
-    assert dict((await market.state("issuer", trade.issuer)).instruments) == {}
+        assert (await market.state("order", trade.order)).status == "cancelled", "it wins nothing and displaces nobody"
+        order = await offer_equity(market, trade, "stock", STOCK)
+        market.clock.at = market.day(0.6)
+        await market.until("order", order, "locked")
+        other = market.process("other")
+        with pytest.raises(Refusal) as caught:
+            await act(other, trade.startup, IssueStock, security_id=derive_id("sec", auction), shares=1, **issue)
+        assert (caught.value.code, caught.value.facts["id"]) == ("order_locked", order)
+        market.clock.at = market.day(0.7)
+        await market.until("auction", auction, "completed")
+    assert (await market.state("order", order)).status == "matched"
     events = [event async for page in market.log.read() for event in page]
-    (body,) = (event.body for event in events if event.envelope.type.endswith("order.unmatched.v1"))
-    assert b"diluted_since" in body
-    assert b"became_impossible" in body
+    bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]
+    assert b"at the agreed price" in bodies[-1]
     await check_log(market.log)
 
 

@@ -335,7 +335,6 @@ async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_
     await parties.record_stage(market.handler, market.context(), trade.startup, stage="growth")
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("order", trade.order, "unmatched")
-    (unmatched,) = await _read_events(market, "order.unmatched")
-    assert b"stage_unwelcome" in unmatched.body
+        await market.until("order", trade.order, "cancelled")
+    assert b"stages series_a, not growth" in (await _read_events(market, "order.cancelled"))[-1].body
     await check_log(market.log)
