@@ -201,11 +201,20 @@ def _take_right(issuer: Issuer, name: str, body: dict[str, Any], holder: str, sh
         case "option_cancelled":
             issuer.move("option", holder, body["option_id"], -shares)
             issuer.move(*POOL, shares)
+        case _:
+            _take_warrant_row(issuer, name, body, holder, shares)
+
+
+def _take_warrant_row(issuer: Issuer, name: str, body: dict[str, Any], holder: str, shares: int) -> None:
+    match name:
         case "warrant_issued":
             issuer.move("warrant", holder, body["warrant_id"], shares)
         case "warrant_exercised":
             issuer.move("warrant", holder, body["warrant_id"], -shares - body.get("shares_surrendered", 0))
             issuer.move("stock", holder, body["class_id"], shares)
+        case "warrant_transferred":
+            issuer.move("warrant", holder, body["warrant_id"], -shares)
+            issuer.move("warrant", body["holder_id_after"], body["warrant_id"], shares)
         case "warrant_expired" | "warrant_cancelled":
             issuer.move("warrant", holder, body["warrant_id"], -shares)
 

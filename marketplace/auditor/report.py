@@ -11,6 +11,7 @@ from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.caps import Caps
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
+from marketplace.auditor.deciders import Deciders
 from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.fees import Fees
@@ -60,6 +61,7 @@ class Audit:
     relations: Relations = field(init=False)
     index: Index = field(init=False)
     votes: Votes = field(init=False)
+    deciders: Deciders = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class Audit:
         self.alone = Alone(self.findings)
         self.relations = Relations(self.findings)
         self.index = Index(self.findings)
+        self.deciders = Deciders(self.findings)
         self.caps = Caps(self.findings, self.relations)
         self.votes = Votes(self.findings, self.consents, self.relations)
 
@@ -132,6 +135,7 @@ class Audit:
         self.index.take(decision)
         self.consents.take(decision)
         self.votes.take(decision)
+        self.deciders.take(decision)
         self.reductions.take(decision)
         self.equity.take(decision)
         self.market.take(decision)

@@ -774,7 +774,7 @@ def list_rights() -> tuple[StatedRight, ...]:
     """Return the whole table: acts on an issuer, every other act of a company, and what is beside equity."""
     acts = [StatedRight(*right[:5], silence=right.silence) for right in RIGHTS.values()]
     silence = Right._field_defaults["silence"]
-    other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, silence)
+    other = StatedRight("company_act", "anything else on the issuer", "company, holder", "the company", _NONE, silence)
     return (*acts, other, *BESIDE_EQUITY)
 
 
