@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from events import instrument as instruments
 from events.issuer import IssuerStockIssued
+from events.plain_json import render_decimal
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.ocf import transactions as tx
@@ -223,8 +224,13 @@ class Convertibles:
     def _repaid(self, out: Writing, event: instruments.InstrumentRepaid) -> None:
         for tranche in self._list_outstanding(event.instrument_id):
             amount = tranche.outstanding_usd
-            reason = f"{event.principal_usd} dollars of principal ended for {event.amount_usd} in {event.cause}."
+            amounts = _write(event.principal_usd), _write(event.amount_usd)
+            reason = "{} dollars of principal ended for {} in {}.".format(*amounts, event.cause)
             self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=False)
+
+
+def _write(dollars: Decimal) -> str:
+    return render_decimal(dollars, dollars=True)
 
 
 _COMPOUNDED: Final = {

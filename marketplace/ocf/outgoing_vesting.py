@@ -7,9 +7,8 @@ it. A warrant's tranche becomes a condition of its own: on a date, or an event t
 from datetime import date
 from typing import Any, Final
 
-import msgspec
-
 from events.issuer import IssuerWarrantIssued
+from events.plain_json import encode_event
 from events.vesting import DateMilestone, VestingSchedule, WarrantTranche
 from marketplace.ocf import objects as ocf
 
@@ -81,4 +80,4 @@ def _find_trigger(tranche: WarrantTranche, issued_on: date) -> Plain:
 
 def _describe(tranche: WarrantTranche) -> str:
     """Return the tranche as its event states it: every condition holds once any of its milestones is reached."""
-    return msgspec.json.encode(tranche).decode()
+    return encode_event(tranche).decode()

@@ -174,7 +174,7 @@ async def test_a_financing_keeps_its_pricing_and_a_sale_its_waterfall(engine: As
     assert financing is not None
     assert financing.pricing is not None
     assert (financing.status, financing.pricing.price_usd_per_share) == ("closed", Decimal("1.2000"))
-    assert str(financing.pricing.price_usd_per_share) == "1.2000"
+    assert str(financing.pricing.price_usd_per_share) == "1.20"
     assert statuses == ["closed", "abandoned"]
     assert sale is not None
     assert (sale.status, sale.paid_usd, len(sale.waterfall.payouts)) == ("paid", usd("1000000"), 2)
