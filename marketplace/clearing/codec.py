@@ -35,6 +35,7 @@ from marketplace.clearing.model import (
 )
 from marketplace.core.errors import Refusal
 
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _FRACTION: Final = re.compile(r"-?[0-9]{1,40}(/[1-9][0-9]{0,40})?")
 
 
@@ -219,7 +220,8 @@ def render_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
             "order_id": decision.order_id,
             "match": None if decision.match is None else _render_match(decision.match),
             "reasons": [
-                {"code": reason.code, "text": reason.text, "facts": dict(reason.facts)} for reason in decision.reasons
+                {"code": reason.code, "text": reason.text, "facts": _render_facts(reason.facts)}
+                for reason in decision.reasons
             ],
             "price_to_win_usd_per_gpu_hour": None
             if decision.price_to_win_usd_per_gpu_hour is None
@@ -230,6 +232,14 @@ def render_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
         }
         for decision in decisions
     ]
+
+
+def _render_facts(facts: Mapping[str, str]) -> dict[str, str]:
+    """Render facts with dollars in the canonical form. Events write them with two places, which is the same number."""
+    return {
+        name: render_decimal(Decimal(text)) if "usd" in name.split("_") and _DECIMAL.fullmatch(text) else text
+        for name, text in facts.items()
+    }
 
 
 def _render_range(found: PriceRange | None) -> dict[str, Any] | None:
