@@ -304,9 +304,10 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         buyer_issuer_id: The buyer, where it is here. Its shares are issued in the append that pays the sale.
         class_id: The class of the buyer's stock; stated with it.
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
-        buyer_shares: The buyer's fully diluted shares at the declaration; stated with it.
+        buyer_shares: The buyer's fully diluted shares at the declaration, as converted and rounded up; stated with it.
         buyer_principal_usd: Principal and commitments of its instruments at the declaration; stated with it.
         buyer_preference_exact: Dollars of preference of its preferred stock at the declaration; stated with it.
+        buyer_repurchased_usd: Dollars for which it had ever bought back its stock at the declaration; stated with it.
     """
 
     buyer: Text
@@ -318,6 +319,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
     buyer_shares: Shares | None = None
     buyer_principal_usd: Usd | None = None
     buyer_preference_exact: Ratio | None = None
+    buyer_repurchased_usd: Usd | None = None
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from math import ceil
 
 from msgspec import structs
 
@@ -12,13 +13,18 @@ from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.substitution import ALL_CASH
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.issuer.as_converted import measure_preference
+from marketplace.domain.equity.issuer.as_converted import measure_company, measure_preference
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import get_class
-from marketplace.domain.equity.issuer.sale.liquidity import require_assuming, require_buyer, require_undiluted
-from marketplace.domain.equity.issuer.state import Issuer, total_shares
+from marketplace.domain.equity.issuer.sale.liquidity import (
+    require_assuming,
+    require_buyer,
+    require_undiluted,
+    sum_repurchases,
+)
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -50,9 +56,10 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
     return structs.replace(
         stock,
         buyer_split_ratio=render_ratio(buyer.split_ratio),
-        buyer_shares=total_shares(buyer).fully_diluted,
+        buyer_shares=ceil(measure_company(buyer)),
         buyer_principal_usd=sum_principal(buyer),
         buyer_preference_exact=render_ratio(measure_preference(buyer)),
+        buyer_repurchased_usd=sum_repurchases(buyer),
     )
 
 
@@ -91,7 +98,7 @@ async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> 
     """Issue the buyer's shares to the holders of a sale, if the buyer's issuer is on this market.
 
     Raises:
-        Refusal: ``buyer_split`` · ``buyer_diluted`` · refusals of the buyer's issuer.
+        Refusal: ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained`` · refusals of the buyer's issuer.
     """
     waterfall = issuer.sales[liquidity_id].declared.waterfall
     stock = waterfall.stock

@@ -10,7 +10,8 @@ proposed in the results only, and only while
   only holders' own rights change the ground, and nobody is diluted by it;
 - principal grows by no more than `TOLERANCE`;
 - of a sale, the buyer's shares and instruments, and the cost of the capacity that it takes over, grow by no more than
-  `TOLERANCE`. An agreement counts no more if its party would get less than it agreed to by more than `TOLERANCE`;
+  `TOLERANCE`, and the buyer bought back none of its stock. An agreement counts no more if its party would get less
+  than it agreed to by more than `TOLERANCE`;
 - of a consolidation, only its fractions differ, at the same price; of a dilution limit, only what counts toward it;
 - of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
 
@@ -82,6 +83,8 @@ _OF_FRACTIONS: Final = (
     IssuerStockSplit,
 )
 """Events of a consolidation: itself, and what becomes of fractions."""
+_COUNTED: Final = ("buyer_shares", "buyer_principal_usd", "buyer_preference_exact", "buyer_repurchased_usd")
+"""What a sale counts of a buyer that pays with its stock."""
 _TAKEN: Final = (
     IssuerFirstRefusalExercised,
     IssuerOptionGranted,
@@ -183,19 +186,19 @@ def _keep_sale(
 
 
 def _keep_terms(stock: StockConsideration) -> StockConsideration:
-    counted: dict[str, Any] = dict.fromkeys(("buyer_shares", "buyer_principal_usd", "buyer_preference_exact"))
+    counted: dict[str, Any] = dict.fromkeys(_COUNTED)
     return structs.replace(stock, exchange_ratio="0", **counted)
 
 
 def _is_diluted(before: StockConsideration | None, after: StockConsideration | None) -> bool:
-    """Return whether the buyer's shares, principal or preferences grew by more than `TOLERANCE`."""
+    """Return whether the buyer's shares, principal or preferences grew by more than `TOLERANCE`, or it bought back."""
     if before is None or after is None:
         return False
     shares = (Decimal(each.buyer_shares or 0) for each in (before, after))
     preferred = (parse_ratio(each.buyer_preference_exact or "0/1") for each in (before, after))
-    return (
-        _grows(*shares) or _grows(*(each.buyer_principal_usd or ZERO for each in (before, after))) or _grows(*preferred)
-    )
+    owed = (each.buyer_principal_usd or ZERO for each in (before, after))
+    spent = [each.buyer_repurchased_usd or ZERO for each in (before, after)]
+    return _grows(*shares) or _grows(*owed) or _grows(*preferred) or spent[1] > spent[0]
 
 
 def _grows(before: Decimal | Fraction, after: Decimal | Fraction) -> bool:

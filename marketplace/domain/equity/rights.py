@@ -20,6 +20,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from events.financing import RoundPricing
 from events.instrument import (
     InstrumentAmended,
     InstrumentIssued,
@@ -91,7 +92,13 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_interested,
     find_value_for_warrant,
 )
-from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_live_warrants
+from marketplace.domain.equity.issuer.state import (
+    Financing,
+    Issuer,
+    list_holders,
+    list_live_warrants,
+    measure_ownership,
+)
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, has_majority
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
@@ -277,8 +284,17 @@ def _adjust_authorised(event: IssuerAuthorisedSharesAdjusted, setting: Setting) 
     return Asked(company=own, vote=own and event.shares_authorised < stock_class.shares_authorised)
 
 
-def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
-    return Asked() if event.reason == "pay_to_play" else Asked((event.holder_id,))
+def _convert(event: IssuerStockConverted, setting: Setting) -> Asked:
+    if event.reason == "pay_to_play":
+        return Asked()
+    strays = not _is_main(event.class_id_after, setting.issuer)
+    return Asked((event.holder_id,), company=strays, vote=strays)
+
+
+def _is_main(class_id: str, issuer: Issuer) -> bool:
+    """Return whether no class of common stock has more shares, so that shares that join it take over no small class."""
+    counts = [each.shares_outstanding for each in issuer.classes.values() if each.created.kind == "common"]
+    return issuer.classes[class_id].shares_outstanding == max(counts)
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
@@ -291,9 +307,23 @@ def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
     bought = sum(each.shares for each in paying if each.holder_id not in setting.related)
     if bought < pricing.post_money_shares * BOUGHT_MIN:
         asked += [each.holder_id for each in pricing.conversions]
+    asked += _list_overcharged(financing, pricing, setting)
     buyers = tuple(each.holder_id for each in pricing.allotments)
     gain = list_round_gain(financing, pricing, _list_prices(setting, *buyers), setting.related, setting.register)
     return Asked(tuple(asked), company=True, vote=True, gain=gain)
+
+
+def _list_overcharged(financing: Financing, pricing: RoundPricing, setting: Setting) -> list[str]:
+    """Return who loses preferred stock in a round because it does not pay more than its part of the parties' money."""
+    paying = (each for each in financing.terms.investments if _is_party(each.holder_id, setting))
+    money = sum((Fraction(each.amount_usd) for each in paying), Fraction(0))
+    forfeiting = {each.holder_id for each in pricing.forfeits}
+    owned, duties = measure_ownership(setting.issuer, setting.at), financing.terms.pay_to_play
+    return [
+        duty.holder_id
+        for duty in (() if duties is None else duties.duties)
+        if duty.holder_id in forfeiting and duty.obligation_usd > owned.get(duty.holder_id, Fraction(0)) * money
+    ]
 
 
 def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
@@ -382,9 +412,17 @@ def _holder(event: Any, _: Setting) -> Asked:
 
 
 def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
-    """Ask the company only where it answers for the holder, or where the holder could choose among classes."""
+    """Ask the company only where it answers for the holder, or where the holder could choose among classes.
+
+    A party that chooses another class than the largest would vote in it, so that the others vote on that.
+    """
     classes = [each for each in setting.issuer.classes.values() if each.created.kind == "common"]
-    return Asked((event.holder_id,), company=not _is_party(event.holder_id, setting) or len(classes) > 1)
+    votes = _is_party(event.holder_id, setting)
+    return Asked(
+        (event.holder_id,),
+        company=not votes or len(classes) > 1,
+        vote=votes and not _is_main(event.class_id, setting.issuer),
+    )
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
@@ -526,7 +564,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "conversion",
         "stock is converted",
         "company, holder",
-        "the holder",
+        "the holder; also the company and a vote, if it does not become the largest class of common stock",
         "a round converts the stock of those who do not pay their part; the round's vote decides that",
         _convert,
     ),
@@ -584,7 +622,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "option_exercise",
         "an option is exercised",
         "company, holder",
-        "the holder; also the company, if the holder has no key here or there are several classes of common stock",
+        "the holder; also the company, if the holder has no key here or there are several classes of common stock; also"
+        " a vote, if the holder votes and does not get the largest class of common stock",
         _NONE,
         _exercise_option,
     ),
@@ -683,7 +722,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a round closes: its stock is issued, instruments convert",
         "company",
         "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it, also"
-        " each holder whose instrument converts",
+        " each holder whose instrument converts. Also each holder that loses preferred stock by a duty to pay more than"
+        " its part of the money of parties here",
         _NONE,
         _close,
         f"{DECIDE_WITHIN.days} days, then the proposal lapses. No stock and no money has moved. The round stays open:"
@@ -702,8 +742,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "holder_terms",
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
-        "vote, by the majorities that the terms in force require for a sale; also each holder that loses a pro rata"
-        " right, or days to answer by it",
+        "vote and directors, by the majorities that the terms in force require for a sale; also each holder that loses"
+        " a pro rata right, or days to answer by it",
         _NONE,
         _agree_terms,
     ),
@@ -860,6 +900,8 @@ def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
 
 def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
     """Yield who agrees to other holder terms, by the majorities of a sale, so that no smaller one changes them."""
+    if terms.directors:
+        yield _Group("directors", dict.fromkeys(terms.directors, 1))
     for electorate, weights in _list_groups(setting):
         yield _Group(electorate, weights, terms.sale_share_needed)
     drag = terms.drag_along

@@ -19,7 +19,8 @@ Invariants:
        learns only that twentieth. The holder, who approves by its command, is asked exactly.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
-not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · pricelist_missing ·
+not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
+holder_is_issuer · issuer_above_budget · pricelist_missing ·
 cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
 instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · strike_outside_range ·
 warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome · list_price_missing ·
@@ -54,6 +55,7 @@ from events.mandate import (
 from events.types import Funding, PrincipalTerms, Stage
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.domain.supply.gpu_vendors import find_generation, find_vendor
@@ -365,6 +367,13 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with other content; use another id")
     require_usd(command.amount_usd, "/amount_usd", zero=True)
+    if rename_id("pty", command.issuer_id) == state.granted.holder_id:
+        raise Refusal(
+            "holder_is_issuer",
+            f"mandate {command.mandate_id} is the startup's own, and it cannot hold an instrument of itself; name"
+            " another mandate, or pay in cash",
+            mandate_id=command.mandate_id,
+        )
     require_welcome(state.asked, command)
     _require_room(command, state)
     above = state.terms.approval_above_usd

@@ -354,7 +354,7 @@ class ConsiderationView(msgspec.Struct, frozen=True, kw_only=True):
         exchange_ratio_exact: The same, exact.
         buyer_issuer_id: The buyer, where it is here. Its shares are issued in the append that pays the sale.
         class_id: The class of the buyer's stock.
-        buyer_shares: The buyer's fully diluted shares at the declaration.
+        buyer_shares: The buyer's fully diluted shares at the declaration, as converted and rounded up.
         buyer_principal_usd: Principal and commitments of its instruments at the declaration.
         buyer_preference_usd: Preference of its preferred stock at the declaration, with at most 12 places.
     """

@@ -180,6 +180,10 @@ async def test_directors_agree_by_majority_besides_the_holders(market, held):
     assert await vote(market, trade.fund, sale) == "open"
     assert await vote(market, director, sale) == "open"
     assert await vote(market, bank, sale) == "effective"
+    context = market.context(trade.startup)
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=HolderTerms(), approval=PAPER)
+    struck = await consents.find_proposal(market.handler, context)
+    assert set(await list_asked(market, struck)) == {"directors", "class/common"}, "holders alone strike no director"
 
 
 async def open_round(market, trade, investor=None):

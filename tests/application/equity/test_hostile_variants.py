@@ -2,11 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from msgspec import structs
 
-from events.financing import Investment
+from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer_holders import DragAlong
 from events.types import NoteTerms
 from events.vesting import DeliveryMilestone, WarrantTranche
@@ -157,6 +158,94 @@ async def test_a_buyer_ranks_nothing_before_the_stock_that_it_pays_with(market, 
     await pay_in(market, trade.startup)
     context = market.context(bank)
     await refuse("buyer_diluted", issuers.pay_distribution(market.handler, context, trade.issuer, liquidity))
+
+
+@pytest.mark.parametrize(("price_usd", "code"), [(0, "buyer_diluted"), (1, "buyer_drained")])
+async def test_a_buyer_neither_ratchets_nor_spends_before_it_pays_with_its_stock(market, held, price_usd, code):
+    """A round at a cent let a friend's 1,000 shares become 100,000 each for stock given back, or it sold that dear."""
+    trade, bank, _ = held
+    buyer, friend = await market.party("Buyer", "startup", usd=10_000), await market.party("Friend", "fund", usd=50_000)
+    buyer_issuer = await market.issuer(buyer)
+    await found(market, buyer)
+    seed = {"price_per_share_usd": Decimal(1), "liquidation_multiple": Decimal(1), "seniority": 1}
+    seed |= {"class_id": "seed", "kind": "preferred", "shares_authorised": 10_000, "price_protection": "full_ratchet"}
+    await act(market, buyer, CreateStockClass, **seed)
+    await act(market, buyer, AddStakeholder, holder_id=friend, name="Friend", kind="investor")
+    issue = {"security_id": derive_id("sec", friend), "holder_id": friend, "class_id": "seed", "shares": 9_000}
+    await act_agreed(market, buyer, IssueStock, **issue, price_usd_per_share=Decimal(1))
+    stock = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": buyer_issuer, "class_id": "common"}
+    sale, liquidity = await propose_sale(
+        market, trade, proceeds_usd=Decimal(10_000), stock=BuyerStock(buyer="Buyer", **stock)
+    )
+    assert await agree_open(market, sale) == "effective"
+    back = {"repurchase_id": derive_id("rep", friend), "holder_id": friend, "class_id": "seed", "shares": 8_000}
+    await act_agreed(market, buyer, RepurchaseStock, **back, price_usd_per_share=Decimal(price_usd), approval=PAPER)
+    if not price_usd:
+        round_terms = {
+            "pre_money_usd": Decimal(90_010),
+            "investments": (Investment(holder_id=friend, amount_usd=Decimal(10)),),
+        }
+        round_terms |= {"pool_post_money": Decimal(0), "price_places": 6}
+        other = SimpleNamespace(startup=buyer, issuer=buyer_issuer, fund=friend)
+        closing = await propose_closing(market, other, await price(market, other, **round_terms))
+        assert await agree_open(market, closing) == "effective"
+    await pay_in(market, trade.startup)
+    context = market.context(bank)
+    await refuse(code, issuers.pay_distribution(market.handler, context, trade.issuer, liquidity))
+
+
+async def test_a_small_class_of_common_stock_is_not_taken_over_by_a_conversion(market, held):
+    """A holder of preferred stock became the majority of a class of which another had all, and the veto with it."""
+    trade, bank, angel = held
+    await act_agreed(market, trade.startup, CreateStockClass, class_id="b", kind="common", shares_authorised=9_000)
+    seed = {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1), "seniority": 1}
+    seed |= {"class_id": "seed", "kind": "preferred", "shares_authorised": 1_000}
+    await act_agreed(market, trade.startup, CreateStockClass, **seed)
+    for holder_id, class_id, shares in ((angel, "b", 100), (bank, "seed", 1_000)):
+        issue = {"security_id": derive_id("sec", holder_id, class_id), "holder_id": holder_id, "class_id": class_id}
+        await act_agreed(market, trade.startup, IssueStock, **issue, shares=shares, price_usd_per_share=Decimal("0.01"))
+    option = {"option_id": derive_id("opt", bank), "holder_id": bank, "shares": 900, "approval": PAPER}
+    await act_agreed(market, trade.startup, GrantOption, **option, exercise_price_usd=Decimal("0.01"))
+    convert = {"conversion_id": derive_id("cnv", bank), "holder_id": bank, "class_id": "seed", "shares": 1_000}
+    _, asked = await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="b")
+    votes = {"company", "class/common", "class/b", "class/seed", "options"}
+    assert asked == votes - {"class/seed", "options"}, "the bank alone holds seed stock and options"
+    exercised = {"exercise_id": derive_id("exr", bank), "option_id": option["option_id"], "shares": 900}
+    exercised |= {"class_id": "b", "at": market.clock.now()}
+    _, asked = await ask(market, bank, ExerciseOption, startup=trade.startup, **exercised)
+    assert asked == votes - {"class/seed", "options"}
+    _, asked = await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="common")
+    assert asked is None, "it joins the largest class by its own right"
+
+
+async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(market, held):
+    """A majority named a duty for a holder that the round had no room for, and took its preferred stock."""
+    trade, bank, angel = held
+    seed = {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1), "seniority": 1}
+    seed |= {"class_id": "seed", "kind": "preferred", "shares_authorised": 10_000}
+    await act_agreed(market, trade.startup, CreateStockClass, **seed)
+    for holder_id, shares in ((bank, 1_000), (angel, 400)):
+        issue = {"security_id": derive_id("sec", holder_id, "seed"), "holder_id": holder_id, "class_id": "seed"}
+        await act_agreed(market, trade.startup, IssueStock, **issue, shares=shares, price_usd_per_share=Decimal("0.01"))
+    lead = await market.party("Lead", "fund", usd=5_000_000)
+    for usd, asks in ((400, False), (500, True)):
+        duty = PayToPlayDuty(holder_id=angel, class_id="seed", obligation_usd=Decimal(usd))
+        play = PayToPlay(duties=(duty,), class_id_after="common", common_per_preferred=Decimal("0.01"))
+        investments = (Investment(holder_id=lead, amount_usd=Decimal(5_000_000)),)
+        await refuse("pro_rata_open", price(market, trade, investments=investments, pay_to_play=play))
+        financing = (await market.state("issuer", trade.issuer)).find_open_financing().opened
+        offers = {each.holder_id: each.amount_max_usd for each in financing.pro_rata}
+        assert offers == {angel: usd}
+        market.clock.at = financing.pro_rata_until
+        context = market.context(trade.startup)
+        await issuers.price_financing(market.handler, context, trade.issuer, financing.financing_id)
+        asked = await list_asked(market, await propose_closing(market, trade, financing.financing_id))
+        assert (f"holder/{angel}" in asked) is asks, "800 of 9,003,400 shares are 444 of 5,000,000 dollars"
+        context = market.context(trade.startup)
+        abandon = issuers.abandon_financing(
+            market.handler, context, trade.issuer, financing.financing_id, reason="again"
+        )
+        await abandon
 
 
 async def test_one_cheap_share_of_a_friend_lets_nobody_buy_below_what_others_paid(market):

@@ -134,10 +134,17 @@ def protected(protection, basis=None):
     ]
 
 
+def price_after(opened):
+    return price(at=opened.pro_rata_until or NOON)
+
+
 def finance(events, **changes):
-    """Return the events of a round that was priced and closed on a company, and its pricing."""
+    """Return the events of a round that was priced and closed on a company, and its pricing.
+
+    Who may join it by right or by duty is silent until its time is over.
+    """
     opened = [*events, *ISSUER.decide(open_round(**changes), ISSUER.fold(events))]
-    opened += ISSUER.decide(price(), ISSUER.fold(opened))
+    opened += ISSUER.decide(price_after(opened[-1]), ISSUER.fold(opened))
     pricing = opened[-1].pricing
     assert verify(msgspec.json.decode(pricing.certificate_json)) == []
     return pricing, list(ISSUER.decide(close(), ISSUER.fold(opened))), opened
@@ -229,7 +236,7 @@ def test_stock_that_its_holder_hands_on_leaves_the_duty_and_the_round_is_priced_
         shares=400_000,
     )
     Given(ISSUER, *opened, handed).when(close()).refused("financing_stale")
-    again = ISSUER.decide(price(), ISSUER.fold([*opened, handed]))[-1].pricing
+    again = ISSUER.decide(price(at=opened[-1].close_until), ISSUER.fold([*opened, handed]))[-1].pricing
     assert [(each.holder_id, each.shares) for each in again.forfeits] == [(FUND, 600_000)]
 
 

@@ -19,9 +19,10 @@ from events.issuer import (
     IssuerStockIssued,
     IssuerStockTransferred,
 )
+from events.issuer_dilution import Exposure
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.instrument.commands import RepayInstrument
-from marketplace.domain.equity.issuer.commands import PayDistribution, WithdrawLiquidity
+from marketplace.domain.equity.issuer.commands import PayDistribution, RecordExposure, WithdrawLiquidity
 from marketplace.domain.equity.issuer.evolve import HANDLED
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import (
@@ -145,15 +146,20 @@ def test_the_proceeds_are_paid_and_the_issuer_ends():
 PAID = [*declared(900_000, SAFE), IssuerDistributionPaid(**OF_ISS, liquidity_id=LIQ, amount_usd=Decimal(900_000))]
 
 
+OFFERED = Exposure(terms=SAFE.terms, amount_usd=Decimal(1_000))
+
+
 def test_after_the_distribution_nothing_happens_but_repetition():
     for command in (
         add(holder_id=ANGEL),
         issue(security_id=make_id("sec", 9), shares=1),
         open_round(),
         declare(1, liquidity_id=make_id("liq", 2)),
+        RecordExposure(**OF_ISS, subject_id=make_id("ord", 1), exposures=(OFFERED,)),
     ):
         Given(ISSUER, *PAID).when(command).refused("issuer_ended")
-    for command in (PAY, add(), issue(), declare(900_000, SAFE)):
+    drawn = RecordExposure(**OF_ISS, subject_id=SAFE.instrument_id, exposures=(OFFERED,))
+    for command in (PAY, add(), issue(), declare(900_000, SAFE), drawn):
         Given(ISSUER, *PAID).when(command).then_nothing()
 
 

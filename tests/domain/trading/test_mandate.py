@@ -18,6 +18,7 @@ from events.mandate import (
 )
 from events.types import StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.trading.mandate import (
     MANDATE,
@@ -166,6 +167,7 @@ REFUSALS = [
     Row("amount_too_large", (), grant(vendor_share_max=usd("1.01")), "/terms/vendor_share_max"),
     Row("amount_too_large", (), grant(generation_share_max=usd("1.01")), "/terms/generation_share_max"),
     Row("amount_too_precise", (), grant(valuation_cap_usd_min=usd("1.001")), "/terms/valuation_cap_usd_min"),
+    Row("holder_is_issuer", (GRANTED,), hold_budget(issuer_id=rename_id("iss", GRANTED.holder_id))),
     Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001)), "/terms/issuer_usd_max"),
     Row("pricelist_missing", (), grant(list_price_multiple_max=usd(2)), "/terms/pricelist_id"),
     Row("pricelist_missing", (), grant(pricelist_id=id_of("prl")), "/terms/pricelist_id"),
@@ -272,6 +274,7 @@ PRECEDENCE = [
     Row("hold_unknown", (GRANTED,), capture_budget(amount_usd=NAN)),
     Row("instrument_kinds_missing", (), grant(instrument_kinds=(), equity_credit=NAN)),
     Row("not_a_number", (), grant(equity_credit=NAN, issuer_usd_max=usd(1_001))),
+    Row("holder_is_issuer", (GRANTED, REVOKED), hold_budget(issuer_id=rename_id("iss", GRANTED.holder_id))),
     Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001), valuation_cap_usd_max=usd(1))),
     Row("cap_range_empty", (), grant(valuation_cap_usd_max=usd(1), expires_at=NAIVE)),
     Row("time_naive", (GRANTED, REVOKED), amend(expires_at=NAIVE)),

@@ -184,9 +184,10 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         buyer_issuer_id: The buyer, if it is an issuer of this market; the members below are stated only then.
         class_id: The class of its stock.
         buyer_split_ratio: Its split factor now.
-        buyer_shares: Its fully diluted shares now.
+        buyer_shares: Its fully diluted shares now, as converted and rounded up.
         buyer_principal_usd: Dollars for which its instruments may still become equity.
         buyer_preference_exact: Dollars of preference of its preferred stock now, as a ratio.
+        buyer_repurchased_usd: Dollars for which it has ever bought back its stock.
     """
 
     buyer: str
@@ -197,6 +198,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     buyer_shares: int | None = None
     buyer_principal_usd: Decimal | None = None
     buyer_preference_exact: str | None = None
+    buyer_repurchased_usd: Decimal | None = None
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):

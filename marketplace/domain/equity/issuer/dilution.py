@@ -99,18 +99,19 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exposure of an order or instrument; nothing if it is recorded so, or the issuer has ended.
+    """Return the exposure of an order or instrument; nothing if it is recorded so, or an instrument's issuer has ended.
 
     Raises:
         Refusal: For an order, those of `require_agreed` · ``stack_exceeds_company``, unless the exposure is owed or
             the issuer has ended.
     """
     subject_id, exposures = command.subject_id, command.exposures
-    refusal = None if command.owed else _refuse_stack(state, subject_id, exposures)
+    refusal = None if command.owed or state.is_ended else _refuse_stack(state, subject_id, exposures)
     changes = state.exposures.get(subject_id, ()) != exposures
     if subject_id.startswith(_ORDER):
         require_agreed(state, exposures, command.offered_to)
-    if (refusal is None and not changes) or state.is_ended:
+    is_offer = subject_id.startswith(_ORDER) and bool(exposures)
+    if (refusal is None and not changes) or (state.is_ended and not is_offer):
         return []
     if refusal is not None:
         raise refusal

@@ -2,7 +2,8 @@
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals. A holder's part is its share of the fully
 diluted company, times the money that the round states. It is raised on top of that money. If the holder is an investor
-of the round already, only the rest of its part is offered.
+of the round already, only the rest of its part is offered. A party that a duty of pay-to-play names is offered what is
+left of the duty, so that it keeps its preferred stock if it pays.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,9 +14,10 @@ from events.financing import RoundTerms
 from events.issuer import IssuerEvent, IssuerProRataAnswered
 from events.issuer_holders import ProRataOffer
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import floor_cents, require_usd
+from marketplace.core.money import ZERO, floor_cents, require_usd
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.rules import get_financing, require_open
 from marketplace.domain.equity.issuer.state import Financing, Issuer, measure_ownership
@@ -26,11 +28,17 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
     """Yield how many USD of a round each holder with a right may take, in whole cents; holders with 0 are left out."""
     owned = measure_ownership(state, at)
     money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
-    invested = {each.holder_id: Fraction(each.amount_usd) for each in terms.investments}
-    for holder_id in state.holder_terms.pro_rata:
-        part = owned.get(holder_id, Fraction(0)) * money - invested.get(holder_id, Fraction(0))
+    invested = {each.holder_id: each.amount_usd for each in terms.investments}
+    parts = {
+        each: owned.get(each, Fraction(0)) * money - Fraction(invested.get(each, ZERO))
+        for each in state.holder_terms.pro_rata
+    }
+    for duty in () if terms.pay_to_play is None else terms.pay_to_play.duties:
+        paid = sum((invested.get(each, ZERO) for each in (duty.holder_id, *duty.paid_by)), ZERO)
+        parts[duty.holder_id] = max(parts.get(duty.holder_id, Fraction(0)), Fraction(duty.obligation_usd - paid))
+    for holder_id, part in parts.items():
         amount = floor_cents(max(part, Fraction(0)))
-        if amount:
+        if amount and is_id(holder_id, "pty"):
             yield ProRataOffer(holder_id=holder_id, amount_max_usd=amount)
 
 

@@ -3,18 +3,34 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Final
 
 from events.financing import AssumedGrants, StockConsideration
-from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared, IssuerLiquidityWithdrawn
+from events.issuer import (
+    IssuerDistributionPaid,
+    IssuerEvent,
+    IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
+    IssuerStockRepurchased,
+)
 from events.issuer_holders import StatedAgreement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_price_per_share, require_usd
+from marketplace.core.money import (
+    ZERO,
+    ceil_cents,
+    floor_cents,
+    parse_ratio,
+    render_ratio,
+    require_price_per_share,
+    require_usd,
+)
 from marketplace.domain.equity.instrument.commands import RepayInstrument
-from marketplace.domain.equity.issuer.as_converted import measure_preference
+from marketplace.domain.equity.issuer.as_converted import measure_company, measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidity, PayDistribution, WithdrawLiquidity
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
@@ -26,7 +42,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_signed,
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
-from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of, total_shares
+from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_found
 
 INSTRUMENTS_MAX: Final = 999
@@ -284,10 +300,10 @@ def find_assumed(state: Issuer) -> AssumedGrants | None:
 
 
 def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
-    """Refuse to deliver shares of a buyer that split or diluted its stock since the sale was declared.
+    """Refuse to deliver shares of a buyer that split, diluted or bought back its stock since the sale was declared.
 
     Raises:
-        Refusal: ``buyer_split`` · ``buyer_diluted``.
+        Refusal: ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained``.
     """
     if stock.buyer_split_ratio != render_ratio(buyer.split_ratio):
         raise Refusal(
@@ -296,7 +312,7 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
             " declare the sale again",
             liquidity_id=liquidity_id,
         )
-    shares, principal = total_shares(buyer).fully_diluted, sum_principal(buyer)
+    shares, principal = ceil(measure_company(buyer)), sum_principal(buyer)
     before = (stock.buyer_shares or 0, stock.buyer_principal_usd or ZERO)
     preferred, ahead = parse_ratio(stock.buyer_preference_exact or "0/1"), measure_preference(buyer)
     if shares > before[0] or principal > before[1] or ahead > preferred:
@@ -313,6 +329,26 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
             preference_exact=render_ratio(ahead),
             preference_before_exact=render_ratio(preferred),
         )
+    _require_undrained(liquidity_id, stock, buyer)
+
+
+def _require_undrained(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
+    spent, spent_before = sum_repurchases(buyer), stock.buyer_repurchased_usd or ZERO
+    if spent > spent_before:
+        raise Refusal(
+            "buyer_drained",
+            f"the buyer bought back stock for {spent - spent_before} USD since {liquidity_id} was declared, which the"
+            " price of its stock does not count; declare the sale again",
+            liquidity_id=liquidity_id,
+            repurchased_usd=str(spent),
+            repurchased_before_usd=str(spent_before),
+        )
+
+
+def sum_repurchases(state: Issuer) -> Decimal:
+    """Return the dollars for which an issuer has ever bought back its stock, rounded up to a cent."""
+    bought = (act for act in state.acts.values() if isinstance(act, IssuerStockRepurchased))
+    return ceil_cents(sum((each.shares * Fraction(each.price_usd_per_share) for each in bought), Fraction(0)))
 
 
 def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, ...]:
