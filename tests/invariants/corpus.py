@@ -258,8 +258,8 @@ INVARIANTS: Final = (
         "tests.domain.equity.test_consent_properties:test_no_position_of_a_party_falls_unless_it_is_asked",
         Mutant(
             "marketplace.domain.equity.rights",
-            "return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))",
-            "return Asked((), company=True, vote=not _is_party(event.holder_id, setting))",
+            "return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,))",
+            "return Asked((), company=True, vote=votes, gain=(event.holder_id,))",
         ),
     ),
     Invariant(

@@ -90,6 +90,7 @@ from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
     find_interested,
+    find_paid_price,
     find_value_for_warrant,
 )
 from marketplace.domain.equity.issuer.state import (
@@ -213,12 +214,21 @@ def _list_entitled(setting: Setting) -> tuple[str, ...]:
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
-        return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))
+        votes = not _is_party(event.holder_id, setting) or _is_dear(event, setting)
+        return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,))
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
     is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * _FEW
     is_fair = fair is not None and event.price_usd_per_share >= fair
     return Asked() if (keeps or is_few) and is_fair else Asked((event.holder_id,))
+
+
+def _is_dear(event: IssuerStockRepurchased, setting: Setting) -> bool:
+    """Return whether the company pays a holder more than it paid, and more than a fair price."""
+    paid = find_paid_price(setting.issuer, event.holder_id, event.class_id)
+    interested = setting.related | setting.register.list_group(event.holder_id)
+    fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, interested, setting.at.date())
+    return event.price_usd_per_share > (paid if fair is None else fair)
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
@@ -553,7 +563,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "repurchase",
         "stock is bought back or cancelled",
         "company, holder",
-        "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder",
+        "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder;"
+        " also a vote, if the price is above what the holder paid and above a fair price",
         "a consolidation pays a fair price for a fraction of a share, and the holder keeps a share or had at most a"
         " thousandth of the class. A fair price is at least the highest of the independent prices of the last 12"
         " months, what the holder paid, and the preference of a share",

@@ -194,6 +194,19 @@ async def test_a_buyer_neither_ratchets_nor_spends_before_it_pays_with_its_stock
     await refuse(code, issuers.pay_distribution(market.handler, context, trade.issuer, liquidity))
 
 
+async def test_a_dear_buyback_is_voted_on_by_those_whom_it_leaves_less(market, held):
+    """A company bought its friend's shares back at 100 dollars each before a sale, and nobody else was asked."""
+    trade, _, angel = held
+    back = {"repurchase_id": derive_id("rep", angel), "holder_id": angel, "class_id": "common", "shares": 400}
+    asked = {"0.01": {f"holder/{angel}"}, "100": {f"holder/{angel}", "class/common", "disinterested_class/common"}}
+    for usd, groups in asked.items():
+        members = {**back, "price_usd_per_share": Decimal(usd), "approval": PAPER}
+        assert (await ask(market, trade.startup, RepurchaseStock, startup=trade.startup, **members))[1] == groups
+    by_holder = {**back, "price_usd_per_share": Decimal(100), "approval": PAPER}
+    _, groups = await ask(market, angel, RepurchaseStock, startup=trade.startup, **by_holder)
+    assert groups == {"company", "class/common", "disinterested_class/common"}
+
+
 async def test_a_small_class_of_common_stock_is_not_taken_over_by_a_conversion(market, held):
     """A holder of preferred stock became the majority of a class of which another had all, and the veto with it."""
     trade, bank, angel = held
@@ -755,7 +768,7 @@ async def test_shares_are_bought_back_once_of_two_proposals(market, held):
     for name in ("one", "two"):
         take = {"repurchase_id": derive_id("rep", bank, name), "holder_id": bank, "class_id": "common", "shares": 600}
         proposal_id, _ = await ask(
-            market, trade.startup, RepurchaseStock, startup=trade.startup, **take, price_usd_per_share=Decimal(1)
+            market, trade.startup, RepurchaseStock, startup=trade.startup, **take, price_usd_per_share=Decimal("0.01")
         )
         proposals.append(proposal_id)
     assert [await vote(market, bank, each) for each in proposals] == ["effective", "void"]

@@ -107,14 +107,23 @@ def find_buyout_price(
     highest = find_highest_price(state, related | {holder_id}, on_day)
     if highest is None:
         return None
-    paid = [
+    multiple = Fraction(stock_class.created.liquidation_multiple or 0)
+    preference = (stock_class.price_usd or Fraction(0)) * multiple
+    return max(
+        highest * max(Fraction(1), stock_class.conversion_ratio),
+        preference,
+        find_paid_price(state, holder_id, class_id),
+    )
+
+
+def find_paid_price(state: Issuer, holder_id: str, class_id: str) -> Fraction:
+    """Return the highest USD per share, after all splits, at which a holder got stock of a class; 0 if it got none."""
+    paid = (
         Fraction(issued.price_usd_per_share) * state.split_at_issue[security_id] / state.split_ratio
         for security_id, issued in state.securities.items()
         if (issued.holder_id, issued.class_id) == (holder_id, class_id)
-    ]
-    multiple = Fraction(stock_class.created.liquidation_multiple or 0)
-    preference = (stock_class.price_usd or Fraction(0)) * multiple
-    return max(highest * max(Fraction(1), stock_class.conversion_ratio), preference, *paid)
+    )
+    return max(paid, default=Fraction(0))
 
 
 def find_value_for_warrant(
