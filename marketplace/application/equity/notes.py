@@ -14,7 +14,7 @@ from marketplace.domain.equity.instrument.state import Instrument, Run
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.note_conversion import MaturedRun, price_matured
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.issuer.stock_commands import AdjustAuthorisedShares, IssueStock
 from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -23,12 +23,12 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def mature_note(handler: Handler, context: Context, instrument_id: str, *, strict: bool = False) -> Receipt:
     """Record that a note matured, and convert it if its terms say so, as the holder or the company.
 
-    If the conversion is not possible (the class does not exist or has too few shares left), the note stays due and can
-    be tried again. With `strict`, the command is refused instead.
+    If the conversion is not possible (the class does not exist, or the note buys no whole share), the note stays due
+    and can be tried again. With `strict`, the command is refused instead.
 
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument; if strict, ``stock_class_unknown``,
-            ``stock_class_over_authorised`` and ``conversion_empty``.
+            ``conversion_empty`` and ``conversion_coarse``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -79,6 +79,12 @@ async def _issue(
     salt = f"maturity {priced.matures_on} {len(instrument.conversions)}"
     security_id = derive_id("sec", issued.instrument_id, salt)
     await name_holder(unit, issued.issuer_id, issued.holder_id)
+    authorise = AdjustAuthorisedShares(
+        issuer_id=issued.issuer_id,
+        class_id=priced.class_id,
+        shares_authorised=priced.shares_authorised,
+        cause=issued.instrument_id,
+    )
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,
@@ -102,4 +108,5 @@ async def _issue(
     )
     await unit.decide(INSTRUMENT, issued.instrument_id, convert)
     await track_instrument(unit, issued.instrument_id, owed=True)
+    await unit.decide(ISSUER, issued.issuer_id, authorise)
     await unit.decide(ISSUER, issued.issuer_id, issue)

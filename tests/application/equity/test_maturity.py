@@ -23,7 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     RepurchaseStock,
     SplitStock,
 )
-from tests.application.equity.test_equity import act, found
+from tests.application.equity.test_equity import found
 from tests.support.market.agreeing import act_agreed
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -189,7 +189,8 @@ async def test_a_company_that_shrinks_before_the_maturity_does_not_make_the_note
     await check_log(market.log)
 
 
-async def test_where_the_class_is_too_small_it_stays_due_until_it_is_asked_for_again(lent):
+async def test_where_the_class_is_too_small_the_company_withholds_no_shares(lent):
+    """A company kept a note due, without interest, by authorising too few shares."""
     market, fund, startup, mandate = lent
     terms = build_terms(market, at_maturity=STOCK)
     note = await lend(market, startup, mandate, terms)
@@ -201,13 +202,13 @@ async def test_where_the_class_is_too_small_it_stays_due_until_it_is_asked_for_a
     async with market.worker():
         market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
         state = await wait_for(market, note, lambda state: state.matured)
-    assert state.conversions == ()
-    with pytest.raises(Refusal) as caught:
-        await mature_note(market.handler, market.context(fund), note, strict=True)
-    assert caught.value.code == "stock_class_over_authorised"
-    await act(market, startup, AdjustAuthorisedShares, **small | {"shares_authorised": 9_000_000})
+    (conversion,) = state.conversions
+    assert (state.outstanding_usd, conversion.interest_until) == (0, terms.matures_on)
+    issuer = await market.state("issuer", rename_id("iss", startup))
+    assert issuer.holdings[fund, "common"] == conversion.shares > 18_000
+    assert issuer.classes["common"].shares_authorised == 8_000_000 + conversion.shares
     await mature_note(market.handler, market.context(fund), note, strict=True)
-    assert (await market.state("instrument", note)).outstanding_usd == 0
+    assert (await market.state("instrument", note)).conversions == (conversion,)
     await check_log(market.log)
 
 

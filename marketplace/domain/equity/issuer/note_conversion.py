@@ -3,7 +3,10 @@
 The shares are those of the day of conversion, and at least those of its signing: stock that was bought back since then
 does not make the note's shares dearer. Splits are counted.
 
-Refusals in order: stock_class_unknown · conversion_empty · conversion_coarse · stock_class_over_authorised.
+Where the class has too few authorised shares, the conversion raises them: the company agreed to it when it signed, so
+that it cannot withhold the shares.
+
+Refusals in order: stock_class_unknown · conversion_empty · conversion_coarse.
 """
 
 from datetime import date, datetime
@@ -15,19 +18,29 @@ from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_fine
+from marketplace.domain.equity.issuer.rules import get_class, require_fine
 from marketplace.domain.equity.issuer.state import Issuer, capitalization_of
 from marketplace.equity.capitalization import counted_by, existing_shares
 
 
 class MaturedRun(NamedTuple):
-    """A run of a note's principal that converts: its class of stock, USD per share, USD with interest, and shares."""
+    """A run of a note's principal that converts.
+
+    Attributes:
+        class_id: Its class of stock.
+        matures_on: Its last day of interest.
+        price: Dollars per share, exact.
+        amount: Dollars with interest, exact.
+        shares: Shares.
+        shares_authorised: Shares of the class that are authorised with them.
+    """
 
     class_id: str
     matures_on: date
     price: Fraction
     amount: Fraction
     shares: int
+    shares_authorised: int
 
 
 def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) -> MaturedRun:
@@ -40,8 +53,7 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
         at: Now.
 
     Raises:
-        Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``conversion_coarse`` ·
-            ``stock_class_over_authorised``.
+        Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``conversion_coarse``.
     """
     terms = run.terms
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
@@ -62,5 +74,5 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
             instrument_id=instrument_id,
         )
     require_fine(instrument_id, amount / price, shares)
-    require_authorised(stock_class, shares)
-    return MaturedRun(become.class_id, terms.matures_on, price, amount, shares)
+    authorised = max(stock_class.shares_authorised, stock_class.shares_outstanding + shares)
+    return MaturedRun(become.class_id, terms.matures_on, price, amount, shares, authorised)
