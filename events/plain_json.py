@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 
 _KEPT: Final = (Decimal, msgspec.Raw)
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
+"""Types that hold no decimal outside of facts."""
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DOLLARS: Final = re.compile(rb'(usd[a-z0-9_]*":"-?[0-9]+)(\.[0-9]?|\.[0-9]{2,}0)?(?=")')
@@ -82,7 +84,9 @@ def _write_plainly(value: Any, *, dollars: bool = False, unit: bool = False, fac
     if isinstance(value, dict):
         unit = value["unit"] == "USD" if isinstance(value.get("unit"), str) else unit
         return {
-            name: _write_plainly(one, dollars="usd" in str(name).split("_"), unit=unit, facts=facts or name == "facts")
+            name: one
+            if type(one) in _LEAVES and not facts
+            else _write_plainly(one, dollars="usd" in str(name).split("_"), unit=unit, facts=facts or name == "facts")
             for name, one in value.items()
         }
     if isinstance(value, list | tuple):
