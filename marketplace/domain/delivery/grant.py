@@ -655,11 +655,10 @@ def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
 
 def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     at = min(max(command.at, state.issued.start), state.end)
-    if state.phase == "terminated":
-        if at >= state.end:
-            return []
-    else:
+    if state.phase != "terminated":
         _require_status(state, *OPEN)
+    if at >= state.end:  # It ends then already. A notice that shortens nothing would stop its resales.
+        return []
     if command.for_cause:
         status = state.condition if state.phase == "terminated" else state.status
         require_cause(command, status, state.failing_since, is_withheld=state.withheld is not None)

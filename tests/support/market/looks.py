@@ -133,7 +133,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "grants:transfer_grant": {"account": "other", "mandate": "other", "pool": "again"},
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
-    "instruments:_act": {"account": "again", "instrument": "again", "issuer": "again"},
+    "instruments:_act": {"account": "again", "instrument": "again", "issuer": "again", "order": "other"},
     "instruments:_change": {"issuer": "met"},
     "instruments:elect_mfn": {"account": "other", "issuer": "met"},
     "issuers:pay_distribution": {
