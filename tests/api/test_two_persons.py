@@ -62,6 +62,9 @@ async def _wait_for(treasury: Treasury, status: str) -> None:
             await asyncio.sleep(0.05)
 
 
+_PAYMENTS = {"marketplace.account.hold_captured.v1", "marketplace.account.credited.v1"}
+
+
 def code(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("code")
 
@@ -103,6 +106,20 @@ async def test_many_small_withdrawals_are_one_large_one(treasury: Treasury):
     asked = await treasury.stage.post(treasury.chief, f"{treasury.path}/holds", hold)
     assert asked.status_code == 202
     assert (await treasury.end(treasury.clerk, "approve", get_id(asked))).status_code == 200
+    headers = {"Min-Seq": await treasury.stage.reach()}
+    hold = next(
+        row
+        for row in (await treasury.chief.get(f"{treasury.path}/holds", headers=headers)).json()["items"]
+        if row["left_usd"] == "21.00"
+    )
+    capture = f"{treasury.path}/holds/{hold['hold_id']}/capture"
+    assert (await treasury.stage.post(treasury.chief, capture, {"amount_usd": "21"})).status_code == 200
+    headers = {"Min-Seq": await treasury.stage.reach()}
+    for client, known in ((treasury.chief, {"p2"}), (await treasury.stage.open_tenant(payee), {None})):
+        items = (await client.get("/v1/events", headers=headers)).json()["items"]
+        paid = [item["event"] for item in items if item["event"]["data"].get("amount_usd") == "21.00"]
+        acted = {event.get("actorperson") for event in paid if event["type"] in _PAYMENTS}
+        assert acted == known, "a party's persons and keys are its own"
     clock = {"seconds": int(timedelta(hours=25).total_seconds())}
     assert (await treasury.stage.post(treasury.stage.admin, "/v1/test/clock", clock)).is_success
     assert (await treasury.withdraw(treasury.clerk, "100", "tomorrow")).status_code == 200

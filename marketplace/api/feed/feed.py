@@ -49,6 +49,11 @@ def hides_hash(recorded: Recorded, party_id: str | None) -> bool:
     return party_id is not None and recorded.envelope.type.startswith(_OF_ISSUERS)
 
 
+def hides_person(envelope: Envelope, party_id: str | None) -> bool:
+    """Return whether a party does not see which key and person acted: those of another party are that party's own."""
+    return party_id not in (None, envelope.actor) and envelope.actor.startswith("pty_")
+
+
 def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None = None) -> FeedItem:
     """Return a stored event in the feed's form. The body is the stored bytes, unless a depth limits what is seen."""
     envelope: Envelope = recorded.envelope
@@ -56,6 +61,7 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
     if is_limited(recorded, depth, party_id):
         body = render_body(limit_event(parse_event(recorded), party_id, depth))
     hidden = hides_hash(recorded, party_id)
+    foreign = hides_person(envelope, party_id)
     event = CloudEvent(
         specversion=SPEC_VERSION,
         id=envelope.id,
@@ -68,8 +74,8 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
         correlationid=envelope.correlationid,
         causationid=envelope.causationid,
         actor=envelope.actor,
-        actorkey=envelope.actorkey,
-        actorperson=envelope.actorperson,
+        actorkey="" if foreign else envelope.actorkey,
+        actorperson="" if foreign else envelope.actorperson,
         hash="" if hidden else envelope.hash,
         previoushash="" if hidden else envelope.previoushash,
         fingerprint=envelope.fingerprint,

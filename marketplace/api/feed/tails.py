@@ -19,6 +19,7 @@ from marketplace.api.feed.feed import (
     Selection,
     find_all,
     hides_hash,
+    hides_person,
     is_limited,
     load_whole,
     render_item,
@@ -237,18 +238,15 @@ def _find_takers(
 
 def _hand_out(recorded: Recorded, takers: Collection[tuple[EventView, Tail]]) -> None:
     """Add the message of an event to tails; tails that a damaged event concerns end before it."""
-    rendered: dict[tuple[str, str | None] | None, bytes] = {}
+    rendered: dict[tuple[str, str | None, bool, bool], bytes] = {}
     for view, tail in takers:
         if recorded.damage is not None and not recorded.annotated:
             tail.end()
         if tail.ended or recorded.void:
             continue
         depth = "full" if tail.party_id is None else view.depth
-        rights: tuple[str, str | None] | None = None
-        if is_limited(recorded, depth, tail.party_id):
-            rights = (depth, tail.party_id)
-        elif hides_hash(recorded, tail.party_id):
-            rights = (depth, None)
+        seen = (depth, tail.party_id) if is_limited(recorded, depth, tail.party_id) else ("full", None)
+        rights = *seen, hides_hash(recorded, tail.party_id), hides_person(recorded.envelope, tail.party_id)
         if rights not in rendered:
             rendered[rights] = render_message(render_item(recorded, depth, tail.party_id))
         tail.add(recorded.sequence, rendered[rights])

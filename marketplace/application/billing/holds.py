@@ -120,11 +120,12 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
     """Release what is left of a hold. The payee and the platform may do this; the payer waits for its expiry.
 
     Raises:
-        Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved`` · ``payee_only``.
+        Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved`` · ``party_suspended`` · ``payee_only``.
     """
 
     async def work(unit: UnitOfWork) -> None:
         _, hold, payee = await _load_hold(unit, account_id, hold_id)
+        await require_unfrozen(unit)
         if context.party_id not in (None, payee.party_id):
             ends = "" if hold.expires_at is None else f" or until it expires at {render_instant(hold.expires_at)}"
             raise Refusal("payee_only", f"hold {hold_id} stays until the payee releases it{ends}")

@@ -97,7 +97,7 @@ BESIDE_EQUITY: Final = (
     StatedRight(
         "hold_release",
         "held money goes back to the payer",
-        "payee, platform",
+        "payee, unless it is suspended; platform",
         "nobody else",
         "never",
         "it goes back when the hold expires",

@@ -68,6 +68,8 @@ async def test_a_party_suspended_for_fraud_can_neither_withdraw_nor_hold_for_a_m
     await withdraw(None)
     await parties.clear_party(market.handler, market.context(), thief, checks=("court order",))
     await withdraw()
+    await suspend(market, mule)
+    await refused(holds.release_hold(market.handler, market.context(mule), account_id, before, reason="to a friend"))
 
 
 @pytest.mark.parametrize("side", ["startup", "provider", "fund"])
