@@ -295,7 +295,7 @@ class Market:
         before = self.statements.get(statement_id)
         allowed, after = STATEMENT_STEPS.get(name, ({before}, before or ""))
         if name == "part_settled" and body.get("is_cash_due"):
-            allowed, after = frozenset({"issued", "disputed"}), before or ""
+            allowed, after = frozenset({"issued", "disputed", "resolved"}), before or ""
         text = f"{statement_id} is {before or 'unknown'} and cannot be {name}"
         self.findings.require(before in allowed, "statement", sequence, text)
         self.statements[statement_id] = after

@@ -10,15 +10,21 @@ from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.stages import collect
+from marketplace.application.steps.stages import collect, find_missing
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
-from marketplace.application.steps.statement_payment import name_part, pay_part, pay_statement
+from marketplace.application.steps.statement_payment import keep_due, name_part, pay_part, pay_statement
 from marketplace.application.steps.undisputed import is_without_holder, issue, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.dispute import Ending, Side
-from marketplace.domain.billing.settlement import build_tariff, compute_charges, drop_equity, leave_cash
+from marketplace.domain.billing.settlement import (
+    build_tariff,
+    compute_charges,
+    drop_equity,
+    leave_cash,
+    subtract_settled,
+)
 from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
@@ -115,6 +121,8 @@ async def accept_statement(
 ) -> Receipt:
     """Accept a statement as a payer, or by silence after the acceptance period. Settle it once all payers accepted.
 
+    Silence also settles what the platform decided while the money for it was missing.
+
     A payer that disputes it thereby accepts the counter-offer of the other side. By silence, a disputed statement is
     not accepted; its undisputed part is paid.
 
@@ -131,6 +139,9 @@ async def accept_statement(
             require_unaccepted(before)
         elif before.status == "disputed":
             await settle_part(unit, before)
+            return
+        elif before.status == "resolved":
+            await _settle_resolved(unit, before, before, agreed=False)
             return
         service = await _review(unit, before)
         command = AcceptStatement(
@@ -350,6 +361,8 @@ async def end_dispute(
 ) -> None:
     """End a dispute at an amount, in the unit of its statement, and settle it.
 
+    A decision of the platform stands also while the money for it is missing. It is settled once the money is there.
+
     Args:
         unit: The decision.
         before: The disputed statement.
@@ -365,7 +378,31 @@ async def end_dispute(
     bill = await find_bill(unit, before, await get_grant(unit, before.issued.grant_id))
     charges = price_amount(bill, before, amount)
     resolve = ResolveStatement(statement_id=statement_id, charges=charges, reason=reason, by=ending)
-    resolved = await unit.decide(STATEMENT, statement_id, resolve)
+    if ending == "platform" and not await _is_covered(unit.branch(), before, resolve):
+        await unit.decide(STATEMENT, statement_id, resolve)
+        if bill.issued.credit_usd:
+            rest = subtract_settled(charges, None if before.settled is None else before.settled.charges)
+            await keep_due(unit, bill, statement_id, await find_missing(unit, bill, rest))
+        return
+    await _settle_resolved(unit, before, await unit.decide(STATEMENT, statement_id, resolve), agreed=agreed)
+
+
+async def _is_covered(unit: UnitOfWork, before: Statement, resolve: ResolveStatement) -> bool:
+    """Return whether the accounts have the money for a decision. The unit is for this question only."""
+    resolved = await unit.decide(STATEMENT, resolve.statement_id, resolve)
+    try:
+        await _settle_resolved(unit, before, resolved, agreed=False)
+    except Refusal as refusal:
+        if refusal.code != "funds_insufficient":
+            raise
+        return False
+    return True
+
+
+async def _settle_resolved(unit: UnitOfWork, before: Statement, resolved: Statement, *, agreed: bool) -> None:
+    """Settle a statement whose dispute has ended; `agreed` is as in `end_dispute`."""
+    statement_id = before.issued.statement_id
+    bill = await find_bill(unit, before, await get_grant(unit, before.issued.grant_id))
     service = await _review(unit, before)
     accept = AcceptStatement(
         statement_id=statement_id,

@@ -658,7 +658,7 @@ def _settle_part(command: SettlePart | SettleEquity, state: Statement) -> Sequen
 
 def _settle_equity(command: SettleEquity, state: Statement) -> Sequence[StatementEvent]:
     """Return the payment of an equity part; nothing if as much is settled."""
-    _require_status(state, "issued", "disputed")
+    _require_status(state, "issued", "disputed", "resolved")
     if isinstance(state.issued, StatementIssued) and state.is_acceptance_open(command.at):
         raise Refusal(
             "acceptance_period_runs",

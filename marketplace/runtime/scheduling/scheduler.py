@@ -81,6 +81,7 @@ from events.statement import (
     StatementDisputed,
     StatementIssued,
     StatementReferred,
+    StatementResolved,
 )
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
@@ -476,6 +477,12 @@ class Scheduler:
         due = event.decide_until if isinstance(event, StatementReferred) else event.answer_until
         self.put(Task("lapse_dispute", event.statement_id), due)
         self._settle_equity(event, due)
+
+    @notice.register
+    def _resolve(self, event: StatementResolved) -> None:
+        """Settle what the platform decided as soon as the money is there. Other resolutions are settled at once."""
+        self.drop(Task("lapse_dispute", event.statement_id))
+        self.put(Task("accept_statement", event.statement_id), NOW)
 
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:

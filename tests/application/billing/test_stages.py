@@ -10,8 +10,8 @@ from events.stages import CreditTerms, StageTerms
 from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.billing.credits import limit_credit
-from marketplace.application.billing.disputes import answer_dispute
-from marketplace.application.billing.statements import dispute_statement
+from marketplace.application.billing.disputes import answer_dispute, refer_dispute
+from marketplace.application.billing.statements import dispute_statement, resolve_statement
 from marketplace.application.delivery import grants
 from marketplace.application.equity.issuers import declare_liquidity, pay_distribution
 from marketplace.application.supply import inventory
@@ -317,6 +317,18 @@ async def pay_late(deal, statement_id, due):
     assert (await market.state("instrument", rename_id("ins", deal.grant_id))).principal_usd == due.principal_usd
 
 
+async def decide_all(deal, statement_id):
+    """Dispute everything of a statement, let both sides insist, and the platform decide for the provider."""
+    market = deal.market
+    startup, provider = market.context(deal.startup), market.context(deal.provider)
+    await dispute_statement(market.handler, startup, statement_id, gpu_seconds_counted=0, reason="no node worked")
+    for party_id in (deal.provider, deal.startup):
+        await answer_dispute(market.handler, market.context(party_id), statement_id, reason="look again")
+    await refer_dispute(market.handler, provider, statement_id, reason="they worked")
+    stated = (await market.state("statement", statement_id)).charges.gpu_seconds
+    await resolve_statement(market.handler, market.context(), statement_id, gpu_seconds=stated, reason="they did")
+
+
 async def dispute_all(deal, statement_id):
     """Dispute everything of a statement, let the provider insist, and the time to answer pass."""
     market = deal.market
@@ -330,7 +342,10 @@ async def dispute_all(deal, statement_id):
 
 
 async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_than_the_grant_could_deliver():
-    """Statements on credit may stay unpaid for ever; the budget of 80 days was held with them, also after a revoke."""
+    """Statements on credit may stay unpaid for ever; the budget of 80 days was held with them, also after a revoke.
+
+    Nor does a decision of the platform wait for the startup's cash: without it, silence would settle at the middle.
+    """
     deal = Deal(usd=0)
     market = deal.market
     market.service = SERVICE
@@ -352,6 +367,8 @@ async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_tha
         await market.deliver(grant, 30)
         market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
         await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        await decide_all(deal, list_periods(grant)[0].statement_id)
+        assert (await market.state("statement", list_periods(grant)[0].statement_id)).status == "resolved"
         await deal.move(39, lambda one: one.missed)
         await deal.move(43, lambda one: one.withheld)
         ended = await deal.move(48, lambda one: one.status == "terminated")
