@@ -170,8 +170,9 @@ class Handler:
     async def _decide(self, unit: UnitOfWork, primary: CachedState, work: Work) -> Refusal | None:
         """Run the decision, and return its refusal; None if it was not refused."""
         try:
-            await self._require_version(unit.context, primary.head)
+            unit.stale = await self._find_stale(unit.context, primary.head)
             await work(unit)
+            unit.require_version()
         except Refusal as refusal:
             return refusal
         return None
@@ -280,17 +281,18 @@ class Handler:
         if not record.is_of(context.fingerprint):
             raise refuse_reused(context.command_id)
 
-    async def _require_version(self, context: Context, head: Head) -> None:
+    async def _find_stale(self, context: Context, head: Head) -> Refusal | None:
         if context.if_match is None:
-            return
+            return None
         await self._wait_until_durable([head])
-        if head.sequence != context.if_match:
-            raise Refusal(
-                "version_stale",
-                f"the version is {head.sequence}, not {context.if_match}; read the resource again and repeat",
-                pointer=None,
-                version=head.sequence,
-            )
+        if head.sequence == context.if_match:
+            return None
+        return Refusal(
+            "version_stale",
+            f"the version is {head.sequence}, not {context.if_match}; read the resource again and repeat",
+            pointer=None,
+            version=head.sequence,
+        )
 
     async def _wait_until_durable(self, heads: Iterable[Head]) -> bool:
         """Wait until every head is stored. False if an append failed, which voids every decision that depends on it.

@@ -19,6 +19,7 @@ from events.rendering.json_schema import render_schema_id
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.execution.command_records import CommandRecord
@@ -97,6 +98,7 @@ class UnitOfWork:
         not_taken: The readings of a report that were not accepted, recorded so that a repeat gets the same answer.
         answers: The id in the answer, if it does not follow from the command's id; None for the primary aggregate. It
             is recorded too.
+        stale: The refusal of a command that states another version of the primary aggregate.
     """
 
     def __init__(self, cache: Cache, context: Context) -> None:
@@ -106,6 +108,18 @@ class UnitOfWork:
         self.rejected = False
         self.not_taken: tuple[ReadingNotTaken, ...] = ()
         self.answers: str | None = None
+        self.stale: Refusal | None = None
+
+    def require_version(self) -> None:
+        """Refuse to decide if the primary aggregate has another version than the command states.
+
+        A use case first checks whose the aggregate is, so that nobody reads the version of another party's.
+
+        Raises:
+            Refusal: ``version_stale``.
+        """
+        if self.stale is not None:
+            raise self.stale
 
     async def begin(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
         """Load the primary aggregate, and return its cached state before the decision. It raises what `load` raises."""
@@ -212,6 +226,7 @@ class UnitOfWork:
         Raises:
             Refusal: A rule refused the command. The unit must not be used further.
         """
+        self.require_version()
         await self.load(decider, id)
         part = self._parts[render_subject(decider.aggregate, id)]
         if long:

@@ -263,6 +263,9 @@ async def test_another_party_and_nobody_see_and_approve_nothing(treasury: Treasu
             "credentials_missing",
         )
     assert code(await foreign.get(f"{treasury.path}/approvals")) == (404, "account_unknown")
+    headers, body = {"Idempotency-Key": "probe", "If-Match": '"1"'}, {"amount_usd": "1", "reference": "probe"}
+    for client, refused in ((foreign, (404, "account_unknown")), (treasury.clerk, (412, "version_stale"))):
+        assert code(await client.post(f"{treasury.path}/withdrawals", json=body, headers=headers)) == refused
     clerk = await stage.open_tenant(treasury.party, ["accounts:withdraw", "accounts:write"], person="p4")
     assert code(await treasury.end(clerk, "approve", approval_id)) == (403, "scope_missing")
 

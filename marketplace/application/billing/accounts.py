@@ -160,6 +160,7 @@ async def withdraw(
             act = WithdrawalAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
             await ask_second(unit, account_id, act)
             return
+        unit.require_version()
         confirmed = await provider.confirm_withdrawal(context, transfer)
         command = Withdraw(
             account_id=account_id,

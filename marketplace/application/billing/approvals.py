@@ -111,6 +111,7 @@ async def approve(
             operator=context.actor_operator,
         )
         act = None if known is None else known.requested.act
+        unit.require_version()
         if isinstance(act, WithdrawalAct | DepositAct):
             await unit.branch().decide(ACCOUNT, account_id, command)
             transfer = Transfer(account_id=account_id, amount_usd=act.amount_usd, reference=act.reference)

@@ -234,8 +234,8 @@ BESIDE_EQUITY: Final = (
         "startup, the holder that pays, provider, after an answer of each side or 14 days; the platform",
         "the platform",
         "never",
-        "30 days, then the middle between count and position settles. A decision stands while the money for it is missing,"
-        " and is paid once the money is there",
+        "30 days, then the middle between count and position settles. A decision stands while the money for it is"
+        " missing, and is paid once the money is there",
     ),
     StatedRight(
         "correction",
