@@ -20,6 +20,8 @@ _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DOLLARS: Final = re.compile(rb'(usd[a-z0-9_]*":"-?[0-9]+)(\.[0-9]?|\.[0-9]{2,}0)?(?=")')
 """Dollars with fewer than two places, or with zeros after more."""
 _ZEROS: Final = re.compile(rb'\.[0-9]*0"')
+_OWN: Final = re.compile(rb'usd[a-z0-9_]*":"-?[0-9]+\.[0-9]*0"')
+"""Dollars of their own member that end in a zero, as most do."""
 _LIST: Final = re.compile(rb'usd[a-z0-9_]*":\["')
 _RARE: Final = (b"E-", b"E+", b'"-0', b'"unit":"USD"')
 
@@ -53,13 +55,15 @@ def encode_event(value: msgspec.Struct) -> bytes:
 
 def _is_suspect(body: bytes) -> bool:
     """Return whether something beside dollars of their own member may have another form; texts may look so too."""
-    if any(rare in body for rare in _RARE) or _LIST.search(body):
+    for rare in _RARE:
+        if rare in body:
+            return True
+    if b'":["' in body and _LIST.search(body):
         return True
-    for found in _ZEROS.finditer(body):
-        start = body.rfind(b'"', 0, found.start())
-        name = body[body.rfind(b'"', 0, start - 2) : start]
-        is_number = body[start + 1 : found.start()].lstrip(b"-").isdigit()
-        if is_number and not (name.endswith(b":") and b"usd" in name):
+    rest = _OWN.sub(b"", body)
+    for found in _ZEROS.finditer(rest):
+        start = rest.rfind(b'"', 0, found.start())
+        if rest[start + 1 : found.start()].lstrip(b"-").isdigit():
             return True
     return False
 
