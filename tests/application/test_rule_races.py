@@ -23,6 +23,7 @@ from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.equity import instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.metering.usage import report_usage
+from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.supply import sites
 from marketplace.application.trading import auctions
 from marketplace.application.trading.quotes import hold_quote
@@ -32,6 +33,8 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement import STATEMENT
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.instrument.commands import LapseInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
 from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -508,6 +511,80 @@ async def test_an_election_adopts_the_terms_that_its_holder_was_notified_of_last
     adopted = elected.terms.valuation_cap_usd
     expected = "9" if first == "elect" else cap
     assert adopted == (None if expected is None else Decimal(expected) * 1_000_000)
+    await check_log(memory_log)
+
+
+CLAUSE = {"most_favoured_nation": True, "valuation_cap_usd": None, "discount": None}
+NINE = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(9_000_000))
+
+
+async def begin_election(market, ending):
+    """Return a trade, a most-favoured SAFE that was notified of a later one, that one, and which of them was awarded.
+
+    It is the one whose draw can end: the other one is paid in cash.
+    """
+    is_favoured = ending.startswith("favoured")
+    market.instrument = msgspec.structs.replace(SAFE, **CLAUSE) if is_favoured else NINE
+    trade = await market.trade(days=10, uncapped=True)
+    await found(market, trade.startup)
+    await pay_in(market, trade.fund, 10_000)
+    trade.mandate = await market.mandate(trade.fund, uncapped=True, **for_cash(10_000))
+    clause = None if is_favoured else (await invest(market, trade, 1_000, msgspec.structs.replace(SAFE, **CLAUSE))).id
+    async with market.worker():
+        grant = await market.award(trade)
+    awarded = rename_id("ins", grant.issued.grant_id)
+    if clause is not None:
+        return trade, clause, awarded, awarded
+    return trade, awarded, (await invest(market, trade, 1_000, NINE)).id, awarded
+
+
+ENDINGS = ["favoured cancelled", "favoured lapses", "later cancelled", "later lapses"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "first"),
+    [*((ending, first) for ending in ENDINGS for first in ("elect", "other")), ("round", "other")],
+)
+async def test_an_election_is_taken_whichever_instrument_ends_meanwhile(memory_log, ending, first):
+    """The terms are those of the notice, also where the later SAFE ended; what ended itself becomes nothing by them.
+
+    No round is priced before the holder elects or its time is over.
+    """
+    market = Market(memory_log)
+    trade, favoured, later, awarded = await begin_election(market, ending)
+    opened = market.context(trade.startup)
+    if ending == "round":
+        market.clock.at = (await market.state("instrument", favoured)).notices[later].elect_until
+        opened = market.context(trade.startup)
+        await issuers.open_financing(market.handler, opened, trade.issuer, name="A", terms=build_round(trade.fund))
+    financing = derive_id("fin", opened.command_id)
+
+    def elect(process):
+        return instruments.elect_mfn(process.handler, process.context(trade.fund), favoured, later_instrument_id=later)
+
+    def end(process):
+        if ending == "round":
+            return issuers.price_financing(process.handler, process.context(trade.startup), trade.issuer, financing)
+        if ending.endswith("cancelled"):
+            named = {"reason": "both agreed", "at": market.clock.now()}
+            return instruments.cancel_instrument(process.handler, process.context(), awarded, **named)
+
+        async def lapse(unit):
+            await unit.decide(INSTRUMENT, awarded, LapseInstrument(instrument_id=awarded, reason="the grant ended"))
+            await track_instrument(unit, awarded)
+
+        return process.handler.run(process.context(), INSTRUMENT, awarded, lapse)
+
+    answers = await race(market, *((elect, end) if first == "elect" else (end, elect)))
+    assert list_codes(answers) == (["mfn_election_missing"] if ending == "round" else [])
+    known, issuer = await market.state("instrument", favoured), await market.state("issuer", trade.issuer)
+    assert known.election.terms.valuation_cap_usd == 9_000_000
+    exposed = [each.terms.valuation_cap_usd for each in issuer.exposures.get(favoured, ())]
+    assert exposed == ([] if ending.startswith("favoured") else [9_000_000])
+    if ending == "round":
+        await end(market)
+        (converted,) = (await market.state("issuer", trade.issuer)).financings[financing].pricing.conversions[:1]
+        assert (converted.instrument_id, converted.branch) == (favoured, "cap"), "at the elected terms"
     await check_log(memory_log)
 
 
