@@ -93,6 +93,7 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_paid_price,
     find_value_for_warrant,
 )
+from marketplace.domain.equity.issuer.rules import is_main_class
 from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
@@ -214,7 +215,9 @@ def _list_entitled(setting: Setting) -> tuple[str, ...]:
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
-        votes = not _is_party(event.holder_id, setting) or _is_dear(event, setting)
+        votes = not _is_party(event.holder_id, setting) or _is_dear(
+            event.holder_id, event.class_id, event.price_usd_per_share, setting
+        )
         return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,))
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
@@ -223,12 +226,12 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     return Asked() if (keeps or is_few) and is_fair else Asked((event.holder_id,))
 
 
-def _is_dear(event: IssuerStockRepurchased, setting: Setting) -> bool:
+def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting) -> bool:
     """Return whether the company pays a holder more than it paid, and more than a fair price."""
-    paid = find_paid_price(setting.issuer, event.holder_id, event.class_id)
-    interested = setting.related | setting.register.list_group(event.holder_id)
-    fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, interested, setting.at.date())
-    return event.price_usd_per_share > (paid if fair is None else fair)
+    paid = find_paid_price(setting.issuer, holder_id, class_id)
+    interested = setting.related | setting.register.list_group(holder_id)
+    fair = find_buyout_price(setting.issuer, holder_id, class_id, interested, setting.at.date())
+    return price_usd > (paid if fair is None else fair)
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
@@ -236,7 +239,12 @@ def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
     exercised = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
     taken = exercised and _is_party(event.holder_id_after, setting)
     joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
-    return Asked(() if taken else (event.holder_id, event.holder_id_after), company=True, vote=joins)
+    offer = setting.issuer.offers.get(event.transfer_id)
+    bought = offer is not None and event.holder_id_after == setting.company_id
+    price = Decimal(0) if offer is None else offer.offered.price_usd_per_share
+    dear = bought and _is_dear(event.holder_id, event.class_id, price, setting)
+    asked = () if taken else (event.holder_id, event.holder_id_after)
+    return Asked(asked, company=True, vote=joins or dear, gain=(event.holder_id,) if dear else ())
 
 
 def _is_party(holder_id: str, setting: Setting) -> bool:
@@ -297,14 +305,8 @@ def _adjust_authorised(event: IssuerAuthorisedSharesAdjusted, setting: Setting) 
 def _convert(event: IssuerStockConverted, setting: Setting) -> Asked:
     if event.reason == "pay_to_play":
         return Asked()
-    strays = not _is_main(event.class_id_after, setting.issuer)
+    strays = not is_main_class(setting.issuer, event.class_id_after)
     return Asked((event.holder_id,), company=strays, vote=strays)
-
-
-def _is_main(class_id: str, issuer: Issuer) -> bool:
-    """Return whether no class of common stock has more shares, so that shares that join it take over no small class."""
-    counts = [each.shares_outstanding for each in issuer.classes.values() if each.created.kind == "common"]
-    return issuer.classes[class_id].shares_outstanding == max(counts)
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
@@ -431,7 +433,7 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
     return Asked(
         (event.holder_id,),
         company=not votes or len(classes) > 1,
-        vote=votes and not _is_main(event.class_id, setting.issuer),
+        vote=votes and not is_main_class(setting.issuer, event.class_id),
     )
 
 
@@ -555,7 +557,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "transfer",
         "stock changes hands",
         "company, holder",
-        "giver, receiver and company; also a vote if a voting party receives it from one that does not vote",
+        "giver, receiver and company; also a vote if a voting party receives it from one that does not vote, or"
+        " the company at a dear price, as for a repurchase",
         "a party here takes it by a right of first refusal, and pays what it was offered for",
         _transfer,
     ),

@@ -9,12 +9,14 @@ from msgspec import structs
 
 from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer_holders import DragAlong
-from events.types import NoteTerms
+from events.mandate import MandateTerms
+from events.types import MaturityConversion, NoteTerms
 from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.access import relations
 from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
+from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
@@ -23,6 +25,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
     ConvertStock,
     CreateStockClass,
+    ExerciseFirstRefusal,
     IssueStock,
     OfferStock,
     RepurchaseStock,
@@ -196,7 +199,7 @@ async def test_a_buyer_neither_ratchets_nor_spends_before_it_pays_with_its_stock
 
 async def test_a_dear_buyback_is_voted_on_by_those_whom_it_leaves_less(market, held):
     """A company bought its friend's shares back at 100 dollars each before a sale, and nobody else was asked."""
-    trade, _, angel = held
+    trade, bank, angel = held
     back = {"repurchase_id": derive_id("rep", angel), "holder_id": angel, "class_id": "common", "shares": 400}
     asked = {"0.01": {f"holder/{angel}"}, "100": {f"holder/{angel}", "class/common", "disinterested_class/common"}}
     for usd, groups in asked.items():
@@ -205,6 +208,13 @@ async def test_a_dear_buyback_is_voted_on_by_those_whom_it_leaves_less(market, h
     by_holder = {**back, "price_usd_per_share": Decimal(100), "approval": PAPER}
     _, groups = await ask(market, angel, RepurchaseStock, startup=trade.startup, **by_holder)
     assert groups == {"company", "class/common", "disinterested_class/common"}
+    offer = {"transfer_id": derive_id("trf", angel), "holder_id": angel, "holder_id_after": bank, "class_id": "common"}
+    offer |= {"shares": 400, "price_usd_per_share": Decimal(100), "at": market.clock.now()}
+    decide_until = market.clock.now() + timedelta(days=9)
+    await ask(market, angel, OfferStock, startup=trade.startup, **offer, decide_until=decide_until)
+    members = {"transfer_id": offer["transfer_id"], "holder_id": trade.startup, "at": market.clock.now()}
+    _, groups = await ask(market, trade.startup, ExerciseFirstRefusal, startup=trade.startup, **members, approval=PAPER)
+    assert groups == asked["100"], "as the taker of an offer it buys back too"
 
 
 async def test_a_small_class_of_common_stock_is_not_taken_over_by_a_conversion(market, held):
@@ -229,6 +239,43 @@ async def test_a_small_class_of_common_stock_is_not_taken_over_by_a_conversion(m
     assert asked == votes - {"class/seed", "options"}
     _, asked = await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="common")
     assert asked is None, "it joins the largest class by its own right"
+
+
+async def test_a_note_for_compute_takes_no_preference_that_it_does_not_pay_for(market, held):
+    """A provider's note at a dollar a share became senior stock with a preference of 10,000 dollars a share."""
+    trade, *_ = held
+    shell = await market.party("Shell", "provider")
+    usd = Decimal(900_000)
+    notes = MandateTerms(
+        instrument_kinds=("convertible_note",), equity_credit=Decimal(1), budget_usd=usd, issuer_usd_max=usd
+    )
+    members = {"holder_id": shell, "funding": "own_capacity", "terms": notes}
+    mandate = (await mandates.grant_mandate(market.handler, market.context(shell), **members)).id
+    senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 9_000, "seniority": 9}
+    senior |= {"price_per_share_usd": Decimal(100), "liquidation_multiple": Decimal(100)}
+    await act_agreed(market, trade.startup, CreateStockClass, **senior)
+    become = MaturityConversion(
+        class_id="senior", capitalization_definition="existing_fully_diluted", share_rounding="floor"
+    )
+    market.instrument = NoteTerms(
+        annual_rate=Decimal("0.1"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=date(2028, 1, 1),
+        valuation_cap_usd=Decimal(9_000_000),
+        at_maturity=become,
+        service_consequence="credit",
+    )
+    offer = {"cash": "0", "equity": "3", "mandate_ids": (mandate,), "nodes": 2, "days": 30, "latest": 1}
+    await refuse("dilution_unagreed", market.order(trade.startup, **offer))
+    context = market.context(trade.startup)
+    await limit_dilution(
+        market.handler, context, trade.issuer, dilution_max=Decimal("0.5"), valuation_usd=Decimal(9_000_000)
+    )
+    await agree_all(market, context)
+    await refuse("price_below_preference", market.order(trade.startup, **offer))
+    market.instrument = structs.replace(market.instrument, at_maturity=structs.replace(become, class_id="common"))
+    assert (await market.state("order", await market.order(trade.startup, **offer))).status == "open"
 
 
 async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(market, held):

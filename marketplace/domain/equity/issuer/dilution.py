@@ -31,7 +31,7 @@ from immutables import Map
 
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
-from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_share, require_usd
@@ -40,7 +40,7 @@ from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import get_class, refuse_missing
+from marketplace.domain.equity.issuer.rules import get_class, is_main_class, refuse_missing
 from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
@@ -122,7 +122,8 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
     """Refuse an instrument for compute that dilutes other holders more than they agreed to.
 
     If there are other holders, stock and warrants need a dilution limit, and a price of at least the preference of
-    their class. A SAFE or note whose cap values the company below a cap or price of another holder needs a limit.
+    their class. So does a note that becomes another class at its maturity than the largest one of common stock. A SAFE
+    or note whose cap values the company below a cap or price of another holder needs a limit.
 
     Args:
         state: The issuer.
@@ -138,30 +139,50 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
         return
     holders = {each for each in list_holders(state) if is_id(each, "pty")} - {state.formed.party_id}
     others = sorted({each for taker in takers for each in holders - {taker}})
-    priced = [each for each in offered if isinstance(each, PricedTerms)]
-    if not priced:
-        _require_cap(state, offered, others)
-        return
-    if others and state.limit is None:
+    chosen = [each for each in offered if isinstance(each, PricedTerms) or _chooses_class(each, state)]
+    if chosen and others:
+        _require_class_terms(state, chosen, others)
+    _require_cap(state, [each for each in offered if not isinstance(each, PricedTerms)], others)
+
+
+def _require_class_terms(state: Issuer, chosen: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
+    """Refuse what becomes a stated class of stock without a dilution limit, or below the preference of the class."""
+    if state.limit is None:
         raise Refusal(
             "dilution_unagreed",
             f"{', '.join(others[:5])} hold securities of {state.formed.issuer_id}, and stock or a warrant for compute"
-            " dilutes them; agree with them on a dilution limit first, within which it may be offered",
-            holders=others,
+            " dilutes them, or a note that becomes such a class; agree with them on a dilution limit first, within"
+            " which it may be offered",
+            holders=list(others),
         )
-    for terms in priced if others else ():
-        stock_class = state.classes.get(terms.class_id)
-        price = Fraction(terms.price_usd_per_share)
-        if isinstance(terms, WarrantTerms):
-            price += Fraction(terms.exercise_price_usd)
+    for terms in chosen:
+        class_id, price = _find_offered_price(terms, state)
+        stock_class = state.classes.get(class_id)
         preferred = None if stock_class is None else stock_class.price_usd
         if preferred is not None and price < preferred:
             raise Refusal(
                 "price_below_preference",
-                f"a share of {terms.class_id} has a preference for {round_half_even(preferred, SHOWN_PLACES)} USD, and"
+                f"a share of {class_id} has a preference for {round_half_even(preferred, SHOWN_PLACES)} USD, and"
                 f" {round_half_even(price, SHOWN_PLACES)} USD are offered for it; offer that much, or common stock",
-                class_id=terms.class_id,
+                class_id=class_id,
             )
+
+
+def _chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
+    """Return whether a note becomes another class at its maturity than the largest one of common stock."""
+    become = terms.at_maturity if isinstance(terms, NoteTerms) else None
+    return become is not None and become.class_id in state.classes and not is_main_class(state, become.class_id)
+
+
+def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Fraction]:
+    """Return the class of stock that is offered, and the USD per share that principal pays for it now."""
+    if isinstance(terms, WarrantTerms):
+        return terms.class_id, Fraction(terms.price_usd_per_share) + Fraction(terms.exercise_price_usd)
+    if isinstance(terms, StockTerms):
+        return terms.class_id, Fraction(terms.price_usd_per_share)
+    assert isinstance(terms, NoteTerms), "a SAFE states no class"
+    assert terms.at_maturity is not None, "a note that chooses a class becomes stock at its maturity"
+    return terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd or 0) / measure_company(state)
 
 
 def _require_cap(state: Issuer, terms: Iterable[PrincipalTerms], others: Sequence[str]) -> None:

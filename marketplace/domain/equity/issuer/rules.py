@@ -173,6 +173,13 @@ def get_class(state: Issuer, class_id: str, kinds: Sequence[str] = ("common", "p
     return stock_class
 
 
+def is_main_class(state: Issuer, class_id: str) -> bool:
+    """Return whether a class is the largest one of common stock, so that who joins it takes over no small class."""
+    counts = [each.shares_outstanding for each in state.classes.values() if each.created.kind == "common"]
+    stock_class = state.classes[class_id]
+    return stock_class.created.kind == "common" and stock_class.shares_outstanding == max(counts)
+
+
 def require_authorised(stock_class: StockClass, shares: int) -> None:
     """Refuse to issue more than is authorised.
 

@@ -14,6 +14,7 @@ from events.issuer import (
     IssuerLiquidityDeclared,
     IssuerLiquidityWithdrawn,
     IssuerStockRepurchased,
+    IssuerStockTransferred,
 )
 from events.issuer_holders import StatedAgreement
 from marketplace.core.errors import Refusal
@@ -348,7 +349,12 @@ def _require_undrained(liquidity_id: str, stock: StockConsideration, buyer: Issu
 def sum_repurchases(state: Issuer) -> Decimal:
     """Return the dollars for which an issuer has ever bought back its stock, rounded up to a cent."""
     bought = (act for act in state.acts.values() if isinstance(act, IssuerStockRepurchased))
-    return ceil_cents(sum((each.shares * Fraction(each.price_usd_per_share) for each in bought), Fraction(0)))
+    spent = sum((each.shares * Fraction(each.price_usd_per_share) for each in bought), Fraction(0))
+    for transfer_id, offer in state.offers.items():
+        taken = state.acts.get(transfer_id)
+        if isinstance(taken, IssuerStockTransferred) and taken.holder_id_after == state.formed.party_id:
+            spent += taken.shares * Fraction(offer.offered.price_usd_per_share)
+    return ceil_cents(spent)
 
 
 def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, ...]:
