@@ -272,10 +272,10 @@ async def _terminate(
         payable_usd=await _find_payable(unit, grant, side or by),
         deal_usd=Fraction(0) if for_cause or (side or by) == "platform" else await sum_deal(unit, grant),
     )
-    await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     after = await unit.decide(GRANT, grant_id, command)
-    if after.end == grant.end and grant.terminations:
+    if after.end == grant.end:
         return after
+    await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     if after.withheld is not None and after.end <= context.at:
         after = await collect(unit, after)
     await limit_grant(unit, after)

@@ -261,6 +261,18 @@ async def test_what_is_offered_is_not_offered_twice_and_what_was_delivered_not_a
     assert ended.value.code == "grant_terminated"
 
 
+async def test_a_provider_stops_no_resale_by_ending_a_grant_when_it_ends_anyway(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        await resell(market, trade, grant)
+        act = {"at": grant.end + timedelta(1), "reason": "no rivals"}
+        await grants.terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **act)
+        sale = await buy(market)
+        assert (await market.state("order", sale.order)).status == "matched"
+    await check_log(market.log)
+
+
 async def test_a_grant_that_ends_takes_its_offers_off_the_market_and_leaves_what_was_sold(market):
     async with market.worker():
         done = await sell_on(market)
