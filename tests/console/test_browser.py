@@ -21,6 +21,8 @@ from tests.support.browser import find_browser
 from tests.support.patience import PATIENCE_SECONDS
 
 MILLISECONDS = PATIENCE_SECONDS * 1_000
+_SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll(".table")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel || "the page")"""
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -145,6 +147,16 @@ async def _visit(page: Page, paths: list[str]) -> None:
         assert answer is not None
         assert answer.status == 200, path
         await check(page)
+        await _narrow(page)
+
+
+async def _narrow(page: Page) -> None:
+    """Find no table that scrolls sideways on a phone, and no page."""
+    size = page.viewport_size
+    assert size is not None
+    await page.set_viewport_size({"width": 360, "height": 780})
+    assert await page.evaluate(_SIDEWAYS) == [], page.url
+    await page.set_viewport_size(size)
 
 
 async def _follow(page: Page, scene) -> None:

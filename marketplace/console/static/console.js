@@ -31,6 +31,20 @@ const clockOffset = stated ? Date.parse(stated.dataset.now) - Date.now() : 0;
 count();
 setInterval(count, 1000);
 
+// On a phone a wide table stands as a list (see the stylesheet): each cell names its column.
+function label(part) {
+  for (const row of part.querySelectorAll(".table > table > :not(thead) > tr")) {
+    const heads = row.closest("table").tHead?.rows[0].cells ?? [];
+    let column = 0;
+    for (const cell of row.cells) {
+      cell.dataset.label = heads[column]?.textContent.trim() ?? "";
+      column += cell.colSpan;
+    }
+  }
+}
+label(document);
+document.addEventListener("htmx:afterSwap", ({ detail }) => label(detail.target));
+
 // A refusal names the fields that it concerns: each one is marked and says why.
 function unmark(form) {
   for (const one of form.querySelectorAll(".wrong")) one.remove();
@@ -118,6 +132,7 @@ for (const name of ["focusin", "input", "submit"]) {
 document.addEventListener("htmx:afterSwap", ({ detail }) => { detail.target.dataset.begun = ""; });
 
 function show(page) {
+  label(page);
   const stays = (node) => node instanceof Element && node.matches("[data-begun], .pick");
   Idiomorph.morph(main, page.getElementById("main").innerHTML, {
     morphStyle: "innerHTML",
