@@ -4,7 +4,8 @@ import asyncio
 import os
 import shutil
 import sys
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from marketplace.log.connection import Connection
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
-from marketplace.projections.engine.watch import watch
+from marketplace.projections.engine.watch import WAIT_SECONDS_MAX, watch
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.runtime.process.config import Settings, render_environment
 from marketplace.runtime.process.secrets import new_admin_key, new_secret
@@ -33,6 +34,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 NEW = {"name": "New", "roles": ["startup"], "jurisdiction": "US"}
 REASON = ("--reason", "a disk lost it")
+BUSY = {"nats_unavailable", "postgresql_unavailable", "projection_behind", "follower_behind"}
 
 
 async def write_events(servers):
@@ -194,21 +196,34 @@ async def test_an_event_that_only_the_database_knows_is_lost_by_the_operators_wo
             )
 
 
-async def wait_until_ready(client, **wanted):
+async def wait_until_ready(client, reason="", **wanted):
+    """Wait until a process, which may still begin, says all of this; `reason` is a part of its reason."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            ready = (await client.get("/health/ready")).json()
-            if {name: ready[name] for name in wanted} == wanted:
-                return ready
+            with suppress(httpx.ConnectError):
+                ready = (await client.get("/health/ready")).json()
+                if {name: ready.get(name) for name in wanted} == wanted and reason in (ready.get("reason") or ""):
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def ask(send):
+    """Return the answer of a process that is not busy: one that is behind, or hears no server, is asked again."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            answer = await send()
+            if answer.status_code != 503 or answer.json()["code"] not in BUSY:
+                return answer
             await asyncio.sleep(0.1)
 
 
 async def what_a_lost_event_stops(clients, lost):
     """Every API says that the position is empty, and takes no command."""
     for number, client in enumerate(clients):
-        ready = await wait_until_ready(client, commands=False, unreadable=[lost])
-        assert f"`marketplace log accept-gap {lost} --reason" in ready["reason"]
-        refused = await client.post("/v1/parties", json=NEW, headers={"Idempotency-Key": f"refused-{number}"})
+        said = f"`marketplace log accept-gap {lost} --reason"
+        await wait_until_ready(client, reason=said, commands=False, unreadable=[lost])
+        headers = {"Idempotency-Key": f"refused-{number}"}
+        refused = await ask(partial(client.post, "/v1/parties", json=NEW, headers=headers))
         assert (refused.status_code, refused.json()["code"]) == (503, "log_gap"), refused.text
 
 
@@ -260,7 +275,7 @@ async def project(servers, database_url, last):
     projecting = asyncio.create_task(Projector(log, engine, PROJECTIONS).run())
     try:
         async with watch(engine, PROJECTIONS) as followed:
-            await followed.wait_for(last, 30)
+            await followed.wait_for(last, WAIT_SECONDS_MAX)
     finally:
         projecting.cancel()
         await asyncio.gather(projecting, return_exceptions=True)
@@ -281,12 +296,8 @@ def running_processes(settings, folder):
                 processes[name] = Process(name, command, environment, folder / f"{name}.log")
                 processes[name].start()
             headers = {"Authorization": f"Bearer {settings.admin_key}"}
-            transport = httpx.AsyncHTTPTransport(retries=50)
-            clients.append(
-                httpx.AsyncClient(
-                    base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE_SECONDS, transport=transport
-                )
-            )
+            base_url = f"http://127.0.0.1:{port}"
+            clients.append(httpx.AsyncClient(base_url=base_url, headers=headers, timeout=PATIENCE_SECONDS))
         yield processes, clients
     finally:
         for process in processes.values():
@@ -301,9 +312,9 @@ async def go_on(clients, party_id):
             (f"/v1/parties/{party_id}/clear", {"checks": ["sanctions"]}),
             (f"/v1/parties/{party_id}/suspend", {"reason": "late"}),
         )[number]
-        answer = await client.post(path, json=body, headers={"Idempotency-Key": f"on-{number}"})
+        answer = await ask(partial(client.post, path, json=body, headers={"Idempotency-Key": f"on-{number}"}))
         assert answer.status_code == 200, answer.text
         late = {"Min-Seq": str(answer.json()["sequence"])}
-        read = await clients[1 - number].get(f"/v1/parties/{party_id}", headers=late)
+        read = await ask(partial(clients[1 - number].get, f"/v1/parties/{party_id}", headers=late))
         assert read.json()["status"] == ("cleared", "suspended")[number], read.text
         await wait_until_ready(client, stopped_projections={})
