@@ -28,6 +28,7 @@ from marketplace.client import MarketplaceClient, ProblemError, new_key
 from marketplace.console.menu import MENU, Entry
 from marketplace.console.sessions import COOKIE, IDLE_SECONDS_MAX, PATH, Session, Sessions
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.projections.views.access import PartyView
 
 T = TypeVar("T")
@@ -208,8 +209,8 @@ class Desk:
         return f"{url.path}?{url.query}" if url.query else url.path
 
     async def load_names(self, party_ids: Iterable[str | None]) -> dict[str, str]:
-        """Return the names of parties by id, as far as the key may read them."""
-        wanted = sorted({one for one in party_ids if one})
+        """Return the names of parties by id, as far as the key may read them. What is no party has no name."""
+        wanted = sorted({one for one in party_ids if one and is_id(one, "pty")})
         found: dict[str, str] = {}
         with contextlib.suppress(ProblemError):
             for start in range(0, len(wanted), NAMES_MAX):

@@ -21,7 +21,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         sequence: Its position in the log.
         kind: What happened, such as ``stage_missed``.
         at: When it was recorded.
-        by: ``you``, ``another party`` or ``the market``.
+        by: ``you``, the name of another party, or ``the market``.
         data: Its body.
         details: What it says, in words.
     """
@@ -42,28 +42,30 @@ async def load_history(desk: Desk, aggregate_id: str, *types: str) -> list[Step]
         aggregate_id: The aggregate.
         types: Only events of these types; none: all.
     """
-    found: list[Step] = []
+    items: list[FeedItem] = []
     after = 0
     for _ in range(_PAGES_MAX):
         asked: dict[str, Any] = {"after": after, "limit": _PAGE, "aggregate_id": aggregate_id, "type": types or None}
         page = await attempt(desk.client.get("/v1/events", FeedPage, **asked), None)
         if page is None:
             return []
-        found += [_read(desk, item) for item in page.items]
+        items += page.items
         if page.next_after >= page.head or page.next_after == after:
             break
         after = page.next_after
-    return found
+    own = desk.principal.party_id
+    names = await desk.load_names({item.event.actor for item in items} - {own})
+    return [_read(item, names if own is None else {**names, own: "you"}) for item in items]
 
 
-def _read(desk: Desk, item: FeedItem) -> Step:
+def _read(item: FeedItem, names: Mapping[str, str]) -> Step:
     data: dict[str, Any] = msgspec.json.decode(item.event.data)
     actor = item.event.actor
     return Step(
         sequence=item.sequence,
         kind=item.event.type.split(".")[-2],
         at=datetime.fromisoformat(item.event.time),
-        by="you" if actor == desk.principal.party_id else "another party" if actor.startswith("pty_") else "the market",
+        by=names.get(actor) or ("another party" if actor.startswith("pty_") else "the market"),
         data=data,
         details=tuple(_describe(data)),
     )

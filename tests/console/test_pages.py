@@ -177,7 +177,10 @@ async def _agree(browsers, scene) -> None:
         assert ("issuer_unknown" in hidden.text, hidden.status_code) == (True, 404), part
     assert (await rival.get(path)).status_code == 404
     assert "There is no page /console/nope" in (await rival.get("/console/nope")).text
-    assert (await fund.get("/console/portfolio")).status_code == 200
+    shown = (await fund.get(f"{table}/sale")).text
+    assert "You have the depth <code>summary</code>" in shown
+    assert 'name="range.low_usd"' not in shown
+    assert "<td>Provider</td>" in (await fund.get("/console/portfolio")).text
     assert "party_unknown" in (await rival.get(f"/console/portfolio?party_id={scene.fund}")).text
 
 

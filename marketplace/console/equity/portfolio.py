@@ -1,6 +1,6 @@
 """A holder's portfolio: positions with cost, mark and multiple, and where the exposure lies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -9,9 +9,9 @@ from litestar.params import FromQuery
 from litestar.response import Template
 
 from marketplace.captable.portfolio import ConcentrationLine, Portfolio
+from marketplace.captable.positions import NO_VENDOR
 from marketplace.console.desk import Desked
 from marketplace.console.forms import parse_local
-from marketplace.core.ids import is_id
 
 _DIMENSIONS: Final = {
     "issuer": "Company",
@@ -36,7 +36,7 @@ async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQue
         portfolio=portfolio,
         holder=holder,
         at=at,
-        exposure=group_exposure(portfolio, await desk.load_names(_list_providers(portfolio))),
+        exposure=group_exposure(portfolio, await desk.load_names(line.name for line in portfolio.concentration)),
         multiples={
             line.instrument_id: _divide(line.mark_usd + line.distributed_usd, line.cost_usd)
             for line in portfolio.positions
@@ -44,21 +44,26 @@ async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQue
     )
 
 
-def _list_providers(portfolio: Portfolio) -> list[str]:
-    return [line.name for line in portfolio.concentration if line.dimension == "provider" and is_id(line.name)]
-
-
 def group_exposure(
     portfolio: Portfolio, providers: Mapping[str, str]
 ) -> Mapping[str, Sequence[tuple[str, ConcentrationLine]]]:
-    """Return the exposure by dimension, each line with a name that a person reads."""
+    """Return the exposure by dimension, each line with a name that a person reads.
+
+    A position that was paid in cash depends on no provider. Those have one line, as they have by GPU vendor.
+    """
     names = dict(providers) | {line.issuer_id: line.issuer_name for line in portfolio.positions}
+    lines = sorted([*portfolio.concentration, *_sum_cash(portfolio)], key=lambda line: -line.exposure_usd)
     return {
-        title: [
-            (names.get(line.name, line.name), line) for line in portfolio.concentration if line.dimension == dimension
-        ]
+        title: [(names.get(line.name, line.name), line) for line in lines if line.dimension == dimension]
         for dimension, title in _DIMENSIONS.items()
     }
+
+
+def _sum_cash(portfolio: Portfolio) -> Iterator[ConcentrationLine]:
+    cash = sum((one.mark_usd + one.undrawn_usd for one in portfolio.positions if one.provider_id is None), Decimal(0))
+    if cash:
+        part = cash / (portfolio.sums.mark_usd + portfolio.sums.undrawn_usd)
+        yield ConcentrationLine(dimension="provider", name=NO_VENDOR, exposure_usd=cash, part=part)
 
 
 def _divide(value: Decimal, cost: Decimal) -> Decimal | None:

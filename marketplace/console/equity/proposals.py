@@ -71,13 +71,17 @@ async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
     """Show a proposal with what it changes, and what the party may do with it."""
     proposal = await desk.client.get_proposal(proposal_id)
     issuers = await _name_issuers(desk, {proposal.issuer_id})
+    changes = await desk.client.get_proposed_changes(proposal_id)
+    holders = [one.electorate.removeprefix("holder/") for one in proposal.consents]
+    named = [*holders, *(one.party_id for one in proposal.votes), *(one.holder_id for one in changes.principal)]
     return desk.show(
         "equity/proposal.html",
         live=f"aggregate_id={proposal_id}",
         proposal=proposal,
         issuer=issuers.get(proposal.issuer_id),
         rights=await _name_rights(desk),
-        changes=await desk.client.get_proposed_changes(proposal_id),
+        changes=changes,
+        names=await desk.load_names(named),
         effects=[await _read_effect(desk, one) for one in proposal.effects],
         acts=[act.replace("_", "-") for act in proposal.may] if desk.may("proposals:write") else [],
     )

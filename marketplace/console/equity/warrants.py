@@ -18,7 +18,9 @@ async def list_all(desk: Desked, issuer_id: FromPath[str]) -> Template:
     """List the warrants of a company that the key sees: all for the company, its own for a holder."""
     issuer = await desk.client.get_issuer(issuer_id)
     warrants = [one async for one in desk.client.list_warrants(issuer_id)]
-    return desk.show("equity/warrants.html", live=f"aggregate_id={issuer_id}", issuer=issuer, warrants=warrants)
+    names = await desk.load_names(one.holder_id for one in warrants)
+    shown = {"issuer": issuer, "warrants": warrants, "names": names}
+    return desk.show("equity/warrants.html", live=f"aggregate_id={issuer_id}", **shown)
 
 
 @post("/{issuer_id:str}/warrants/{warrant_id:str}/exercise")

@@ -44,7 +44,8 @@ async def show(request: Request[Any, Any, Any], gpu_class: FromQuery[str | None]
 
 def _describe(found: PublicMarket) -> dict[str, Any]:
     latest = next((one for one in reversed(found.index) if one.index_usd_per_gpu_hour is not None), None)
-    chart = "" if found.gpu_class is None else render_history(found.gpu_class, found.index)
+    has_points = any(one.index_usd_per_gpu_hour is not None or one.list_prices for one in found.index)
+    chart = render_history(found.gpu_class, found.index) if found.gpu_class is not None and has_points else ""
     return {"market": found, "latest": latest, "today": found.index[-1] if found.index else None, "chart": chart}
 
 

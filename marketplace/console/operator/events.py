@@ -40,7 +40,9 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
     page = await desk.client.get("/v1/events", FeedPage, after=after, limit=_PAGE, **filters)
     known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES), "rows": _PAGE}
     live = "" if latest else None
-    return desk.show("operator/events.html", live, events=page.items, page=page, filters=filters, after=after, **known)
+    names = await desk.load_names(one.event.actor for one in page.items)
+    shown = {"events": page.items, "page": page, "filters": filters, "after": after, "names": names}
+    return desk.show("operator/events.html", live, **shown, **known)
 
 
 @get("/jump")
@@ -66,9 +68,11 @@ async def show(desk: Desked, sequence: FromPath[int]) -> Template:
     page = await desk.client.read_events(max(0, sequence - 1), 1)
     found = next((one for one in page.items if one.sequence == sequence), None)
     body = "" if found is None else msgspec.json.format(found.event.data, indent=2).decode()
-    chain = [] if found is None else _grow(await attempt(desk.client.read_chain(sequence), []))
-    live = "" if chain else None  # effects follow
-    return desk.show("operator/event.html", live, event=found, sequence=sequence, body=body, chain=chain)
+    commands = [] if found is None else await attempt(desk.client.read_chain(sequence), [])
+    actors = [one.actor for one in commands] + ([] if found is None else [found.event.actor])
+    shown = {"event": found, "sequence": sequence, "body": body, "names": await desk.load_names(actors)}
+    live = "" if commands else None  # effects follow
+    return desk.show("operator/event.html", live, chain=_grow(commands), **shown)
 
 
 def _grow(commands: list[ChainCommand]) -> list[ChainNode]:

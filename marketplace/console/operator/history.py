@@ -68,7 +68,7 @@ def flatten(value: Any, path: str = "") -> dict[str, str]:
     elif value is None and not path:
         return {}
     else:
-        return {path: NONE if value is None else str(value)}
+        return {path: NONE if value is None else str(value).lower() if isinstance(value, bool) else str(value)}
     return {name: text for part, inner in parts for name, text in flatten(inner, part).items()}
 
 

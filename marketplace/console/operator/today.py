@@ -49,6 +49,7 @@ async def show(desk: Desked) -> Template:
         phases=PHASES,
         counts=counts,
         events=list(reversed(page.items)),
+        names=await desk.load_names(one.event.actor for one in page.items),
     )
 
 

@@ -106,6 +106,7 @@ async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
         free=count_unlisted(pool, capacity, first, first + timedelta(days=30)),
         market=await draw_market(desk, pool.gpu_class, [one for one in lots if one.status not in _NOT_FOR_SALE]),
         mandates=mandates,
+        names=await desk.load_names(one.holder_id for one in mandates),
         acts=_list_acts(desk) if is_own else set(),
     )
 

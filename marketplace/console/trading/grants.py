@@ -103,6 +103,7 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
         statements=list(reversed(statements)),
         steps=steps,
         deals=deals,
+        names=await desk.load_names((grant.startup_id, grant.provider_id)),
         day=timedelta(days=1),
         acts=acts,
         notice_hours=notice // _HOUR,

@@ -88,6 +88,7 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
         "trading/statement.html",
         live=f"aggregate_id={statement_id}",
         statement=statement,
+        names=await desk.load_names((statement.startup_id, statement.provider_id)),
         days=days,
         chosen=chosen,
         hours=hours,
