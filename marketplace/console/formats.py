@@ -12,6 +12,7 @@ from marketplace.plots.prices import render_prices
 from marketplace.plots.sparkline import render_sparkline
 
 NONE: Final = "\u2013"
+_CAPITALS: Final = frozenset({"amd", "aws", "nvidia", "safe"})
 MINUS: Final = "\u2212"
 
 
@@ -114,8 +115,8 @@ def shorten_id(text: str | None) -> str:
 
 
 def render_word(word: str | None) -> str:
-    """Return a state or code as words: ``no_cancel`` is ``no cancel``."""
-    return NONE if not word else word.replace("_", " ")
+    """Return a state, code or vendor as people write it: ``no_cancel`` is ``no cancel``, and ``safe`` is ``SAFE``."""
+    return NONE if not word else word.upper() if word in _CAPITALS else word.replace("_", " ")
 
 
 def render_sentence(text: str) -> str:
