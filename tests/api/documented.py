@@ -97,7 +97,7 @@ class Documented:
             schema = operation.get("requestBody", {}).get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} body", schema, request.content)
             if b'"outcome":"rejected"' not in answer.content:  # a part of it may be refused
-                self.examples.hear(operation["operationId"], request.content, self._get_today())
+                self.examples.hear(operation["operationId"], request, self._get_today())
         status = str(answer.status_code)
         answers = operation["responses"].get(status) or operation["responses"].get(f"{status[0]}XX")
         if answers is None:

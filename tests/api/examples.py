@@ -2,6 +2,9 @@
 
 import json
 import re
+from typing import NamedTuple
+
+from httpx import ASGITransport, AsyncClient
 
 from marketplace.api.http.examples import DAY, map_texts, move_day
 
@@ -24,17 +27,100 @@ def name_nothing(number):
     return f"01jdm5v5tze1xa6a4sbz1gk3c{DIGITS[number]}"
 
 
+class Requests:
+    """The requests with bodies of `/schema/requests.http`, as somebody sends them who fills in a market's own ids.
+
+    Attributes:
+        sent: Operations whose request was filled.
+    """
+
+    def __init__(self, client, get_today):
+        self.sent = set()
+        self._client, self._get_today = client, get_today
+        self._day, self._found = None, {}
+
+    async def fill(self, route, ids, body):
+        """Return the text, key excepted, of the request whose example is this body with other ids; None: there is none.
+
+        It is the operation's path, headers and body, with ids in place of the variables of the path and of those ids
+        of the example that name nothing.
+        """
+        today = self._get_today()
+        request = (await self.load()).get(route)
+        if request is None or make_example(request.body, today) != make_example(body, today):
+            return None
+        self.sent.add(request.operation_id)
+        named = dict(zip(list_ids(request.body), list_ids(body), strict=True))
+        path = re.sub(r"{{\w+}}", "{}", request.path).format(*ids)
+        return path, request.headers, ID.sub(lambda found: named[found[0]], request.text)
+
+    async def load(self):
+        """Return the requests of the market's day, by their route."""
+        today = self._get_today()
+        if self._day != today:
+            self._day, self._found = today, parse_requests((await self._client.get("/schema/requests.http")).text)
+        return self._found
+
+    async def send(self, origin, request, application):
+        """Send a request with the ids of the one that its example comes from; return the answer."""
+        named = dict(zip(list_ids(request.body), list_ids(json.loads(origin.content)), strict=True))
+        text = ID.sub(lambda found: named[found[0]], request.text)
+        headers = {"Authorization": origin.headers["authorization"], "Content-Type": request.headers["Content-Type"]}
+        if "Idempotency-Key" in request.headers:
+            headers["Idempotency-Key"] = f"example-{request.operation_id}"
+        async with AsyncClient(transport=ASGITransport(application), base_url="http://test") as client:
+            return await client.request(origin.method, origin.url.path, content=text, headers=headers)
+
+
+class Request(NamedTuple):
+    """A request with a body: the id of its operation, its path with variables, headers and body."""
+
+    operation_id: str
+    path: str
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def body(self):
+        return json.loads(self.text)
+
+
+def parse_requests(text):
+    """Return the requests with bodies of an HTTP file by their route: method and path with empty braces."""
+    found = {}
+    for part in text.split("### ")[1:]:
+        head, _, body = part.partition("\n\n")
+        (title, line, *headers) = head.splitlines()
+        method, _, address = line.partition(" {{api}}")
+        if body.strip():
+            fields = dict(each.split(": ", 1) for each in headers)
+            request = Request(title.partition(":")[0], address, fields, body)
+            found[method, re.sub(r"{{\w+}}", "{}", address)] = request
+    return found
+
+
+def list_ids(body):
+    """Return the ids in a body, each once, in their order."""
+    return list(dict.fromkeys(found[0] for found in ID.finditer(json.dumps(body))))
+
+
 class Examples:
-    """The shortest example of each operation, by its id."""
+    """The shortest example of each operation, by its id.
+
+    Attributes:
+        found: The examples.
+        origins: The requests that they come from.
+    """
 
     def __init__(self):
         self.found = {}
+        self.origins = {}
 
-    def hear(self, operation_id, content, today):
+    def hear(self, operation_id, request, today):
         """Keep the body of an accepted request if it is shorter than the one so far."""
-        example = make_example(json.loads(content), today)
-        known = self.found.setdefault(operation_id, example)
-        self.found[operation_id] = min(example, known, key=rank)
+        example = make_example(json.loads(request.content), today)
+        if operation_id not in self.found or rank(example) < rank(self.found[operation_id]):
+            self.found[operation_id], self.origins[operation_id] = example, request
 
 
 def rank(example):

@@ -14,6 +14,7 @@ from marketplace.api.http.visibility import EVERYBODY
 from marketplace.client import MarketplaceClient
 from marketplace.domain.deciders import PREFIXES
 from scripts.visibility_page import list_reads
+from tests.api.examples import Requests
 from tests.api.stage import Stage
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -54,6 +55,10 @@ class World:
         default_factory=lambda: datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     )
     days: float = -1
+    requests: Requests = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.requests = Requests(self.stage.admin, lambda: self.today)
 
     def day(self, days: float) -> str:
         return (self.begin + timedelta(days=days)).isoformat()
@@ -163,7 +168,7 @@ async def play(world: World, row: Row) -> Sent:
     if row.other is not None:
         _expect(row, "other", other, *row.other)
     await _refuse(row, send, path)
-    answer = await send(row.actor, path, body)
+    answer = await send.send_accepted(path, body)
     _expect(row, "accepted", answer, row.status, None)
     content = _read(answer)
     assert row.check(content), (row.method, row.path, content)
@@ -228,6 +233,22 @@ class _Sender:
             key["Content-Type"] = self._row.media_type
         self.body, self.headers = body, key
         return await client.request(self._row.method, path, json=body, headers=key)
+
+    async def send_accepted(self, path: str, body: Any) -> httpx.Response:
+        """Send the document's own example where it is this body, with this market's ids, and else the body."""
+        row, world = self._row, self.world
+        ids = [world.ids[name] for name in re.findall(r"\{(\w+)\}", row.path)]
+        filled = None if body is None else await world.requests.fill(row.route, ids, body)
+        if filled is None:
+            return await self(row.actor, path, body)
+        address, stated, text = filled
+        assert (address, stated["Content-Type"]) == (path, row.media_type)
+        assert stated["Authorization"] == "Bearer {{key}}"
+        self.body, self.headers = body, {"Content-Type": row.media_type}
+        if "Idempotency-Key" in stated:
+            self.headers["Idempotency-Key"] = f"example-{next(world.stage.numbers)}"
+        client = world.clients[row.actor]
+        return await client.request(row.method, address, content=text, headers=self.headers)
 
 
 def _expect(row: Row, who: str, answer: httpx.Response, status: int, code: str | None) -> None:

@@ -1,6 +1,6 @@
 """Every operation as a request that an editor can send: ``/schema/requests.http``, with the document's examples.
 
-The format is that of the HTTP clients in VS Code and JetBrains' editors. ``api`` and ``key`` are its variables.
+`tests/api/test_endpoints.py` sends each to a market, with that market's ids. The format is that of the HTTP clients in VS Code and JetBrains' editors. ``api`` and ``key`` are its variables.
 """
 
 import json
