@@ -1,6 +1,7 @@
 """Every operation as a request that an editor can send: ``/schema/requests.http``, with the document's examples.
 
-`tests/api/test_endpoints.py` sends each to a market, with that market's ids. The format is that of the HTTP clients in VS Code and JetBrains' editors. ``api`` and ``key`` are its variables.
+The format is that of the HTTP clients in VS Code and JetBrains' editors. ``api`` and ``key`` are its variables.
+`tests/api/test_endpoints.py` sends each request with a body to a market, with that market's ids.
 """
 
 import json
