@@ -189,7 +189,9 @@ async def _fail_and_end(client: MarketplaceClient, pool_id: str, grant_id: str, 
     assert grant.service == STANDARD_SERVICE
     await client.fail_nodes(pool_id, FailNodesBody(incident_id="fans", nodes=1, at=now - timedelta(hours=2)))
     await client.restore_nodes(pool_id, "fans", now - timedelta(hours=1))
-    await client.terminate_grant(grant_id, TerminateGrantBody(at=grant.end, reason="a change of plans"))
+    await client.terminate_grant(
+        grant_id, TerminateGrantBody(at=grant.end - timedelta(hours=1), reason="a change of plans")
+    )
     assert (await client.get_grant(grant_id)).status == "terminated"
 
 
@@ -272,7 +274,7 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
     await _see_proposals(client, world)
     instrument = await client.get_instrument(world.ids["instrument"])
-    assert (instrument.status, instrument.draw) == ("converted", None)
+    assert (instrument.status, instrument.draw) == ("active", None), instrument.status
     drawn = await client.get_instrument(world.ids["drawn"])
     assert drawn.draw is not None
     assert drawn.draw.source.id == world.ids["auction"]
