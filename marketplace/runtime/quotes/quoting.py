@@ -10,6 +10,7 @@ Invariants:
 """
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,8 +20,7 @@ import structlog
 from events.auction import AuctionOpened
 from events.order import OrderTerms
 from marketplace.application.trading.quote_source import Quoted
-from marketplace.clearing import model
-from marketplace.clearing.quotes.prepared_book import Estimate, PreparedBook, estimate, leave_out
+from marketplace.clearing.quotes.prepared_book import PreparedBook, estimate, leave_out
 from marketplace.core.errors import Unavailable
 from marketplace.core.horizon import build_horizon
 from marketplace.domain.trading.auction import AUCTION, Auction
@@ -40,6 +40,8 @@ PREPARE_SECONDS: Final = 30.0
 
 PREPARED_MAX: Final = 3
 """How many horizons have a book prepared before the first question."""
+AMENDED_MAX: Final = 4
+"""For how many amended orders the book without the order is kept."""
 log = structlog.get_logger(__name__)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -66,6 +68,7 @@ class Quoter:
         self._handler = handler
         self._market = OpenMarket(follower, load_open)
         self._books = PreparedBooks(handler, self._market, load_reliability)
+        self._amended: OrderedDict[tuple[str, str, bool], PreparedBook] = OrderedDict()
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
         """Return the value that an order, which is not placed or as it would be amended, needs to win.
@@ -87,18 +90,32 @@ class Quoter:
         supply = replace(solved.supply, mandates=mandates, is_quoted=True)
         row = build_order(order, supply, solved.book, horizon)
         assert row is not None, "the horizon was chosen so that the order fits in"
-        book_hash, answer = await asyncio.to_thread(_estimate, solved.prepared, parse_order(row))
+        rest = await self._leave_out(solved.prepared, order.placed.order_id)
+        answer = await asyncio.to_thread(estimate, rest, parse_order(row))
         return Quoted(
             auction_id=None if opened.auction_id == NO_AUCTION else opened.auction_id,
             horizon=horizon,
             sequence=solved.sequence,
             fresh=solved.sequence >= self._market.changed,
             book=solved.book,
-            book_hash=book_hash,
+            book_hash=rest.book_hash,
             row=row,
             estimate=answer,
             resold=frozenset(lot_id for lot_id, lot in supply.lots.items() if lot.listed.grant_id is not None),
         )
+
+    async def _leave_out(self, prepared: PreparedBook, order_id: str) -> PreparedBook:
+        """Return a book without an order. A form asks again and again as it is filled in, so the last ones are kept."""
+        key = (prepared.book_hash, order_id, prepared.approximated)
+        rest = self._amended.get(key)
+        if rest is None:
+            rest = await asyncio.to_thread(leave_out, prepared, order_id)
+        if rest is not prepared:
+            self._amended[key] = rest
+            self._amended.move_to_end(key)
+            if len(self._amended) > AMENDED_MAX:
+                self._amended.popitem(last=False)
+        return rest
 
     async def list_auctions(self) -> list[Auction]:
         """Return the auctions that are not completed, next to lock first.
@@ -143,12 +160,6 @@ class Quoter:
             if find_window(terms, build_horizon(opened)) is not None:
                 return opened
         raise refuse_horizon()
-
-
-def _estimate(prepared: PreparedBook, order: model.Order) -> tuple[str, Estimate]:
-    """Return the hash of the book without the order, and the order's quote there."""
-    rest = leave_out(prepared, order.order_id)
-    return rest.book_hash, estimate(rest, order)
 
 
 def _build_grid(now: datetime, period_hours: int, periods: int) -> AuctionOpened:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from marketplace.application.trading.orders import preview_order
 from marketplace.application.trading.quotes import hold_quote
-from marketplace.clearing.quotes.prepared_book import prepare
+from marketplace.clearing.quotes.prepared_book import leave_out, prepare
 from marketplace.core.errors import Refusal
 from marketplace.domain.trading.book.concealing import STEPS, round_up_price
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.quotes import prepared_books
+from marketplace.runtime.quotes import prepared_books, quoting
 from tests.support.market.desk import open_desk
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -251,13 +251,18 @@ async def test_what_cannot_be_quoted_is_refused(terms, code):
     assert refused.value.code == code
 
 
-async def test_an_amendment_does_not_compete_with_its_own_order():
+async def test_an_amendment_does_not_compete_with_its_own_order(monkeypatch):
+    made = []
+    monkeypatch.setattr(quoting, "leave_out", lambda *of: made.append(of) or leave_out(*of))
     market, _, _, rival, startup, order = await build()
     terms = {"nodes": 4, "days": 20, "latest": 1}
     async with open_desk(market) as desk:
         assert price_of(await desk.ask(rival, **terms)) == Decimal("3.16")
         alone = await desk.ask(rival, order_id=order, **terms)
         assert (price_of(alone), alone.estimate.sure) == (Decimal("2.01"), True)
+        made.clear()
+        again = await desk.ask(rival, order_id=order, cash="1.5", **terms)
+        assert (price_of(again), made) == (Decimal("2.01"), []), "the book without the order is kept"
         await market.order(startup, nodes=4, days=20, latest=1, cash="2.5")
         assert price_of(await desk.ask(rival, order_id=order, **terms)) == Decimal("2.51")
         with pytest.raises(Refusal, match="there is no order"):
