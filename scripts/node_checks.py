@@ -5,21 +5,27 @@
 Node comes from the wheel of the dependency group `node`, or is the machine's own from version 22 on. npm installs into
 a temporary folder, so that no lock file with registry addresses is left behind. A NATS server from the wheel stores the
 story that gives the golden samples; the subscriber in Node must print the same lines as the one in Python, for the user
-of the log's account and for the systems with an account of their own in `events/README.md`.
+of the log's account and for the systems with an account of their own in `events/README.md`. It must also end with the
+same codes, wait for a server that is not up yet, and survive the restart of one.
 """
 
 import asyncio
 import importlib.util
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from events.registry import AGGREGATES, EVENT_TYPES
-from tests.contracts.market import ROOT, find_own_accounts, open_market, render_own_url, run_subscriber
+from marketplace.embedded.nats import NatsServers, embedded_nats
+from tests.contracts.market import ROOT, find_own_accounts, open_market, publish, render_own_url, run_subscriber
 from tests.contracts.story.book import tell_story
 
 NODE_MAJOR_MIN = 22
@@ -96,8 +102,8 @@ async def check_subscriber(node: Path, folder: Path) -> None:
     """Run both subscribers on the story as each user, and then Node's a second time.
 
     Raises:
-        Failed: They print different lines, the second run prints an event that the first one handled, or Node resumes
-            from a position of another log.
+        Failed: They print different lines, the second run prints an event that the first one handled, Node resumes
+            from a position of another log, or it does not survive a lost server.
     """
     (folder / "nats").mkdir()
     (folder / "nats" / "own.conf").write_text(find_own_accounts(), encoding="utf-8")
@@ -123,6 +129,62 @@ async def check_subscriber(node: Path, folder: Path) -> None:
             kept.write_text(kept.read_text(encoding="utf-8").replace('"hash":"', '"hash":"0'), encoding="utf-8")
             await run_node(command, folder, code=3)
             print(f"subscriber in Node, {name}: {len(printed)} events, chain verified, resumed")
+        await check_restart(servers, node, folder)
+    async with embedded_nats(folder / "empty") as servers:
+        url = servers.subscriber_url
+        await run_node(
+            [str(node), "subscriber.mjs", "--once", "--url", url, "--position", "empty.json"], folder, code=2
+        )
+    print("subscriber in Node: no stream, exit code 2")
+
+
+async def check_restart(servers: NatsServers, node: Path, folder: Path) -> None:
+    """Kill the server under one subscriber, start another one meanwhile, and start the server again.
+
+    Raises:
+        Failed: One of them does not print every event.
+    """
+    count = len(tell_story())
+    command = [str(node), "subscriber.mjs", "--url", servers.subscriber_url, "--position"]
+    async with running_node([*command, "live.json"], folder) as live:
+        await read_lines(live.stdout, count)
+        servers.kill(0)
+        async with running_node([*command, "early.json"], folder) as early:
+            await read_lines(early.stderr, 1)
+            await servers.start(0)
+            await read_lines(early.stdout, count)
+        await publish(servers.admin_url, [replace(tell_story()[0], subject=f"{tell_story()[0].subject}0")])
+        await read_lines(live.stdout, 1)
+        live.send_signal(signal.SIGINT)
+        if code := await asyncio.wait_for(live.wait(), RUN_SECONDS_MAX):
+            raise Failed(f"Node exited with {code} when it was stopped")
+    print("subscriber in Node: waited for a server, survived its restart, stopped")
+
+
+@asynccontextmanager
+async def running_node(command: list[str], folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a Node program until the block ends."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def read_lines(stream: asyncio.StreamReader | None, count: int) -> None:
+    """Read as many lines from a program.
+
+    Raises:
+        Failed: It is not piped, or ends before.
+        TimeoutError: They do not come in time.
+    """
+    for _ in range(count):
+        if stream is None or not await asyncio.wait_for(stream.readline(), RUN_SECONDS_MAX):
+            raise Failed("Node ended before it printed every event")
 
 
 async def run_node(command: list[str], folder: Path, *, code: int = 0) -> list[str]:

@@ -6,12 +6,15 @@
 // event that was handled, kept in a file: a page is handled first and the position stored after it, hence at least once.
 // Every consumer begins at the last event that was handled, not after it. If the log has another event there or none, it
 // is another log, or was restored to an earlier state: the program stops and prints nothing.
+// Exit codes: 0 when stopped, 1 for a broken chain, 2 if the servers refuse or do not answer, 3 for another log.
 
 import { createHash, randomUUID } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { AckPolicy, DeliverPolicy, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect, nanos } from "@nats-io/transport-node";
+import {
+  AckPolicy, DeliverPolicy, JetStreamApiError, JetStreamError, jetstream, jetstreamManager,
+} from "@nats-io/jetstream";
+import { connect, errors, nanos } from "@nats-io/transport-node";
 
 const STREAM = "MARKETPLACE";
 const DOMAIN = "MARKETPLACE";
@@ -21,6 +24,8 @@ const RETRY_MS = 1_000;
 const FAILURES_MAX = 60;
 const CONSUMER_IDLE_MS = 30_000;
 const CONSUMER_NOT_FOUND = 10_014;
+const UNAVAILABLE = 503;
+const NATS_ERRORS = [JetStreamApiError, JetStreamError, ...Object.values(errors)];
 
 class BrokenChain extends Error {}
 
@@ -109,8 +114,8 @@ function describeConsumer(progress, options) {
 }
 
 // Reads from a consumer in the server's memory until the server forgot it or a message was lost on the way.
-// Returns whether everything was read, which only `--once` asks.
-async function readConsumer(connection, progress, options) {
+// Returns whether everything was read, which only `--once` asks. `answered` is called after each answer.
+async function readConsumer(connection, progress, options, answered) {
   const scope = options.consumer ? { domain: DOMAIN } : {};
   const manager = await jetstreamManager(connection, { ...scope, checkAPI: false });
   if (options.consumer) {
@@ -119,6 +124,7 @@ async function readConsumer(connection, progress, options) {
     });
   }
   const made = await manager.consumers.add(STREAM, describeConsumer(progress, options));
+  answered();
   const resumes = progress.sequence > 0;
   if (resumes && made.num_pending === 0) requireSame(progress, undefined);
   if (options.once && made.num_pending === 0) return true;
@@ -126,32 +132,64 @@ async function readConsumer(connection, progress, options) {
   for (let delivered = 0; ; ) {
     const page = [];
     let pending;
-    for await (const message of await consumer.fetch({ max_messages: PAGE_EVENTS_MAX, expires: WAIT_MS })) {
-      if (message.info.deliverySequence !== delivered + 1) return false;
-      delivered += 1;
-      pending = message.info.pending;
-      if (resumes && delivered === 1) requireSame(progress, message);
-      else page.push(message);
-      if (pending === 0) break; // nothing more now: handle the page at once
+    const messages = await consumer.fetch({ max_messages: PAGE_EVENTS_MAX, expires: WAIT_MS });
+    const timer = setTimeout(() => messages.stop(), 2 * WAIT_MS); // a connection that was lost may never end it
+    try {
+      for await (const message of messages) {
+        if (message.info.deliverySequence !== delivered + 1) return false;
+        delivered += 1;
+        pending = message.info.pending;
+        if (resumes && delivered === 1) requireSame(progress, message);
+        else page.push(message);
+        if (pending === 0) break; // nothing more now: handle the page at once
+      }
+    } finally {
+      clearTimeout(timer);
     }
     handle(page, progress, options);
     if (options.once && pending === 0) return true;
     if (pending === undefined) await consumer.info(); // fails if the server forgot it
+    answered();
   }
 }
 
-async function follow(connection, progress, options) {
-  for (let failures = 0; ; ) {
-    const before = progress.sequence;
-    try {
-      if (await readConsumer(connection, progress, options)) return;
-    } catch (error) {
-      if (error instanceof BrokenChain || error instanceof OtherLog || connection.isClosed()) throw error;
-      failures = progress.sequence > before ? 1 : failures + 1;
-      if (failures === FAILURES_MAX) throw error;
-      console.error(`trying again in ${RETRY_MS} ms: ${error.message}`);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+// Whether it is an error of NATS that may be over soon. An answer such as "stream not found" is final.
+function isTransient(error) {
+  if (error instanceof JetStreamApiError) return error.status === UNAVAILABLE || error.code === CONSUMER_NOT_FOUND;
+  return NATS_ERRORS.some((kind) => error instanceof kind);
+}
+
+// What the client met, for example a refused permission. The client continues by itself where it can.
+async function report(connection) {
+  for await (const { type, error } of connection.status()) {
+    if (type === "error") console.error(`NATS says: ${error.message}`);
+  }
+}
+
+// Connects, also where the first attempts fail, and handles events as they come; with `--once` until there are no more.
+async function follow(access, progress, options) {
+  let connection;
+  process.once("SIGINT", () => {
+    console.error(`stopped after sequence ${progress.sequence}`);
+    process.exit(0);
+  });
+  try {
+    for (let failures = 0; ; ) {
+      try {
+        if (connection === undefined) {
+          connection = await connect(access);
+          report(connection);
+        }
+        if (await readConsumer(connection, progress, options, () => { failures = 0; })) return;
+      } catch (error) {
+        failures += 1;
+        if (!isTransient(error) || connection?.isClosed() || failures === FAILURES_MAX) throw error;
+        console.error(`no answer, trying again in ${RETRY_MS} ms: ${error.message}`);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
     }
+  } finally {
+    await connection?.close();
   }
 }
 
@@ -174,12 +212,12 @@ const { username, password } = new URL(options.url.split(",")[0]);
 const servers = options.url.split(",").map((url) => new URL(url).host);
 // In the log's account each user hears an inbox of its own only: _INBOX_ and its name in capitals.
 const inboxPrefix = options["inbox-prefix"] ?? `_INBOX_${(username || "subscriber").toUpperCase()}`;
-const connection = await connect({
-  servers, inboxPrefix, user: username || undefined, pass: password || undefined, maxReconnectAttempts: -1,
-});
-process.once("SIGINT", () => connection.close());
+const access = {
+  servers, inboxPrefix, user: username || undefined, pass: password || undefined,
+  maxReconnectAttempts: FAILURES_MAX, reconnectTimeWait: RETRY_MS,
+};
 try {
-  await follow(connection, new Progress(options.position), options);
+  await follow(access, new Progress(options.position), options);
 } catch (error) {
   if (error instanceof OtherLog) {
     console.error(`${error.message}; undo what you did for its events, delete ${options.position}, begin anew`);
@@ -187,7 +225,8 @@ try {
   } else if (error instanceof BrokenChain) {
     console.error(`the log was tampered with: ${error.message}; stop and tell its operator`);
     process.exitCode = 1;
+  } else if (NATS_ERRORS.some((kind) => error instanceof kind)) {
+    console.error(`the servers refuse or do not answer: ${error.message}`);
+    process.exitCode = 2;
   } else throw error;
-} finally {
-  await connection.close();
 }

@@ -908,6 +908,7 @@ def _create_holds() -> None:
         key("account_credits", "account_id", "provider_id"),
     )
     op.create_index("ix_account_credits_provider", "account_credits", ["provider_id", "account_id"])
+    op.create_index("ix_account_credits_startup", "account_credits", ["startup_id", "account_id"])
 
 
 def _create_account_approvals() -> None:
@@ -929,6 +930,7 @@ def _create_account_approvals() -> None:
     )
     op.create_index("ix_account_approvals_party", "account_approvals", ["party_id", "approval_id"])
     op.create_index("ix_account_approvals_approval", "account_approvals", ["approval_id"])
+    op.create_index("ix_account_approvals_requested", "account_approvals", ["requested_at", "approval_id"])
 
 
 def _create_bonds() -> None:
@@ -1283,6 +1285,7 @@ def _create_proposals() -> None:
         key("proposals", "proposal_id"),
     )
     op.create_index("ix_proposals_issuer", "proposals", ["issuer_id", "proposal_id"])
+    op.create_index("ix_proposals_proposer", "proposals", ["proposer_id", "proposal_id"])
 
 
 def _create_proposal_votes() -> None:

@@ -30,6 +30,7 @@ approvals: Final = define(
     instant("approve_until"),
     Index("ix_account_approvals_party", "party_id", "approval_id"),
     Index("ix_account_approvals_approval", "approval_id"),
+    Index("ix_account_approvals_requested", "requested_at", "approval_id"),
     origin=Origin("account", "account_id"),
 )
 

@@ -49,6 +49,7 @@ account_credits: Final = define(
     text("startup_id"),
     exact("limit_usd"),
     Index("ix_account_credits_provider", "provider_id", "account_id"),
+    Index("ix_account_credits_startup", "startup_id", "account_id"),
     origin=Origin("account", "account_id"),
 )
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Index, select
+from sqlalchemy import Index, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import proposal
@@ -28,6 +28,7 @@ proposals: Final = define(
     instant("decide_until"),
     text("reason", null=True),
     Index("ix_proposals_issuer", "issuer_id", "proposal_id"),
+    Index("ix_proposals_proposer", "proposer_id", "proposal_id"),
     origin=Origin("proposal", "proposal_id"),
 )
 proposal_votes: Final = define(
@@ -138,12 +139,12 @@ async def list_proposals(
     """Return proposals, optionally those that concern a party, of one issuer or of statuses."""
     query = narrow(select(proposals), ((proposals.c.issuer_id, issuer_id), (proposals.c.status, status)))
     if concerned is not None:
-        asked = select(proposal_votes.c.proposal_id).where(proposal_votes.c.party_id == concerned.party_id)
-        query = query.where(
-            (proposals.c.proposer_id == concerned.party_id)
-            | (proposals.c.issuer_id == concerned.issuer_id)
-            | proposals.c.proposal_id.in_(asked)
+        theirs = union(
+            select(proposals.c.proposal_id).where(proposals.c.proposer_id == concerned.party_id),
+            select(proposals.c.proposal_id).where(proposals.c.issuer_id == concerned.issuer_id),
+            select(proposal_votes.c.proposal_id).where(proposal_votes.c.party_id == concerned.party_id),
         )
+        query = query.where(proposals.c.proposal_id.in_(theirs))
     found = await load_window(connection, query, _Proposed, window, proposals.c.proposal_id, proposals.c.proposed_at)
     rows = Rows(await _add_votes(connection, found))
     rows.total = found.total
