@@ -31,7 +31,7 @@ from immutables import Map
 
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
-from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_share, require_usd
@@ -176,13 +176,14 @@ def _chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
 
 def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Fraction]:
     """Return the class of stock that is offered, and the USD per share that principal pays for it now."""
-    if isinstance(terms, WarrantTerms):
-        return terms.class_id, Fraction(terms.price_usd_per_share) + Fraction(terms.exercise_price_usd)
-    if isinstance(terms, StockTerms):
-        return terms.class_id, Fraction(terms.price_usd_per_share)
-    assert isinstance(terms, NoteTerms), "a SAFE states no class"
-    assert terms.at_maturity is not None, "a note that chooses a class becomes stock at its maturity"
-    return terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd or 0) / measure_company(state)
+    if isinstance(terms, PricedTerms):
+        strike = terms.exercise_price_usd if isinstance(terms, WarrantTerms) else ZERO
+        found = terms.class_id, Fraction(terms.price_usd_per_share + strike)
+    else:
+        assert isinstance(terms, NoteTerms), "a SAFE states no class"
+        assert terms.at_maturity is not None, "a note that chooses a class becomes stock at its maturity"
+        found = terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd or 0) / measure_company(state)
+    return found
 
 
 def _require_cap(state: Issuer, terms: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
