@@ -117,6 +117,8 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_pat
         assert (await rival.get("/console/operator")).status_code in {200, 403}
         await _agree(browsers, scene)
         assert "order.placed.v1" in (await browsers["operator"].get("/console/events?after=0")).text
+        for name, kind in (("operator", "orders"), ("provider", "grants"), ("provider", "statements")):
+            assert ">Startup</span></div>" in (await browsers[name].get(f"/console/{kind}")).text, kind
         for path in ("keys", "events/1", f"cap-tables/{scene.issuer}/sale"):
             assert 'data-live="' in (await browsers["operator"].get(f"/console/{path}")).text, path
         for path in ("queues", "projections", "events/1", "history/x", f"history/{scene.order}?sequence=1"):

@@ -23,9 +23,9 @@ from marketplace.projections.views.billing import HoldView, LineView
 PATH: Final = "/console/account"
 _SPAN: Final = timedelta(days=30)
 _DAY: Final = timedelta(days=1)
-_LINES_MAX: Final = 1_000
+_LINES_MAX: Final = 400
 """The most lines that a page reads; an entry has one or two."""
-_HOLDS_MAX: Final = 200
+_HOLDS_MAX: Final = 100
 
 
 class Entry(NamedTuple):

@@ -65,7 +65,8 @@ async def list_own(
 ) -> Template:
     """List grants, the newest first, a page at a time."""
     page = await desk.load_page("/v1/grants", GrantView, PATH, cursor, {"status": status}, limit=_PAGE, order="newest")
-    shown = {"page": page, "status": status, "statuses": get_args(Status)}
+    names = await desk.load_names(party for one in page.items for party in (one.startup_id, one.provider_id))
+    shown = {"page": page, "names": names, "status": status, "statuses": get_args(Status)}
     return desk.show("trading/grants.html", live="aggregate=grant", **shown)
 
 

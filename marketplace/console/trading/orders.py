@@ -61,7 +61,8 @@ async def list_own(
 ) -> Template:
     """List orders, a page at a time."""
     page = await desk.load_page("/v1/orders", OrderView, _PATH, cursor, {"status": status}, limit=_PAGE)
-    shown = {"page": page, "status": status, "statuses": get_args(Status)}
+    names = await desk.load_names({one.startup_id for one in page.items} - {desk.principal.party_id})
+    shown = {"page": page, "names": names, "status": status, "statuses": get_args(Status)}
     return desk.show("trading/orders.html", live="aggregate=order", **shown)
 
 

@@ -66,7 +66,8 @@ async def list_own(
     """List statements, the newest first, a page at a time."""
     chosen = {"status": status}
     page = await desk.load_page("/v1/statements", StatementView, PATH, cursor, chosen, limit=_PAGE, order="newest")
-    shown: dict[str, Any] = {"page": page, "status": status, "statuses": get_args(Status)}
+    names = await desk.load_names(party for one in page.items for party in (one.startup_id, one.provider_id))
+    shown: dict[str, Any] = {"page": page, "names": names, "status": status, "statuses": get_args(Status)}
     shown["find_due"] = lambda one: _find_due(desk, one)
     return desk.show("trading/statements.html", live="aggregate=statement", **shown)
 
