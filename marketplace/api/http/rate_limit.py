@@ -1,6 +1,6 @@
-"""The rate limit of one caller: a sliding window of two counters for each caller, in memory.
+"""The rate limit of one caller, by the `limits` package: a sliding window of two counters per caller, in memory.
 
-Keeping the time of every request would take memory in proportion to the limit; two counters do not.
+`limits` could also keep the time of every request. That takes memory in proportion to the limit; two counters do not.
 """
 
 import contextlib
@@ -10,26 +10,46 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
 from marketplace.core.errors import Refusal
 
 WINDOW_SECONDS: Final = 60
 Headers = list[tuple[bytes, bytes]]
 
 
+class Counters(MemoryStorage):
+    """Counters in memory. The package's own start a thread at nearly every request, to forget those that expired."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._forgets_at = 0.0
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Count, and return the count. Once in a window, forget the counters that expired."""
+        now = time.time()
+        if now >= self._forgets_at:
+            self._forgets_at = now + WINDOW_SECONDS
+            for known in list(self.expirations):
+                self.get(known)  # forgets it if it expired
+        count = self.get(key) + amount
+        self.storage[key] = count
+        self.expirations.setdefault(key, now + expiry)
+        return count
+
+
 class RateLimit:
     """At most `requests_max` in any minute, for each caller.
-
-    The requests of the minute before count in proportion to how much of that minute is less than a minute ago.
 
     Args:
         requests_max: Requests in a minute.
     """
 
     def __init__(self, requests_max: int) -> None:
-        self._requests_max = requests_max
-        self._minute = 0
-        self._now: dict[str, int] = {}
-        self._before: dict[str, int] = {}
+        self._item = RateLimitItemPerMinute(requests_max)
+        self._limiter = SlidingWindowCounterRateLimiter(Counters())
         self._fixed: Headers = [
             (b"ratelimit-limit", b"%d" % requests_max),
             (b"ratelimit-policy", b"%d;w=%d" % (requests_max, WINDOW_SECONDS)),
@@ -41,22 +61,16 @@ class RateLimit:
         Raises:
             Refusal: ``rate_limited``, with the seconds to wait.
         """
-        minute, passed = divmod(time.time(), WINDOW_SECONDS)
-        if minute != self._minute:
-            self._before = self._now if minute == self._minute + 1 else {}
-            self._now, self._minute = {}, int(minute)
-        before, now, left = self._before.get(caller, 0), self._now.get(caller, 0), WINDOW_SECONDS - passed
-        remaining = self._requests_max - math.floor(before * left / WINDOW_SECONDS) - now
-        if remaining > 0:
-            self._now[caller] = now = now + 1
-        reset = math.ceil(min(left if now else WINDOW_SECONDS, left % (WINDOW_SECONDS / before) if before else left))
+        accepted = self._limiter.hit(self._item, caller)
+        stats = self._limiter.get_window_stats(self._item, caller)
+        reset = max(0, min(WINDOW_SECONDS, math.ceil(stats.reset_time - time.time())))
         answer += self._fixed
-        answer += [(b"ratelimit-remaining", b"%d" % max(0, remaining - 1)), (b"ratelimit-reset", b"%d" % reset)]
-        if remaining <= 0:
+        answer += [(b"ratelimit-remaining", b"%d" % stats.remaining), (b"ratelimit-reset", b"%d" % reset)]
+        if not accepted:
             raise Refusal(
                 "rate_limited",
-                f"more than {self._requests_max} requests in {WINDOW_SECONDS} s; wait {max(reset, 1)} s",
-                limit=self._requests_max,
+                f"more than {self._item.amount} requests in {WINDOW_SECONDS} s; wait {max(reset, 1)} s",
+                limit=self._item.amount,
                 retry_after_seconds=max(reset, 1),
             )
 
