@@ -412,7 +412,7 @@ class AuctionSupplyChanged(Event, frozen=True, kw_only=True, tag="auction.supply
 
     Attributes:
         auction_id: The auction.
-        cause: The quote that holds nodes, or the lot that was withdrawn; of a lot that was moved, an id of that change.
+        cause: The quote that holds nodes, or the lot that was moved or withdrawn.
     """
 
     auction_id: Id

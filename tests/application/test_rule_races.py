@@ -436,7 +436,7 @@ class BookCases:
         answers = await race(market, *((hold, lock) if first == "hold" else (lock, hold)))
         assert list_codes(answers) == (["supply_changed"] if first == "hold" else ["market_deciding"])
         state = await market.state("auction", auction)
-        assert (state.status, len(state.changes)) == (("collecting", 1) if first == "hold" else ("locked", 0))
+        assert (state.status, state.changes) == (("collecting", 1) if first == "hold" else ("locked", 0))
         assert len((await market.state("pool", pool)).reservations) == (first == "hold")
 
     async def test_from_the_lock_on_no_hold_keeps_an_auction_from_its_book(self, log):

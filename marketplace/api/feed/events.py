@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Collection
-from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, Router, get
@@ -17,7 +16,7 @@ from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
 from marketplace.api.http.queries import SEQUENCE, Read, Reader, Word, parse_instant, require_in_log
 from marketplace.core.errors import Refusal
-from marketplace.projections.feed import find_sequence_at
+from marketplace.projections.feed import find_sequence_before
 
 PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
@@ -73,7 +72,7 @@ From = Annotated[
     QueryParameter(
         name="from",
         max_length=40,
-        description="Only events from this RFC 3339 instant on",
+        description="Begin at the first event that occurred at this RFC 3339 instant or later; all after it follow",
         schema_extra={"format": "date-time"},
     ),
 ]
@@ -111,12 +110,12 @@ def _require_known(name: str, values: Collection[str], known: Collection[str]) -
 
 
 async def _find_start(reader: Reader, text: str | None) -> int:
-    """Return the sequence above which the events from an instant on are; 0 without an instant."""
+    """Return the sequence above which all events from an instant on are; 0 without an instant."""
     if text is None:
         return 0
     start = parse_instant(text, "/from")
     async with reader.connect() as connection:
-        return await find_sequence_at(connection, start - timedelta(microseconds=1))
+        return await find_sequence_before(connection, start)
 
 
 @get("/", summary="Read the event feed", opt={"streams": True, "sealed": True})

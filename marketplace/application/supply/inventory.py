@@ -390,7 +390,8 @@ async def reschedule_lot(
         lot = await _load_lot(unit, lot_id)
         await _check_unfrozen(unit, lot, auction_ids, moves=True)
         begins = find_lot_start(start, context.at, lot.start)
-        await change_supply(unit, auction_ids, derive_id("lot", context.command_id))
+        if (begins, end) != (lot.start, lot.end):
+            await change_supply(unit, auction_ids, lot_id)
         await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=begins, end=end, reason=reason))
         pool_id, nodes = lot.listed.pool_id, lot.listed.nodes
         await unit.decide(

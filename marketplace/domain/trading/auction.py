@@ -138,7 +138,7 @@ class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeSupply(msgspec.Struct, frozen=True, kw_only=True):
-    """Record that capacity was taken off sale before the book is frozen. `cause` is the id of the quote or lot."""
+    """Record a change of supply before the book is frozen; each counts. `cause` is the id of the quote or lot."""
 
     auction_id: str
     cause: str
@@ -204,13 +204,13 @@ class Auction(ABC):
         opened: Its terms.
         indicated: The last part of the indicative prices; None if none were published.
         bound: The start of its no-cancel phase; None if it has not begun.
-        changes: The held quotes and withdrawn resale lots that took capacity off sale while it collected, by id.
+        changes: How often a held quote, or a lot that was moved or withdrawn, changed supply while it collected.
     """
 
     opened: AuctionOpened
     indicated: AuctionIndicated | None = None
     bound: AuctionBound | None = None
-    changes: frozenset[str] = frozenset()
+    changes: int = 0
 
     @property
     @abstractmethod
@@ -378,8 +378,6 @@ def require_collecting(state: Auction) -> None:
 
 
 def _change_supply(command: ChangeSupply, state: Auction) -> Sequence[AuctionEvent]:
-    if command.cause in state.changes:
-        return []
     require_collecting(state)
     return [AuctionSupplyChanged(auction_id=command.auction_id, cause=command.cause)]
 
@@ -389,10 +387,10 @@ def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
     if isinstance(state, FrozenAuction) and state.locked == frozen:
         return []
     require_collecting(state)
-    if command.changes is not None and command.changes != len(state.changes):
+    if command.changes is not None and command.changes != state.changes:
         raise Refusal(
             "supply_changed",
-            f"the book includes {command.changes} of the {len(state.changes)} changes of supply; read it again",
+            f"the book includes {command.changes} of the {state.changes} changes of supply; read it again",
             auction_id=command.auction_id,
         )
     return split_book(command.auction_id, frozen, command.deferrals)
@@ -480,7 +478,7 @@ def _collect(state: CollectingAuction, event: AuctionEvent) -> Auction:
         case AuctionBound():
             return replace(state, bound=event)
         case AuctionSupplyChanged():
-            return replace(state, changes=state.changes | {event.cause})
+            return replace(state, changes=state.changes + 1)
         case AuctionBookFrozen():
             return replace(state, book_parts=(*state.book_parts, event))
         case AuctionLocked():

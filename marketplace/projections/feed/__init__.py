@@ -3,7 +3,7 @@
 from marketplace.projections.feed.projection import PROJECTION
 from marketplace.projections.feed.queries import (
     EventView,
-    find_sequence_at,
+    find_sequence_before,
     find_time_of,
     is_visible,
     list_client_commands,
@@ -18,7 +18,7 @@ __all__ = [
     "EVERYONE",
     "PROJECTION",
     "EventView",
-    "find_sequence_at",
+    "find_sequence_before",
     "find_time_of",
     "is_visible",
     "list_client_commands",

@@ -160,10 +160,12 @@ async def list_client_commands(connection: AsyncConnection, *, after: int, limit
     return [(row.sequence, row.command_id, row.fingerprint) for row in rows]
 
 
-async def find_sequence_at(connection: AsyncConnection, at: datetime) -> int:
-    """Return the last sequence among the events that had occurred by an instant; 0 before the first."""
-    query = select(func.coalesce(func.max(event_index.c.sequence), 0)).where(event_index.c.occurred_at <= at)
-    return int((await connection.execute(query)).scalar_one())
+async def find_sequence_before(connection: AsyncConnection, start: datetime) -> int:
+    """Return the sequence before the first event from an instant on; the last one if there is no such event yet."""
+    sequence = event_index.c.sequence
+    first = select(func.min(sequence)).where(event_index.c.occurred_at >= start).scalar_subquery()
+    last = select(func.max(sequence)).scalar_subquery()
+    return int((await connection.execute(select(func.coalesce(first - 1, last, 0)))).scalar_one())
 
 
 async def find_time_of(connection: AsyncConnection, sequence: int) -> datetime | None:

@@ -200,7 +200,7 @@ class Auctioneer:
         if self._market.position < (entry.head.sequence or 0):
             raise Refusal("supply_changed", "this worker has not read the latest changes of supply yet")
         auction: Auction = entry.state
-        return len(auction.changes)
+        return auction.changes
 
     async def _build_book(self, auction: Auction, orders: Sequence[Order]) -> Book:
         parents = [await self._find_parent(order) for order in orders]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from marketplace.application.delivery import grants
@@ -117,10 +118,14 @@ async def test_a_lot_that_would_be_over_by_now_is_not_listed(market):
     _, pool = await market.pool(trade.provider)
     lot = await market.lot(trade.provider, pool, nodes=2, start=30, end=90)
     assert (await market.state("lot", lot)).start == market.day(40), "it sells no day that has passed"
+    auction = await market.auction(locks_at=41, horizon=42)
     for asked, begins in ((50, 50), (20, 40), (30, 40)):
-        span = {"start": market.day(asked), "end": market.day(91), "reason": "a mistake"}
+        span = {"start": market.day(asked), "end": market.day(91), "reason": "a mistake", "auction_ids": [auction]}
         await inventory.reschedule_lot(market.handler, market.context(trade.provider), lot, **span)
         assert (await market.state("lot", lot)).start == market.day(begins)
+    events = [event async for page in market.log.read() for event in page]
+    changed = [event.body for event in events if event.envelope.type.endswith("auction.supply_changed.v1")]
+    assert [msgspec.json.decode(body)["cause"] for body in changed] == [lot, lot], "a lot that stays changes nothing"
 
 
 async def test_a_slip_that_leaves_less_than_the_shortest_order_withdraws_the_lot(market):

@@ -126,6 +126,7 @@ REFUSALS = [
     Row("auction_completed", (OPENED, *LOCKED, *CLEARED, COMPLETED), complete(matched=1)),
     Row("auction_completed", (OPENED, *LOCKED, *CLEARED, COMPLETED), clear(prices=())),
     Row("supply_changed", (OPENED, CHANGED), lock(changes=0)),
+    Row("supply_changed", (OPENED, CHANGED, CHANGED), lock(changes=1)),
     Row("supply_changed", (OPENED,), lock(changes=1)),
     Row("book_mismatch", (OPENED, *LOCKED), clear(certificate=OTHER_BOOK)),
     Row("decisions_incomplete", (OPENED, *LOCKED), clear(decisions=DECISIONS[:1]), "/decisions"),
@@ -168,9 +169,9 @@ def test_locks_once():
 
 
 def test_what_is_taken_while_it_collects_is_in_the_book_that_is_frozen():
-    Given(AUCTION, OPENED).when(CHANGE).then(CHANGED)
-    Given(AUCTION, OPENED, CHANGED, *LOCKED).when(CHANGE).then_nothing()
+    Given(AUCTION, OPENED).when(CHANGE).then(CHANGED, repeatable=False)
     Given(AUCTION, OPENED, CHANGED).when(lock(changes=1)).then(*LOCKED)
+    Given(AUCTION, OPENED, CHANGED, CHANGED).when(lock(changes=2)).then(*LOCKED)
     Given(AUCTION, OPENED).when(lock(changes=0)).then(*LOCKED)
 
 

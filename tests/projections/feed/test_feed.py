@@ -1,6 +1,7 @@
 """Each tenant's feed shows what concerns it, and nothing else."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,6 +15,7 @@ from marketplace.projections.engine.recorded_events import parse_facts
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.feed import holders
+from marketplace.projections.feed.projection import event_index
 from marketplace.projections.feed.queries import EventFilter
 from marketplace.projections.feed.visibility import PUBLIC
 from tests.projections import market, resales
@@ -174,8 +176,13 @@ async def test_a_command_is_found_by_its_id_with_all_that_it_did(engine: AsyncEn
         ]
         assert {event.fingerprint for event in found} == {story.recorded[last - 1].envelope.fingerprint}
         assert await feed.list_command_events(connection, make_id("cmd", 999)) == []
-        assert await feed.find_sequence_at(connection, story.now) == last
-        assert await feed.find_sequence_at(connection, story.recorded[0].envelope.time) == 1
+        begun = story.recorded[0].envelope.time
+        assert await feed.find_sequence_before(connection, begun) == 0
+        assert await feed.find_sequence_before(connection, begun + timedelta(microseconds=1)) == 1
+        assert await feed.find_sequence_before(connection, story.now + timedelta(days=1)) == last
+        earlier = event_index.update().where(event_index.c.sequence == last)
+        await connection.execute(earlier.values(occurred_at=begun - timedelta(days=1)))
+        assert await feed.find_sequence_before(connection, begun) == 0, "an event of an earlier time hides none"
 
 
 async def test_holders_see_as_deep_on_the_feed_as_over_http(engine: AsyncEngine, memory_log: MemoryLog):
