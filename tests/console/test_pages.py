@@ -119,8 +119,6 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_pat
         assert "order.placed.v1" in (await browsers["operator"].get("/console/events?after=0")).text
         for name, kind in (("operator", "orders"), ("provider", "grants"), ("provider", "statements")):
             assert ">Startup</span></div>" in (await browsers[name].get(f"/console/{kind}")).text, kind
-        for path in ("keys", "events/1", f"cap-tables/{scene.issuer}/sale"):
-            assert 'data-live="' in (await browsers["operator"].get(f"/console/{path}")).text, path
         for path in ("queues", "projections", "events/1", "history/x", f"history/{scene.order}?sequence=1"):
             page = await rival.get(f"/console/{path}")
             assert page.status_code in {200, 403, 404}, page.text
@@ -188,6 +186,8 @@ async def _agree(browsers, scene) -> None:
 
 async def _operate(operator: httpx.AsyncClient, rival: httpx.AsyncClient, scene) -> None:
     """Decide about a party and a key, verify an auction, and follow an event, as nobody else may."""
+    for path in ("keys", "events/1", f"cap-tables/{scene.issuer}/sale"):
+        assert 'data-live="' in (await operator.get(f"/console/{path}")).text, path
     party = await scene.stage.register("Newcomer", "startup")
     await scene.stage.services.watch.wait_for(int(await scene.stage.reach()), PATIENCE_SECONDS)
     path, acts = f"/console/parties/{party}", ("suspend", "clear", "add-role", "stage")
