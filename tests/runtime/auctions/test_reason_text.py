@@ -27,6 +27,16 @@ HOPELESS = model.Reason(
     "never_feasible", "no pool has it", {"nearest_feasible_start": "4", "longest_duration_periods": "5"}
 )
 
+AT_THE_ASK = model.Reason(
+    "below_ask",
+    "worth 3.99 USD per GPU-hour where the cheapest asks come to 3.99",
+    {
+        "ask_usd_per_gpu_hour": "3.99",
+        "value_usd_per_gpu_hour": "3.99",
+        "price_to_win_usd_per_gpu_hour": "4",
+        "price_to_win_guarantee": "exact",
+    },
+)
 LIMITED = model.Reason("limit_reached", "12 is left, and it would take 99", {"limit_id": "power/sit_1"})
 
 
@@ -54,12 +64,22 @@ def test_a_price_to_win_is_told_as_money_and_taken_back_from_either_way_of_writi
         take_back_reason(HORIZON, Reason(code=told.code, text=told.text.replace("8.50 USD", "9 USD"), facts=told.facts))
 
 
+def test_an_offer_of_exactly_the_ask_is_told_that_it_must_be_above():
+    assert tell_reason(HORIZON, AT_THE_ASK).text == (
+        f"{AT_THE_ASK.text}, and an offer wins only above the asks; at 4.00 USD per GPU-hour it would have won"
+    )
+    below = model.Reason("below_ask", "worth less", {**AT_THE_ASK.facts, "value_usd_per_gpu_hour": "3.98"})
+    assert "above the asks" not in tell_reason(HORIZON, below).text
+
+
 def test_a_limit_is_told_with_its_unit():
     told = tell_reason(HORIZON, LIMITED)
     assert (told.text, told.facts["limit_unit"]) == ("12 is left, and it would take 99 kW", "kW")
 
 
-@pytest.mark.parametrize("said", [OUTBID, HOPELESS, LIMITED, model.Reason("deferred", "there was no room", {})])
+@pytest.mark.parametrize(
+    "said", [OUTBID, HOPELESS, AT_THE_ASK, LIMITED, model.Reason("deferred", "there was no room", {})]
+)
 def test_what_was_told_is_taken_back_to_what_the_engine_said(said):
     assert take_back_reason(HORIZON, tell_reason(HORIZON, said)) == said
 

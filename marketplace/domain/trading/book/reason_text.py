@@ -39,7 +39,7 @@ def tell_reason(horizon: Horizon, reason: model.Reason) -> Reason:
     """Return an engine's reason with instants, hours and the unit of a limit added, to its facts and its text."""
     added = dict(_list_facts(horizon, reason))
     facts = {**reason.facts, **added}
-    return Reason(code=reason.code, text=reason.text + _say(facts), facts=facts)
+    return Reason(code=reason.code, text=reason.text + _say(reason.code, facts), facts=facts)
 
 
 def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
@@ -52,7 +52,7 @@ def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
     """
     names = {*STARTS.values(), *LENGTHS.values(), "limit_unit"}
     plain = {name: fact for name, fact in reason.facts.items() if name not in names}
-    endings = (_say(reason.facts), _say(reason.facts, str))
+    endings = (_say(reason.code, reason.facts), _say(reason.code, reason.facts, str))
     ending = next((each for each in endings if reason.text.endswith(each)), "")
     found = model.Reason(reason.code, reason.text.removesuffix(ending), plain)
     if names & reason.facts.keys():
@@ -76,9 +76,11 @@ def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, s
         yield "limit_unit", unit
 
 
-def _say(facts: dict[str, str], say_price: Callable[[str], str] = say_rate) -> str:
+def _say(code: str, facts: dict[str, str], say_price: Callable[[str], str] = say_rate) -> str:
     """Return what the facts add to the sentence; empty if nothing."""
     said = f" {facts['limit_unit']}" if "limit_unit" in facts else ""
+    if code == "below_ask" and facts.get("value_usd_per_gpu_hour") == facts.get("ask_usd_per_gpu_hour", ""):
+        said += ", and an offer wins only above the asks"
     if "nearest_feasible_start_at" in facts:
         said += f"; the nearest start that would do is {facts['nearest_feasible_start_at']}"
     changes = list(_list_changes(facts))
