@@ -1,6 +1,7 @@
 """One row per endpoint, and what each caller gets: anonymous, another tenant, an unknown id, a refusal, an answer."""
 
 import asyncio
+import json
 import math
 import re
 from collections.abc import Awaitable, Callable
@@ -244,7 +245,7 @@ class _Sender:
         address, stated, text = filled
         assert (address, stated["Content-Type"]) == (path, row.media_type)
         assert stated["Authorization"] == "Bearer {{key}}"
-        self.body, self.headers = body, {"Content-Type": row.media_type}
+        self.body, self.headers = json.loads(text), {"Content-Type": row.media_type}
         if "Idempotency-Key" in stated:
             self.headers["Idempotency-Key"] = f"example-{next(world.stage.numbers)}"
         client = world.clients[row.actor]

@@ -14,7 +14,6 @@ from events.financing import RoundTerms
 from events.issuer import IssuerEvent, IssuerProRataAnswered
 from events.issuer_holders import ProRataOffer
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
@@ -38,7 +37,7 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
         parts[duty.holder_id] = max(parts.get(duty.holder_id, Fraction(0)), Fraction(duty.obligation_usd - paid))
     for holder_id, part in parts.items():
         amount = floor_cents(max(part, Fraction(0)))
-        if amount and is_id(holder_id, "pty"):
+        if amount:
             yield ProRataOffer(holder_id=holder_id, amount_max_usd=amount)
 
 
