@@ -10,17 +10,21 @@ the preference of a share. The price of a round is also fair if an outsider pays
 company. A party that may buy its part of the round by right loses nothing by its price, and has no say on it.
 """
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
 
 from events.financing import RoundPricing
-from events.types import PricedTerms, PrincipalTerms, WarrantTerms
+from events.types import PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
+from marketplace.core.money import ZERO, floor_cents
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
+from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.rights.fair_value import find_highest_price
-from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, list_rows
+from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, list_rows, measure_ownership
 from marketplace.domain.register import Register
 
 BOUGHT_MIN: Final = Fraction(1, 20)
@@ -55,13 +59,24 @@ def is_fair_stock(prices: Prices, class_id: str, price_usd: Decimal) -> bool:
 
 
 def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
-    """Return whether stock costs a fair price, or a cap values the company no lower; False for a warrant."""
+    """Return whether stock costs a fair price, or a cap without a discount values the company no lower.
+
+    False for a warrant. A post-money cap values the company with all that its instruments become.
+    """
     if isinstance(terms, WarrantTerms):
         return False
     if isinstance(terms, PricedTerms):
         return is_fair_stock(prices, terms.class_id, terms.price_usd_per_share)
     fair, cap = prices.find_fair(), terms.valuation_cap_usd
-    return fair is not None and cap is not None and cap >= fair * measure_company(prices.issuer)
+    if fair is None or cap is None or terms.discount:
+        return False
+    shares = measure_company(prices.issuer)
+    if isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money":
+        try:
+            shares = measure_dilution(prices.issuer).whole
+        except Refusal:  # what an instrument without a cap becomes is not known
+            return False
+    return cap >= fair * shares
 
 
 def list_round_gain(
@@ -82,7 +97,18 @@ def list_round_gain(
     fair = prices.find_fair()
     if outside >= pricing.post_money_shares * BOUGHT_MIN or (fair is not None and pricing.price_usd_per_share >= fair):
         return ()
-    return (*buyers, *(each.holder_id for each in financing.opened.pro_rata))
+    return (*buyers, *_list_offered_all(financing, prices.issuer))
+
+
+def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:
+    """Yield who may buy its whole part of the round, by right or as an investor; a duty may be for less."""
+    owned, terms = measure_ownership(issuer), financing.opened.terms
+    money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
+    invested = {each.holder_id: each.amount_usd for each in terms.investments}
+    for offer in financing.opened.pro_rata:
+        part = floor_cents(owned.get(offer.holder_id, Fraction(0)) * money)
+        if offer.amount_max_usd + invested.get(offer.holder_id, ZERO) >= part:
+            yield offer.holder_id
 
 
 def list_leaning(own: Issuer, other: Issuer, register: Register) -> frozenset[str]:

@@ -955,7 +955,7 @@ def _list_sellers(setting: Setting, terms: HolderTerms, leaning: frozenset[str])
     if drag is not None and together is not None:
         here = _leave_out(together.weights, setting.related | leaning)
         yield together
-        if len(here) < len(together.weights) or together.weight_absent:
+        if here and (len(here) < len(together.weights) or together.weight_absent):
             yield _Group("holders_here", here)
         own = frozenset({"instruments", "commitments", *(f"class/{class_id}" for class_id in drag.classes)})
     for electorate, weights in _list_groups(setting, leaning):

@@ -267,7 +267,10 @@ async def test_a_note_for_compute_takes_no_preference_that_it_does_not_pay_for(m
         service_consequence="credit",
     )
     offer = {"cash": "0", "equity": "3", "mandate_ids": (mandate,), "nodes": 2, "days": 30, "latest": 1}
-    await refuse("dilution_unagreed", market.order(trade.startup, **offer))
+    note = market.instrument
+    for class_id in ("not-made-yet", "senior"):
+        market.instrument = structs.replace(note, at_maturity=structs.replace(become, class_id=class_id))
+        await refuse("dilution_unagreed", market.order(trade.startup, **offer))
     context = market.context(trade.startup)
     await limit_dilution(
         market.handler, context, trade.issuer, dilution_max=Decimal("0.5"), valuation_usd=Decimal(9_000_000)
@@ -276,6 +279,17 @@ async def test_a_note_for_compute_takes_no_preference_that_it_does_not_pay_for(m
     await refuse("price_below_preference", market.order(trade.startup, **offer))
     market.instrument = structs.replace(market.instrument, at_maturity=structs.replace(become, class_id="common"))
     assert (await market.state("order", await market.order(trade.startup, **offer))).status == "open"
+    market.instrument = SAFE
+    other = await market.trade()
+    await act_agreed(market, other.startup, CreateStockClass, **senior)
+    await market.cancel(other.startup, other.order)
+    await invest(market, other, 1_000)
+    context = market.context(other.startup)
+    await limit_dilution(market.handler, context, other.issuer, dilution_max=Decimal("0.9"), valuation_usd=usd)
+    await agree_all(market, context)
+    market.instrument = note
+    order = await market.order(other.startup, **offer)
+    assert (await market.state("order", order)).status == "open", "a company without shares has no price yet"
 
 
 async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(market, held):
@@ -306,6 +320,33 @@ async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(mark
             market.handler, context, trade.issuer, financing.financing_id, reason="again"
         )
         await abandon
+
+
+async def test_a_duty_of_a_cent_takes_nobodys_say_on_a_cheap_round(market, held):
+    """A majority opened a round for itself at a cheap price, and named a duty of a cent for everybody else."""
+    trade, bank, angel = held
+    seed = {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1), "seniority": 1}
+    seed |= {"class_id": "seed", "kind": "preferred", "shares_authorised": 10_000}
+    await act_agreed(market, trade.startup, CreateStockClass, **seed)
+    issue = {"security_id": derive_id("sec", bank, "seed"), "holder_id": bank, "class_id": "seed", "shares": 1_000}
+    await act_agreed(market, trade.startup, IssueStock, **issue, price_usd_per_share=Decimal("0.01"))
+    duties = tuple(
+        PayToPlayDuty(holder_id=each, class_id="seed", obligation_usd=Decimal("0.01")) for each in (bank, angel)
+    )
+    play = PayToPlay(duties=duties, class_id_after="common", common_per_preferred=Decimal(1))
+    sham = {
+        "pre_money_usd": Decimal(9_000),
+        "investments": (Investment(holder_id=trade.fund, amount_usd=Decimal(999)),),
+    }
+    await refuse("pro_rata_open", price(market, trade, **sham, price_places=8, pay_to_play=play))
+    financing = (await market.state("issuer", trade.issuer)).find_open_financing().opened
+    market.clock.at = financing.pro_rata_until
+    context = market.context(trade.startup)
+    await issuers.price_financing(market.handler, context, trade.issuer, financing.financing_id)
+    closing = await propose_closing(market, trade, financing.financing_id)
+    made = (await market.state("proposal", closing)).made
+    (apart,) = (each for each in made.consents if each.electorate == "disinterested_class/common")
+    assert {voter.party_id for voter in apart.voters} == {bank, angel}
 
 
 async def test_one_cheap_share_of_a_friend_lets_nobody_buy_below_what_others_paid(market):
@@ -367,6 +408,13 @@ async def test_a_majority_binds_nobody_else_by_its_vote_on_stock_that_it_gets(ma
         issue["security_id"] = derive_id("sec", trade.fund, usd)
         _, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issue)
         assert ("disinterested_class/common" in asked) is asks, "at a fair price the majority binds the rest"
+    for terms, asks in ((structs.replace(SAFE, discount=None), False), (SAFE, True)):
+        context = market.context(trade.startup)
+        members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(1_000)}
+        await instruments.invest(market.handler, context, **members, terms=terms)
+        proposal_id = await consents.find_proposal(market.handler, context)
+        assert (proposal_id is not None) is asks, "a discount may be below any price"
+    assert set(await list_asked(market, proposal_id)) == {"disinterested_class/common"}, "the majority has agreed"
 
 
 async def test_a_consolidation_asks_those_whose_warrants_it_rounds_down(market, held):
@@ -789,6 +837,10 @@ async def test_a_companys_affiliate_drags_nobody_along_with_the_company(market, 
     assert await vote(market, trade.fund, sale) == "open", "1,200 of 2,000 shares"
     asked = {each.electorate: each.voters for each in (await market.state("proposal", sale)).made.consents}
     assert {each.party_id: each.weight for each in asked["holders_here"]} == {bank: 400, angel: 400}
+    for other in (bank, angel):
+        await relate(market, other, trade.startup)
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(2))
+    assert set(await list_asked(market, sale)) == {"holders"}, "nobody is left who could agree apart"
 
 
 async def test_the_money_of_a_companys_affiliate_binds_no_uncapped_safe(market):

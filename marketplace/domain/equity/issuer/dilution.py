@@ -169,9 +169,12 @@ def _require_class_terms(state: Issuer, chosen: Iterable[PrincipalTerms], others
 
 
 def _chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
-    """Return whether a note becomes another class at its maturity than the largest one of common stock."""
+    """Return whether a note becomes another class at its maturity than the largest one of common stock.
+
+    A class that does not exist yet is another one.
+    """
     become = terms.at_maturity if isinstance(terms, NoteTerms) else None
-    return become is not None and become.class_id in state.classes and not is_main_class(state, become.class_id)
+    return become is not None and not (become.class_id in state.classes and is_main_class(state, become.class_id))
 
 
 def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Fraction]:
@@ -182,7 +185,10 @@ def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Frac
     else:
         assert isinstance(terms, NoteTerms), "a SAFE states no class"
         assert terms.at_maturity is not None, "a note that chooses a class becomes stock at its maturity"
-        found = terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd or 0) / measure_company(state)
+        found = (
+            terms.at_maturity.class_id,
+            Fraction(terms.valuation_cap_usd or 0) / max(measure_company(state), Fraction(1)),
+        )
     return found
 
 
