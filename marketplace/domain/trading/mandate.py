@@ -78,6 +78,7 @@ UNWELCOME: Final = frozenset(
         "issuer_unwelcome",
         "list_price_missing",
         "mandate_expired",
+        "mandate_revoked",
         "price_above_mandate",
         "sector_unwelcome",
         "stage_unwelcome",
