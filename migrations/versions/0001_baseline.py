@@ -1319,7 +1319,7 @@ def _create_event_index() -> None:
     op.create_index("ix_event_index_command", "event_index", ["command_id"])
     op.create_index("ix_event_index_correlation", "event_index", ["correlation_id"])
     op.create_index("ix_event_index_event", "event_index", ["event_id"])
-    op.create_index("ix_event_index_time", "event_index", ["occurred_at"])
+    op.create_index("ix_event_index_block", "event_index", [sa.text("(sequence / 10000)"), "occurred_at"])
 
 
 def _create_event_parties() -> None:

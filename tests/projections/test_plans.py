@@ -31,7 +31,7 @@ from marketplace.projections.engine.schema import METADATA
 from marketplace.projections.equity.cap_tables.queries import list_issuers, list_programmes, list_warrants
 from marketplace.projections.equity.instruments import list_instruments, list_principal
 from marketplace.projections.equity.proposals import Concerned, list_proposals
-from marketplace.projections.feed.queries import EventFilter, list_concerned, list_events
+from marketplace.projections.feed.queries import EventFilter, find_sequence_before, list_concerned, list_events
 from marketplace.projections.metering.usage import list_allocations, list_readings
 from marketplace.projections.supply.capacity.incidents import list_incidents
 from marketplace.projections.supply.inventory import list_lots, list_pools, list_sites
@@ -59,11 +59,13 @@ TABLES = (
 COST_MAX = 500
 """In PostgreSQL's units. A query that reads the history of orders as a whole by its index costs three times as much."""
 SCANNED = {
-    "names for a party": "everybody reads the names of all providers, and of all holders with a mandate",
-    "parties of a role in a status": "the platform's own list, of few thousand parties",
-    "prices of an auction": "one pass over the pools costs less than to look up the pool of each price",
+    "names for a party": {"sites", "pools", "mandates"},  # all providers, and all holders with a mandate
+    "parties of a role in a status": {"parties"},  # the platform's own list, of few thousand parties
+    "prices of an auction": {"pools"},  # one pass costs less than to look up the pool of each price
 }
-"""Queries that read a table as a whole, and why."""
+"""The tables that a query reads as a whole, and why."""
+PASS_COST = 800
+"""What one such pass may add to a query's cost: it reads a table and leaves out repeated rows."""
 UNFILTERED = {"after", "before", "limit", "now", "sealed"}
 """Keyword parameters that select no rows by a column of their own."""
 Query = Callable[[AsyncConnection], Awaitable[Any]]
@@ -130,6 +132,7 @@ QUERIES: dict[str, Query] = {
     "new events of parties": partial(
         list_concerned, parties={f"party {n}" for n in range(99)}, after=ROWS - 50, until=ROWS
     ),
+    "events from an instant": partial(find_sequence_before, start=NOW),
     "names for a party": partial(list_names, reader_id=PARTY, party_ids=["party 1"], limit=100),
     "parties of a role in a status": partial(list_parties, role="startup", status="cleared"),
     "lots of a class and region in a status": partial(list_lots, gpu_class="H100", region="no-1", status="listed"),
@@ -270,9 +273,10 @@ async def test_every_list_is_read_by_an_index(engine: AsyncEngine):
         for name, query in QUERIES.items():
             plans = await explain(connection, query)
             nodes = [node for plan in plans for node in list_nodes(plan)]
-            scanned = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
+            scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
             cost = sum(plan["Total Cost"] for plan in plans)
             assert plans, name
-            if scanned or cost > COST_MAX:
+            allowed = SCANNED.get(name, set())
+            if scanned != allowed or cost > COST_MAX + PASS_COST * len(allowed):
                 slow[name] = (scanned, cost)
-    assert {name: found for name, found in slow.items() if name not in SCANNED} == {}
+    assert slow == {}

@@ -20,6 +20,7 @@ from events.party import (
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from events.types import Role
 from marketplace.core.errors import Corrupt
+from marketplace.core.ids import rename_id
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,
@@ -200,16 +201,20 @@ UNION SELECT provider_id FROM sites UNION SELECT provider_id FROM pools
 UNION SELECT holder_id FROM mandates WHERE status = 'granted'
 UNION SELECT unnest(ARRAY[startup_id, payer_id, provider_id, holder_id]) FROM grants
     WHERE :reader IN (startup_id, payer_id, provider_id, holder_id)
-UNION SELECT unnest(ARRAY[holder_id, company(issuer_id)]) FROM instruments
-    WHERE :reader IN (holder_id, company(issuer_id))
-UNION SELECT unnest(ARRAY[holder_id, company(issuer_id)]) FROM holdings
-    WHERE :reader IN (holder_id, company(issuer_id))
+UNION SELECT company(issuer_id) FROM instruments WHERE holder_id = :reader
+UNION SELECT holder_id FROM instruments WHERE issuer_id = :issuer
+UNION SELECT company(issuer_id) FROM holdings WHERE holder_id = :reader
+UNION SELECT holder_id FROM holdings WHERE issuer_id = :issuer
 UNION SELECT company(issuer_id) FROM mandate_holds
     WHERE mandate_id IN (SELECT mandate_id FROM mandates WHERE holder_id = :reader)
-UNION SELECT unnest(ARRAY[proposer_id, company(issuer_id), votes.party_id])
-    FROM proposals LEFT JOIN proposal_votes AS votes USING (proposal_id)
-    WHERE proposal_id IN (SELECT proposal_id FROM proposal_votes WHERE party_id = :reader)
-    OR :reader IN (proposer_id, company(issuer_id))
+UNION SELECT unnest(ARRAY[proposer_id, company(issuer_id)] || ARRAY(
+        SELECT party_id FROM proposal_votes AS votes WHERE votes.proposal_id = proposals.proposal_id
+    ))
+    FROM proposals WHERE proposal_id IN (
+        SELECT proposal_id FROM proposal_votes WHERE party_id = :reader
+        UNION SELECT proposal_id FROM proposals WHERE proposer_id = :reader
+        UNION SELECT proposal_id FROM proposals WHERE issuer_id = :issuer
+    )
 """.replace("company(issuer_id)", "'pty' || substr(issuer_id, 4)")
 """The parties whose names a party reads: its own; those of public things; and the other sides of its own things."""
 
@@ -227,8 +232,9 @@ async def list_names(
     if after is not None:
         query = query.where(parties.c.party_id > after)
     if reader_id is not None:
-        ids = sql(_NAMED).bindparams(bindparam("reader", reader_id, Text)).columns(parties.c.party_id)
-        query = query.where(parties.c.party_id.in_(ids))
+        issuer = bindparam("issuer", rename_id("iss", reader_id), Text)
+        ids = sql(_NAMED).bindparams(bindparam("reader", reader_id, Text), issuer)
+        query = query.where(parties.c.party_id.in_(ids.columns(parties.c.party_id)))
     return await load_all(connection, page(query.order_by(parties.c.party_id), limit), PartyName)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Index
+from sqlalchemy import BigInteger, Index, literal_column
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.registry import AGGREGATES, EVENT_TYPES
@@ -22,6 +22,9 @@ from marketplace.projections.feed.holders import (
 )
 from marketplace.projections.feed.visibility import get_audience, get_joined, get_joining, get_relatives
 
+BLOCK_ROWS: Final = 10_000
+BLOCK: Final = literal_column(f"(sequence / {BLOCK_ROWS})", BigInteger)
+"""The block of the log in which an event is. Its index finds the latest time of each block by one look-up."""
 event_index: Final = define_history(
     "event_index",
     whole("sequence", key=True),
@@ -37,7 +40,7 @@ event_index: Final = define_history(
     Index("ix_event_index_aggregate", "aggregate_id", "sequence"),
     Index("ix_event_index_correlation", "correlation_id"),
     Index("ix_event_index_event", "event_id"),
-    Index("ix_event_index_time", "occurred_at"),
+    Index("ix_event_index_block", BLOCK, "occurred_at"),
     origin=Origin(),
 )
 """`correlation_id` is NULL where the event's command began its chain."""

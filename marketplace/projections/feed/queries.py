@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.issuer_holders import Depth
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
-from marketplace.projections.feed.projection import event_index, event_parties
+from marketplace.projections.feed.projection import BLOCK, BLOCK_ROWS, event_index, event_parties
 from marketplace.projections.feed.visibility import EVERYONE, FULL
 
 
@@ -161,10 +161,20 @@ async def list_client_commands(connection: AsyncConnection, *, after: int, limit
 
 
 async def find_sequence_before(connection: AsyncConnection, start: datetime) -> int:
-    """Return the sequence before the first event from an instant on; the last one if there is no such event yet."""
-    sequence = event_index.c.sequence
-    first = select(func.min(sequence)).where(event_index.c.occurred_at >= start).scalar_subquery()
+    """Return the sequence before the first event from an instant on; the last one if there is no such event yet.
+
+    Times do not rise with the sequence: imported events are older. So the first block of the log whose latest time
+    reaches the instant is searched, and no other.
+    """
+    sequence, time = event_index.c.sequence, event_index.c.occurred_at
     last = select(func.max(sequence)).scalar_subquery()
+    number = func.generate_series(0, last.op("/")(BLOCK_ROWS)).column_valued("number")
+    blocks = select(number).order_by(number).subquery()
+    latest = select(func.max(time)).where(blocks.c.number == BLOCK).scalar_subquery()
+    reached = select(blocks.c.number).where(latest >= start).order_by(blocks.c.number).limit(1).cte("reached")
+    begun = select(reached.c.number * BLOCK_ROWS).scalar_subquery()
+    block = sequence.between(begun, begun + BLOCK_ROWS - 1)
+    first = select(func.min(sequence)).where(block, time >= start).scalar_subquery()
     return int((await connection.execute(select(func.coalesce(first - 1, last, 0)))).scalar_one())
 
 

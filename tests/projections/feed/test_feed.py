@@ -15,7 +15,7 @@ from marketplace.projections.engine.recorded_events import parse_facts
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.feed import holders
-from marketplace.projections.feed.projection import event_index
+from marketplace.projections.feed.projection import BLOCK_ROWS, event_index
 from marketplace.projections.feed.queries import EventFilter
 from marketplace.projections.feed.visibility import PUBLIC
 from tests.projections import market, resales
@@ -180,6 +180,10 @@ async def test_a_command_is_found_by_its_id_with_all_that_it_did(engine: AsyncEn
         assert await feed.find_sequence_before(connection, begun) == 0
         assert await feed.find_sequence_before(connection, begun + timedelta(microseconds=1)) == 1
         assert await feed.find_sequence_before(connection, story.now + timedelta(days=1)) == last
+        row = (await connection.execute(event_index.select().where(event_index.c.sequence == last))).mappings().one()
+        far, later = 2 * BLOCK_ROWS + 5, story.now + timedelta(days=2)
+        await connection.execute(event_index.insert().values({**row, "sequence": far, "occurred_at": later}))
+        assert await feed.find_sequence_before(connection, later) == far - 1
         earlier = event_index.update().where(event_index.c.sequence == last)
         await connection.execute(earlier.values(occurred_at=begun - timedelta(days=1)))
         assert await feed.find_sequence_before(connection, begun) == 0, "an event of an earlier time hides none"
