@@ -250,7 +250,7 @@ class Auctioneer:
         except Refusal as refusal:
             log.info("order_not_locked", order_id=order_id, code=refusal.code)
             if refusal.code in REFUSED_OFFERS | UNWELCOME:
-                await self._withdraw(order_id, "over-limit", shorten(refusal.message))
+                await self._withdraw(order_id, "lock-refused", shorten(refusal.message))
 
     async def _clear(self, auction: LockedAuction) -> None:
         auction_id, locked = auction.opened.auction_id, auction.locked

@@ -480,13 +480,18 @@ class Scheduler:
 
     @notice.register
     def _resolve(self, event: StatementResolved) -> None:
-        """Settle what the platform decided as soon as the money is there. Other resolutions are settled at once."""
+        """Settle what the platform decided as soon as the money is there. Other resolutions are settled at once.
+
+        The task has a number of its own: the command that paid the undisputed part does not run again.
+        """
         self.drop(Task("lapse_dispute", event.statement_id))
-        self.put(Task("accept_statement", event.statement_id), NOW)
+        self.drop(Task("accept_statement", event.statement_id))
+        self.put(Task("accept_statement", event.statement_id, 1), NOW)
 
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:
-        self.drop(Task("accept_statement", event.statement_id))
+        for number in range(2):
+            self.drop(Task("accept_statement", event.statement_id, number))
         self.drop(Task("lapse_dispute", event.statement_id))
         self._vest(event.statement_id, event.grant_id)
         self._settle(event.grant_id, self._stated.pop(event.statement_id))

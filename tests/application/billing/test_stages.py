@@ -317,14 +317,39 @@ async def pay_late(deal, statement_id, due):
     assert (await market.state("instrument", rename_id("ins", deal.grant_id))).principal_usd == due.principal_usd
 
 
-async def decide_all(deal, statement_id):
-    """Dispute everything of a statement, let both sides insist, and the platform decide for the provider."""
+async def close_on_credit(**rules):
+    """Return a deal whose startup has no money, half in equity and half on its provider's credit, and the mandate."""
+    deal = Deal(usd=0)
     market = deal.market
-    startup, provider = market.context(deal.startup), market.context(deal.provider)
-    await dispute_statement(market.handler, startup, statement_id, gpu_seconds_counted=0, reason="no node worked")
+    market.service = SERVICE
+    deal.fund = await market.party("Fund", "fund", usd=1_000_000)
+    deal.provider = await market.party("Provider", "provider")
+    deal.startup = await market.party("Startup", "startup", sector="robotics")
+    await market.issuer(deal.startup)
+    mandate = await market.mandate(deal.fund, budget=900_000, credit="1", **rules)
+    _, deal.pool = await market.pool(deal.provider)
+    await deal.list_lot(MONTH, (mandate,))
+    await deal.lend(31_000)
+    credit = CreditTerms(provider_id=deal.provider, amount_usd=Decimal(31_000))
+    offer = {"cash": "1", "equity": "1", "mandate_ids": (mandate,), "stages": MONTH, "credit": credit}
+    deal.order = await market.order(deal.startup, days=80, latest=1, **offer)
+    market.clock.at = market.day(0.4)
+    deal.auction = await market.auction()
+    return deal, mandate
+
+
+async def dispute(deal, statement_id, counted):
+    market = deal.market
+    claimed = {"gpu_seconds_counted": counted, "reason": "no other node worked"}
+    await dispute_statement(market.handler, market.context(deal.startup), statement_id, **claimed)
+
+
+async def decide_all(deal, statement_id):
+    """Let both sides of a dispute insist, and the platform decide for the provider."""
+    market = deal.market
     for party_id in (deal.provider, deal.startup):
         await answer_dispute(market.handler, market.context(party_id), statement_id, reason="look again")
-    await refer_dispute(market.handler, provider, statement_id, reason="they worked")
+    await refer_dispute(market.handler, market.context(deal.provider), statement_id, reason="they worked")
     stated = (await market.state("statement", statement_id)).charges.gpu_seconds
     await resolve_statement(market.handler, market.context(), statement_id, gpu_seconds=stated, reason="they did")
 
@@ -332,9 +357,8 @@ async def decide_all(deal, statement_id):
 async def dispute_all(deal, statement_id):
     """Dispute everything of a statement, let the provider insist, and the time to answer pass."""
     market = deal.market
-    startup, provider = market.context(deal.startup), market.context(deal.provider)
-    await dispute_statement(market.handler, startup, statement_id, gpu_seconds_counted=0, reason="no node worked")
-    await answer_dispute(market.handler, provider, statement_id, reason="they did")
+    await dispute(deal, statement_id, 0)
+    await answer_dispute(market.handler, market.context(deal.provider), statement_id, reason="they did")
     market.clock.at += timedelta(days=8)
     while not (await market.state("statement", statement_id)).settled:
         await market.tick()
@@ -346,27 +370,14 @@ async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_tha
 
     Nor does a decision of the platform wait for the startup's cash: without it, silence would settle at the middle.
     """
-    deal = Deal(usd=0)
+    deal, mandate = await close_on_credit()
     market = deal.market
-    market.service = SERVICE
-    deal.fund = await market.party("Fund", "fund", usd=1_000_000)
-    deal.provider = await market.party("Provider", "provider")
-    deal.startup = await market.party("Startup", "startup", sector="robotics")
-    await market.issuer(deal.startup)
-    mandate = await market.mandate(deal.fund, budget=900_000, credit="1")
-    _, deal.pool = await market.pool(deal.provider)
-    await deal.list_lot(MONTH, (mandate,))
-    await deal.lend(31_000)
-    credit = CreditTerms(provider_id=deal.provider, amount_usd=Decimal(31_000))
-    offer = {"cash": "1", "equity": "1", "mandate_ids": (mandate,), "stages": MONTH, "credit": credit}
-    deal.order = await market.order(deal.startup, days=80, latest=1, **offer)
-    market.clock.at = market.day(0.4)
-    deal.auction = await market.auction()
     async with market.worker():
         grant = await deal.award()
         await market.deliver(grant, 30)
         market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
         await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        await dispute(deal, list_periods(grant)[0].statement_id, 0)
         await decide_all(deal, list_periods(grant)[0].statement_id)
         assert (await market.state("statement", list_periods(grant)[0].statement_id)).status == "resolved"
         await deal.move(39, lambda one: one.missed)
@@ -395,6 +406,29 @@ async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_tha
     await check_log(market.log)
     for part in (Stages, Money, Equity, Fees, Disputes, AuditedMarket):
         assert await find_faults(part, market.log) == []
+
+
+async def test_a_decision_without_money_is_settled_by_a_deposit_also_after_silence_paid_the_undisputed_part():
+    deal, _ = await close_on_credit(startup_accepts_alone=False)
+    market = deal.market
+    async with market.worker():
+        grant = await deal.award()
+        await market.deliver(grant, 30)
+        market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
+        first = list_periods(grant)[0].statement_id
+        accept_until = (await market.until("statement", first, "issued")).issued.accept_until
+        await deal.top_up(400, "a day")
+        market.clock.at += timedelta(days=6)
+        await dispute(deal, first, DAY)
+        market.clock.at = accept_until
+        while (part := (await market.state("statement", first)).settled) is None or part.is_cash_due:
+            await market.tick()
+        await decide_all(deal, first)
+        assert (await market.state("statement", first)).status == "resolved"
+        await deal.top_up(31_000, "the rest")
+        market.clock.at += timedelta(hours=2)
+        await market.until("statement", first, "accepted")
+    await check_log(market.log)
 
 
 async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_stage_where_they_are_not_paid():
