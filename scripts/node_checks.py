@@ -30,7 +30,7 @@ from tests.contracts.story.book import tell_story
 
 NODE_MAJOR_MIN = 22
 INSTALL_SECONDS_MAX = 300
-RUN_SECONDS_MAX = 60
+RUN_SECONDS_MAX = 240
 
 
 class Failed(Exception):  # noqa: N818 - named for what it tells
