@@ -63,9 +63,8 @@ async def deposit(
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
     async def work(unit: UnitOfWork) -> None:
-        account = await load_account(unit, account_id)
-        unit.require_version()
         confirmed = await provider.confirm_deposit(context, transfer)
+        account = await load_account(unit, account_id)
         by_hand = confirmed.provider == MANUAL.name
         schedule = await unit.load(SCHEDULE, SCHEDULE_ID)
         if by_hand and (

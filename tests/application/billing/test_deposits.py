@@ -8,7 +8,6 @@ import pytest
 from msgspec import structs
 
 from marketplace.application.billing import accounts, approvals
-from marketplace.application.billing.payment_provider import ManualTransfers
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.auditor.persons import Persons
 from marketplace.core.errors import Refusal
@@ -44,27 +43,6 @@ async def refused(action):
 
 async def read_available(market, *party_ids):
     return [(await market.account(party_id)).available_usd for party_id in party_ids]
-
-
-class Bank(ManualTransfers):
-    """A provider that counts what it is asked."""
-
-    asked = 0
-
-    async def confirm_deposit(self, context, transfer):
-        self.asked += 1
-        return await super().confirm_deposit(context, transfer)
-
-
-async def test_a_deposit_of_a_stale_version_does_not_reach_the_provider(market):
-    account_id, bank = rename_id("acc", await market.party("One", "startup", usd=5)), Bank()
-    wire = {"amount_usd": Decimal(5), "reference": "wire", "provider": bank}
-    assert await refused(accounts.deposit(market.handler, market.context(if_match=1), account_id, **wire)) == (
-        "version_stale"
-    )
-    assert bank.asked == 0
-    await accounts.deposit(market.handler, market.context(), account_id, **wire)
-    assert bank.asked > 0
 
 
 @pytest.mark.parametrize("reference", ["FED 20260101-7", "fed20260101/7 "])
