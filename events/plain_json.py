@@ -17,12 +17,12 @@ _LEAVES: Final = frozenset({str, int, bool, type(None)})
 """Types that hold no decimal outside of facts."""
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_DOLLARS: Final = re.compile(rb'(usd[a-z0-9_]*":"-?[0-9]+)(\.[0-9]?|\.[0-9]{2,}0)?(?=")')
+_DOLLARS: Final = re.compile(rb'(usd[a-z0-9_]{0,40}":"-?[0-9]+)(\.[0-9]?|\.[0-9]{2,}0)?(?=")')
 """Dollars with fewer than two places, or with zeros after more."""
 _ZEROS: Final = re.compile(rb'\.[0-9]*0"')
-_OWN: Final = re.compile(rb'usd[a-z0-9_]*":"-?[0-9]+\.[0-9]*0"')
+_OWN: Final = re.compile(rb'usd[a-z0-9_]{0,40}":"-?[0-9]+\.[0-9]*0"')
 """Dollars of their own member that end in a zero, as most do."""
-_LIST: Final = re.compile(rb'usd[a-z0-9_]*":\["')
+_LIST: Final = re.compile(rb'usd[a-z0-9_]{0,40}":\["')
 _RARE: Final = (b"E-", b"E+", b'"-0', b'"unit":"USD"')
 
 
