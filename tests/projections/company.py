@@ -149,19 +149,7 @@ def finance(story: Story, instrument_id: str) -> None:
         ),
         issuer.IssuerStockPlanAdjusted(issuer_id=ISSUER, shares_reserved=1_600_000, cause=ROUND),
         _issue(2, 2_500_000, usd("1.2000"), ROUND),
-        ins.InstrumentConverted(
-            instrument_id=instrument_id,
-            issuer_id=ISSUER,
-            holder_id=FUND,
-            cause=ROUND,
-            principal_usd=usd("384.00"),
-            amount_exact="384/1",
-            branch="cap",
-            price_usd_per_share="1/1",
-            class_id="series-a",
-            shares_exact="384/1",
-            shares=384,
-        ),
+        convert(instrument_id, FUND, 384),
         _issue(3, 384, usd("1.0000"), instrument_id),
         issuer.IssuerFinancingClosed(issuer_id=ISSUER, financing_id=ROUND, approval=PAPER),
         actor=STARTUP,
@@ -305,4 +293,21 @@ def sell(story: Story, instrument_id: str) -> None:
             amount_usd=usd("192"),
         ),
         issuer.IssuerDistributionPaid(**declared, amount_usd=usd("1000000")),
+    )
+
+
+def convert(instrument_id: str, holder_id: str, shares: int) -> ins.InstrumentConverted:
+    """Return that an instrument's principal became shares in the round, at a dollar a share."""
+    return ins.InstrumentConverted(
+        instrument_id=instrument_id,
+        issuer_id=ISSUER,
+        holder_id=holder_id,
+        cause=ROUND,
+        principal_usd=usd(f"{shares}.00"),
+        amount_exact=f"{shares}/1",
+        branch="cap",
+        price_usd_per_share="1/1",
+        class_id="series-a",
+        shares_exact=f"{shares}/1",
+        shares=shares,
     )

@@ -227,19 +227,7 @@ async def test_an_instrument_that_converted_draws_on_until_nothing_is_left_of_it
     for number in (20, 21):
         drawn = {**signed, "tranche_id": make_id("trn", number), "statement_id": None, "interest_from": DAY}
         story.tell(ins.InstrumentPrincipalAccrued(**drawn, principal_usd=usd("100"), terms_version=1))
-        story.tell(
-            ins.InstrumentConverted(
-                **signed,
-                cause=ROUND,
-                principal_usd=usd("100"),
-                amount_exact="100/1",
-                branch="cap",
-                price_usd_per_share="1/1",
-                class_id="series-a",
-                shares_exact="100/1",
-                shares=100,
-            )
-        )
+        story.tell(company.convert(name, STRANGER, 100))
     story.tell(ins.InstrumentCommitmentReduced(**signed, amount_usd=usd("50"), cause=make_id("grt", 9)))
     seen = []
     for left in (3, 1, 0):
