@@ -23,7 +23,7 @@ from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import measure_dilution
-from marketplace.domain.equity.issuer.rights.fair_value import find_highest_price
+from marketplace.domain.equity.issuer.rights.fair_value import find_class_price, find_highest_price
 from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, list_rows, measure_ownership
 from marketplace.domain.register import Register
 
@@ -51,11 +51,8 @@ class Prices(NamedTuple):
 
 def is_fair_stock(prices: Prices, class_id: str, price_usd: Decimal) -> bool:
     """Return whether stock of a class costs a fair price, in USD per share."""
-    fair, stock_class = prices.find_fair(), prices.issuer.classes[class_id]
-    if fair is None:
-        return False
-    preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
-    return price_usd >= max(fair * stock_class.conversion_ratio, preference)
+    fair = find_class_price(prices.issuer, class_id, prices.interested, prices.on_day)
+    return fair is not None and price_usd >= fair
 
 
 def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:

@@ -89,8 +89,9 @@ from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
+    find_class_price,
     find_interested,
-    find_paid_price,
+    find_mean_price,
     find_value_for_warrant,
 )
 from marketplace.domain.equity.issuer.rules import is_main_class
@@ -227,11 +228,11 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
 
 
 def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting) -> bool:
-    """Return whether the company pays a holder more than it paid, and more than a fair price."""
-    paid = find_paid_price(setting.issuer, holder_id, class_id)
+    """Return whether the company pays a holder more than it paid on average, and more than a fair price."""
+    paid = find_mean_price(setting.issuer, holder_id, class_id)
     interested = setting.related | setting.register.list_group(holder_id)
-    fair = find_buyout_price(setting.issuer, holder_id, class_id, interested, setting.at.date())
-    return price_usd > (paid if fair is None else fair)
+    fair = find_class_price(setting.issuer, class_id, interested, setting.at.date())
+    return price_usd > max(paid, fair or 0)
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
@@ -244,7 +245,8 @@ def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
     price = Decimal(0) if offer is None else offer.offered.price_usd_per_share
     dear = bought and _is_dear(event.holder_id, event.class_id, price, setting)
     asked = () if taken else (event.holder_id, event.holder_id_after)
-    return Asked(asked, company=True, vote=joins or dear, gain=(event.holder_id,) if dear else ())
+    gain = event.holder_id if dear else event.holder_id_after
+    return Asked(asked, company=True, vote=joins or dear, gain=(gain,))
 
 
 def _is_party(holder_id: str, setting: Setting) -> bool:
@@ -306,7 +308,7 @@ def _convert(event: IssuerStockConverted, setting: Setting) -> Asked:
     if event.reason == "pay_to_play":
         return Asked()
     strays = not is_main_class(setting.issuer, event.class_id_after)
-    return Asked((event.holder_id,), company=strays, vote=strays)
+    return Asked((event.holder_id,), company=strays, vote=strays, gain=(event.holder_id,))
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
@@ -434,6 +436,7 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
         (event.holder_id,),
         company=not votes or len(classes) > 1,
         vote=votes and not is_main_class(setting.issuer, event.class_id),
+        gain=(event.holder_id,),
     )
 
 

@@ -205,6 +205,11 @@ async def test_a_dear_buyback_is_voted_on_by_those_whom_it_leaves_less(market, h
     for usd, groups in asked.items():
         members = {**back, "price_usd_per_share": Decimal(usd), "approval": PAPER}
         assert (await ask(market, trade.startup, RepurchaseStock, startup=trade.startup, **members))[1] == groups
+    issue = {"security_id": derive_id("sec", angel, "dear"), "holder_id": angel, "class_id": "common", "shares": 1}
+    await act_agreed(market, trade.startup, IssueStock, **issue, price_usd_per_share=Decimal(100))
+    members = {**back, "price_usd_per_share": Decimal(100), "approval": PAPER}
+    _, groups = await ask(market, trade.startup, RepurchaseStock, startup=trade.startup, **members)
+    assert groups == asked["100"], "one dear share does not make the others dear"
     by_holder = {**back, "price_usd_per_share": Decimal(100), "approval": PAPER}
     _, groups = await ask(market, angel, RepurchaseStock, startup=trade.startup, **by_holder)
     assert groups == {"company", "class/common", "disinterested_class/common"}
@@ -231,7 +236,7 @@ async def test_a_small_class_of_common_stock_is_not_taken_over_by_a_conversion(m
     await act_agreed(market, trade.startup, GrantOption, **option, exercise_price_usd=Decimal("0.01"))
     convert = {"conversion_id": derive_id("cnv", bank), "holder_id": bank, "class_id": "seed", "shares": 1_000}
     _, asked = await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="b")
-    votes = {"company", "class/common", "class/b", "class/seed", "options"}
+    votes = {"company", "class/common", "disinterested_class/common", "class/b", "class/seed", "options"}
     assert asked == votes - {"class/seed", "options"}, "the bank alone holds seed stock and options"
     exercised = {"exercise_id": derive_id("exr", bank), "option_id": option["option_id"], "shares": 900}
     exercised |= {"class_id": "b", "at": market.clock.now()}

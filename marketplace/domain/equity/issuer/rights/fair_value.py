@@ -103,27 +103,37 @@ def find_buyout_price(
         related: The company, and who is related to it.
         on_day: The day of the act.
     """
-    stock_class = state.classes[class_id]
-    highest = find_highest_price(state, related | {holder_id}, on_day)
+    fair = find_class_price(state, class_id, related | {holder_id}, on_day)
+    return None if fair is None else max([fair, *(price for _, price in _list_paid(state, holder_id, class_id))])
+
+
+def find_class_price(state: Issuer, class_id: str, interested: frozenset[str], on_day: date) -> Fraction | None:
+    """Return a fair price of a share of a class: the highest independent one as converted, and its preference.
+
+    In USD; None if no price that is independent of these parties is valid.
+    """
+    stock_class, highest = state.classes[class_id], find_highest_price(state, interested, on_day)
     if highest is None:
         return None
-    multiple = Fraction(stock_class.created.liquidation_multiple or 0)
-    preference = (stock_class.price_usd or Fraction(0)) * multiple
-    return max(
-        highest * max(Fraction(1), stock_class.conversion_ratio),
-        preference,
-        find_paid_price(state, holder_id, class_id),
-    )
+    preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
+    return max(highest * max(Fraction(1), stock_class.conversion_ratio), preference)
 
 
-def find_paid_price(state: Issuer, holder_id: str, class_id: str) -> Fraction:
-    """Return the highest USD per share, after all splits, at which a holder got stock of a class; 0 if it got none."""
-    paid = (
-        Fraction(issued.price_usd_per_share) * state.split_at_issue[security_id] / state.split_ratio
-        for security_id, issued in state.securities.items()
-        if (issued.holder_id, issued.class_id) == (holder_id, class_id)
-    )
-    return max(paid, default=Fraction(0))
+def find_mean_price(state: Issuer, holder_id: str, class_id: str) -> Fraction:
+    """Return the mean USD per share, after all splits, at which stock of a class was issued to a holder; 0 if none."""
+    issued = _list_paid(state, holder_id, class_id)
+    shares = sum((shares for shares, _ in issued), Fraction(0))
+    return sum((shares * price for shares, price in issued), Fraction(0)) / shares if shares else Fraction(0)
+
+
+def _list_paid(state: Issuer, holder_id: str, class_id: str) -> list[tuple[Fraction, Fraction]]:
+    """Return the shares and USD per share, after all splits, of each stock of a class that was issued to a holder."""
+    found = []
+    for security_id, issued in state.securities.items():
+        if (issued.holder_id, issued.class_id) == (holder_id, class_id):
+            ratio = state.split_ratio / state.split_at_issue[security_id]
+            found.append((issued.shares * ratio, Fraction(issued.price_usd_per_share) / ratio))
+    return found
 
 
 def find_value_for_warrant(
