@@ -19,7 +19,13 @@ from events.types import PricedTerms, PrincipalTerms, Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order, sign_instrument
-from marketplace.application.trading.orders import count_order, list_prices, load_order, release_order_holds
+from marketplace.application.trading.orders import (
+    count_order,
+    list_prices,
+    load_order,
+    release_order_holds,
+    take_mandate_off,
+)
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
@@ -40,6 +46,7 @@ from marketplace.domain.supply.lot import LOT, find_promise
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.pool_commands import ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
+from marketplace.domain.texts import shorten
 from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_precedence
 from marketplace.domain.trading.auction import (
     AUCTION,
@@ -58,9 +65,17 @@ from marketplace.domain.trading.mandate import (
     Mandate,
     Matched,
     ReleaseBudget,
-    require_payer,
+    find_unwelcome,
 )
-from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
+from marketplace.domain.trading.order import (
+    ORDER,
+    EndedOrder,
+    LockOrder,
+    MatchOrder,
+    OpenOrder,
+    Order,
+    UnmatchOrder,
+)
 from marketplace.domain.trading.order_terms import compute_credit, compute_principal_max, compute_value, get_offer
 from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
@@ -128,11 +143,12 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     """Lock an open order for an auction that collects orders, before its book is frozen.
 
     The issuer's dilution limit and the agreement of its holders are checked here for the last time: a limit that is set
-    later does not undo the match. An order that none of its mandates would pay for any more is not locked.
+    later does not undo the match. A mandate that would no longer pay for each of the order's offers is taken off.
+    Without another one the order is cancelled.
 
     Raises:
-        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit, the mandates (`UNWELCOME`) and the
-            order, such as ``order_cancelled``.
+        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order, such as
+            ``order_cancelled``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -140,7 +156,10 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
         order = await unit.get(ORDER, order_id)
         if order.terms.instrument is not None:
             await _count(unit, order, order.terms.instrument)
-            await _require_payer(unit, order, order.terms.instrument)
+            if isinstance(order, OpenOrder):
+                order = await _end_unwilling(unit, order, order.terms.instrument)
+                if isinstance(order, EndedOrder):
+                    return
         require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
@@ -159,15 +178,16 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)
 
 
-async def _require_payer(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> None:
-    if not all(offer.equity_usd_per_gpu_hour for offer in order.terms.offers):
-        return
-    asked = []
+async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> Order:
+    """Take the mandates off an open order that would no longer pay for each of its offers, and return the order."""
     for hold in order.budget_holds:
         mandate = await unit.get(MANDATE, hold.mandate_id)
-        offers = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
-        asked.append((mandate, [await _build_matched(unit, order, instrument, mandate, each) for each in offers]))
-    require_payer(order.hold_id, asked)
+        prices = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
+        matches = [await _build_matched(unit, order, instrument, mandate, price) for price in prices]
+        reason = find_unwelcome(order.hold_id, mandate, matches)
+        if reason is not None:
+            order = await take_mandate_off(unit, order, hold.mandate_id, shorten(reason))
+    return order
 
 
 async def check_precedence(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:

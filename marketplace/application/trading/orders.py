@@ -422,14 +422,24 @@ async def end_mandate(handler: Handler, context: Context, order_id: str, mandate
         if hold is None or not isinstance(order, OpenOrder):
             return
         mandate = await load_mandate(unit, mandate_id)
-        reason = require_over(mandate, order.hold_id, context.at)
-        release = ReleaseBudget(mandate_id=mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
-        await unit.decide(MANDATE, mandate_id, release)
-        after = await unit.decide(ORDER, order_id, EndMandate(order_id=order_id, mandate_id=mandate_id, reason=reason))
-        if after.status == "cancelled":
-            await release_order_holds(unit, after, "the order was cancelled")
+        await take_mandate_off(unit, order, mandate_id, require_over(mandate, order.hold_id, context.at))
 
     return await handler.run(context, ORDER, order_id, work)
+
+
+async def take_mandate_off(unit: UnitOfWork, order: Order, mandate_id: str, reason: str) -> Order:
+    """Take a mandate off an open order, free its budget, and return the order, which is cancelled without another one.
+
+    Raises:
+        Refusal: ``order_<status>``.
+    """
+    order_id = order.placed.order_id
+    release = ReleaseBudget(mandate_id=mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
+    await unit.decide(MANDATE, mandate_id, release)
+    after = await unit.decide(ORDER, order_id, EndMandate(order_id=order_id, mandate_id=mandate_id, reason=reason))
+    if after.status == "cancelled":
+        await release_order_holds(unit, after, "the order was cancelled")
+    return after
 
 
 async def amend_order(

@@ -69,26 +69,6 @@ from marketplace.domain.trading.mandate_rules import (
 
 FREE_STEPS: Final = 20
 """An issuer sees what others left of a budget rounded down to whole parts of it, one in so many."""
-UNWELCOME: Final = frozenset(
-    {
-        "cap_outside_range",
-        "diluted_since",
-        "discount_outside_range",
-        "instrument_kind_unwelcome",
-        "issuer_unwelcome",
-        "list_price_missing",
-        "mandate_expired",
-        "mandate_revoked",
-        "price_above_mandate",
-        "sector_unwelcome",
-        "stage_unwelcome",
-        "strike_outside_range",
-        "uncapped_unwelcome",
-        "vendor_unwelcome",
-        "warrant_too_brief",
-    }
-)
-"""The codes with which `require_payer` refuses to lock an order."""
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -580,30 +560,24 @@ def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold,
         )
 
 
-def require_payer(hold_id: str, asked: Iterable[tuple[Mandate, Sequence[Matched]]]) -> None:
-    """Refuse an order that none of its mandates would pay for any more, so that it displaces no other in an auction.
+def find_unwelcome(hold_id: str, state: Mandate, matches: Iterable[Matched]) -> str | None:
+    """Return, in words, why a mandate would no longer pay for an order; None if it would pay for each offer.
+
+    Like the placing of the order, it asks about every offer: an auction may choose any of them, and a match that the
+    mandate then refuses would have displaced other orders for nothing.
 
     Args:
         hold_id: The order's hold.
-        asked: Each mandate that the order names, with the match that each offer of the order would be.
-
-    Raises:
-        Refusal: One of `UNWELCOME`: what the last mandate says to the last offer.
+        state: The mandate.
+        matches: The match that each offer of the order would be.
     """
-    last = None
-    for mandate, matches in asked:
-        mandate_id = mandate.granted.mandate_id
-        for matched in matches:
-            try:
-                _require_still_welcome(mandate_id, matched, _get_hold(mandate, mandate_id, hold_id), mandate)
-            except Refusal as refusal:
-                if refusal.code not in UNWELCOME:
-                    return
-                last = refusal
-            else:
-                return
-    if last is not None:
-        raise last
+    known = _get_hold(state, state.granted.mandate_id, hold_id)
+    for matched in matches:
+        try:
+            _require_still_welcome(state.granted.mandate_id, matched, known, state)
+        except Refusal as refusal:
+            return refusal.message
+    return None
 
 
 def _get_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:

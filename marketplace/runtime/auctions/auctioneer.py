@@ -58,7 +58,6 @@ from marketplace.domain.trading.auction import (
     fit_book,
 )
 from marketplace.domain.trading.book.book import build_book, list_waves
-from marketplace.domain.trading.mandate import UNWELCOME
 from marketplace.domain.trading.order import (
     ORDER,
     LockedOrder,
@@ -249,7 +248,7 @@ class Auctioneer:
             await auctions.lock_order(self._handler, context, order_id, auction_id)
         except Refusal as refusal:
             log.info("order_not_locked", order_id=order_id, code=refusal.code)
-            if refusal.code in REFUSED_OFFERS | UNWELCOME:
+            if refusal.code in REFUSED_OFFERS:
                 await self._withdraw(order_id, "lock-refused", shorten(refusal.message))
 
     async def _clear(self, auction: LockedAuction) -> None:

@@ -227,10 +227,10 @@ async def _grant_careful(market, trade, **rules):
     return fund, mandate
 
 
-async def _list_anew(market, trade, mandate):
-    """List the lot of a trade again, for one mandate."""
+async def _list_anew(market, trade, *mandates):
+    """List the lot of a trade again, for some mandates."""
     await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="listed anew")
-    trade.lot = await market.lot(trade.provider, trade.pool, mandate_ids=(mandate,))
+    trade.lot = await market.lot(trade.provider, trade.pool, mandate_ids=mandates)
 
 
 async def test_an_order_above_an_amount_takes_part_once_the_holder_approves_it(market):
@@ -330,11 +330,15 @@ async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_
             await place(**rules)
         assert caught.value.code == code
     mandate = await market.mandate(fund, budget=100_000, stages=("series_a",))
-    await _list_anew(market, trade, mandate)
+    other = await market.mandate(fund, budget=100_000, credit="0.5")
+    await _list_anew(market, trade, mandate, other)
+    both = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate, other), days=2)
     trade.order = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate,), days=2)
     await parties.record_stage(market.handler, market.context(), trade.startup, stage="growth")
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
         await market.until("order", trade.order, "cancelled")
+        grant_id = (await market.until("order", both, "matched", "unmatched")).grant_id
+    assert (await market.state("grant", grant_id)).issued.equity.mandate_id == other, "the mandate that still pays"
     assert b"stages series_a, not growth" in (await _read_events(market, "order.cancelled"))[-1].body
     await check_log(market.log)
