@@ -32,7 +32,7 @@ from marketplace.domain.billing.statement import (
     ResolveStatement,
     SettleEquity,
     Statement,
-    find_silence,
+    find_undisputed,
 )
 from marketplace.domain.billing.statement_chain import (
     find_credit,
@@ -206,15 +206,24 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
     after = await unit.get(STATEMENT, statement_id)
     grant = await get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
+    await _resume(unit, grant)
+    await vest(unit, rename_id("iss", grant.issued.startup_id))
+
+
+async def _resume(unit: UnitOfWork, grant: Grant) -> None:
+    """Let the delivery of a grant on credit go on, if what was due and missing is paid now."""
     if grant.issued.credit_usd and grant.missed is not None:
         await collect(unit, grant)
-    await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
 async def settle_part(unit: UnitOfWork, statement: Statement) -> None:
     """Pay the undisputed part of a disputed statement, if it is due."""
+    statement_id = statement.issued.statement_id
     grant = await get_grant(unit, statement.issued.grant_id)
-    await settle_undisputed(unit, await find_bill(unit, statement, grant), statement.issued.statement_id)
+    await settle_undisputed(unit, await find_bill(unit, statement, grant), statement_id)
+    after = await unit.get(STATEMENT, statement_id)
+    if after.parts > statement.parts:
+        await _resume(unit, grant)
 
 
 async def settle_equity(handler: Handler, context: Context, statement_id: str) -> Receipt:
@@ -233,10 +242,9 @@ async def settle_equity(handler: Handler, context: Context, statement_id: str) -
         equity, line_id = grant.issued.equity, statement.issued.service_line_id
         if equity is None or not grant.issued.credit_usd or line_id or await is_without_holder(unit, statement):
             return
-        dispute, charges = statement.dispute, statement.charges
-        if dispute is not None:
-            over = context.at >= dispute.answer_until
-            charges = price_amount(grant, statement, find_silence(statement, context.at)[0] if over else dispute.count)
+        charges = statement.charges
+        if statement.dispute is not None:
+            charges = price_amount(grant, statement, find_undisputed(statement, context.at))
         fee = None if equity.holder_account_id is None else grant.issued.platform_fee
         charges = leave_cash(charges, None if statement.settled is None else statement.settled.charges, fee)
         command = SettleEquity(

@@ -15,7 +15,7 @@ from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
 from marketplace.domain.billing.account_state import Account, require_free
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
-from marketplace.domain.billing.statement import Statement
+from marketplace.domain.billing.statement import Statement, find_undisputed
 from marketplace.domain.billing.statement_chain import price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant, find_price
 from marketplace.domain.delivery.periods import list_periods
@@ -99,7 +99,7 @@ def _sum_due(unit: UnitOfWork, grant: Grant, account: Account, unpaid: Mapping[s
         if not statement.is_acceptance_open(unit.context.at):
             charges = statement.charges
             if statement.dispute is not None:
-                charges = price_amount(grant, statement, statement.dispute.count)
+                charges = price_amount(grant, statement, find_undisputed(statement, unit.context.at))
             rest = subtract_settled(charges, None if statement.settled is None else statement.settled.charges)
             due_usd += rest.cash_usd + rest.startup_fee_usd
     return due_usd + account.holds[issued.hold_id].captured_usd

@@ -608,6 +608,16 @@ def find_silence(state: Statement, at: datetime) -> tuple[Amount, Ending]:
     return find_lapse(replace(dispute, counts=_raise_counts(state, dispute)), at)
 
 
+def find_undisputed(state: Statement, at: datetime) -> Amount:
+    """Return the amount of a disputed statement that nobody disputes; from its deadline on, what silence settles.
+
+    Raises:
+        Refusal: ``statement_<status>`` without a dispute.
+    """
+    dispute = get_dispute(state)
+    return find_silence(state, at)[0] if at >= dispute.answer_until else dispute.count
+
+
 def _raise_counts(state: Statement, dispute: Dispute) -> dict[Side, Amount]:
     """Return the counts if the platform is silent: the startup's is no less than its own meter supports.
 

@@ -85,7 +85,7 @@ from events.statement import (
 )
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
-from marketplace.core.ids import rename_id
+from marketplace.core.ids import parse_uuid, rename_id
 from marketplace.domain.billing.service_line import HoursEvent
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
@@ -436,18 +436,21 @@ class Scheduler:
         if event.adjustment is None:
             self.drop(_name_task("issue", event, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
-        grant = self._grants.get(event.grant_id)
-        if grant is not None and grant.issued.credit_usd:
-            self._collect(event.grant_id, event.accept_until)
-        self._settle_equity(event, event.accept_until)
+        self._enforce(event, event.accept_until)
 
-    def _settle_equity(
-        self, event: StatementIssued | StatementDisputed | StatementAnswered | StatementReferred, due: datetime
+    def _enforce(
+        self,
+        event: StatementIssued | StatementDisputed | StatementAnswered | StatementReferred | StatementResolved,
+        due: datetime,
     ) -> None:
-        """Settle the equity part of a statement on credit when a time for disputes is over."""
+        """Look for the cash of a statement on credit, and settle its equity part, when a time for disputes is over."""
         grant = self._grants.get(event.grant_id)
-        if grant is not None and grant.issued.credit_usd and grant.issued.equity is not None:
-            self.put(Task("settle_equity", event.statement_id, int(due.timestamp())), due)
+        if grant is None or not grant.issued.credit_usd:
+            return
+        number = parse_uuid(event.statement_id).int if due is NOW else int(due.timestamp())
+        self.put(Task("collect_stage", event.grant_id, number), due)
+        if grant.issued.equity is not None:
+            self.put(Task("settle_equity", event.statement_id, number), due)
 
     def _find_period(self, event: StatementIssued | StatementCredited) -> int:
         """Return the index of a statement's period in its grant."""
@@ -476,17 +479,19 @@ class Scheduler:
         """Settle a dispute by silence when its next deadline passes."""
         due = event.decide_until if isinstance(event, StatementReferred) else event.answer_until
         self.put(Task("lapse_dispute", event.statement_id), due)
-        self._settle_equity(event, due)
+        self._enforce(event, due)
 
     @notice.register
     def _resolve(self, event: StatementResolved) -> None:
         """Settle what the platform decided as soon as the money is there. Other resolutions are settled at once.
 
         The task has a number of its own: the command that paid the undisputed part does not run again.
+        Without the money, a statement on credit is due as if it had never been disputed.
         """
         self.drop(Task("lapse_dispute", event.statement_id))
         self.drop(Task("accept_statement", event.statement_id))
         self.put(Task("accept_statement", event.statement_id, 1), NOW)
+        self._enforce(event, NOW)
 
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:

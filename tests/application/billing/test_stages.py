@@ -344,6 +344,11 @@ async def dispute(deal, statement_id, counted):
     await dispute_statement(market.handler, market.context(deal.startup), statement_id, **claimed)
 
 
+async def lose_by_silence(deal, statement_id):
+    """Let the provider insist in a dispute, and the startup not answer."""
+    await answer_dispute(deal.market.handler, deal.market.context(deal.provider), statement_id, reason="look again")
+
+
 async def decide_all(deal, statement_id):
     """Let both sides of a dispute insist, and the platform decide for the provider."""
     market = deal.market
@@ -365,10 +370,12 @@ async def dispute_all(deal, statement_id):
     return await market.state("statement", statement_id)
 
 
-async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_than_the_grant_could_deliver():
+@pytest.mark.parametrize(("lose", "status"), [(decide_all, "resolved"), (lose_by_silence, "disputed")])
+async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_than_the_grant_could_deliver(lose, status):
     """Statements on credit may stay unpaid for ever; the budget of 80 days was held with them, also after a revoke.
 
     Nor does a decision of the platform wait for the startup's cash: without it, silence would settle at the middle.
+    And what silence settles of a dispute is due like any statement.
     """
     deal, mandate = await close_on_credit()
     market = deal.market
@@ -378,8 +385,8 @@ async def test_a_startup_that_never_pays_ties_up_no_more_of_a_holders_budget_tha
         market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
         await market.until("statement", list_periods(grant)[0].statement_id, "issued")
         await dispute(deal, list_periods(grant)[0].statement_id, 0)
-        await decide_all(deal, list_periods(grant)[0].statement_id)
-        assert (await market.state("statement", list_periods(grant)[0].statement_id)).status == "resolved"
+        await lose(deal, list_periods(grant)[0].statement_id)
+        assert (await market.state("statement", list_periods(grant)[0].statement_id)).status == status
         await deal.move(39, lambda one: one.missed)
         await deal.move(43, lambda one: one.withheld)
         ended = await deal.move(48, lambda one: one.status == "terminated")
@@ -417,14 +424,17 @@ async def test_a_decision_without_money_is_settled_by_a_deposit_also_after_silen
         market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
         first = list_periods(grant)[0].statement_id
         accept_until = (await market.until("statement", first, "issued")).issued.accept_until
-        await deal.top_up(400, "a day")
         market.clock.at += timedelta(days=6)
         await dispute(deal, first, DAY)
         market.clock.at = accept_until
-        while (part := (await market.state("statement", first)).settled) is None or part.is_cash_due:
-            await market.tick()
+        await deal.wait(lambda one: one.missed)
+        await deal.top_up(400, "a day")
+        market.clock.at += 2 * HOUR
+        await deal.wait(lambda one: one.missed is None)
+        assert not (await market.state("statement", first)).settled.is_cash_due
         await decide_all(deal, first)
         assert (await market.state("statement", first)).status == "resolved"
+        await deal.wait(lambda one: one.missed)
         await deal.top_up(31_000, "the rest")
         market.clock.at += timedelta(hours=2)
         await market.until("statement", first, "accepted")
