@@ -21,6 +21,8 @@ _HEIGHT: Final = 280
 _GUTTER: Final = 76
 """Room beside the chart for the prices that cleared, so that no line crosses them."""
 _ASK_WIDTH: Final = 90
+_ABOVE: Final = -6
+"""An ask's label stands above its level, since the supply that it is part of runs along it."""
 _NAME_WIDTH: Final = 60
 _CENT: Final = Decimal("0.01")
 
@@ -52,19 +54,19 @@ def render_curves(
         at = y.place(price)
         parts.append(f'<line class="mark" x1="{x.begin}" x2="{x.end}" y1="{at}" y2="{at}"/>')
         parts.append(render_label(x.end + 5, label_y, f"cleared at {_name_price(price)}"))
-    for ask, label_y in _place_labels(sorted(asks, reverse=True), y):
+    for ask, label_y in _place_labels(sorted(asks, reverse=True), y, _ABOVE):
         at = y.place(ask)
         parts.append(f'<line class="ask" x1="{x.begin}" x2="{x.begin + _ASK_WIDTH}" y1="{at}" y2="{at}"/>')
-        parts.append(render_label(x.begin + _ASK_WIDTH + 6, label_y, f"your ask {_name_price(ask)}", css="value"))
+        parts.append(render_label(x.begin + 4, label_y, f"your ask {_name_price(ask)}", css="value"))
     title = f"Supply and demand of {gpu_class}."
     if prices:
         title += f" Cleared from {_name_price(min(prices))} to {_name_price(max(prices))} USD per GPU-hour."
     return render_svg(parts, title, _HEIGHT, _WIDTH)
 
 
-def _place_labels(levels: Sequence[Decimal], y: Axis) -> Iterable[tuple[Decimal, float]]:
+def _place_labels(levels: Sequence[Decimal], y: Axis, below: int = 4) -> Iterable[tuple[Decimal, float]]:
     """Return prices, the highest first, with the places of their labels, so that none covers another."""
-    return zip(levels, spread_labels([y.place(one) + 4 for one in levels], y.end, y.begin), strict=True)
+    return zip(levels, spread_labels([y.place(one) + below for one in levels], y.end, y.begin), strict=True)
 
 
 def _walk(steps: Sequence[CurveStep], x: Axis, y: Axis) -> list[tuple[float, float]]:

@@ -3,11 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 import httpx
 
-from marketplace.api.http.bodies.issuers import AddStakeholderBody, CreateStockClassBody, IssueStockBody
+from marketplace.api.http.bodies.issuers import (
+    AddStakeholderBody,
+    CreateStockClassBody,
+    FormIssuerBody,
+    IssueStockBody,
+)
 from marketplace.client import MarketplaceClient
 from marketplace.console.application import mount_console
 from marketplace.domain.delivery.periods import list_periods
@@ -94,3 +100,15 @@ async def propose_stock(client: MarketplaceClient, issuer: str) -> str:
         proposal = (await startup.issue_stock(issuer, IssueStockBody(holder_id=founder, **paid))).id
         assert (await startup.get_proposal(proposal)).status == "open"  # pages read what was written
     return proposal
+
+
+async def form_company(client: MarketplaceClient, party_id: str) -> str:
+    """Form a company whose only stock is a founder's, so that nobody votes on a sale."""
+    formed = FormIssuerBody(party_id=party_id, legal_name="Rival Inc.", formed_on=date(2025, 1, 1), jurisdiction="US")
+    issuer = (await client.form_issuer(formed)).id
+    common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
+    await client.create_stock_class(issuer, common)
+    founder = (await client.add_stakeholder(issuer, AddStakeholderBody(name="Founder", kind="founder"))).id
+    paid = {"class_id": "common", "shares": 900, "price_usd_per_share": Decimal("0.01")}
+    await client.issue_stock(issuer, IssueStockBody(holder_id=founder, **paid))
+    return issuer

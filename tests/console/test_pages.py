@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import httpx
 
 from marketplace.api.application import create_application
+from marketplace.api.http.bodies.equity import DeclareLiquidityBody
 from marketplace.cli import plot
 from marketplace.console.application import mount_console
 from marketplace.console.sessions import PURPOSE, Sessions
@@ -18,8 +19,8 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections.trading.open_market import load_open_market
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, open_stage
-from tests.console.deals import exercise_a_warrant, offer_instruments, transfer_and_claim
-from tests.console.scene import Scene, open_scene
+from tests.console.deals import catch_up, exercise_a_warrant, offer_instruments, transfer_and_claim
+from tests.console.scene import Scene, form_company, open_client, open_scene
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -140,6 +141,7 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_pat
         await offer_instruments(browsers, scene)
         await exercise_a_warrant(browsers, scene)
         await transfer_and_claim(browsers, scene)
+        await _sell_a_company(rival, scene)
         async with serve(scene.stage.application) as address:
             await asyncio.to_thread(_plot, scene, tmp_path, address)
         said = capfd.readouterr().err
@@ -222,6 +224,23 @@ async def _operate(operator: httpx.AsyncClient, rival: httpx.AsyncClient, scene)
     by_id = re.search(r"evt_\w+", event)[0]
     jumped = await operator.get("/console/events/jump", params={"to": by_id})
     assert jumped.headers["location"] == f"/console/events/{sequence}"
+
+
+async def _sell_a_company(rival: httpx.AsyncClient, scene: Scene) -> None:
+    """Play a sale, declare one, and read what it pays; once it is paid, nothing is left to play."""
+    async with open_client(scene.stage, scene.keys["rival"]) as client:
+        issuer = await form_company(client, scene.rival)
+        sale = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
+        await catch_up(scene)
+        page = (await rival.get(f"/console/cap-tables/{issuer}/sale")).text
+        assert all(text in page for text in (">declared</span>", "$10.00 per common share", 'name="range.low_usd"'))
+        await client.pay_distribution(issuer, sale)
+        await catch_up(scene)
+    page = (await rival.get(f"/console/cap-tables/{issuer}/sale")).text
+    assert ">paid</span>" in page
+    assert re.search(r">Founder</th><td class=\"n\">\$9,000\.00<", page), page
+    assert "issuer_ended" not in page
+    assert 'name="range.low_usd"' not in page
 
 
 async def _place_an_order(browser: httpx.AsyncClient) -> None:

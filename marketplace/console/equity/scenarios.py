@@ -1,6 +1,7 @@
 """A company's rounds as a flow of ownership, and what a sale would pay: both as charts, with a scenario to edit."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from marketplace.console.equity.cap_tables import group_rows
 from marketplace.console.forms import parse_form
 from marketplace.plots.areas import render_waterfall
 from marketplace.plots.flow import Stage, render_flow
-from marketplace.projections.views.equity import CapTableView, FinancingView, IssuerView
+from marketplace.projections.views.equity import CapTableView, FinancingView, IssuerView, LiquidityView
 
 _ROUNDS_MAX: Final = 6
 _NAMES_MAX: Final = 7
@@ -52,15 +53,20 @@ async def show_rounds(desk: Desked, issuer_id: FromPath[str]) -> Template:
 
 @get("/{issuer_id:str}/sale")
 async def show_sale(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPath[str]) -> Template:
-    """Show what a sale would pay each holder over a range of proceeds, after a round if one is stated."""
+    """Show what a sale would pay each holder over a range of proceeds, after a round if one is stated.
+
+    The sales that were declared stand above. A company that was sold has no scenario any more.
+    """
     issuer = await desk.client.get_issuer(issuer_id)
+    sales = [one async for one in desk.client.list_liquidity_events(issuer_id)]
     fields = _SALE | {name: text for name, text in request.query_params.items() if text.strip()}
     investors = await _list_investors(desk, issuer_id)
     points, problem = list[ExitPoint](), None
-    try:
-        points = await desk.client.plot_exits(issuer_id, parse_form(_complete(fields, investors), PlotExitsBody))
-    except ProblemError as error:
-        problem = error
+    if issuer.status != "ended":
+        try:
+            points = await desk.client.plot_exits(issuer_id, parse_form(_complete(fields, investors), PlotExitsBody))
+        except ProblemError as error:
+            problem = error
     played = [point for point in points if not point.refused]
     step = max(1, (len(played) - 1) // (_ROWS - 1)) if played else 1
     return desk.show(
@@ -74,7 +80,20 @@ async def show_sale(request: Request[Any, Any, Any], desk: Desked, issuer_id: Fr
         chart=render_waterfall(issuer.legal_name, points) if played else "",
         rows=played[::step],
         names={each.holder_id: each.name for point in played for each in point.holders},
+        sales=[(sale, _sum_payouts(sale)) for sale in reversed(sales)],
+        paid_names={issuer_id: "All others"}
+        | dict(investors)
+        | await desk.load_names(one.holder_id for sale in sales for one in sale.waterfall.payouts),
     )
+
+
+def _sum_payouts(sale: LiquidityView) -> list[tuple[str, Decimal, int]]:
+    """Return what each holder gets for all its securities, the most first: USD in cash, and shares of the buyer."""
+    found: dict[str, tuple[Decimal, int]] = {}
+    for one in sale.waterfall.payouts:
+        usd, shares = found.get(one.holder_id, (Decimal(0), 0))
+        found[one.holder_id] = (usd + one.cash_usd, shares + (one.buyer_shares or 0))
+    return sorted(((holder, *got) for holder, got in found.items()), key=lambda row: (-row[1], -row[2]))
 
 
 def _complete(fields: dict[str, str], investors: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:

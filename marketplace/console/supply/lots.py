@@ -64,7 +64,9 @@ async def withdraw(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response
 
 
 def _list_acts(desk: Desk, lot: LotView) -> set[str]:
-    if lot.provider_id != desk.principal.party_id or not desk.may("lots:write") or lot.status == "withdrawn":
+    if lot.provider_id != desk.principal.party_id or not desk.may("lots:write"):
+        return set()
+    if lot.status == "withdrawn" or lot.end <= desk.now:
         return set()
     return {"reprice", "withdraw", "pause" if lot.status == "listed" else "resume"}
 
