@@ -157,6 +157,23 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
         (b'{"name": "  ", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         (rb'{"name": "\t\n", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         ('{"name": "\u200b\u3000", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_blank", "/name"),
+        (
+            '{"name": "\u3164\u2800\ufe0f\u00ad", "roles": ["startup"], "jurisdiction": "US"}'.encode(),
+            422,
+            "text_blank",
+            "/name",
+        ),
+        (rb'{"name": "\u115f\udb40\udd00", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
+        ('{"name": "A\u2028B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
+        (b'{"name": "A", "roles": ["startup"], "jurisdiction": "US", "x": 1e400}', 422, "body_invalid", ""),
+        (b'{"name": ' + b"9" * 5_000 + b"}", 422, "body_invalid", ""),
+        (
+            b'{"name": "A", "roles": ["startup"], "jurisdiction": "US", "' + b"x" * 9_000 + b'": 1}',
+            422,
+            "body_invalid",
+            "",
+        ),
+        (b'{"' + b"x" * 9_000 + b'": 1, "' + b"x" * 9_000 + b'": 2}', 400, "member_repeated", None),
         ('{"name": "Żółw GmbH \u05d0\u200d", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 201, "", None),
     ],
 )
@@ -166,6 +183,7 @@ async def test_text_that_a_person_cannot_read_is_refused(stage: Stage, body, sta
         assert answer.status_code == 201, answer.text
     else:
         assert_problem(answer, status, code, pointer)
+        assert len(answer.content) < 1_000, "a long name is not repeated"
         assert (await stage.services.handler.log.health()).last_sequence == 0
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from events import types as values
-from marketplace.api.http.known_values import suggest
+from marketplace.api.http.known_values import NAME_CHARACTERS_MAX, suggest
 
 FAULTS_MAX: Final = 20
 DECIMAL_PATTERN: Final = r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$"
@@ -112,6 +112,8 @@ def _walk_object(struct: type[msgspec.Struct], value: Mapping[str, Any], pointer
     for name, item in value.items():
         if name in fields:
             yield from _walk(hints[fields[name].name], item, f"{pointer}/{name}")
+        elif name != config.tag_field and len(name) > NAME_CHARACTERS_MAX:
+            yield BodyFault(pointer, f"{name[:20]}… is no member here")
         elif name != config.tag_field:
             yield BodyFault(f"{pointer}/{name}", f"{name} is no member here{suggest(name, fields)}")
         elif item != config.tag:

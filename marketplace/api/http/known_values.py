@@ -19,11 +19,15 @@ from marketplace.projections.supply.capacity import list_classes
 from marketplace.projections.supply.inventory import list_regions
 
 Kind = Literal["gpu_class", "region"]
+NAME_CHARACTERS_MAX: Final = 200
+"""A longer name is no misspelling of a known one, and comparing it would take long."""
 _LISTS: Final = {"gpu_class": list_classes, "region": list_regions}
 
 
 def suggest(value: str, known: Collection[str]) -> str:
     """Return the words that name the nearest known value; none if nothing is near."""
+    if len(value) > NAME_CHARACTERS_MAX:
+        return ""
     nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]}?" if nearest else ""
 

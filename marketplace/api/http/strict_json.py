@@ -28,6 +28,7 @@ _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _ONE_LINE: Final = r"^[^\t\n\r]*$"
+_TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
 
 
 class BodyInvalid(Refusal):
@@ -111,13 +112,16 @@ class Decoders:
             Refusal: ``body_malformed`` · ``member_repeated`` · ``text_blank`` · ``text_unprintable`` ·
                 ``body_invalid``.
         """
+        decoded: Any = msgspec.UNSET
         try:
-            require_readable(bytes(body))
+            decoded = require_readable(bytes(body))
             self._twin.decode(body)
             return self._true.decode(body)
         except msgspec.ValidationError as error:
+            if decoded is msgspec.UNSET:
+                raise BodyInvalid(_TOO_LARGE) from None
             refusal = parse_validation_error(error)
-            faults = find_faults(self._twin_type, msgspec.json.decode(body)) if isinstance(refusal, BodyInvalid) else ()
+            faults = find_faults(self._twin_type, decoded) if isinstance(refusal, BodyInvalid) else ()
             raise BodyInvalid(*faults) if faults else refusal from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise refuse_malformed(error) from None

@@ -12,23 +12,34 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from marketplace.api.http.known_values import NAME_CHARACTERS_MAX
 from marketplace.core.errors import Refusal
 
 _SUSPECT: Final = re.compile(
-    rb'"\s+"|\\[bfnrtu]|\x7f|\xc2[\x80-\xa0]|\xe2\x80[\x80-\xaf]|\xe2\x81[\x9f-\xaf]|\xe1\x9a\x80|\xe3\x80\x80|\xef\xbb\xbf'
+    rb'"\s+"|\\[bfnrtu]|\x7f|\xc2[\x80-\xa0\xad]|\xcd\x8f|\xd8\x9c|\xe1\x85[\x9f\xa0]|\xe1\x9a\x80|\xe1\x9e[\xb4\xb5]|\xe1\xa0[\x8b-\x8f]'
+    rb"|\xe2\x80[\x80-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\xa0\x80|\xe3\x80\x80|\xe3\x85\xa4|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xef\xbe\xa0"
+    rb"|\xef\xbf[\xb9-\xbb]|\xf3\xa0[\x80-\x87]"
 )
+"""The bytes of characters that `_require_text` may refuse, as UTF-8 or escaped."""
 _OF_LINES: Final = "\t\n\r"
 _OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BLANK: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that show nothing: fillers, joiners and variation selectors."""
+_UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})
 
 
-def require_readable(body: bytes) -> None:
-    """Refuse repeated members, blank text, and control characters other than tabs and line breaks.
+def require_readable(body: bytes) -> Any:
+    """Return the body in JSON's own types; refuse repeated members, blank text, and control characters in it.
 
-    Overrides of the direction of text count as control characters: they show another text than is stored.
+    Tabs and line breaks are allowed. Overrides of the direction of text, which show another text than is stored, and
+    Unicode's separators of lines count as control characters.
 
     Raises:
         Refusal: ``member_repeated`` · ``text_blank`` · ``text_unprintable``.
+        msgspec.ValidationError: A number is beyond those that Python reads.
         msgspec.DecodeError: The body is not JSON.
     """
     decoded = msgspec.json.decode(body)
@@ -37,6 +48,7 @@ def require_readable(body: bytes) -> None:
     if _SUSPECT.search(body):
         for pointer, text in _list_texts(decoded, ""):
             _require_text(text, pointer)
+    return decoded
 
 
 def _require_unique(body: bytes) -> None:
@@ -52,7 +64,8 @@ def _require_unique(body: bytes) -> None:
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> NoReturn:
     names = [name for name, _ in pairs]
     name = next(name for name in names if names.count(name) > 1)
-    raise Refusal("member_repeated", f"the member {name!r} stands twice in one object of the body; send it once")
+    shown = name if len(name) <= NAME_CHARACTERS_MAX else f"{name[:20]}…"
+    raise Refusal("member_repeated", f"the member {shown!r} stands twice in one object of the body; send it once")
 
 
 def _list_texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
@@ -68,13 +81,15 @@ def _list_texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
 
 
 def _require_text(text: str, pointer: str) -> None:
-    if text and all(unicodedata.category(character) in _BLANK for character in text):
-        raise Refusal("text_blank", f"{pointer} holds white space alone; send text, or leave it out", pointer=pointer)
+    if text and all(unicodedata.category(character) in _BLANK for character in _INVISIBLE.sub("", text)):
+        where = pointer or "a name in the body"
+        raise Refusal("text_blank", f"{where} holds white space alone; send text, or leave it out", pointer=pointer)
     for character in text:
-        if character in _OVERRIDES or (unicodedata.category(character) == "Cc" and character not in _OF_LINES):
+        if character in _OVERRIDES or (unicodedata.category(character) in _UNPRINTABLE and character not in _OF_LINES):
             raise refuse_unprintable(f"U+{ord(character):04X}", pointer)
 
 
 def refuse_unprintable(name: str, pointer: str) -> Refusal:
     """Return the refusal of a character that is not text, by its name."""
-    return Refusal("text_unprintable", f"{pointer} holds {name}, which is not text; leave it out", pointer=pointer)
+    where = pointer or "a name in the body"
+    return Refusal("text_unprintable", f"{where} holds {name}, which is not text; leave it out", pointer=pointer)
