@@ -7,6 +7,7 @@ longer needed. Too many tasks are therefore safe; a missing one is not.
 import heapq
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
+from decimal import Decimal
 from functools import singledispatchmethod
 from typing import Any, Final, Literal, NamedTuple, overload
 
@@ -86,6 +87,7 @@ from events.statement import (
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.ids import parse_uuid, rename_id
+from marketplace.core.money import ZERO
 from marketplace.domain.billing.service_line import HoursEvent
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
@@ -165,6 +167,7 @@ class Scheduler:
         self._mandates: dict[str, dict[str, datetime | None]] = {}
         self._revoked: set[str] = set()
         self._claims: dict[str, dict[str, Task]] = {}
+        self._paid: dict[str, Decimal] = {}
         self._refills = 1
 
     def put(self, task: Task, due: datetime) -> None:
@@ -648,21 +651,16 @@ class Scheduler:
 
     @notice.register
     def _reserve(self, event: AccountReserved) -> None:
-        """Know which claims an account keeps money for, and pay them if it keeps less for something else."""
+        """Pay what is owed of claims if the account keeps less for something else."""
         if not event.cause.startswith("bcl_"):
             self._pay_claims(event.account_id)
-        elif event.amount_usd:
-            claim = Task("lapse_claim", event.cause, owner_id=rename_id("bnd", event.account_id))
-            self._claims.setdefault(event.account_id, {}).setdefault(event.cause, claim)
-        else:
-            self._claims.get(event.account_id, {}).pop(event.cause, None)
 
     @notice.register
     def _refill(self, event: AccountDeposited | AccountCredited | AccountHoldReleased) -> None:
         self._pay_claims(event.account_id)
 
     def _pay_claims(self, account_id: str) -> None:
-        """Pay what an account keeps money for, since it has more; each time by a command of its own."""
+        """Pay what an account owes of claims, since it may have more; each time by a command of its own."""
         claims = self._claims.get(account_id, {})
         self._refills += bool(claims)
         for claim_id, before in claims.items():
@@ -690,12 +688,23 @@ class Scheduler:
         self.drop(decision)
         if event.decide_until is not None:
             self.put(decision, event.decide_until)
-        self._pay_claims(rename_id("acc", event.bond_id))
+        self._owe(event, event.amount_usd - self._paid.get(event.claim_id, ZERO))
 
     @notice.register
     def _pay_rest(self, event: BondPaid) -> None:
         """Learn when there is money for what is still owed: the command that paid a part does not run again."""
-        self._pay_claims(rename_id("acc", event.bond_id))
+        self._paid[event.claim_id] = self._paid.get(event.claim_id, ZERO) + event.amount_usd
+        self._owe(event, event.owed_usd)
+
+    def _owe(self, event: BondAnswered | BondPaid, owed_usd: Decimal) -> None:
+        """Know whether anything is owed of a claim, and pay what is owed of all claims on its bond."""
+        account_id, claim_id = rename_id("acc", event.bond_id), event.claim_id
+        claims = self._claims.setdefault(account_id, {})
+        if owed_usd > 0:
+            claims.setdefault(claim_id, Task("lapse_claim", claim_id, owner_id=event.bond_id))
+        elif (known := claims.pop(claim_id, None)) is not None and known.number:
+            self.drop(known)
+        self._pay_claims(account_id)
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:

@@ -7,10 +7,13 @@ from inspect import getsource
 
 import pytest
 
+from events.account import AccountDeposited, AccountReserved
+from events.bond import BondAnswered, BondPaid
 from events.order import OrderAmended, OrderPlaced
 from marketplace.application.billing import holds
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
+from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
@@ -237,6 +240,25 @@ async def test_what_ended_leaves_nothing_in_the_scheduler_but_its_rank():
         scheduler = worker.market.scheduler
         kept = {name: known for name, known in vars(scheduler).items() if isinstance(known, dict) and known}
     assert kept == {"_issued": {grant.issued.grant_id: 0}}
+
+
+def test_money_of_an_account_costs_a_command_for_each_claim_that_it_owes_and_none_for_another():
+    scheduler = Scheduler()
+    account = {"account_id": "acc_1", "party_id": "pty_1"}
+    bond = {"bond_id": "bnd_1", "party_id": "pty_1", "startup_id": "pty_2"}
+    claims = [build.id_of("bcl", number) for number in range(4)]
+    for claim_id in claims:
+        scheduler.notice(AccountReserved(**account, amount_usd=Decimal(9), until=FOREVER, cause=claim_id))
+    for claim_id, usd in zip(claims[1:], (0, 9, 9), strict=True):
+        answer = {"claim_id": claim_id, "outcome": "decided", "amount_usd": Decimal(usd), "reason": "so"}
+        scheduler.notice(BondAnswered(**bond, **answer))
+    part = {"lot_id": None, "hold_id": None, "payee_account_id": "acc_2", "amount_usd": Decimal("4.5")}
+    for owed in ("4.5", "0"):
+        paid = BondPaid(**bond, **part, claim_id=claims[3], payment_id=f"cap_{owed}", owed_usd=Decimal(owed))
+        scheduler.notice(paid)
+    scheduler.take(START, 99)
+    scheduler.notice(AccountDeposited(**account, amount_usd=Decimal(1), reference="wire"))
+    assert [(one.task.kind, one.task.id) for one in scheduler.take(START, 99)] == [("lapse_claim", claims[2])]
 
 
 def place(order_id, terms):
