@@ -19,6 +19,9 @@ Places are given in this order, until there are none left:
 Startups that firm relations connect count as one. A relation that one party alone states connects nobody, so that a
 rival cannot use up a startup's places by naming it.
 
+Once an auction has bound orders, it takes no order of the group of a bound one, and none whose limit on principal is
+lower than those of its startup's bound orders: either could undo a bound order.
+
 Many cheap orders therefore do not displace a higher offer, one startup fills an auction only if others leave it room,
 and a low order gets its turn eventually. An order that is not admitted stays open. It receives its rank, its value, and
 the value that would have been admitted.
@@ -54,7 +57,13 @@ from marketplace.domain.trading.order import (
     OrderState,
     WaitingOrder,
 )
-from marketplace.domain.trading.order_terms import compute_value_max, find_window, name_group
+from marketplace.domain.trading.order_terms import (
+    PRINCIPAL_USD_MAX,
+    compute_value_max,
+    find_window,
+    limit_principal,
+    name_group,
+)
 
 PLACES_MAX: Final = 10_000
 """The most orders that one auction clears, not counting backstop orders."""
@@ -62,7 +71,12 @@ SHARE: Final = 10
 """One of so many places goes to one startup at most, and to the orders that have waited longest; of the latter, again
 one of so many to one startup at most."""
 GROUP_BUSY: Final = Reason(
-    code="group_busy", text="another auction decides on an order of its group, and at most one is matched", facts={}
+    code="group_busy", text="an auction has locked an order of its group, and at most one is matched", facts={}
+)
+LIMIT_LATE: Final = Reason(
+    code="limit_late",
+    text="it lowers the principal that its startup may owe, after the auction bound other orders of the startup",
+    facts={},
 )
 GROUP_SERVED: Final = "another order of its group was matched"
 APPROVAL_MISSING: Final = Reason(
@@ -370,7 +384,13 @@ def _name_owner(startup_id: str, register: Register) -> str:
 
 
 def admit_orders(
-    opened: AuctionOpened, queue: Sequence[Waiting], places: int, backstop_places: int, register: Register
+    opened: AuctionOpened,
+    queue: Sequence[Waiting],
+    places: int,
+    backstop_places: int,
+    register: Register,
+    *,
+    is_bound: bool = False,
 ) -> Admission:
     """Return which orders an auction takes, firm and backstop orders apart.
 
@@ -381,18 +401,18 @@ def admit_orders(
             part in any case, and one startup gets only a part of the places (`admit`).
         backstop_places: The most backstop orders, likewise.
         register: Which startups are one.
+        is_bound: Whether it has bound orders: those of the queue that it has locked.
     """
     auction_id, horizon = opened.auction_id, build_horizon(opened)
-    busy: set[str | None] = set()
-    asked: list[tuple[Waiting, str | None, Decimal, bool]] = []
+    bars = _find_bars(auction_id, [each.order for each in queue], is_bound=is_bound)
+    asked: list[tuple[Waiting, Decimal]] = []
     for each in queue:
         order, terms = each.order, each.order.terms
-        waits_for_approval, group = order.waits_for_approval, name_group(order.placed.startup_id, terms)
         if isinstance(order, LockedOrder) and order.auction_id != auction_id:
-            busy.add(group)
-        elif (isinstance(order, LockedOrder) or not each.is_served) and find_window(terms, horizon) is not None:
+            continue
+        if (isinstance(order, LockedOrder) or not each.is_served) and find_window(terms, horizon) is not None:
             value_usd = compute_value_max(terms, (hold.equity_credit for hold in order.budget_holds))
-            asked.append((each, group, value_usd, waits_for_approval))
+            asked.append((each, value_usd))
     firm, backstops = (
         admit(
             [
@@ -405,15 +425,9 @@ def admit_orders(
                     parent_id=(
                         None if isinstance(waiting.parent, MatchedOrder) else waiting.order.terms.parent_order_id
                     ),
-                    barred=(
-                        APPROVAL_MISSING
-                        if waits_for_approval
-                        else GROUP_BUSY
-                        if group is not None and group in busy
-                        else None
-                    ),
+                    barred=bars.get(waiting.order.placed.order_id),
                 )
-                for waiting, group, value_usd, waits_for_approval in asked
+                for waiting, value_usd in asked
                 if waiting.order.terms.backstop == backstop
             ],
             most,
@@ -426,8 +440,29 @@ def admit_orders(
         (*firm.deferrals, *backstops.deferrals),
         {**firm.ranks, **backstops.ranks},
         {**firm.values, **backstops.values},
-        tuple(waiting.order for waiting, _, _, _ in asked if waiting.order.placed.order_id in admitted),
+        tuple(waiting.order for waiting, _ in asked if waiting.order.placed.order_id in admitted),
     )
+
+
+def _find_bars(auction_id: str, orders: Sequence[WaitingOrder], *, is_bound: bool) -> Mapping[str, Reason]:
+    """Return why orders cannot take part in an auction at any value, by id; none for those that it has locked."""
+    locked = [order for order in orders if isinstance(order, LockedOrder)]
+    bound = [(order.placed.startup_id, order.terms) for order in locked if is_bound and order.auction_id == auction_id]
+    startups, limits = {startup_id for startup_id, _ in bound}, dict(limit_principal(bound)) if bound else {}
+    busy = {name_group(*each) for each in bound}
+    busy |= {name_group(each.placed.startup_id, each.terms) for each in locked if each.auction_id != auction_id}
+    bars: dict[str, Reason] = {}
+    for order in orders:
+        startup_id, terms, most = order.placed.startup_id, order.terms, order.terms.principal_usd_max
+        if isinstance(order, LockedOrder):
+            continue
+        if order.waits_for_approval:
+            bars[order.placed.order_id] = APPROVAL_MISSING
+        elif terms.group is not None and name_group(startup_id, terms) in busy:
+            bars[order.placed.order_id] = GROUP_BUSY
+        elif most is not None and startup_id in startups and most < limits.get(startup_id, PRINCIPAL_USD_MAX):
+            bars[order.placed.order_id] = LIMIT_LATE
+    return bars
 
 
 def admit(candidates: Sequence[Candidate], places: int) -> Admission:

@@ -220,7 +220,9 @@ class Auctioneer:
             withdrawn.update(each.order_id for each in hopeless)
             queue = await self._market.load_queue()
         register: Register = (await self._handler.cache.load(REGISTER, REGISTER_ID)).state
-        admission = admit_orders(auction.opened, queue, places, BACKSTOPS_MAX * places // self._places, register)
+        backstops = BACKSTOPS_MAX * places // self._places
+        is_bound = auction.bound is not None
+        admission = admit_orders(auction.opened, queue, places, backstops, register, is_bound=is_bound)
         ids = [order.placed.order_id for order in admission.orders]
         await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
         found = [await self._find_order(order_id) for order_id in ids]

@@ -146,6 +146,28 @@ async def test_the_clock_binds_orders_and_mandates_although_no_worker_has_locked
     assert await try_all() == ["order_locked"] * 3 + ["mandate_bound"]
 
 
+LATE = {
+    "limit": {"cash": "9", "principal_usd_max": Decimal("0.01")},
+    "group": {"cash": "400", "group": "one"},
+    "nothing": {"cash": "9"},
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+async def test_no_order_that_a_startup_places_in_the_no_cancel_phase_undoes_its_bound_one(market, late):
+    trade = await market.trade(no_cancel_at=0.4)
+    await market.cancel(trade.startup, trade.order)
+    equity = {"cash": "1", "equity": "3", "mandate_ids": (trade.mandate,)}
+    trade.order = await market.order(trade.startup, days=40, latest=1, group="one", **equity)
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+        order = await market.order(trade.startup, nodes=1, days=1, latest=1, **LATE[late])
+        assert await market.award(trade) is not None
+    assert ((await market.state("order", order)).status == "matched") == (late == "nothing")
+    await check_log(market.log)
+
+
 async def test_the_platform_ends_a_mandate_at_any_time(market):
     trade = await market.trade()
     await market.auction(no_cancel_at=0.4)

@@ -225,7 +225,17 @@ class Market:
         return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
 
     async def trade(
-        self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, status="operating", **rules
+        self,
+        *,
+        cash="1",
+        equity="3",
+        funding="cash",
+        credit="0.8",
+        nodes=2,
+        days=40,
+        status="operating",
+        no_cancel_at=None,
+        **rules,
     ):
         """Bring one startup, one provider and one mandate together; the auction has still to run."""
         fund = await self.party("Fund", "fund", "provider", usd=1_000_000)
@@ -243,7 +253,7 @@ class Market:
         order = await self.order(
             startup, cash=cash, equity=equity, mandate_ids=mandate_ids, nodes=nodes, days=days, latest=1
         )
-        auction = await self.auction()
+        auction = await self.auction(no_cancel_at=no_cancel_at)
         return SimpleNamespace(
             provider=provider,
             fund=fund,
