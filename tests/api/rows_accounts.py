@@ -60,7 +60,7 @@ HOLDS = (
         "/v1/credits",
         "provider",
         build_credit,
-        refused=(lambda world: build_credit(world, startup_id=world.ids["provider"]), 422, "role_missing"),
+        refused=(lambda world: build_credit(world, startup_id=world.ids["provider"]), 404, "party_unknown"),
         other=(404, "party_unknown"),
         ask=lambda client, ids: client.limit_credit(ids["provider"], ids["startup"], Decimal("900.00")),
     ),

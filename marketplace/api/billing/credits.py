@@ -23,6 +23,7 @@ async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[Rece
 
     The limit, in US dollars, replaces an earlier one; 0 gives nothing to new orders. Orders and grants keep what they
     took before. The provider bears the risk: an order on credit names it, and only its own lots serve that order.
+    `If-Match` and `ETag` are versions of the provider's account.
     """
     receipt = await limit_credit(
         command.handler,

@@ -47,7 +47,10 @@ async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[Pl
 async def capture(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[CaptureHoldBody]
 ) -> Response[ReceiptBody]:
-    """Pay the payee from a hold, in part or in full, as payer, payee or platform."""
+    """Pay the payee from a hold, in part or in full, as payer, payee or platform.
+
+    For the payee, `If-Match` and `ETag` are versions of its own account.
+    """
     receipt = await capture_hold(command.handler, command.context, account_id, hold_id, amount_usd=data.amount_usd)
     return command.answer(receipt)
 
@@ -56,7 +59,10 @@ async def capture(
 async def release(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Release what is left of a hold, as its payee or the platform."""
+    """Release what is left of a hold, as its payee or the platform.
+
+    For the payee, `If-Match` and `ETag` are versions of its own account.
+    """
     receipt = await release_hold(command.handler, command.context, account_id, hold_id, reason=data.reason)
     return command.answer(receipt)
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from decimal import Decimal
 
+from msgspec import structs
+
 from events.account import AccountDeposited, DepositAct, WithdrawalAct
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.steps.access import require_decider, require_owner, require_platform, require_unfrozen
@@ -57,15 +59,18 @@ async def deposit(
     `marketplace.application.billing.approvals`.
 
     Raises:
-        Refusal: Refusals of the provider and of the account · ``person_missing`` · ``reference_empty`` ·
-            ``reference_exists`` also for a payment that another account got.
+        Refusal: ``platform_only`` by hand · ``account_unknown`` · refusals of the payment provider and of the account ·
+            ``person_missing`` · ``reference_empty`` · ``reference_exists`` also for a payment that another account got.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
     async def work(unit: UnitOfWork) -> None:
-        confirmed = await provider.confirm_deposit(context, transfer)
+        by_hand = provider.name == MANUAL.name
+        if by_hand:
+            require_platform(context)
         account = await load_account(unit, account_id)
-        by_hand = confirmed.provider == MANUAL.name
+        unit.require_version()
+        confirmed = await provider.confirm_deposit(context, transfer)
         schedule = await unit.load(SCHEDULE, SCHEDULE_ID)
         if by_hand and (
             account.needs_second_for_deposit(amount_usd, context.at)
@@ -87,17 +92,22 @@ async def deposit(
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)
         if by_hand and unit.list_events(ACCOUNT, account_id):
-            count = CountDeposit(
-                schedule_id=SCHEDULE_ID,
-                person=context.actor_person,
-                account_id=account_id,
-                amount_usd=amount_usd,
-                at=context.at,
-                cause=context.command_id,
-            )
-            await unit.decide(SCHEDULE, SCHEDULE_ID, count)
+            await _count_deposit(unit, account_id, amount_usd)
 
     return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def _count_deposit(unit: UnitOfWork, account_id: str, amount_usd: Decimal) -> None:
+    """Count a deposit toward what the schedule lets this person of the platform record alone."""
+    count = CountDeposit(
+        schedule_id=SCHEDULE_ID,
+        person=unit.context.actor_person,
+        account_id=account_id,
+        amount_usd=amount_usd,
+        at=unit.context.at,
+        cause=unit.context.command_id,
+    )
+    await unit.decide(SCHEDULE, SCHEDULE_ID, count)
 
 
 async def require_new_reference(unit: UnitOfWork, reference: str) -> str:
@@ -143,7 +153,9 @@ async def withdraw(
     the party is suspended: the platform then moves what a court orders.
 
     Raises:
-        Refusal: ``scope_missing`` · ``party_suspended`` · refusals of the payment provider and of the account.
+        Refusal: ``scope_missing`` · ``party_suspended`` · ``account_unknown`` · ``platform_only`` for a tenant that
+            states a booking time · ``time_naive`` · ``booked_in_future`` · refusals of the account, before the payment
+            provider is asked · refusals of the payment provider.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
@@ -153,25 +165,27 @@ async def withdraw(
         account = await load_account(unit, account_id)
         party = await unit.load(PARTY, account.party_id)
         is_ordered = context.party_id is None and is_suspended(party)
+        if booked_at is not None:
+            require_platform(context)
+            require_booked(booked_at, context.at)
         if not is_ordered and account.needs_second(amount_usd, context.at):
-            if booked_at is not None:
-                require_platform(context)
-                require_booked(booked_at, context.at)
             act = WithdrawalAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
             await ask_second(unit, account_id, act)
             return
         unit.require_version()
-        confirmed = await provider.confirm_withdrawal(context, transfer)
         command = Withdraw(
             account_id=account_id,
             amount_usd=amount_usd,
             reference=reference,
-            provider=confirmed.provider,
-            booked_at=confirmed.booked_at,
+            provider=provider.name,
+            booked_at=booked_at,
             alone_at=find_alone(context),
             at=None if is_ordered else context.at,
         )
-        await unit.decide(ACCOUNT, account_id, command)
+        await unit.branch().decide(ACCOUNT, account_id, command)
+        confirmed = await provider.confirm_withdrawal(context, transfer)
+        paid = structs.replace(command, provider=confirmed.provider, booked_at=confirmed.booked_at)
+        await unit.decide(ACCOUNT, account_id, paid)
 
     return await handler.run(context, ACCOUNT, account_id, work)
 

@@ -13,7 +13,7 @@ from marketplace.application.steps.access import require_owner, require_unfrozen
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id, is_id
+from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold
@@ -86,6 +86,11 @@ async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[A
     return account, hold, payee
 
 
+def _name_primary(context: Context, account_id: str) -> str:
+    """Return the account whose version a command states and is answered: a tenant's own, also for a payee."""
+    return account_id if context.party_id is None else rename_id("acc", context.party_id)
+
+
 async def capture_hold(
     handler: Handler, context: Context, account_id: str, hold_id: str, *, amount_usd: Decimal
 ) -> Receipt:
@@ -97,10 +102,11 @@ async def capture_hold(
         Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved`` for a hold that is not for another account ·
             ``party_suspended`` · refusals of the account.
     """
-    cause = derive_id("cap", context.command_id)
+    cause, primary = derive_id("cap", context.command_id), _name_primary(context, account_id)
 
     async def work(unit: UnitOfWork) -> None:
         account, hold, _ = await _load_hold(unit, account_id, hold_id)
+        unit.answers = None if primary == account_id else account_id
         for party_id in (context.party_id, account.party_id):
             await require_unfrozen(unit, party_id)
         capture = CaptureHold(
@@ -113,7 +119,7 @@ async def capture_hold(
         )
         await pay(unit, capture)
 
-    return await handler.run(context, ACCOUNT, account_id, work)
+    return await handler.run(context, ACCOUNT, primary, work)
 
 
 async def release_hold(handler: Handler, context: Context, account_id: str, hold_id: str, *, reason: str) -> Receipt:
@@ -122,9 +128,11 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
     Raises:
         Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved`` · ``party_suspended`` · ``payee_only``.
     """
+    primary = _name_primary(context, account_id)
 
     async def work(unit: UnitOfWork) -> None:
         _, hold, payee = await _load_hold(unit, account_id, hold_id)
+        unit.answers = None if primary == account_id else account_id
         await require_unfrozen(unit)
         if context.party_id not in (None, payee.party_id):
             ends = "" if hold.expires_at is None else f" or until it expires at {render_instant(hold.expires_at)}"
@@ -132,7 +140,7 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
         adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=Decimal(0), reason=reason)
         await unit.decide(ACCOUNT, account_id, adjust)
 
-    return await handler.run(context, ACCOUNT, account_id, work)
+    return await handler.run(context, ACCOUNT, primary, work)
 
 
 async def expire_hold(handler: Handler, context: Context, account_id: str, hold_id: str) -> Receipt:

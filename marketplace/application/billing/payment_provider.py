@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from marketplace.application.steps.access import require_platform
 from marketplace.domain.billing.transfer import require_booked
 from marketplace.execution.unit_of_work import Context
 
@@ -84,19 +83,16 @@ class ManualTransfers:
         """Return a confirmation on the operator's own statement that money came in.
 
         Raises:
-            Refusal: ``platform_only`` · ``time_naive`` · ``booked_in_future``.
+            Refusal: ``time_naive`` · ``booked_in_future``.
         """
-        require_platform(context)
         return self._confirm(context, transfer)
 
     async def confirm_withdrawal(self, context: Context, transfer: Transfer) -> Confirmation:
         """Return a confirmation of a payout that the operator makes by hand, and may say when the bank booked it.
 
         Raises:
-            Refusal: ``platform_only`` for a tenant that states a booking time · ``time_naive`` · ``booked_in_future``.
+            Refusal: ``time_naive`` · ``booked_in_future``.
         """
-        if transfer.booked_at is not None:
-            require_platform(context)
         return self._confirm(context, transfer)
 
     def _confirm(self, context: Context, transfer: Transfer) -> Confirmation:

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from marketplace.application.billing import accounts, approvals
+from marketplace.application.billing.payment_provider import Confirmation
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.auditor.persons import Persons
 from marketplace.core.errors import Refusal
@@ -135,3 +136,35 @@ async def test_above_a_limit_two_persons_of_the_platform_record_a_deposit(market
     )
     assert await read_available(market, fund, mule) == [1_200, 5]
     await check_log(market.log)
+
+
+class Bank:
+    """A payment provider that keeps what it was asked to do."""
+
+    name = "bank"
+
+    def __init__(self):
+        self.asked = []
+
+    async def confirm(self, _, transfer):
+        self.asked.append(transfer.reference)
+        return Confirmation(provider=self.name, booked_at=None)
+
+    confirm_deposit = confirm_withdrawal = confirm
+
+
+async def test_a_payment_provider_is_asked_only_for_what_the_account_allows(market):
+    party_id, bank = await market.party("Startup", "startup", usd=100), Bank()
+    account_id = rename_id("acc", party_id)
+
+    async def move(act, usd, reference, if_match=None, by=party_id):
+        money = {"amount_usd": Decimal(usd), "reference": reference, "provider": bank}
+        await act(market.handler, market.context(by, if_match=if_match), account_id, **money)
+
+    assert await refused(move(accounts.withdraw, 101, "w 1")) == "funds_insufficient"
+    assert await refused(move(accounts.withdraw, 9, "w 2", if_match=1)) == "version_stale"
+    assert await refused(move(accounts.deposit, 9, "w 3", if_match=1, by=None)) == "version_stale"
+    assert bank.asked == []
+    await move(accounts.withdraw, 60, "w 4")
+    await move(accounts.deposit, 5, "w 5", by=None)
+    assert (bank.asked, await read_available(market, party_id)) == (["w 4", "w 5"], [45])

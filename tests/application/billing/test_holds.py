@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketplace.application.access import parties
 from marketplace.application.billing import accounts, holds
+from marketplace.application.billing.credits import limit_credit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.log.codec import verify_chain
@@ -233,3 +235,37 @@ async def test_the_operator_records_transfers_by_hand_once_per_reference(memory_
         accounts.deposit(market.handler, market.context(), account_id, **wire, booked_at=soon), "booked_in_future"
     )
     await refused(accounts.deposit(market.handler, market.context(till.payer), account_id, **wire), "platform_only")
+
+
+async def test_who_is_paid_from_an_account_or_gives_it_credit_reads_neither_its_version_nor_who_is_suspended(
+    memory_log,
+):
+    till = await Till(memory_log).open()
+    market, hold_id = till.one, await till.place(9)
+
+    def lend(startup_id, if_match=None):
+        context, usd = market.context(till.payee, if_match=if_match), Decimal(0)
+        return limit_credit(market.handler, context, till.payee, startup_id=startup_id, limit_usd=usd)
+
+    def capture(if_match):
+        context = market.context(till.payee, if_match=if_match)
+        return holds.capture_hold(market.handler, context, till.account_id, hold_id, amount_usd=Decimal(1))
+
+    def release(if_match):
+        context = market.context(till.payee, if_match=if_match)
+        return holds.release_hold(market.handler, context, till.account_id, hold_id, reason="not needed")
+
+    last = (await memory_log.health()).last_sequence
+    own = (await lend(till.payer)).version
+    assert own < last, "the version is that of the payee's account; the last event is the payer's hold"
+    for act in (lambda version: lend(till.payer, version), capture, release):
+        with pytest.raises(Refusal) as caught:
+            await act(1)
+        assert (caught.value.code, caught.value.facts["version"]) == ("version_stale", own)
+    captured = await capture(own)
+    assert captured.id == till.account_id
+    assert (await release(captured.version)).id == till.account_id
+    with pytest.raises(Refusal, match="there is no party"):
+        await lend(await market.party("Fund", "fund"))
+    await parties.suspend_party(market.handler, market.context(), till.payer, reason="fraud report")
+    assert (await lend(till.payer)).id == till.account_id, "nobody learns that it is suspended"
