@@ -42,6 +42,7 @@ from marketplace.domain.billing.statement_chain import (
     require_unaccepted,
     require_undecided,
     require_unit,
+    takes_back_principal,
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
@@ -143,7 +144,7 @@ async def accept_statement(
         elif before.status == "resolved":
             await _settle_resolved(unit, before, before, agreed=False)
             return
-        service = await _review(unit, before)
+        service, credit = await _find_service(unit, before)
         command = AcceptStatement(
             statement_id=statement_id,
             by=by,
@@ -152,7 +153,7 @@ async def accept_statement(
             fee=(await get_grant(unit, before.issued.grant_id)).issued.platform_fee,
             side=side,
             service=service,
-            credit=await _find_credit(unit, before, service),
+            credit=credit,
         )
         after = await unit.decide(STATEMENT, statement_id, command)
         if (before.status, after.status) == ("issued", "accepted"):
@@ -189,9 +190,14 @@ async def _review(unit: UnitOfWork, statement: Statement) -> ServiceResult | Non
     return await review_service(unit, grant, period, delivered, issued.service)
 
 
-async def _find_credit(unit: UnitOfWork, statement: Statement, service: ServiceResult | None) -> ServiceCredit | None:
-    """Return the service credit that is due with a statement, less what others of its period gave; None if none is."""
+async def _find_service(unit: UnitOfWork, statement: Statement) -> tuple[ServiceResult | None, ServiceCredit | None]:
+    """Return the service result of a statement's period, and the credit that is due, less what others of it gave.
+
+    If an outage that was reported since takes back principal of parts that were paid, that is left to an adjustment,
+    and the result is the one that was stated.
+    """
     issued, charges = statement.issued, statement.charges
+    service = await _review(unit, statement)
     if await is_without_holder(unit, statement):
         fee = (await get_grant(unit, issued.grant_id)).issued.platform_fee
         charges = drop_equity(charges, None if statement.settled is None else statement.settled.charges, fee)
@@ -199,7 +205,11 @@ async def _find_credit(unit: UnitOfWork, statement: Statement, service: ServiceR
     if issued.adjustment is not None:
         period = Period(issued.adjustment.statement_id, issued.period_start, issued.period_end)
         chain = [known for known in await load_chain(unit, period) if known.status == "accepted"]
-    return find_credit(chain, charges, service)
+    credit = find_credit(chain, charges, service)
+    if takes_back_principal(statement, charges, credit):
+        service = statement.service
+        credit = find_credit(chain, charges, service)
+    return service, credit
 
 
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
@@ -411,7 +421,7 @@ async def _settle_resolved(unit: UnitOfWork, before: Statement, resolved: Statem
     """Settle a statement whose dispute has ended; `agreed` is as in `end_dispute`."""
     statement_id = before.issued.statement_id
     bill = await find_bill(unit, before, await get_grant(unit, before.issued.grant_id))
-    service = await _review(unit, before)
+    service, credit = await _find_service(unit, resolved)
     accept = AcceptStatement(
         statement_id=statement_id,
         by="resolution",
@@ -420,7 +430,7 @@ async def _settle_resolved(unit: UnitOfWork, before: Statement, resolved: Statem
         fee=bill.issued.platform_fee,
         conceded=agreed,
         service=service,
-        credit=await _find_credit(unit, resolved, service),
+        credit=credit,
     )
     await unit.decide(STATEMENT, statement_id, accept)
     await _settle(unit, before, statement_id)

@@ -153,6 +153,21 @@ def find_credit(
     return ServiceCredit(**left) if any(left.values()) else None
 
 
+def takes_back_principal(statement: Statement, charges: Charges, credit: ServiceCredit | None) -> bool:
+    """Return whether a service credit takes back principal of the parts of a statement that were settled before.
+
+    Args:
+        statement: The statement.
+        charges: What it settles in all.
+        credit: The credit on that; None for none.
+    """
+    part = statement.settled
+    if part is None or credit is None:
+        return False
+    known = ZERO if part.credit is None else part.credit.principal_usd
+    return credit.principal_usd - known > charges.principal_usd - part.charges.principal_usd
+
+
 def _sum(parts: Iterable[tuple[int, Charges | ServiceCredit]], name: str) -> Decimal:
     return sum((sign * getattr(amounts, name) for sign, amounts in parts), ZERO)
 

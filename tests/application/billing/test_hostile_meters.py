@@ -189,6 +189,20 @@ async def test_what_is_undisputed_is_paid_at_once(month):
     await month.check(30 * DAY - 1)
 
 
+async def test_an_outage_that_is_told_in_a_dispute_is_credited_after_it_also_on_what_was_paid_before(month):
+    """The dispute could not end: its statement would have taken back principal of the part that was paid."""
+    await month.market.deliver(month.grant, 30)
+    await month.state_first()
+    await month.dispute(20 * DAY)
+    await month.degrade(0, 0, until=month.at(15))
+    await month.resolve(20 * DAY)
+    credit = await month.adjusted(0)
+    assert (credit.charges.gpu_seconds, credit.issued.service.availability) == (5 * DAY, "1/2")
+    assert await month.earned() == month.worth(15 * DAY) / 2
+    await month.complete()
+    await check_log(month.market.log)
+
+
 async def test_a_second_of_the_tenants_meter_stops_no_payment(month):
     await month.market.deliver(month.grant, 30)
     start = month.at(3)
