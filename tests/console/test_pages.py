@@ -147,8 +147,7 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url, tmp_pat
         said = capfd.readouterr().err
         assert all(code in said for code in ("file_unsupported", "file_missing", "auction_unknown", "issuer_unknown"))
         assert "Traceback" not in said
-        paid_in = {
-            **read_form(await browsers["operator"].get(scene.paths["account"])),
+        paid_in = read_form(await browsers["operator"].get(scene.paths["account"])) | {
             "amount_usd": "7",
             "reference": "i",
         }

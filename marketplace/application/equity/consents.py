@@ -172,7 +172,7 @@ async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
     """Decide what follows from an act by itself, as of now: what vests, and notices to most-favoured SAFEs.
 
     Raises:
-        Refusal: ``order_locked`` if the act would undo a bound order; a proposal stays open.
+        Refusal: ``market_deciding`` if the act would undo a bound order; a proposal stays open.
     """
     await require_prices_kept(unit, issuer_id)
     await vest(unit, issuer_id)

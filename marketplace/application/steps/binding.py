@@ -7,10 +7,10 @@ from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.trading.admission import require_cancellable, require_unbound
+from marketplace.domain.trading.admission import require_cancellable, require_price_kept, require_unbound
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import BudgetHold, Mandate
-from marketplace.domain.trading.order import ORDER, OrderState, require_price_kept
+from marketplace.domain.trading.order import ORDER, OrderState
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -30,7 +30,7 @@ async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:
     Otherwise a startup could undo its bound order: its mandate does not pay for a company that grew.
 
     Raises:
-        Refusal: ``order_locked``.
+        Refusal: ``market_deciding``.
     """
     before, after = await unit.read_before(ISSUER, issuer_id), await unit.load(ISSUER, issuer_id)
     if not isinstance(before, Issuer) or not isinstance(after, Issuer):

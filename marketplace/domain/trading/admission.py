@@ -1,8 +1,9 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
 Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; from its no-cancel phase on,
-market_deciding for a hold or a party's statement of a relation, lot_frozen for a change of a lot, mandate_bound for a
-change of a mandate, and order_locked for a change of an order. New orders and new lots may be added until the lock.
+market_deciding for a hold, a party's statement of a relation or the growth of a company, lot_frozen for a change of a
+lot, mandate_bound for a change of a mandate, and order_locked for a change of an order. New orders and new lots may be
+added until the lock.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -183,6 +184,26 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
             f" {render_instant(opened.locks_at)}; try again once it is completed",
             auction_id=opened.auction_id,
             frozen_until=render_instant(opened.locks_at),
+            allowed="completed",
+        )
+
+
+def require_price_kept(state: OrderState, was_usd: Decimal | None, now_usd: Decimal | None) -> None:
+    """Refuse an act that grows a company while an auction has locked its order, which pays in shares of it.
+
+    Args:
+        state: The order.
+        was_usd: What the company was worth at the order's price per share; None if it states no such price.
+        now_usd: What it would be worth after the act.
+
+    Raises:
+        Refusal: ``market_deciding``. It does not name the order: holders of the company read the answer too.
+    """
+    if isinstance(state, LockedOrder) and was_usd is not None and now_usd is not None and now_usd > was_usd:
+        raise Refusal(
+            "market_deciding",
+            "the company does not grow while an auction decides who pays for compute in its shares; try again once it"
+            " is completed",
             allowed="completed",
         )
 

@@ -313,21 +313,6 @@ def require_value(
         )
 
 
-def require_price_kept(state: OrderState, was_usd: Decimal | None, now_usd: Decimal | None) -> None:
-    """Refuse an act that grows a company while an auction has locked its order, which pays in shares of it.
-
-    Args:
-        state: The order.
-        was_usd: What the company was worth at the order's price per share; None if it states no such price.
-        now_usd: What it would be worth after the act.
-
-    Raises:
-        Refusal: ``order_locked``.
-    """
-    if isinstance(state, LockedOrder) and was_usd is not None and now_usd is not None and now_usd > was_usd:
-        raise refuse_status("order", state.placed.order_id, "locked", "matched or unmatched")
-
-
 def require_open(state: Order) -> None:
     """Refuse an order that is locked, or that ended. `admission` refuses one that is about to be locked.
 
