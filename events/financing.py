@@ -306,6 +306,8 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
         buyer_shares: The buyer's fully diluted shares at the declaration, as converted and rounded up; stated with it.
         buyer_principal_usd: Principal and commitments of its instruments at the declaration; stated with it.
+        buyer_claims_exact: The part of the buyer that these asked for at the declaration, exact: principal over its
+            cap, or over a billion without one, and raised by its discount; stated with it.
         buyer_preference_exact: Dollars of preference of its preferred stock at the declaration; stated with it.
         buyer_repurchased_usd: Dollars for which it had ever bought back its stock at the declaration; stated with it.
     """
@@ -318,6 +320,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
     buyer_split_ratio: Ratio | None = None
     buyer_shares: Shares | None = None
     buyer_principal_usd: Usd | None = None
+    buyer_claims_exact: Ratio | None = None
     buyer_preference_exact: Ratio | None = None
     buyer_repurchased_usd: Usd | None = None
 

@@ -86,8 +86,10 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
             closing is computed again at the last agreement.
         preference_exact: Dollars of preference of all preferred stock then, exact. With `company_exact` and
             `principal_usd` it is the ground of an act by which somebody takes a number of shares or rights: with more
-            of any of them by more than a thousandth, it is void.
+            of any of them, or of `claims_exact`, by more than a thousandth, it is void.
         principal_usd: Principal and commitments of the company's instruments then.
+        claims_exact: The part of the company that they asked for then, exact: principal over its cap, or over a billion
+            without one, and raised by its discount.
     """
 
     proposal_id: Id
@@ -101,6 +103,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
     company_exact: Ratio = "0/1"
     preference_exact: Ratio = "0/1"
     principal_usd: Usd = Decimal(0)
+    claims_exact: Ratio = "0/1"
 
 
 class ProposalAgreed(Event, frozen=True, kw_only=True, tag="proposal.agreed.v1"):

@@ -201,6 +201,7 @@ BOUNDS = {
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,
     ("proposal.made.v1", "split_ratio"): NUMBER,
+    ("proposal.made.v1", "claims_exact"): NUMBER,
     ("proposal.made.v1", "company_exact"): NUMBER,
     ("proposal.made.v1", "preference_exact"): NUMBER,
     ("schedule.deposit_counted.v1", "person"): REQUEST,

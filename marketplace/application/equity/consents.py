@@ -63,7 +63,7 @@ from marketplace.domain.equity.instrument.commands import AmendInstrument, Issue
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, IssuerCommand
-from marketplace.domain.equity.issuer.dilution import sum_principal
+from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.holder_commands import CountProposal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import TransferWarrant
@@ -266,7 +266,8 @@ async def _list_consents(
     outstanding, unregistered = await _read_outstanding(unit, issuers), await _list_unregistered(unit, issuers)
     register = await unit.load(REGISTER, REGISTER_ID)
     company_id, at = issuer.formed.party_id, unit.context.at
-    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, again, unregistered)
+    assuming = await _find_assuming(unit, effects)
+    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, again, unregistered, assuming)
     if proposer_id is not None:
         require_proposer(setting, proposer_id)
     return list_consents(setting, proposer_id or "")
@@ -295,6 +296,14 @@ async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | No
     return None
 
 
+async def _find_assuming(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:
+    """Return the issuer that takes over capacity of the company in these effects; None if there is none."""
+    for event in effects:
+        if isinstance(event, IssuerLiquidityDeclared) and event.assumed is not None:
+            return await load_buyer(unit, event.assumed.issuer_id)
+    return None
+
+
 async def _propose(
     unit: UnitOfWork,
     issuer: Issuer,
@@ -318,6 +327,7 @@ async def _propose(
         company_exact=render_ratio(measure_rights(issuer)),
         preference_exact=render_ratio(measure_preference(issuer)),
         principal_usd=sum_principal(issuer),
+        claims_exact=render_ratio(measure_claims(issuer)),
     )
     await unit.decide(PROPOSAL, proposal_id, command)
 

@@ -15,7 +15,7 @@ from marketplace.domain.delivery.substitution import ALL_CASH
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.as_converted import measure_company, measure_preference
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
-from marketplace.domain.equity.issuer.dilution import sum_principal
+from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import get_class
 from marketplace.domain.equity.issuer.sale.liquidity import (
@@ -58,6 +58,7 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
         buyer_split_ratio=render_ratio(buyer.split_ratio),
         buyer_shares=ceil(measure_company(buyer)),
         buyer_principal_usd=sum_principal(buyer),
+        buyer_claims_exact=render_ratio(measure_claims(buyer)),
         buyer_preference_exact=render_ratio(measure_preference(buyer)),
         buyer_repurchased_usd=sum_repurchases(buyer),
     )

@@ -3,7 +3,8 @@
 Not disinterested are, with all whom firm relations connect with them:
 
 - who gets stock, a right to stock or better terms by the act;
-- in a sale to a buyer that is here and pays in its stock: who owns a greater part of the other side than of its own.
+- in a sale to a buyer that is here, and pays in its stock or takes over capacity: who owns a greater part of the other
+  side than of its own.
 
 Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, or
 the preference of a share. The price of a round is also fair if an outsider pays it for at least a twentieth of the
@@ -17,12 +18,13 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from events.financing import RoundPricing
-from events.types import PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents
+from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
-from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.dilution import chooses_class, list_claims, measure_dilution
 from marketplace.domain.equity.issuer.rights.fair_value import find_class_price, find_highest_price
 from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, list_rows, measure_ownership
 from marketplace.domain.register import Register
@@ -58,7 +60,8 @@ def is_fair_stock(prices: Prices, class_id: str, price_usd: Decimal) -> bool:
 def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
     """Return whether stock costs a fair price, or a cap without a discount values the company no lower.
 
-    False for a warrant. A post-money cap values the company with all that its instruments become.
+    False for a warrant, and for a note that repays more than its principal in a sale or chooses its class of stock. A
+    post-money cap values the company with all that its instruments become. A note counts with interest to maturity.
     """
     if isinstance(terms, WarrantTerms):
         return False
@@ -68,6 +71,10 @@ def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
     if fair is None or cap is None or terms.discount:
         return False
     shares = measure_company(prices.issuer)
+    if isinstance(terms, NoteTerms):
+        if terms.repayment_multiple > 1 or chooses_class(terms, prices.issuer):
+            return False
+        shares *= compute_balance("", Decimal(1), prices.on_day, terms, max(prices.on_day, terms.matures_on))
     if isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money":
         try:
             shares = measure_dilution(prices.issuer).whole
@@ -111,16 +118,19 @@ def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:
 def list_leaning(own: Issuer, other: Issuer, register: Register) -> frozenset[str]:
     """Return who owns a greater part of the other side of a sale than of its own, and all related to them.
 
-    Parts are of the fully diluted companies, as converted.
+    Parts are of the fully diluted companies, as converted, and of instruments at their caps. Without a cap an
+    instrument counts as the whole of the other side, and as nothing of its own.
     """
-    parts, others = _list_parts(own), _list_parts(other)
+    parts, others = _list_parts(own, Fraction(0)), _list_parts(other, Fraction(1))
     leaning = (holder for holder, part in others.items() if part > parts.get(holder, 0))
     return frozenset().union(*(register.list_group(holder) for holder in leaning))
 
 
-def _list_parts(issuer: Issuer) -> dict[str, Fraction]:
+def _list_parts(issuer: Issuer, uncapped: Fraction) -> dict[str, Fraction]:
     whole, parts = measure_company(issuer), dict[str, Fraction]()
     for row in list_rows(issuer):
         if row.holder_id is not None and row.shares:
             parts[row.holder_id] = parts.get(row.holder_id, Fraction(0)) + convert_row(issuer, row) / whole
+    for holder_id, part in list_claims(issuer, uncapped):
+        parts[holder_id] = parts.get(holder_id, Fraction(0)) + part
     return parts

@@ -18,7 +18,8 @@ proposed in the results only, and only while
 The comparison is with what was proposed, so that several small changes are one.
 
 A number of shares or rights that somebody takes is a part of the company as it was proposed. With more shares and
-rights, preferences or principal by more than `TOLERANCE`, the proposal is void, whoever has agreed by then.
+rights, preferences, principal or claims of that principal by more than `TOLERANCE`, the proposal is void, whoever has
+agreed by then.
 """
 
 from collections import Counter
@@ -58,7 +59,7 @@ from events.types import Event, PricedTerms
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, parse_ratio
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_preference
-from marketplace.domain.equity.issuer.dilution import sum_principal
+from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.state import Issuer, list_rows
 
 TOLERANCE: Final = Fraction(1, 1_000)
@@ -83,7 +84,13 @@ _OF_FRACTIONS: Final = (
     IssuerStockSplit,
 )
 """Events of a consolidation: itself, and what becomes of fractions."""
-_COUNTED: Final = ("buyer_shares", "buyer_principal_usd", "buyer_preference_exact", "buyer_repurchased_usd")
+_COUNTED: Final = (
+    "buyer_shares",
+    "buyer_principal_usd",
+    "buyer_claims_exact",
+    "buyer_preference_exact",
+    "buyer_repurchased_usd",
+)
 """What a sale counts of a buyer that pays with its stock."""
 _TAKEN: Final = (
     IssuerFirstRefusalExercised,
@@ -103,7 +110,7 @@ def measure_rights(state: Issuer) -> Fraction:
 def is_ground_lost(made: ProposalMade, effects: Iterable[Event], issuer: Issuer) -> bool:
     """Return whether a proposal gives somebody shares or rights of a company that grew by more than `TOLERANCE` since.
 
-    What may not grow: its shares and rights, its preferences and its principal.
+    What may not grow: its shares and rights, its preferences, its principal and what that asks for.
 
     Args:
         made: The proposal, with the company as it was.
@@ -116,6 +123,7 @@ def is_ground_lost(made: ProposalMade, effects: Iterable[Event], issuer: Issuer)
         _grows(parse_ratio(made.company_exact), measure_rights(issuer))
         or _grows(parse_ratio(made.preference_exact), measure_preference(issuer))
         or _grows(made.principal_usd, sum_principal(issuer))
+        or _grows(parse_ratio(made.claims_exact), measure_claims(issuer))
     )
 
 
@@ -197,8 +205,9 @@ def _is_diluted(before: StockConsideration | None, after: StockConsideration | N
     shares = (Decimal(each.buyer_shares or 0) for each in (before, after))
     preferred = (parse_ratio(each.buyer_preference_exact or "0/1") for each in (before, after))
     owed = (each.buyer_principal_usd or ZERO for each in (before, after))
+    claims = (parse_ratio(each.buyer_claims_exact or "0/1") for each in (before, after))
     spent = [each.buyer_repurchased_usd or ZERO for each in (before, after)]
-    return _grows(*shares) or _grows(*owed) or _grows(*preferred) or spent[1] > spent[0]
+    return any(_grows(*each) for each in (shares, owed, claims, preferred)) or spent[1] > spent[0]
 
 
 def _grows(before: Decimal | Fraction, after: Decimal | Fraction) -> bool:

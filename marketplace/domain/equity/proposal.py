@@ -62,6 +62,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
         company_exact: The company's shares and rights now, as `measure_rights` counts them, as a ratio.
         preference_exact: Dollars of preference of its preferred stock now, as a ratio.
         principal_usd: Dollars for which its instruments may still become equity.
+        claims_exact: Which part of the company they ask for, as `measure_claims` counts them, as a ratio.
     """
 
     proposal_id: str
@@ -75,6 +76,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
     company_exact: str = "0/1"
     preference_exact: str = "0/1"
     principal_usd: Decimal = Decimal(0)
+    claims_exact: str = "0/1"
 
 
 class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +232,7 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
         company_exact=command.company_exact,
         preference_exact=command.preference_exact,
         principal_usd=command.principal_usd,
+        claims_exact=command.claims_exact,
     )
     if state is not None:
         if state.made == event:

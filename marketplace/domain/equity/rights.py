@@ -122,6 +122,7 @@ class Setting(NamedTuple):
         again: Whether the proposal now takes effect, so that those who were asked have agreed.
         unregistered: Imported holders with the id of a party that is not here. Like those without a key, they do not
             vote.
+        assuming: The issuer of this market that takes over this one's capacity; None if there is none.
     """
 
     issuer: Issuer
@@ -133,6 +134,7 @@ class Setting(NamedTuple):
     register: Register = Register()
     again: bool = False
     unregistered: frozenset[str] = frozenset()
+    assuming: Issuer | None = None
 
     @property
     def related(self) -> frozenset[str]:
@@ -932,8 +934,8 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     terms = setting.issuer.holder_terms
     if terms.directors:
         yield _Group("directors", dict.fromkeys(terms.directors, 1))
-    buyer = setting.buyer
-    leaning = frozenset() if buyer is None else list_leaning(setting.issuer, buyer, setting.register)
+    buyer, other = setting.buyer, setting.buyer or setting.assuming
+    leaning = frozenset() if other is None else list_leaning(setting.issuer, other, setting.register)
     yield from _list_sellers(setting, terms, leaning)
     if buyer is None:
         return

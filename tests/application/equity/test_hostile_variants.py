@@ -42,6 +42,21 @@ from tests.support.market.auditing import CapTableConsents, CountedVotes, find_f
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
+NOTE = NoteTerms(
+    annual_rate=Decimal("0.1"),
+    interest="simple",
+    day_count="thirty_360",
+    matures_on=date(2028, 1, 1),
+    valuation_cap_usd=Decimal(900_000_000),
+    service_consequence="credit",
+)
+DEAR = (
+    structs.replace(SAFE, valuation_cap_usd=NOTE.valuation_cap_usd, discount=Decimal("0.99")),
+    structs.replace(NOTE, annual_rate=Decimal(1)),
+    structs.replace(NOTE, repayment_multiple=Decimal(1_000_000)),
+)
+"""A high cap, beside which other terms take a company from its holders."""
+
 
 @pytest.fixture
 def market(memory_log):
@@ -81,6 +96,20 @@ async def agree_open(market, proposal_id):
     return (await market.state("proposal", proposal_id)).status
 
 
+async def sign_dear(market, startup):
+    """Let a friend invest at a cap of 900 M, and return its SAFE."""
+    safe = structs.replace(SAFE, discount=None, valuation_cap_usd=Decimal(900_000_000))
+    return (await join(market, startup, 1_000_000, safe))[1]
+
+
+async def cheapen(market, startup, safe):
+    """Give a friend's SAFE a cap that is hardly above its principal."""
+    context = market.context(startup)
+    terms = structs.replace(SAFE, discount=None, valuation_cap_usd=Decimal(1_100_000))
+    await instruments.amend_instrument(market.handler, context, safe, terms=terms, applies_to_earlier=True)
+    await agree_all(market, context)
+
+
 async def exercise(market, trade, warrant_id, holder_id, shares, *, net=False):
     """Exercise a warrant, and return its proposal; None if it took effect at once."""
     context = market.context(holder_id)
@@ -110,12 +139,16 @@ async def test_a_most_favoured_holder_voids_no_investment_by_its_notice(market):
     await check_log(market.log)
 
 
-@pytest.mark.parametrize("change", ["shares", "preference", "nothing"])
+@pytest.mark.parametrize("change", ["shares", "preference", "terms", "nothing"])
 async def test_shares_are_taken_of_the_company_as_it_was_proposed(market, change):
-    """Ten trillion shares for the founders, or one with a preference for 9 bn, between the proposal and the answer."""
+    """Ten trillion shares for the founders, or one with a preference for 9 bn, between the proposal and the answer.
+
+    Or a friend's SAFE at a cap of 900 M got one of 1.1 M, at the same principal.
+    """
     trade = await market.trade()
     await found(market, trade.startup)
     buyer = await market.party("Buyer", "fund", usd=20_000)
+    friend = None if change != "terms" else await sign_dear(market, trade.startup)
     await act(market, trade.startup, AddStakeholder, holder_id=buyer, name="Buyer", kind="investor")
     offer = {"security_id": derive_id("sec", buyer), "holder_id": buyer, "class_id": "common", "shares": 100_000}
     offer |= {"price_usd_per_share": Decimal("0.1")}
@@ -133,31 +166,40 @@ async def test_shares_are_taken_of_the_company_as_it_was_proposed(market, change
         senior |= {"price_per_share_usd": Decimal(900_000_000), "liquidation_multiple": Decimal(10)}
         await act(market, trade.startup, CreateStockClass, **senior)
         await act(market, trade.startup, IssueStock, class_id="senior", shares=1, **more)
-    status = await vote(market, buyer, proposal_id)
+    elif change == "terms":
+        await cheapen(market, trade.startup, friend)
+    status = await agree_open(market, proposal_id)
     assert status == ("effective" if change == "nothing" else "void")
     assert await count(market, trade, buyer) == (100_000 if change == "nothing" else 0)
     await check_log(market.log)
 
 
-async def test_a_buyer_ranks_nothing_before_the_stock_that_it_pays_with(market, held):
-    """For two shares the buyer's founder got one with a preference for 90 bn, before the sellers got theirs."""
+@pytest.mark.parametrize("change", ["preference", "terms"])
+async def test_a_buyer_ranks_nothing_before_the_stock_that_it_pays_with(market, held, change):
+    """For two shares the buyer's founder got one with a preference for 90 bn, before the sellers got theirs.
+
+    Or a friend of the buyer got better terms for its SAFE, at the same principal.
+    """
     trade, bank, _ = held
     buyer = await market.party("Buyer", "startup")
     buyer_issuer = await market.issuer(buyer)
     await found(market, buyer)
+    friend = None if change != "terms" else await sign_dear(market, buyer)
     stock = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": buyer_issuer, "class_id": "common"}
     sale, liquidity = await propose_sale(
         market, trade, proceeds_usd=Decimal(10_000), stock=BuyerStock(buyer="Buyer", **stock)
     )
-    for party_id in (trade.fund, bank, buyer):
-        await vote(market, party_id, sale)
-    back = {"repurchase_id": derive_id("rep", buyer), "holder_id": buyer, "class_id": "common", "shares": 2}
-    await act(market, buyer, RepurchaseStock, **back, price_usd_per_share=Decimal(0))
-    senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 1, "seniority": 99}
-    senior |= {"price_per_share_usd": Decimal(900_000_000), "liquidation_multiple": Decimal(100)}
-    await act(market, buyer, CreateStockClass, **senior)
-    issue = {"security_id": derive_id("sec", buyer, "senior"), "holder_id": buyer, "class_id": "senior", "shares": 1}
-    await act(market, buyer, IssueStock, **issue, price_usd_per_share=Decimal(0))
+    assert await agree_open(market, sale) == "effective"
+    if change == "terms":
+        await cheapen(market, buyer, friend)
+    else:
+        back = {"repurchase_id": derive_id("rep", buyer), "holder_id": buyer, "class_id": "common", "shares": 2}
+        await act(market, buyer, RepurchaseStock, **back, price_usd_per_share=Decimal(0))
+        senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 1, "seniority": 99}
+        senior |= {"price_per_share_usd": Decimal(900_000_000), "liquidation_multiple": Decimal(100)}
+        await act(market, buyer, CreateStockClass, **senior)
+        issue = {"security_id": derive_id("sec", buyer, "1"), "holder_id": buyer, "class_id": "senior", "shares": 1}
+        await act(market, buyer, IssueStock, **issue, price_usd_per_share=Decimal(0))
     await pay_in(market, trade.startup)
     context = market.context(bank)
     await refuse("buyer_diluted", issuers.pay_distribution(market.handler, context, trade.issuer, liquidity))
@@ -364,10 +406,14 @@ async def test_one_cheap_share_of_a_friend_lets_nobody_buy_below_what_others_pai
     await instruments.invest(market.handler, context, **members)
     await agree_all(market, context)
     shell = await market.party("Shell", "provider")
-    mandate = await market.mandate(shell, "own_capacity", budget=900_000)
+    kinds = ("safe", "convertible_note")
+    mandate = await market.mandate(shell, "own_capacity", budget=900_000, instrument_kinds=kinds)
     market.instrument = structs.replace(SAFE, valuation_cap_usd=Decimal(9_999_999))
     order = {"cash": "0", "equity": "3", "mandate_ids": (mandate,), "nodes": 2, "days": 30, "latest": 1}
     await refuse("cap_below_holders", market.order(trade.startup, **order))
+    for terms in DEAR:
+        market.instrument = terms
+        await refuse("terms_unagreed", market.order(trade.startup, **order))
     market.instrument = SAFE
     assert (await market.state("order", await market.order(trade.startup, **order))).status == "open"
 
@@ -413,12 +459,16 @@ async def test_a_majority_binds_nobody_else_by_its_vote_on_stock_that_it_gets(ma
         issue["security_id"] = derive_id("sec", trade.fund, usd)
         _, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issue)
         assert ("disinterested_class/common" in asked) is asks, "at a fair price the majority binds the rest"
-    for terms, asks in ((structs.replace(SAFE, discount=None), False), (SAFE, True)):
+    mandate = await market.mandate(trade.fund, **for_cash(9_000), instrument_kinds=("safe", "convertible_note"))
+    cheap = structs.replace(NOTE, valuation_cap_usd=Decimal(300_000))
+    fair = [structs.replace(SAFE, discount=None), NOTE, cheap]
+    dear = [SAFE, structs.replace(cheap, annual_rate=Decimal(1)), DEAR[2]]
+    for terms, asks in (*((each, False) for each in fair), *((each, True) for each in dear)):
         context = market.context(trade.startup)
-        members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(1_000)}
+        members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1_000)}
         await instruments.invest(market.handler, context, **members, terms=terms)
         proposal_id = await consents.find_proposal(market.handler, context)
-        assert (proposal_id is not None) is asks, "a discount may be below any price"
+        assert (proposal_id is not None) is asks, "what a cap does not show may be below any price"
     assert set(await list_asked(market, proposal_id)) == {"disinterested_class/common"}, "the majority has agreed"
 
 
@@ -575,9 +625,22 @@ async def test_who_owns_more_of_the_other_side_of_a_sale_binds_nobody_else(marke
     voters = {each.electorate: {voter.party_id for voter in each.voters} for each in made.consents}
     assert voters["disinterested_class/common"] == {bank, angel}
     assert voters["buyer_disinterested_class/common"] == {trade.fund}, "the bank owns more of what is bought"
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(10), assumed_by=buyer_issuer)
+    assert "disinterested_class/common" in await list_asked(market, sale), "it also takes over capacity for cash"
     await agree_on(market, trade, drag_along=DragAlong(share_needed=Decimal("0.51")))
     sale, _ = await propose_sale(market, trade, **members)
     assert (await list_asked(market, sale))["holders_here"] == (2, None)
+    shell = await market.party("Shell", "startup", usd=1_000)
+    shell_issuer = await market.issuer(shell)
+    await found(market, shell)
+    mandate = await market.mandate(trade.fund, **for_cash(9_000), uncapped=True)
+    for cap, asks in ((Decimal(900_000_000), False), (None, True), (Decimal(10_000), True)):
+        context = market.context(shell)
+        safe = {"startup_id": shell, "mandate_id": mandate, "amount_usd": Decimal(1_000)}
+        safe |= {"terms": structs.replace(SAFE, discount=None, valuation_cap_usd=cap)}
+        await instruments.invest(market.handler, context, **safe)
+        sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(10), assumed_by=shell_issuer)
+        assert ((await list_asked(market, sale)).get("holders_here") == (2, None)) is asks
 
 
 async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell(market, held):

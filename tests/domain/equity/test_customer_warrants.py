@@ -499,6 +499,8 @@ def test_a_warrant_is_transferred_only_to_affiliates_that_it_names_and_they_bene
     refused(state, hand_over(PROVIDER), "transfer_excluded")
     refused(state, hand_over(held_by=AFFILIATE), "warrant_not_held")
     refused(state, hand_over(at=EXPIRY + timedelta(days=1)), "warrant_expired")
+    sale = {"liquidity_id": make_id("liq", 7), "proceeds_usd": Decimal(2), "instruments": (), "at": NOON}
+    refused(decide(state, DeclareLiquidity(**OF_ISS, **sale)), hand_over(), "sale_declared")
     moved = decide(state, hand_over())
     assert ISSUER.decide(hand_over(), moved) == []
     exercised = decide(moved, use(100))

@@ -174,10 +174,15 @@ class Market:
             holder_id=holder_id,
             funding=funding,
             terms=MandateTerms(
-                instrument_kinds=("safe",),
                 equity_credit=Decimal(credit),
                 budget_usd=Decimal(budget),
-                **{"issuer_usd_max": Decimal(budget), "resale": True, "startup_accepts_alone": True, **rules},
+                **{
+                    "instrument_kinds": ("safe",),
+                    "issuer_usd_max": Decimal(budget),
+                    "resale": True,
+                    "startup_accepts_alone": True,
+                    **rules,
+                },
             ),
         )
         return receipt.id

@@ -186,6 +186,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         buyer_split_ratio: Its split factor now.
         buyer_shares: Its fully diluted shares now, as converted and rounded up.
         buyer_principal_usd: Dollars for which its instruments may still become equity.
+        buyer_claims_exact: Which part of it these ask for, as `measure_claims` counts them, as a ratio.
         buyer_preference_exact: Dollars of preference of its preferred stock now, as a ratio.
         buyer_repurchased_usd: Dollars for which it has ever bought back its stock.
     """
@@ -197,6 +198,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     buyer_split_ratio: str | None = None
     buyer_shares: int | None = None
     buyer_principal_usd: Decimal | None = None
+    buyer_claims_exact: str | None = None
     buyer_preference_exact: str | None = None
     buyer_repurchased_usd: Decimal | None = None
 

@@ -53,9 +53,16 @@ REFUSED_OFFERS: Final = frozenset(
         "missing_convention",
         "price_below_preference",
         "stack_exceeds_company",
+        "terms_unagreed",
     }
 )
 """The codes with which an issuer refuses an order's equity part: when it is placed, and again at the lock."""
+DISCOUNT_MAX: Final = Decimal("0.3")
+"""The greatest discount of a SAFE or note for compute, where others hold securities of the company."""
+RATE_MAX: Final = Decimal("0.2")
+"""The greatest interest per year of such a note."""
+UNCAPPED_USD: Final = 1_000_000_000
+"""The value of a company at which instruments without a cap are compared with those that have one."""
 SHOWN_PLACES = 9
 SHOWN_SHARE_PLACES = 2
 
@@ -123,7 +130,8 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
 
     If there are other holders, stock and warrants need a dilution limit, and a price of at least the preference of
     their class. So does a note that becomes another class at its maturity than the largest one of common stock. A SAFE
-    or note whose cap values the company below a cap or price of another holder needs a limit.
+    or note whose cap values the company below a cap or price of another holder needs a limit. It takes no more beside
+    its cap than `DISCOUNT_MAX`, `RATE_MAX` and its principal once in a sale.
 
     Args:
         state: The issuer.
@@ -131,7 +139,7 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
         takers: The holders that may take it.
 
     Raises:
-        Refusal: ``dilution_unagreed`` · ``price_below_preference`` · ``cap_below_holders``.
+        Refusal: ``dilution_unagreed`` · ``price_below_preference`` · ``terms_unagreed`` · ``cap_below_holders``.
     """
     offered = [exposure.terms for exposure in exposures]
     nobody_holds = not state.instruments and not state.securities and not state.warrants and not state.options
@@ -139,9 +147,11 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
         return
     holders = {each for each in list_holders(state) if is_id(each, "pty")} - {state.formed.party_id}
     others = sorted({each for taker in takers for each in holders - {taker}})
-    chosen = [each for each in offered if isinstance(each, PricedTerms) or _chooses_class(each, state)]
+    chosen = [each for each in offered if isinstance(each, PricedTerms) or chooses_class(each, state)]
     if chosen and others:
         _require_class_terms(state, chosen, others)
+    if others:
+        _require_usual(state, offered, others)
     _require_cap(state, [each for each in offered if not isinstance(each, PricedTerms)], others)
 
 
@@ -168,7 +178,7 @@ def _require_class_terms(state: Issuer, chosen: Iterable[PrincipalTerms], others
             )
 
 
-def _chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
+def chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
     """Return whether a note becomes another class at its maturity than the largest one of common stock.
 
     A class that does not exist yet is another one.
@@ -190,6 +200,23 @@ def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Frac
             Fraction(terms.valuation_cap_usd or 0) / max(measure_company(state), Fraction(1)),
         )
     return found
+
+
+def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
+    """Refuse a SAFE or note that takes more from holders than the company's value at its cap shows."""
+    for terms in offered:
+        if isinstance(terms, PricedTerms):
+            continue
+        rate, multiple = (terms.annual_rate, terms.repayment_multiple) if isinstance(terms, NoteTerms) else (ZERO, 1)
+        if (terms.discount or ZERO) > DISCOUNT_MAX or rate > RATE_MAX or multiple > 1:
+            raise Refusal(
+                "terms_unagreed",
+                f"{', '.join(others[:5])} hold securities of {state.formed.issuer_id}; beside them, a SAFE or note for"
+                f" compute has a discount of {DISCOUNT_MAX} and interest of {RATE_MAX} a year at most, and repays its"
+                " principal once; offer that, or an investment on which they vote",
+                pointer="/instrument",
+                holders=list(others),
+            )
 
 
 def _require_cap(state: Issuer, terms: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
@@ -357,6 +384,38 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
 def sum_principal(state: Issuer) -> Decimal:
     """Return the dollars that a company's instruments may still become equity for, without its open orders."""
     return sum_exposures(each for name, each in _list_exposures(state) if name in state.instruments)
+
+
+def measure_claims(state: Issuer) -> Fraction:
+    """Return which part of the company its instruments ask for, at the worst for others; without its open orders.
+
+    It is principal over its cap, or over `UNCAPPED_USD` without one, raised by a discount, a year's interest and what a
+    sale repays beyond the principal; of stock at a price, its shares in `UNCAPPED_USD`. Better terms at the same
+    principal make it more.
+    """
+    claims = Fraction(0)
+    for name, exposure in _list_exposures(state):
+        terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+        if name not in state.instruments:
+            continue
+        if isinstance(terms, PricedTerms):
+            claims += amount / Fraction(terms.price_usd_per_share) / UNCAPPED_USD
+            continue
+        if isinstance(terms, NoteTerms):
+            amount *= (1 + Fraction(terms.annual_rate)) * max(Fraction(terms.repayment_multiple), Fraction(1))
+        claims += amount / Fraction(terms.valuation_cap_usd or UNCAPPED_USD) / (1 - Fraction(terms.discount or 0))
+    return claims
+
+
+def list_claims(state: Issuer, uncapped: Fraction) -> Iterator[tuple[str, Fraction]]:
+    """Yield each instrument's holder and part of the company: at its cap, or `uncapped` where no price is known."""
+    for name, exposure in _list_exposures(state):
+        signed = state.instruments.get(name)
+        if signed is not None and exposure.amount_usd:
+            try:
+                yield signed.holder_id, _value(state, name, exposure)[0]
+            except Refusal:
+                yield signed.holder_id, uncapped
 
 
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:

@@ -61,7 +61,7 @@ Refusals in order, of each command:
   sale_declared · tranche_unknown · warrant_unvested, warrant_not_exercisable · tranche_missing ·
   settlement_excluded · price · exercise_worthless
 - warrant transferred: warrant_unknown · transfer_exists · time_naive · warrant_expired · warrant_not_held ·
-  transfer_excluded
+  sale_declared · transfer_excluded
 - milestone attested: warrant_unknown · milestone_unknown · attested_by_beneficiary, attested_by_issuer, not_attester ·
   milestone_attested · time_naive · milestone_lapsed
 - programme: programme_exists · company_missing · sides_overlap
@@ -77,9 +77,10 @@ Refusals in order, of each command:
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
 - instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company · dilution_unagreed ·
-  price_below_preference · cap_below_holders
+  price_below_preference · terms_unagreed · cap_below_holders
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
-- exposure recorded: dilution_unagreed · price_below_preference · cap_below_holders · stack_exceeds_company
+- exposure recorded: dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders ·
+  stack_exceeds_company
 - proposal counted: proposals_too_many
 - holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·
   stakeholder_unknown

@@ -258,6 +258,7 @@ def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[Issuer
             f"warrant {command.warrant_id} is held by {warrant.holder_id}, not by {command.holder_id}",
             pointer="/holder_id",
         )
+    require_no_sale(state)
     relation = _require_affiliate(command, warrant)
     if relation is not None:
         require_stakeholder(state, command.holder_id_after, "/holder_id_after")

@@ -33,7 +33,7 @@ from marketplace.core.money import (
 from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.as_converted import measure_company, measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidity, PayDistribution, WithdrawLiquidity
-from marketplace.domain.equity.issuer.dilution import sum_principal
+from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
 from marketplace.domain.equity.issuer.rules import (
     require_days,
@@ -316,12 +316,14 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
     shares, principal = ceil(measure_company(buyer)), sum_principal(buyer)
     before = (stock.buyer_shares or 0, stock.buyer_principal_usd or ZERO)
     preferred, ahead = parse_ratio(stock.buyer_preference_exact or "0/1"), measure_preference(buyer)
-    if shares > before[0] or principal > before[1] or ahead > preferred:
+    claimed = measure_claims(buyer) > parse_ratio(stock.buyer_claims_exact or "0/1")
+    if shares > before[0] or principal > before[1] or claimed or ahead > preferred:
         raise Refusal(
             "buyer_diluted",
             f"the buyer's stock was diluted since {liquidity_id} was declared: it has {shares} fully diluted shares,"
             f" instruments for {principal} USD and preferences of {floor_cents(ahead)} USD, and had {before[0]} shares,"
-            f" {before[1]} USD and {floor_cents(preferred)} USD; declare the sale again",
+            f" {before[1]} USD and {floor_cents(preferred)} USD, or its instruments have better terms now; declare the"
+            " sale again",
             liquidity_id=liquidity_id,
             shares=shares,
             shares_before=before[0],

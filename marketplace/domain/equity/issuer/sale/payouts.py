@@ -86,6 +86,7 @@ def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration
         buyer_split_ratio=stock.buyer_split_ratio,
         buyer_shares=stock.buyer_shares,
         buyer_principal_usd=stock.buyer_principal_usd,
+        buyer_claims_exact=stock.buyer_claims_exact,
         buyer_preference_exact=stock.buyer_preference_exact,
         buyer_repurchased_usd=stock.buyer_repurchased_usd,
     )
