@@ -104,7 +104,12 @@ async def substitute(
 ) -> Response[ReceiptBody]:
     """Move the rest of a grant to another pool of its provider, at no higher price, as its provider."""
     receipt = await substitute_grant(
-        command.handler, command.context, grant_id, pool_id=data.pool_id, reason=data.reason
+        command.handler,
+        command.context,
+        grant_id,
+        pool_id=data.pool_id,
+        reason=data.reason,
+        auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)
 
@@ -114,7 +119,10 @@ async def transfer(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
 ) -> Response[ReceiptBody]:
     """Let another cleared startup use the capacity, as the grant's startup, which still pays and owes the equity."""
-    receipt = await transfer_grant(command.handler, command.context, grant_id, startup_id=data.startup_id)
+    auction_ids = await command.list_auctions()
+    receipt = await transfer_grant(
+        command.handler, command.context, grant_id, startup_id=data.startup_id, auction_ids=auction_ids
+    )
     return command.answer(receipt)
 
 
@@ -159,7 +167,13 @@ async def terminate(
     What was delivered is still stated and settled. Without cause, the side that ends it may owe a fee: its `ends`.
     """
     receipt = await terminate_grant(
-        command.handler, command.context, grant_id, at=data.at, reason=data.reason, for_cause=data.for_cause
+        command.handler,
+        command.context,
+        grant_id,
+        at=data.at,
+        reason=data.reason,
+        for_cause=data.for_cause,
+        auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)
 

@@ -1,5 +1,6 @@
 """Grants: the begin of delivery, outages, stages, and early and regular ends."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ from marketplace.application.steps.access import (
     require_side,
     require_unfrozen,
 )
+from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.reductions import count_reduction
@@ -134,15 +136,18 @@ async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at:
     return await _change(handler, context, grant_id, "provider", command)
 
 
-async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
+async def transfer_grant(
+    handler: Handler, context: Context, grant_id: str, *, startup_id: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Let another cleared startup use the capacity, as the one that uses it. Payment and equity stay with the first.
 
     Refused if a mandate pays a part and allows no resale, or if the other startup is related to the provider.
+    `auction_ids`, here and in `terminate_grant`, are the auctions that are not completed.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the party · ``parties_related`` · ``transfer_unwelcome`` ·
-            ``resale_held`` · refusals of the grant · ``limit_exceeded`` if the startup goes on paying more for the
-            other's use than one person alone may let go.
+            ``resale_held`` · ``lot_frozen`` · refusals of the grant · ``limit_exceeded`` if the startup goes on paying
+            more for the other's use than one person alone may let go.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -154,6 +159,7 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
         if equity is not None:
             require_transferable(await load_mandate(unit, equity.mandate_id), grant_id)
         await check_unheld(unit, grant.pool_id, grant_id)
+        await _keep_resales(unit, grant, auction_ids)
         await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
         account = await unit.load(ACCOUNT, grant.issued.startup_account_id)
@@ -174,6 +180,7 @@ async def terminate_grant(
     reason: str,
     by: Side = "platform",
     for_cause: bool = False,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
 
@@ -183,13 +190,15 @@ async def terminate_grant(
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause (`require_cause`).
-    Without cause, a startup cannot end capacity that others hold quotes on, and the side that ends the grant pays the
+    Without cause, a startup cannot end capacity that others hold quotes on, neither side ends capacity whose resale an
+    auction has frozen, and the side that ends the grant pays the
     other one the fee of the grant's end terms from its available money. So a startup that uses a grant by transfer ends
     it for cause alone. If the platform ends it for a side, as at a pool's closing, that side pays what it has free.
 
     Raises:
-        Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``resale_held`` · refusals of the grant · with a
-            fee ``party_suspended``, ``limit_exceeded``, ``funds_insufficient`` and ``funds_reserved``.
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``lot_frozen`` · ``resale_held`` · refusals of
+            the grant · with a fee ``party_suspended``, ``limit_exceeded``, ``funds_insufficient`` and
+            ``funds_reserved``.
     """
     require_aware(at, "/at")
 
@@ -198,9 +207,21 @@ async def terminate_grant(
         parties = {"user": grant.startup_id, "startup": grant.issued.startup_id, "provider": grant.issued.provider_id}
         allowed = ("startup", "provider", *(("user",) if for_cause else ()))
         require_side(context, parties, allowed, "grant", grant_id)
+        if not for_cause:
+            await _keep_resales(unit, grant, auction_ids)
         await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause)
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _keep_resales(unit: UnitOfWork, grant: Grant, auction_ids: Sequence[str]) -> None:
+    """Refuse a tenant's act that would withdraw resale offers of a grant that an auction has frozen.
+
+    Raises:
+        Refusal: ``lot_frozen``.
+    """
+    pool = await unit.get(POOL, grant.pool_id)
+    await require_lots_kept(unit, pool.list_resales(grant.issued.grant_id), auction_ids)
 
 
 async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receipt:

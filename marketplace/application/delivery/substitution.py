@@ -1,6 +1,9 @@
 """Substitution: move a grant to another pool of its provider, at no higher price, in one atomic append."""
 
+from collections.abc import Sequence
+
 from marketplace.application.steps.access import load_grant, load_mandate
+from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import withdraw_resales
 from marketplace.domain.delivery.grant import GRANT, Grant
@@ -17,14 +20,17 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-async def substitute_grant(handler: Handler, context: Context, grant_id: str, *, pool_id: str, reason: str) -> Receipt:
+async def substitute_grant(
+    handler: Handler, context: Context, grant_id: str, *, pool_id: str, reason: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Move the rest of a grant to another pool from now on. The startup's price does not change.
 
-    Only lots that ask no more than the grant's price are used, cheapest first.
+    Only lots that ask no more than the grant's price are used, cheapest first. Of `auction_ids`, the auctions that are
+    not completed, none may have frozen one of them, or a resale of the grant, unless the grant's nodes have failed.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` ·
-            ``pool_unwelcome`` · ``site_unwelcome`` · ``substitute_full`` · refusals of the grant and the pool.
+        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``pool_unwelcome`` ·
+            ``site_unwelcome`` · ``substitute_full`` · ``lot_frozen`` · refusals of the grant and the pool.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -36,6 +42,10 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         await _check_welcome(unit, grant, pool)
         resold = clip_resold(grant, start)
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
+        if grant.failing_since is None:
+            taken = dict.fromkeys(share.lot_id for share in lots)
+            resales = (await unit.get(POOL, grant.pool_id)).list_resales(grant_id)
+            await require_lots_kept(unit, [*taken, *resales], auction_ids)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)

@@ -1,4 +1,4 @@
-"""What an auction has bound, or binds now: orders and the mandates that pay for them stay as they are."""
+"""What an auction has bound, or binds now: orders, the mandates that pay for them, and lots stay as they are."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,13 @@ from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.trading.admission import require_cancellable, require_price_kept, require_unbound
+from marketplace.domain.supply.lot import LOT
+from marketplace.domain.trading.admission import (
+    require_cancellable,
+    require_price_kept,
+    require_unbound,
+    require_unfrozen_lot,
+)
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import BudgetHold, Mandate
 from marketplace.domain.trading.order import ORDER, OrderState
@@ -22,6 +28,20 @@ async def require_order_free(unit: UnitOfWork, order: OrderState, auction_ids: I
     """
     for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
         require_cancellable(auction, order, unit.context.at)
+
+
+async def require_lots_kept(unit: UnitOfWork, lot_ids: Iterable[str], auction_ids: Iterable[str]) -> None:
+    """Refuse a tenant's act that takes lots, or nodes of them, from an auction that has frozen them.
+
+    Raises:
+        Refusal: ``lot_frozen``.
+    """
+    if unit.context.party_id is None:
+        return
+    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
+    for lot in [await unit.get(LOT, lot_id) for lot_id in lot_ids]:
+        for auction in auctions:
+            require_unfrozen_lot(auction, lot, unit.context.at, moves=True)
 
 
 async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:

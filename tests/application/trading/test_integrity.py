@@ -12,7 +12,8 @@ from msgspec import structs
 from events.schedule import EndTerms, NoticeFee
 from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
-from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.delivery.grants import activate_grant, degrade_grant, terminate_grant, transfer_grant
+from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import auctions, mandates, orders
@@ -27,7 +28,7 @@ from marketplace.domain.trading.auction import BindAuction
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_related import relate
-from tests.application.trading.test_resale import freeze_book
+from tests.application.trading.test_resale import freeze_book, resell
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -212,6 +213,33 @@ async def test_a_pool_closes_only_once_an_auction_that_has_bound_orders_to_its_l
         assert grant is not None
         await inventory.announce_closing(market.handler, market.context(trade.provider), trade.pool, **act)
         await market.until("lot", trade.lot, "withdrawn")
+    await check_log(market.log)
+
+
+async def test_neither_side_takes_a_resale_or_a_lot_from_an_auction_by_what_it_does_to_a_grant(market):
+    trade = await market.trade(days=10, nodes=2)
+    friend = await market.party("Friend", "startup", usd=100)
+    async with market.worker():
+        grant = await market.award(trade)
+    _, pool = await market.pool(trade.provider)
+    await market.lot(trade.provider, pool, mandate_ids=(trade.mandate,))
+    grant_id = grant.issued.grant_id
+    await resell(market, trade, grant)
+    auction = await market.auction(locks_at=2, horizon=2, no_cancel_at=1.9)
+    market.clock.at, end = market.day(1.9), {"at": market.day(10), "reason": "a better price"}
+    acts = {
+        trade.startup: ((transfer_grant, {"startup_id": friend}), (terminate_grant, end)),
+        trade.provider: ((terminate_grant, end), (substitute_grant, {"pool_id": pool, "reason": "a better price"})),
+    }
+    for act, more, by in [(*each, by) for by, acts_of in acts.items() for each in acts_of]:
+        with pytest.raises(Refusal) as caught:
+            await act(market.handler, market.context(by), grant_id, **more, auction_ids=[trade.auction, auction])
+        assert (act, caught.value.code) == (act, "lot_frozen")
+    await activate_grant(market.handler, market.context(trade.provider), grant_id)
+    degrade = {"nodes_available": 0, "at": market.day(1.9), "reason": "a fire"}
+    await degrade_grant(market.handler, market.context(trade.provider), grant_id, **degrade)
+    move = {"pool_id": pool, "reason": "a fire", "auction_ids": [auction]}
+    await substitute_grant(market.handler, market.context(trade.provider), grant_id, **move)
     await check_log(market.log)
 
 

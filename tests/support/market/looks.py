@@ -125,6 +125,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "grants:pay_stage": {"grant": "fixed", "instrument": "other", "issuer": "other", "order": "final"},
     "grants:terminate_grant": {
         "account": "met",
+        "auction": "final",
         "grant": "other",
         "instrument": "met",
         "issuer": "met",
@@ -133,7 +134,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "met",
         "usage": "met",
     },
-    "grants:transfer_grant": {"account": "other", "mandate": "other", "pool": "again"},
+    "grants:transfer_grant": {"account": "other", "auction": "final", "mandate": "other", "pool": "again"},
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
     "instruments:_act": {"account": "again", "instrument": "again", "issuer": "again", "order": "other"},
@@ -248,7 +249,13 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "again",
         "usage": "again",
     },
-    "substitution:substitute_grant": {"issuer": "met", "lot": "met", "mandate": "other", "order": "final"},
+    "substitution:substitute_grant": {
+        "auction": "final",
+        "issuer": "met",
+        "lot": "met",
+        "mandate": "other",
+        "order": "final",
+    },
     "inventory:announce_closing": {
         "account": "other",
         "auction": "final",
