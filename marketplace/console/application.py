@@ -30,6 +30,7 @@ from litestar.template.config import TemplateConfig
 from litestar.types import ASGIApp, ExceptionHandlersMap, Message, Receive, Scope, Send
 
 from marketplace.api.http.auth_middleware import SESSION
+from marketplace.api.http.envelope import REQUEST_ID, find_request_id
 from marketplace.api.http.services import Services
 from marketplace.client import ProblemError
 from marketplace.console import signing_in
@@ -88,7 +89,9 @@ class _Front:
         if path == LIVE_PATH:
             await self._follow(scope, receive, send)
         elif path in ("/", PATH) or path.startswith(f"{PATH}/"):
-            await self._console(scope, receive, _add_headers(send))
+            request_id = find_request_id(scope)
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                await self._console(scope, receive, _add_headers(send, request_id))
         else:
             await self._api(scope, receive, send)
 
@@ -111,10 +114,10 @@ class _Front:
         await self._api(inner, receive, send_unnamed)
 
 
-def _add_headers(send: Send) -> Send:
+def _add_headers(send: Send, request_id: str) -> Send:
     async def send_marked(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *_HEADERS]
+            message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode()), *_HEADERS]
             if not any(name.lower() == b"cache-control" for name, _ in message["headers"]):
                 message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
         await send(message)

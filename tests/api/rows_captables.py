@@ -15,7 +15,10 @@ def build_plot(world: World, **more) -> dict:
 
 def sums(report: dict) -> bool:
     held = sum(line["fully_diluted_shares"] for line in report["holders"])
-    return held + report["plan"]["available_shares"] == report["fully_diluted_shares"] > 0
+    return (
+        all(line["name"] for line in report["holders"])
+        and held + report["plan"]["available_shares"] == report["fully_diluted_shares"] > 0
+    )
 
 
 def is_explained(explained: dict) -> bool:

@@ -97,6 +97,8 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
         assert {} not in part.get("oneOf", ()), part
         assert not ("oneOf" in part and isinstance(part.get("default"), dict)), part
         assert "(?" not in str(part.get("pattern")), part
+    for name in ("GpuSeconds", "Shares"):  # bodies carry them, whose whole numbers are bounded
+        assert components["schemas"][name]["maximum"] == 2**53 - 1
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     check_requests(requests, document)
     names = [operation["operationId"] for operation in operations]

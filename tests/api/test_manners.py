@@ -295,12 +295,16 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         ("status=open&status=matchd", "request_invalid", "/status", "did you mean matched?"),
         ("order=newst", "request_invalid", "/order", "did you mean newest?"),
         ("created_from=yesterday", "request_invalid", "/created_from", "RFC 3339"),
+        ("auction_id=ord_01jdm5v5tze1xa6a4sbz1gk3c4", "request_invalid", "/auction_id", "no id such as auc_"),
+        ("startup_id=", "request_invalid", "/startup_id", "no id such as pty_"),
     ):
         answer = await reading.admin.get(f"/v1/orders?{query}")
         assert_problem(answer, 400 if code == "parameter_repeated" else 422, code, pointer)
         assert nearest in answer.json()["errors"][0]["detail"]
         assert nearest in answer.json()["detail"]
         assert ("did you mean" in answer.text) == ("did you mean" in nearest)
+    many = await reading.admin.get("/v1/events?" + "type=grant.issued.v1&" * 51)
+    assert_problem(many, 422, "request_invalid", "/type")
     beyond = await reading.admin.get("/v1/orders", headers={"Min-Seq": "9"})
     assert_problem(beyond, 400, "header_invalid")
     assert "the log ends at 0" in beyond.json()["detail"]
@@ -323,6 +327,8 @@ async def test_a_class_or_region_that_nobody_has_is_refused_with_the_nearest(rea
         ("market/depth?gpu_class=H100", "gpu_class_unoffered"),
         ("market/curves?gpu_class=H100", "gpu_class_unoffered"),
         ("market/index?gpu_class=H100", "gpu_class_unoffered"),
+        ("market/prices?gpu_class=H100", "gpu_class_unoffered"),
+        ("market/list-prices?gpu_class=H100", "gpu_class_unoffered"),
         ("balances?unit=GPU-second:H100", "gpu_class_unoffered"),
     ):
         answer = await tenant.get(f"/v1/{path}", headers=headers)

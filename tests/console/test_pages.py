@@ -73,6 +73,7 @@ async def test_a_session_begins_with_a_key_holds_no_secret_and_ends_with_the_key
         assert page.status_code == 200
         assert "Firm" in page.text
         assert "no-store" in page.headers["cache-control"]
+        assert page.headers["request-id"]
         policy = page.headers["content-security-policy"]
         assert "script-src 'self';" in policy
         assert "unsafe" not in policy

@@ -1,5 +1,6 @@
 """Decimals in JSON have one form: dollars with two places or more, others with as few as they need, no exponents."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -7,6 +8,8 @@ import msgspec
 import pytest
 
 from events.plain_json import encode_event, encode_plain, render_decimal
+from events.registry import EVENT_TYPES
+from events.types import Ratio
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FORMS = {
@@ -66,3 +69,26 @@ def test_a_decimal_has_one_form_and_texts_and_stored_events_stay(written):
         kind = msgspec.defstruct("Kind", [(member, Decimal)])
         form = dollars if member == "cash_usd" else short
         assert encode_event(kind(value)) == encode_plain(kind(value)) == f'{{"{member}":"{form}"}}'.encode()
+
+
+def test_texts_that_events_name_as_dollars_are_fractions_so_that_both_encoders_write_the_same():
+    fraction = msgspec.json.schema(Ratio)["pattern"]
+    _, components = msgspec.json.schema_components(EVENT_TYPES.values(), ref_template="{name}")
+    named = [
+        (name, member, text)
+        for name, component in components.items()
+        for member, schema in component["properties"].items()
+        if "usd" in member
+        for text in list_texts(schema)
+    ]
+    assert ("GrantIssued", "price_usd_per_gpu_hour") in [found[:2] for found in named]
+    assert [found for found in named if found[2].get("pattern") != fraction] == []
+
+
+def list_texts(schema: dict) -> Iterator[dict]:
+    """Yield the schemas of texts that are no decimals, in a member's schema."""
+    if schema.get("type") == "string" and schema.get("format") != "decimal":
+        yield schema
+    parts = [schema[key] for key in ("items", "additionalProperties") if isinstance(schema.get(key), dict)]
+    for part in [*schema.get("anyOf", ()), *schema.get("prefixItems", ()), *parts]:
+        yield from list_texts(part)

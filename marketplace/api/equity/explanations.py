@@ -5,6 +5,7 @@ import csv
 import io
 from typing import Any, Final
 
+import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -34,6 +35,7 @@ from marketplace.domain.equity.information import Sight, require_full
 from marketplace.domain.equity.issuer.terms import settle_terms
 from marketplace.execution.history import load_history
 from marketplace.execution.unit_of_work import UnitOfWork
+from marketplace.projections.access.parties import list_names
 
 ENTRIES_MAX: Final = 20_000
 
@@ -48,7 +50,19 @@ async def report(
     """
     history = await load_own_history(reader, issuer_id)
     instant = reader.now if at is None else parse_instant(at, "/at")
-    return build_report(history, instant, known)
+    return await _name_holders(reader, build_report(history, instant, known))
+
+
+async def _name_holders(reader: Reader, report: CapTableReport) -> CapTableReport:
+    """Return the report with the names of further parties, as far as the reader may name them."""
+    unnamed = [line.holder_id for line in report.holders if line.name is None]
+    if not unnamed:
+        return report
+    async with reader.connect() as connection:
+        found = await list_names(connection, reader_id=reader.party_id, party_ids=unnamed, limit=len(unnamed))
+    names = {party.party_id: party.name for party in found}
+    holders = (msgspec.structs.replace(line, name=line.name or names.get(line.holder_id)) for line in report.holders)
+    return msgspec.structs.replace(report, holders=tuple(holders))
 
 
 @get("/{issuer_id:str}/cap-table/explain", summary="Explain a cap table")

@@ -80,7 +80,6 @@ LastEventId = Annotated[
     str | None,
     HeaderParameter(
         name="Last-Event-ID",
-        max_length=18,
         description="Where a stream is resumed",
         schema_extra={"pattern": SEQUENCE.pattern},
     ),

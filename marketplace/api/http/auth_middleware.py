@@ -35,6 +35,13 @@ PREFIXED: Final = {
     "offer": "trf",
     "promise": "prm",
 }
+_FILTERED: Final = {
+    **{aggregate: prefix for aggregate, prefix in PREFIXED.items() if aggregate != "account"},
+    "provider": "pty",
+    "startup": "pty",
+}
+"""Prefixes of the ids by which lists are filtered. Others are of several kinds: entries of an account may be those of a
+grant, and a holder need not be a party."""
 _JSON: Final = b"application/json"
 _CHARSETS: Final = frozenset({b"", b"utf-8", b"utf8"})
 _IDENTITY: Final = b"identity"
@@ -105,8 +112,8 @@ class AuthMiddleware:
     def _require_parameters(self, scope: Any) -> set[str]:
         """Return the names of the query's parameters, and refuse those that would pass in silence.
 
-        These are parameters that the route does not have, repeats of one that has one value, and the word `null`, which
-        Litestar reads as no value.
+        These are parameters that the route does not have, repeats of one that has one value, the word `null`, which
+        Litestar reads as no value, and ids that nothing can have.
 
         Raises:
             Refusal: ``parameter_unsupported`` · ``parameter_repeated`` · ``request_invalid``.
@@ -127,6 +134,8 @@ class AuthMiddleware:
                 raise Refusal("parameter_repeated", f"{name} has one value; send it once", pointer=f"/{name}")
             if value == "null":
                 raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
+            if name.endswith("_id"):
+                _require_id(name, value)
             seen.add(name)
         return seen
 
@@ -152,6 +161,18 @@ class AuthMiddleware:
                 text = f"this key lacks the scope {needed}; ask for one that has it"
                 raise Refusal("scope_missing", text, scope=needed)
         return principal
+
+
+def _require_id(name: str, value: str) -> None:
+    """Refuse a filter by an id that nothing of its kind can have.
+
+    Raises:
+        Refusal: ``request_invalid``.
+    """
+    prefix = _FILTERED.get(name.removesuffix("_id"))
+    if not is_id(value, prefix):
+        text = f"{name} is no id such as {prefix or 'pty'}_01jdm5v5tze1xa6a4sbz1gk3c4; take it from an answer"
+        raise Refusal("request_invalid", text, pointer=f"/{name}")
 
 
 def _hit_address(scope: Any) -> None:

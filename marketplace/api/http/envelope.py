@@ -47,7 +47,7 @@ class Envelope:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request. HEAD is answered as GET, without the body, and never opens a stream."""
         started, method, seen = time.perf_counter(), scope["method"], _render_scope(scope)
-        request_id = _find_request_id(scope)
+        request_id = find_request_id(scope)
         added: Headers = [(REQUEST_ID, request_id.encode()), *SAFE]
         seen[ADDED] = added
 
@@ -95,7 +95,7 @@ def _render_scope(scope: Any) -> Any:
     return {**scope, "method": "GET", "headers": headers}
 
 
-def _find_request_id(scope: Any) -> str:
+def find_request_id(scope: Any) -> str:
     """Return the request id that the client chose, or a new one."""
     for name, value in scope["headers"]:
         if name == REQUEST_ID and _REQUEST_ID.match(value):

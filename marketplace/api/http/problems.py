@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.typing import FieldDefinition
 
 from events.plain_json import encode_plain
 from marketplace.api.http.body_faults import BodyFault, list_literals, render_fault, render_faults
@@ -334,19 +335,25 @@ def _find_missing(text: str) -> Iterator[BodyFault]:
 
 def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[BodyFault]:
     for item in extra if isinstance(extra, list) else ():
-        message, key = str(item.get("message", "invalid")), item.get("key")
-        pointer, (choice, allowed) = f"/{key}" if key else "", _tell_choice(request, key)
-        yield BodyFault(pointer, choice or render_fault(message), allowed)
+        message, field = str(item.get("message", "invalid")), _find_field(request, item.get("key") or "")
+        name = getattr(field and field.kwarg_definition, "name", None) or item.get("key")
+        choice, allowed = (None, ()) if field is None else _tell_choice(request, name, list_literals(field.annotation))
+        yield BodyFault(f"/{name}" if name else "", choice or render_fault(message), allowed)
 
 
-def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """Return that a parameter of the query has none of its allowed values, and these; None if it is no choice."""
+def _find_field(request: Request[Any, Any, Any], key: str) -> FieldDefinition | None:
+    """Return the parameter of the route's function, or of what it depends on, that Litestar names."""
     handler = request.route_handler
     signatures = [handler.parsed_fn_signature]
     signatures += [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
-    fields = [field for field in (each.parameters.get(name or "") for each in signatures) if field is not None]
-    literals = list_literals(fields[0].annotation) if fields else ()
-    for value in request.query_params.getall(name or "", []):
+    return next((each.parameters[key] for each in signatures if key in each.parameters), None)
+
+
+def _tell_choice(
+    request: Request[Any, Any, Any], name: str, literals: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return that a parameter of the query has none of its allowed values, and these; None if it is no choice."""
+    for value in request.query_params.getall(name, []):
         if literals and value not in literals:
             return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}", literals
     return None, ()

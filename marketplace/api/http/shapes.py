@@ -53,7 +53,7 @@ class Shapes:
         self.components: dict[str, Schema] = {
             self._names[name]: self._describe(name, component, strict=name in strict)
             for name, component in components.items()
-        } | {name: _tidy(schema) for name, schema in _list_values().items()}
+        } | {name: _bound(_tidy(schema)) for name, schema in _list_values().items()}
 
     def refer(self, kind: Any) -> Schema:
         """Return the schema of one of the types, with references to components."""
@@ -193,16 +193,17 @@ def _join_null(schema: Schema) -> Schema:
     return {**other, "type": [other["type"], "null"], **rest}
 
 
-def _bound(schema: Schema) -> None:
-    """Bound whole numbers as `strict_json` does."""
+def _bound(schema: Schema) -> Schema:
+    """Bound whole numbers as `strict_json` does, in place, and return the schema."""
     if schema.get("type") in ("integer", ["integer", "null"]) and "enum" not in schema and "const" not in schema:
         if not {"maximum", "exclusiveMaximum"} & set(schema):
             schema["maximum"] = WHOLE_MAX
         if not {"minimum", "exclusiveMinimum"} & set(schema):
             schema["minimum"] = -WHOLE_MAX
+    return schema
 
 
-def _map(schema: Schema, change: Callable[[Schema], None]) -> None:
+def _map(schema: Schema, change: Callable[[Schema], object]) -> None:
     """Apply a change to a schema and to the schemas in it."""
     change(schema)
     for part in _list_parts(schema):

@@ -110,6 +110,8 @@ async def read_prices(
             limit=limit + 1,
         )
         found = await _set_beside(connection, rows)
+        if not rows and cursor is None:
+            await require_known(connection, "gpu_class", gpu_class)
     return build_page(found, limit, lambda row: (row.last_sequence, row.pool_id, row.from_period))
 
 

@@ -114,6 +114,8 @@ async def read_list_prices(
     after = parse_cursor(cursor, ("", "", "", "", date.min))
     async with reader.connect() as connection:
         rows = await list_list_prices(connection, gpu_class=gpu_class, after=after, limit=limit + 1)
+        if not rows and cursor is None:
+            await require_known(connection, "gpu_class", gpu_class)
     return build_page(rows, limit, lambda row: (row.gpu_class, row.provider, row.product, row.region, row.listed_on))
 
 
