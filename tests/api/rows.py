@@ -168,7 +168,7 @@ async def play(world: World, row: Row) -> Sent:
         other = await send("other", path, body)
     if row.other is not None:
         _expect(row, "other", other, *row.other)
-    await _refuse(row, send, path)
+    await _refuse(world, row, send, path)
     answer = await send.send_accepted(path, body)
     _expect(row, "accepted", answer, row.status, None)
     content = _read(answer)
@@ -200,11 +200,11 @@ def _read(answer: httpx.Response) -> Any:
     return answer.json() if answer.headers["content-type"].startswith("application/json") else answer.text
 
 
-async def _refuse(row: Row, send: "_Sender", path: str) -> None:
+async def _refuse(world: World, row: Row, send: "_Sender", path: str) -> None:
     if row.refused is not None:
         wrong, status, code = row.refused
         if row.method == "GET":
-            refused = await send(row.actor, f"{path.partition('?')[0]}?{wrong}", None)
+            refused = await send(row.actor, f"{path.partition('?')[0]}?{wrong.format(**world.ids)}", None)
         else:
             wrong = wrong(send.world) if callable(wrong) else wrong
             refused = await send(row.actor, path, wrong)

@@ -58,14 +58,14 @@ MARKET = (
     Row(
         "GET",
         "/v1/market/capacity?pool_id={pool}&start=2030-01-01T00:00:00Z&end=2030-02-01T00:00:00Z",
-        refused=("pool_id=x&start=2030-02-01T00:00:00Z&end=2030-01-01T00:00:00Z", 422, "request_invalid"),
+        refused=("pool_id={pool}&start=2030-02-01T00:00:00Z&end=2030-01-01T00:00:00Z", 422, "request_invalid"),
         other=SEEN,
         check=lambda steps: steps[0]["free"] == 0,
     ),
     Row(
         "GET",
         "/v1/market/capacity?pool_id={pool}&start=2030-01-01T00:00:00Z&end=2030-02-01T00:00:00Z&at=1",
-        refused=("pool_id=x&start=2030-01-01T00:00:00Z&end=2030-02-01T00:00:00Z&at=x", 422, "request_invalid"),
+        refused=("pool_id={pool}&start=2030-01-01T00:00:00Z&end=2030-02-01T00:00:00Z&at=x", 422, "request_invalid"),
         other=SEEN,
         check=lambda steps: steps[0]["offered"] == 0,
     ),

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from marketplace.domain.supply.schedule import STANDARD
-from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
+from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_trading import build_cash_order
 from tests.api.stage import get_id
 
@@ -118,7 +118,7 @@ DATA = (
     Row(
         "GET",
         "/v1/market/curves?gpu_class=H100_SXM",
-        refused=("gpu_class=H100_SXM&auction_id=auc_nobody", 404, "auction_unknown"),
+        refused=(f"gpu_class=H100_SXM&auction_id=auc_{ABSENT}", 404, "auction_unknown"),
         other=SEEN,
         check=lambda steps: {step["side"] for step in steps} == {"ask"},
     ),

@@ -509,7 +509,12 @@ REST = (
         other=SEEN,
         check=lambda page: len(page["items"]) == 5,
     ),
-    Row("GET", "/v1/events?event_id=x&command_id=x", other=SEEN, check=lambda page: page["items"] == []),
+    Row(
+        "GET",
+        f"/v1/events?event_id=evt_{ABSENT}&command_id=cmd_{ABSENT}",
+        other=SEEN,
+        check=lambda page: page["items"] == [],
+    ),
     Row(
         "GET",
         "/v1/events/chain?sequence=1",
