@@ -64,7 +64,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     Attributes:
         bond_id: The bond.
         party_id: The provider.
-        claim_id: The claim: of one statement period of a grant, or of its early end, once.
+        claim_id: The claim: of one statement period of a grant, or of its early ends since the last such claim.
         startup_id: Who claims.
         startup_account_id: Which account is paid.
         grant_id: What was not delivered.

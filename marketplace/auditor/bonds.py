@@ -28,6 +28,7 @@ class Bonds:
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others.
+        ends: How often each grant was ended early by its provider's fault.
         own: The payments that come from what a provider has available.
         kept: What providers keep for each claim.
         settled: The claims whose amount is final.
@@ -39,6 +40,7 @@ class Bonds:
     due: dict[str, datetime] = field(default_factory=dict)
     pays_at: dict[str, datetime] = field(default_factory=dict)
     claimed: set[tuple[str, ...]] = field(default_factory=set)
+    ends: Counter[str] = field(default_factory=Counter)
     own: set[str] = field(default_factory=set)
     kept: dict[str, Decimal] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
@@ -47,6 +49,9 @@ class Bonds:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
         stated: Counter[_Move] = Counter()
         for message in decision:
+            if message.event_type == "grant.terminated.v1":
+                ended = message.read()
+                self.ends[ended["grant_id"]] += ended["by"] == ("startup" if ended["for_cause"] else "provider")
             if message.event_type.startswith("bond."):
                 self._take_bond(message, message.read(), stated)
         moved: Counter[_Move] = Counter()
@@ -122,7 +127,8 @@ class Bonds:
 
     def _take_claim(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         items = body["items"]
-        keys: list[tuple[str, ...]] = [(body["grant_id"], body["statement_id"] or "")]
+        grant_id = body["grant_id"]
+        keys: list[tuple[str, ...]] = [(grant_id, body["statement_id"] or str(self.ends[grant_id]))]
         keys += [(item["replacement_id"],) for item in items if item.get("replacement_id")]
         for key in keys:
             self.findings.require(key not in self.claimed, "bond", message.sequence, f"{key} is claimed a second time")

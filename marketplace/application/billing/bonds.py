@@ -25,7 +25,16 @@ from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold, Reserve
 from marketplace.domain.billing.account_state import FOREVER
-from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond, list_uncovered
+from marketplace.domain.billing.bond import (
+    BOND,
+    AnswerClaim,
+    Bond,
+    ClaimBond,
+    Part,
+    PostBond,
+    ReleaseBond,
+    list_uncovered,
+)
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
     NOTHING,
@@ -188,17 +197,20 @@ async def claim_bond(
         parties = {**list_sides(grant), "startup": issued.startup_id}
         require_side(context, parties, ("startup",), "grant", grant_id)
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
-        await unit.load(BOND, bond_id)
-        default, chain = await _find_default(unit, grant, period_start)
+        bond = await unit.load(BOND, bond_id)
+        made = [] if bond is None else bond.list_ends(grant_id)
+        if made and made[-1] >= grant.terminations[-1].noticed_at:
+            made.pop()  # Nothing ended since: it is that claim again.
+        default, chain = await _find_default(unit, grant, period_start, after=made[-1] if made else None)
         require_early(default, context.at)
         require_answered(chain)
-        credited_usd = await _find_credited(unit, grant, chain)
+        credited_usd = await _find_credited(unit, grant, default, chain)
         bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
         items = compute_items(grant, default, bought, context.at)
         claimed = BondClaimed(
             bond_id=bond_id,
             party_id=issued.provider_id,
-            claim_id=derive_id("bcl", grant_id, default.statement_id or ""),
+            claim_id=derive_id("bcl", grant_id, default.statement_id or (str(len(made)) if made else "")),
             startup_id=issued.startup_id,
             startup_account_id=issued.startup_account_id,
             grant_id=grant_id,
@@ -232,39 +244,47 @@ async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
 
 
 async def _find_default(
-    unit: UnitOfWork, grant: Grant, period_start: datetime | None
+    unit: UnitOfWork,
+    grant: Grant,
+    period_start: datetime | None,
+    *,
+    after: datetime | None = None,
+    until: datetime | None = None,
 ) -> tuple[Default, list[Statement]]:
-    """Return what was not delivered in a period, and the statements of it; for None, what an early end left out.
+    """Return what was not delivered in a period, and the statements of it; for None, what early ends left out.
+
+    `after` and `until` are those of `find_ending`.
 
     Raises:
         Refusal: ``period_unknown`` · ``statement_unknown`` · ``adjustments_too_many`` · ``remedies_missing`` ·
             ``grant_not_defaulted``.
     """
     if period_start is None:
-        return find_ending(grant), []
+        return find_ending(grant, after, until), []
     period = find_period(grant, period_start)
     usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
     return find_failures(grant, usage, period), await load_chain(unit, period)
 
 
-async def _find_most(unit: UnitOfWork, claimed: BondClaimed) -> Decimal:
+async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decimal:
     """Return the USD that a claim comes to by the log now; 0 if nothing is owed any more."""
     grant = await unit.get(GRANT, claimed.grant_id)
     starts = {period.statement_id: period.start for period in list_periods(grant)}
     bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
+    made_at = claimed.answer_until - ANSWER_WITHIN
+    after = max((at for at in bond.list_ends(claimed.grant_id) if at < made_at), default=None)
+    start = None if claimed.statement_id is None else starts[claimed.statement_id]
     try:
-        default, chain = await _find_default(
-            unit, grant, None if claimed.statement_id is None else starts[claimed.statement_id]
-        )
-        made_at = claimed.answer_until - ANSWER_WITHIN
-        return sum_claim(compute_items(grant, default, bought, made_at), await _find_credited(unit, grant, chain))
+        default, chain = await _find_default(unit, grant, start, after=after, until=made_at)
+        credited_usd = await _find_credited(unit, grant, default, chain)
+        return sum_claim(compute_items(grant, default, bought, made_at), credited_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING:
             return ZERO
         raise
 
 
-async def _find_credited(unit: UnitOfWork, grant: Grant, chain: Sequence[Statement]) -> Decimal:
+async def _find_credited(unit: UnitOfWork, grant: Grant, default: Default, chain: Sequence[Statement]) -> Decimal:
     """Return what was credited for a period, or may still be while a statement of it is in dispute."""
     service = None
     for known in chain:
@@ -272,7 +292,7 @@ async def _find_credited(unit: UnitOfWork, grant: Grant, chain: Sequence[Stateme
             issued = known.issued
             period = Period(issued.statement_id, issued.period_start, issued.period_end)
             service = await review_service(unit, grant, period, int(known.dispute.count), known.service)
-    return find_credited(grant, chain, service)
+    return find_credited(default, chain, service)
 
 
 async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:
@@ -333,7 +353,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         claim = None if bond is None else bond.find(command.claim_id)
         most, money_usd, freed_at = None, ZERO, None
         if bond is not None and claim is not None:
-            most = await _find_most(unit, claim.claimed)
+            most = await _find_most(unit, bond, claim.claimed)
             account = await unit.get(ACCOUNT, bond.account_id)
             causes = [one.claimed.claim_id for one in bond.claims]
             money_usd = bond.own_usd + account.count_free(context.at, causes)

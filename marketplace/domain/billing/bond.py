@@ -41,7 +41,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
-from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
+from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN, DECIDE_WITHIN
 from marketplace.domain.refusals import refuse_status, refuse_unknown, require_found
 
 
@@ -184,6 +184,11 @@ class Bond:
     def find(self, claim_id: str) -> Claim | None:
         """Return a claim; None if there is none."""
         return next((claim for claim in self.claims if claim.claimed.claim_id == claim_id), None)
+
+    def list_ends(self, grant_id: str) -> list[datetime]:
+        """Return when each claim was made that is about early ends of a grant, in order."""
+        ends = (one.claimed for one in self.claims if one.claimed.statement_id is None)
+        return [claimed.answer_until - ANSWER_WITHIN for claimed in ends if claimed.grant_id == grant_id]
 
     @property
     def own_usd(self) -> Decimal:

@@ -15,8 +15,8 @@ once in each statement period, however often nodes fail in it. If a failure bega
 lasted before counts toward the cure time.
 
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
-or disputed, or about the early end. So no hour is recovered twice. A claim is computed again when it is answered; it
-only falls.
+or disputed, or about the early ends since the last such claim. So no hour is recovered twice. A claim is computed again
+when it is answered; it only falls.
 
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
@@ -79,6 +79,7 @@ class Default:
         share: The share of their price.
         statement_id: The statement of the period; None for an early end.
         until: When the time to claim ends.
+        fees_usd: What the provider paid for the early ends.
     """
 
     gaps: tuple[Load, ...]
@@ -87,6 +88,7 @@ class Default:
     share: Decimal
     statement_id: str | None
     until: datetime
+    fees_usd: Decimal = ZERO
 
 
 def find_period(grant: Grant, period_start: datetime) -> Period:
@@ -208,13 +210,23 @@ def _list_uncured(missing: Iterable[Load], since: datetime, cure: timedelta) -> 
             yield Load(start, run.end, run.amount)
 
 
-def find_ending(grant: Grant) -> Default:
-    """Return what an early end of a grant leaves undelivered by its provider's fault.
+def find_ending(grant: Grant, after: datetime | None = None, until: datetime | None = None) -> Default:
+    """Return what early ends of a grant leave undelivered by its provider's fault.
+
+    Args:
+        grant: The grant.
+        after: When an earlier claim was made. Only ends that were announced later count; None: no claim was.
+        until: When this claim was made; None: it is made now.
 
     Raises:
         Refusal: ``remedies_missing`` · ``grant_not_defaulted``, if it did not end so.
     """
-    terms, defaults = require_remedies(grant), list(_list_defaults(grant))
+    terms = require_remedies(grant)
+    defaults = [
+        (ended, last)
+        for ended, last in _list_defaults(grant)
+        if (after is None or ended.noticed_at > after) and (until is None or ended.noticed_at <= until)
+    ]
     if not defaults:
         raise Refusal(
             "grant_not_defaulted",
@@ -222,8 +234,9 @@ def find_ending(grant: Grant) -> Default:
             " the period_start of a period in which its nodes failed",
         )
     gaps = tuple(gap for ended, last in defaults for gap in _list_gaps(grant, ended, last))
-    since, until = min(ended.noticed_at for ended, _ in defaults), find_last(grant) + CLAIM_WITHIN
-    return Default(gaps, since, "make_whole", terms.make_whole_share, None, until)
+    since, last_day = min(ended.noticed_at for ended, _ in defaults), find_last(grant) + CLAIM_WITHIN
+    fees_usd = sum((ended.fee_usd for ended, _ in defaults if ended.by == "provider"), ZERO)
+    return Default(gaps, since, "make_whole", terms.make_whole_share, None, last_day, fees_usd)
 
 
 def _list_gaps(grant: Grant, ended: GrantTerminated, last: datetime) -> Iterator[Load]:
@@ -272,7 +285,7 @@ def require_answered(chain: Sequence[Statement]) -> None:
             raise refuse_status("statement", known.issued.statement_id, known.status, "accepted or disputed")
 
 
-def find_credited(grant: Grant, chain: Sequence[Statement], service: ServiceResult | None = None) -> Decimal:
+def find_credited(default: Default, chain: Sequence[Statement], service: ServiceResult | None = None) -> Decimal:
     """Return the USD that the startup and the holder got already for what is claimed.
 
     For a period that is the service credits of its statements. Of a disputed one it is the highest credit that is
@@ -281,7 +294,7 @@ def find_credited(grant: Grant, chain: Sequence[Statement], service: ServiceResu
     provider's fee.
 
     Args:
-        grant: The grant.
+        default: What is claimed.
         chain: The statements of the period; empty for an early end.
         service: The service result of a disputed statement of the chain by its lowest count and what is known now.
 
@@ -289,7 +302,7 @@ def find_credited(grant: Grant, chain: Sequence[Statement], service: ServiceResu
         Refusal: ``hours_remedied``: the period rolls forward or is left out, by agreement.
     """
     if not chain:
-        return grant.sum_end_fees("provider")
+        return default.fees_usd
     result = service or chain[-1].service
     if result is not None and result.consequence in {"roll_forward", "exclude"}:
         raise Refusal(

@@ -392,6 +392,31 @@ async def test_a_provider_owes_damages_on_its_own_price_for_what_was_resold_for_
     assert claimed.claimed.amount_usd + claimed.claimed.credited_usd == round_cents(owed * hours / 4)
 
 
+async def test_an_end_that_is_brought_forward_after_its_claim_is_claimed_too(market):
+    """A provider announced the last days alone, let them be claimed, and ended the rest without a make-whole."""
+    provider = await market.party("Provider", "provider", usd=50_000)
+    startup = await market.party("Startup", "startup", usd=900_000)
+    async with market.worker():
+        sold = await sell(market, provider, startup, lock=0.5, ask="2")
+    grant_id = sold.grant.issued.grant_id
+    for day, last in ((5, 80), (6, 20)):
+        market.clock.at = market.day(day)
+        end = {"at": market.day(last), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(provider), grant_id, **end)
+        grant = await market.state("grant", grant_id)
+        await claim(market, startup, grant)
+        market.clock.at += timedelta(hours=1)
+        assert await refuse(claim(market, startup, grant)) == "claim_exists"
+    await answer(market, provider, 0)
+    await answer(market, provider, 1)
+    claims = await read_claims(market, provider)
+    fees = [ended.fee_usd for ended in grant.terminations]
+    whole = [round_cents(price(grant, 2, days * 24) / 4) for days in (10, 60)]
+    assert [one.claimed.credited_usd for one in claims] == fees
+    assert [one.due_usd for one in claims] == [rest - fee for rest, fee in zip(whole, fees, strict=True)]
+    await check(market)
+
+
 async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_what_it_delivered(market):
     first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
     startup = await market.party("Startup", "startup", usd=900_000)

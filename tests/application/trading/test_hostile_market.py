@@ -63,7 +63,7 @@ async def test_who_ends_a_grant_again_pays_once_unless_it_ends_earlier_then_each
     assert (await market.account(trade.provider)).available_usd == 50_000 - first + startups - last
     gaps = [(gap.start, gap.end) for gap in find_ending(ended).gaps]
     assert gaps == [(market.day(10), market.day(15)), (market.day(20), market.day(41))], "the startup ended the rest"
-    assert find_credited(ended, ()) == first + last
+    assert find_credited(find_ending(ended), ()) == first + last
     assert await find_faults(Fees, market.log) == []
     assert await find_faults(Fees, market.log, drop="grant.terminated.v1")
     await check_log(market.log)
