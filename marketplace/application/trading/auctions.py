@@ -152,12 +152,13 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     """
 
     async def work(unit: UnitOfWork) -> None:
-        require_collecting(await unit.get(AUCTION, auction_id))
+        auction = await unit.get(AUCTION, auction_id)
+        require_collecting(auction)
         order = await unit.get(ORDER, order_id)
         if order.terms.instrument is not None:
             await _count(unit, order, order.terms.instrument)
             if isinstance(order, OpenOrder):
-                order = await _end_unwilling(unit, order, order.terms.instrument)
+                order = await _end_unwilling(unit, order, order.terms.instrument, auction.opened.locks_at)
                 if isinstance(order, EndedOrder):
                     return
         require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
@@ -178,12 +179,12 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)
 
 
-async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> Order:
-    """Take the mandates off an open order that would no longer pay for each of its offers, and return the order."""
+async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTerms, locks_at: datetime) -> Order:
+    """Take the mandates off an open order that would not pay for each of its offers at the lock; return the order."""
     for hold in order.budget_holds:
         mandate = await unit.get(MANDATE, hold.mandate_id)
         prices = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
-        matches = [await _build_matched(unit, order, instrument, mandate, price) for price in prices]
+        matches = [await _build_matched(unit, order, instrument, mandate, price, at=locks_at) for price in prices]
         reason = find_unwelcome(order.hold_id, mandate, matches)
         if reason is not None:
             order = await take_mandate_off(unit, order, hold.mandate_id, shorten(reason))
@@ -422,7 +423,13 @@ async def _build_equity(
 async def _keep_budgets(
     unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, holder_usd: Decimal
 ) -> None:
-    """Commit what the grant's mandate pays at most, and free the rest of every budget."""
+    """Commit what the grant's mandate pays at most, and free the rest of every budget.
+
+    Whether a mandate is still in force is judged at the lock of the auction, as when the order was locked.
+    """
+    at = unit.context.at
+    if grant.auction_id is not None:
+        at = (await unit.get(AUCTION, grant.auction_id)).opened.locks_at
     for hold in order.budget_holds:
         keep: Decimal = ZERO
         if grant.equity is not None and grant.equity.mandate_id == hold.mandate_id:
@@ -435,7 +442,9 @@ async def _keep_budgets(
                 hold_id=order.hold_id,
                 grant_id=grant.grant_id,
                 amount_usd=keep,
-                matched=await _build_matched(unit, order, order.terms.instrument, mandate, price, related=related),
+                matched=await _build_matched(
+                    unit, order, order.terms.instrument, mandate, price, at=at, related=related
+                ),
             )
             await unit.decide(MANDATE, hold.mandate_id, capture)
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=UNNEEDED)
@@ -449,9 +458,10 @@ async def _build_matched(
     mandate: Mandate,
     price: tuple[str, Decimal],
     *,
+    at: datetime,
     related: bool = False,
 ) -> Matched:
-    """Return what a mandate commits to, by the issuer, the party and the price of a class as they are now."""
+    """Return what a mandate commits to at an instant, by the issuer, the party and the price of a class as they are."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
     implied_cap_usd = None
     if isinstance(issuer, Issuer):
@@ -461,7 +471,7 @@ async def _build_matched(
         instrument=instrument,
         sector=party.registered.sector,
         stage=party.stage,
-        at=unit.context.at,
+        at=at,
         implied_cap_usd=implied_cap_usd,
         prices=await list_prices(unit, mandate.terms, [price]),
         related=related,

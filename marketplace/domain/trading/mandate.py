@@ -7,8 +7,8 @@ Invariants:
        above the issuer's maximum.
     2. The same holds for a sector, and for the budget of cash drawn besides compute, which is none by default.
     3. A capture never exceeds its hold. Released budget is free again at once.
-    4. At lock and match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
-       under which it was committed.
+    4. At lock and match, the rules in force by then are applied again to what is held, as of the auction's lock time,
+       so that an end of the mandate undoes no match. Committed budget keeps the rules under which it was committed.
     5. No vendor and no generation of GPUs has more than its share of the budget. A hold counts toward every class that
        its order may get, a commitment toward the class that won. The match checks the commitment against the shares in
        force at the match.

@@ -169,6 +169,17 @@ async def test_no_order_that_a_startup_places_in_the_no_cancel_phase_undoes_its_
     await check_log(market.log)
 
 
+@pytest.mark.parametrize(("ends", "status"), [(0.45, "cancelled"), (0.5, "cancelled"), (0.55, "matched")])
+async def test_a_mandate_that_ends_before_the_lock_pays_for_no_bound_order_and_a_later_one_does(market, ends, status):
+    trade = await market.trade(no_cancel_at=0.4, expires_at=market.day(ends))
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked", "cancelled")
+        market.clock.at = market.day(0.6)
+        await market.until("auction", trade.auction, "completed")
+    assert (await market.state("order", trade.order)).status == status
+
+
 async def test_the_platform_ends_a_mandate_at_any_time(market):
     trade = await market.trade()
     await market.auction(no_cancel_at=0.4)

@@ -35,6 +35,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "auctions:carry_out_match": {
         "account": "met",
+        "auction": "fixed",
         "issuer": "met",
         "lot": "met",
         "order": "final",
