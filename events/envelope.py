@@ -6,6 +6,7 @@ and the `correlationid`, `causationid` extensions in common use. Header names ar
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -57,6 +58,7 @@ _ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name not in {
 _HEADERS = tuple((name, f"ce-{name}") for name in _ATTRIBUTES)
 
 
+@lru_cache(maxsize=256)  # the events of a command have one time, which is hashed and stored
 def render_time(time: datetime) -> str:
     """Return the ``time`` of an event as it is stored and hashed, in UTC to the microsecond."""
     return time.isoformat(timespec="microseconds")[:_TIME_LENGTH] + "Z"

@@ -3,8 +3,7 @@
 Older records are packed into 26 bytes each.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from marketplace.core.packed import Packed, digest
 from marketplace.log.port import Head
@@ -16,8 +15,7 @@ SEQUENCE_BYTES: Final = 8
 """A packed record has a digest of the command id, one of the fingerprint, and the sequence of its last event."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRecord:
+class CommandRecord(NamedTuple):
     """The record of one command on an aggregate.
 
     Attributes:

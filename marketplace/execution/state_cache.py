@@ -241,16 +241,19 @@ class Cache:
                 self._entries.pop(forgotten, None)
 
     def includes(self, recorded: Recorded) -> bool:
-        """Return whether an undamaged event is part of the stored state in memory, and nothing waits for it."""
+        """Return whether an undamaged event is part of the state in memory, and nothing waits for it.
+
+        The event of an append of this process that is still in flight is noticed.
+        """
         entry = self._entries.get(recorded.subject)
-        return (
-            entry is not None
-            and recorded.damage is None
-            and not recorded.void
-            and recorded.subject not in self._readings
-            and entry.is_stored()
-            and (entry.head.sequence or 0) >= recorded.sequence
-        )
+        if entry is None or recorded.damage is not None or recorded.void or recorded.subject in self._readings:
+            return False
+        if entry.is_stored():
+            return (entry.head.sequence or 0) >= recorded.sequence
+        if entry.commands.find(recorded.envelope.causationid) is None:
+            return False
+        entry.noticed = max(entry.noticed, recorded.sequence)
+        return True
 
     def notice(self, recorded: Recorded) -> None:
         """Notice an event of another process, so that a state that lacks it is refreshed before its next use."""

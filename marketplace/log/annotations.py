@@ -163,8 +163,8 @@ class AnnotatedLog:
             Unavailable: As there, and if the latest `health` listed an empty position that no operator accepted. The
                 log's own record can still be written.
         """
-        fault = await self._find_fault() if any(write.after.subject != LOG_SUBJECT for write in writes) else ""
-        if fault:
+        may_fail = self._empty and any(write.after.subject != LOG_SUBJECT for write in writes)
+        if may_fail and (fault := await self._find_fault()):
             for write in writes:
                 write.head.failed = True
             raise Unavailable(GAP, f"nothing was stored: {fault}", RETRY_AFTER_SECONDS)

@@ -42,7 +42,6 @@ _KNOWN = frozenset(
     | {f"{_ATTRIBUTE}{name}" for name in Envelope.__struct_fields__ if name not in {"traceparent", "hash"}}
 )
 _TIME_LENGTH = len("2026-01-01T00:00:00.000000Z")
-_TEXT_ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name != "time")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _PLAIN = re.compile(r"[!#$&-~]*")
 _encode = msgspec.json.Encoder().encode
@@ -61,22 +60,17 @@ def seal(subject: str, previous_hash: str, envelope: Envelope, body: bytes) -> M
         AssertionError: An attribute holds what a header cannot carry.
     """
     linked = msgspec.structs.replace(envelope, previoushash=previous_hash, hash="")
-    _check_attributes(linked)
-    return Message(msgspec.structs.replace(linked, hash=compute_hash(subject, linked, body)), body)
+    headers = render_headers(linked)
+    _check_headers(headers)
+    return Message(msgspec.structs.replace(linked, hash=hash_message(subject, headers, body)), body)
 
 
-def _check_attributes(envelope: Envelope) -> None:
+def _check_headers(headers: Mapping[str, str]) -> None:
     """Refuse values that change in transport: headers carry only ASCII without spaces unchanged."""
-    values: list[str] = [getattr(envelope, name) for name in _TEXT_ATTRIBUTES]
-    if _PLAIN.fullmatch("".join(values)):
+    if _PLAIN.fullmatch("".join(headers.values())):
         return
-    name, value = next(pair for pair in zip(_TEXT_ATTRIBUTES, values, strict=True) if not _PLAIN.fullmatch(pair[1]))
-    raise AssertionError(f"attribute {name} is {value!r}; only printable ASCII without spaces, % and quotes is allowed")
-
-
-def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
-    """Return the chain hash, in hex, of these attributes and this body."""
-    return hash_message(subject, render_headers(envelope), body)
+    name, value = next(pair for pair in headers.items() if not _PLAIN.fullmatch(pair[1]))
+    raise AssertionError(f"header {name} is {value!r}; only printable ASCII without spaces, % and quotes is allowed")
 
 
 @lru_cache(maxsize=256)

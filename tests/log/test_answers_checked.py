@@ -16,11 +16,12 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from events.envelope import render_headers
 from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.embedded.nats import NatsServers, find_nats_server
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.log.answers import find_foreign
-from marketplace.log.codec import compute_hash, seal
+from marketplace.log.codec import hash_message, seal
 from marketplace.log.connection import Connection, NoAnswer, call_api
 from marketplace.log.direct_get import Gets
 from marketplace.log.events import parse_event
@@ -252,7 +253,7 @@ def change(message: Message, subject: str) -> Message:
 
 def mistype(message: Message, subject: str) -> Message:
     envelope = msgspec.structs.replace(message.envelope, type="marketplace.account.deposited.v1", hash="")
-    sealed = msgspec.structs.replace(envelope, hash=compute_hash(subject, envelope, message.body))
+    sealed = msgspec.structs.replace(envelope, hash=hash_message(subject, render_headers(envelope), message.body))
     return Message(sealed, message.body)
 
 
@@ -274,7 +275,8 @@ async def test_what_is_read_is_checked_on_every_path(log: Log, damage: Change, k
     bad = damage(make_write(good.head).messages[0], subject)
     if kind == "subject":  # linked and sealed, so that nothing else is wrong with it
         envelope = msgspec.structs.replace(bad.envelope, previoushash=good.head.hash, hash="")
-        bad = Message(msgspec.structs.replace(envelope, hash=compute_hash(subject, envelope, bad.body)), bad.body)
+        whole = hash_message(subject, render_headers(envelope), bad.body)
+        bad = Message(msgspec.structs.replace(envelope, hash=whole), bad.body)
     head = await store(log, good.head, bad)
     await log.append([make_write(head)])
     paths: list[Callable[[], Awaitable[list[str | None]]]] = [

@@ -1,13 +1,14 @@
 """The state of an account: available money, holds, and the payments that count once; and the rules of holds."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Literal
 
 from immutables import Map
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from events.account import (
     AccountApprovalEnded,
@@ -66,8 +67,7 @@ FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Money set aside.
 
     Attributes:
@@ -96,8 +96,7 @@ def _is_past(expires_at: datetime | None, at: datetime) -> bool:
     return expires_at is not None and at >= expires_at
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True):
     """An act that takes two persons. `decided_by` is who ended it; None while open, or ended by platform or time."""
 
     requested: AccountApprovalRequested
@@ -105,8 +104,7 @@ class Approval:
     decided_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One party's account. `used`, `deposited` and `bought` may have older entries; sums leave them out.
 
     Attributes:
@@ -196,7 +194,9 @@ class Account:
             purpose: The order or quote. What one person bought for it before is replaced, and does not count.
             is_staged: Whether it costs more in later stages. Then it takes two wherever there is a limit.
         """
-        if is_staged and self.limits != UNLIMITED:
+        if self.limits == UNLIMITED:
+            return False
+        if is_staged:
             return True
         recent = [self.holds[hold_id] for bought_at, hold_id in self.bought if bought_at > at - BOUGHT]
         counted = [hold.left_usd + hold.captured_usd for hold in recent if hold.purpose != purpose]

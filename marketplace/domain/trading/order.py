@@ -23,12 +23,12 @@ mandates_too_many.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from events.order import (
     BudgetHold,
@@ -197,8 +197,7 @@ OrderCommand = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A placed order; a class for each status. `terms`, `hold_id` and the holds are as last amended."""
 
     status: Status
@@ -221,16 +220,14 @@ class Order:
         return find_end(self.terms)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenOrder(Order):
+class OpenOrder(Order, frozen=True, kw_only=True):
     """An order that the next auction may take; `rejected_by` is the last auction that did not match it."""
 
     status: Literal["open"] = "open"
     rejected_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedOrder(Order):
+class LockedOrder(Order, frozen=True, kw_only=True):
     """An order that an auction has locked and not decided; it may not be in the book."""
 
     status: Literal["locked"] = "locked"
@@ -243,16 +240,14 @@ WAITING: Final = ("open", "locked")
 """The statuses of a `WaitingOrder`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchedOrder(Order):
+class MatchedOrder(Order, frozen=True, kw_only=True):
     """An order that won, in an auction or by a held quote."""
 
     status: Literal["matched"] = "matched"
     grant_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndedOrder(Order):
+class EndedOrder(Order, frozen=True, kw_only=True):
     """An order that ended without a match; `rejected_by` is the auction that left it unmatched."""
 
     status: Literal["unmatched", "cancelled", "expired"]
@@ -463,9 +458,7 @@ def _turn_holds(state: Order, event: OrderMandateApproved | OrderMandateEnded) -
     others = [hold for hold in state.budget_holds if hold.mandate_id != event.mandate_id]
     if isinstance(event, OrderMandateEnded):
         return tuple(others)
-    return tuple(
-        hold if hold in others else msgspec.structs.replace(hold, needs_approval=False) for hold in state.budget_holds
-    )
+    return tuple(hold if hold in others else replace(hold, needs_approval=False) for hold in state.budget_holds)
 
 
 def _copy(source: Order | OrderPlaced | OrderAmended) -> dict[str, Any]:
