@@ -302,7 +302,7 @@ class Cache:
                 return
             assert entry.chain is not None, "a state that is not stored belongs to a chain"
             for pending in entry.chain.pending:
-                pending.head.failed = True
+                pending.head.fail()
         elif stored.head.hash != recorded.envelope.previoushash or _is_orphan(stored, recorded):
             self.forget(recorded.subject)
             return

@@ -373,7 +373,8 @@ class UnitOfWork:
         """Undo `seal` in the cache. Records of the same command that were read from the log meanwhile stay."""
         for part in self._parts.values():
             if part.after is not None and part.after.chain is not None:
-                part.after.head.failed = part.after.chain.void = True
+                part.after.chain.void = True
+                part.after.head.fail()
                 part.after.commands.drop(self.context.command_id, part.after.head)
 
     async def refresh(self, *, to_end: bool = True) -> bool:

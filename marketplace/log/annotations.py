@@ -166,7 +166,7 @@ class AnnotatedLog:
         may_fail = self._empty and any(write.after.subject != LOG_SUBJECT for write in writes)
         if may_fail and (fault := await self._find_fault()):
             for write in writes:
-                write.head.failed = True
+                write.head.fail()
             raise Unavailable(GAP, f"nothing was stored: {fault}", RETRY_AFTER_SECONDS)
         return await self.bare.append(writes)
 

@@ -87,7 +87,7 @@ class Appender:
             self._check_open()
         except (MarketplaceError, AssertionError):
             for write in writes:
-                write.head.failed = True
+                write.head.fail()
             raise
         append = PendingAppend(tuple(writes), count, size, time.monotonic() + self._limits.append_seconds_max)
         append.answer.add_done_callback(retrieve)

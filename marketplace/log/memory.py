@@ -57,7 +57,7 @@ class MemoryLog:
                 return False
             found.append(stored[write.messages[-1].envelope.hash])
         for write, sequence in zip(writes, found, strict=True):
-            write.head.sequence = sequence
+            write.head.settle(sequence)
         return True
 
     def _check_guards(self, writes: Sequence[Write]) -> None:
@@ -85,7 +85,7 @@ class MemoryLog:
             tail.append(sequence)
             if message.once:
                 self._once.add(message.once)
-        write.head.sequence = len(self._events)
+        write.head.settle(len(self._events))
 
     def _last(self, subject: str) -> int:
         tail = self._tails.get(subject)
@@ -133,4 +133,4 @@ class MemoryLog:
 
 def _fail(writes: Sequence[Write]) -> None:
     for write in writes:
-        write.head.failed = True
+        write.head.fail()

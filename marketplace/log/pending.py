@@ -36,7 +36,7 @@ class PendingAppend:
         """
         sequence = last
         for write in reversed(self.writes):
-            write.head.sequence = sequence
+            write.head.settle(sequence)
             sequence -= len(write.messages)
         if not self.answer.done():
             self.answer.set_result(last)
@@ -47,7 +47,7 @@ class PendingAppend:
         if self.answer.done():
             return
         for write in self.writes:
-            write.head.failed = True
+            write.head.fail()
         self.answer.set_exception(error)
 
     def settle_by(self, tails: Mapping[str, Sequence[Recorded]]) -> None:
@@ -76,7 +76,7 @@ class PendingAppend:
 
     def _succeed(self, sequences: Sequence[int]) -> None:
         for write, sequence in zip(self.writes, sequences, strict=True):
-            write.head.sequence = sequence
+            write.head.settle(sequence)
         if not self.answer.done():
             self.answer.set_result(sequences[-1])
 

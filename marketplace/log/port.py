@@ -26,41 +26,31 @@ class Head:
 
     Attributes:
         subject: The literal NATS subject.
-        sequence: Stream sequence of the event; 0 where the subject is empty; None while pending.
+        sequence: Stream sequence of the event; 0 where the subject is empty; None while pending. Set by `settle`.
         hash: Chain hash of that event; empty where the subject is empty.
-        failed: The append that should have made this head failed.
+        failed: The append that should have made this head failed. Set by `fail`.
     """
 
-    __slots__ = ("_answered", "_failed", "_sequence", "hash", "subject")
+    __slots__ = ("_answered", "failed", "hash", "sequence", "subject")
 
     def __init__(self, subject: str, sequence: int | None = 0, hash: str = "", *, failed: bool = False) -> None:  # noqa: A002
         self.subject = subject
         self.hash = hash
-        self._sequence = sequence
-        self._failed = failed
+        self.sequence = sequence
+        self.failed = failed
         self._answered: asyncio.Event | None = None
 
     def __repr__(self) -> str:
         return f"Head({self.subject!r}, {self.sequence!r}, {self.hash!r}, failed={self.failed!r})"
 
-    @property
-    def sequence(self) -> int | None:
-        """Return the sequence; None while pending."""
-        return self._sequence
-
-    @sequence.setter
-    def sequence(self, sequence: int | None) -> None:
-        self._sequence = sequence
+    def settle(self, sequence: int) -> None:
+        """Record that the event was stored, and wake who waits for that."""
+        self.sequence = sequence
         self._wake()
 
-    @property
-    def failed(self) -> bool:
-        """Return whether the append failed."""
-        return self._failed
-
-    @failed.setter
-    def failed(self, failed: bool) -> None:
-        self._failed = failed
+    def fail(self) -> None:
+        """Record that the append failed, and wake who waits for it."""
+        self.failed = True
         self._wake()
 
     def _wake(self) -> None:
@@ -69,11 +59,11 @@ class Head:
 
     async def wait(self) -> bool:
         """Wait until the append is answered; False if it failed."""
-        while self._sequence is None and not self._failed:
+        while self.sequence is None and not self.failed:
             if self._answered is None:
                 self._answered = asyncio.Event()
             await self._answered.wait()
-        return not self._failed
+        return not self.failed
 
 
 @dataclass(frozen=True, slots=True)

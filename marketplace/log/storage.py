@@ -147,7 +147,7 @@ class StorageWatch:
         """
         if self._reason:
             for write in writes:
-                write.head.failed = True
+                write.head.fail()
             raise Unavailable(STORAGE, f"nothing was stored: {self._reason}", RETRY_AFTER_SECONDS)
         try:
             answer = submit(writes)

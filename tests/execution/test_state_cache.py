@@ -55,12 +55,12 @@ async def test_an_event_that_is_noticed_while_an_append_is_in_flight_is_not_miss
     ahead = cache.put_pending(entry, entry.state, head)
     [stored] = [event for event in await market.log.load(subject) if event.sequence == last]
     cache.notice(replace(stored, sequence=last + 1))
-    head.sequence = last + 1
+    head.settle(last + 1)
     assert cache.find(subject) is ahead
     head = Head(subject, None, "1" * 64)
     cache.put_pending(ahead, entry.state, head)
     cache.notice(replace(stored, sequence=last + 3))
-    head.sequence = last + 2
+    head.settle(last + 2)
     assert cache.find(subject) is None
 
 

@@ -20,6 +20,14 @@ WINDOW_SECONDS: Final = 60
 Headers = list[tuple[bytes, bytes]]
 
 
+class _PerMinute(RateLimitItemPerMinute):
+    """A limit whose counters have the caller as their name. The package would build a longer one, twice a request."""
+
+    def key_for(self, *identifiers: bytes | str | float) -> str:
+        """Return the caller."""
+        return str(identifiers[0])
+
+
 class Counters(MemoryStorage):
     """Counters in memory. The package's own start a thread at nearly every request, to forget those that expired."""
 
@@ -48,7 +56,7 @@ class RateLimit:
     """
 
     def __init__(self, requests_max: int) -> None:
-        self._item = RateLimitItemPerMinute(requests_max)
+        self._item = _PerMinute(requests_max)
         self._limiter = SlidingWindowCounterRateLimiter(Counters())
         self._fixed: Headers = [
             (b"ratelimit-limit", b"%d" % requests_max),

@@ -161,7 +161,7 @@ def name_the_command_only():
 def resolve_wrongly():
     def succeed(self, last):
         for write in self.writes:
-            write.head.sequence = last
+            write.head.settle(last)
         if not self.answer.done():
             self.answer.set_result(last)
         return last - self.count

@@ -71,7 +71,7 @@ class Meddling:
             return await self._append(writes, handed)
         except asyncio.CancelledError:
             for write in writes if not handed else ():
-                write.head.failed = True  # no log was asked for it, so that nobody else will say so
+                write.head.fail()  # no log was asked for it, so that nobody else will say so
             raise
 
     async def _append(self, writes, handed):
@@ -96,7 +96,7 @@ class Meddling:
             if fault == "unanswered":
                 await self.log.append([replace(write, head=Head(write.head.subject, None)) for write in writes])
             for write in writes:
-                write.head.failed = True
+                write.head.fail()
             if fault == "conflict":
                 raise Conflict(writes[0].after.subject)
             raise Unavailable("NATS", f"the append was {fault}")
