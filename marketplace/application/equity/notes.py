@@ -2,6 +2,7 @@
 
 from events.types import NoteTerms
 from marketplace.application.steps.access import require_owner
+from marketplace.application.steps.binding import require_prices_kept
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.stock_agreements import RUNS_MAX, name_holder
 from marketplace.core.errors import Refusal
@@ -13,8 +14,10 @@ from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.state import Instrument, Run
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.note_conversion import MaturedRun, price_matured
+from marketplace.domain.equity.issuer.rules import raise_authorised
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.equity.issuer.stock_commands import AdjustAuthorisedShares, IssueStock
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.issuer.takeover import build_command
 from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -27,8 +30,8 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
     and can be tried again. With `strict`, the command is refused instead.
 
     Raises:
-        Refusal: ``instrument_unknown`` · refusals of the instrument; if strict, ``stock_class_unknown``,
-            ``conversion_empty`` and ``conversion_coarse``.
+        Refusal: ``instrument_unknown`` · refusals of the instrument · ``market_deciding`` if the shares would undo a
+            bound order; if strict, ``stock_class_unknown``, ``conversion_empty`` and ``conversion_coarse``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -41,6 +44,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
             if not await _convert_first(unit, instrument_id, strict=strict):
                 break
         await track_instrument(unit, instrument_id, owed=True)
+        await require_prices_kept(unit, issued.issuer_id)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
@@ -79,12 +83,6 @@ async def _issue(
     salt = f"maturity {priced.matures_on} {len(instrument.conversions)}"
     security_id = derive_id("sec", issued.instrument_id, salt)
     await name_holder(unit, issued.issuer_id, issued.holder_id)
-    authorise = AdjustAuthorisedShares(
-        issuer_id=issued.issuer_id,
-        class_id=priced.class_id,
-        shares_authorised=priced.shares_authorised,
-        cause=issued.instrument_id,
-    )
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,
@@ -108,5 +106,7 @@ async def _issue(
     )
     await unit.decide(INSTRUMENT, issued.instrument_id, convert)
     await track_instrument(unit, issued.instrument_id, owed=True)
-    await unit.decide(ISSUER, issued.issuer_id, authorise)
+    issuer = await unit.get(ISSUER, issued.issuer_id, Issuer)
+    for raised in raise_authorised(issuer, priced.class_id, priced.shares, issued.instrument_id):
+        await unit.decide(ISSUER, issued.issuer_id, build_command(raised, unit.context.at))
     await unit.decide(ISSUER, issued.issuer_id, issue)

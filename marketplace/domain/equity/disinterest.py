@@ -7,8 +7,10 @@ Not disinterested are, with all whom firm relations connect with them:
   side than of its own.
 
 Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, or
-the preference of a share. The price of a round is also fair if an outsider pays it for at least a twentieth of the
-company. A party that may buy its part of the round by right loses nothing by its price, and has no say on it.
+the preference of a share. The price of a round is fair only for stock with a single preference and nothing beside it;
+it is also fair, on any terms, if an outsider pays it for at least a twentieth of the company. Without such an outsider
+the holders of warrants are not disinterested in it. A party that may buy its part of the round by right loses nothing
+by its price, and has no say on it.
 """
 
 from collections.abc import Iterable
@@ -26,7 +28,14 @@ from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import chooses_class, list_claims, measure_dilution
 from marketplace.domain.equity.issuer.rights.fair_value import find_class_price, find_highest_price
-from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, list_rows, measure_ownership
+from marketplace.domain.equity.issuer.state import (
+    Financing,
+    Issuer,
+    list_holders,
+    list_live_warrants,
+    list_rows,
+    measure_ownership,
+)
 from marketplace.domain.register import Register
 
 BOUGHT_MIN: Final = Fraction(1, 20)
@@ -86,7 +95,10 @@ def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
 def list_round_gain(
     financing: Financing, pricing: RoundPricing, prices: Prices, related: frozenset[str], register: Register
 ) -> tuple[str, ...]:
-    """Return who is not disinterested in the closing of a round; empty if its price is fair.
+    """Return who is not disinterested in the closing of a round; empty if outsiders pay its price.
+
+    Holders of warrants are not, because its price may vest them, or be the value of a share when they are exercised.
+    Its buyers are not, unless they pay a fair price for stock with a single preference, and nothing beside it.
 
     Args:
         financing: The round.
@@ -98,10 +110,14 @@ def list_round_gain(
     inside = related | list_holders(prices.issuer)
     buyers = {each.holder_id: each.shares for each in pricing.allotments if is_id(each.holder_id, "pty")}
     outside = sum(shares for buyer, shares in buyers.items() if inside.isdisjoint(register.list_group(buyer)))
-    fair = prices.find_fair()
-    if outside >= pricing.post_money_shares * BOUGHT_MIN or (fair is not None and pricing.price_usd_per_share >= fair):
+    if outside >= pricing.post_money_shares * BOUGHT_MIN:
         return ()
-    return (*buyers, *_list_offered_all(financing, prices.issuer))
+    fair, terms = prices.find_fair(), financing.terms
+    is_usual = terms.liquidation_multiple <= 1 and terms.participation == "none" and terms.price_protection is None
+    waiting = tuple(warrant.holder_id for _, warrant in list_live_warrants(prices.issuer))
+    if is_usual and fair is not None and pricing.price_usd_per_share >= fair:
+        return waiting
+    return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting)
 
 
 def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:

@@ -7,7 +7,7 @@ logs the refusal, counts the task as stuck, and tries again after growing pauses
 |---|---|
 | one that states a future time (`due`) | the task waits until then |
 | `TOO_EARLY` | another task, which may run concurrently, comes first; tried again at once |
-| `WAITING` | an account may be filled, or a note extended; tried again after an hour |
+| `WAITING` | an account may be filled, an auction decided, or a note extended; tried again after an hour |
 | `NEEDLESS` | already done by another worker or command, or a later event schedules it again |
 | any other | stuck: an error in the log, `marketplace_worker_tasks_stuck`, tried again after `compute_pause` |
 """
@@ -21,8 +21,8 @@ from marketplace.core.errors import Refusal
 PAUSE_SECONDS_MAX: Final = 300.0
 _DOUBLINGS_MAX: Final = 16
 
-WAITING: Final = frozenset({"funds_insufficient", "note_matured"})
-"""Refusals that may end once an account is filled or a note extended."""
+WAITING: Final = frozenset({"funds_insufficient", "market_deciding", "note_matured"})
+"""Refusals that may end once an account is filled, an auction is decided or a note extended."""
 
 _RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_completed"})
 """Another worker moved the auction on. The next check finds what is left to do."""

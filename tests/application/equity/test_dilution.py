@@ -139,6 +139,14 @@ async def test_open_orders_that_together_ask_for_the_whole_company_are_refused_w
     with pytest.raises(Refusal) as caught:
         await orders.place_order(market.handler, market.context(trade.startup), **members)
     assert caught.value.code == "stack_exceeds_company"
+    favoured = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(900_000_000), most_favoured_nation=True)
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, PRINCIPAL, favoured)
+    assert caught.value.code == "stack_exceeds_company", "it may elect the cap of the order"
+    await invest(market, trade, 1_000, favoured)
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, 1, msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(1_500)))
+    assert caught.value.code == "stack_exceeds_company", "it may elect that cap, and no round could close"
 
 
 async def test_post_money_safes_that_together_ask_for_the_whole_company_are_refused_at_signing_and_at_placing(company):

@@ -472,6 +472,41 @@ async def test_a_majority_binds_nobody_else_by_its_vote_on_stock_that_it_gets(ma
     assert set(await list_asked(market, proposal_id)) == {"disinterested_class/common"}, "the majority has agreed"
 
 
+async def test_a_leading_holder_binds_nobody_by_a_round_or_a_limit_that_only_it_gains_by(market):
+    """Its round had a fair price and a thousandfold preference, or vested its warrant by a friend's few dollars.
+
+    It also voted for a limit, within which it took stock for its own compute at a hundredth of the price.
+    """
+    trade = await market.trade()
+    await found(market, trade.startup)
+    bank = await market.party("Bank", "fund")
+    for holder_id, shares in ((trade.fund, 1_000), (bank, 600)):
+        await hold(market, trade.startup, holder_id, shares)
+    day = market.clock.now().date()
+    value = {"issuer_id": trade.issuer, "price_usd_per_share": Decimal("0.01"), "method": "409A", "effective_on": day}
+    await issuers.record_valuation(market.handler, market.context(), RecordValuation(**value))
+    fair = {"pre_money_usd": Decimal(900_000), "pool_post_money": Decimal(0), "price_places": 8}
+    fair["investments"] = (Investment(holder_id=trade.fund, amount_usd=Decimal(100)),)
+    rounds = [({}, False), ({"liquidation_multiple": Decimal(1_000)}, True), ({"participation": "full"}, True)]
+    for number, (terms, asks) in enumerate([*rounds, ({"price_protection": "full_ratchet"}, True), ({}, True)]):
+        if number == len(rounds) + 1:
+            _, proposal_id = await propose_warrant(market, trade, trade.fund, 50_000)
+            assert await agree_open(market, proposal_id) == "effective"
+        financing = await price(market, trade, **fair, **terms)
+        asked = await list_asked(market, await propose_closing(market, trade, financing))
+        assert ("disinterested_class/common" in asked) is asks
+        context = market.context(trade.startup)
+        await issuers.abandon_financing(market.handler, context, trade.issuer, financing, reason="again")
+    context = market.context(trade.startup)
+    await limit_dilution(market.handler, context, trade.issuer, dilution_max=Decimal("0.9"), valuation_usd=None)
+    await vote(market, trade.fund, await consents.find_proposal(market.handler, context))
+    order = {"cash": "0", "equity": "3", "mandate_ids": (trade.mandate,), "latest": 1}
+    market.instrument = structs.replace(SAFE, valuation_cap_usd=Decimal(80_000))
+    await refuse("cap_below_holders", market.order(trade.startup, **order))
+    market.instrument = SAFE
+    assert (await market.state("order", await market.order(trade.startup, **order))).status == "open"
+
+
 async def test_a_consolidation_asks_those_whose_warrants_it_rounds_down(market, held):
     """A bigger warrant outvoted a smaller one, of which nothing was left."""
     trade, bank, angel = held

@@ -7,20 +7,27 @@ from fractions import Fraction
 import msgspec
 import pytest
 
-from events.types import StockTerms
+from events.types import MaturityConversion, NoteTerms, StockTerms
 from marketplace.application.equity import instruments, issuers
 from marketplace.application.equity.clawbacks import reverse_principal
 from marketplace.application.equity.dilution import limit_dilution
+from marketplace.application.equity.notes import mature_note
 from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.dilution import measure_dilution
-from marketplace.domain.equity.issuer.stock_commands import AdjustAuthorisedShares, IssueStock, SplitStock
-from tests.application.equity.test_equity import act, build_round, found
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    CreateStockClass,
+    IssueStock,
+    SplitStock,
+)
+from tests.application.equity.test_equity import act, build_round, found, pay_in
 from tests.application.equity.test_note_orders import offer_equity
+from tests.support.market.agreeing import act_agreed
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import Market, for_cash
 
 PRICE = Decimal("0.70")
 STOCK = StockTerms(class_id="common", price_usd_per_share=PRICE, service_consequence="credit")
@@ -218,8 +225,32 @@ async def test_stock_that_is_split_between_order_and_match_buys_as_many_shares_m
     await check_log(market.log)
 
 
+async def lend_until_a_class_exists(market, trade):
+    """Let the fund lend by a note that is due, and becomes stock of a class that does not exist yet."""
+    become = MaturityConversion(
+        class_id="later", capitalization_definition="existing_fully_diluted", share_rounding="floor"
+    )
+    terms = NoteTerms(
+        annual_rate=Decimal("0.1"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=market.clock.now().date() - timedelta(days=1),
+        valuation_cap_usd=Decimal(9_000_000),
+        at_maturity=become,
+    )
+    await pay_in(market, trade.fund, 1_000)
+    mandate = await market.mandate(trade.fund, **for_cash(1_000), instrument_kinds=("convertible_note",))
+    members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1_000), "terms": terms}
+    context = market.context(trade.startup)
+    before = msgspec.structs.replace(context, at=context.at - timedelta(days=1))
+    return (await instruments.invest(market.handler, before, **members)).id
+
+
 async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refused_once_it_is_locked(founded):
-    """With 900 million shares more at the same price, the holder would get a hundredth of the company."""
+    """With 900 million shares more at the same price, the holder would get a hundredth of the company.
+
+    A note that waits for its class would do the same on the day on which the startup creates the class.
+    """
     market, trade = founded
     trade.order = await offer_equity(market, trade, "stock", STOCK)
     await authorise(market, trade, 2_000_000_000)
@@ -239,12 +270,19 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
             await act(other, trade.startup, IssueStock, security_id=derive_id("sec", auction), shares=1, **issue)
         assert caught.value.code == "market_deciding"
         assert order not in str(caught.value), "holders who vote read it too"
+        note = await lend_until_a_class_exists(market, trade)
+        await act_agreed(other, trade.startup, CreateStockClass, class_id="later", kind="common", shares_authorised=10)
+        with pytest.raises(Refusal) as caught:
+            await mature_note(other.handler, other.context(trade.startup), note, strict=True)
+        assert caught.value.code == "market_deciding"
         market.clock.at = market.day(0.7)
         await market.until("auction", auction, "completed")
     assert (await market.state("order", order)).status == "matched"
     events = [event async for page in market.log.read() for event in page]
     bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]
     assert b"at the agreed price" in bodies[-1]
+    await mature_note(market.handler, market.context(trade.startup), note, strict=True)
+    assert (trade.fund, "later") in (await market.state("issuer", trade.issuer)).holdings
     await check_log(market.log)
 
 

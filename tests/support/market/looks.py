@@ -161,7 +161,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "mandates:refuse_order": {"auction": "final", "order": "again"},
     "mandates:revoke_mandate": {"account": "other", "auction": "final", "order": "again"},
     "mandates:grant_mandate": {"pricelist": "fixed"},
-    "notes:mature_note": {"issuer": "met"},
+    "notes:mature_note": {"issuer": "met", "order": "other"},
     "orders:amend_order": {
         "account": "other",
         "auction": "final",

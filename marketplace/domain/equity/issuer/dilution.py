@@ -152,6 +152,7 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
         _require_class_terms(state, chosen, others)
     if others:
         _require_usual(state, offered, others)
+        _require_own_limit(state, offered, takers)
     _require_cap(state, [each for each in offered if not isinstance(each, PricedTerms)], others)
 
 
@@ -200,6 +201,32 @@ def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Frac
             Fraction(terms.valuation_cap_usd or 0) / max(measure_company(state), Fraction(1)),
         )
     return found
+
+
+def _require_own_limit(state: Issuer, offered: Iterable[PrincipalTerms], takers: Iterable[str]) -> None:
+    """Refuse to let a holder pay less than others paid, for compute within a limit that its own vote decides.
+
+    It is a holder of more than half of what parties here hold of a class.
+    """
+    held: dict[str, dict[str, int]] = {}
+    for (holder_id, class_id), shares in state.holdings.items():
+        if is_id(holder_id, "pty") and holder_id != state.formed.party_id:
+            held.setdefault(class_id, {})[holder_id] = shares
+    leading = {taker for taker in takers for each in held.values() if 2 * each.get(taker, 0) > sum(each.values())}
+    for taker in sorted(leading if state.limit is not None else ()):
+        others = frozenset(each for each in list_holders(state) if is_id(each, "pty")) - {taker, state.formed.party_id}
+        paid = max(_list_values(state, others), default=Fraction(0))
+        values = [find_implied_cap(state, each) or getattr(each, "valuation_cap_usd", None) for each in offered]
+        if any(value is not None and value < paid for value in values):
+            raise Refusal(
+                "cap_below_holders",
+                f"{taker} has most of a class of {state.formed.issuer_id}, so that its vote decided the dilution limit;"
+                f" it takes no less than others paid, which values the company at {round_half_even(paid, 2)} USD or"
+                " more; offer that, or an investment on which they vote",
+                pointer="/instrument",
+                valuation_cap_usd_min=str(round_half_even(paid, SHOWN_SHARE_PLACES)),
+                holders=sorted(others),
+            )
 
 
 def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
@@ -251,6 +278,8 @@ def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
     """Refuse a post-money SAFE with which all of them ask for the whole company at their caps, or more of it.
 
+    Most-favoured SAFEs count at the cap of the new one, which their holders may elect.
+
     Args:
         state: The issuer.
         subject_id: The instrument or order that is signed, placed or changed.
@@ -266,10 +295,13 @@ def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) 
 
 def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> Refusal | None:
     """Return the refusal of `require_room`, or None."""
-    own = [*exposures]
+    own, mine = [*exposures], state.exposures.get(subject_id, ())
     known = [exposure for each, exposure in _list_exposures(state) if each != subject_id]
-    before = sum((_claim(exposure) for _, exposure in _list_exposures(state)), Fraction(0))
-    after = sum((_claim(exposure) for exposure in (*known, *own)), Fraction(0))
+    orders = [exposure for each, exposure in _list_exposures(state) if each.startswith(_ORDER)]
+    signed = {_read_cap(exposure) for exposure in mine}
+    noticed = [exposure for exposure in own if subject_id.startswith(_ORDER) or _read_cap(exposure) not in signed]
+    before = _sum_claims((*known, *mine), orders)
+    after = _sum_claims((*known, *own), [*orders, *noticed])
     if after < 1 or after <= before:
         return None
     caps = [str(_find_cap(exposure)) for exposure in own if _claim(exposure)]
@@ -293,9 +325,29 @@ def _find_cap(exposure: Exposure) -> Decimal | None:
     return None
 
 
-def _claim(exposure: Exposure) -> Fraction:
-    """Return the part of the company that a post-money SAFE asks for at its cap; 0 for all else."""
-    cap = _find_cap(exposure)
+def _read_cap(exposure: Exposure) -> Decimal | None:
+    return None if isinstance(exposure.terms, PricedTerms) else exposure.terms.valuation_cap_usd
+
+
+def _sum_claims(exposures: Iterable[Exposure], noticed: Iterable[Exposure]) -> Fraction:
+    """Return which part of the company SAFEs ask for, most-favoured ones at the lowest cap that they may elect.
+
+    Args:
+        exposures: All of them.
+        noticed: Those whose caps may be elected: open orders, and what is signed now.
+    """
+    lowest = min((cap for cap in map(_read_cap, noticed) if cap is not None), default=None)
+    return sum((_claim(exposure, lowest) for exposure in exposures), Fraction(0))
+
+
+def _claim(exposure: Exposure, offered: Decimal | None = None) -> Fraction:
+    """Return the part of the company that a post-money SAFE asks for at its cap; 0 for all else.
+
+    A most-favoured SAFE may elect the cap that is `offered` by a later one.
+    """
+    cap, terms = _find_cap(exposure), exposure.terms
+    if offered is not None and isinstance(terms, SafeTerms) and terms.most_favoured_nation:
+        cap = min(offered, terms.valuation_cap_usd or offered)
     return Fraction(0) if cap is None else Fraction(exposure.amount_usd) / Fraction(cap)
 
 

@@ -32,7 +32,6 @@ class MaturedRun(NamedTuple):
         price: Dollars per share, exact.
         amount: Dollars with interest, exact.
         shares: Shares.
-        shares_authorised: Shares of the class that are authorised with them.
     """
 
     class_id: str
@@ -40,7 +39,6 @@ class MaturedRun(NamedTuple):
     price: Fraction
     amount: Fraction
     shares: int
-    shares_authorised: int
 
 
 def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) -> MaturedRun:
@@ -59,7 +57,7 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
     become = terms.at_maturity
     assert become is not None, "the run converts at maturity"
-    stock_class = get_class(issuer, become.class_id)
+    get_class(issuer, become.class_id)
     counted = counted_by(become.capitalization_definition, "pre_money")
     signed = issuer.shares_at_signing.get((instrument_id, become.capitalization_definition), Fraction(0))
     company = max(existing_shares(capitalization_of(issuer, at), counted), signed * issuer.split_ratio)
@@ -74,5 +72,4 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
             instrument_id=instrument_id,
         )
     require_fine(instrument_id, amount / price, shares)
-    authorised = max(stock_class.shares_authorised, stock_class.shares_outstanding + shares)
-    return MaturedRun(become.class_id, terms.matures_on, price, amount, shares, authorised)
+    return MaturedRun(become.class_id, terms.matures_on, price, amount, shares)
