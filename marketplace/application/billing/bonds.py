@@ -197,10 +197,7 @@ async def claim_bond(
         parties = {**list_sides(grant), "startup": issued.startup_id}
         require_side(context, parties, ("startup",), "grant", grant_id)
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
-        bond = await unit.load(BOND, bond_id)
-        made = [] if bond is None else bond.list_ends(grant_id)
-        if made and made[-1] >= grant.terminations[-1].noticed_at:
-            made.pop()  # Nothing ended since: it is that claim again.
+        made = await _list_made(unit, grant)
         default, chain = await _find_default(unit, grant, period_start, after=made[-1] if made else None)
         require_early(default, context.at)
         require_answered(chain)
@@ -227,6 +224,14 @@ async def claim_bond(
             await _keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
+
+
+async def _list_made(unit: UnitOfWork, grant: Grant) -> list[datetime]:
+    """Return when claims about early ends of a grant were made, in order, before its last end was announced."""
+    bond = await unit.load(BOND, rename_id("bnd", grant.issued.provider_id))
+    if bond is None or not grant.terminations:
+        return []
+    return bond.list_ends(grant.issued.grant_id, grant.terminations[-1].noticed_at)
 
 
 async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
@@ -272,7 +277,7 @@ async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Deci
     starts = {period.statement_id: period.start for period in list_periods(grant)}
     bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
     made_at = claimed.answer_until - ANSWER_WITHIN
-    after = max((at for at in bond.list_ends(claimed.grant_id) if at < made_at), default=None)
+    after = max(bond.list_ends(claimed.grant_id, made_at), default=None)
     start = None if claimed.statement_id is None else starts[claimed.statement_id]
     try:
         default, chain = await _find_default(unit, grant, start, after=after, until=made_at)

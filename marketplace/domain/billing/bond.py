@@ -185,10 +185,11 @@ class Bond:
         """Return a claim; None if there is none."""
         return next((claim for claim in self.claims if claim.claimed.claim_id == claim_id), None)
 
-    def list_ends(self, grant_id: str) -> list[datetime]:
-        """Return when each claim was made that is about early ends of a grant, in order."""
+    def list_ends(self, grant_id: str, before: datetime) -> list[datetime]:
+        """Return when each claim about early ends of a grant was made, in order, of those made before an instant."""
         ends = (one.claimed for one in self.claims if one.claimed.statement_id is None)
-        return [claimed.answer_until - ANSWER_WITHIN for claimed in ends if claimed.grant_id == grant_id]
+        made = (claimed.answer_until - ANSWER_WITHIN for claimed in ends if claimed.grant_id == grant_id)
+        return [at for at in made if at < before]
 
     @property
     def own_usd(self) -> Decimal:
