@@ -1,18 +1,20 @@
-"""Checks votes: every group of holders agreed, and in it those who are not related to the company by themselves.
+"""Checks votes: every group of holders agreed, and in it by themselves those who are unrelated, and disinterested.
 
 The groups are counted again when an act takes effect: from the stock, rights and principal of each registered party,
-and from the relations that are firm then.
+and from the relations that are firm then. Unrelated are those without a relation to the company. Disinterested are
+those of them who do not gain by the act.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity, Issuer
+from marketplace.auditor.gains import OUTSIDE_MIN, Gains
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
@@ -29,6 +31,8 @@ _UNCAUSED: Final = frozenset({"issuer.stock_issued", "issuer.warrant_issued"})
 """Acts on which every group votes unless they follow from another one."""
 _TOGETHER: Final = "holders"
 """All who hold stock, of whom a share binds the rest to a sale."""
+_HERE: Final = "holders here"
+"""Those of them who vote, and are neither related to a side of the sale nor gain by it."""
 _ABSENT: Final = ""
 _ENDS: Final = frozenset({"lapsed", "cancelled", "repaid"})
 Body = Mapping[str, Any]
@@ -62,11 +66,24 @@ class Paper:
 
 @dataclass(slots=True)
 class Right:
-    """A warrant: its holder, its last instant, and the programme that it counts."""
+    """A warrant: its holder, its last instant, its programme, and whether a source states the value of its share."""
 
     holder_id: str
     expires_at: datetime
     programme_id: str | None
+    is_sourced: bool = False
+
+
+class Asked(NamedTuple):
+    """The groups of an issuer that vote on an event, the share that must agree, and who gains by it.
+
+    Without a share it is more than half. None: who gains is not known.
+    """
+
+    issuer_id: str
+    groups: Mapping[str, Mapping[str, int]]
+    share: str | None = None
+    gaining: Collection[str] | None = frozenset()
 
 
 @dataclass(slots=True)
@@ -80,7 +97,7 @@ class Votes:
         rights: Warrants by id.
         terms: The holder terms of each issuer.
         limits: The dilution limit of each issuer, and its valuation.
-        ratios: Common shares into which a share of an issuer's class converts, where that is not one.
+        gains: Who gains by an act.
     """
 
     findings: Findings
@@ -90,7 +107,11 @@ class Votes:
     rights: dict[str, Right] = field(default_factory=dict)
     terms: dict[str, Body] = field(default_factory=dict)
     limits: dict[str, Body] = field(default_factory=dict)
-    ratios: dict[tuple[str, str], Fraction] = field(default_factory=dict)
+    gains: Gains = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute who gains from the same cap tables and relations."""
+        self.gains = Gains(self.consents, self.relations)
 
     @property
     def equity(self) -> Equity:
@@ -116,36 +137,55 @@ class Votes:
             self.papers[body["instrument_id"]].take(name, body)
 
     def _take_issuer(self, name: str, body: Body) -> None:
+        self.gains.take(name, body)
         if name == "warrant_issued":
-            right = Right(body["holder_id"], parse_instant(body["expires_at"]), body.get("programme_id"))
+            until, is_sourced = parse_instant(body["expires_at"]), body.get("fair_value") is not None
+            right = Right(body["holder_id"], until, body.get("programme_id"), is_sourced)
             self.rights[body["warrant_id"]] = right
         elif name == "warrant_transferred" and body["warrant_id"] in self.rights:
             self.rights[body["warrant_id"]].holder_id = body["holder_id_after"]
         elif name == "holder_terms_agreed":
             self.terms[body["issuer_id"]] = body["terms"]
-        elif name == "conversion_price_adjusted":
-            key = body["issuer_id"], body["class_id"]
-            change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
-            self.ratios[key] = self.ratios.get(key, Fraction(1)) * change
         elif name == "dilution_limited":
             self.limits[body["issuer_id"]] = body
 
     def _check(self, decision: Sequence[Message]) -> None:
-        """Check that each group that an act asks agreed by its majority, and those who are unrelated by theirs."""
+        """Check that each group that an act asks agreed by its majority, and its parts by theirs."""
         bodies = [(message.event_type.removesuffix(".v1"), message.read()) for message in decision]
-        agreed, apart = self._list_agreed(decision, bodies), None
+        agreed, sequence = self._list_agreed(decision, bodies), decision[-1].sequence
         now = parse_instant(decision[0].headers["ce-time"])
         for name, body in bodies:
-            for issuer_id, share, groups in self._list_asked(name, body, bodies, now):
-                apart = apart or self._list_related(issuer_id, bodies, now)
-                for group, weights in groups.items():
-                    rest = {} if group == _TOGETHER else _leave_out(weights, apart)
-                    for label, voters in (("", weights), ("unrelated ", rest)):
-                        whole = sum(voters.values())
-                        given = sum(weight for party_id, weight in voters.items() if party_id in agreed)
-                        enough = 2 * given > whole if share is None else given >= whole * Fraction(share)
-                        text = f"{name} of {issuer_id}: {given} of {whole} {label}{group} agreed"
-                        self.findings.require(enough or not whole, "vote", decision[-1].sequence, text)
+            if name == "issuer.financing_closed":
+                silent = self._list_bound(body, bodies, now) - agreed
+                text = f"{name} of {body['issuer_id']}: {', '.join(sorted(silent))} did not agree"
+                self.findings.require(not silent, "vote", sequence, text)
+            for asked in self._list_asked(name, body, bodies, now):
+                related = self._list_related(asked.issuer_id, bodies, now)
+                for label, voters in _list_parts(asked, related):
+                    whole = sum(voters.values())
+                    given = sum(weight for party_id, weight in voters.items() if party_id in agreed)
+                    share = None if label == _HERE else asked.share
+                    enough = 2 * given > whole if share is None else given >= whole * Fraction(share)
+                    text = f"{name} of {asked.issuer_id}: {given} of {whole} {label} agreed"
+                    self.findings.require(enough or not whole, "vote", sequence, text)
+
+    def _list_bound(self, body: Body, beside: Sequence[tuple[str, Body]], now: datetime) -> set[str]:
+        """Return the parties without whose own agreement no round closes.
+
+        These are its investors; who loses preferred stock to a duty above its part; and, if parties here that are not
+        related to the company buy next to nothing, the holders of what converts.
+        """
+        issuer = self.equity.issuers.get(body["issuer_id"], Issuer())
+        closing, pricing = self.gains.find_round(body, beside)
+        voting = {each for each in self.consents.parties if self._votes(each, issuer)}
+        expired = {each for each, right in self.rights.items() if now > right.expires_at}
+        bound = {each["holder_id"] for each in closing.opened["terms"]["investments"]}
+        bound |= self.gains.list_overcharged(body, beside, voting, expired)
+        strangers = voting - self._list_related(body["issuer_id"], beside, now)
+        bought = sum(each["shares"] for each in pricing["allotments"] if each["holder_id"] in strangers)
+        if bought < pricing["post_money_shares"] * OUTSIDE_MIN:
+            bound |= {each["holder_id"] for each in pricing["conversions"]}
+        return bound & voting
 
     def _list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:
         """Return who agreed to an act: the voters of its proposal, or who did it; and holders by their mandates."""
@@ -160,10 +200,8 @@ class Votes:
         issued = [body for name, body in bodies if name == "instrument.issued" and body.get("mandate_id")]
         return agreed | {body["holder_id"] for body in issued if body["mandate_id"] not in asked}
 
-    def _list_asked(
-        self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime
-    ) -> Iterator[tuple[str, str | None, dict[str, dict[str, int]]]]:
-        """Yield each issuer whose groups vote on an event, the share that must agree, and the weights of each group."""
+    def _list_asked(self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime) -> Iterator[Asked]:
+        """Yield each issuer whose groups vote on an event."""
         issuer_id = body.get("issuer_id") or ""
         if name == "instrument.amended" and body["instrument_id"] in self.papers:
             issuer_id = self.papers[body["instrument_id"]].issuer_id
@@ -171,23 +209,43 @@ class Votes:
         if issuer is None:
             return
         if name == "issuer.liquidity_declared":
-            groups, share = self._list_groups(issuer_id, now), terms.get("sale_share_needed")
-            drag = terms.get("drag_along") or {}
-            dragged = self._weigh_together(issuer_id, issuer, body, drag["share_needed"]) if drag else {}
-            if dragged:
-                own = {"instruments", "commitments", *(f"stock {each}" for each in drag.get("classes", ()))}
-                groups = {group: weights for group, weights in groups.items() if group in own}
-                yield issuer_id, drag["share_needed"], {_TOGETHER: dragged}
-                here = {each: weight for each, weight in dragged.items() if self._votes(each, issuer)}
-                yield issuer_id, None, {"holders here": here}
-            yield issuer_id, share, groups
+            yield from self._list_sellers(body, issuer, bodies, now)
             buyer_id = (body["waterfall"].get("stock") or {}).get("buyer_issuer_id")
             if buyer_id is not None:
-                yield buyer_id, None, self._list_groups(buyer_id, now)
+                gaining = self.gains.list_gaining(name, body, buyer_id, bodies, now)
+                yield Asked(buyer_id, self._list_groups(buyer_id, now), None, gaining)
         elif name == "issuer.holder_terms_agreed":
-            yield issuer_id, terms.get("sale_share_needed"), self._list_groups(issuer_id, now)
+            yield Asked(issuer_id, self._list_groups(issuer_id, now), terms.get("sale_share_needed"))
         elif self._is_voted(name, body, issuer, [each for each, _ in bodies], now):
-            yield issuer_id, None, self._list_groups(issuer_id, now)
+            gaining = self._list_gaining(name, body, issuer_id, bodies, now)
+            yield Asked(issuer_id, self._list_groups(issuer_id, now), None, gaining)
+
+    def _list_sellers(
+        self, sale: Body, issuer: Issuer, bodies: Sequence[tuple[str, Body]], now: datetime
+    ) -> Iterator[Asked]:
+        """Yield the holders of a company that is sold: each group, or all together if a drag-along binds the rest."""
+        issuer_id = sale["issuer_id"]
+        terms, groups = self.terms.get(issuer_id, {}), self._list_groups(issuer_id, now)
+        gaining = self.gains.list_gaining("issuer.liquidity_declared", sale, issuer_id, bodies, now)
+        drag = terms.get("drag_along") or {}
+        together = self._weigh_together(issuer_id, issuer, sale, drag["share_needed"]) if drag else {}
+        if together:
+            own = {"instruments", "commitments", *(f"stock {each}" for each in drag.get("classes", ()))}
+            groups = {group: weights for group, weights in groups.items() if group in own}
+            yield Asked(issuer_id, {_TOGETHER: together}, drag["share_needed"], gaining)
+        yield Asked(issuer_id, groups, terms.get("sale_share_needed"), gaining)
+
+    def _list_gaining(
+        self, name: str, body: Body, issuer_id: str, bodies: Sequence[tuple[str, Body]], now: datetime
+    ) -> set[str] | None:
+        """Return who gains by an event on which the groups of an issuer vote, and all who are related to them."""
+        match name:
+            case "instrument.amended" if body["instrument_id"] in self.papers:
+                return self.gains.connect({self.papers[body["instrument_id"]].holder_id}, now)
+            case "issuer.purchases_stated" | "issuer.programme_grant_added":
+                return self.gains.connect(self._list_counting(body, now), now)
+            case _:
+                return self.gains.list_gaining(name, body, issuer_id, bodies, now)
 
     def _is_voted(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
         """Return whether every group votes on an event, by more than half of each."""
@@ -199,13 +257,21 @@ class Votes:
             case "issuer.dilution_limited":
                 return self._is_lifted(body)
             case "issuer.purchases_stated" | "issuer.programme_grant_added":
-                return self._is_counted(body, now)
+                return body.get("delivered_before", True) and bool(self._list_counting(body, now))
+            case "issuer.stock_repurchased":
+                is_taken = body.get("cause") in self.gains.find_company(body["issuer_id"]).offers
+                own = body.get("cause") is None or is_taken
+                return own and (not self._votes(body["holder_id"], issuer) or self.gains.is_dear(name, body, now))
+            case "issuer.warrant_exercised" if body["warrant_id"] in self.rights:
+                right, (first, named) = self.rights[body["warrant_id"]], self.relations.warrants[body["warrant_id"]]
+                is_net = body.get("fair_value_usd") is not None and not right.is_sourced
+                return is_net and self.gains.is_outdated(body, {right.holder_id, first, *named}, now)
             case _ if name in _VOTED:
                 return True
             case _:
-                return body.get("cause") is None and self._is_voted_alone(name, body, issuer, beside)
+                return body.get("cause") is None and self._is_voted_alone(name, body, issuer, beside, now)
 
-    def _is_voted_alone(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str]) -> bool:
+    def _is_voted_alone(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
         """Return whether every group votes on an event on stock or options that follows from no other one."""
         match name:
             case "issuer.stock_class_created":
@@ -217,9 +283,13 @@ class Votes:
             case "issuer.stock_split":
                 return bool(body["numerator"] < body["denominator"])
             case "issuer.stock_transferred":
-                return self._votes(body["holder_id_after"], issuer) and not self._votes(body["holder_id"], issuer)
-            case "issuer.stock_repurchased":
-                return not self._votes(body["holder_id"], issuer)
+                joins = self._votes(body["holder_id_after"], issuer) and not self._votes(body["holder_id"], issuer)
+                return joins or self.gains.is_dear(name, body, now)
+            case "issuer.stock_converted":
+                return not self.gains.is_main(body["class_id_after"], body["issuer_id"])
+            case "issuer.option_exercised":
+                strays = not self.gains.is_main(body["class_id"], body["issuer_id"])
+                return strays and self._votes(body["holder_id"], issuer)
             case "issuer.option_granted" | "issuer.option_promised":
                 return self._votes(body["holder_id"], issuer)
             case _:
@@ -236,10 +306,10 @@ class Votes:
         )
         return most[0] is None or most[1] is None or most[1] > most[0] or value[0] != value[1]
 
-    def _is_counted(self, body: Body, now: datetime) -> bool:
-        """Return whether a warrant counts purchases that are stated, or were delivered before."""
-        counted = (each.expires_at for each in self.rights.values() if each.programme_id == body["programme_id"])
-        return body.get("delivered_before", True) and any(now <= until for until in counted)
+    def _list_counting(self, body: Body, now: datetime) -> set[str]:
+        """Return the holders of warrants that count purchases of a programme."""
+        counting = (each for each in self.rights.values() if each.programme_id == body["programme_id"])
+        return {each.holder_id for each in counting if now <= each.expires_at}
 
     def _list_groups(self, issuer_id: str, now: datetime) -> dict[str, dict[str, int]]:
         """Return the weight of each party in each group of an issuer's holders."""
@@ -267,8 +337,9 @@ class Votes:
         """
         stated = {each["holder_id"] for each in sale.get("agreed", ())}
         weights: dict[str, int] = {}
+        company = self.gains.find_company(issuer_id)
         for (kind, holder_id, class_id), shares in issuer.holdings.items():
-            weight = int(shares * self.ratios.get((issuer_id, class_id), Fraction(1))) if kind == "stock" else 0
+            weight = int(shares * company.find_ratio(kind, class_id)) if kind == "stock" else 0
             if weight > 0 and holder_id != issuer.company_id:
                 absent = issuer.company_id if holder_id in stated else _ABSENT
                 voter = holder_id if self._votes(holder_id, issuer) else absent
@@ -301,7 +372,21 @@ class Votes:
         return {other for each in companies for other in self.relations.connect(each, now, found=False)}
 
 
-def _leave_out(weights: Mapping[str, int], apart: set[str] | None) -> dict[str, int]:
-    """Return the weights of those who are not related; nobody if nobody of the group is, who agree together."""
-    rest = {party_id: weight for party_id, weight in weights.items() if party_id not in (apart or set())}
-    return rest if len(rest) < len(weights) else {}
+def _list_parts(asked: Asked, related: Collection[str]) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Yield each group, and those of it who are unrelated, and disinterested, where that is not everybody.
+
+    Where all who hold stock vote together, those who are both agree as one group more.
+    """
+    for group, weights in asked.groups.items():
+        yield group, weights
+        unrelated = _leave_out(weights, related)
+        disinterested = {} if asked.gaining is None else _leave_out(unrelated, asked.gaining)
+        if group == _TOGETHER:
+            yield _HERE, disinterested if len(disinterested) < len(weights) else {}
+        else:
+            yield f"unrelated {group}", unrelated if len(unrelated) < len(weights) else {}
+            yield f"disinterested {group}", disinterested if len(disinterested) < len(unrelated) else {}
+
+
+def _leave_out(weights: Mapping[str, int], parties: Collection[str]) -> dict[str, int]:
+    return {voter: weight for voter, weight in weights.items() if voter not in parties and voter != _ABSENT}

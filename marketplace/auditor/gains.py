@@ -1,0 +1,211 @@
+"""Computes who gains by an act, so that the others of a group agree by themselves, and which buybacks are too dear.
+
+The prices are computed again from the events. A cap counts as fair if it values the shares and rights that exist no
+lower, without what other instruments become and without a note's interest.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.consents import Consents
+from marketplace.auditor.equity import Issuer
+from marketplace.auditor.prices import Company, Round
+from marketplace.auditor.relations import Relations
+
+OUTSIDE_MIN: Final = Fraction(1, 20)
+"""The part of the company that strangers must buy in a round, so that its price is fair."""
+_GIVES: Final = frozenset(
+    {
+        "issuer.option_exercised",
+        "issuer.option_granted",
+        "issuer.option_promised",
+        "issuer.stock_converted",
+        "issuer.stock_repurchased",
+        "issuer.warrant_exercised",
+        "issuer.warrant_issued",
+    }
+)
+"""Events by which their holder always gains where a group votes on them."""
+Body = Mapping[str, Any]
+Bodies = Sequence[tuple[str, Body]]
+
+
+@dataclass(slots=True)
+class Gains:
+    """Folds prices, and computes who gains.
+
+    Attributes:
+        consents: The companies, and the cap tables before an act.
+        relations: Who is related to whom.
+        companies: Prices by issuer.
+    """
+
+    consents: Consents
+    relations: Relations
+    companies: dict[str, Company] = field(default_factory=dict)
+
+    def take(self, name: str, body: Body) -> None:
+        """Fold one event of an issuer."""
+        known = self.companies.setdefault(body["issuer_id"], Company())
+        known.take(name, body, self.consents.companies.get(body["issuer_id"], ""))
+
+    def _find_issuer(self, issuer_id: str) -> Issuer:
+        return self.consents.equity.issuers.get(issuer_id, Issuer())
+
+    def find_company(self, issuer_id: str) -> Company:
+        """Return the prices of an issuer."""
+        return self.companies.get(issuer_id, Company())
+
+    def connect(self, parties: Iterable[str], now: datetime) -> set[str]:
+        """Return parties, and all whom firm relations connect with them."""
+        return {other for each in parties for other in self.relations.connect(each, now, found=False)}
+
+    def list_gaining(self, name: str, body: Body, issuer_id: str, beside: Bodies, now: datetime) -> set[str] | None:
+        """Return who gains by an event on which groups vote, and all whom firm relations connect with them.
+
+        None if it is not known: in a sale between parties, before what their instruments become is known.
+
+        Args:
+            name: The event's type.
+            body: Its body.
+            issuer_id: The issuer whose groups vote.
+            beside: Every event of the decision.
+            now: When.
+        """
+        match name:
+            case "issuer.stock_issued":
+                price = Fraction(body["price_usd_per_share"])
+                is_fair = self._is_fair_stock(issuer_id, body["class_id"], price, {body["holder_id"]}, now)
+                gaining = set() if is_fair else {body["holder_id"]}
+            case "issuer.instrument_signed":
+                gaining = set() if self._is_fair_investment(body, now) else {body["holder_id"]}
+            case "issuer.stock_transferred":
+                gaining = {body["holder_id" if self.is_dear(name, body, now) else "holder_id_after"]}
+            case "issuer.financing_closed":
+                gaining = self._list_round(body, beside, now)
+            case "issuer.liquidity_declared":
+                return None if body.get("assumed") or body["waterfall"].get("stock") else set()
+            case _:
+                gaining = {body["holder_id"]} if name in _GIVES else set()
+        return self.connect(gaining, now)
+
+    def is_dear(self, name: str, body: Body, now: datetime) -> bool:
+        """Return whether the company pays a holder more for its stock than it paid, and more than a fair price."""
+        issuer_id, holder_id, class_id = body["issuer_id"], body["holder_id"], body["class_id"]
+        company, company_id = self.find_company(issuer_id), self._find_issuer(issuer_id).company_id
+        if class_id not in company.classes:
+            return False
+        price = Fraction(body.get("price_usd_per_share", 0))
+        if name == "issuer.stock_transferred":
+            if body["transfer_id"] not in company.offers or body["holder_id_after"] != company_id:
+                return False
+            price = company.offers[body["transfer_id"]]
+        fair = company.find_fair(class_id, self.connect({company_id, holder_id}, now), now.date())
+        return price > max(company.find_mean(holder_id, class_id), fair or 0)
+
+    def is_outdated(self, body: Body, interested: Iterable[str], now: datetime) -> bool:
+        """Return whether a net exercise counts with a value that nobody else but these parties and the company made."""
+        issuer_id = body["issuer_id"]
+        company, company_id = self.find_company(issuer_id), self._find_issuer(issuer_id).company_id
+        return company.find_highest(self.connect({company_id, *interested}, now), now.date()) is None
+
+    def is_main(self, class_id: str, issuer_id: str) -> bool:
+        """Return whether a class is the largest one of common stock."""
+        classes = self.find_company(issuer_id).classes.items()
+        counts = {each: 0 for each, known in classes if known.kind == "common"}
+        for (kind, _, each), shares in self._find_issuer(issuer_id).holdings.items():
+            if kind == "stock" and each in counts:
+                counts[each] += shares
+        return class_id in counts and counts[class_id] == max(counts.values())
+
+    def _is_fair_stock(self, issuer_id: str, class_id: str, price: Fraction, buyers: set[str], now: datetime) -> bool:
+        company = self.find_company(issuer_id)
+        interested = self.connect({self._find_issuer(issuer_id).company_id, *buyers}, now)
+        fair = company.find_fair(class_id, interested, now.date()) if class_id in company.classes else None
+        return fair is not None and price >= fair
+
+    def _is_fair_investment(self, body: Body, now: datetime) -> bool:
+        """Return whether stock costs a fair price, or a cap without a discount values the company no lower."""
+        issuer_id, terms, buyer = body["issuer_id"], body["terms"], {body["holder_id"]}
+        if terms["kind"] == "stock":
+            price = Fraction(terms["price_usd_per_share"])
+            return self._is_fair_stock(issuer_id, terms["class_id"], price, buyer, now)
+        become = (terms.get("at_maturity") or {}).get("class_id")
+        if Fraction(terms.get("repayment_multiple", 1)) > 1 or (become and not self.is_main(become, issuer_id)):
+            return False
+        cap, issuer = terms.get("valuation_cap_usd"), self._find_issuer(issuer_id)
+        company = self.find_company(issuer_id)
+        fair = company.find_highest(self.connect({issuer.company_id} | buyer, now), now.date())
+        if terms["kind"] == "warrant" or fair is None or cap is None or Fraction(terms.get("discount") or 0):
+            return False
+        return Fraction(cap) >= fair * sum(company.measure(issuer.holdings).values(), Fraction(0))
+
+    def find_round(self, body: Body, beside: Bodies) -> tuple[Round, Body]:
+        """Return the round that closes, and its pricing, which may be computed again as it closes."""
+        known = self.find_company(body["issuer_id"]).rounds.get(body["financing_id"])
+        found = Round({"terms": {"investments": []}}) if known is None else known
+        priced = next((each for name, each in beside if name == "issuer.financing_priced"), found.priced)
+        empty = {"allotments": [], "conversions": [], "forfeits": [], "price_usd_per_share": 0, "post_money_shares": 0}
+        return found, priced.get("pricing", empty)
+
+    def _list_round(self, body: Body, beside: Bodies, now: datetime) -> set[str]:
+        """Return who buys in a round, or may buy its whole part; nobody if its price is fair."""
+        issuer, company = self._find_issuer(body["issuer_id"]), self.find_company(body["issuer_id"])
+        closing, pricing = self.find_round(body, beside)
+        buyers = {each["holder_id"]: each["shares"] for each in pricing["allotments"]}
+        related = self.connect({issuer.company_id}, now)
+        inside = related | company.signed | {holder for (_, holder, _), shares in issuer.holdings.items() if shares}
+        here = {buyer: shares for buyer, shares in buyers.items() if buyer.startswith("pty_")}
+        outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
+        fair = company.find_highest(related | self.connect(buyers, now), now.date())
+        is_fair = fair is not None and Fraction(pricing["price_usd_per_share"]) >= fair
+        if is_fair or outside >= pricing["post_money_shares"] * OUTSIDE_MIN:
+            return set()
+        return {*here, *self._list_offered(closing, issuer)}
+
+    def _list_offered(self, closing: Round, issuer: Issuer) -> Iterator[str]:
+        """Yield who may buy its whole part of a round."""
+        invested: dict[str, Fraction] = {}
+        for each in closing.opened["terms"]["investments"]:
+            invested[each["holder_id"]] = Fraction(each["amount_usd"])
+        owned, money = list_owned(issuer), sum(invested.values(), Fraction(0))
+        for offer in closing.opened.get("pro_rata", ()):
+            holder_id = offer["holder_id"]
+            part = Fraction(int(owned.get(holder_id, Fraction(0)) * money * 100), 100)
+            if Fraction(offer["amount_max_usd"]) + invested.get(holder_id, 0) >= part:
+                yield holder_id
+
+    def list_overcharged(self, body: Body, beside: Bodies, voting: set[str], expired: set[str]) -> set[str]:
+        """Return who loses preferred stock in a round for not paying more than its part of the money of parties here.
+
+        Args:
+            body: The closing.
+            beside: Every event of the decision.
+            voting: Parties that are here, without the company.
+            expired: Warrants that can no longer be exercised.
+        """
+        closing, pricing = self.find_round(body, beside)
+        duties = (closing.opened["terms"].get("pay_to_play") or {}).get("duties", ())
+        owned = list_owned(self._find_issuer(body["issuer_id"]), expired)
+        paid = closing.sum_investments()
+        money = sum((amount for holder_id, amount in paid.items() if holder_id in voting), Fraction(0))
+        forfeiting = {each["holder_id"] for each in pricing["forfeits"]}
+        return {
+            duty["holder_id"]
+            for duty in duties
+            if duty["holder_id"] in forfeiting
+            and Fraction(duty["obligation_usd"]) > owned.get(duty["holder_id"], Fraction(0)) * money
+        }
+
+
+def list_owned(issuer: Issuer, expired: Iterable[str] = ()) -> dict[str, Fraction]:
+    """Return each holder's part of all shares and rights as issued, without those of expired warrants."""
+    rows = {row: shares for row, shares in issuer.holdings.items() if row[2] not in set(expired)}
+    whole, owned = sum(rows.values()), dict[str, Fraction]()
+    for (_, holder_id, _), shares in rows.items():
+        if shares:
+            owned[holder_id] = owned.get(holder_id, Fraction(0)) + Fraction(shares, whole)
+    return owned

@@ -1,0 +1,164 @@
+"""Computes fair prices from the events: those of others in the last year, and what holders paid for their stock.
+
+A round states a price, unless only interested parties invested in it. So does a valuation by the platform. A valuation
+by the company states none.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from marketplace.auditor.given import VALID
+from marketplace.auditor.spans import parse_instant
+
+ONE = Fraction(1)
+Body = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class StockClass:
+    """A class of stock after all splits: its issue price times the multiple of its preference, and its conversion."""
+
+    kind: str
+    preference: Fraction
+    ratio: Fraction = ONE
+
+
+class Mark(NamedTuple):
+    """A price of a share after all splits, its day, and the parties that made it; no parties: the platform did."""
+
+    price: Fraction
+    day: date | None
+    makers: frozenset[str] | None
+
+
+class Lot(NamedTuple):
+    """Stock that was issued to a holder, and the price of a share, after all splits."""
+
+    holder_id: str
+    class_id: str
+    shares: Fraction
+    price: Fraction
+
+
+@dataclass(slots=True)
+class Round:
+    """A round: its opening, its last price, and what holders take by right."""
+
+    opened: Body
+    priced: Body = field(default_factory=dict)
+    answers: dict[str, Fraction] = field(default_factory=dict)
+
+    def sum_investments(self) -> dict[str, Fraction]:
+        """Return the USD of each investor, by the terms and by right."""
+        found = dict(self.answers)
+        for each in self.opened["terms"]["investments"]:
+            found[each["holder_id"]] = found.get(each["holder_id"], Fraction(0)) + Fraction(each["amount_usd"])
+        return {holder_id: amount for holder_id, amount in found.items() if amount}
+
+    def find_day(self) -> date | None:
+        """Return the day on which it was priced; None if an import does not state it."""
+        until = self.priced.get("close_until")
+        days = timedelta(days=self.opened.get("closing_days", 30))
+        return None if until is None else (parse_instant(until) - days).date()
+
+
+@dataclass(slots=True)
+class Company:
+    """What an issuer's events say about prices.
+
+    Attributes:
+        classes: By class id.
+        marks: Every price that was stated.
+        lots: All stock that was issued.
+        offers: The price of each offer of stock.
+        rounds: By financing id.
+        signed: Everybody who ever signed an instrument.
+        warrant_classes: The class that each warrant buys.
+    """
+
+    classes: dict[str, StockClass] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+    lots: list[Lot] = field(default_factory=list)
+    offers: dict[str, Fraction] = field(default_factory=dict)
+    rounds: dict[str, Round] = field(default_factory=dict)
+    signed: set[str] = field(default_factory=set)
+    warrant_classes: dict[str, str] = field(default_factory=dict)
+
+    def take(self, name: str, body: Body, company_id: str) -> None:
+        """Fold one event."""
+        match name:
+            case "stock_class_created":
+                price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
+                self.classes[body["class_id"]] = StockClass(body["kind"], Fraction(price) * Fraction(multiple))
+            case "conversion_price_adjusted" if body["class_id"] in self.classes:
+                change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
+                self.classes[body["class_id"]].ratio *= change
+            case "stock_issued":
+                price = Fraction(body["price_usd_per_share"])
+                self.lots.append(Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price))
+            case "stock_offered":
+                self.offers[body["transfer_id"]] = Fraction(body["price_usd_per_share"])
+            case "stock_split":
+                self._split(Fraction(body["numerator"], body["denominator"]))
+            case "instrument_signed":
+                self.signed.add(body["holder_id"])
+            case "warrant_issued":
+                self.warrant_classes[body["warrant_id"]] = body["class_id"]
+            case _:
+                self._take_price(name, body, company_id)
+
+    def _take_price(self, name: str, body: Body, company_id: str) -> None:
+        match name:
+            case "financing_opened":
+                self.rounds[body["financing_id"]] = Round(body)
+            case "financing_priced" if body["financing_id"] in self.rounds:
+                self.rounds[body["financing_id"]].priced = body
+            case "pro_rata_answered" if body["financing_id"] in self.rounds:
+                self.rounds[body["financing_id"]].answers[body["holder_id"]] = Fraction(body["amount_usd"])
+            case "financing_closed" if body["financing_id"] in self.rounds and self.rounds[body["financing_id"]].priced:
+                closed = self.rounds[body["financing_id"]]
+                makers = {each for each in closed.sum_investments() if each.startswith("pty_")} - {company_id}
+                price = Fraction(closed.priced["pricing"]["price_usd_per_share"])
+                self.marks.append(Mark(price, closed.find_day(), frozenset(makers)))
+            case "valuation_recorded" if body.get("recorded_by") == "platform":
+                day = date.fromisoformat(body["effective_on"])
+                self.marks.append(Mark(Fraction(body["price_usd_per_share"]), day, None))
+
+    def _split(self, ratio: Fraction) -> None:
+        self.marks = [mark._replace(price=mark.price / ratio) for mark in self.marks]
+        self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
+        for each in self.classes.values():
+            each.preference /= ratio
+
+    def find_ratio(self, kind: str, security: str) -> Fraction:
+        """Return how many common shares a share of a row is as converted."""
+        class_id = self.warrant_classes.get(security, "") if kind == "warrant" else security
+        known = self.classes.get(class_id) if kind in {"stock", "warrant"} else None
+        return ONE if known is None else known.ratio
+
+    def measure(self, holdings: Mapping[tuple[str, str, str], int]) -> dict[str, Fraction]:
+        """Return the shares of each holder as converted, and those of the pool under an empty name."""
+        found: dict[str, Fraction] = {}
+        for (kind, holder_id, security), shares in holdings.items():
+            found[holder_id] = found.get(holder_id, Fraction(0)) + shares * self.find_ratio(kind, security)
+        return found
+
+    def find_highest(self, interested: Iterable[str], today: date) -> Fraction | None:
+        """Return the highest price in USD that others than these parties made in the last year; None: there is none."""
+        left = frozenset(interested)
+        valid = (mark for mark in self.marks if mark.day is None or today - mark.day <= VALID)
+        return max((mark.price for mark in valid if mark.makers is None or mark.makers - left), default=None)
+
+    def find_fair(self, class_id: str, interested: Iterable[str], today: date) -> Fraction | None:
+        """Return a fair price, in USD, of a share of a class; None if no price of others is known."""
+        highest, known = self.find_highest(interested, today), self.classes[class_id]
+        return None if highest is None else max(highest * max(ONE, known.ratio), known.preference)
+
+    def find_mean(self, holder_id: str, class_id: str) -> Fraction:
+        """Return what a holder paid on average, in USD, for a share of a class; 0 if none was issued to it."""
+        own = [lot for lot in self.lots if (lot.holder_id, lot.class_id) == (holder_id, class_id)]
+        shares = sum((lot.shares for lot in own), Fraction(0))
+        return sum((lot.shares * lot.price for lot in own), Fraction(0)) / shares if shares else Fraction(0)

@@ -1,0 +1,170 @@
+"""The auditor computes who gains by an act: the others of each group agree by themselves, unless the price is fair."""
+
+import pytest
+
+from tests.auditor.test_votes import BIG, CO, DRAWN, NOTE, OF, SMALL, TINY, WARRANT, audit, stock
+
+OUT = "pty_out"
+JOINED = [("party.registered", {"party_id": OUT})]
+APART = "0 of 40 disinterested stock common agreed"
+VALUE = {"price_usd_per_share": "2", "effective_on": "2025-12-01", "recorded_by": "platform"}
+VALUED = [("issuer.valuation_recorded", OF | VALUE)]
+BY_COMPANY = [("issuer.valuation_recorded", OF | VALUE | {"recorded_by": "company"})]
+OLD = [("issuer.valuation_recorded", OF | VALUE | {"effective_on": "2024-12-01"})]
+SPLIT = [("issuer.stock_split", OF | {"numerator": 2, "denominator": 1, "split_id": "spl_1"})]
+FAMILY = [("register.relation_found", {"relation_id": "f", "party_id": BIG, "related_id": SMALL})]
+CLASS = {"class_id": "pref", "kind": "preferred", "shares_authorised": 9, "price_per_share_usd": "3"}
+PREFERRED = [("issuer.stock_class_created", OF | CLASS | {"liquidation_multiple": "1"})]
+LOWER = {"class_id": "pref", "conversion_price_usd_before": "3/1", "conversion_price_usd": "3/2"}
+ADJUSTED = [*PREFERRED, ("issuer.conversion_price_adjusted", OF | LOWER)]
+SECOND = [("issuer.stock_class_created", OF | {"class_id": "b", "kind": "common", "shares_authorised": 9})]
+SHARES = {"class_id": "common", "shares": 1, "holder_id": BIG}
+DEAR = [("issuer.stock_issued", stock(BIG, 20)[1] | {"security_id": "dear", "price_usd_per_share": "9"})]
+OFFER = SHARES | {"transfer_id": "trf_1", "holder_id_after": CO, "price_usd_per_share": "5"}
+OFFERED = [("issuer.stock_offered", OF | OFFER)]
+OFFERED_TO = [("issuer.stock_offered", OF | OFFER | {"holder_id_after": TINY})]
+PASSED = ("issuer.stock_transferred", {name: OFFER[name] for name in OFFER if not name.startswith("price")})
+SAFE = {"kind": "safe", "conversion_timing": "pre_money", "valuation_cap_usd": "200"}
+
+
+def issue(usd, holder_id=BIG, class_id="common"):
+    body = {"holder_id": holder_id, "class_id": class_id, "price_usd_per_share": usd, "security_id": "s"}
+    return [("issuer.stock_issued", OF | SHARES | body)]
+
+
+def buy_back(usd, **more):
+    return [("issuer.stock_repurchased", OF | SHARES | {"price_usd_per_share": usd} | more)]
+
+
+def invest(**terms):
+    body = NOTE | {"terms": SAFE | terms}
+    return [("issuer.instrument_signed", body), ("instrument.principal_accrued", {"instrument_id": "ins_2"})]
+
+
+def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), conversions=(), **terms):
+    """Return a round of these buyers, who pay a dollar a share, and its closing."""
+    named = [{"holder_id": holder, "shares": shares, "amount_usd": str(shares)} for holder, shares in buyers]
+    rights = [{"holder_id": holder, "amount_max_usd": usd} for holder, usd in offers]
+    forfeits = [{"holder_id": each["holder_id"]} for each in terms.get("pay_to_play", {}).get("duties", ())]
+    pricing = {"price_usd_per_share": price, "allotments": named, "conversions": list(conversions)}
+    pricing |= {"forfeits": forfeits, "post_money_shares": 150}
+    opened = OF | {"financing_id": "fin_1", "terms": terms | {"investments": named}, "pro_rata": rights}
+    priced = OF | {"financing_id": "fin_1", "pricing": pricing, "close_until": "2026-01-30T00:00:00Z"}
+    return (
+        [("issuer.financing_opened", opened), ("issuer.financing_priced", priced)],
+        [("issuer.financing_closed", OF | {"financing_id": "fin_1"})],
+    )
+
+
+def oblige(usd):
+    return {"pay_to_play": {"duties": [{"holder_id": SMALL, "obligation_usd": usd}]}}
+
+
+ROUNDS = [
+    (raise_money(), [BIG], APART),
+    (raise_money(offers=[(SMALL, "15")]), [BIG], "0 of 10 disinterested stock common"),
+    (raise_money(offers=[(SMALL, "14.99")]), [BIG], APART),
+    (raise_money(buyers=[(BIG, 50), (OUT, 8)]), [BIG, OUT], None),
+    (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, OUT], APART),
+    (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, SMALL], "pty_out did not agree"),
+    (raise_money(offers=[(SMALL, "15")], conversions=[{"holder_id": SMALL}]), [BIG, TINY], None),
+    (raise_money(buyers=[(BIG, 7)], conversions=[{"holder_id": SMALL}]), [BIG, TINY], "pty_small did not agree"),
+    (raise_money(offers=[(SMALL, "15")], **oblige("15")), [BIG, TINY], None),
+    (raise_money(**oblige("15.01")), [BIG, TINY], "pty_small did not agree"),
+]
+CLOSED = [event for part in raise_money(price="2", buyers=[(OUT, 50)]) for event in part]
+CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
+
+
+@pytest.mark.parametrize(
+    ("before", "act", "agreed", "wrong"),
+    [
+        ([], issue("1"), [BIG], APART),
+        ([], issue("1"), [BIG, SMALL], None),
+        (FAMILY, issue("1"), [BIG, SMALL], "0 of 10 disinterested stock common"),
+        (VALUED, issue("2"), [BIG], None),
+        (VALUED, issue("1.99"), [BIG], APART),
+        ([*VALUED, *SPLIT], issue("1"), [BIG], None),
+        (CLOSED, issue("2"), [BIG], None),
+        (CLOSED_BY_BIG, issue("2"), [BIG], APART),
+        (BY_COMPANY, issue("2"), [BIG], APART),
+        (OLD, issue("2"), [BIG], APART),
+        ([*VALUED, *PREFERRED], issue("2.99", class_id="pref"), [BIG], APART),
+        ([*VALUED, *PREFERRED], issue("3", class_id="pref"), [BIG], None),
+        ([*VALUED, *ADJUSTED], issue("3.99", class_id="pref"), [BIG], APART),
+        (VALUED, [("issuer.option_granted", OF | SHARES | {"option_id": "opt_1"})], [BIG], APART),
+        (VALUED, [("issuer.option_promised", OF | SHARES | {"promise_id": "prm_1"})], [BIG], APART),
+        (VALUED, [("issuer.warrant_issued", OF | WARRANT | SHARES)], [BIG], APART),
+        (
+            [stock("stk_1", 1)],
+            [("issuer.stock_transferred", PASSED[1] | OF | {"holder_id": "stk_1", "holder_id_after": BIG})],
+            [BIG],
+            APART,
+        ),
+        ([], buy_back("1"), [], None),
+        ([], buy_back("1.01"), [SMALL, TINY], "40 of 100 stock common"),
+        ([], buy_back("1.01"), [BIG], APART),
+        (VALUED, buy_back("2"), [], None),
+        (VALUED, buy_back("2.01"), [BIG], APART),
+        (DEAR, buy_back("3"), [], None),
+        (DEAR, buy_back("3.01"), [BIG], "0 of 40 disinterested"),
+        ([*DEAR, *SPLIT], buy_back("1.51"), [BIG], "0 of 80 disinterested"),
+        (OFFERED, buy_back("5", cause="trf_1"), [BIG], APART),
+        ([], buy_back("5", cause="ins_1"), [], None),
+        (OFFERED, [(PASSED[0], OF | PASSED[1])], [BIG], APART),
+        (OFFERED_TO, [(PASSED[0], OF | PASSED[1] | {"holder_id_after": TINY})], [BIG], None),
+        (VALUED, invest(), [BIG], None),
+        (VALUED, invest(valuation_cap_usd="199.99"), [BIG], APART),
+        (VALUED, invest(valuation_cap_usd=None), [BIG], APART),
+        (VALUED, invest(discount="0.2"), [BIG], APART),
+        (VALUED, invest(kind="note", repayment_multiple="1", at_maturity={"class_id": "common"}), [BIG], None),
+        (VALUED, invest(kind="note", repayment_multiple="1.01"), [BIG], APART),
+        (VALUED, invest(kind="note", at_maturity={"class_id": "b"}), [BIG], APART),
+        (VALUED, invest(kind="stock", class_id="common", price_usd_per_share="2"), [BIG], None),
+        (VALUED, invest(kind="stock", class_id="common", price_usd_per_share="1"), [BIG], APART),
+        (VALUED, invest(kind="warrant"), [BIG], APART),
+        (DRAWN, [("instrument.amended", NOTE | {"terms": {}})], [BIG], APART),
+        (
+            SECOND,
+            [
+                (
+                    "issuer.stock_converted",
+                    OF | SHARES | {"class_id": "common", "class_id_after": "b", "shares_after": 1},
+                )
+            ],
+            [BIG],
+            APART,
+        ),
+        (
+            SECOND,
+            [
+                (
+                    "issuer.stock_converted",
+                    OF | SHARES | {"class_id": "b", "class_id_after": "common", "shares_after": 1},
+                )
+            ],
+            [],
+            None,
+        ),
+        (SECOND, [("issuer.option_exercised", OF | SHARES | {"class_id": "b", "option_id": "opt_1"})], [BIG], APART),
+        (
+            [("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"})],
+            [("issuer.purchases_stated", OF | {"programme_id": "prg_1"})],
+            [BIG],
+            APART,
+        ),
+        *((before, act, agreed, wrong) for (before, act), agreed, wrong in ROUNDS),
+    ],
+)
+def test_a_majority_that_gains_does_not_bind_the_rest(before, act, agreed, wrong):
+    texts = audit([*JOINED, *before], act, agreed)
+    assert (texts == []) if wrong is None else any(wrong in text for text in texts), texts
+
+
+@pytest.mark.parametrize(("before", "wrong"), [([], APART), (VALUED, None)])
+def test_a_net_exercise_at_a_value_of_nobody_else_is_voted_on(before, wrong):
+    right = ("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"})
+    used = OF | SHARES | {"warrant_id": WARRANT["warrant_id"], "fair_value_usd": "2"}
+    for body, found in ((used, wrong), (used | {"fair_value_usd": None}, None)):
+        texts = audit([*JOINED, *before, right], [("issuer.warrant_exercised", body)], [BIG])
+        assert (texts == []) if found is None else any(found in text for text in texts), texts
