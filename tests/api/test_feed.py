@@ -51,6 +51,11 @@ async def test_pages_of_the_platform_are_the_log_itself():
             "marketplace.party.registered.v1",
         ]
         assert rest["items"][1]["event"]["data"]["name"] == "Party 2"
+        for accepted, encoding in (("br, GZIP;q=0.5", "gzip"), ("gzip;q=0.0, br", None), ("identity", None)):
+            page = await stage.admin.get("/v1/events", headers={"Accept-Encoding": accepted})
+            assert page.headers.get("content-encoding") == encoding
+            assert (len(page.content) > 2 * int(page.headers["content-length"])) == (encoding is not None)
+            assert page.json()["head"] == 6
         nothing = (await stage.admin.get("/v1/events", params={"after": 6})).json()
         assert nothing == {"items": [], "next_after": 6, "head": 6}
         streamed = {"Accept": "text/event-stream"}

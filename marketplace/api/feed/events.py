@@ -1,13 +1,17 @@
 """``GET /v1/events``: the feed as pages, or as server-sent events if the client requests them."""
 
+import asyncio
 import dataclasses
+import gzip
+import re
 from collections.abc import Collection
 from typing import Annotated, Any, Final
 
-from litestar import Request, Response, Router, get
+from litestar import MediaType, Request, Response, Router, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
+from events.plain_json import encode_plain
 from events.registry import AGGREGATES, EVENT_TYPES
 from marketplace.api.feed.feed import Selection, load_page
 from marketplace.api.feed.stream import stream
@@ -20,6 +24,9 @@ from marketplace.projections.feed import find_sequence_before
 
 PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
+_GZIP: Final = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)")
+_COMPRESSED_BYTES_MIN: Final = 1_000
+_LEVEL: Final = 4
 FAMILIES: Final = {
     "account": "accounts",
     "auction": "auctions",
@@ -117,6 +124,15 @@ async def _find_start(reader: Reader, text: str | None) -> int:
         return await find_sequence_before(connection, start)
 
 
+async def _answer_page(page: FeedPage, request: Request[Any, Any, Any]) -> Response[Any]:
+    """Return a page, as gzip if it is long and the client reads that."""
+    content, headers = encode_plain(page), {"Vary": "Accept, Accept-Encoding"}
+    if len(content) >= _COMPRESSED_BYTES_MIN and _GZIP.search(request.headers.get("accept-encoding", "").lower()):
+        content = await asyncio.to_thread(gzip.compress, content, _LEVEL)
+        headers["Content-Encoding"] = "gzip"
+    return Response(content, media_type=MediaType.JSON, headers=headers)
+
+
 @get("/", summary="Read the event feed", opt={"streams": True, "sealed": True})
 async def read(
     *,
@@ -136,6 +152,7 @@ async def read(
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
     A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Filters combine.
+    Long pages are compressed with ``Accept-Encoding: gzip``.
 
     Raises:
         Refusal: ``request_invalid`` for an unknown type or aggregate, ``header_invalid`` for a `Last-Event-ID` that is
@@ -149,7 +166,7 @@ async def read(
     if not streams or last_event_id is None:
         await require_in_log(reader.services, after, "request_invalid", "after", remedy=_OTHER_LOG, pointer="/after")
     if not streams:
-        return Response(await load_page(reader, after, limit, selection))
+        return await _answer_page(await load_page(reader, after, limit, selection), request)
     if last_event_id is not None:
         if not SEQUENCE.match(last_event_id):
             raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
