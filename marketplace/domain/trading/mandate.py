@@ -22,9 +22,9 @@ Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unkn
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
 holder_is_issuer · issuer_above_budget · pricelist_missing ·
 cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
-instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · strike_outside_range ·
-warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome · list_price_missing ·
-price_above_mandate · related_unwelcome ·
+instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · note_unwelcome ·
+strike_outside_range · warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome ·
+list_price_missing · price_above_mandate · related_unwelcome ·
 diluted_since · approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
 direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_maximum_reached ·
 sector_maximum_reached · vendor_maximum_reached · generation_maximum_reached · capture_above_hold · release_above_hold.

@@ -19,6 +19,8 @@ CAP_USD_MAX: Final = Decimal(1_000_000_000)
 """The greatest cap that a mandate takes unless it states another."""
 PRICE_USD_MAX: Final = Decimal(100)
 """The greatest price of a GPU-hour that a mandate takes unless it states another, absolute or by a price list."""
+NOTE_DAYS_MAX: Final = 3_653
+"""How many days after the offer, ten years, a note may mature."""
 _KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
     SafeTerms: "safe",
     NoteTerms: "convertible_note",
@@ -167,6 +169,8 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
         if not _is_within(discount, low, high):
             text = f"discounts from {low or 0} to {1 if high is None else high}, not {discount}"
             raise Refusal("discount_outside_range", _tell(mandate_id, text), mandate_id=mandate_id)
+    if isinstance(offer.instrument, NoteTerms):
+        _require_note(mandate_id, offer.instrument, offer.at)
     if isinstance(offer.instrument, WarrantTerms):
         _require_warrant(mandate_id, terms, offer.instrument, offer.at)
     _require_issuer(mandate_id, terms, offer)
@@ -244,6 +248,15 @@ def require_cap_range(mandate_id: str, terms: MandateTerms, cap: Decimal) -> Non
             mandate_id=mandate_id,
             cap_usd=str(cap),
         )
+
+
+def _require_note(mandate_id: str, note: NoteTerms, at: datetime) -> None:
+    """Refuse a note that its cap hardly protects: it matures too late, or divides the cap by a part of the company."""
+    become = note.at_maturity
+    counts_all = become is None or become.capitalization_definition == "existing_fully_diluted"
+    if not counts_all or (note.matures_on - at.date()).days > NOTE_DAYS_MAX:
+        text = f"notes that mature within {NOTE_DAYS_MAX} days, and become stock at their cap over all existing shares"
+        raise Refusal("note_unwelcome", _tell(mandate_id, f"{text} (existing_fully_diluted)"), mandate_id=mandate_id)
 
 
 def _require_warrant(mandate_id: str, terms: MandateTerms, warrant: WarrantTerms, at: datetime) -> None:

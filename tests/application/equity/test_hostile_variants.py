@@ -497,6 +497,14 @@ async def test_a_leading_holder_binds_nobody_by_a_round_or_a_limit_that_only_it_
         assert ("disinterested_class/common" in asked) is asks
         context = market.context(trade.startup)
         await issuers.abandon_financing(market.handler, context, trade.issuer, financing, reason="again")
+    both = {"class_id": "both", "kind": "preferred", "shares_authorised": 9, "participation": "full", "seniority": 1}
+    both |= {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1)}
+    await act_agreed(market, trade.startup, CreateStockClass, **both)
+    issue = {"security_id": derive_id("sec", bank), "holder_id": trade.fund, "class_id": "both", "shares": 9}
+    for usd, asks in (("0.01", True), ("0.02", False)):
+        members = {**issue, "price_usd_per_share": Decimal(usd)}
+        _, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **members)
+        assert ("disinterested_class/common" in asked) is asks, "it participates beside its preference"
     context = market.context(trade.startup)
     await limit_dilution(market.handler, context, trade.issuer, dilution_max=Decimal("0.9"), valuation_usd=None)
     await vote(market, trade.fund, await consents.find_proposal(market.handler, context))

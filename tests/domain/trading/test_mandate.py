@@ -1,6 +1,6 @@
 """Mandates: rules, budget held, committed and freed."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from events.mandate import (
     MandateOrderRefused,
     MandateRevoked,
 )
-from events.types import StockTerms, WarrantTerms
+from events.types import MaturityConversion, NoteTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
@@ -92,6 +92,17 @@ def warrant(**changes):
     return replace(terms, **changes)
 
 
+def note(**changes):
+    terms = NoteTerms(
+        annual_rate=usd("0.1"),
+        interest="simple",
+        day_count="actual_365",
+        matures_on=build.NOW.date() + timedelta(days=365),
+        valuation_cap_usd=usd(20_000_000),
+    )
+    return replace(terms, **changes)
+
+
 def hold_warrant(**changes):
     return hold_budget(instrument=warrant(**changes), implied_cap_usd=usd(20_000_000))
 
@@ -116,6 +127,10 @@ ENDED = granted(expires_at=build.NOW)
 ANY_CAP = granted(valuation_cap_usd_min=None, valuation_cap_usd_max=None)
 ANY_WARRANT = {"instrument_kinds": ("warrant",), "expires_at": None}
 WARRANTS = granted(**ANY_WARRANT)
+NOTES = granted(instrument_kinds=("convertible_note",), expires_at=None)
+OF_A_THOUSAND_SHARES = MaturityConversion(
+    class_id="common", capitalization_definition="outstanding", share_rounding="floor"
+)
 DIRECT = (granted(direct_budget_usd=usd(500)), held(direct=True))
 LISTED = granted(list_price_multiple_max=usd("1.5"), pricelist_id=id_of("prl"))
 CAREFUL = granted(approval_above_usd=usd(399))
@@ -190,6 +205,8 @@ REFUSALS = [
     Row("discount_outside_range", (granted(discount_min=usd("0.21")),), hold_budget()),
     Row("discount_outside_range", (granted(discount_max=usd("0.19")),), hold_budget()),
     Row("discount_outside_range", (granted(discount_min=usd("0.1")),), hold_budget(instrument=safe(discount=None))),
+    Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(matures_on=date(9999, 1, 1)))),
+    Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(at_maturity=OF_A_THOUSAND_SHARES))),
     Row("strike_outside_range", (WARRANTS,), hold_warrant(exercise_price_usd=usd("89.98"))),
     Row("strike_outside_range", (granted(**ANY_WARRANT, strike_usd_min=usd("0.02")),), hold_warrant()),
     Row("warrant_too_brief", (WARRANTS,), hold_warrant(expires_at=build.NOW + timedelta(days=1))),

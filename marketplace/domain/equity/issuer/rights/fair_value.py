@@ -108,15 +108,17 @@ def find_buyout_price(
 
 
 def find_class_price(state: Issuer, class_id: str, interested: frozenset[str], on_day: date) -> Fraction | None:
-    """Return a fair price of a share of a class: the highest independent one as converted, and its preference.
+    """Return a fair price of a share of a class: the highest independent one as converted, or its preference if higher.
 
-    In USD; None if no price that is independent of these parties is valid.
+    Stock that participates is worth both. In USD; None if no price that is independent of these parties is valid.
     """
     stock_class, highest = state.classes[class_id], find_highest_price(state, interested, on_day)
     if highest is None:
         return None
     preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
-    return max(highest * max(Fraction(1), stock_class.conversion_ratio), preference)
+    converted = highest * max(Fraction(1), stock_class.conversion_ratio)
+    participates = stock_class.created.participation != "none"
+    return converted + preference if participates else max(converted, preference)
 
 
 def find_mean_price(state: Issuer, holder_id: str, class_id: str) -> Fraction:
