@@ -19,9 +19,8 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
-from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant import GRANT, find_fee
 from marketplace.domain.delivery.grant_commands import TerminateGrant
-from marketplace.domain.delivery.grant_notice import find_end_fee
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.listing import find_lot_start, require_contracted_power, require_listable
@@ -209,7 +208,7 @@ async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, pool_id: str, closes_a
                 reason="closing",
                 deal_usd=deals[payer_id],
             )
-            fees_usd += find_end_fee(end, grant.issued, closes_at, grant.count_left(closes_at))
+            fees_usd += find_fee(end, grant, closes_at)
     reserve = Reserve(account_id=account_id, amount_usd=fees_usd, until=closes_at + FEES_KEPT, cause=pool_id)
     await unit.decide(ACCOUNT, account_id, reserve)
 

@@ -18,7 +18,7 @@ outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_
 service_lines_too_many · grant_prepaid · stages_paid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -77,7 +77,7 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause, require_notice
+from marketplace.domain.delivery.grant_notice import Cut, find_end_fee, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
@@ -672,9 +672,24 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
             noticed_at=command.noticed_at,
             reason=command.reason,
             for_cause=command.for_cause,
-            fee_usd=find_end_fee(command, state.issued, at, state.count_left(at)),
+            fee_usd=find_fee(command, state, at),
         )
     ]
+
+
+def find_fee(command: TerminateGrant, state: Grant, at: datetime) -> Decimal:
+    """Return the USD that an early end of a grant costs the side that ends it, if delivery ends at `at`."""
+    cut = Cut(state.count_left(at), command.noticed_at, state.end)
+    return find_end_fee(command, state.issued, at, cut, _list_cuts(state, command.by))
+
+
+def _list_cuts(state: Grant, by: Side) -> Iterator[Cut]:
+    """Yield what the ends of a grant that a side announced without cause left undelivered."""
+    last = max([state.issued.end, *(end for _, end in state.extensions)])
+    for ended in state.terminations:
+        if ended.by == by and not ended.for_cause:
+            yield Cut(replace(state, end=last).count_left(ended.at), ended.noticed_at, state.end)
+        last = ended.at
 
 
 def evolve(state: GrantState, event: GrantEvent) -> GrantState:

@@ -3,10 +3,11 @@
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from events.grant import GrantIssued
 from events.schedule import EndTerms, NoticeStep
@@ -101,11 +102,29 @@ def find_owed(issued: GrantIssued) -> Fraction:
     return parse_ratio(issued.price_usd_per_gpu_hour if issued.resale is None else issued.resale.owed_usd_per_gpu_hour)
 
 
-def find_end_fee(command: TerminateGrant, issued: GrantIssued, at: datetime, gpu_seconds_left: int) -> Decimal:
+class Cut(NamedTuple):
+    """What an end leaves undelivered: its GPU-seconds, when it was announced, and the end of the grant before."""
+
+    gpu_seconds: int
+    noticed_at: datetime
+    end: datetime
+
+
+def find_end_fee(
+    command: TerminateGrant, issued: GrantIssued, at: datetime, cut: Cut, earlier: Iterable[Cut]
+) -> Decimal:
     """Return the USD that the side that ends a grant without cause pays the other one, rounded up to a cent.
 
     It is a share, by the length of notice and the size of the deal, of what the provider is owed for the GPU-seconds
-    left. It is 0 for cause, for an end by the platform, and without end terms.
+    left. If the side brings an end of its own forward, the notice of that one is shorter too, and it pays the
+    difference. So an end costs no less in parts. It is 0 for cause, for an end by the platform, and without end terms.
+
+    Args:
+        command: The end.
+        issued: The grant.
+        at: When delivery ends.
+        cut: What that leaves.
+        earlier: What earlier ends by the same side without cause left, with the present end of the grant.
     """
     if command.for_cause or command.by == "platform":
         return ZERO
@@ -114,6 +133,11 @@ def find_end_fee(command: TerminateGrant, issued: GrantIssued, at: datetime, gpu
     terms = max(known, key=lambda each: each.value_usd_min, default=None)
     if terms is None:
         return ZERO
-    price_usd = find_owed(issued) * Fraction(gpu_seconds_left, SECONDS_PER_HOUR)
-    fee_usd = compute_end_fee(terms.fees, price_usd, at - command.noticed_at)
+
+    def price(known: Cut, end: datetime) -> Decimal:
+        price_usd = find_owed(issued) * Fraction(known.gpu_seconds, SECONDS_PER_HOUR)
+        return compute_end_fee(terms.fees, price_usd, end - known.noticed_at)
+
+    more = (max(price(known, at) - price(known, known.end), ZERO) for known in earlier)
+    fee_usd = sum(more, price(cut, at))
     return fee_usd if command.payable_usd is None else min(fee_usd, command.payable_usd)

@@ -1,5 +1,6 @@
 """Grants: from issue to their one end."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
@@ -40,6 +41,7 @@ from marketplace.domain.delivery.grant_commands import (
 )
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.supply.schedule import STANDARD
 from tests.domain import build
 from tests.domain.build import (
     NAIVE,
@@ -329,3 +331,22 @@ def test_a_service_line_goes_with_it_once():
     Given(GRANT, ISSUED).when(add_line()).then(line_added(1))
     Given(GRANT, *ACTIVE, line_added(1)).when(add_line(at=hour(30))).then_nothing()
     assert GRANT.fold((ISSUED, line_added(1))).service_lines == (id_of("svl", 1),)
+
+
+@pytest.mark.parametrize("days", [(60, 45, 29), (89, 29), (30, 29), (60, 3)])
+def test_an_end_in_parts_costs_what_one_end_costs_and_keeps_the_notice_that_was_given(days):
+    issued = grant_issued(end=hour(90 * 24), ends=STANDARD.ends[0])
+
+    def sum_fees(*ends):
+        state = GRANT.evolve(None, issued)
+        for at, noticed_at in ends:
+            command = terminate(at=hour(at * 24), noticed_at=hour(noticed_at * 24))
+            for event in GRANT.decide(command, state):
+                state = GRANT.evolve(state, event)
+        return state.sum_end_fees("startup")
+
+    whole = sum_fees((days[-1], 1))
+    assert 0 <= sum_fees(*((day, 1) for day in days)) - whole <= Decimal("0.01") * len(days)
+    daily = Decimal(2 * 16 * 24)
+    assert sum_fees((60, 1), (45, 14.5)) == daily * (30 * Decimal("0.02") + 15 * Decimal("0.02"))
+    assert sum_fees((60, 1), (45, 20)) == daily * (30 * Decimal("0.02") + 15 * Decimal("0.05"))
