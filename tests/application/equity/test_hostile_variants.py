@@ -472,11 +472,8 @@ async def test_a_majority_binds_nobody_else_by_its_vote_on_stock_that_it_gets(ma
     assert set(await list_asked(market, proposal_id)) == {"disinterested_class/common"}, "the majority has agreed"
 
 
-async def test_a_leading_holder_binds_nobody_by_a_round_or_a_limit_that_only_it_gains_by(market):
-    """Its round had a fair price and a thousandfold preference, or vested its warrant by a friend's few dollars.
-
-    It also voted for a limit, within which it took stock for its own compute at a hundredth of the price.
-    """
+async def lead(market):
+    """Return a trade whose fund has more than half of the stock, which is worth a cent, and a bank with the rest."""
     trade = await market.trade()
     await found(market, trade.startup)
     bank = await market.party("Bank", "fund")
@@ -485,6 +482,12 @@ async def test_a_leading_holder_binds_nobody_by_a_round_or_a_limit_that_only_it_
     day = market.clock.now().date()
     value = {"issuer_id": trade.issuer, "price_usd_per_share": Decimal("0.01"), "method": "409A", "effective_on": day}
     await issuers.record_valuation(market.handler, market.context(), RecordValuation(**value))
+    return trade, bank
+
+
+async def test_a_leading_holder_binds_nobody_by_a_round_that_only_it_gains_by(market):
+    """Its round had a fair price and a thousandfold preference, or vested its warrant by a friend's few dollars."""
+    trade, _ = await lead(market)
     fair = {"pre_money_usd": Decimal(900_000), "pool_post_money": Decimal(0), "price_places": 8}
     fair["investments"] = (Investment(holder_id=trade.fund, amount_usd=Decimal(100)),)
     rounds = [({}, False), ({"liquidation_multiple": Decimal(1_000)}, True), ({"participation": "full"}, True)]
@@ -497,6 +500,11 @@ async def test_a_leading_holder_binds_nobody_by_a_round_or_a_limit_that_only_it_
         assert ("disinterested_class/common" in asked) is asks
         context = market.context(trade.startup)
         await issuers.abandon_financing(market.handler, context, trade.issuer, financing, reason="again")
+
+
+async def test_a_leading_holder_binds_nobody_by_stock_that_participates_or_by_a_limit(market):
+    """It voted for a limit, within which it took stock for its own compute below the price that others had paid."""
+    trade, bank = await lead(market)
     both = {"class_id": "both", "kind": "preferred", "shares_authorised": 9, "participation": "full", "seniority": 1}
     both |= {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1)}
     await act_agreed(market, trade.startup, CreateStockClass, **both)
