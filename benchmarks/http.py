@@ -5,6 +5,10 @@
 One process answers both: the API with its log on one nats-server that syncs every write, and beside it an application
 whose only handler takes the same body and answers as many bytes. The clients run in a second process and share the
 machine's cores with the servers. There is no database and no projector: commands need none.
+
+Beside answers a second, it prints the processor time that the process takes for each answer. The last columns are the
+ratios of both to those of the bare handler. The target is a ratio of processor times, which other work on the machine
+changes less.
 """
 
 import argparse
@@ -19,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import msgspec
 import uvloop
-from litestar import Litestar, post
+from litestar import Litestar, get, post
 from litestar.params import JSONBody
 
 from benchmarks.http_load import build_request, measure, number_from
@@ -39,13 +43,18 @@ from marketplace.runtime.process.config import Settings
 CLIENTS = (1, 64)
 CONNECTIONS_MAX = 1_024
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
-TARGET_ORDERS = 2_500
-TARGET_SHARE = 0.40
+TARGET_ORDERS = 4_000
+TARGET_SHARE = 0.20
 
 
 @post("/bare")
 async def bare(data: JSONBody[PlaceOrderBody]) -> ReceiptBody:
     return ReceiptBody(id=data.startup_id, sequence=1, version=1)
+
+
+@get("/processor-seconds")
+async def tell_processor_seconds() -> float:
+    return time.process_time()
 
 
 def build_bare_server(application: Litestar, port: int) -> ApiServer:
@@ -64,7 +73,7 @@ async def serve(port: int, bare_port: int) -> None:
             async with open_services(settings) as services:
                 applications = (
                     (create_application(services), port),
-                    (Litestar([bare], openapi_config=None), bare_port),
+                    (Litestar([bare, tell_processor_seconds], openapi_config=None), bare_port),
                 )
                 servers = [build_bare_server(one, at) for one, at in applications]
                 settle_collector()
@@ -136,22 +145,31 @@ def _build_order(party: str) -> dict[str, object]:
 async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float) -> None:
     numbers = number_from(0)
 
-    async def run(at: int, path: str, clients: int, lasting: float) -> tuple[float, list[float]]:
+    def read_processor_seconds() -> float:
+        return float(httpx.get(f"http://127.0.0.1:{bare_port}/processor-seconds").text)
+
+    async def run(at: int, path: str, clients: int, lasting: float) -> tuple[float, list[float], float]:
+        """Return answers a second, their times, and microseconds of processor time for each."""
         chosen = [bodies[client % len(bodies)] for client in range(clients)]
-        return await measure(at, [build_request(path, ADMIN_KEY, body, numbers) for body in chosen], lasting)
+        began = read_processor_seconds()
+        rate, times = await measure(at, [build_request(path, ADMIN_KEY, body, numbers) for body in chosen], lasting)
+        return rate, sorted(times), (read_processor_seconds() - began) / len(times) * 1e6
 
     await run(port, "/v1/orders", 64, 1.0)
     await run(bare_port, "/bare", 64, 0.5)
-    print(f"{'clients':>8} {'bare a second':>14} {'orders a second':>16} {'ratio':>7} {'p50 ms':>8} {'p99 ms':>8}")
+    names = ("clients", "bare/s", "µs", "orders/s", "µs", "p50 ms", "p99 ms", "rates", "µs")
+    print(" ".join(f"{name:>8}" for name in names))
     for clients in CLIENTS:
-        plain, _ = await run(bare_port, "/bare", clients, seconds)
-        rate, times = await run(port, "/v1/orders", clients, seconds)
-        times.sort()
+        plain, _, plain_cost = await run(bare_port, "/bare", clients, seconds)
+        rate, times, cost = await run(port, "/v1/orders", clients, seconds)
+        share = plain_cost / cost
         median, slow = times[len(times) // 2] * 1_000, times[len(times) * 99 // 100] * 1_000
-        print(f"{clients:>8} {plain:>14,.0f} {rate:>16,.0f} {rate / plain:>7.2f} {median:>8.2f} {slow:>8.2f}")
-    target = min(TARGET_ORDERS, TARGET_SHARE * plain)
-    reached = "reached" if rate >= target else "not reached"
-    print(f"target at {CLIENTS[-1]} clients: {target:,.0f} orders a second, {reached}")
+        print(f"{clients:>8} {plain:>8,.0f} {plain_cost:>8.0f} {rate:>8,.0f} {cost:>8.0f}", end=" ")
+        print(f"{median:>8.2f} {slow:>8.2f} {rate / plain:>8.2f} {share:>8.2f}")
+    reached = "reached" if rate >= TARGET_ORDERS or share >= TARGET_SHARE else "not reached"
+    print(
+        f"target at {CLIENTS[-1]} clients: {TARGET_ORDERS:,} orders a second or {TARGET_SHARE:.0%} of bare, {reached}"
+    )
 
 
 def main() -> None:
