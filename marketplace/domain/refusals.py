@@ -1,6 +1,7 @@
 """Refusals with the same wording for every aggregate."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -45,6 +46,23 @@ def refuse_status(aggregate: str, id: str, status: str, allowed: str) -> Refusal
         status=status,
         allowed=allowed,
     )
+
+
+def require_bounds(value: msgspec.Struct) -> None:
+    """Refuse an event, or a part of one, with a value outside the bounds of its type: nobody could read the event.
+
+    Raises:
+        Refusal: ``value_out_of_bounds``.
+    """
+    try:
+        _get_decoder(type(value)).decode(msgspec.json.encode(value))
+    except msgspec.ValidationError as error:
+        raise Refusal("value_out_of_bounds", f"a value is out of its bounds: {error}; state one within them") from error
+
+
+@cache
+def _get_decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[msgspec.Struct]:
+    return msgspec.json.Decoder(kind)
 
 
 def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointer: str) -> None:

@@ -19,6 +19,7 @@ AGGREGATES = tuple(aggregate for aggregate in DECIDERS if aggregate not in {"ins
 AMOUNTS = {"not_a_number", "amount_not_positive", "amount_too_large", "amount_too_precise"}
 RAISED_BY = {
     "require_usd": AMOUNTS,
+    "require_bounds": {"value_out_of_bounds"},
     "require_stages": {"security_too_short"},
     "require_value": {"order_too_small"},
     "require_price": AMOUNTS,

@@ -11,7 +11,7 @@ Invariants:
 Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
 duration_min_above_span · steps_too_many · steps_not_rising · steps_above_nodes · resale_fixed ·
-credits_above_promise · credits_out_of_order · security_too_short.
+credits_above_promise · credits_out_of_order · security_too_short · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
 from marketplace.core.money import ZERO, require_price
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 from marketplace.domain.supply.service_level import require_service
 from marketplace.domain.supply.stages import require_stages
 
@@ -194,6 +194,7 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
         require_service(listed.service, "/service")
     if listed.stages is not None:
         require_stages(listed.stages, "/stages")
+    require_bounds(listed)
     return [listed]
 
 
@@ -246,7 +247,9 @@ def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
     asks = (command.ask_usd_per_gpu_hour, command.further_asks)
     if asks == (state.ask_usd_per_gpu_hour, state.further_asks):
         return []
-    return [LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=asks[0], further_asks=asks[1])]
+    repriced = LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=asks[0], further_asks=asks[1])
+    require_bounds(repriced)
+    return [repriced]
 
 
 def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:

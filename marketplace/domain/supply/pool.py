@@ -19,7 +19,7 @@ Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_pos
 amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
 incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing ·
 resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold ·
-nodes_failed · outage_open · nodes_exceeded · resumption_backdated.
+nodes_failed · outage_open · nodes_exceeded · resumption_backdated · value_out_of_bounds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,7 +49,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_aware, require_span
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_bounds
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
@@ -288,6 +288,7 @@ def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
         raise refuse_exists("pool", opened.pool_id)
     if opened.service is not None:
         require_service(opened.service, "/service")
+    require_bounds(opened)
     return [opened]
 
 
@@ -445,6 +446,7 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
             f"{down} of {state.opened.nodes} nodes have already failed; {command.nodes} more cannot",
             pointer="/nodes",
         )
+    require_bounds(event)
     if until is None:
         return [event]
     restored = PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=until)

@@ -10,7 +10,7 @@ Invariants:
 
 Refusals in order: site_unknown · site_exists · time_naive · pue_out_of_range · not_a_number · amount_not_positive ·
 amount_too_large · amount_too_precise · power_above_contract · power_not_raised · power_not_lowered · site_operating ·
-conversion_scheduled · conversion_not_scheduled · site_power_exceeded.
+conversion_scheduled · conversion_not_scheduled · site_power_exceeded · value_out_of_bounds.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, require_aware
 from marketplace.core.money import require_share
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_bounds
 
 PUE_MAX = Decimal(5)
 
@@ -165,6 +165,7 @@ def _register(command: RegisterSite, state: SiteState) -> Sequence[SiteEvent]:
         )
     require_share(registered.renewable_share, "/renewable_share")
     _require_power(registered.power_energised_kw, registered.power_contracted_kw)
+    require_bounds(registered)
     return [registered]
 
 
@@ -203,14 +204,14 @@ def _derate(command: DerateSite, state: Site) -> Sequence[SiteEvent]:
             f"only {state.power_energised_kw} kW are live; energise the site to have more",
             pointer="/power_energised_kw",
         )
-    return [
-        SiteDerated(
-            site_id=command.site_id,
-            power_energised_kw=command.power_energised_kw,
-            at=command.at,
-            reason=command.reason,
-        )
-    ]
+    derated = SiteDerated(
+        site_id=command.site_id,
+        power_energised_kw=command.power_energised_kw,
+        at=command.at,
+        reason=command.reason,
+    )
+    require_bounds(derated)
+    return [derated]
 
 
 def _schedule(command: ScheduleConversion, state: Site) -> Sequence[SiteEvent]:

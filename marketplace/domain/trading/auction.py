@@ -17,7 +17,7 @@ Invariants:
     6. A part exceeds `PART_BYTES_MAX` only if it contains a single row, with the pools that this row names.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
-auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
+value_out_of_bounds · auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
 """
 
 from abc import ABC, abstractmethod
@@ -57,7 +57,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
 from marketplace.core.intervals import require_aware
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 
 PART_BYTES_MAX: Final = 512 * 1024
 ROW_BYTES_MAX: Final = 1024 * 1024
@@ -350,6 +350,7 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
             pointer="/periods",
             periods_max=PERIODS_MAX,
         )
+    require_bounds(event)
     return [event]
 
 

@@ -15,8 +15,8 @@ amount_not_positive · amount_too_large · amount_too_precise · offer_empty · 
 window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
 instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · conversion_empty ·
 missing_convention · discount_whole · cap_below_commitment · note_too_short · warrant_too_short · consequence_missing ·
-expiry_past · security_too_short · stages_missing · order_too_small · bundle_fixed · order_<status> · order_not_due ·
-order_locked_elsewhere.
+expiry_past · security_too_short · stages_missing · value_out_of_bounds · order_too_small · bundle_fixed ·
+order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are checked one after the other. The instrument's cap and discount are amounts too, checked after
 mandates_too_many.

@@ -19,6 +19,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, ceil_cost, require_price, require_share, require_usd
 from marketplace.domain.equity.instrument.terms import require_drawdown
+from marketplace.domain.refusals import require_bounds
 from marketplace.domain.supply.stages import count_hours_held, require_stages
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
@@ -94,6 +95,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
                 pointer="/terms/expires_at",
             )
     _require_stages(terms)
+    require_bounds(terms)
 
 
 def _require_stages(terms: OrderTerms) -> None:
@@ -148,7 +150,7 @@ def _require_wishes(terms: OrderTerms) -> None:
             f"the order has at least {least} and at most {terms.nodes} nodes; let nodes_min be at most nodes",
             pointer="/terms/nodes_min",
         )
-    if (terms.nodes - least) // terms.nodes_step >= SIZES_MAX:
+    if (terms.nodes - least) // max(terms.nodes_step, 1) >= SIZES_MAX:
         raise Refusal(
             "sizes_too_many",
             f"from {least} to {terms.nodes} nodes in steps of {terms.nodes_step} are more than {SIZES_MAX} sizes; state"

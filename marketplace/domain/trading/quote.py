@@ -8,8 +8,8 @@ Invariants:
     3. Its price is at most the value of the order's offer. How it is found: `application/trading/quotes.py`.
     4. A quote that is taken, or whose capacity ended, costs nothing. Any other costs its part of the agreed fee.
 
-Refusals in order: quote_unknown · quote_exists · order_too_small · time_naive · hold_too_long · quote_outlasts_start ·
-price_above_offer · quote_<status> · quote_lapsed · quote_not_due.
+Refusals in order: quote_unknown · quote_exists · order_too_small · time_naive · span_empty · hold_too_long ·
+quote_outlasts_start · price_above_offer · quote_<status> · quote_lapsed · quote_not_due.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from events.quote import QuoteEvent, QuoteExpired, QuoteHeld, QuoteReleased, Quo
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
-from marketplace.core.intervals import require_aware
+from marketplace.core.intervals import require_span
 from marketplace.core.money import ZERO, ceil_cents, ceil_price, parse_ratio
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.trading.order import require_value
@@ -114,7 +114,7 @@ def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
             return []
         raise refuse_exists("quote", held.quote_id)
     require_value(held.terms, held.cash_hold_usd, held.budget_holds, command.order_usd_min)
-    require_aware(held.expires_at, "/expires_at")
+    require_span(command.at, held.expires_at, "/hold_seconds")
     if held.expires_at - command.at > HOLD_MAX:
         raise Refusal(
             "hold_too_long",

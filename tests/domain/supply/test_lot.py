@@ -69,6 +69,9 @@ REFUSALS = [
     Row("credits_above_promise", (), list_lot(service=service_terms(availability_min=usd("0.9")))),
     Row("credits_out_of_order", (), list_lot(service=service_terms(credits=service_terms().credits[::-1]))),
     Row("security_too_short", (), list_lot(stages=StageTerms(hours=24, security_hours=71)), "/stages/security_hours"),
+    Row("value_out_of_bounds", (), list_lot(nodes=-3, nodes_min=-3)),
+    Row("value_out_of_bounds", (), list_lot(further_asks=(AskStep(nodes=-1, ask_usd_per_gpu_hour=usd(9)),))),
+    Row("value_out_of_bounds", (LISTED,), reprice(further_asks=(AskStep(nodes=-1, ask_usd_per_gpu_hour=usd(9)),))),
 ]
 PRECEDENCE = [
     Row("lot_unknown", (), reprice(ask_usd_per_gpu_hour=NAN)),

@@ -189,6 +189,8 @@ REFUSALS = [
     Row("outage_open", (OPENED,), build.fail_nodes(until=hour(9), reported_at=hour(8)), "/until"),
     Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
     Row("resumption_backdated", (OPENED, FAILED), build.restore_nodes(at=hour(5), reported_at=hour(7)), "/at"),
+    Row("value_out_of_bounds", (), build.open_pool(gpus_per_node=0)),
+    Row("value_out_of_bounds", (OPENED,), build.fail_nodes(nodes=-1)),
 ]
 PRECEDENCE = [
     Row("pool_unknown", (), offer(end=hour(0))),

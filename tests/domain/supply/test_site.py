@@ -79,6 +79,8 @@ REFUSALS = [
     Row("conversion_not_scheduled", (REGISTERED, SCHEDULED, ENERGISED), slip()),
     Row("site_power_exceeded", (REGISTERED, ENERGISED), draw(601)),
     Row("site_power_exceeded", (REGISTERED, ENERGISED, LESS), draw(201)),
+    Row("value_out_of_bounds", (), build.register_site(power_contracted_kw=-5, power_energised_kw=-5)),
+    Row("value_out_of_bounds", (REGISTERED, ENERGISED), derate(power_energised_kw=-1)),
 ]
 PRECEDENCE = [
     Row("site_unknown", (), energise(at=NAIVE)),

@@ -110,6 +110,7 @@ REFUSALS = [
     Row("phases_reversed", (), open_auction(no_cancel_at=hour(1.5)), "/no_cancel_at"),
     Row("phases_reversed", (), open_auction(indicative_at=hour(0.8), no_cancel_at=hour(0.5))),
     Row("horizon_too_long", (), open_auction(periods=182 * 24 + 1), "/periods"),
+    Row("value_out_of_bounds", (), open_auction(periods=0)),
     Row("auction_collecting", (OPENED,), clear()),
     Row("auction_collecting", (OPENED,), fail()),
     Row("auction_collecting", (OPENED,), complete()),

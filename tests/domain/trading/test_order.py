@@ -209,6 +209,10 @@ REFUSALS = [
         "security_too_short", (), place(stages=StageTerms(hours=24, security_hours=71)), "/terms/stages/security_hours"
     ),
     Row("stages_missing", (), place(credit=CreditTerms(provider_id=id_of("pty"), amount_usd=usd(1))), "/terms/stages"),
+    Row("value_out_of_bounds", (), place(nodes_min=0)),
+    Row("value_out_of_bounds", (), place(nodes_min=1, nodes_step=0)),
+    Row("value_out_of_bounds", (), place(nodes=-1)),
+    Row("value_out_of_bounds", (), place(notice_hours_min=-1)),
     Row("order_too_small", (), place_order(order_usd_min=usd(100_000)), "/terms/offers"),
     Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
     Row("order_open", (PLACED,), match()),

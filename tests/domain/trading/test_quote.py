@@ -57,6 +57,7 @@ REFUSALS = [
     Row("quote_exists", (HELD,), hold(cash_hold_usd=usd("193.00"))),
     Row("order_too_small", (), HoldQuote(held=held(), at=NOW, order_usd_min=usd(100_000)), "/terms/offers"),
     Row("time_naive", (), hold(expires_at=NAIVE)),
+    Row("span_empty", (), hold(expires_at=NOW), "/hold_seconds"),
     Row("hold_too_long", (), hold(expires_at=NOW + HOLD_MAX + timedelta(seconds=1)), "/hold_seconds"),
     Row("quote_outlasts_start", (), hold(match=match(start=UNTIL - timedelta(seconds=1))), "/hold_seconds"),
     Row("price_above_offer", (), hold(match=match(price_usd_per_gpu_hour="201/100")), "/terms/offers"),
