@@ -9,6 +9,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +50,10 @@ SLOW_SECONDS: Final = 1.0
 """If a book took this long to solve, quotes do not wait for it: `FRESH_SECONDS` would only delay the answer."""
 
 HURRY_SECONDS: Final = 0.3
-"""How long a quote that must see a change waits for a book to be solved, before the book is approximated instead."""
+"""How long a quote that must see a change waits for a book to be solved, before the book is approximated instead.
+
+If the last book took longer, the quote does not wait for the next one at all.
+"""
 
 AGE_SECONDS_MAX: Final = 60.0
 """A changed book that is older than this is not used, unless a newer one takes too long."""
@@ -172,8 +176,9 @@ class PreparedBooks:
                 return known
             old = known is None or time.monotonic() - known.began > AGE_SECONDS_MAX
             patient = old or known is None or known.sequence < min_sequence
-            slow = kept.full is None or kept.full.seconds >= SLOW_SECONDS
-            hurried = slow or time.monotonic() - begun >= HURRY_SECONDS
+            took = math.inf if kept.full is None else kept.full.seconds
+            slow = took >= SLOW_SECONDS
+            hurried = slow or max(took, time.monotonic() - begun) >= HURRY_SECONDS
             if patient and hurried:
                 waited = {self._begin(opened, approximated=True), *kept.tasks.values()}
             else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
@@ -110,6 +111,29 @@ async def test_no_book_is_begun_that_would_not_have_seen_the_change(monkeypatch)
 def _record(function, calls):
     def call(book, **options):
         calls.append(book)
+        return function(book, **options)
+
+    return call
+
+
+async def test_a_quote_does_not_wait_for_a_book_that_takes_longer_than_it_waits(monkeypatch):
+    market, startup = await build()
+    solve, begun = prepared_books._solve_book, []
+    monkeypatch.setattr(prepared_books, "_solve_book", lambda *known: replace(solve(*known), seconds=0.5))
+    async with open_desk(market) as desk:
+        await desk.ask(startup)
+        await market.order(startup, days=8)
+        await desk.ask(startup)  # the first quote approximated the book, since none was solved before
+        for name, function in (("approximate", prepared_book.approximate), ("prepare", prepared_book.prepare)):
+            monkeypatch.setattr(prepared_books, name, _name(name, function, begun))
+        await market.order(startup, days=9)
+        assert (await desk.ask(startup)).fresh
+    assert begun[0] == "approximate"
+
+
+def _name(name, function, begun):
+    def call(book, **options):
+        begun.append(name)
         return function(book, **options)
 
     return call
