@@ -20,6 +20,7 @@ import msgspec
 from events.command import CommandRecorded, ReadingNotTaken
 from events.subjects import parse_subject, render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.domain.billing.account_state import conceal_balance
 from marketplace.execution.archive import Archive
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.command_records import CommandRecord
@@ -174,7 +175,7 @@ class Handler:
             await work(unit)
             unit.require_version()
         except Refusal as refusal:
-            return refusal
+            return conceal_balance(refusal, unit.context.party_id)
         return None
 
     async def _confirm(self, unit: UnitOfWork) -> bool:

@@ -33,6 +33,7 @@ from events.account import (
     LimitAct,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_usd
@@ -283,6 +284,20 @@ def require_free(
             account_id=account_id,
             free_usd=str(free),
         )
+
+
+def conceal_balance(refusal: Refusal, party_id: str | None) -> Refusal:
+    """Return a refusal as a party may read it: ``funds_insufficient`` without the balance of another party's account.
+
+    The platform, for which `party_id` is None, reads every balance.
+    """
+    account_id = refusal.facts.get("account_id")
+    if party_id is None or account_id in (None, rename_id("acc", party_id)):
+        return refusal
+    if refusal.code not in {"funds_insufficient", "funds_reserved"}:
+        return refusal
+    text = f"account {account_id} has less money than this takes; ask its party to deposit more"
+    return Refusal("funds_insufficient", text, account_id=account_id)
 
 
 def reserve(command: Reserve, state: Account) -> Sequence[AccountEvent]:

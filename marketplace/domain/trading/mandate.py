@@ -15,8 +15,9 @@ Invariants:
     6. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
        it.
     7. A refusal states no figure of the budget. The part of the budget that other issuers left is first rounded down to
-       a twentieth of the budget; then the issuer's own holds are subtracted. An issuer that asks repeatedly therefore
-       learns only that twentieth. The holder, who approves by its command, is asked exactly.
+       a twentieth of the budget; then the holds of the issuer, and of those related to it, are subtracted. An issuer
+       that asks repeatedly therefore learns only that twentieth. The holder, who approves by its command, is asked
+       exactly.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
@@ -423,17 +424,18 @@ def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
 def _require_room(command: HoldBudget, state: Mandate) -> None:
     """Refuse to hold more than is left of the budget, or of the issuer's, sector's or GPUs' part; see invariant 7."""
     terms, needed = state.terms, command.amount_usd
-    own = sum((hold.total_usd for hold in state.holds.values() if _shares(command, hold)), ZERO)
+    one = {command.issuer_id, *command.related_ids}
+    drawn = [hold for hold in state.holds.values() if hold.issuer_id in one]
+    own = sum((hold.total_usd for hold in drawn if hold.direct == command.direct), ZERO)
     whole = _round_free(terms.budget_usd, state.used_usd - own, exact=command.approved) - own
     direct_budget = terms.direct_budget_usd or ZERO
     direct = _round_free(direct_budget, state.used_directly_usd - own, exact=command.approved) - own
-    one = {command.issuer_id, *command.related_ids}
-    issuer = terms.issuer_usd_max - sum((state.used_by_issuer_usd.get(each, ZERO) for each in one), ZERO)
+    of_issuers = sum((state.used_by_issuer_usd.get(each, ZERO) for each in one), ZERO)
+    issuer = terms.issuer_usd_max - of_issuers
     sector = None
     if terms.sector_usd_max is not None:
-        of_issuer = state.used_by_issuer_usd.get(command.issuer_id, ZERO)
-        others = state.used_by_sector_usd.get(command.sector, ZERO) - of_issuer
-        sector = _round_free(terms.sector_usd_max, max(others, ZERO), exact=command.approved) - of_issuer
+        others = state.used_by_sector_usd.get(command.sector, ZERO) - of_issuers
+        sector = _round_free(terms.sector_usd_max, max(others, ZERO), exact=command.approved) - of_issuers
     if command.direct and terms.direct_budget_usd is None:
         text = f"mandate {command.mandate_id} has no budget for cash besides compute"
         raise Refusal("direct_cash_unwelcome", text, **_measure(command))
@@ -452,8 +454,8 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
         raise Refusal("sector_maximum_reached", _tell_room(command, f"for {command.sector}"), **_measure(command))
     for part in _list_parts(terms, [price.gpu_class for price in command.prices]):
         holds = [hold for hold in state.holds.values() if part.counts(hold)]
-        own = sum((hold.total_usd for hold in holds if hold.issuer_id == command.issuer_id), ZERO)
-        others = sum((hold.total_usd for hold in holds if hold.issuer_id != command.issuer_id), ZERO)
+        own = sum((hold.total_usd for hold in holds if hold.issuer_id in one), ZERO)
+        others = sum((hold.total_usd for hold in holds if hold.issuer_id not in one), ZERO)
         if needed > _round_free(part.usd_max, others, exact=command.approved) - own:
             raise _refuse_part(part, _tell_room(command, f"for GPUs of {part.name}"), _measure(command))
 
@@ -488,11 +490,6 @@ def _list_parts(terms: MandateTerms, gpu_classes: Iterable[str]) -> Iterator[_Pa
 def _tell_room(command: HoldBudget, what: str) -> str:
     needed = command.amount_usd
     return f"mandate {command.mandate_id} has less {what} left than the {needed} that is needed; ask for less, or later"
-
-
-def _shares(command: HoldBudget, hold: BudgetHold) -> bool:
-    """Return whether a hold is the same issuer's, and of the same budget."""
-    return hold.issuer_id == command.issuer_id and hold.direct == command.direct
 
 
 def _round_free(budget_usd: Decimal, others_usd: Decimal, *, exact: bool) -> Decimal:

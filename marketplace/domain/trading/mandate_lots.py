@@ -26,8 +26,8 @@ def require_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resol
         ("site", site_id, terms.site_ids),
     ):
         if allowed and id_ not in allowed:
-            text = f"mandate {mandate.mandate_id} accepts lots of {', '.join(allowed)}, not of {id_}; do not name it"
-            raise Refusal(f"{what}_unwelcome", text, pointer="/mandate_ids")
+            text = f"mandate {mandate.mandate_id} accepts only the {what}s that its holder chose, not {id_}"
+            raise Refusal(f"{what}_unwelcome", f"{text}; do not name it", pointer="/mandate_ids")
     if resold and not terms.resale:
         text = f"mandate {mandate.mandate_id} pays for no resold capacity; do not name it"
         raise Refusal("resale_unwelcome", text, pointer="/mandate_ids")

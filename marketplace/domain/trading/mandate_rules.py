@@ -193,7 +193,7 @@ def _require_issuer(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
     if terms.issuer_ids and offer.issuer_id not in terms.issuer_ids:
         raise Refusal(
             "issuer_unwelcome",
-            _tell(mandate_id, f"{', '.join(terms.issuer_ids)}, not {offer.issuer_id}"),
+            _tell(mandate_id, f"only issuers that its holder chose, not {offer.issuer_id}"),
             mandate_id=mandate_id,
         )
     if terms.sectors and offer.sector not in terms.sectors:

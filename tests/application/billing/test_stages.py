@@ -11,7 +11,7 @@ from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.billing.credits import limit_credit
 from marketplace.application.billing.disputes import answer_dispute, refer_dispute
-from marketplace.application.billing.statements import dispute_statement, resolve_statement
+from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
 from marketplace.application.delivery import grants
 from marketplace.application.equity.issuers import declare_liquidity, pay_distribution
 from marketplace.application.supply import inventory
@@ -426,6 +426,10 @@ async def test_a_decision_without_money_is_settled_by_a_deposit_also_after_silen
         accept_until = (await market.until("statement", first, "issued")).issued.accept_until
         market.clock.at += timedelta(days=6)
         await dispute(deal, first, DAY)
+        with pytest.raises(Refusal) as caught:
+            await accept_statement(market.handler, market.context(deal.fund), first)
+        assert (caught.value.code, *caught.value.facts) == ("funds_insufficient", "account_id")
+        assert "available" not in caught.value.message, "the startup's balance is its own"
         market.clock.at = accept_until
         await deal.wait(lambda one: one.missed)
         await deal.top_up(400, "a day")

@@ -31,6 +31,7 @@ async def refused(work, code):
     with pytest.raises(Refusal) as caught:
         await work
     assert caught.value.code == code
+    return caught.value.message
 
 
 async def pay_in(market, party_id):
@@ -48,8 +49,9 @@ async def test_lots_name_a_mandate_only_of_its_providers_and_sites(market):
     _, second = await market.pool(provider)
     mandate = await market.mandate(fund, budget=100, provider_ids=(provider,), site_ids=(site,))
     await market.lot(provider, pool, mandate_ids=(mandate,))
-    await refused(market.lot(other, foreign, mandate_ids=(mandate,)), "provider_unwelcome")
-    await refused(market.lot(provider, second, mandate_ids=(mandate,)), "site_unwelcome")
+    told = await refused(market.lot(other, foreign, mandate_ids=(mandate,)), "provider_unwelcome")
+    assert provider not in told, "whom a holder chose is its own"
+    assert site not in await refused(market.lot(provider, second, mandate_ids=(mandate,)), "site_unwelcome")
 
 
 async def test_resold_capacity_is_paid_only_by_a_mandate_that_says_so(market):
@@ -148,8 +150,10 @@ async def test_an_order_above_the_price_or_of_another_issuer_is_refused(market):
     order = {"cash": "1", "equity": "3", "nodes": 1, "days": 1}
     await refused(market.order(trade.startup, **order, mandate_ids=(cheap,)), "price_above_mandate")
     await market.order(trade.startup, **order | {"cash": "0.99"}, mandate_ids=(cheap,))
-    chosen = await market.mandate(trade.fund, budget=10_000, issuer_ids=("iss_01jdm5v5tze1xa6a4sbz1gk3c4",))
-    await refused(market.order(trade.startup, **order, mandate_ids=(chosen,)), "issuer_unwelcome")
+    others = ("iss_01jdm5v5tze1xa6a4sbz1gk3c4",)
+    chosen = await market.mandate(trade.fund, budget=10_000, issuer_ids=others)
+    told = await refused(market.order(trade.startup, **order, mandate_ids=(chosen,)), "issuer_unwelcome")
+    assert others[0] not in told, "whom a holder chose is its own"
 
 
 async def _read_events(market, name):

@@ -354,17 +354,26 @@ def test_direct_cash_counts_toward_no_vendor():
 
 @pytest.mark.parametrize("limit", ["budget_usd", "direct_budget_usd", "sector_usd_max"])
 def test_what_other_issuers_left_shows_in_twentieths_whatever_is_asked(limit):
-    """A rival holds 123.45 of a thousand. The search that used to read it to the cent finds 850."""
+    """A rival holds 123.45 of a thousand. The search that used to read it to the cent finds 850.
+
+    The draws of a related issuer count as the issuer's own, so that the two do not read it by drawing in turns.
+    """
     is_direct = limit == "direct_budget_usd"
     wide = dict.fromkeys(("budget_usd", "direct_budget_usd", "issuer_usd_max"), usd(10_000)) | {limit: usd(1_000)}
     rival = [granted(**wide), held(issuer_id=ISSUER_2, amount=usd("123.45"), direct=is_direct)]
     own = held(HOLD_2, amount=usd("7.01"), direct=is_direct)
+    sister = replace(own, issuer_id=id_of("iss", 3))
 
     def search(*events):
         state, low, high = MANDATE.fold([*rival, *events]), 0, 100_000
         while high - low > 1:
             middle = (low + high) // 2
-            more = hold_budget(hold_id=id_of("hld", 3), amount_usd=usd(middle) / 100, direct=is_direct)
+            more = hold_budget(
+                hold_id=id_of("hld", 3),
+                amount_usd=usd(middle) / 100,
+                direct=is_direct,
+                related_ids=frozenset({sister.issuer_id}),
+            )
             try:
                 MANDATE.decide(more, state)
             except Refusal as refusal:
@@ -374,7 +383,7 @@ def test_what_other_issuers_left_shows_in_twentieths_whatever_is_asked(limit):
         assert set(told.facts) == {"mandate_id", "needed_usd"}
         return usd(low) / 100
 
-    assert (search(), search(own)) == (850, usd("842.99"))
+    assert (search(), search(own), search(sister)) == (850, usd("842.99"), usd("842.99"))
     approved = hold_budget(hold_id=id_of("hld", 3), amount_usd=usd("876.55"), direct=is_direct, approved=True)
     assert MANDATE.decide(approved, MANDATE.fold(rival))
 
