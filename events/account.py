@@ -370,14 +370,15 @@ class AccountCreditCommitted(Event, frozen=True, kw_only=True, tag="account.cred
     Attributes:
         account_id: The account.
         party_id: Whose it is.
-        provider_id: Who gives the credit.
+        lender_id: The provider that gives the credit. It does not see the event, because the amount may tell what an
+            order offers.
         hold_id: The hold of the order or grant.
         amount_usd: How much it takes from now on; 0 once it ends and all of its statements are paid.
     """
 
     account_id: Id
     party_id: Id
-    provider_id: Id
+    lender_id: Id
     hold_id: Id
     amount_usd: Usd
 

@@ -84,7 +84,7 @@ class Stages:
             name, body = message.event_type.removesuffix(".v1"), message.read()
             if name.startswith("account.hold_"):
                 self._take_money(name, body, captured)
-            elif name.startswith("account.credit_") and "provider_id" in body:
+            elif name in {"account.credit_limited", "account.credit_committed"}:
                 self._take_credit(message, name, body)
                 freed += [(message, body)] if name == "account.credit_committed" else []
             elif name == "grant.issued" and body.get("stages"):
@@ -116,14 +116,15 @@ class Stages:
 
     def _take_credit(self, message: Message, name: str, body: dict[str, Any]) -> None:
         """Check that holds take no more of a credit than its limit when each of them is placed."""
-        key = body["account_id"], body["provider_id"]
+        lender_id = body["provider_id" if name == "account.credit_limited" else "lender_id"]
+        key = body["account_id"], lender_id
         if name == "account.credit_limited":
             self.limits[key] = Decimal(body["limit_usd"])
             return
         amount, taken = Decimal(body["amount_usd"]), self.taken.setdefault(key, {})
         taken[body["hold_id"]] = amount
         limit, total = self.limits.get(key, ZERO), sum(taken.values())
-        text = f"{body['account_id']} takes {total} USD of the credit of {body['provider_id']}, of {limit}"
+        text = f"{body['account_id']} takes {total} USD of the credit of {lender_id}, of {limit}"
         self._require(message, text, holds=not amount or total <= limit)
 
     def _check_credit(self, message: Message, body: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from events.command import CommandRecorded, ReadingNotTaken
 from events.subjects import parse_subject, render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
-from marketplace.domain.billing.account_state import conceal_balance
+from marketplace.domain.billing.transfer import conceal_balance
 from marketplace.execution.archive import Archive
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.command_records import CommandRecord

@@ -73,6 +73,7 @@ HOLDS = (
         check=lambda page: [(row["limit_usd"], row["taken_usd"]) for row in page["items"]] == [("900.00", "0.00")],
         ask=lambda client, ids: anext(client.list_credits(party_id=ids["startup"])),
     ),
+    Row("GET", "/v1/credits", "provider", other=SEEN, check=lambda page: page["items"][0]["taken_usd"] is None),
     Row(
         "POST",
         "/v1/accounts/{spare_account}/close",

@@ -22,7 +22,7 @@ from tests.domain.build import grant_issued, hour, id_of, resale_part, usd
 MINE, HELD = {"grant_id": build.GRANT}, {"account_id": build.STARTUP_ACCOUNT, "party_id": build.STARTUP}
 PAYMENT = id_of("cmd", 9)
 LIMIT = AccountCreditLimited(**HELD, provider_id=build.PROVIDER, limit_usd=usd(1_000))
-TAKEN = AccountCreditCommitted(**HELD, provider_id=build.PROVIDER, hold_id=build.HOLD, amount_usd=usd(1_000))
+TAKEN = AccountCreditCommitted(**HELD, lender_id=build.PROVIDER, hold_id=build.HOLD, amount_usd=usd(1_000))
 FIRST = AccountHoldPlaced(**HELD, hold_id=build.HOLD, amount_usd=usd("843.20"), purpose=build.ORDER)
 """Two nodes of 8 GPUs at 1.20 dollars of cash for a stage of 24 hours and a security of 72, less the credit."""
 GRANT = grant_issued(

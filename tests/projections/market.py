@@ -362,9 +362,10 @@ def tell_approvals(story: Story) -> None:
     story.tell(account.AccountLimitUsed(**mine, amount_usd=usd("1.00"), at=story.now))
     reserved = {"amount_usd": usd("1.00"), "until": story.now + 72 * HOUR, "cause": make_id("stm", 1)}
     story.tell(account.AccountReserved(**mine, **reserved))
-    lent = {**mine, "provider_id": PROVIDER}
-    story.tell(account.AccountCreditLimited(**lent, limit_usd=usd("9.00")))
-    story.tell(account.AccountCreditCommitted(**lent, hold_id=make_id("hld", 1), amount_usd=usd("0.00")))
+    story.tell(account.AccountCreditLimited(**mine, provider_id=PROVIDER, limit_usd=usd("9.00")))
+    story.tell(
+        account.AccountCreditCommitted(**mine, lender_id=PROVIDER, hold_id=make_id("hld", 1), amount_usd=usd("0.00"))
+    )
     for number in (1, 2):
         approval_id, until = make_id("apv", number), story.now + 72 * HOUR
         act = account.WithdrawalAct(amount_usd=usd("6.00"), reference=f"large {number}")

@@ -33,7 +33,6 @@ from events.account import (
     LimitAct,
 )
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_usd
@@ -286,20 +285,6 @@ def require_free(
         )
 
 
-def conceal_balance(refusal: Refusal, party_id: str | None) -> Refusal:
-    """Return a refusal as a party may read it: ``funds_insufficient`` without the balance of another party's account.
-
-    The platform, for which `party_id` is None, reads every balance.
-    """
-    account_id = refusal.facts.get("account_id")
-    if party_id is None or account_id in (None, rename_id("acc", party_id)):
-        return refusal
-    if refusal.code not in {"funds_insufficient", "funds_reserved"}:
-        return refusal
-    text = f"account {account_id} has less money than this takes; ask its party to deposit more"
-    return Refusal("funds_insufficient", text, account_id=account_id)
-
-
 def reserve(command: Reserve, state: Account) -> Sequence[AccountEvent]:
     """Return the events that keep part of what is available for a cause; none if nothing changes."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
@@ -413,7 +398,7 @@ def _commit(account_id: str, state: Account, hold_id: str, provider_id: str, amo
     return AccountCreditCommitted(
         account_id=account_id,
         party_id=state.party_id,
-        provider_id=provider_id,
+        lender_id=provider_id,
         hold_id=hold_id,
         amount_usd=amount_usd,
     )
@@ -628,7 +613,7 @@ def _commit_credit(state: Account, event: AccountCreditCommitted) -> Map[str, tu
     """Return what holds take of credits after one changed."""
     if not event.amount_usd:
         return state.committed.delete(event.hold_id)
-    return state.committed.set(event.hold_id, (event.provider_id, event.amount_usd))
+    return state.committed.set(event.hold_id, (event.lender_id, event.amount_usd))
 
 
 def evolve_all(state: Account, events: Iterable[AccountEvent]) -> Account:

@@ -1,9 +1,10 @@
-"""Money that moves between an account and the outside world, and who may hold it for another."""
+"""Money that moves between an account and the outside world, who may hold it for another, and who reads how much."""
 
 import unicodedata
 from datetime import datetime
 
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 
@@ -61,3 +62,17 @@ def require_payer(owner_id: str, party_id: str | None) -> None:
     """
     if party_id != owner_id:
         raise Refusal("payer_only", f"only {owner_id}, whose money it is, may set it aside or approve that")
+
+
+def conceal_balance(refusal: Refusal, party_id: str | None) -> Refusal:
+    """Return a refusal as a party may read it: ``funds_insufficient`` without the balance of another party's account.
+
+    The platform, for which `party_id` is None, reads every balance.
+    """
+    account_id = refusal.facts.get("account_id")
+    if party_id is None or account_id in (None, rename_id("acc", party_id)):
+        return refusal
+    if refusal.code not in {"funds_insufficient", "funds_reserved"}:
+        return refusal
+    text = f"account {account_id} has less money than this takes; ask its party to deposit more"
+    return Refusal("funds_insufficient", text, account_id=account_id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
+from sqlalchemy import Boolean, Column, Index, case, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import account as account_events
@@ -108,7 +108,7 @@ def _limited(changes: WriteBatch, _: RecordedEvent, event: account_events.Accoun
 
 
 def _committed(changes: WriteBatch, _: RecordedEvent, event: account_events.AccountCreditCommitted) -> None:
-    changes.update(holds, event.account_id, event.hold_id, credit_usd=event.amount_usd, lender_id=event.provider_id)
+    changes.update(holds, event.account_id, event.hold_id, credit_usd=event.amount_usd, lender_id=event.lender_id)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
@@ -163,14 +163,20 @@ async def list_credits(
     after: tuple[str, str] = ("", ""),
     limit: int = 100,
 ) -> list[CreditView]:
-    """Return credits by account and provider above `after`, optionally those of one party on either side."""
-    taken = (
+    """Return credits by account and provider above `after`, optionally those of one party on either side.
+
+    A party reads what is taken of the credit that it uses, not of the credit that it gives.
+    """
+    taken: Any = (
         select(func.coalesce(func.sum(holds.c.credit_usd), 0))
         .where(holds.c.account_id == account_credits.c.account_id, holds.c.lender_id == account_credits.c.provider_id)
         .scalar_subquery()
-        .label("taken_usd")
     )
-    query = select(account_credits, taken).order_by(account_credits.c.account_id, account_credits.c.provider_id)
+    if party_id is not None:
+        taken = case((account_credits.c.startup_id == party_id, taken))
+    query = select(account_credits, taken.label("taken_usd")).order_by(
+        account_credits.c.account_id, account_credits.c.provider_id
+    )
     query = query.where(tuple_(account_credits.c.account_id, account_credits.c.provider_id) > after)
     if party_id is not None:
         query = query.where(or_(account_credits.c.startup_id == party_id, account_credits.c.provider_id == party_id))

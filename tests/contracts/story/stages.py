@@ -172,5 +172,5 @@ def _take_credit(teller: Teller) -> None:
         cash_hold_usd=Decimal(0),
     )
     held = AccountHoldPlaced(**_MINE, hold_id=hold_id, amount_usd=Decimal(0), purpose=order_id)
-    committed = AccountCreditCommitted(**given, hold_id=hold_id, amount_usd=amount)
+    committed = AccountCreditCommitted(**_MINE, lender_id=NORTHFJORD, hold_id=hold_id, amount_usd=amount)
     teller.tell("2031-03-18T10:00", QUILLWORK, placed, held, committed)

@@ -261,7 +261,7 @@ def test_holds_and_a_hold_may_be_of_nothing():
 
 
 def test_a_hold_takes_credit_until_it_ends_and_a_lower_limit_takes_nothing_back():
-    taken = AccountCreditCommitted(**MINE, provider_id=build.PROVIDER, hold_id=HOLD, amount_usd=usd(70))
+    taken = AccountCreditCommitted(**MINE, lender_id=build.PROVIDER, hold_id=HOLD, amount_usd=usd(70))
     nothing = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(0), purpose=ORDER)
     Given(ACCOUNT, OPENED, LENT).when(borrow(70)).then(nothing, taken)
     revoked = structs.replace(LENT, limit_usd=usd(0))
