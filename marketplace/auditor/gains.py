@@ -66,7 +66,7 @@ class Gains:
     def list_gaining(self, name: str, body: Body, issuer_id: str, beside: Bodies, now: datetime) -> set[str] | None:
         """Return who gains by an event on which groups vote, and all whom firm relations connect with them.
 
-        None if it is not known: in a sale between parties, before what their instruments become is known.
+        None if it is not known: in a sale between parties, where a note of either earns interest.
 
         Args:
             name: The event's type.
@@ -87,7 +87,10 @@ class Gains:
             case "issuer.financing_closed":
                 gaining = self._list_round(body, beside, now)
             case "issuer.liquidity_declared":
-                return None if body.get("assumed") or body["waterfall"].get("stock") else set()
+                leaning = self._list_leaning(issuer_id, body)
+                if leaning is None:
+                    return None
+                gaining = leaning
             case _:
                 gaining = {body["holder_id"]} if name in _GIVES else set()
         return self.connect(gaining, now)
@@ -152,19 +155,29 @@ class Gains:
         return found, priced.get("pricing", empty)
 
     def _list_round(self, body: Body, beside: Bodies, now: datetime) -> set[str]:
-        """Return who buys in a round, or may buy its whole part; nobody if its price is fair."""
+        """Return who buys in a round, or may buy its whole part, unless its price is fair; and who holds a warrant.
+
+        Nobody if outsiders buy enough of it.
+        """
         issuer, company = self._find_issuer(body["issuer_id"]), self.find_company(body["issuer_id"])
         closing, pricing = self.find_round(body, beside)
         buyers = {each["holder_id"]: each["shares"] for each in pricing["allotments"]}
         related = self.connect({issuer.company_id}, now)
-        inside = related | company.signed | {holder for (_, holder, _), shares in issuer.holdings.items() if shares}
+        inside = (
+            related
+            | {each for each, _ in company.signed.values()}
+            | {holder for (_, holder, _), shares in issuer.holdings.items() if shares}
+        )
         here = {buyer: shares for buyer, shares in buyers.items() if buyer.startswith("pty_")}
         outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
+        if outside >= pricing["post_money_shares"] * OUTSIDE_MIN:
+            return set()
+        waiting = {holder for (kind, holder, _), shares in issuer.holdings.items() if kind == "warrant" and shares}
         fair = company.find_highest(related | self.connect(buyers, now), now.date())
         is_fair = fair is not None and Fraction(pricing["price_usd_per_share"]) >= fair
-        if is_fair or outside >= pricing["post_money_shares"] * OUTSIDE_MIN:
-            return set()
-        return {*here, *self._list_offered(closing, issuer)}
+        if is_fair and _is_usual(closing.opened["terms"]):
+            return waiting
+        return {*here, *self._list_offered(closing, issuer), *waiting}
 
     def _list_offered(self, closing: Round, issuer: Issuer) -> Iterator[str]:
         """Yield who may buy its whole part of a round."""
@@ -199,6 +212,37 @@ class Gains:
             if duty["holder_id"] in forfeiting
             and Fraction(duty["obligation_usd"]) > owned.get(duty["holder_id"], Fraction(0)) * money
         }
+
+    def _list_leaning(self, issuer_id: str, sale: Body) -> set[str] | None:
+        """Return who owns a greater part of the other side of a sale than of its own; None if it is not known."""
+        stock, assumed = sale["waterfall"].get("stock") or {}, sale.get("assumed") or {}
+        buyer_id = stock.get("buyer_issuer_id") or assumed.get("issuer_id")
+        if buyer_id is None:
+            return set()
+        other_id = sale["issuer_id"] if issuer_id == buyer_id else buyer_id
+        own, other = self._list_parts(issuer_id, Fraction(0)), self._list_parts(other_id, Fraction(1))
+        if own is None or other is None:
+            return None
+        return {holder_id for holder_id, part in other.items() if holder_id and part > own.get(holder_id, 0)}
+
+    def _list_parts(self, issuer_id: str, uncapped: Fraction) -> dict[str, Fraction] | None:
+        """Return which part of a company each holder has or asks for; None if it is not known."""
+        company = self.find_company(issuer_id)
+        shares = company.measure(self._find_issuer(issuer_id).holdings)
+        whole = sum(shares.values(), Fraction(0))
+        claims = company.list_claims(uncapped, whole)
+        if claims is None:
+            return None
+        parts = {holder_id: each / whole for holder_id, each in shares.items() if each}
+        for holder_id, part in claims:
+            parts[holder_id] = parts.get(holder_id, Fraction(0)) + part
+        return parts
+
+
+def _is_usual(terms: Body) -> bool:
+    """Return whether the stock of a round has at most a single preference, and nothing beside it."""
+    single = Fraction(terms.get("liquidation_multiple", 1)) <= 1
+    return single and terms.get("participation", "none") == "none" and terms.get("price_protection") is None
 
 
 def list_owned(issuer: Issuer, expired: Iterable[str] = ()) -> dict[str, Fraction]:

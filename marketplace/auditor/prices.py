@@ -1,4 +1,4 @@
-"""Computes fair prices from the events: those of others in the last year, and what holders paid for their stock.
+"""Computes prices from the events: those of others in the last year, what holders paid, and what instruments ask for.
 
 A round states a price, unless only interested parties invested in it. So does a valuation by the platform. A valuation
 by the company states none.
@@ -19,10 +19,11 @@ Body = Mapping[str, Any]
 
 @dataclass(slots=True)
 class StockClass:
-    """A class of stock after all splits: its issue price times the multiple of its preference, and its conversion."""
+    """A class of stock after all splits: its kind, the preference of a share, whether it participates, its ratio."""
 
     kind: str
     preference: Fraction
+    participates: bool = False
     ratio: Fraction = ONE
 
 
@@ -75,7 +76,10 @@ class Company:
         lots: All stock that was issued.
         offers: The price of each offer of stock.
         rounds: By financing id.
-        signed: Everybody who ever signed an instrument.
+        signed: The holder of each instrument that was ever signed, and the splits until then.
+        exposures: What each instrument may still become.
+        limit: The dilution limit.
+        split_ratio: All splits.
         warrant_classes: The class that each warrant buys.
     """
 
@@ -84,7 +88,10 @@ class Company:
     lots: list[Lot] = field(default_factory=list)
     offers: dict[str, Fraction] = field(default_factory=dict)
     rounds: dict[str, Round] = field(default_factory=dict)
-    signed: set[str] = field(default_factory=set)
+    signed: dict[str, tuple[str, Fraction]] = field(default_factory=dict)
+    exposures: dict[str, list[Body]] = field(default_factory=dict)
+    limit: Body = field(default_factory=dict)
+    split_ratio: Fraction = ONE
     warrant_classes: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str, body: Body, company_id: str) -> None:
@@ -92,7 +99,8 @@ class Company:
         match name:
             case "stock_class_created":
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
-                self.classes[body["class_id"]] = StockClass(body["kind"], Fraction(price) * Fraction(multiple))
+                preference, beside = Fraction(price) * Fraction(multiple), body.get("participation", "none") != "none"
+                self.classes[body["class_id"]] = StockClass(body["kind"], preference, beside)
             case "conversion_price_adjusted" if body["class_id"] in self.classes:
                 change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
                 self.classes[body["class_id"]].ratio *= change
@@ -104,7 +112,13 @@ class Company:
             case "stock_split":
                 self._split(Fraction(body["numerator"], body["denominator"]))
             case "instrument_signed":
-                self.signed.add(body["holder_id"])
+                split = self.split_ratio if body.get("split_ratio") is None else Fraction(body["split_ratio"])
+                self.signed[body["instrument_id"]] = body["holder_id"], split
+                self.exposures[body["instrument_id"]] = [{"terms": body["terms"], "amount_usd": body["commitment_usd"]}]
+            case "exposure_recorded":
+                self.exposures[body["subject_id"]] = body["exposures"]
+            case "dilution_limited":
+                self._set_limit(body)
             case "warrant_issued":
                 self.warrant_classes[body["warrant_id"]] = body["class_id"]
             case _:
@@ -123,11 +137,58 @@ class Company:
                 makers = {each for each in closed.sum_investments() if each.startswith("pty_")} - {company_id}
                 price = Fraction(closed.priced["pricing"]["price_usd_per_share"])
                 self.marks.append(Mark(price, closed.find_day(), frozenset(makers)))
+                for each in closed.priced["pricing"].get("instruments", ()):
+                    self._convert(each)
             case "valuation_recorded" if body.get("recorded_by") == "platform":
                 day = date.fromisoformat(body["effective_on"])
                 self.marks.append(Mark(Fraction(body["price_usd_per_share"]), day, None))
 
+    def _set_limit(self, body: Body) -> None:
+        self.limit = {} if body.get("dilution_max") is None else body
+        if self.limit:
+            counted = {each["instrument_id"]: each["exposures"] for each in body.get("instruments", ())}
+            self.exposures = {name: counted.get(name, []) for name in self.signed}
+
+    def _convert(self, instrument: Body) -> None:
+        """Subtract what became stock in a round, first of the terms at which it did."""
+        left, after = Fraction(instrument["principal_usd"]), list[Body]()
+        known = self.exposures.get(instrument["instrument_id"], [])
+        for each in sorted(known, key=lambda one: bool(one["terms"] != instrument["terms"])):
+            taken = min(left, Fraction(each["amount_usd"]))
+            left -= taken
+            after.append({**each, "amount_usd": Fraction(each["amount_usd"]) - taken})
+        self.exposures[instrument["instrument_id"]] = after
+
+    def list_claims(self, uncapped: Fraction, whole: Fraction) -> list[tuple[str, Fraction]] | None:
+        """Return which part of the company each instrument asks for; None if that takes the interest of a note.
+
+        Args:
+            uncapped: The part of one without a price.
+            whole: The shares and rights of the company as converted.
+        """
+        found = []
+        for name, (holder_id, split) in self.signed.items():
+            for each in self.exposures.get(name, ()):
+                terms, amount = each["terms"], Fraction(each["amount_usd"])
+                if amount and each.get("interest_from") is not None and Fraction(terms.get("annual_rate", 0)):
+                    return None
+                value = self._find_value(terms, split, whole)
+                part = uncapped if value is None else amount / value if value else value
+                found.append((holder_id, part if amount else Fraction(0)))
+        return found
+
+    def _find_value(self, terms: Body, split: Fraction, whole: Fraction) -> Fraction | None:
+        """Return the value of the company in USD at which principal converts; None if no price is known."""
+        if terms["kind"] in {"stock", "warrant"}:
+            price = Fraction(terms["price_usd_per_share"]) * split / self.split_ratio
+            return price / self.find_ratio("stock", terms["class_id"]) * whole
+        values = [] if terms.get("valuation_cap_usd") is None else [Fraction(terms["valuation_cap_usd"])]
+        if self.limit.get("valuation_usd") is not None:
+            values.append(Fraction(self.limit["valuation_usd"]) * (1 - Fraction(terms.get("discount") or 0)))
+        return min(values, default=None)
+
     def _split(self, ratio: Fraction) -> None:
+        self.split_ratio *= ratio
         self.marks = [mark._replace(price=mark.price / ratio) for mark in self.marks]
         self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
         for each in self.classes.values():
@@ -155,7 +216,10 @@ class Company:
     def find_fair(self, class_id: str, interested: Iterable[str], today: date) -> Fraction | None:
         """Return a fair price, in USD, of a share of a class; None if no price of others is known."""
         highest, known = self.find_highest(interested, today), self.classes[class_id]
-        return None if highest is None else max(highest * max(ONE, known.ratio), known.preference)
+        converted = None if highest is None else highest * max(ONE, known.ratio)
+        if converted is None or known.participates:
+            return None if converted is None else converted + known.preference
+        return max(converted, known.preference)
 
     def find_mean(self, holder_id: str, class_id: str) -> Fraction:
         """Return what a holder paid on average, in USD, for a share of a class; 0 if none was issued to it."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.auditor.test_votes import BIG, CO, DRAWN, NOTE, OF, SMALL, TINY, WARRANT, audit, stock
+from tests.auditor.test_votes import BIG, CO, DRAG, DRAWN, NOTE, OF, OTHER, SMALL, TINY, WARRANT, audit, stock
 
 OUT = "pty_out"
 JOINED = [("party.registered", {"party_id": OUT})]
@@ -15,6 +15,8 @@ SPLIT = [("issuer.stock_split", OF | {"numerator": 2, "denominator": 1, "split_i
 FAMILY = [("register.relation_found", {"relation_id": "f", "party_id": BIG, "related_id": SMALL})]
 CLASS = {"class_id": "pref", "kind": "preferred", "shares_authorised": 9, "price_per_share_usd": "3"}
 PREFERRED = [("issuer.stock_class_created", OF | CLASS | {"liquidation_multiple": "1"})]
+JOINING = CLASS | {"liquidation_multiple": "1", "participation": "full"}
+PARTICIPATING = [("issuer.stock_class_created", OF | JOINING)]
 LOWER = {"class_id": "pref", "conversion_price_usd_before": "3/1", "conversion_price_usd": "3/2"}
 ADJUSTED = [*PREFERRED, ("issuer.conversion_price_adjusted", OF | LOWER)]
 SECOND = [("issuer.stock_class_created", OF | {"class_id": "b", "kind": "common", "shares_authorised": 9})]
@@ -25,6 +27,45 @@ OFFERED = [("issuer.stock_offered", OF | OFFER)]
 OFFERED_TO = [("issuer.stock_offered", OF | OFFER | {"holder_id_after": TINY})]
 PASSED = ("issuer.stock_transferred", {name: OFFER[name] for name in OFFER if not name.startswith("price")})
 SAFE = {"kind": "safe", "conversion_timing": "pre_money", "valuation_cap_usd": "200"}
+BOTH = [stock(BIG, 100, OTHER)]
+FOR_STOCK = {"proceeds_usd": "1", "payouts": [], "stock": {"buyer_issuer_id": OTHER}}
+SALE = [("issuer.liquidity_declared", OF | {"waterfall": FOR_STOCK})]
+FOR_CASH = {"waterfall": {"proceeds_usd": "1", "payouts": []}, "assumed": {"issuer_id": OTHER}}
+TAKEOVER = [("issuer.liquidity_declared", OF | FOR_CASH)]
+
+
+def sign(cap, *, amount="60", issuer_id=OTHER, **more):
+    """Return an instrument of the larger holder, of which so much may still become equity."""
+    terms = {"kind": "safe", "conversion_timing": "pre_money", "valuation_cap_usd": cap} | more
+    named = {"issuer_id": issuer_id, "instrument_id": "ins_3"}
+    exposure = {"terms": terms, "amount_usd": amount} | ({"interest_from": "2026-01-01"} if more else {})
+    return [
+        ("issuer.instrument_signed", named | {"holder_id": BIG, "commitment_usd": "1", "terms": terms}),
+        ("issuer.exposure_recorded", {"issuer_id": issuer_id, "subject_id": "ins_3", "exposures": [exposure]}),
+    ]
+
+
+LEANS = "10 of 40 disinterested stock common agreed"
+BOTH_LEAN = "0 of 30 disinterested stock common agreed"
+LIMIT = ("issuer.dilution_limited", {"issuer_id": OTHER, "dilution_max": "0.5", "valuation_usd": "99"})
+ALL = [BIG, TINY]
+SALES = [
+    (VALUED, SALE, ALL, None),
+    (BOTH, SALE, ALL, LEANS),
+    (BOTH, TAKEOVER, ALL, LEANS),
+    ([*DRAG, *BOTH], SALE, ALL, "10 of 40 holders here"),
+    (sign("100"), SALE, ALL, None),
+    (sign("99"), SALE, ALL, BOTH_LEAN),
+    (sign(None), SALE, ALL, BOTH_LEAN),
+    ([LIMIT, *sign(None, amount="59")], SALE, ALL, None),
+    ([LIMIT, *sign("100")], SALE, ALL, BOTH_LEAN),
+    ([*sign("99"), LIMIT], SALE, ALL, None),
+    ([*BOTH, *sign("100", amount="99", issuer_id=OF["issuer_id"])], SALE, ALL, None),
+    (sign("1", kind="note", annual_rate="0"), SALE, ALL, BOTH_LEAN),
+    (sign("1", kind="note", annual_rate="0.1"), SALE, ALL, None),
+    (sign(None, kind="stock", class_id="common", price_usd_per_share="11"), SALE, ALL, None),
+    (sign(None, kind="stock", class_id="common", price_usd_per_share="9"), SALE, ALL, BOTH_LEAN),
+]
 
 
 def issue(usd, holder_id=BIG, class_id="common"):
@@ -37,7 +78,7 @@ def buy_back(usd, **more):
 
 
 def invest(**terms):
-    body = NOTE | {"terms": SAFE | terms}
+    body = NOTE | {"terms": SAFE | terms, "commitment_usd": "1"}
     return [("issuer.instrument_signed", body), ("instrument.principal_accrued", {"instrument_id": "ins_2"})]
 
 
@@ -56,6 +97,11 @@ def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), conversions=(), **
     )
 
 
+def warrant_and(played):
+    before, act = played
+    return [("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"}), *before], act
+
+
 def oblige(usd):
     return {"pay_to_play": {"duties": [{"holder_id": SMALL, "obligation_usd": usd}]}}
 
@@ -71,6 +117,14 @@ ROUNDS = [
     (raise_money(buyers=[(BIG, 7)], conversions=[{"holder_id": SMALL}]), [BIG, TINY], "pty_small did not agree"),
     (raise_money(offers=[(SMALL, "15")], **oblige("15")), [BIG, TINY], None),
     (raise_money(**oblige("15.01")), [BIG, TINY], "pty_small did not agree"),
+]
+VALUED_ROUNDS = [
+    (raise_money(price="2"), None),
+    (raise_money(price="2", liquidation_multiple="1.01"), APART),
+    (raise_money(price="2", participation="full"), APART),
+    (raise_money(price="2", price_protection="full_ratchet"), APART),
+    (raise_money(price="1.99"), APART),
+    (warrant_and(raise_money(price="2")), APART),
 ]
 CLOSED = [event for part in raise_money(price="2", buyers=[(OUT, 50)]) for event in part]
 CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
@@ -92,6 +146,8 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
         ([*VALUED, *PREFERRED], issue("2.99", class_id="pref"), [BIG], APART),
         ([*VALUED, *PREFERRED], issue("3", class_id="pref"), [BIG], None),
         ([*VALUED, *ADJUSTED], issue("3.99", class_id="pref"), [BIG], APART),
+        ([*VALUED, *PARTICIPATING], issue("4.99", class_id="pref"), [BIG], APART),
+        ([*VALUED, *PARTICIPATING], issue("5", class_id="pref"), [BIG], None),
         (VALUED, [("issuer.option_granted", OF | SHARES | {"option_id": "opt_1"})], [BIG], APART),
         (VALUED, [("issuer.option_promised", OF | SHARES | {"promise_id": "prm_1"})], [BIG], APART),
         (VALUED, [("issuer.warrant_issued", OF | WARRANT | SHARES)], [BIG], APART),
@@ -154,6 +210,8 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
             APART,
         ),
         *((before, act, agreed, wrong) for (before, act), agreed, wrong in ROUNDS),
+        *(([*VALUED, *before], act, [BIG], wrong) for (before, act), wrong in VALUED_ROUNDS),
+        *SALES,
     ],
 )
 def test_a_majority_that_gains_does_not_bind_the_rest(before, act, agreed, wrong):
