@@ -232,7 +232,7 @@ class AuctionIndicated(Event, frozen=True, kw_only=True, tag="auction.indicated.
     Attributes:
         auction_id: The auction.
         orders: Orders that it would take.
-        book_hash: SHA-256 of the book's canonical JSON.
+        book_hash: SHA-256 of the canonical JSON of the book, whose offers are rounded up to price steps.
         prices: Uniform prices, in runs of equal periods; found without the engine's full search.
         part: Which part of the prices this is, from 0; the parts are stored together, in order.
     """

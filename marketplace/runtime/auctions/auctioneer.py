@@ -58,6 +58,7 @@ from marketplace.domain.trading.auction import (
     fit_book,
 )
 from marketplace.domain.trading.book.book import build_book, list_waves
+from marketplace.domain.trading.book.concealing import conceal_offers
 from marketplace.domain.trading.order import (
     ORDER,
     LockedOrder,
@@ -136,7 +137,10 @@ class Auctioneer:
         return auction
 
     async def indicate(self, auction_id: str) -> None:
-        """Publish the prices that the current book would have, once. If the engine fails, nothing is published."""
+        """Publish the prices that the current book would have, once. If the engine fails, nothing is published.
+
+        As for quotes, offers are rounded up to price steps: a loser's exact offer would be its pool's price.
+        """
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.indicated is not None:
             return
@@ -147,7 +151,7 @@ class Auctioneer:
             BACKSTOPS_MAX,
             (await self._handler.cache.load(REGISTER, REGISTER_ID)).state,
         )
-        book = fit_book(await self._build_book(auction, admission.orders)).book
+        book = conceal_offers(fit_book(await self._build_book(auction, admission.orders)).book)
         try:
             prices = await self._engine.price(book, auction.opened.seed)
         except Exception:

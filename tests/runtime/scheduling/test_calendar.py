@@ -112,7 +112,8 @@ async def test_indicative_prices_are_published_before_orders_are_bound_and_bind_
         state = await wait_for(market, auction, "indicated")
         assert (state.status, state.indicated.orders) == ("collecting", 2)
         assert {price.pool_id for price in state.indicated.prices} == {pool}
-        assert max(price.price_usd_per_gpu_hour for price in state.indicated.prices) >= 2
+        steps = {price.price_usd_per_gpu_hour for price in state.indicated.prices}
+        assert steps == {Decimal(2), Decimal("3.15")}, "the loser's sealed 3 is only told by its price step"
         await market.cancel(startup, orders[0])
     assert (await market.state("order", orders[0])).status == "cancelled"
 

@@ -1,7 +1,7 @@
 """What others may learn of sealed offers, from quotes and from the demand that is published after a clearing.
 
-In the book of quotes every offer is rounded up to the next published price step. In published demand, offers are
-rounded down to a step, and those of fewer than three startups are added to the next lower step.
+In the book of quotes and of indicative prices every offer is rounded up to the next published price step. In published
+demand, offers are rounded down to a step, and those of fewer than three startups are added to the next lower step.
 
 The steps are the preferred numbers R20 of ISO 3, some 12 percent apart: 1, 1.12, 1.25, 1.4, … 9, 10, 11.2, … dollars
 per GPU-hour. Asks are public and stay as they are.
@@ -9,7 +9,8 @@ per GPU-hour. Asks are public and stay as they are.
 Invariants:
     1. The book contains the step of a sealed offer, not its price. So no number of quotes, of any size, span or price,
        tells more than the two steps between which the offer is.
-    2. For quotes no offer is rounded down, in published demand none is rounded up, and an offer at a step stays there.
+    2. For quotes and indicative prices no offer is rounded down, in published demand none is rounded up, and an offer
+       at a step stays there.
     3. No step of published demand is made of offers of fewer than three startups.
 """
 
