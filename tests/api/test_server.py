@@ -188,12 +188,17 @@ async def test_an_answer_that_is_read_slowly_is_read_whole():
         assert time.monotonic() - began > 2  # longer than an answer may be left unread
 
 
-async def test_a_head_has_a_bound_and_what_is_not_http_is_refused():
+async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
     async with serving(head_bytes_max=2_000) as clients:
         reader = await clients.open(b"GET /now HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 3_000)
         await clients.read_problem(reader, 431, "head_too_large")
+        reader = await clients.open(GET[:-4] + b"\r\nx: " + b"y" * 3_000 + b"\r\n\r\n")
+        await clients.read_problem(reader, 431, "head_too_large")
+        reader = await clients.open(GET + b"x" * 3_000)
+        await clients.read_problem(reader, 400, "request_malformed")
         await clients.read_problem(await clients.open(b"\x16\x03\x01 hello\r\n\r\n"), 400, "request_malformed")
         await clients.read_problem(await clients.open(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, "request_malformed")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ CONNECTIONS_MIN: Final = 64
 RETRY_SECONDS: Final = 2
 REFUSED_SECONDS_MAX: Final = 2.0
 UNSENT_BYTES_PER_SECOND: Final = 16_384
+_HEAD_END: Final = b"\r\n\r\n"
 _BODY_SLACK_SECONDS: Final = 15.0
 _TICKS_PER_SWEEP: Final = 5
 _log = structlog.get_logger(__name__)
@@ -92,13 +93,20 @@ class BoundedConnection(HttpToolsProtocol):
         """Read the client's data, unless it already got its final answer."""
         if self._ending_since is not None:
             return
+        left = self.config.bounds.head_bytes_max - (self._head_bytes if self._reading == "head" else 0)
+        if len(data) > left and self._reading != "body" and _HEAD_END not in data[:left]:
+            self._refuse_head()
+            return
         super().data_received(data)
-        if self._reading != "head":
+        if self._reading != "head" or self._ending_since is not None:
             return
         self._head_bytes += len(data)
+        if self._head_bytes > self.config.bounds.head_bytes_max:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
         bytes_max = self.config.bounds.head_bytes_max
-        if self._head_bytes > bytes_max:
-            self._answer(431, "head_too_large", f"the head of a request may have {bytes_max} bytes; send fewer headers")
+        self._answer(431, "head_too_large", f"the head of a request may have {bytes_max} bytes; send fewer headers")
 
     def on_message_begin(self) -> None:
         """Start to count a head's bytes and seconds."""
