@@ -6,7 +6,7 @@ The score is the product of three exact shares. Each is 1 without a history:
   suspended are lost. A run counts when it ends or when a statement closes its period. If availability was promised, the
   service result of the statement replaces the runs counted so far in its period, and its adjustments correct it. A
   match that won, and whose capacity the provider withdrew after the lock in whatever way, was due in full and is lost
-  in full.
+  in full; so is one of resold nodes whose grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
   ran to their end, by GPU-seconds or by price, whichever is lower. So neither a large grant nor an expensive one that
   is ended is offset by many small or cheap ones. A grant counts whole, less what was resold of it, at the price that
@@ -70,6 +70,8 @@ WITHDRAWN: Final = frozenset(
     {"lot_not_offered", "lot_sold", "nodes_failed", "pool_closing", "pool_full", "site_power_exceeded"}
 )
 """Refusals of a match that say that its provider no longer has the capacity."""
+SOURCE_FAILED: Final = frozenset({"grant_degraded", "grant_suspended"})
+"""The same of a match that takes resold nodes: those of the seller's grant no longer work."""
 
 
 @dataclass(frozen=True, slots=True)

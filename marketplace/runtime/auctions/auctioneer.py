@@ -28,7 +28,7 @@ from marketplace.application.trading import auctions, orders
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.core.money import SECONDS_PER_HOUR, parse_ratio, round_cents
-from marketplace.domain.delivery.reliability import WITHDRAWN
+from marketplace.domain.delivery.reliability import SOURCE_FAILED, WITHDRAWN
 from marketplace.domain.equity.issuer.dilution import REFUSED_OFFERS
 from marketplace.domain.register import REGISTER, REGISTER_ID, Register
 from marketplace.domain.supply.lot import LOT, Lot
@@ -375,10 +375,10 @@ class Auctioneer:
     async def _find_lost(self, match: MatchTerms, code: str) -> LostMatch | None:
         """Return what a provider loses as it no longer has the capacity of a match; None for other causes.
 
-        None also for resold hours, whose seller is not the provider.
+        For resold hours, whose seller is not the provider, only failed nodes count.
         """
         lot: Lot = (await self._handler.cache.load(LOT, match.lots[0].lot_id)).state
-        if code not in WITHDRAWN or lot.listed.grant_id is not None:
+        if code not in (WITHDRAWN if lot.listed.grant_id is None else SOURCE_FAILED):
             return None
         pool: Pool = (await self._handler.cache.load(POOL, match.pool_id)).state
         seconds = int((match.end - match.start).total_seconds())

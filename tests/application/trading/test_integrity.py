@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
+from events.order import OrderUnmatched
 from events.schedule import EndTerms, NoticeFee
 from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
@@ -26,6 +27,7 @@ from marketplace.domain.delivery.grant import find_price
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.auction import BindAuction
 from marketplace.execution.handler import Handler
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_related import relate
 from tests.application.trading.test_resale import freeze_book, resell
@@ -252,6 +254,26 @@ async def test_neither_side_takes_a_resale_or_a_lot_from_an_auction_by_what_it_d
     move = {"pool_id": pool, "reason": "a fire", "auction_ids": [auction]}
     await substitute_grant(market.handler, market.context(trade.provider), grant_id, **move)
     await check_log(market.log)
+
+
+async def test_a_provider_that_reports_an_outage_in_the_lock_to_stop_a_resale_loses_the_match(market):
+    trade = await market.trade(days=10, nodes=4)
+    buyer = await market.party("Buyer", "startup", usd=100_000)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await resell(market, trade, await market.state("grant", grant_id))
+        order = await market.order(buyer, cash="4", days=3, nodes=1, earliest=6, latest=6)
+        auction = await market.auction(locks_at=2, horizon=2, no_cancel_at=1.9)
+        market.clock.at = market.day(1.9)
+        await market.until("order", order, "locked")
+        await market.until("grant", grant_id, "active")
+        outage = {"nodes_available": 3, "at": market.day(1.9), "reason": "maintenance"}
+        await degrade_grant(market.handler, market.context(trade.provider), grant_id, **outage)
+        market.clock.at = market.day(2)
+        await market.until("auction", auction, "completed")
+    events = [parse_event(event) async for page in market.log.read() for event in page]
+    [lost] = [event.lost for event in events if isinstance(event, OrderUnmatched) and event.order_id == order]
+    assert (lost.provider_id, lost.cause, lost.gpu_seconds) == (trade.provider, "grant_degraded", 8 * 3 * 86_400)
 
 
 async def test_after_the_lock_an_ask_changes_for_later_auctions_and_a_lot_in_the_book_stays(market):
