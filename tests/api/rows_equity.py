@@ -60,7 +60,6 @@ NOTE = {
     "annual_rate": "0.08",
     "interest": "simple",
     "day_count": "actual_365",
-    "matures_on": "2100-01-01",
     "valuation_cap_usd": "10000000",
 }
 FAVOURED = {"kind": "safe", "conversion_timing": "post_money", "most_favoured_nation": True, **CAP}
@@ -70,9 +69,14 @@ def build_notice(world: World) -> dict:
     return {"later_instrument_id": world.ids["later"], "elect_until": world.day(80)}
 
 
+def build_note(world: World, days: int, **more) -> dict:
+    """Return a note that falls due after some days."""
+    return build_investment(world, terms={**NOTE, "matures_on": world.day(days)[:10], **more})
+
+
 def build_due(world: World, **more) -> dict:
     """Return a note that falls due while the story goes on."""
-    return build_investment(world, terms={**NOTE, "matures_on": world.day(2)[:10], **more})
+    return build_note(world, 2, **more)
 
 
 async def await_maturity(world: World) -> None:
@@ -142,9 +146,9 @@ MOST_FAVOURED = (
         "POST",
         "/v1/instruments",
         "startup",
-        lambda world: build_investment(world, terms=NOTE),
+        lambda world: build_note(world, 3_000),
         201,
-        (lambda world: build_investment(world, terms={**NOTE, "day_count": None}), 422, "body_invalid"),
+        (lambda world: build_note(world, 3_000, day_count=None), 422, "body_invalid"),
         (404, "party_unknown"),
         "note",
     ),

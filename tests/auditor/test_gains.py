@@ -45,6 +45,19 @@ def sign(cap, *, amount="60", issuer_id=OTHER, **more):
     ]
 
 
+def converted(usd):
+    """Return a round of the buyer in which so much of the instrument converts, and another part stays."""
+    terms = sign("99")[0][1]["terms"]
+    instrument = {"instrument_id": "ins_3", "principal_usd": usd, "terms": terms}
+    named = {"issuer_id": OTHER, "financing_id": "fin_2"}
+    pricing = {"price_usd_per_share": "1", "instruments": [instrument]}
+    return [
+        ("issuer.financing_opened", named | {"terms": {"investments": []}}),
+        ("issuer.financing_priced", named | {"pricing": pricing}),
+        ("issuer.financing_closed", named),
+    ]
+
+
 LEANS = "10 of 40 disinterested stock common agreed"
 BOTH_LEAN = "0 of 30 disinterested stock common agreed"
 LIMIT = ("issuer.dilution_limited", {"issuer_id": OTHER, "dilution_max": "0.5", "valuation_usd": "99"})
@@ -60,6 +73,8 @@ SALES = [
     ([LIMIT, *sign(None, amount="59")], SALE, ALL, None),
     ([LIMIT, *sign("100")], SALE, ALL, BOTH_LEAN),
     ([*sign("99"), LIMIT], SALE, ALL, None),
+    ([*sign("99"), *converted("0.5")], SALE, ALL, BOTH_LEAN),
+    ([*sign("99"), *converted("0.6")], SALE, ALL, None),
     ([*BOTH, *sign("100", amount="99", issuer_id=OF["issuer_id"])], SALE, ALL, None),
     (sign("1", kind="note", annual_rate="0"), SALE, ALL, BOTH_LEAN),
     (sign("1", kind="note", annual_rate="0.1"), SALE, ALL, None),
