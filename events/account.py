@@ -335,8 +335,9 @@ class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1
         amount_usd: How much; 0 once it is needed no more.
         until: Until when.
         cause: The payment for delivery that may be corrected, the correction that could not be paid yet, the statement
-            of a grant on credit that is not paid yet, the claim for undelivered hours that no bond covers, the proposal
-            whose refund is kept, or the closing pool whose fees of early ends are kept.
+            of a grant on credit that is not paid yet, the claim for undelivered hours that no bond covers (of an early
+            end, also before it is made), the proposal whose refund is kept, or the closing pool whose fees of early
+            ends are kept.
     """
 
     account_id: Id

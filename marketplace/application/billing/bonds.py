@@ -34,6 +34,7 @@ from marketplace.domain.billing.bond import (
     PostBond,
     ReleaseBond,
     list_uncovered,
+    name_claim,
 )
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
@@ -207,7 +208,7 @@ async def claim_bond(
         claimed = BondClaimed(
             bond_id=bond_id,
             party_id=issued.provider_id,
-            claim_id=derive_id("bcl", grant_id, default.statement_id or (str(len(made)) if made else "")),
+            claim_id=name_claim(grant_id, default.statement_id, len(made)),
             startup_id=issued.startup_id,
             startup_account_id=issued.startup_account_id,
             grant_id=grant_id,

@@ -18,6 +18,7 @@ from marketplace.application.steps.access import (
 )
 from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.make_whole import keep_make_whole
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
@@ -302,6 +303,7 @@ async def _terminate(
     await limit_grant(unit, after)
     await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
     await _pay_end_fee(unit, after, command.by)
+    await keep_make_whole(unit, after)
     issued, left = after.issued, after.gpu_seconds_left
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")

@@ -3,7 +3,8 @@
 Subject: ``marketplace.bond.<bond_id>``. A provider has one, with a part for all of its grants and one for each lot that
 it posted money for. A claim is paid by the parts of the lots that carry its grant, then by the part for all, then from
 what the provider has available. From the claim on, its account keeps what the parts do not cover (`list_uncovered`), as
-it does for corrections, until the claim is paid or ends for nothing. A provider without a bond is claimed from too.
+it does for corrections, until the claim is paid or ends for nothing; after an early end, from its announcement. A
+provider without a bond is claimed from too.
 
 While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
 yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is
@@ -202,6 +203,11 @@ class Bond:
 
 
 BondState = Bond | None
+
+
+def name_claim(grant_id: str, statement_id: str | None, number: int) -> str:
+    """Return the id of the claim of a statement period or, for None, of early ends: the `number`-th, from 0."""
+    return derive_id("bcl", grant_id, statement_id or (str(number) if number else ""))
 
 
 def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:

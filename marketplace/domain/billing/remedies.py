@@ -251,7 +251,7 @@ def _list_defaults(grant: Grant) -> Iterator[tuple[GrantTerminated, datetime]]:
     """Yield each early end that is the provider's fault, the latest first, with when the grant ended before it."""
     ends = [_find_whole_end(grant), *(ended.at for ended in grant.terminations)]
     for ended, last in zip(grant.terminations[::-1], ends[-2::-1], strict=True):
-        if _is_default(ended):
+        if is_default(ended):
             yield ended, last
 
 
@@ -472,7 +472,7 @@ def find_last(grant: Grant) -> datetime:
     return max([grant.end, *(max(last, ended.noticed_at) for ended, last in _list_defaults(grant))])
 
 
-def _is_default(ended: GrantTerminated) -> bool:
+def is_default(ended: GrantTerminated) -> bool:
     """Return whether an early end is its provider's fault."""
     return (ended.by, ended.for_cause) in {("provider", False), ("startup", True)}
 

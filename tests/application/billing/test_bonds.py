@@ -313,17 +313,20 @@ async def test_two_processes_claim_and_answer_at_once_and_no_cent_is_paid_twice(
     await check_log(market.log)
 
 
-async def test_a_provider_without_a_bond_keeps_what_is_claimed_and_pays_it():
+async def test_a_provider_without_a_bond_keeps_what_may_be_claimed_and_what_is_claimed_and_pays_it():
     market = Market(MemoryLog())
     provider, startups, grants = await build_defaults(market, bond_usd=0)
     account_id, available = rename_id("acc", provider), (await market.account(provider)).available_usd
-    await claim(market, startups[0], grants[0])
-    claimed = (await market.state("bond", rename_id("bnd", provider))).claims[0].claimed.amount_usd
 
     async def withdraw(usd):
         named = {"amount_usd": usd, "reference": f"{usd}"}
         return await accounts.withdraw(market.handler, market.context(provider), account_id, **named)
 
+    assert await refuse(withdraw(available)) == "funds_reserved", "its startups have 30 days to claim"
+    market.clock.at = market.day(30) + CLAIM_WITHIN
+    await claim(market, startups[0], grants[0])
+    claimed = (await market.state("bond", rename_id("bnd", provider))).claims[0].claimed.amount_usd
+    assert (await market.account(provider)).sum_reserves(market.day(29)) == 2 * claimed
     assert await refuse(withdraw(available)) == "funds_reserved", "it does not empty its account"
     await withdraw(available - claimed)
     before = (await market.account(startups[0])).available_usd
@@ -333,7 +336,9 @@ async def test_a_provider_without_a_bond_keeps_what_is_claimed_and_pays_it():
     await wait_and_pay(market, provider)
     assert (await market.account(startups[0])).available_usd - before == 2_000
     left = await market.account(provider)
-    assert (left.available_usd, len(left.reserves)) == (claimed - 2_000, 0), "what the claim does not come to is free"
+    assert (left.available_usd, left.sum_reserves(market.clock.at)) == (claimed - 2_000, 0), (
+        "what the claim does not come to is free"
+    )
     await check_log(market.log)
     assert await find_faults(Bonds, market.log) == []
     for drop in ("account.reserved", "account.debited", "bond.paid"):
@@ -344,9 +349,10 @@ async def test_a_claim_is_paid_as_soon_as_its_provider_has_money_for_it():
     market = Market(MemoryLog())
     provider, (startup, _), (grant, _) = await build_defaults(market, bond_usd=0)
     account_id, bond_id = rename_id("acc", provider), rename_id("bnd", provider)
+    market.clock.at = market.day(30) + CLAIM_WITHIN
     left = (await market.account(provider)).available_usd - 300
     await accounts.withdraw(market.handler, market.context(provider), account_id, amount_usd=left, reference="out")
-    await market.keep(provider, 200, until=market.day(60))
+    await market.keep(provider, 200, until=market.day(75))
     await claim(market, startup, grant)
     await answer(market, provider, usd=1_000)
     await answer(market, provider, usd=1_000, by_platform=True)
@@ -363,7 +369,7 @@ async def test_a_claim_is_paid_as_soon_as_its_provider_has_money_for_it():
         await accounts.deposit(market.handler, market.context(), account_id, **wires)
         await wait_for(350)
     async with market.worker():
-        market.clock.at = market.day(60)
+        market.clock.at = market.day(75)
         await wait_for(550)
         wires = {"amount_usd": Decimal(500), "reference": "in again"}
         await accounts.deposit(market.handler, market.context(), account_id, **wires)

@@ -127,6 +127,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "grants:terminate_grant": {
         "account": "met",
         "auction": "final",
+        "bond": "met",
         "grant": "other",
         "instrument": "met",
         "issuer": "met",

@@ -1,0 +1,43 @@
+"""Keep what an early end may cost its provider until the startup has had time to claim it."""
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Reserve
+from marketplace.domain.billing.bond import BOND, name_claim
+from marketplace.domain.billing.remedies import CLAIM_WITHIN, NOTHING, compute_items, find_ending, is_default, sum_claim
+from marketplace.domain.delivery.grant import Grant
+from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def keep_make_whole(unit: UnitOfWork, grant: Grant) -> None:
+    """Keep the make-whole of an early end on its provider's account for `CLAIM_WITHIN` after delivery ends.
+
+    It keeps what no part of the bond covers, and no more than is free now. A claim replaces what is kept.
+    """
+    issued, at = grant.issued, unit.context.at
+    if not is_default(grant.terminations[-1]):
+        return
+    bond = await unit.load(BOND, rename_id("bnd", issued.provider_id))
+    made = [] if bond is None else bond.list_ends(issued.grant_id, grant.terminations[-1].noticed_at)
+    try:
+        default = find_ending(grant, made[-1] if made else None)
+        due_usd = sum_claim(compute_items(grant, default, (), at), default.fees_usd)
+    except Refusal as refusal:
+        if refusal.code in NOTHING | {"remedies_missing"}:
+            return
+        raise
+    lots = {share.lot_id for share in issued.lots}
+    parts = {} if bond is None else bond.parts
+    covered = sum((part.free_usd for lot_id, part in parts.items() if lot_id is None or lot_id in lots), ZERO)
+    account = await unit.get(ACCOUNT, issued.provider_account_id)
+    cause = name_claim(issued.grant_id, None, len(made))
+    known, _ = account.reserves.get(cause, (ZERO, at))
+    reserve = Reserve(
+        account_id=issued.provider_account_id,
+        amount_usd=min(max(due_usd - covered, ZERO), account.count_free(at) + known),
+        until=max(grant.end, at) + CLAIM_WITHIN,
+        cause=cause,
+    )
+    await unit.decide(ACCOUNT, issued.provider_account_id, reserve)
