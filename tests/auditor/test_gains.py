@@ -6,7 +6,7 @@ from tests.auditor.test_votes import BIG, CO, DRAG, DRAWN, NOTE, OF, OTHER, SMAL
 
 OUT = "pty_out"
 JOINED = [("party.registered", {"party_id": OUT})]
-APART = "0 of 40 disinterested stock common agreed"
+APART = ["0 of 40 disinterested stock common agreed"]
 VALUE = {"price_usd_per_share": "2", "effective_on": "2025-12-01", "recorded_by": "platform"}
 VALUED = [("issuer.valuation_recorded", OF | VALUE)]
 BY_COMPANY = [("issuer.valuation_recorded", OF | VALUE | {"recorded_by": "company"})]
@@ -58,27 +58,27 @@ def converted(usd):
     ]
 
 
-LEANS = "10 of 40 disinterested stock common agreed"
-BOTH_LEAN = "0 of 30 disinterested stock common agreed"
+LEANS = ["10 of 40 disinterested stock common agreed"]
+BOTH_LEAN = ["0 of 30 disinterested stock common agreed"]
 LIMIT = ("issuer.dilution_limited", {"issuer_id": OTHER, "dilution_max": "0.5", "valuation_usd": "99"})
 ALL = [BIG, TINY]
 SALES = [
-    (VALUED, SALE, ALL, None),
+    (VALUED, SALE, ALL, []),
     (BOTH, SALE, ALL, LEANS),
     (BOTH, TAKEOVER, ALL, LEANS),
-    ([*DRAG, *BOTH], SALE, ALL, "10 of 40 holders here"),
-    (sign("100"), SALE, ALL, None),
+    ([*DRAG, *BOTH], SALE, ALL, ["10 of 40 holders here agreed"]),
+    (sign("100"), SALE, ALL, []),
     (sign("99"), SALE, ALL, BOTH_LEAN),
     (sign(None), SALE, ALL, BOTH_LEAN),
-    ([LIMIT, *sign(None, amount="59")], SALE, ALL, None),
+    ([LIMIT, *sign(None, amount="59")], SALE, ALL, []),
     ([LIMIT, *sign("100")], SALE, ALL, BOTH_LEAN),
-    ([*sign("99"), LIMIT], SALE, ALL, None),
+    ([*sign("99"), LIMIT], SALE, ALL, []),
     ([*sign("99"), *converted("0.5")], SALE, ALL, BOTH_LEAN),
-    ([*sign("99"), *converted("0.6")], SALE, ALL, None),
-    ([*BOTH, *sign("100", amount="99", issuer_id=OF["issuer_id"])], SALE, ALL, None),
+    ([*sign("99"), *converted("0.6")], SALE, ALL, []),
+    ([*BOTH, *sign("100", amount="99", issuer_id=OF["issuer_id"])], SALE, ALL, []),
     (sign("1", kind="note", annual_rate="0"), SALE, ALL, BOTH_LEAN),
-    (sign("1", kind="note", annual_rate="0.1"), SALE, ALL, None),
-    (sign(None, kind="stock", class_id="common", price_usd_per_share="11"), SALE, ALL, None),
+    (sign("1", kind="note", annual_rate="0.1"), SALE, ALL, []),
+    (sign(None, kind="stock", class_id="common", price_usd_per_share="11"), SALE, ALL, []),
     (sign(None, kind="stock", class_id="common", price_usd_per_share="9"), SALE, ALL, BOTH_LEAN),
 ]
 
@@ -123,18 +123,22 @@ def oblige(usd):
 
 ROUNDS = [
     (raise_money(), [BIG], APART),
-    (raise_money(offers=[(SMALL, "15")]), [BIG], "0 of 10 disinterested stock common"),
+    (raise_money(offers=[(SMALL, "15")]), [BIG], ["0 of 10 disinterested stock common agreed"]),
     (raise_money(offers=[(SMALL, "14.99")]), [BIG], APART),
-    (raise_money(buyers=[(BIG, 50), (OUT, 8)]), [BIG, OUT], None),
+    (raise_money(buyers=[(BIG, 50), (OUT, 8)]), [BIG, OUT], []),
     (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, OUT], APART),
-    (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, SMALL], "pty_out did not agree"),
-    (raise_money(offers=[(SMALL, "15")], conversions=[{"holder_id": SMALL}]), [BIG, TINY], None),
-    (raise_money(buyers=[(BIG, 7)], conversions=[{"holder_id": SMALL}]), [BIG, TINY], "pty_small did not agree"),
-    (raise_money(offers=[(SMALL, "15")], **oblige("15")), [BIG, TINY], None),
-    (raise_money(**oblige("15.01")), [BIG, TINY], "pty_small did not agree"),
+    (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, SMALL], ["pty_out did not agree"]),
+    (raise_money(offers=[(SMALL, "15")], conversions=[{"holder_id": SMALL}]), [BIG, TINY], []),
+    (
+        raise_money(buyers=[(BIG, 7)], conversions=[{"holder_id": SMALL}]),
+        [BIG, TINY],
+        ["pty_small did not agree", *LEANS],
+    ),
+    (raise_money(offers=[(SMALL, "15")], **oblige("15")), [BIG, TINY], []),
+    (raise_money(**oblige("15.01")), [BIG, TINY], ["pty_small did not agree", *LEANS]),
 ]
 VALUED_ROUNDS = [
-    (raise_money(price="2"), None),
+    (raise_money(price="2"), []),
     (raise_money(price="2", liquidation_multiple="1.01"), APART),
     (raise_money(price="2", participation="full"), APART),
     (raise_money(price="2", price_protection="full_ratchet"), APART),
@@ -149,20 +153,20 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
     ("before", "act", "agreed", "wrong"),
     [
         ([], issue("1"), [BIG], APART),
-        ([], issue("1"), [BIG, SMALL], None),
-        (FAMILY, issue("1"), [BIG, SMALL], "0 of 10 disinterested stock common"),
-        (VALUED, issue("2"), [BIG], None),
+        ([], issue("1"), [BIG, SMALL], []),
+        (FAMILY, issue("1"), [BIG, SMALL], ["0 of 10 disinterested stock common agreed"]),
+        (VALUED, issue("2"), [BIG], []),
         (VALUED, issue("1.99"), [BIG], APART),
-        ([*VALUED, *SPLIT], issue("1"), [BIG], None),
-        (CLOSED, issue("2"), [BIG], None),
+        ([*VALUED, *SPLIT], issue("1"), [BIG], []),
+        (CLOSED, issue("2"), [BIG], []),
         (CLOSED_BY_BIG, issue("2"), [BIG], APART),
         (BY_COMPANY, issue("2"), [BIG], APART),
         (OLD, issue("2"), [BIG], APART),
         ([*VALUED, *PREFERRED], issue("2.99", class_id="pref"), [BIG], APART),
-        ([*VALUED, *PREFERRED], issue("3", class_id="pref"), [BIG], None),
+        ([*VALUED, *PREFERRED], issue("3", class_id="pref"), [BIG], []),
         ([*VALUED, *ADJUSTED], issue("3.99", class_id="pref"), [BIG], APART),
         ([*VALUED, *PARTICIPATING], issue("4.99", class_id="pref"), [BIG], APART),
-        ([*VALUED, *PARTICIPATING], issue("5", class_id="pref"), [BIG], None),
+        ([*VALUED, *PARTICIPATING], issue("5", class_id="pref"), [BIG], []),
         (VALUED, [("issuer.option_granted", OF | SHARES | {"option_id": "opt_1"})], [BIG], APART),
         (VALUED, [("issuer.option_promised", OF | SHARES | {"promise_id": "prm_1"})], [BIG], APART),
         (VALUED, [("issuer.warrant_issued", OF | WARRANT | SHARES)], [BIG], APART),
@@ -172,26 +176,26 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
             [BIG],
             APART,
         ),
-        ([], buy_back("1"), [], None),
-        ([], buy_back("1.01"), [SMALL, TINY], "40 of 100 stock common"),
+        ([], buy_back("1"), [], []),
+        ([], buy_back("1.01"), [SMALL, TINY], ["40 of 100 stock common agreed"]),
         ([], buy_back("1.01"), [BIG], APART),
-        (VALUED, buy_back("2"), [], None),
+        (VALUED, buy_back("2"), [], []),
         (VALUED, buy_back("2.01"), [BIG], APART),
-        (DEAR, buy_back("3"), [], None),
-        (DEAR, buy_back("3.01"), [BIG], "0 of 40 disinterested"),
-        ([*DEAR, *SPLIT], buy_back("1.51"), [BIG], "0 of 80 disinterested"),
+        (DEAR, buy_back("3"), [], []),
+        (DEAR, buy_back("3.01"), [BIG], APART),
+        ([*DEAR, *SPLIT], buy_back("1.51"), [BIG], ["0 of 80 disinterested stock common agreed"]),
         (OFFERED, buy_back("5", cause="trf_1"), [BIG], APART),
-        ([], buy_back("5", cause="ins_1"), [], None),
+        ([], buy_back("5", cause="ins_1"), [], []),
         (OFFERED, [(PASSED[0], OF | PASSED[1])], [BIG], APART),
-        (OFFERED_TO, [(PASSED[0], OF | PASSED[1] | {"holder_id_after": TINY})], [BIG], None),
-        (VALUED, invest(), [BIG], None),
+        (OFFERED_TO, [(PASSED[0], OF | PASSED[1] | {"holder_id_after": TINY})], [BIG], []),
+        (VALUED, invest(), [BIG], []),
         (VALUED, invest(valuation_cap_usd="199.99"), [BIG], APART),
         (VALUED, invest(valuation_cap_usd=None), [BIG], APART),
         (VALUED, invest(discount="0.2"), [BIG], APART),
-        (VALUED, invest(kind="note", repayment_multiple="1", at_maturity={"class_id": "common"}), [BIG], None),
+        (VALUED, invest(kind="note", repayment_multiple="1", at_maturity={"class_id": "common"}), [BIG], []),
         (VALUED, invest(kind="note", repayment_multiple="1.01"), [BIG], APART),
         (VALUED, invest(kind="note", at_maturity={"class_id": "b"}), [BIG], APART),
-        (VALUED, invest(kind="stock", class_id="common", price_usd_per_share="2"), [BIG], None),
+        (VALUED, invest(kind="stock", class_id="common", price_usd_per_share="2"), [BIG], []),
         (VALUED, invest(kind="stock", class_id="common", price_usd_per_share="1"), [BIG], APART),
         (VALUED, invest(kind="warrant"), [BIG], APART),
         (DRAWN, [("instrument.amended", NOTE | {"terms": {}})], [BIG], APART),
@@ -215,7 +219,7 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
                 )
             ],
             [],
-            None,
+            [],
         ),
         (SECOND, [("issuer.option_exercised", OF | SHARES | {"class_id": "b", "option_id": "opt_1"})], [BIG], APART),
         (
@@ -230,14 +234,12 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
     ],
 )
 def test_a_majority_that_gains_does_not_bind_the_rest(before, act, agreed, wrong):
-    texts = audit([*JOINED, *before], act, agreed)
-    assert (texts == []) if wrong is None else any(wrong in text for text in texts), texts
+    assert audit([*JOINED, *before], act, agreed) == wrong
 
 
-@pytest.mark.parametrize(("before", "wrong"), [([], APART), (VALUED, None)])
+@pytest.mark.parametrize(("before", "wrong"), [([], APART), (VALUED, [])])
 def test_a_net_exercise_at_a_value_of_nobody_else_is_voted_on(before, wrong):
     right = ("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"})
     used = OF | SHARES | {"warrant_id": WARRANT["warrant_id"], "fair_value_usd": "2"}
-    for body, found in ((used, wrong), (used | {"fair_value_usd": None}, None)):
-        texts = audit([*JOINED, *before, right], [("issuer.warrant_exercised", body)], [BIG])
-        assert (texts == []) if found is None else any(found in text for text in texts), texts
+    for body, found in ((used, wrong), (used | {"fair_value_usd": None}, [])):
+        assert audit([*JOINED, *before, right], [("issuer.warrant_exercised", body)], [BIG]) == found
