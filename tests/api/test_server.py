@@ -201,6 +201,28 @@ async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+async def test_a_head_is_counted_where_it_begins():
+    body = b"b" * 9_000
+    head = b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"
+    async with serving(head_bytes_max=2_000) as clients:
+        for first, second, third in (
+            (head[:-1], head[-1:] + body, GET),
+            (head[:-3], head[-3:] + body + GET, b""),
+            (head + body[:10], body[10:] + GET[:11], GET[11:]),
+        ):
+            reader = await clients.open(first)
+            for sent in (second, third):
+                await asyncio.sleep(0.1)
+                clients.writers[-1].write(sent)
+            for _ in range(2):
+                assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 200")
+                assert await reader.readexactly(3) == b"xxx"
+        reader = await clients.open(head + body[:10])
+        await asyncio.sleep(0.1)
+        clients.writers[-1].write(body[10:] + GET[:-4] + b"\r\nx: " + b"y" * 3_000 + b"\r\n\r\n")
+        assert b"HTTP/1.1 431 " in await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+
+
 @pytest.mark.parametrize(
     "chunk", [b"zz\r\nabc\r\n", b"-1\r\nabc\r\n", b"3\r\nabcdef\r\n", b"3\nabc\n0\n\n", b"f" * 17 + b"\r\n"]
 )
