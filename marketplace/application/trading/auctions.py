@@ -144,7 +144,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
     The issuer's dilution limit and the agreement of its holders are checked here for the last time: a limit that is set
     later does not undo the match. A mandate that would no longer pay for each of the order's offers is taken off.
-    Without another one the order is cancelled.
+    Without another one the order is cancelled, and it stays open if all that are left wait for an approval.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order, such as
@@ -159,7 +159,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
             await _count(unit, order, order.terms.instrument)
             if isinstance(order, OpenOrder):
                 order = await _end_unwilling(unit, order, order.terms.instrument, auction.opened.locks_at)
-                if isinstance(order, EndedOrder):
+                if isinstance(order, EndedOrder) or order.waits_for_approval:
                     return
         require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))

@@ -6,11 +6,11 @@ Not disinterested are, with all whom firm relations connect with them:
 - in a sale to a buyer that is here, and pays in its stock or takes over capacity: who owns a greater part of the other
   side than of its own.
 
-Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, or
-the preference of a share. The price of a round is fair only for stock with a single preference and nothing beside it;
-it is also fair, on any terms, if an outsider pays it for at least a twentieth of the company. Without such an outsider
-the holders of warrants are not disinterested in it. A party that may buy its part of the round by right loses nothing
-by its price, and has no say on it.
+Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, and
+than the preference of a share. The price of a round is fair in two ways: its stock has a single preference and nothing
+beside it; or, on any terms, outsiders pay it for at least a twentieth of the company. In the first case holders of
+warrants are still not disinterested. A party that may buy its part of the round by right loses nothing by its price,
+and has no say on it.
 """
 
 from collections.abc import Iterable

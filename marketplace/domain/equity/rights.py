@@ -572,10 +572,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock is bought back or cancelled",
         "company, holder",
         "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder;"
-        " also a vote, if the price is above what the holder paid and above a fair price",
+        " also a vote, if the price is above what the holder paid on average and above a fair price",
         "a consolidation pays a fair price for a fraction of a share, and the holder keeps a share or had at most a"
         " thousandth of the class. A fair price is at least the highest of the independent prices of the last 12"
-        " months, what the holder paid, and the preference of a share",
+        " months and the preference of a share, of stock that participates both together; for a fraction, also the"
+        " highest that the holder paid",
         _repurchase,
         _ENDED,
     ),

@@ -21,7 +21,7 @@ Startups that firm relations connect count as one. A relation that one party alo
 rival cannot use up a startup's places by naming it.
 
 Once an auction has bound orders, it takes no order of the group of a bound one, and none whose limit on principal is
-lower than those of its startup's bound orders: either could undo a bound order.
+lower than those of its startup's bound orders, if one of these pays in equity: either could undo a bound order.
 
 Many cheap orders therefore do not displace a higher offer, one startup fills an auction only if others leave it room,
 and a low order gets its turn eventually. An order that is not admitted stays open. It receives its rank, its value, and
@@ -469,7 +469,8 @@ def _find_bars(auction_id: str, orders: Sequence[WaitingOrder], *, is_bound: boo
     """Return why orders cannot take part in an auction at any value, by id; none for those that it has locked."""
     locked = [order for order in orders if isinstance(order, LockedOrder)]
     bound = [(order.placed.startup_id, order.terms) for order in locked if is_bound and order.auction_id == auction_id]
-    startups, limits = {startup_id for startup_id, _ in bound}, dict(limit_principal(bound)) if bound else {}
+    owing = {startup_id for startup_id, terms in bound if terms.instrument is not None}
+    limits = dict(limit_principal(bound))
     busy = {name_group(*each) for each in bound}
     busy |= {name_group(each.placed.startup_id, each.terms) for each in locked if each.auction_id != auction_id}
     bars: dict[str, Reason] = {}
@@ -481,7 +482,7 @@ def _find_bars(auction_id: str, orders: Sequence[WaitingOrder], *, is_bound: boo
             bars[order.placed.order_id] = APPROVAL_MISSING
         elif terms.group is not None and name_group(startup_id, terms) in busy:
             bars[order.placed.order_id] = GROUP_BUSY
-        elif most is not None and startup_id in startups and most < limits.get(startup_id, PRINCIPAL_USD_MAX):
+        elif most is not None and startup_id in owing and most < limits.get(startup_id, PRINCIPAL_USD_MAX):
             bars[order.placed.order_id] = LIMIT_LATE
     return bars
 

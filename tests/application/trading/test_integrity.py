@@ -150,24 +150,27 @@ async def test_the_clock_binds_orders_and_mandates_although_no_worker_has_locked
 
 
 LATE = {
-    "limit": {"cash": "9", "principal_usd_max": Decimal("0.01")},
-    "group": {"cash": "400", "group": "one"},
-    "nothing": {"cash": "9"},
+    "limit": ({"cash": "9", "principal_usd_max": Decimal("0.01")}, "3", False),
+    "limit beside cash": ({"cash": "9", "principal_usd_max": Decimal("0.01")}, "0", True),
+    "group": ({"cash": "400", "group": "one"}, "3", False),
+    "nothing": ({"cash": "9"}, "3", True),
 }
 
 
-@pytest.mark.parametrize("late", LATE)
-async def test_no_order_that_a_startup_places_in_the_no_cancel_phase_undoes_its_bound_one(market, late):
+@pytest.mark.parametrize(("late", "equity", "is_matched"), LATE.values(), ids=LATE)
+async def test_no_order_that_a_startup_places_in_the_no_cancel_phase_undoes_its_bound_one(
+    market, late, equity, is_matched
+):
     trade = await market.trade(no_cancel_at=0.4)
     await market.cancel(trade.startup, trade.order)
-    equity = {"cash": "1", "equity": "3", "mandate_ids": (trade.mandate,)}
-    trade.order = await market.order(trade.startup, days=40, latest=1, group="one", **equity)
+    paid = {"cash": "1", "equity": equity, "mandate_ids": (trade.mandate,)} if equity != "0" else {"cash": "4"}
+    trade.order = await market.order(trade.startup, days=40, latest=1, group="one", **paid)
     async with market.worker():
         market.clock.at = market.day(0.4)
         await market.until("order", trade.order, "locked")
-        order = await market.order(trade.startup, nodes=1, days=1, latest=1, **LATE[late])
+        order = await market.order(trade.startup, nodes=1, days=1, latest=1, **late)
         assert await market.award(trade) is not None
-    assert ((await market.state("order", order)).status == "matched") == (late == "nothing")
+    assert ((await market.state("order", order)).status == "matched") == is_matched
     await check_log(market.log)
 
 

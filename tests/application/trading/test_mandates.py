@@ -335,8 +335,10 @@ async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_
         assert caught.value.code == code
     mandate = await market.mandate(fund, budget=100_000, stages=("series_a",))
     other = await market.mandate(fund, budget=100_000, credit="0.5")
-    await _list_anew(market, trade, mandate, other)
+    careful = await market.mandate(fund, budget=100_000, approval_above_usd=Decimal(1))
+    await _list_anew(market, trade, mandate, other, careful)
     both = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate, other), days=2)
+    waiting = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate, careful), days=2)
     trade.order = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate,), days=2)
     await parties.record_stage(market.handler, market.context(), trade.startup, stage="growth")
     async with market.worker():
@@ -344,5 +346,6 @@ async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_
         await market.until("order", trade.order, "cancelled")
         grant_id = (await market.until("order", both, "matched", "unmatched")).grant_id
     assert (await market.state("grant", grant_id)).issued.equity.mandate_id == other, "the mandate that still pays"
+    assert (await market.state("order", waiting)).status == "open", "the mandate that is left may still approve"
     assert b"stages series_a, not growth" in (await _read_events(market, "order.cancelled"))[-1].body
     await check_log(market.log)

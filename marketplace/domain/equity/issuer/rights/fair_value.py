@@ -93,8 +93,8 @@ def find_buyout_price(
 ) -> Fraction | None:
     """Return the least USD per share at which a consolidation may buy out a holder's fraction of a share.
 
-    It is the highest of the valid independent prices as converted, the prices at which the holder got stock of the
-    class, and the preference. None if no independent price is valid.
+    It is the highest of the fair price of the class (`find_class_price`) and the prices at which the holder got stock
+    of it. None if no independent price is valid.
 
     Args:
         state: The issuer.
