@@ -1,17 +1,18 @@
 """Computes who gains by an act, so that the others of a group agree by themselves, and which buybacks are too dear.
 
 The prices are computed again from the events. A cap counts as fair if it values the shares and rights that exist no
-lower, without what other instruments become and without a note's interest.
+lower; a post-money cap, with what instruments and open orders become; that of a note, with its interest to maturity.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Issuer
+from marketplace.auditor.notes import find_growth
 from marketplace.auditor.prices import Company, Round
 from marketplace.auditor.relations import Relations
 
@@ -63,10 +64,8 @@ class Gains:
         """Return parties, and all whom firm relations connect with them."""
         return {other for each in parties for other in self.relations.connect(each, now, found=False)}
 
-    def list_gaining(self, name: str, body: Body, issuer_id: str, beside: Bodies, now: datetime) -> set[str] | None:
+    def list_gaining(self, name: str, body: Body, issuer_id: str, beside: Bodies, now: datetime) -> set[str]:
         """Return who gains by an event on which groups vote, and all whom firm relations connect with them.
-
-        None if it is not known: in a sale between parties, where a note of either earns interest.
 
         Args:
             name: The event's type.
@@ -87,10 +86,7 @@ class Gains:
             case "issuer.financing_closed":
                 gaining = self._list_round(body, beside, now)
             case "issuer.liquidity_declared":
-                leaning = self._list_leaning(issuer_id, body)
-                if leaning is None:
-                    return None
-                gaining = leaning
+                gaining = self._list_leaning(issuer_id, body)
             case _:
                 gaining = {body["holder_id"]} if name in _GIVES else set()
         return self.connect(gaining, now)
@@ -144,7 +140,16 @@ class Gains:
         fair = company.find_highest(self.connect({issuer.company_id} | buyer, now), now.date())
         if terms["kind"] == "warrant" or fair is None or cap is None or Fraction(terms.get("discount") or 0):
             return False
-        return Fraction(cap) >= fair * sum(company.measure(issuer.holdings).values(), Fraction(0))
+        shares = self._measure_valued(terms, issuer_id, now.date())
+        return shares is not None and Fraction(cap) >= fair * shares
+
+    def _measure_valued(self, terms: Body, issuer_id: str, today: date) -> Fraction | None:
+        """Return the shares and rights that a cap values; None if it is not known what instruments become."""
+        company = self.find_company(issuer_id)
+        shares = sum(company.measure(self._find_issuer(issuer_id).holdings).values(), Fraction(0))
+        if terms["kind"] == "note":
+            return shares * find_growth(terms, today)
+        return company.measure_whole(shares) if terms["conversion_timing"] == "post_money" else shares
 
     def find_round(self, body: Body, beside: Bodies) -> tuple[Round, Body]:
         """Return the round that closes, and its pricing, which may be computed again as it closes."""
@@ -165,7 +170,7 @@ class Gains:
         related = self.connect({issuer.company_id}, now)
         inside = (
             related
-            | {each for each, _ in company.signed.values()}
+            | {*company.signed.values()}
             | {holder for (_, holder, _), shares in issuer.holdings.items() if shares}
         )
         here = {buyer: shares for buyer, shares in buyers.items() if buyer.startswith("pty_")}
@@ -213,28 +218,23 @@ class Gains:
             and Fraction(duty["obligation_usd"]) > owned.get(duty["holder_id"], Fraction(0)) * money
         }
 
-    def _list_leaning(self, issuer_id: str, sale: Body) -> set[str] | None:
-        """Return who owns a greater part of the other side of a sale than of its own; None if it is not known."""
+    def _list_leaning(self, issuer_id: str, sale: Body) -> set[str]:
+        """Return who owns a greater part of the other side of a sale than of its own."""
         stock, assumed = sale["waterfall"].get("stock") or {}, sale.get("assumed") or {}
         buyer_id = stock.get("buyer_issuer_id") or assumed.get("issuer_id")
         if buyer_id is None:
             return set()
         other_id = sale["issuer_id"] if issuer_id == buyer_id else buyer_id
         own, other = self._list_parts(issuer_id, Fraction(0)), self._list_parts(other_id, Fraction(1))
-        if own is None or other is None:
-            return None
         return {holder_id for holder_id, part in other.items() if holder_id and part > own.get(holder_id, 0)}
 
-    def _list_parts(self, issuer_id: str, uncapped: Fraction) -> dict[str, Fraction] | None:
-        """Return which part of a company each holder has or asks for; None if it is not known."""
+    def _list_parts(self, issuer_id: str, uncapped: Fraction) -> dict[str, Fraction]:
+        """Return which part of a company each holder has or asks for."""
         company = self.find_company(issuer_id)
         shares = company.measure(self._find_issuer(issuer_id).holdings)
         whole = sum(shares.values(), Fraction(0))
-        claims = company.list_claims(uncapped, whole)
-        if claims is None:
-            return None
         parts = {holder_id: each / whole for holder_id, each in shares.items() if each}
-        for holder_id, part in claims:
+        for holder_id, part in company.list_claims(uncapped, whole):
             parts[holder_id] = parts.get(holder_id, Fraction(0)) + part
         return parts
 

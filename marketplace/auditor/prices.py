@@ -4,13 +4,14 @@ A round states a price, unless only interested parties invested in it. So does a
 by the company states none.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from marketplace.auditor.given import VALID
+from marketplace.auditor.notes import find_growth
 from marketplace.auditor.spans import parse_instant
 
 ONE = Fraction(1)
@@ -76,8 +77,9 @@ class Company:
         lots: All stock that was issued.
         offers: The price of each offer of stock.
         rounds: By financing id.
-        signed: The holder of each instrument that was ever signed, and the splits until then.
-        exposures: What each instrument may still become.
+        signed: The holder of each instrument that was ever signed.
+        agreed_splits: The splits until a price was agreed, by instrument and open order.
+        exposures: What each instrument and open order may still become.
         limit: The dilution limit.
         split_ratio: All splits.
         warrant_classes: The class that each warrant buys.
@@ -88,7 +90,8 @@ class Company:
     lots: list[Lot] = field(default_factory=list)
     offers: dict[str, Fraction] = field(default_factory=dict)
     rounds: dict[str, Round] = field(default_factory=dict)
-    signed: dict[str, tuple[str, Fraction]] = field(default_factory=dict)
+    signed: dict[str, str] = field(default_factory=dict)
+    agreed_splits: dict[str, Fraction] = field(default_factory=dict)
     exposures: dict[str, list[Body]] = field(default_factory=dict)
     limit: Body = field(default_factory=dict)
     split_ratio: Fraction = ONE
@@ -113,10 +116,11 @@ class Company:
                 self._split(Fraction(body["numerator"], body["denominator"]))
             case "instrument_signed":
                 split = self.split_ratio if body.get("split_ratio") is None else Fraction(body["split_ratio"])
-                self.signed[body["instrument_id"]] = body["holder_id"], split
+                self.signed[body["instrument_id"]] = body["holder_id"]
+                self.agreed_splits[body["instrument_id"]] = split
                 self.exposures[body["instrument_id"]] = [{"terms": body["terms"], "amount_usd": body["commitment_usd"]}]
             case "exposure_recorded":
-                self.exposures[body["subject_id"]] = body["exposures"]
+                self._record_exposure(body["subject_id"], body["exposures"])
             case "dilution_limited":
                 self._set_limit(body)
             case "warrant_issued":
@@ -147,7 +151,14 @@ class Company:
         self.limit = {} if body.get("dilution_max") is None else body
         if self.limit:
             counted = {each["instrument_id"]: each["exposures"] for each in body.get("instruments", ())}
-            self.exposures = {name: counted.get(name, []) for name in self.signed}
+            orders = {name: known for name, known in self.exposures.items() if name not in self.signed}
+            self.exposures = orders | {name: counted.get(name, []) for name in self.signed}
+
+    def _record_exposure(self, subject_id: str, exposures: list[Body]) -> None:
+        self.exposures[subject_id] = exposures
+        self.agreed_splits.setdefault(subject_id, self.split_ratio)
+        if not exposures and subject_id not in self.signed:
+            del self.exposures[subject_id], self.agreed_splits[subject_id]
 
     def _convert(self, instrument: Body) -> None:
         """Subtract what became stock in a round, first of the terms at which it did."""
@@ -159,33 +170,59 @@ class Company:
             after.append({**each, "amount_usd": Fraction(each["amount_usd"]) - taken})
         self.exposures[instrument["instrument_id"]] = after
 
-    def list_claims(self, uncapped: Fraction, whole: Fraction) -> list[tuple[str, Fraction]] | None:
-        """Return which part of the company each instrument asks for; None if that takes the interest of a note.
+    def list_claims(self, uncapped: Fraction, whole: Fraction) -> Iterator[tuple[str, Fraction]]:
+        """Yield the holder of each instrument, and the part of the company that it asks for.
 
         Args:
             uncapped: The part of one without a price.
             whole: The shares and rights of the company as converted.
         """
-        found = []
-        for name, (holder_id, split) in self.signed.items():
+        for name, holder_id in self.signed.items():
             for each in self.exposures.get(name, ()):
-                terms, amount = each["terms"], Fraction(each["amount_usd"])
-                if amount and each.get("interest_from") is not None and Fraction(terms.get("annual_rate", 0)):
-                    return None
-                value = self._find_value(terms, split, whole)
-                part = uncapped if value is None else amount / value if value else value
-                found.append((holder_id, part if amount else Fraction(0)))
-        return found
+                claim = self._find_claim(name, each, whole)
+                yield holder_id, uncapped if claim is None else claim[0]
 
-    def _find_value(self, terms: Body, split: Fraction, whole: Fraction) -> Fraction | None:
-        """Return the value of the company in USD at which principal converts; None if no price is known."""
+    def measure_whole(self, shares: Fraction) -> Fraction | None:
+        """Return the shares of the company as converted, with all that instruments and open orders become.
+
+        None if that is not known: one has no price, or post-money ones ask for the whole company.
+
+        Args:
+            shares: The shares and rights that exist.
+        """
+        ahead, within = Fraction(0), Fraction(0)
+        for name, known in self.exposures.items():
+            for each in known:
+                claim = self._find_claim(name, each, shares)
+                if claim is None:
+                    return None
+                part, is_within = claim
+                ahead, within = (ahead, within + part) if is_within else (ahead + part, within)
+        return None if within >= 1 else shares * (1 + ahead) / (1 - within)
+
+    def _find_claim(self, name: str, exposure: Body, whole: Fraction) -> tuple[Fraction, bool] | None:
+        """Return the part of the company that principal asks for, and whether that is a part of the company after it.
+
+        Otherwise it is a part of the company before it. None if no price is known. A note counts with its interest.
+        """
+        terms, amount = exposure["terms"], Fraction(exposure["amount_usd"])
+        if not amount:
+            return amount, False
         if terms["kind"] in {"stock", "warrant"}:
-            price = Fraction(terms["price_usd_per_share"]) * split / self.split_ratio
-            return price / self.find_ratio("stock", terms["class_id"]) * whole
-        values = [] if terms.get("valuation_cap_usd") is None else [Fraction(terms["valuation_cap_usd"])]
+            price = Fraction(terms["price_usd_per_share"]) * self.agreed_splits[name] / self.split_ratio
+            value = price / self.find_ratio("stock", terms["class_id"]) * whole
+            return (amount / value if value else value), False
+        if exposure.get("interest_from") is not None:
+            amount *= find_growth(terms, date.fromisoformat(exposure["interest_from"]))
+        values = []
+        if terms.get("valuation_cap_usd") is not None:
+            values.append((Fraction(terms["valuation_cap_usd"]), terms.get("conversion_timing") != "post_money"))
         if self.limit.get("valuation_usd") is not None:
-            values.append(Fraction(self.limit["valuation_usd"]) * (1 - Fraction(terms.get("discount") or 0)))
-        return min(values, default=None)
+            values.append((Fraction(self.limit["valuation_usd"]) * (1 - Fraction(terms.get("discount") or 0)), True))
+        if not values:
+            return None
+        value, is_before = min(values)
+        return amount / value, not is_before
 
     def _split(self, ratio: Fraction) -> None:
         self.split_ratio *= ratio

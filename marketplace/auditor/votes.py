@@ -77,13 +77,13 @@ class Right:
 class Asked(NamedTuple):
     """The groups of an issuer that vote on an event, the share that must agree, and who gains by it.
 
-    Without a share it is more than half. None: who gains is not known.
+    Without a share it is more than half.
     """
 
     issuer_id: str
     groups: Mapping[str, Mapping[str, int]]
     share: str | None = None
-    gaining: Collection[str] | None = frozenset()
+    gaining: Collection[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -237,7 +237,7 @@ class Votes:
 
     def _list_gaining(
         self, name: str, body: Body, issuer_id: str, bodies: Sequence[tuple[str, Body]], now: datetime
-    ) -> set[str] | None:
+    ) -> set[str]:
         """Return who gains by an event on which the groups of an issuer vote, and all who are related to them."""
         match name:
             case "instrument.amended" if body["instrument_id"] in self.papers:
@@ -380,7 +380,7 @@ def _list_parts(asked: Asked, related: Collection[str]) -> Iterator[tuple[str, M
     for group, weights in asked.groups.items():
         yield group, weights
         unrelated = _leave_out(weights, related)
-        disinterested = {} if asked.gaining is None else _leave_out(unrelated, asked.gaining)
+        disinterested = _leave_out(unrelated, asked.gaining)
         if group == _TOGETHER:
             yield _HERE, disinterested if len(disinterested) < len(weights) else {}
         else:

@@ -27,6 +27,14 @@ OFFERED = [("issuer.stock_offered", OF | OFFER)]
 OFFERED_TO = [("issuer.stock_offered", OF | OFFER | {"holder_id_after": TINY})]
 PASSED = ("issuer.stock_transferred", {name: OFFER[name] for name in OFFER if not name.startswith("price")})
 SAFE = {"kind": "safe", "conversion_timing": "pre_money", "valuation_cap_usd": "200"}
+POST = {"conversion_timing": "post_money"}
+EARNING = {
+    "kind": "note",
+    "annual_rate": "0.1",
+    "interest": "simple",
+    "day_count": "actual_365",
+    "matures_on": "2027-01-01",
+}
 BOTH = [stock(BIG, 100, OTHER)]
 FOR_STOCK = {"proceeds_usd": "1", "payouts": [], "stock": {"buyer_issuer_id": OTHER}}
 SALE = [("issuer.liquidity_declared", OF | {"waterfall": FOR_STOCK})]
@@ -38,11 +46,17 @@ def sign(cap, *, amount="60", issuer_id=OTHER, **more):
     """Return an instrument of the larger holder, of which so much may still become equity."""
     terms = {"kind": "safe", "conversion_timing": "pre_money", "valuation_cap_usd": cap} | more
     named = {"issuer_id": issuer_id, "instrument_id": "ins_3"}
-    exposure = {"terms": terms, "amount_usd": amount} | ({"interest_from": "2026-01-01"} if more else {})
+    exposure = {"terms": terms, "amount_usd": amount} | ({"interest_from": "2026-01-01"} if "interest" in more else {})
     return [
         ("issuer.instrument_signed", named | {"holder_id": BIG, "commitment_usd": "1", "terms": terms}),
         ("issuer.exposure_recorded", {"issuer_id": issuer_id, "subject_id": "ins_3", "exposures": [exposure]}),
     ]
+
+
+def order(usd=None):
+    """Return an open order in which so much may become equity, post-money at a cap of 4.50 USD; None: it has ended."""
+    exposures = [] if usd is None else [{"terms": SAFE | POST | {"valuation_cap_usd": "4.5"}, "amount_usd": usd}]
+    return [("issuer.exposure_recorded", OF | {"subject_id": "ord_1", "exposures": exposures})]
 
 
 def converted(usd):
@@ -60,6 +74,9 @@ def converted(usd):
 
 LEANS = ["10 of 40 disinterested stock common agreed"]
 BOTH_LEAN = ["0 of 30 disinterested stock common agreed"]
+EXPOSED = sign(None, amount="2.25", issuer_id=OF["issuer_id"])
+LIMITED = [("issuer.dilution_limited", OF | {"dilution_max": "0.2", "valuation_usd": "9"})]
+UNLIMITED = [("issuer.dilution_limited", OF | {"dilution_max": None})]
 LIMIT = ("issuer.dilution_limited", {"issuer_id": OTHER, "dilution_max": "0.5", "valuation_usd": "99"})
 ALL = [BIG, TINY]
 SALES = [
@@ -76,8 +93,9 @@ SALES = [
     ([*sign("99"), *converted("0.5")], SALE, ALL, BOTH_LEAN),
     ([*sign("99"), *converted("0.6")], SALE, ALL, []),
     ([*BOTH, *sign("100", amount="99", issuer_id=OF["issuer_id"])], SALE, ALL, []),
-    (sign("1", kind="note", annual_rate="0"), SALE, ALL, BOTH_LEAN),
-    (sign("1", kind="note", annual_rate="0.1"), SALE, ALL, []),
+    (sign("110", **EARNING), SALE, ALL, []),
+    (sign("109.99", **EARNING), SALE, ALL, BOTH_LEAN),
+    ([*DRAG, *sign("109.99", **EARNING)], SALE, ALL, ["0 of 30 holders here agreed"]),
     (sign(None, kind="stock", class_id="common", price_usd_per_share="11"), SALE, ALL, []),
     (sign(None, kind="stock", class_id="common", price_usd_per_share="9"), SALE, ALL, BOTH_LEAN),
 ]
@@ -192,7 +210,16 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
         (VALUED, invest(valuation_cap_usd="199.99"), [BIG], APART),
         (VALUED, invest(valuation_cap_usd=None), [BIG], APART),
         (VALUED, invest(discount="0.2"), [BIG], APART),
-        (VALUED, invest(kind="note", repayment_multiple="1", at_maturity={"class_id": "common"}), [BIG], []),
+        (VALUED, invest(**EARNING, valuation_cap_usd="220", at_maturity={"class_id": "common"}), [BIG], []),
+        (VALUED, invest(**EARNING, valuation_cap_usd="219.99"), [BIG], APART),
+        ([*VALUED, *EXPOSED], invest(), [BIG], []),
+        ([*VALUED, *EXPOSED], invest(**POST, valuation_cap_usd="250"), [BIG], []),
+        ([*VALUED, *EXPOSED], invest(**POST, valuation_cap_usd="249.99"), [BIG], APART),
+        ([*VALUED, *EXPOSED, *UNLIMITED], invest(**POST, valuation_cap_usd="250"), [BIG], APART),
+        ([*VALUED, *order("2.25"), *LIMITED], invest(**POST, valuation_cap_usd="400"), [BIG], []),
+        ([*VALUED, *order("2.25"), *LIMITED], invest(**POST, valuation_cap_usd="399.99"), [BIG], APART),
+        ([*VALUED, *order("2.25"), *order()], invest(**POST), [BIG], []),
+        ([*VALUED, *order("4.5")], invest(**POST, valuation_cap_usd="9999"), [BIG], APART),
         (VALUED, invest(kind="note", repayment_multiple="1.01"), [BIG], APART),
         (VALUED, invest(kind="note", at_maturity={"class_id": "b"}), [BIG], APART),
         (VALUED, invest(kind="stock", class_id="common", price_usd_per_share="2"), [BIG], []),
