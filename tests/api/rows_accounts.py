@@ -26,6 +26,13 @@ def build_credit(world: World, **more) -> dict:
     return {"provider_id": world.ids["provider"], "startup_id": world.ids["startup"], "limit_usd": "900.00", **more}
 
 
+async def read_credit_given(world: World) -> None:
+    """Read, as the platform, what is taken of the credit that a provider gives."""
+    path = f"/v1/credits?party_id={world.ids['provider']}"
+    answer = await world.stage.admin.get(path, headers={"Min-Seq": await world.stage.reach()})
+    assert [row["taken_usd"] for row in answer.json()["items"]] == ["0.00"]
+
+
 HOLDS = (
     Row(
         "POST",
@@ -73,7 +80,14 @@ HOLDS = (
         check=lambda page: [(row["limit_usd"], row["taken_usd"]) for row in page["items"]] == [("900.00", "0.00")],
         ask=lambda client, ids: anext(client.list_credits(party_id=ids["startup"])),
     ),
-    Row("GET", "/v1/credits", "provider", other=SEEN, check=lambda page: page["items"][0]["taken_usd"] is None),
+    Row(
+        "GET",
+        "/v1/credits",
+        "provider",
+        other=SEEN,
+        before=read_credit_given,
+        check=lambda page: page["items"][0]["taken_usd"] is None,
+    ),
     Row(
         "POST",
         "/v1/accounts/{spare_account}/close",

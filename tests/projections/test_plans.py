@@ -163,7 +163,7 @@ QUERIES: dict[str, Query] = {
     "lines of an account": partial(
         list_lines, account_id="account of nothing", basis="recorded", start=NOW, end=NOW, limit=100, latest=True
     ),
-    "credits of a party": partial(list_credits, party_id=PARTY),
+    "credits of a party": partial(list_credits, party_id=PARTY, reader_id=PARTY),
     "holds of an account for a purpose": partial(list_holds, account_id="account of nothing", purpose="order 1"),
     "newest approvals": partial(list_approvals, window=NEWEST),
     "bonds of a party": partial(list_bonds, party_id=PARTY),

@@ -39,9 +39,9 @@ async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[Rece
 async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None) -> Page[CreditView]:
     """Return what startups may take on credit, and take now, by account and provider; a tenant sees its own."""
     first, second = parse_cursor(cursor, ("", ""))
-    party_id = reader.narrow(party_id)
+    parties = {"party_id": reader.narrow(party_id), "reader_id": reader.party_id}
     async with reader.connect() as connection:
-        rows = await list_credits(connection, party_id=party_id, after=(first, second), limit=limit + 1)
+        rows = await list_credits(connection, **parties, after=(first, second), limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.account_id, row.provider_id))
 
 

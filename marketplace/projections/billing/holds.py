@@ -160,20 +160,22 @@ async def list_credits(
     connection: AsyncConnection,
     *,
     party_id: str | None = None,
+    reader_id: str | None = None,
     after: tuple[str, str] = ("", ""),
     limit: int = 100,
 ) -> list[CreditView]:
     """Return credits by account and provider above `after`, optionally those of one party on either side.
 
-    A party reads what is taken of the credit that it uses, not of the credit that it gives.
+    A reader learns what is taken of the credit that it uses, not of the credit that it gives. The platform, None,
+    learns both.
     """
     taken: Any = (
         select(func.coalesce(func.sum(holds.c.credit_usd), 0))
         .where(holds.c.account_id == account_credits.c.account_id, holds.c.lender_id == account_credits.c.provider_id)
         .scalar_subquery()
     )
-    if party_id is not None:
-        taken = case((account_credits.c.startup_id == party_id, taken))
+    if reader_id is not None:
+        taken = case((account_credits.c.startup_id == reader_id, taken))
     query = select(account_credits, taken.label("taken_usd")).order_by(
         account_credits.c.account_id, account_credits.c.provider_id
     )
