@@ -29,10 +29,12 @@ from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,
     Bond,
+    Claim,
     ClaimBond,
     Part,
     PostBond,
     ReleaseBond,
+    list_end_claims,
     list_uncovered,
     name_claim,
 )
@@ -46,6 +48,7 @@ from marketplace.domain.billing.remedies import (
     find_failures,
     find_last,
     find_needed,
+    find_notice,
     find_period,
     require_answered,
     require_distinct,
@@ -198,8 +201,8 @@ async def claim_bond(
         parties = {**list_sides(grant), "startup": issued.startup_id}
         require_side(context, parties, ("startup",), "grant", grant_id)
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
-        made = await _list_made(unit, grant)
-        default, chain = await _find_default(unit, grant, period_start, after=made[-1] if made else None)
+        made = list_end_claims(await unit.load(BOND, bond_id), grant_id, find_notice(grant))
+        default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
         require_early(default, context.at)
         require_answered(chain)
         credited_usd = await _find_credited(unit, grant, default, chain)
@@ -225,14 +228,6 @@ async def claim_bond(
             await _keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
-
-
-async def _list_made(unit: UnitOfWork, grant: Grant) -> list[datetime]:
-    """Return when claims about early ends of a grant were made, in order, before its last end was announced."""
-    bond = await unit.load(BOND, rename_id("bnd", grant.issued.provider_id))
-    if bond is None or not grant.terminations:
-        return []
-    return bond.list_ends(grant.issued.grant_id, grant.terminations[-1].noticed_at)
 
 
 async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
@@ -272,15 +267,16 @@ async def _find_default(
     return find_failures(grant, usage, period), await load_chain(unit, period)
 
 
-async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decimal:
+async def _find_most(unit: UnitOfWork, bond: Bond, claim: Claim) -> Decimal:
     """Return the USD that a claim comes to by the log now; 0 if nothing is owed any more."""
+    claimed, made_at = claim.claimed, claim.made_at
     grant = await unit.get(GRANT, claimed.grant_id)
     starts = {period.statement_id: period.start for period in list_periods(grant)}
     bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
-    made_at = claimed.answer_until - ANSWER_WITHIN
-    after = max(bond.list_ends(claimed.grant_id, made_at), default=None)
+    earlier = list_end_claims(bond, claimed.grant_id, made_at)
     start = None if claimed.statement_id is None else starts[claimed.statement_id]
     try:
+        after = earlier[-1].made_at if earlier else None
         default, chain = await _find_default(unit, grant, start, after=after, until=made_at)
         credited_usd = await _find_credited(unit, grant, default, chain)
         return sum_claim(compute_items(grant, default, bought, made_at), credited_usd)
@@ -359,7 +355,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         claim = None if bond is None else bond.find(command.claim_id)
         most, money_usd, freed_at = None, ZERO, None
         if bond is not None and claim is not None:
-            most = await _find_most(unit, bond, claim.claimed)
+            most = await _find_most(unit, bond, claim)
             account = await unit.get(ACCOUNT, bond.account_id)
             causes = [one.claimed.claim_id for one in bond.claims]
             money_usd = bond.own_usd + account.count_free(context.at, causes)

@@ -5,8 +5,16 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
-from marketplace.domain.billing.bond import BOND, name_claim
-from marketplace.domain.billing.remedies import CLAIM_WITHIN, NOTHING, compute_items, find_ending, is_default, sum_claim
+from marketplace.domain.billing.bond import BOND, list_end_claims, name_claim
+from marketplace.domain.billing.remedies import (
+    CLAIM_WITHIN,
+    NOTHING,
+    compute_items,
+    find_ending,
+    find_notice,
+    is_default,
+    sum_claim,
+)
 from marketplace.domain.delivery.grant import Grant
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -20,9 +28,9 @@ async def keep_make_whole(unit: UnitOfWork, grant: Grant) -> None:
     if not is_default(grant.terminations[-1]):
         return
     bond = await unit.load(BOND, rename_id("bnd", issued.provider_id))
-    made = [] if bond is None else bond.list_ends(issued.grant_id, grant.terminations[-1].noticed_at)
+    made = list_end_claims(bond, issued.grant_id, find_notice(grant))
     try:
-        default = find_ending(grant, made[-1] if made else None)
+        default = find_ending(grant, made[-1].made_at if made else None)
         due_usd = sum_claim(compute_items(grant, default, (), at), default.fees_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING | {"remedies_missing"}:

@@ -167,6 +167,11 @@ class Claim:
         return sum(self.paid.values(), ZERO)
 
     @property
+    def made_at(self) -> datetime:
+        """Return when it was made."""
+        return self.claimed.answer_until - ANSWER_WITHIN
+
+    @property
     def demand_usd(self) -> Decimal:
         """Return the most that it may come to, paid money included: what is claimed, or what is due once settled."""
         return self.due_usd if self.status == "settled" else self.claimed.amount_usd
@@ -186,12 +191,6 @@ class Bond:
         """Return a claim; None if there is none."""
         return next((claim for claim in self.claims if claim.claimed.claim_id == claim_id), None)
 
-    def list_ends(self, grant_id: str, before: datetime) -> list[datetime]:
-        """Return when each claim about early ends of a grant was made, in order, of those made before an instant."""
-        ends = (one.claimed for one in self.claims if one.claimed.statement_id is None)
-        made = (claimed.answer_until - ANSWER_WITHIN for claimed in ends if claimed.grant_id == grant_id)
-        return [at for at in made if at < before]
-
     @property
     def own_usd(self) -> Decimal:
         """Return the USD that the provider paid of claims beside the bond."""
@@ -208,6 +207,14 @@ BondState = Bond | None
 def name_claim(grant_id: str, statement_id: str | None, number: int) -> str:
     """Return the id of the claim of a statement period or, for None, of early ends: the `number`-th, from 0."""
     return derive_id("bcl", grant_id, statement_id or (str(number) if number else ""))
+
+
+def list_end_claims(state: BondState, grant_id: str, before: datetime | None) -> list[Claim]:
+    """Return the claims about early ends of a grant that were made before an instant, in order; none for None."""
+    if state is None or before is None:
+        return []
+    ends = (one for one in state.claims if (one.claimed.grant_id, one.claimed.statement_id) == (grant_id, None))
+    return [one for one in ends if one.made_at < before]
 
 
 def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:

@@ -472,6 +472,11 @@ def find_last(grant: Grant) -> datetime:
     return max([grant.end, *(max(last, ended.noticed_at) for ended, last in _list_defaults(grant))])
 
 
+def find_notice(grant: Grant) -> datetime | None:
+    """Return when the last early end that is the provider's fault was announced; None if there is none."""
+    return next((ended.noticed_at for ended, _ in _list_defaults(grant)), None)
+
+
 def is_default(ended: GrantTerminated) -> bool:
     """Return whether an early end is its provider's fault."""
     return (ended.by, ended.for_cause) in {("provider", False), ("startup", True)}

@@ -20,6 +20,7 @@ from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
 from marketplace.domain.billing.statement_chain import name_adjustment
+from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, post, price, refuse, sell
@@ -392,6 +393,16 @@ async def test_a_provider_owes_damages_on_its_own_price_for_what_was_resold_for_
     assert claimed.claimed.amount_usd + claimed.claimed.credited_usd == round_cents(owed * hours / 4)
 
 
+async def leave_unpaid(market, grant_id, *, at, since):
+    """End a grant as `collect_stage` does: by its startup, as if it was announced when a stage was missed."""
+
+    async def work(unit):
+        grant = await unit.get(GRANT, grant_id)
+        await grants._terminate(unit, grant, at, "a stage was not paid", by="startup", noticed_at=since)
+
+    await market.handler.run(market.context(), GRANT, grant_id, work)
+
+
 async def test_an_end_that_is_brought_forward_after_its_claim_is_claimed_too(market):
     """A provider announced the last days alone, let them be claimed, and ended the rest without a make-whole."""
     provider = await market.party("Provider", "provider", usd=50_000)
@@ -403,6 +414,8 @@ async def test_an_end_that_is_brought_forward_after_its_claim_is_claimed_too(mar
         market.clock.at = market.day(day)
         end = {"at": market.day(last), "reason": "sold to another"}
         await terminate_grant(market.handler, market.context(provider), grant_id, **end)
+        if last == 20:
+            await leave_unpaid(market, grant_id, at=market.day(19), since=market.day(4))
         grant = await market.state("grant", grant_id)
         await claim(market, startup, grant)
         market.clock.at += timedelta(hours=1)
@@ -410,7 +423,7 @@ async def test_an_end_that_is_brought_forward_after_its_claim_is_claimed_too(mar
     await answer(market, provider, 0)
     await answer(market, provider, 1)
     claims = await read_claims(market, provider)
-    fees = [ended.fee_usd for ended in grant.terminations]
+    fees = [ended.fee_usd for ended in grant.terminations if ended.by == "provider"]
     whole = [round_cents(price(grant, 2, days * 24) / 4) for days in (10, 60)]
     assert [one.claimed.credited_usd for one in claims] == fees
     assert [one.due_usd for one in claims] == [rest - fee for rest, fee in zip(whole, fees, strict=True)]
