@@ -688,12 +688,16 @@ class Scheduler:
         self.drop(decision)
         if event.decide_until is not None:
             self.put(decision, event.decide_until)
-        self._owe(event, event.amount_usd - self._paid.get(event.claim_id, ZERO))
+        paid_usd = self._paid.pop(event.claim_id, ZERO)
+        if event.outcome == "contested":
+            self._paid[event.claim_id] = paid_usd  # The decision may raise the claim.
+        self._owe(event, event.amount_usd - paid_usd)
 
     @notice.register
     def _pay_rest(self, event: BondPaid) -> None:
         """Learn when there is money for what is still owed: the command that paid a part does not run again."""
-        self._paid[event.claim_id] = self._paid.get(event.claim_id, ZERO) + event.amount_usd
+        if event.claim_id in self._paid:
+            self._paid[event.claim_id] += event.amount_usd
         self._owe(event, event.owed_usd)
 
     def _owe(self, event: BondAnswered | BondPaid, owed_usd: Decimal) -> None:
@@ -704,6 +708,8 @@ class Scheduler:
             claims.setdefault(claim_id, Task("lapse_claim", claim_id, owner_id=event.bond_id))
         elif (known := claims.pop(claim_id, None)) is not None and known.number:
             self.drop(known)
+        if not claims:
+            del self._claims[account_id]
         self._pay_claims(account_id)
 
     @notice.register

@@ -259,6 +259,17 @@ def test_money_of_an_account_costs_a_command_for_each_claim_that_it_owes_and_non
     scheduler.take(START, 99)
     scheduler.notice(AccountDeposited(**account, amount_usd=Decimal(1), reference="wire"))
     assert [(one.task.kind, one.task.id) for one in scheduler.take(START, 99)] == [("lapse_claim", claims[2])]
+    raised = {"claim_id": claims[0], "reason": "so"}
+    scheduler.notice(BondAnswered(**bond, **raised, outcome="contested", amount_usd=Decimal(4)))
+    rests = [(claims[2], "9"), (claims[0], "4")]
+    for claim_id, usd in rests:
+        paid = {**part, "amount_usd": Decimal(usd), "claim_id": claim_id, "payment_id": f"cap_{usd}"}
+        scheduler.notice(BondPaid(**bond, **paid, owed_usd=Decimal(0)))
+    scheduler.take(START, 99)
+    scheduler.notice(BondAnswered(**bond, **raised, outcome="decided", amount_usd=Decimal(4)))
+    assert len(scheduler) == 0, "what was decided is paid already"
+    assert not scheduler._claims
+    assert not scheduler._paid
 
 
 def place(order_id, terms):
