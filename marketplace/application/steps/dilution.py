@@ -16,6 +16,7 @@ from marketplace.domain.equity.instrument.mfn import WINDOW, find_offer, has_ope
 from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -49,6 +50,7 @@ async def sign_instrument(
         terms=issue.terms,
         split_ratio=split_ratio,
         by_limit=by_limit,
+        related_ids=(await unit.load(REGISTER, REGISTER_ID)).list_group(issue.holder_id) if by_limit else frozenset(),
         is_bound=is_bound,
     )
     await unit.decide(ISSUER, issue.issuer_id, note)

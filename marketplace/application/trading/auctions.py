@@ -175,8 +175,8 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
         return
     if order_id in issuer.exposures and (issuer.limit is not None or not isinstance(instrument, PricedTerms)):
         return
-    principal_usd, mandate_ids = compute_principal_max(order.terms), order.terms.mandate_ids
-    await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)
+    principal_usd, mandate_ids, ratio = compute_principal_max(order.terms), order.terms.mandate_ids, order.split_ratio
+    await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids, split_ratio=ratio)
 
 
 async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTerms, locks_at: datetime) -> Order:

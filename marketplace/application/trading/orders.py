@@ -287,8 +287,11 @@ async def count_order(
     principal_usd: Decimal,
     *,
     mandate_ids: tuple[str, ...],
+    split_ratio: str | None = None,
 ) -> None:
     """Count an order's largest possible principal, in USD, toward its issuer's dilution limit.
+
+    `split_ratio` is the issuer's split factor when a price per share was agreed; None: now.
 
     Raises:
         Refusal: One of `REFUSED_OFFERS`.
@@ -296,12 +299,14 @@ async def count_order(
     since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
     exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)
     mandates = [await unit.load(MANDATE, mandate_id) for mandate_id in mandate_ids]
-    offered_to = tuple(mandate.granted.holder_id for mandate in mandates if mandate is not None)
+    register, holders = await unit.load(REGISTER, REGISTER_ID), [each.granted.holder_id for each in mandates if each]
+    offered_to = tuple(register.list_group(each) if each in register.ends else frozenset({each}) for each in holders)
     command = RecordExposure(
         issuer_id=issuer_id,
         subject_id=order_id,
         exposures=(exposure,) if principal_usd else (),
         offered_to=offered_to,
+        split_ratio=split_ratio,
     )
     await unit.decide_at_end(ISSUER, issuer_id, command)
 

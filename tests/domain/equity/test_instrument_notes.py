@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
@@ -246,6 +247,22 @@ def test_who_keeps_its_terms_while_better_ones_may_be_elected_gives_these_up():
 def test_the_clause_is_used_once(name):
     events, command, expected = DONE[name]
     Given(INSTRUMENT, *events).when(command).then(expected)
+
+
+FAVOURED_10M = structs.replace(CAP_10M, most_favoured_nation=True)
+
+
+@pytest.mark.parametrize(
+    ("events", "counted"),
+    [
+        ([NOTICED], FAVOURED.terms),
+        ([NOTICED, DECLINED], structs.replace(FAVOURED.terms, most_favoured_nation=False)),
+        ([structs.replace(NOTICED, terms=FAVOURED_10M), structs.replace(ELECTED, terms=FAVOURED_10M)], CAP_10M),
+    ],
+)
+def test_a_clause_that_was_used_counts_no_more(events, counted):
+    (exposure,) = INSTRUMENT.fold([FAVOURED, *events]).list_exposures(NOON.date())
+    assert exposure.terms == counted
 
 
 OVERDUE = AccruePrincipal(

@@ -7,15 +7,18 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from events.issuer import (
     IssuerConversionPriceAdjusted,
     IssuerDilutionLimited,
     IssuerExposureRecorded,
     IssuerInstrumentSigned,
+    IssuerStockIssued,
+    IssuerStockSplit,
 )
 from events.issuer_dilution import CountedInstrument, Exposure
-from events.types import NoteTerms, SafeTerms
+from events.types import NoteTerms, SafeTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure, SignInstrument
@@ -26,10 +29,12 @@ from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, Rep
 from marketplace.equity import model
 from marketplace.equity.rounds import price_round
 from tests.domain.issuer_samples import (
+    ANGEL,
     CAPPED,
     COMPANY,
     FIN,
     FOUNDER,
+    FUND,
     OF_ISS,
     PROVIDER,
     close,
@@ -76,8 +81,8 @@ def expose(amount, terms=CAPPED, since=None):
     return Exposure(terms=terms, amount_usd=Decimal(amount), interest_from=since)
 
 
-def record(*exposures, subject=ORDER, owed=False):
-    return RecordExposure(**OF_ISS, subject_id=subject, exposures=exposures, owed=owed)
+def record(*exposures, subject=ORDER, owed=False, **more):
+    return RecordExposure(**OF_ISS, subject_id=subject, exposures=exposures, owed=owed, **more)
 
 
 def recorded(*exposures, subject=ORDER):
@@ -175,6 +180,98 @@ REFUSED = {
 def test_refused(events, command):
     before = [warrant_issued()] if command.__class__ is RepurchaseStock else []
     Given(ISSUER, *COMPANY, *before, limited(), *events).when(command).refused("dilution_exceeded")
+
+
+def safe(cap=10_000_000, *, favoured=False, timing="post_money"):
+    return SafeTerms(
+        conversion_timing=timing,
+        valuation_cap_usd=None if cap is None else Decimal(cap),
+        most_favoured_nation=favoured,
+    )
+
+
+FAVOURED = noted(4_000_000, safe(favoured=True))
+NOTE_39 = structs.replace(NOTE, valuation_cap_usd=Decimal(3_900_000))
+STACKS = {
+    "a note at any cap": ([FAVOURED], expose(1_000_000, NOTE_39), None),
+    "a pre-money SAFE at any cap": ([FAVOURED], expose(1_000_000, safe(3_900_000, timing="pre_money")), None),
+    "a SAFE at a cap that a most-favoured one may elect": (
+        [FAVOURED],
+        expose(50_000, safe(4_000_000)),
+        "at a cap of 4000000 USD",
+    ),
+    "a most-favoured SAFE without a cap, beside an order": (
+        [recorded(expose(50_000, safe(4_000_000)))],
+        expose(4_000_000, safe(None, favoured=True)),
+        "at a cap of 4000000 USD",
+    ),
+    "a pre-money SAFE that may elect a post-money cap": (
+        [noted(4_000_000, safe(3_900_000, favoured=True, timing="pre_money"))],
+        expose(50_000, safe(4_100_000)),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "exposure", "text"), STACKS.values(), ids=STACKS)
+def test_most_favoured_safes_count_at_the_post_money_cap_that_they_may_elect(events, exposure, text):
+    when = Given(ISSUER, *COMPANY, *events).when(record(exposure, subject=make_id("ins", 9)))
+    if text is None:
+        when.then(recorded(exposure, subject=make_id("ins", 9)))
+    else:
+        assert text in when.refused("stack_exceeds_company").message
+
+
+def issued(number, holder_id, class_id, shares, usd):
+    return IssuerStockIssued(
+        **OF_ISS,
+        security_id=make_id("sec", number),
+        holder_id=holder_id,
+        class_id=class_id,
+        shares=shares,
+        price_usd_per_share=Decimal(usd),
+    )
+
+
+def stock(usd, class_id="common"):
+    return expose(100_000, StockTerms(class_id=class_id, price_usd_per_share=Decimal(usd)))
+
+
+LEAD = issued(2, FUND, "common", 1_000, "0.75")
+HELD = [LEAD, issued(3, ANGEL, "common", 900, "0.75"), limited("0.9")]
+MERGED = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=1, denominator=10)
+VALUED = {
+    "who decided the limit pays less": (HELD, stock("0.5"), {FUND}, None, False),
+    "the lowest price": (HELD, stock("0.000000001"), {FUND}, None, False),
+    "an affiliate of who decided it": (HELD, stock("0.5"), {PROVIDER, FUND}, None, False),
+    "what others paid": (HELD, stock("0.75"), {FUND}, None, True),
+    "less than half of the class": (HELD, stock("0.5"), {ANGEL}, None, True),
+    "most of a small class": ([*HELD, issued(4, PROVIDER, "seed", 100, "0.5")], stock("0.5"), {PROVIDER}, None, True),
+    "a cap below it": (HELD, expose(1, CAPPED), {FUND}, None, True),
+    "a price before a consolidation": ([*HELD, MERGED], stock("0.75"), {FUND}, "1", True),
+    "a preference before a consolidation": (
+        [issued(2, PROVIDER, "seed", 100, "0.5"), limited("0.9"), MERGED],
+        stock("0.5", "seed"),
+        {FUND},
+        "1",
+        True,
+    ),
+    "a price after it": ([*HELD, MERGED], stock("0.75"), {FUND}, None, False),
+    "without a limit": ([LEAD], expose(1, safe(6_750_749)), {ANGEL}, None, False),
+    "without a limit, enough": ([LEAD], expose(1, safe(6_750_750)), {ANGEL}, None, True),
+}
+
+
+@pytest.mark.parametrize(("events", "exposure", "takers", "ratio", "passes"), VALUED.values(), ids=VALUED)
+def test_a_holder_takes_no_instrument_below_what_others_paid_within_a_limit_that_it_decided(
+    events, exposure, takers, ratio, passes
+):
+    command = record(exposure, offered_to=(frozenset(takers),), split_ratio=ratio)
+    when = Given(ISSUER, *COMPANY, *events).when(command)
+    if passes:
+        when.then(recorded(exposure))
+    else:
+        when.refused("cap_below_holders")
 
 
 def warrant_issued():

@@ -8,6 +8,8 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Literal, NamedTuple
 
+from msgspec import structs
+
 from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
     InstrumentAmended,
@@ -244,9 +246,11 @@ class Instrument:
         )
 
     def _find_conversion(self, terms: PrincipalTerms) -> PrincipalTerms:
-        """Return the terms on which principal converts: the elected ones if a most-favoured SAFE elected some."""
+        """Return the terms on which principal converts: those that a most-favoured SAFE elected, its clause used up."""
+        if not isinstance(terms, SafeTerms) or self.election is None:
+            return terms
         elected = self._find_election(terms, None)
-        return elected if isinstance(elected, SafeTerms) else terms
+        return structs.replace(elected if isinstance(elected, SafeTerms) else terms, most_favoured_nation=False)
 
     def has_open_notice(self, at: datetime | None) -> bool:
         """Return whether a later instrument's terms may be elected at `at`, the last instant included; None: ever."""

@@ -51,8 +51,9 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Register an instrument that may become equity, in the batch that issues the instrument.
 
     `split_ratio` is the issuer's split factor when a price per share was agreed; None: now. `by_limit` says that the
-    other holders agree by the dilution limit, not by a vote. `is_bound` says that it fulfils an order that the limit
-    counted when it was placed, so that a later limit does not refuse it.
+    other holders agree by the dilution limit, not by a vote; `related_ids` are then the parties related to its holder.
+    `is_bound` says that it fulfils an order that the limit counted when it was placed, so that a later limit does not
+    refuse it.
     """
 
     issuer_id: str
@@ -62,6 +63,7 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     terms: PrincipalTerms
     split_ratio: str | None = None
     by_limit: bool = False
+    related_ids: frozenset[str] = frozenset()
     is_bound: bool = False
 
 
@@ -89,14 +91,16 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
         subject_id: The order or the instrument.
         exposures: What may become equity.
         owed: Whether a holder has a right to it, so that the limit cannot refuse it.
-        offered_to: The holders that may take what an order offers.
+        offered_to: The holders that may take what an order offers, each with the parties related to it.
+        split_ratio: The issuer's split factor when an order agreed a price per share; None: now.
     """
 
     issuer_id: str
     subject_id: str
     exposures: tuple[Exposure, ...]
     owed: bool = False
-    offered_to: tuple[str, ...] = ()
+    offered_to: tuple[frozenset[str], ...] = ()
+    split_ratio: str | None = None
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):

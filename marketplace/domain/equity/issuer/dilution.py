@@ -34,7 +34,7 @@ from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_share, require_usd
+from marketplace.core.money import ZERO, ceil_cents, floor_cents, parse_ratio, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
@@ -116,7 +116,7 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     refusal = None if command.owed or state.is_ended else _refuse_stack(state, subject_id, exposures)
     changes = state.exposures.get(subject_id, ()) != exposures
     if subject_id.startswith(_ORDER):
-        require_agreed(state, exposures, command.offered_to)
+        require_agreed(state, exposures, command.offered_to, command.split_ratio)
     is_offer = subject_id.startswith(_ORDER) and bool(exposures)
     if (refusal is None and not changes) or (state.is_ended and not is_offer):
         return []
@@ -125,18 +125,21 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     return [IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=subject_id, exposures=exposures)]
 
 
-def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterable[str]) -> None:
+def require_agreed(
+    state: Issuer, exposures: Iterable[Exposure], takers: Iterable[frozenset[str]], split_ratio: str | None = None
+) -> None:
     """Refuse an instrument for compute that dilutes other holders more than they agreed to.
 
     If there are other holders, stock and warrants need a dilution limit, and a price of at least the preference of
     their class. So does a note that becomes another class at its maturity than the largest one of common stock. A SAFE
-    or note whose cap values the company below a cap or price of another holder needs a limit. It takes no more beside
-    its cap than `DISCOUNT_MAX`, `RATE_MAX` and its principal once in a sale.
+    or note takes no more beside its cap than `DISCOUNT_MAX`, `RATE_MAX` and its principal once in a sale. Whatever
+    values the company below a cap or price of another holder needs a limit that its takers did not decide alone.
 
     Args:
         state: The issuer.
         exposures: What may become equity.
-        takers: The holders that may take it.
+        takers: The holders that may take it, each with the parties related to it.
+        split_ratio: The split factor when a price per share was agreed; None: now.
 
     Raises:
         Refusal: ``dilution_unagreed`` · ``price_below_preference`` · ``terms_unagreed`` · ``cap_below_holders``.
@@ -145,18 +148,24 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
     nobody_holds = not state.instruments and not state.securities and not state.warrants and not state.options
     if not offered or nobody_holds or state.is_ended:
         return
-    holders = {each for each in list_holders(state) if is_id(each, "pty")} - {state.formed.party_id}
-    others = sorted({each for taker in takers for each in holders - {taker}})
+    holders = frozenset(each for each in list_holders(state) if is_id(each, "pty")) - {state.formed.party_id}
+    apart = [(group, holders - group) for group in takers]
+    others = sorted(frozenset[str]().union(*(each for _, each in apart)))
+    if not others:
+        return
+    since = _measure_split(state, split_ratio)
     chosen = [each for each in offered if isinstance(each, PricedTerms) or chooses_class(each, state)]
-    if chosen and others:
-        _require_class_terms(state, chosen, others)
-    if others:
-        _require_usual(state, offered, others)
-        _require_own_limit(state, offered, takers)
-    _require_cap(state, [each for each in offered if not isinstance(each, PricedTerms)], others)
+    if chosen:
+        _require_class_terms(state, chosen, others, since)
+    _require_usual(state, offered, others)
+    values = [value for each in offered if (value := _find_value(state, each, since)) is not None]
+    for group, beside in apart if values else ():
+        _require_value(state, min(values), group, beside)
 
 
-def _require_class_terms(state: Issuer, chosen: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
+def _require_class_terms(
+    state: Issuer, chosen: Iterable[PrincipalTerms], others: Sequence[str], since: Fraction
+) -> None:
     """Refuse what becomes a stated class of stock without a dilution limit, or below the preference of the class."""
     if state.limit is None:
         raise Refusal(
@@ -167,7 +176,7 @@ def _require_class_terms(state: Issuer, chosen: Iterable[PrincipalTerms], others
             holders=list(others),
         )
     for terms in chosen:
-        class_id, price = _find_offered_price(terms, state)
+        class_id, price = _find_offered_price(terms, state, since)
         stock_class = state.classes.get(class_id)
         preferred = None if stock_class is None else stock_class.price_usd
         if preferred is not None and price < preferred:
@@ -188,45 +197,54 @@ def chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
     return become is not None and not (become.class_id in state.classes and is_main_class(state, become.class_id))
 
 
-def _find_offered_price(terms: PrincipalTerms, state: Issuer) -> tuple[str, Fraction]:
+def _find_offered_price(terms: PrincipalTerms, state: Issuer, since: Fraction) -> tuple[str, Fraction]:
     """Return the class of stock that is offered, and the USD per share that principal pays for it now."""
     if isinstance(terms, PricedTerms):
-        strike = terms.exercise_price_usd if isinstance(terms, WarrantTerms) else ZERO
-        found = terms.class_id, Fraction(terms.price_usd_per_share + strike)
-    else:
-        assert isinstance(terms, NoteTerms), "a SAFE states no class"
-        assert terms.at_maturity is not None, "a note that chooses a class becomes stock at its maturity"
-        found = (
-            terms.at_maturity.class_id,
-            Fraction(terms.valuation_cap_usd or 0) / max(measure_company(state), Fraction(1)),
-        )
-    return found
+        return terms.class_id, _find_price(terms) / since
+    assert isinstance(terms, NoteTerms), "a SAFE states no class"
+    assert terms.at_maturity is not None, "a note that chooses a class becomes stock at its maturity"
+    price = Fraction(terms.valuation_cap_usd or 0) / max(measure_company(state), Fraction(1))
+    return terms.at_maturity.class_id, price
 
 
-def _require_own_limit(state: Issuer, offered: Iterable[PrincipalTerms], takers: Iterable[str]) -> None:
-    """Refuse to let a holder pay less than others paid, for compute within a limit that its own vote decides.
+def _require_value(state: Issuer, offered: Fraction, takers: frozenset[str], others: frozenset[str]) -> None:
+    """Refuse to value the company below what others paid, unless they agreed to a dilution limit.
 
-    It is a holder of more than half of what parties here hold of a class.
+    A limit that the takers may have decided alone is not agreed to: they hold most of every class that parties hold.
+
+    Args:
+        state: The issuer.
+        offered: The lowest value of the company in USD that is offered.
+        takers: A taker and the parties related to it.
+        others: The other holders.
     """
-    held: dict[str, dict[str, int]] = {}
+    paid = max(_list_values(state, others), default=Fraction(0))
+    if offered >= paid or (state.limit is not None and not _have_majority(state, takers)):
+        return
+    least, leading = ceil_cents(paid), ", ".join(sorted(takers & list_holders(state)))
+    remedy = (
+        "agree with them on a dilution limit first"
+        if state.limit is None
+        else f"take an investment on which they vote, since {leading} alone may have decided the dilution limit"
+    )
+    raise Refusal(
+        "cap_below_holders",
+        f"{round_half_even(offered, SHOWN_SHARE_PLACES)} USD value {state.formed.issuer_id} below what"
+        f" {', '.join(sorted(others)[:5])} paid for, which is {least} USD or more; offer that, or {remedy}",
+        pointer="/instrument",
+        valuation_cap_usd=str(round_half_even(offered, SHOWN_SHARE_PLACES)),
+        valuation_cap_usd_min=str(least),
+        holders=sorted(others),
+    )
+
+
+def _have_majority(state: Issuer, takers: frozenset[str]) -> bool:
+    """Return whether parties hold more than half of what parties here hold of every class of stock."""
+    lead: dict[str, int] = {}
     for (holder_id, class_id), shares in state.holdings.items():
         if is_id(holder_id, "pty") and holder_id != state.formed.party_id:
-            held.setdefault(class_id, {})[holder_id] = shares
-    leading = {taker for taker in takers for each in held.values() if 2 * each.get(taker, 0) > sum(each.values())}
-    for taker in sorted(leading if state.limit is not None else ()):
-        others = frozenset(each for each in list_holders(state) if is_id(each, "pty")) - {taker, state.formed.party_id}
-        paid = max(_list_values(state, others), default=Fraction(0))
-        values = [find_implied_cap(state, each) or getattr(each, "valuation_cap_usd", None) for each in offered]
-        if any(value is not None and value < paid for value in values):
-            raise Refusal(
-                "cap_below_holders",
-                f"{taker} has most of a class of {state.formed.issuer_id}, so that its vote decided the dilution limit;"
-                f" it takes no less than others paid, which values the company at {round_half_even(paid, 2)} USD or"
-                " more; offer that, or an investment on which they vote",
-                pointer="/instrument",
-                valuation_cap_usd_min=str(round_half_even(paid, SHOWN_SHARE_PLACES)),
-                holders=sorted(others),
-            )
+            lead[class_id] = lead.get(class_id, 0) + (shares if holder_id in takers else -shares)
+    return bool(lead) and all(shares > 0 for shares in lead.values())
 
 
 def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
@@ -246,23 +264,6 @@ def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Seq
             )
 
 
-def _require_cap(state: Issuer, terms: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
-    caps = [each.valuation_cap_usd for each in terms if not isinstance(each, PricedTerms)]
-    lowest = min((cap for cap in caps if cap is not None), default=None)
-    paid = list(_list_values(state, frozenset(others))) if lowest is not None and state.limit is None else []
-    if lowest is not None and paid and Fraction(lowest) < max(paid):
-        least = round_half_even(max(paid), SHOWN_SHARE_PLACES)
-        raise Refusal(
-            "cap_below_holders",
-            f"a cap of {lowest} USD values {state.formed.issuer_id} below what {', '.join(others[:5])} paid for, which"
-            f" is {least} USD or more; raise the cap, or agree with them on a dilution limit first",
-            pointer="/instrument/valuation_cap_usd",
-            valuation_cap_usd=str(lowest),
-            valuation_cap_usd_min=str(least),
-            holders=list(others),
-        )
-
-
 def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
     """Yield at which values of the whole company holders signed instruments with a cap, and bought stock."""
     for signed in state.instruments.values():
@@ -278,7 +279,8 @@ def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
     """Refuse a post-money SAFE with which all of them ask for the whole company at their caps, or more of it.
 
-    Most-favoured SAFEs count at the cap of the new one, which their holders may elect.
+    Most-favoured SAFEs count at the lowest post-money cap that their holders may elect: of open orders, and of what is
+    signed now.
 
     Args:
         state: The issuer.
@@ -296,16 +298,17 @@ def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) 
 def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> Refusal | None:
     """Return the refusal of `require_room`, or None."""
     own, mine = [*exposures], state.exposures.get(subject_id, ())
-    known = [exposure for each, exposure in _list_exposures(state) if each != subject_id]
-    orders = [exposure for each, exposure in _list_exposures(state) if each.startswith(_ORDER)]
-    signed = {_read_cap(exposure) for exposure in mine}
-    noticed = [exposure for exposure in own if subject_id.startswith(_ORDER) or _read_cap(exposure) not in signed]
-    before = _sum_claims((*known, *mine), orders)
-    after = _sum_claims((*known, *own), [*orders, *noticed])
+    others = [(each, exposure) for each, exposure in _list_exposures(state) if each != subject_id]
+    known, orders = [each for _, each in others], [each for name, each in others if name.startswith(_ORDER)]
+    is_order, signed = subject_id.startswith(_ORDER), {_find_cap(exposure) for exposure in mine}
+    noticed = [exposure for exposure in own if is_order or _find_cap(exposure) not in signed]
+    offered = _find_lowest([*orders, *noticed])
+    before = _sum_claims((*known, *mine), _find_lowest([*orders, *(mine if is_order else ())]))
+    after = _sum_claims((*known, *own), offered)
     if after < 1 or after <= before:
         return None
-    caps = [str(_find_cap(exposure)) for exposure in own if _claim(exposure)]
-    principal = sum_exposures(exposure for exposure in (*known, *own) if _claim(exposure))
+    caps = [str(cap) for exposure in own if (cap := _find_cap(exposure, offered)) is not None]
+    principal = sum_exposures(each for each in (*known, *own) if _find_cap(each, offered) is not None)
     return Refusal(
         "stack_exceeds_company",
         f"post-money SAFEs of {state.formed.issuer_id} would be {principal} USD of principal, {subject_id} at a cap of"
@@ -317,38 +320,30 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
     )
 
 
-def _find_cap(exposure: Exposure) -> Decimal | None:
-    """Return the cap, in USD, of a post-money SAFE; None for any other instrument."""
+def _find_lowest(exposures: Iterable[Exposure]) -> Decimal | None:
+    """Return the lowest cap of post-money SAFEs, in USD; None without one."""
+    return min((cap for exposure in exposures if (cap := _find_cap(exposure)) is not None), default=None)
+
+
+def _find_cap(exposure: Exposure, offered: Decimal | None = None) -> Decimal | None:
+    """Return the cap, in USD, of a post-money SAFE; None for any other instrument.
+
+    A most-favoured SAFE may elect the lower cap of a later post-money SAFE that is `offered`. The cap of a note, or of
+    a pre-money SAFE, makes it a pre-money SAFE, so that it asks for no stated part of the company.
+    """
     terms = exposure.terms
-    if isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money":
-        return terms.valuation_cap_usd
-    return None
+    if not isinstance(terms, SafeTerms):
+        return None
+    cap = terms.valuation_cap_usd if terms.conversion_timing == "post_money" else None
+    if offered is not None and terms.most_favoured_nation:
+        cap = min(offered, cap or offered)
+    return cap
 
 
-def _read_cap(exposure: Exposure) -> Decimal | None:
-    return None if isinstance(exposure.terms, PricedTerms) else exposure.terms.valuation_cap_usd
-
-
-def _sum_claims(exposures: Iterable[Exposure], noticed: Iterable[Exposure]) -> Fraction:
-    """Return which part of the company SAFEs ask for, most-favoured ones at the lowest cap that they may elect.
-
-    Args:
-        exposures: All of them.
-        noticed: Those whose caps may be elected: open orders, and what is signed now.
-    """
-    lowest = min((cap for cap in map(_read_cap, noticed) if cap is not None), default=None)
-    return sum((_claim(exposure, lowest) for exposure in exposures), Fraction(0))
-
-
-def _claim(exposure: Exposure, offered: Decimal | None = None) -> Fraction:
-    """Return the part of the company that a post-money SAFE asks for at its cap; 0 for all else.
-
-    A most-favoured SAFE may elect the cap that is `offered` by a later one.
-    """
-    cap, terms = _find_cap(exposure), exposure.terms
-    if offered is not None and isinstance(terms, SafeTerms) and terms.most_favoured_nation:
-        cap = min(offered, terms.valuation_cap_usd or offered)
-    return Fraction(0) if cap is None else Fraction(exposure.amount_usd) / Fraction(cap)
+def _sum_claims(exposures: Iterable[Exposure], offered: Decimal | None) -> Fraction:
+    """Return which part of the company post-money SAFEs ask for, if most-favoured ones elect the `offered` cap."""
+    claims = ((exposure.amount_usd, _find_cap(exposure, offered)) for exposure in exposures)
+    return sum((Fraction(amount_usd) / Fraction(cap) for amount_usd, cap in claims if cap is not None), Fraction(0))
 
 
 def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
@@ -518,11 +513,25 @@ def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | No
     if not isinstance(terms, PricedTerms):
         return None
     get_class(state, terms.class_id)
-    price = Fraction(terms.price_usd_per_share)
-    if isinstance(terms, WarrantTerms):
-        price += Fraction(terms.exercise_price_usd)
-    since = Fraction(1) if split_ratio is None else state.split_ratio / parse_ratio(split_ratio)
-    return floor_cents(_value_company(state, terms.class_id, price / since))
+    return floor_cents(_value_company(state, terms.class_id, _find_price(terms) / _measure_split(state, split_ratio)))
+
+
+def _find_value(state: Issuer, terms: PrincipalTerms, since: Fraction) -> Fraction | None:
+    """Return the value of the company in USD at a price or cap, exact; None without a cap."""
+    if isinstance(terms, PricedTerms):
+        return _value_company(state, terms.class_id, _find_price(terms) / since)
+    return None if terms.valuation_cap_usd is None else Fraction(terms.valuation_cap_usd)
+
+
+def _find_price(terms: PricedTerms) -> Fraction:
+    """Return the USD that one share costs in all, before splits; of a warrant, with the exercise price."""
+    strike = terms.exercise_price_usd if isinstance(terms, WarrantTerms) else ZERO
+    return Fraction(terms.price_usd_per_share + strike)
+
+
+def _measure_split(state: Issuer, split_ratio: str | None) -> Fraction:
+    """Return into how many shares one share was split since the split factor was `split_ratio`."""
+    return Fraction(1) if split_ratio is None else state.split_ratio / parse_ratio(split_ratio)
 
 
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:

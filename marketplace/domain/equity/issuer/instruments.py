@@ -30,5 +30,5 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
     exposures = (Exposure(terms=command.terms, amount_usd=command.commitment_usd),)
     require_room(state, command.instrument_id, exposures)
     if command.by_limit:
-        require_agreed(state, exposures, (command.holder_id,))
+        require_agreed(state, exposures, (command.related_ids | {command.holder_id},), command.split_ratio)
     return [event]
