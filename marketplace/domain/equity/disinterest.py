@@ -86,9 +86,12 @@ def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
         shares *= compute_balance("", Decimal(1), prices.on_day, terms, max(prices.on_day, terms.matures_on))
     if isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money":
         try:
-            shares = measure_dilution(prices.issuer).whole
+            diluted = measure_dilution(prices.issuer)
         except Refusal:  # what an instrument without a cap becomes is not known
             return False
+        if diluted.part == 1:  # its instruments ask for the whole company, and no number of shares is enough
+            return False
+        shares = diluted.whole
     return cap >= fair * shares
 
 

@@ -18,6 +18,7 @@ from events.issuer_dilution import CountedInstrument, Exposure
 from events.proposal import Consent, ProposedEvent, Voter
 from events.registry import get_tag, render_body
 from events.types import SafeTerms
+from marketplace.domain.equity.disinterest import Prices, is_fair_investment
 from marketplace.domain.equity.information import Sight, limit_consents, limit_effects, limit_event, list_hidden
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list_consents, list_rights
@@ -321,3 +322,28 @@ def propose(*effects):
         ProposedEvent(aggregate_id=ISSUER_ID, type=get_tag(event), body_json=render_body(event).decode())
         for event in effects
     )
+
+
+@pytest.mark.parametrize(("owed", "cap", "is_fair"), [(400, 1_850, True), (400, 1_849, False), (1_000, 10**9, False)])
+def test_a_post_money_cap_is_fair_if_it_values_all_that_instruments_become(owed, cap, is_fair):
+    """1,110 shares at 1 USD; instruments that ask for two fifths of the company make them 1,850."""
+    safe = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(1_000))
+    state = ISSUER.fold(
+        [
+            *GIVEN,
+            events.IssuerValuationRecorded(
+                issuer_id=ISSUER_ID,
+                price_usd_per_share=usd(1),
+                method="409A",
+                effective_on=NOW.date(),
+                recorded_by="platform",
+            ),
+            events.IssuerExposureRecorded(
+                issuer_id=ISSUER_ID,
+                subject_id=id_of("ord", 1),
+                exposures=(Exposure(terms=safe, amount_usd=usd(owed)),),
+            ),
+        ]
+    )
+    terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(cap))
+    assert is_fair_investment(Prices(state, frozenset(), NOW.date()), terms) == is_fair
