@@ -21,7 +21,8 @@ acceptance_period_over · count_settled · count_conceded · count_missing · no
 amount_too_large · amount_too_precise · count_above_statement · referral_missing · charges_above_statement ·
 charges_below_settled · count_none · answer_not_due · answer_period_over · answers_too_many · referral_early ·
 concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
-offer_outside · concession_outside. Those from count_none on, and referral_missing, are of a dispute (`dispute.py`).
+offer_outside · concession_outside · value_out_of_bounds. Those from count_none to concession_outside, and
+referral_missing, are of a dispute (`dispute.py`).
 """
 
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ from marketplace.domain.billing.dispute import (
     require_referred,
 )
 from marketplace.domain.billing.settlement import drop_equity, subtract_credit
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 
 TOLERANCE: Final = Fraction(1, 100)
 """How far two meters may differ, as a share of the greater figure, without a dispute."""
@@ -498,6 +499,7 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     if state.dispute is not None and state.dispute.concessions.get(command.by):
         raise Refusal("count_conceded", f"the {command.by} conceded a part of its count, and cannot lower it again")
     _require_count(command, state)
+    require_bounds(event)
     return [event]
 
 

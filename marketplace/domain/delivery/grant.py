@@ -15,7 +15,7 @@ Invariants:
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered · notice_too_short · grant_bought
 · grant_transferred · grant_staged · span_empty · resale_outside_grant · resale_above_grant · grant_over ·
-service_lines_too_many · grant_prepaid · stages_paid.
+service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -78,7 +78,7 @@ from marketplace.domain.delivery.grant_commands import (
     TransferGrant,
 )
 from marketplace.domain.delivery.grant_notice import Cut, find_end_fee, require_cause, require_notice
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
 
@@ -398,16 +398,16 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
         require_over(command.until, command.reported_at)
     elif command.nodes_available > state.nodes_working and not command.is_ordered:
         require_prompt(command.at, command.reported_at)
-    return [
-        GrantDegraded(
-            grant_id=command.grant_id,
-            nodes_available=command.nodes_available,
-            at=command.at,
-            reason=command.reason,
-            until=command.until,
-            reported_at=command.reported_at,
-        )
-    ]
+    degraded = GrantDegraded(
+        grant_id=command.grant_id,
+        nodes_available=command.nodes_available,
+        at=command.at,
+        reason=command.reason,
+        until=command.until,
+        reported_at=command.reported_at,
+    )
+    require_bounds(degraded)
+    return [degraded]
 
 
 def _is_known(command: DegradeGrant | SuspendGrant, state: Grant) -> bool:
@@ -485,7 +485,9 @@ def _arrange(command: TransferGrant | PrioritiseGrant | MarkGrant, state: Grant)
     if state.priority == command.priority:
         return []
     _require_status(state, *OPEN)
-    return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
+    prioritised = GrantPrioritised(grant_id=command.grant_id, priority=command.priority)
+    require_bounds(prioritised)
+    return [prioritised]
 
 
 def _mark(command: MarkGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -576,6 +578,7 @@ def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
     if sold in state.resold:
         return []
     require_resale(state, sold.nodes, sold.start, sold.end)
+    require_bounds(sold)
     return [sold]
 
 

@@ -182,6 +182,7 @@ REFUSALS = [
     ),
     Row("concession_outside", (ISSUED, DISPUTED), concede(charges=charges()), "/gpu_seconds"),
     Row("concession_outside", (ISSUED, DISPUTED), concede(by="startup", charges=LESS), "/gpu_seconds"),
+    Row("value_out_of_bounds", (ISSUED,), dispute(gpu_seconds_counted=-1)),
 ]
 PRECEDENCE = [
     Row("statement_unknown", (), dispute(gpu_seconds_counted=10**9)),

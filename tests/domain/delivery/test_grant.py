@@ -179,6 +179,10 @@ REFUSALS = [
     Row("service_lines_too_many", (*ACTIVE, *(line_added(number) for number in range(2, 18))), add_line()),
     Row("grant_prepaid", ACTIVE, collect()),
     Row("stages_paid", (STAGED,), collect(is_asked=True)),
+    *(
+        Row("value_out_of_bounds", ACTIVE, command)
+        for command in (degrade(nodes_available=-1), resell(nodes=-1), prioritise(priority=-1))
+    ),
 ]
 PRECEDENCE = [
     Row("grant_unknown", (), activate(at=NAIVE)),
