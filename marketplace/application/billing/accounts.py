@@ -59,8 +59,9 @@ async def deposit(
     `marketplace.application.billing.approvals`.
 
     Raises:
-        Refusal: ``platform_only`` by hand · ``account_unknown`` · refusals of the payment provider and of the account ·
-            ``person_missing`` · ``reference_empty`` · ``reference_exists`` also for a payment that another account got.
+        Refusal: ``platform_only`` by hand · ``account_unknown`` · ``time_naive`` · ``booked_in_future`` · refusals of
+            the payment provider and of the account · ``person_missing`` · ``reference_empty`` · ``reference_exists``
+            also for a payment that another account got.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
@@ -69,6 +70,8 @@ async def deposit(
         if by_hand:
             require_platform(context)
         account = await load_account(unit, account_id)
+        if booked_at is not None:
+            require_booked(booked_at, context.at)
         unit.require_version()
         confirmed = await provider.confirm_deposit(context, transfer)
         schedule = await unit.load(SCHEDULE, SCHEDULE_ID)

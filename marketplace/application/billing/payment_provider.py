@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from marketplace.domain.billing.transfer import require_booked
 from marketplace.execution.unit_of_work import Context
 
 
@@ -22,7 +21,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         account_id: The account.
         amount_usd: The amount.
         reference: The payment's own id.
-        booked_at: When it was booked outside; None if the caller does not know.
+        booked_at: When it was booked outside, not in the future; None if the caller does not know.
     """
 
     account_id: str
@@ -45,6 +44,10 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 class PaymentProvider(Protocol):
     """Confirms transfers. A repeated request for the same transfer gets the same answer.
+
+    A payout is recorded after its confirmation. If the account changed in between, its refusals are asked again, and
+    the confirmed payout may be refused and stays unrecorded. A provider that moves money itself must therefore report
+    such payouts, so that the operator records them. `ManualTransfers` moves none.
 
     Attributes:
         name: Its name.
@@ -75,31 +78,17 @@ class PaymentProvider(Protocol):
 
 
 class ManualTransfers:
-    """Transfers that the platform's operator makes and records by hand."""
+    """Transfers that the platform's operator makes and records by hand, with the booking time that it states."""
 
     name: Final = "manual"
 
-    async def confirm_deposit(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Return a confirmation on the operator's own statement that money came in.
-
-        Raises:
-            Refusal: ``time_naive`` · ``booked_in_future``.
-        """
-        return self._confirm(context, transfer)
+    async def confirm_deposit(self, context: Context, transfer: Transfer) -> Confirmation:  # noqa: ARG002 - a protocol's
+        """Return a confirmation on the operator's own statement that money came in."""
+        return Confirmation(provider=self.name, booked_at=transfer.booked_at)
 
     async def confirm_withdrawal(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Return a confirmation of a payout that the operator makes by hand, and may say when the bank booked it.
-
-        Raises:
-            Refusal: ``time_naive`` · ``booked_in_future``.
-        """
-        return self._confirm(context, transfer)
-
-    def _confirm(self, context: Context, transfer: Transfer) -> Confirmation:
-        booked_at = transfer.booked_at
-        if booked_at is not None:
-            require_booked(booked_at, context.at)
-        return Confirmation(provider=self.name, booked_at=booked_at)
+        """Return a confirmation of a payout that the operator makes by hand."""
+        return await self.confirm_deposit(context, transfer)
 
 
 MANUAL: Final[PaymentProvider] = ManualTransfers()

@@ -157,13 +157,15 @@ async def test_a_payment_provider_is_asked_only_for_what_the_account_allows(mark
     party_id, bank = await market.party("Startup", "startup", usd=100), Bank()
     account_id = rename_id("acc", party_id)
 
-    async def move(act, usd, reference, if_match=None, by=party_id):
-        money = {"amount_usd": Decimal(usd), "reference": reference, "provider": bank}
+    async def move(act, usd, reference, if_match=None, by=party_id, **more):
+        money = {"amount_usd": Decimal(usd), "reference": reference, "provider": bank, **more}
         await act(market.handler, market.context(by, if_match=if_match), account_id, **money)
 
     assert await refused(move(accounts.withdraw, 101, "w 1")) == "funds_insufficient"
     assert await refused(move(accounts.withdraw, 9, "w 2", if_match=1)) == "version_stale"
     assert await refused(move(accounts.deposit, 9, "w 3", if_match=1, by=None)) == "version_stale"
+    for act in (accounts.withdraw, accounts.deposit):
+        assert await refused(move(act, 9, "w", by=None, booked_at=market.day(9))) == "booked_in_future"
     assert bank.asked == []
     await move(accounts.withdraw, 60, "w 4")
     await move(accounts.deposit, 5, "w 5", by=None)
