@@ -7,7 +7,7 @@ from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.supply.lot import LOT
+from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.trading.admission import (
     require_cancellable,
     require_price_kept,
@@ -30,6 +30,16 @@ async def require_order_free(unit: UnitOfWork, order: OrderState, auction_ids: I
         require_cancellable(auction, order, unit.context.at)
 
 
+async def require_lot_free(unit: UnitOfWork, lot: Lot, auction_ids: Iterable[str], *, moves: bool = False) -> None:
+    """Refuse to change a lot that an auction has frozen; see `require_unfrozen_lot`.
+
+    Raises:
+        Refusal: ``lot_frozen``.
+    """
+    for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:  # all: a refusal confirms them
+        require_unfrozen_lot(auction, lot, unit.context.at, moves=moves)
+
+
 async def require_lots_kept(unit: UnitOfWork, lot_ids: Iterable[str], auction_ids: Iterable[str]) -> None:
     """Refuse a tenant's act that takes lots, or nodes of them, from an auction that has frozen them.
 
@@ -38,10 +48,8 @@ async def require_lots_kept(unit: UnitOfWork, lot_ids: Iterable[str], auction_id
     """
     if unit.context.party_id is None:
         return
-    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
     for lot in [await unit.get(LOT, lot_id) for lot_id in lot_ids]:
-        for auction in auctions:
-            require_unfrozen_lot(auction, lot, unit.context.at, moves=True)
+        await require_lot_free(unit, lot, auction_ids, moves=True)
 
 
 async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:

@@ -12,6 +12,7 @@ from events.stages import StageTerms
 from events.types import Interconnect
 from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
+from marketplace.application.steps.binding import require_lot_free, require_lots_kept
 from marketplace.application.steps.reductions import count_outage, count_resale
 from marketplace.application.steps.stages import sum_deal
 from marketplace.application.supply.sites import load_site
@@ -45,8 +46,6 @@ from marketplace.domain.supply.pool_commands import (
     RestoreNodes,
 )
 from marketplace.domain.supply.site import SITE
-from marketplace.domain.trading.admission import require_unfrozen_lot
-from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -181,8 +180,7 @@ async def announce_closing(
 
     async def work(unit: UnitOfWork) -> None:
         pool = await _load_pool(unit, pool_id)
-        for lot_id in () if context.party_id is None else pool.offers:
-            await _check_unfrozen(unit, await _load_lot(unit, lot_id), auction_ids, moves=True)
+        await require_lots_kept(unit, pool.offers, auction_ids)
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
         await unit.decide(POOL, pool_id, command)
         if unit.list_events(POOL, pool_id):
@@ -274,23 +272,12 @@ async def _load_lot(unit: UnitOfWork, lot_id: str) -> Lot:
     return lot
 
 
-async def _check_unfrozen(unit: UnitOfWork, lot: Lot, auction_ids: Iterable[str], *, moves: bool = False) -> None:
-    """Refuse to change a lot that an auction has frozen; see `require_unfrozen_lot`.
-
-    Raises:
-        Refusal: ``lot_frozen``.
-    """
-    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]  # all, as a refusal confirms them
-    for auction in auctions:
-        require_unfrozen_lot(auction, lot, unit.context.at, moves=moves)
-
-
 async def _change(
     handler: Handler, context: Context, lot_id: str, command: LotCommand, auction_ids: Iterable[str]
 ) -> Receipt:
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
-        await _check_unfrozen(unit, lot, auction_ids)
+        await require_lot_free(unit, lot, auction_ids)
         await unit.decide(LOT, lot_id, command)
         if isinstance(command, RepriceLot) and lot.listed.grant_id is not None:
             grant = await unit.get(GRANT, lot.listed.grant_id)
@@ -358,7 +345,7 @@ async def withdraw_lot(
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
         if lot.status != "withdrawn":
-            await _check_unfrozen(unit, lot, auction_ids, moves=True)
+            await require_lot_free(unit, lot, auction_ids, moves=True)
             await change_supply(unit, auction_ids, lot_id)
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         pool_id = lot.listed.pool_id
@@ -387,7 +374,7 @@ async def reschedule_lot(
 
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
-        await _check_unfrozen(unit, lot, auction_ids, moves=True)
+        await require_lot_free(unit, lot, auction_ids, moves=True)
         begins = find_lot_start(start, context.at, lot.start)
         if (begins, end) != (lot.start, lot.end):
             await change_supply(unit, auction_ids, lot_id)
