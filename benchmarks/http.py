@@ -6,9 +6,9 @@ One process answers both: the API with its log on one nats-server that syncs eve
 whose only handler takes the same body and answers as many bytes. The clients run in a second process and share the
 machine's cores with the servers. There is no database and no projector: commands need none.
 
-Beside answers a second, it prints the processor time that the process takes for each answer. The last columns are the
-ratios of both to those of the bare handler. The target is a ratio of processor times, which other work on the machine
-changes less.
+It prints answers a second and the processor time that the process takes for each answer. The last columns are the
+ratios of both to those of the bare handler. The target is either answers a second or a ratio of processor times, which
+other work on the machine changes less.
 """
 
 import argparse

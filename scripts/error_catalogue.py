@@ -32,7 +32,7 @@ _AUDITOR: Final = "marketplace/auditor/"
 """What reports broken rules and refuses nothing: its `require` is not the one of the API."""
 _SERVER: Final = "marketplace/api/http/server.py"
 """What answers before the application is asked."""
-_SENTENCES_MAX: Final = 4
+_SENTENCES_MAX: Final = 5
 _STATUSES: Final = {
     "approval": ("approved", "refused", "withdrawn", "lapsed"),
     "auction": ("collecting", "locked", "failed", "cleared", "completed"),

@@ -243,7 +243,7 @@ class Cache:
     def includes(self, recorded: Recorded) -> bool:
         """Return whether an undamaged event is part of the state in memory, and nothing waits for it.
 
-        The event of an append of this process that is still in flight is noticed.
+        Of an own append in flight, its sequence is noted, and the answer is True.
         """
         entry = self._entries.get(recorded.subject)
         if entry is None or recorded.damage is not None or recorded.void or recorded.subject in self._readings:

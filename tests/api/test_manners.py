@@ -157,6 +157,7 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
         (b'{"name": "  ", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         (rb'{"name": "\t\n", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
         ('{"name": "\u200b\u3000", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_blank", "/name"),
+        ('{"name": "\U0001d173\U0001bca0", "roles": ["startup"]}'.encode(), 422, "text_blank", "/name"),
         (
             '{"name": "\u3164\u2800\ufe0f\u00ad", "roles": ["startup"], "jurisdiction": "US"}'.encode(),
             422,

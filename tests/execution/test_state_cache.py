@@ -11,6 +11,7 @@ from marketplace.application.billing import accounts
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.deciders import DECIDERS
+from marketplace.execution.command_records import CommandRecord
 from marketplace.execution.state_cache import Cache, CachedState
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head
@@ -62,6 +63,22 @@ async def test_an_event_that_is_noticed_while_an_append_is_in_flight_is_not_miss
     cache.notice(replace(stored, sequence=last + 3))
     head.settle(last + 2)
     assert cache.find(subject) is None
+
+
+async def test_an_event_of_an_own_append_in_flight_is_part_of_the_state_and_no_other_is(market):
+    cache = Cache(market.log)
+    entry = await cache.load(ACCOUNT, market.account_id)
+    head = Head(market.subject, None, "0" * 64)
+    ahead = cache.put_pending(entry, entry.state, head)
+    own = await deposit(market, "own")
+    ahead.commands.put(own.envelope.causationid, CommandRecord("", head))
+    foreign = await deposit(market, "foreign")
+    assert not cache.includes(foreign)
+    assert ahead.noticed < own.sequence
+    assert cache.includes(own)
+    assert ahead.noticed == own.sequence
+    head.fail()
+    assert not cache.includes(own)
 
 
 async def test_an_event_that_does_not_follow_what_is_in_memory_is_not_folded_onto_it(market):

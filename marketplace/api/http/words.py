@@ -57,7 +57,9 @@ WORDS: Final = {
     "held_usd": "Budget that is held for open orders.",
     "hours": "Hours worked, by all workers together.",
     "id": "Its id.",
-    "indicative_prices": "Prices that open orders, rounded up to price steps, would give now; null where none are.",
+    "indicative_prices": (
+        "Prices that open orders would give now, offers rounded up to price steps; null where none are published."
+    ),
     "instrument_ids": "The instruments.",
     "interconnect": "Fabric between nodes.",
     "investments": "Who invests how much.",

@@ -191,10 +191,10 @@ async def terminate_grant(
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause (`require_cause`).
-    Without cause, a startup cannot end capacity that others hold quotes on, neither side ends capacity whose resale an
-    auction has frozen, and the side that ends the grant pays the
-    other one the fee of the grant's end terms from its available money. So a startup that uses a grant by transfer ends
-    it for cause alone. If the platform ends it for a side, as at a pool's closing, that side pays what it has free.
+    Without cause, a startup cannot end capacity that others hold quotes on, and neither side can end capacity whose
+    resale an auction has frozen. The side that ends the grant pays the other side the fee of the grant's end terms from
+    its available money. So a startup that uses a grant by transfer ends it for cause alone. If the platform ends it for
+    a side, as at a pool's closing, that side pays what it has free.
 
     Raises:
         Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``lot_frozen`` · ``resale_held`` · refusals of

@@ -178,7 +178,7 @@ class PreparedBooks:
             patient = old or known is None or known.sequence < min_sequence
             took = math.inf if kept.full is None else kept.full.seconds
             slow = took >= SLOW_SECONDS
-            hurried = slow or max(took, time.monotonic() - begun) >= HURRY_SECONDS
+            hurried = max(took, time.monotonic() - begun) >= HURRY_SECONDS
             if patient and hurried:
                 waited = {self._begin(opened, approximated=True), *kept.tasks.values()}
             else:
