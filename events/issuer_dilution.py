@@ -16,11 +16,14 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
         terms: On which terms.
         amount_usd: How much: outstanding, and what may still accrue.
         interest_from: First day of interest of a note; None of a SAFE.
+        offered_cap_usd: The lowest post-money cap of which the holder of a most-favoured SAFE got notice, while its
+            clause is not used; None: none.
     """
 
     terms: PrincipalTerms
     amount_usd: Usd
     interest_from: date | None = None
+    offered_cap_usd: Usd | None = None
 
 
 class CountedInstrument(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,10 @@ async def sign_instrument(
 
 
 async def notify_favoured(unit: UnitOfWork, instrument_id: str) -> None:
-    """Give each most-favoured SAFE of the issuer notice of a SAFE or note that was just signed or amended."""
+    """Give each most-favoured SAFE of the issuer notice of a SAFE or note that was just signed or amended.
+
+    From now on it counts at the cap that its holder may elect.
+    """
     later = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.load(ISSUER, later.issued.issuer_id)
     if isinstance(later.terms, PricedTerms) or not isinstance(issuer, Issuer):
@@ -79,6 +82,7 @@ async def notify_favoured(unit: UnitOfWork, instrument_id: str) -> None:
                 at=unit.context.at,
             )
             await unit.decide(INSTRUMENT, favoured_id, notice)
+            await track_instrument(unit, favoured_id, owed=True)
 
 
 async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool = False) -> None:

@@ -147,6 +147,10 @@ async def test_open_orders_that_together_ask_for_the_whole_company_are_refused_w
     with pytest.raises(Refusal) as caught:
         await invest(market, trade, 1, msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(1_500)))
     assert caught.value.code == "stack_exceeds_company", "it may elect that cap, and no round could close"
+    await invest(market, trade, 1, msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(10_000)))
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, 31_000, msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(100_000)))
+    assert caught.value.code == "stack_exceeds_company", "it got notice of a cap that takes a tenth"
 
 
 async def test_post_money_safes_that_together_ask_for_the_whole_company_are_refused_at_signing_and_at_placing(company):

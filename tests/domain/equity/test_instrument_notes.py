@@ -249,20 +249,25 @@ def test_the_clause_is_used_once(name):
     Given(INSTRUMENT, *events).when(command).then(expected)
 
 
+NOTICED_LOW = structs.replace(
+    NOTICED,
+    later_instrument_id=make_id("ins", 4),
+    terms=structs.replace(CAP_10M, conversion_timing="pre_money", valuation_cap_usd=Decimal(9)),
+)
 FAVOURED_10M = structs.replace(CAP_10M, most_favoured_nation=True)
 
 
 @pytest.mark.parametrize(
-    ("events", "counted"),
+    ("events", "counted", "offered"),
     [
-        ([NOTICED], FAVOURED.terms),
-        ([NOTICED, DECLINED], structs.replace(FAVOURED.terms, most_favoured_nation=False)),
-        ([structs.replace(NOTICED, terms=FAVOURED_10M), structs.replace(ELECTED, terms=FAVOURED_10M)], CAP_10M),
+        ([NOTICED, NOTICED_LOW, NOTICED_THIRD], FAVOURED.terms, 10_000_000),
+        ([NOTICED, DECLINED], structs.replace(FAVOURED.terms, most_favoured_nation=False), None),
+        ([structs.replace(NOTICED, terms=FAVOURED_10M), structs.replace(ELECTED, terms=FAVOURED_10M)], CAP_10M, None),
     ],
 )
-def test_a_clause_that_was_used_counts_no_more(events, counted):
+def test_a_clause_counts_at_the_lowest_post_money_cap_of_a_notice_until_it_is_used(events, counted, offered):
     (exposure,) = INSTRUMENT.fold([FAVOURED, *events]).list_exposures(NOON.date())
-    assert exposure.terms == counted
+    assert (exposure.terms, exposure.offered_cap_usd) == (counted, offered)
 
 
 OVERDUE = AccruePrincipal(

@@ -205,6 +205,17 @@ STACKS = {
         expose(4_000_000, safe(None, favoured=True)),
         "at a cap of 4000000 USD",
     ),
+    "a SAFE beside one of whose lower cap a most-favoured one got notice": (
+        [
+            FAVOURED,
+            noted(50_000, safe(5_000_000), 2),
+            recorded(
+                structs.replace(expose(4_000_000, safe(favoured=True)), offered_cap_usd=Decimal(5_000_000)), subject=INS
+            ),
+        ],
+        expose(4_000_000),
+        "at a cap of 10000000 USD",
+    ),
     "a pre-money SAFE that may elect a post-money cap": (
         [noted(4_000_000, safe(3_900_000, favoured=True, timing="pre_money"))],
         expose(50_000, safe(4_100_000)),

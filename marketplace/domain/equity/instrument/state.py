@@ -240,7 +240,12 @@ class Instrument:
             known_usd, known_since = amounts.get(terms, (ZERO, since))
             amounts[terms] = (known_usd + amount_usd, min(since, known_since))
         return tuple(
-            Exposure(terms=terms, amount_usd=amount_usd, interest_from=since if isinstance(terms, NoteTerms) else None)
+            Exposure(
+                terms=terms,
+                amount_usd=amount_usd,
+                interest_from=since if isinstance(terms, NoteTerms) else None,
+                offered_cap_usd=self._find_offered_cap(terms),
+            )
             for terms, (amount_usd, since) in amounts.items()
             if amount_usd
         )
@@ -251,6 +256,16 @@ class Instrument:
             return terms
         elected = self._find_election(terms, None)
         return structs.replace(elected if isinstance(elected, SafeTerms) else terms, most_favoured_nation=False)
+
+    def _find_offered_cap(self, terms: PrincipalTerms) -> Decimal | None:
+        """Return the lowest post-money cap that a most-favoured SAFE was ever offered, in USD, until it has elected.
+
+        A closed window does not end an offer, because the next notice opens it again.
+        """
+        if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation or self.election is not None:
+            return None
+        offers = (each.terms for each in self.notices.values() if each.terms.conversion_timing == "post_money")
+        return min((each.valuation_cap_usd for each in offers if each.valuation_cap_usd is not None), default=None)
 
     def has_open_notice(self, at: datetime | None) -> bool:
         """Return whether a later instrument's terms may be elected at `at`, the last instant included; None: ever."""

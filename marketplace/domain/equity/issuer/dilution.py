@@ -279,8 +279,8 @@ def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
     """Refuse a post-money SAFE with which all of them ask for the whole company at their caps, or more of it.
 
-    Most-favoured SAFEs count at the lowest post-money cap that their holders may elect: of open orders, and of what is
-    signed now.
+    Most-favoured SAFEs count at the lowest post-money cap that their holders may elect: of open orders, of what is
+    signed now, and of what they got notice of.
 
     Args:
         state: The issuer.
@@ -328,16 +328,15 @@ def _find_lowest(exposures: Iterable[Exposure]) -> Decimal | None:
 def _find_cap(exposure: Exposure, offered: Decimal | None = None) -> Decimal | None:
     """Return the cap, in USD, of a post-money SAFE; None for any other instrument.
 
-    A most-favoured SAFE may elect the lower cap of a later post-money SAFE that is `offered`. The cap of a note, or of
-    a pre-money SAFE, makes it a pre-money SAFE, so that it asks for no stated part of the company.
+    A most-favoured SAFE may elect the lower cap of a later post-money SAFE that is `offered`, or was before. The cap of
+    a note, or of a pre-money SAFE, makes it a pre-money SAFE, so that it asks for no stated part of the company.
     """
     terms = exposure.terms
     if not isinstance(terms, SafeTerms):
         return None
     cap = terms.valuation_cap_usd if terms.conversion_timing == "post_money" else None
-    if offered is not None and terms.most_favoured_nation:
-        cap = min(offered, cap or offered)
-    return cap
+    offers = (cap, offered, exposure.offered_cap_usd) if terms.most_favoured_nation else (cap,)
+    return min((each for each in offers if each is not None), default=None)
 
 
 def _sum_claims(exposures: Iterable[Exposure], offered: Decimal | None) -> Fraction:
