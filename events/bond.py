@@ -73,6 +73,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
         items: Its parts, in the order of the remedies.
         credited_usd: What was credited or paid for the same hours already; the claim is less by it.
         amount_usd: What is claimed.
+        made_at: When it was made.
         answer_until: The provider may answer until then; silence concedes the claim. Nothing is paid before.
     """
 
@@ -87,6 +88,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     items: Annotated[tuple[ClaimItem, ...], Meta(max_length=REPLACEMENTS_MAX + 1)]
     credited_usd: Usd
     amount_usd: Usd
+    made_at: Instant
     answer_until: Instant
 
 

@@ -29,7 +29,6 @@ from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,
     Bond,
-    Claim,
     ClaimBond,
     Part,
     PostBond,
@@ -198,8 +197,7 @@ async def claim_bond(
     async def work(unit: UnitOfWork) -> None:
         grant = await unit.get(GRANT, grant_id)
         issued = grant.issued
-        parties = {**list_sides(grant), "startup": issued.startup_id}
-        require_side(context, parties, ("startup",), "grant", grant_id)
+        require_side(context, {**list_sides(grant), "startup": issued.startup_id}, ("startup",), "grant", grant_id)
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
         made = list_end_claims(await unit.load(BOND, bond_id), grant_id, find_notice(grant))
         default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
@@ -220,6 +218,7 @@ async def claim_bond(
             items=items,
             credited_usd=credited_usd,
             amount_usd=sum_claim(items, credited_usd),
+            made_at=context.at,
             answer_until=context.at + ANSWER_WITHIN,
         )
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
@@ -267,9 +266,9 @@ async def _find_default(
     return find_failures(grant, usage, period), await load_chain(unit, period)
 
 
-async def _find_most(unit: UnitOfWork, bond: Bond, claim: Claim) -> Decimal:
+async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decimal:
     """Return the USD that a claim comes to by the log now; 0 if nothing is owed any more."""
-    claimed, made_at = claim.claimed, claim.made_at
+    made_at = claimed.made_at
     grant = await unit.get(GRANT, claimed.grant_id)
     starts = {period.statement_id: period.start for period in list_periods(grant)}
     bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
@@ -355,7 +354,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         claim = None if bond is None else bond.find(command.claim_id)
         most, money_usd, freed_at = None, ZERO, None
         if bond is not None and claim is not None:
-            most = await _find_most(unit, bond, claim)
+            most = await _find_most(unit, bond, claim.claimed)
             account = await unit.get(ACCOUNT, bond.account_id)
             causes = [one.claimed.claim_id for one in bond.claims]
             money_usd = bond.own_usd + account.count_free(context.at, causes)

@@ -42,7 +42,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
-from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN, DECIDE_WITHIN
+from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
 from marketplace.domain.refusals import refuse_status, refuse_unknown, require_found
 
 
@@ -167,11 +167,6 @@ class Claim:
         return sum(self.paid.values(), ZERO)
 
     @property
-    def made_at(self) -> datetime:
-        """Return when it was made."""
-        return self.claimed.answer_until - ANSWER_WITHIN
-
-    @property
     def demand_usd(self) -> Decimal:
         """Return the most that it may come to, paid money included: what is claimed, or what is due once settled."""
         return self.due_usd if self.status == "settled" else self.claimed.amount_usd
@@ -209,12 +204,12 @@ def name_claim(grant_id: str, statement_id: str | None, number: int) -> str:
     return derive_id("bcl", grant_id, statement_id or (str(number) if number else ""))
 
 
-def list_end_claims(state: BondState, grant_id: str, before: datetime | None) -> list[Claim]:
+def list_end_claims(state: BondState, grant_id: str, before: datetime | None) -> list[BondClaimed]:
     """Return the claims about early ends of a grant that were made before an instant, in order; none for None."""
     if state is None or before is None:
         return []
-    ends = (one for one in state.claims if (one.claimed.grant_id, one.claimed.statement_id) == (grant_id, None))
-    return [one for one in ends if one.made_at < before]
+    ends = (one.claimed for one in state.claims if (one.claimed.grant_id, one.claimed.statement_id) == (grant_id, None))
+    return [claimed for claimed in ends if claimed.made_at < before]
 
 
 def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:

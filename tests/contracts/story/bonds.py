@@ -35,6 +35,7 @@ def tell_bonds(teller: Teller) -> None:
         items=(item,),
         credited_usd=Decimal("20.00"),
         amount_usd=Decimal("480.00"),
+        made_at=at("2031-01-22T09:00"),
         answer_until=at("2031-01-25T09:00"),
     )
     teller.tell("2031-01-22T09:00", QUILLWORK, claimed)

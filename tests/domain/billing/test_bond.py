@@ -64,6 +64,7 @@ def claim(number=1, usd_=100, lots=(), replacement=None):
         items=(item,),
         credited_usd=usd(0),
         amount_usd=usd(usd_),
+        made_at=NOW,
         answer_until=NOW + ANSWER_WITHIN,
     )
     return ClaimBond(bond_id=BOND_ID, claimed=claimed)
