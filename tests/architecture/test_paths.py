@@ -144,7 +144,7 @@ async def walk_equity_auction():
         (["Placing an order"], walk_order, 13, 13),
         (["Reporting usage"], walk_usage, 5, 11),
         (["Running an auction"], walk_auction, 20, 35),
-        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 33, 63),
+        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 33, 64),
     ],
     ids=["order", "usage", "auction", "auction with equity"],
 )

@@ -470,7 +470,7 @@ def _find_bars(auction_id: str, orders: Sequence[WaitingOrder], *, is_bound: boo
     locked = [order for order in orders if isinstance(order, LockedOrder)]
     bound = [(order.placed.startup_id, order.terms) for order in locked if is_bound and order.auction_id == auction_id]
     owing = {startup_id for startup_id, terms in bound if terms.instrument is not None}
-    limits = dict(limit_principal(bound))
+    limits = dict(limit_principal(bound)) if bound else {}
     busy = {name_group(*each) for each in bound}
     busy |= {name_group(each.placed.startup_id, each.terms) for each in locked if each.auction_id != auction_id}
     bars: dict[str, Reason] = {}
