@@ -305,9 +305,10 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         class_id: The class of the buyer's stock; stated with it.
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
         buyer_shares: The buyer's fully diluted shares at the declaration, as converted and rounded up; stated with it.
-        buyer_principal_usd: Principal and commitments of its instruments at the declaration; stated with it.
+        buyer_principal_usd: Principal and commitments of its instruments at the declaration, raised by their discounts,
+            a year's interest and what a sale repays beyond the principal; stated with it.
         buyer_claims_exact: The part of the buyer that these asked for at the declaration, exact: principal over its
-            cap, or over a billion without one, and raised by its discount; stated with it.
+            cap, and shares at a price over `buyer_shares`; stated with it.
         buyer_preference_exact: Dollars of preference of its preferred stock at the declaration; stated with it.
         buyer_repurchased_usd: Dollars for which it had ever bought back its stock at the declaration; stated with it.
     """

@@ -86,10 +86,11 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
             closing is computed again at the last agreement.
         preference_exact: Dollars of preference of all preferred stock then, exact. With `company_exact` and
             `principal_usd` it is the ground of an act by which somebody takes a number of shares or rights: with more
-            of any of them, or of `claims_exact`, by more than a thousandth, it is void.
-        principal_usd: Principal and commitments of the company's instruments then.
-        claims_exact: The part of the company that they asked for then, exact: principal over its cap, or over a billion
-            without one, and raised by its discount.
+            of any of them by more than a thousandth, or of `claims_exact` by a thousandth of the company, it is void.
+        principal_usd: Principal and commitments of the company's instruments then, raised by their discounts, a year's
+            interest and what a sale repays beyond the principal.
+        claims_exact: The part of the company that they asked for then, exact: principal over its cap, and shares at a
+            price over `company_exact`.
     """
 
     proposal_id: Id

@@ -327,7 +327,7 @@ async def _propose(
         company_exact=render_ratio(measure_rights(issuer)),
         preference_exact=render_ratio(measure_preference(issuer)),
         principal_usd=sum_principal(issuer),
-        claims_exact=render_ratio(measure_claims(issuer)),
+        claims_exact=render_ratio(measure_claims(issuer, measure_rights(issuer))),
     )
     await unit.decide(PROPOSAL, proposal_id, command)
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from math import ceil
 
 from msgspec import structs
@@ -53,12 +54,13 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
     require_buyer(issuer_id, stock)
     buyer = await load_buyer(unit, stock.buyer_issuer_id)
     get_class(buyer, stock.class_id or "")
+    shares = ceil(measure_company(buyer))
     return structs.replace(
         stock,
         buyer_split_ratio=render_ratio(buyer.split_ratio),
-        buyer_shares=ceil(measure_company(buyer)),
+        buyer_shares=shares,
         buyer_principal_usd=sum_principal(buyer),
-        buyer_claims_exact=render_ratio(measure_claims(buyer)),
+        buyer_claims_exact=render_ratio(measure_claims(buyer, Fraction(shares))),
         buyer_preference_exact=render_ratio(measure_preference(buyer)),
         buyer_repurchased_usd=sum_repurchases(buyer),
     )

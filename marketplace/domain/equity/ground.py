@@ -18,8 +18,9 @@ proposed in the results only, and only while
 The comparison is with what was proposed, so that several small changes are one.
 
 A number of shares or rights that somebody takes is a part of the company as it was proposed. With more shares and
-rights, preferences, principal or claims of that principal by more than `TOLERANCE`, the proposal is void, whoever has
-agreed by then.
+rights, preferences or principal by more than `TOLERANCE`, or if instruments ask for more of the company by `TOLERANCE`
+of it, the proposal is void, whoever has agreed by then. Principal is counted with what its terms add, such as a
+discount.
 """
 
 from collections import Counter
@@ -123,7 +124,7 @@ def is_ground_lost(made: ProposalMade, effects: Iterable[Event], issuer: Issuer)
         _grows(parse_ratio(made.company_exact), measure_rights(issuer))
         or _grows(parse_ratio(made.preference_exact), measure_preference(issuer))
         or _grows(made.principal_usd, sum_principal(issuer))
-        or _grows(parse_ratio(made.claims_exact), measure_claims(issuer))
+        or measure_claims(issuer, parse_ratio(made.company_exact)) > parse_ratio(made.claims_exact) + TOLERANCE
     )
 
 
@@ -205,9 +206,10 @@ def _is_diluted(before: StockConsideration | None, after: StockConsideration | N
     shares = (Decimal(each.buyer_shares or 0) for each in (before, after))
     preferred = (parse_ratio(each.buyer_preference_exact or "0/1") for each in (before, after))
     owed = (each.buyer_principal_usd or ZERO for each in (before, after))
-    claims = (parse_ratio(each.buyer_claims_exact or "0/1") for each in (before, after))
+    claimed = [parse_ratio(each.buyer_claims_exact or "0/1") for each in (before, after)]
     spent = [each.buyer_repurchased_usd or ZERO for each in (before, after)]
-    return any(_grows(*each) for each in (shares, owed, claims, preferred)) or spent[1] > spent[0]
+    grown = any(_grows(*each) for each in (shares, owed, preferred))
+    return grown or claimed[1] > claimed[0] + TOLERANCE or spent[1] > spent[0]
 
 
 def _grows(before: Decimal | Fraction, after: Decimal | Fraction) -> bool:

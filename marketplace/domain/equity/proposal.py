@@ -61,7 +61,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
         decide_until: When it lapses.
         company_exact: The company's shares and rights now, as `measure_rights` counts them, as a ratio.
         preference_exact: Dollars of preference of its preferred stock now, as a ratio.
-        principal_usd: Dollars for which its instruments may still become equity.
+        principal_usd: Dollars for which its instruments may still become equity, as `sum_principal` counts them.
         claims_exact: Which part of the company they ask for, as `measure_claims` counts them, as a ratio.
     """
 

@@ -18,11 +18,14 @@ from events.issuer import (
     IssuerStockSplit,
 )
 from events.issuer_dilution import CountedInstrument, Exposure
+from events.proposal import ProposalMade
 from events.types import NoteTerms, SafeTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
+from marketplace.domain.equity.ground import is_ground_lost, measure_rights
+from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure, SignInstrument
-from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.dilution import measure_claims, measure_dilution, sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import capitalization_of
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, RepurchaseStock
@@ -35,6 +38,7 @@ from tests.domain.issuer_samples import (
     FIN,
     FOUNDER,
     FUND,
+    NOON,
     OF_ISS,
     PROVIDER,
     close,
@@ -46,7 +50,7 @@ from tests.domain.issuer_samples import (
 )
 from tests.support.spec import Given
 
-ORDER, INS = make_id("ord", 1), make_id("ins", 1)
+ORDER, INS, OTHER = make_id("ord", 1), make_id("ins", 1), make_id("ins", 2)
 PRE_9M = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(9_000_000))
 UNCAPPED = SafeTerms(conversion_timing="post_money", discount=Decimal("0.20"))
 NOTE = NoteTerms(
@@ -283,6 +287,42 @@ def test_a_holder_takes_no_instrument_below_what_others_paid_within_a_limit_that
         when.then(recorded(exposure))
     else:
         when.refused("cap_below_holders")
+
+
+CHEAP = noted(1_000_000, StockTerms(class_id="common", price_usd_per_share=Decimal("0.000001")))
+DEAR = noted(1_000_000, safe(900_000_000), 2)
+OPEN_SAFE = noted(1_000_000, safe(None))
+GROUNDS = {
+    "low, beside cheap stock": (
+        [CHEAP, DEAR],
+        recorded(expose(1_000_000, safe(1_100_000)), subject=OTHER),
+        True,
+    ),
+    "hardly lower": ([CHEAP, DEAR], recorded(expose(1_000_000, safe(899_000_000)), subject=OTHER), False),
+    "a small SAFE beside one without a cap": ([OPEN_SAFE], noted(100, safe(25_000_000), 2), False),
+    "a cap where there was none": ([OPEN_SAFE], recorded(expose(1_000_000, safe(20_000_000)), subject=INS), True),
+    "a discount where there is no cap": ([OPEN_SAFE], recorded(expose(1_000_000, UNCAPPED), subject=INS), True),
+}
+
+
+@pytest.mark.parametrize(("events", "then", "lost"), GROUNDS.values(), ids=GROUNDS)
+def test_a_proposal_is_void_once_instruments_ask_for_more_of_the_company(events, then, lost):
+    state = ISSUER.fold([*COMPANY, *events])
+    made = ProposalMade(
+        **OF_ISS,
+        proposal_id=make_id("prp", 1),
+        proposer_id=FOUNDER,
+        split_ratio="1",
+        proposed_at=NOON,
+        effects=(),
+        consents=(),
+        decide_until=NOON,
+        company_exact=render_ratio(measure_rights(state)),
+        preference_exact=render_ratio(measure_preference(state)),
+        principal_usd=sum_principal(state),
+        claims_exact=render_ratio(measure_claims(state, measure_rights(state))),
+    )
+    assert is_ground_lost(made, [LEAD], ISSUER.fold([then], state)) is lost
 
 
 def warrant_issued():

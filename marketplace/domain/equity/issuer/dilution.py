@@ -61,8 +61,6 @@ DISCOUNT_MAX: Final = Decimal("0.3")
 """The greatest discount of a SAFE or note for compute, where others hold securities of the company."""
 RATE_MAX: Final = Decimal("0.2")
 """The greatest interest per year of such a note."""
-UNCAPPED_USD: Final = 1_000_000_000
-"""The value of a company at which instruments without a cap are compared with those that have one."""
 SHOWN_PLACES = 9
 SHOWN_SHARE_PLACES = 2
 
@@ -428,28 +426,45 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
 
 
 def sum_principal(state: Issuer) -> Decimal:
-    """Return the dollars that a company's instruments may still become equity for, without its open orders."""
-    return sum_exposures(each for name, each in _list_exposures(state) if name in state.instruments)
+    """Return the dollars that a company's instruments may still become equity for, without its open orders.
 
-
-def measure_claims(state: Issuer) -> Fraction:
-    """Return which part of the company its instruments ask for, at the worst for others; without its open orders.
-
-    It is principal over its cap, or over `UNCAPPED_USD` without one, raised by a discount, a year's interest and what a
-    sale repays beyond the principal; of stock at a price, its shares in `UNCAPPED_USD`. Better terms at the same
-    principal make it more.
+    They are raised by what terms take beside a cap: a discount, a year's interest, and what a sale repays beyond the
+    principal. So better terms at the same principal make it more.
     """
-    claims = Fraction(0)
+    return ceil_cents(
+        sum(
+            (_weigh(exposure) for name, exposure in _list_exposures(state) if name in state.instruments),
+            Fraction(0),
+        )
+    )
+
+
+def _weigh(exposure: Exposure) -> Fraction:
+    terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+    if isinstance(terms, NoteTerms):
+        amount *= (1 + Fraction(terms.annual_rate)) * max(Fraction(terms.repayment_multiple), Fraction(1))
+    return amount if isinstance(terms, PricedTerms) else amount / (1 - Fraction(terms.discount or 0))
+
+
+def measure_claims(state: Issuer, shares: Fraction) -> Fraction:
+    """Return which part of the company its instruments ask for at caps and prices; without its open orders.
+
+    Principal is counted over its cap; without one it asks for no part here, see `sum_principal`. Shares at a price are
+    a part of `shares`. With the same number as before, only instruments change the result.
+
+    Args:
+        state: The company.
+        shares: Its shares as converted, when it was measured first.
+    """
+    company, claims = measure_company(state), Fraction(0)
     for name, exposure in _list_exposures(state):
-        terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+        terms = exposure.terms
         if name not in state.instruments:
             continue
         if isinstance(terms, PricedTerms):
-            claims += amount / Fraction(terms.price_usd_per_share) / UNCAPPED_USD
-            continue
-        if isinstance(terms, NoteTerms):
-            amount *= (1 + Fraction(terms.annual_rate)) * max(Fraction(terms.repayment_multiple), Fraction(1))
-        claims += amount / Fraction(terms.valuation_cap_usd or UNCAPPED_USD) / (1 - Fraction(terms.discount or 0))
+            claims += _value(state, name, exposure)[0] * company / max(shares, Fraction(1))
+        elif terms.valuation_cap_usd is not None:
+            claims += Fraction(exposure.amount_usd) / Fraction(terms.valuation_cap_usd)
     return claims
 
 

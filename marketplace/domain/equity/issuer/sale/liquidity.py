@@ -316,7 +316,7 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
     shares, principal = ceil(measure_company(buyer)), sum_principal(buyer)
     before = (stock.buyer_shares or 0, stock.buyer_principal_usd or ZERO)
     preferred, ahead = parse_ratio(stock.buyer_preference_exact or "0/1"), measure_preference(buyer)
-    claimed = measure_claims(buyer) > parse_ratio(stock.buyer_claims_exact or "0/1")
+    claimed = measure_claims(buyer, Fraction(before[0])) > parse_ratio(stock.buyer_claims_exact or "0/1")
     if shares > before[0] or principal > before[1] or claimed or ahead > preferred:
         raise Refusal(
             "buyer_diluted",
