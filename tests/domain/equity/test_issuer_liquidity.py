@@ -25,11 +25,18 @@ from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.commands import PayDistribution, RecordExposure, WithdrawLiquidity
 from marketplace.domain.equity.issuer.evolve import HANDLED
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import CancelOption, PromiseOption, WithdrawPromise
 from marketplace.domain.equity.issuer.sale.liquidity import (
     INSTRUMENTS_MAX,
     PAY_DAYS,
     list_repayments,
     require_proceeds,
+)
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    RepurchaseStock,
+    SplitStock,
 )
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
@@ -52,12 +59,15 @@ from tests.domain.issuer_samples import (
     WARRANTED,
     add,
     converting,
+    create,
     declare,
+    grant,
     issue,
     make_id,
     open_round,
     signed,
     stakeholder,
+    warrant,
 )
 from tests.support.spec import Given
 
@@ -211,6 +221,35 @@ MOVED = IssuerStockTransferred(
 LATER = make_id("liq", 2)
 AT_THE_END = msgspec.structs.replace(PAY, at=NOON + timedelta(days=PAY_DAYS))
 NAIVE = NOON.replace(tzinfo=None)
+PROMISE = PromiseOption(**OF_ISS, promise_id=make_id("prm", 1), holder_id=EMPLOYEE, shares=1)
+PROMISED = [*SIGNED, *ISSUER.decide(PROMISE, ISSUER.fold(SIGNED))]
+OWN_ACTS = (
+    AdjustStockPlan(**OF_ISS, shares_reserved=1_000_001),
+    CancelOption(
+        **OF_ISS,
+        cancellation_id=make_id("can", 1),
+        option_id=OPTION,
+        shares=1,
+        kind="cancelled",
+        reason="no",
+        at=NOON,
+    ),
+    create(SEED, class_id="junior"),
+    grant(option_id=make_id("opt", 9), shares=1),
+    issue(security_id=make_id("sec", 9), shares=1),
+    warrant(),
+    msgspec.structs.replace(PROMISE, promise_id=make_id("prm", 2)),
+    RepurchaseStock(
+        **OF_ISS,
+        repurchase_id=make_id("rep", 1),
+        holder_id=FOUNDER,
+        class_id="common",
+        shares=1,
+        price_usd_per_share=Decimal(1),
+    ),
+    SplitStock(**OF_ISS, split_id=make_id("spl", 1), numerator=2, denominator=1),
+    WithdrawPromise(**OF_ISS, promise_id=PROMISE.promise_id, reason="no"),
+)
 REFUSED = {
     "declare": [
         ("liquidity_exists", declared(900_000, SAFE), declare(0, SAFE)),
@@ -243,6 +282,7 @@ REFUSED = {
         ),
     ],
     "open": [("sale_declared", declared(5, SAFE), open_round(class_id="not a class"))],
+    "own act": [("sale_declared", declared(5, SAFE, events=PROMISED), command) for command in OWN_ACTS],
 }
 
 
@@ -254,6 +294,21 @@ def test_a_withdrawn_sale_lets_a_round_open(cause):
     Given(ISSUER, *events).when(withdraw(cause=cause, at=at)).then(withdrawn)
     Given(ISSUER, *events, withdrawn).when(withdraw(cause=cause, at=at)).then_nothing()
     assert ISSUER.decide(open_round(), ISSUER.fold([*events, withdrawn]))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        AdjustAuthorisedShares(**OF_ISS, class_id="common", shares_authorised=20_000_000),
+        add(holder_id=ANGEL),
+        issue(security_id=make_id("sec", 9), shares=1, cause=SAFE.instrument_id),
+        *OWN_ACTS,
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_only_what_would_make_a_declared_sale_stale_is_refused_and_nothing_after_its_withdrawal(command):
+    sold = declared(5, SAFE, events=PROMISED)
+    assert ISSUER.decide(command, ISSUER.fold([*sold, *([WITHDRAWN] if command in OWN_ACTS else [])]))
 
 
 def test_the_refusal_of_a_payment_names_what_every_payee_lacks():

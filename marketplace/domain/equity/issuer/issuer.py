@@ -20,8 +20,9 @@ conversions) · `rights/` (options with vesting, warrants with milestones, progr
 
 Refusals in order, of each command:
 
-- all: issuer_unknown first; last, after all refusals below, issuer_ended · missing_convention of the limit ·
-  dilution_exceeded, if instruments would exceed the issuer's limit; see `dilution`
+- all: issuer_unknown first; last, after all refusals below, issuer_ended · sale_declared, if the company would make its
+  declared sale stale by its own act · missing_convention of the limit · dilution_exceeded, if instruments would exceed
+  the issuer's limit; see `dilution`
 - form: issuer_exists
 - import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · refusals of
   the command of each event · certificate_fails · payment_differs · act_repeated
@@ -196,6 +197,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
 from marketplace.domain.equity.issuer.sale.liquidity import (
     declare_liquidity,
     pay_distribution,
+    require_sale_kept,
     withdraw_liquidity,
 )
 from marketplace.domain.equity.issuer.state import (
@@ -289,10 +291,11 @@ def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
     events = _decide_unlimited(command, state)
     if events and isinstance(state, Issuer) and not isinstance(command, ImportIssuer):
         after: IssuerState = state
-        if state.limit is not None:
+        if state.limit is not None or state.liquidity_id is not None:
             for event in events:
                 after = evolve(after, event)
             assert isinstance(after, Issuer), "what was formed stays"
+            require_sale_kept(command, state, after)
             require_limit(command, state, after)
     return events
 

@@ -345,7 +345,7 @@ def require_open(financing: Financing) -> None:
 
 
 def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
-    """Refuse to begin a financing, to exercise or to convert while a sale is declared and not paid.
+    """Refuse what changes the shares that a sale counts while it is declared and not paid.
 
     Args:
         state: The issuer.
@@ -361,7 +361,7 @@ def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
         raise Refusal(
             "sale_declared",
             f"liquidity event {state.liquidity_id} is declared and may be paid until {render_instant(until)}; its"
-            " waterfall counts what can be exercised or converted; withdraw it, with the votes of the security holders,"
+            " waterfall counts all shares and rights as they are; withdraw it, with the votes of the security holders,"
             " or wait until then",
             liquidity_id=state.liquidity_id,
             pay_until=render_instant(until),

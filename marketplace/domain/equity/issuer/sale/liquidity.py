@@ -32,18 +32,39 @@ from marketplace.core.money import (
 )
 from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.as_converted import measure_company, measure_preference
-from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidity, PayDistribution, WithdrawLiquidity
+from marketplace.domain.equity.issuer.commands import (
+    BuyerStock,
+    DeclareLiquidity,
+    IssuerCommand,
+    PayDistribution,
+    WithdrawLiquidity,
+)
 from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
+from marketplace.domain.equity.issuer.rights_commands import (
+    CancelOption,
+    GrantOption,
+    IssueWarrant,
+    PromiseOption,
+    WithdrawPromise,
+)
 from marketplace.domain.equity.issuer.rules import (
     require_days,
     require_fits,
     require_no_financing,
+    require_no_sale,
     require_seniority,
     require_signed,
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustStockPlan,
+    CreateStockClass,
+    IssueStock,
+    RepurchaseStock,
+    SplitStock,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_found
 
 INSTRUMENTS_MAX: Final = 999
@@ -53,6 +74,19 @@ GAPS_SHOWN: Final = 10
 PAY_DAYS: Final = 60
 """A sale may be agreed to and paid for so many days after it was proposed, if it does not say otherwise."""
 PAY_DAYS_MAX: Final = 92
+_OWN_ACTS: Final = (
+    AdjustStockPlan,
+    CancelOption,
+    CreateStockClass,
+    GrantOption,
+    IssueStock,
+    IssueWarrant,
+    PromiseOption,
+    RepurchaseStock,
+    SplitStock,
+    WithdrawPromise,
+)
+"""What a company does to its shares by its own choice, with or without the agreement of others."""
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
@@ -152,6 +186,21 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
             amount_usd=sum((payout.cash_usd for payout in sale.declared.waterfall.payouts), ZERO),
         )
     ]
+
+
+def require_sale_kept(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
+    """Refuse an act of the company that would make its declared sale stale.
+
+    What an instrument causes, such as the conversion of a note or the return of shares, is a right of its holder and is
+    not refused.
+
+    Raises:
+        Refusal: ``sale_declared``.
+    """
+    if isinstance(command, IssueStock | IssueWarrant | RepurchaseStock) and command.cause is not None:
+        return
+    if isinstance(command, _OWN_ACTS) and capitalization_of(before) != capitalization_of(after):
+        require_no_sale(before)
 
 
 def require_payable(liquidity_id: str, pay_until: datetime, at: datetime) -> None:
