@@ -16,6 +16,9 @@ the grant is marked. No mandate pays for such a trade unless its terms say so. A
 reliability or milestone. Where a holder takes equity for its own capacity, or for a related party's, the grant is
 marked too, and counts in no index or reliability.
 
+Claims on a bond: a relation bars a claim only if it is firm or the claimant's side states it (`require_claimable`). A
+provider's word alone takes no remedy from a startup.
+
 Invariants:
     1. Being related is symmetric, and within firm relations transitive.
     2. A statement of one party alone never relates two others.
@@ -23,7 +26,7 @@ Invariants:
 Refusals in order: relation_ambiguous · relation_to_itself · since_future · relations_too_many · relation_unknown ·
 relation_firm · relation_unstated.
 
-Refusals of `require_unrelated`, in order: parties_related.
+Refusals of `require_unrelated` and `require_claimable`, in order: parties_related.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -158,11 +161,18 @@ class Register:
         """Return the party, and every party and owner to which it was related at an instant; None for now."""
         if party_id not in self.ends:
             return frozenset({party_id})
-        group = self.list_group(party_id, at)
-        named = {other for end in group for other in self._list_stated(end, at, by_end=True)}
-        reached = group.union(*(self.list_group(other, at) for other in named - group))
+        reached = self.list_named(party_id, at)
         naming = {other for end in reached for other in self._list_stated(end, at, by_end=False)}
         return reached.union(*(self.list_group(other, at) for other in naming - reached))
+
+    def list_named(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
+        """Return the party's group, and the groups of all whom that group names, at an instant; None for now.
+
+        What others state of the group alone adds nobody.
+        """
+        group = self.list_group(party_id, at)
+        named = {other for end in group for other in self._list_stated(end, at, by_end=True)}
+        return group.union(*(self.list_group(other, at) for other in named - group))
 
     def list_group(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
         """Return the party, and all parties and owners that firm relations connect with it at an instant; None: now."""
@@ -375,6 +385,22 @@ def require_unrelated(register: Register, buyer_id: str, seller_id: str) -> None
     """
     if register.are_related(buyer_id, seller_id):
         raise _refuse_related(buyer_id, (seller_id,))
+
+
+def require_claimable(register: Register, claimant_id: str, provider_id: str) -> None:
+    """Refuse a claim of a party that is related now to the provider, not counting what the provider alone states.
+
+    Raises:
+        Refusal: ``parties_related``.
+    """
+    if provider_id in register.list_named(claimant_id):
+        raise Refusal(
+            "parties_related",
+            f"{claimant_id} is the same party as {provider_id}, or is related to it, as the platform found, both state"
+            f" or {claimant_id} states; a party related to the provider claims nothing from its bond; ask the platform"
+            " to end a relation that is wrong",
+            party_id=claimant_id,
+        )
 
 
 def _refuse_related(buyer_id: str, seller_ids: Sequence[str]) -> Refusal:

@@ -1,5 +1,6 @@
 """The register: who is related to whom, from either end, through chains, and not by one side's word for others."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from marketplace.domain.register import (
     FindRelation,
     StateRelation,
     mark_award,
+    require_claimable,
 )
 from tests.domain import build
 from tests.domain.build import FUND, PROVIDER, STARTUP, Row, hour, id_of
@@ -110,6 +112,23 @@ def test_a_statement_of_one_relates_no_two_others():
 def test_who_name_the_same_owner_are_related_though_nobody_confirms_it():
     events = [told(RegisterRelationStated, party_id, OWNER, number) for number, party_id in ((1, STARTUP), (2, FUND))]
     assert REGISTER.fold(events, REGISTER.initial).are_related(FUND, STARTUP)
+
+
+@pytest.mark.parametrize(
+    ("events", "barred"),
+    [
+        ([told(RegisterRelationStated, PROVIDER, STARTUP)], False),
+        ([told(RegisterRelationStated, one, OWNER, number) for number, one in ((1, STARTUP), (2, PROVIDER))], False),
+        ([told(RegisterRelationStated, STARTUP, OWNER), told(RegisterRelationFound, PROVIDER, OWNER, 2)], True),
+        ([STATED], True),
+        ([FOUND], True),
+    ],
+    ids=["the provider's word", "a common owner", "a common owner that is found", "the claimant's word", "found"],
+)
+def test_a_providers_word_alone_bars_no_claim(events, barred):
+    register = REGISTER.fold(events, REGISTER.initial)
+    with pytest.raises(Refusal, match="claims nothing") if barred else nullcontext():
+        require_claimable(register, STARTUP, PROVIDER)
 
 
 def test_a_relation_holds_since_the_instant_that_is_found():

@@ -64,7 +64,7 @@ from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown, require_found
-from marketplace.domain.register import REGISTER, REGISTER_ID, require_unrelated
+from marketplace.domain.register import REGISTER, REGISTER_ID, require_claimable
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.trading.auction import AUCTION
@@ -198,7 +198,7 @@ async def claim_bond(
         grant = await unit.get(GRANT, grant_id)
         issued = grant.issued
         require_side(context, {**list_sides(grant), "startup": issued.startup_id}, ("startup",), "grant", grant_id)
-        require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
+        require_claimable(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
         made = list_end_claims(await unit.load(BOND, bond_id), grant_id, find_notice(grant))
         default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
         require_early(default, context.at)

@@ -380,7 +380,7 @@ async def test_a_claim_is_paid_as_soon_as_its_provider_has_money_for_it():
 
 async def test_who_is_related_claims_nothing_and_what_is_set_apart_is_neither_withdrawn_nor_counted_twice():
     market = Market(MemoryLog())
-    provider, (startup, other), (grant, _) = await build_defaults(market)
+    provider, (startup, other), (grant, second) = await build_defaults(market)
     context, account_id = market.context(provider), rename_id("acc", provider)
     available = (await market.account(provider)).available_usd
     take = {"amount_usd": available + 1, "reference": "all"}
@@ -398,6 +398,13 @@ async def test_who_is_related_claims_nothing_and_what_is_set_apart_is_neither_wi
     assert await refuse(attempt) == "role_missing"
     fact = {"kind": "affiliate", "reason": "one partner directs both", "related_id": startup}
     await declare_relation(market.handler, market.context(), provider, **fact)
-    assert await refuse(claim(market, startup, grant)) == "parties_related"
+    with pytest.raises(Refusal, match=f"{startup} .* claims nothing from its bond") as caught:
+        await claim(market, startup, grant)
+    assert caught.value.code == "parties_related"
     assert await refuse(claim(market, other, grant)) == "grant_unknown"
+    fund = {"owner": "lei:5493001kjtiigc8y1r12"}
+    for by, end in ((other, fund), (provider, fund), (provider, {"related_id": other})):
+        fact = {"kind": "affiliate", "reason": "so that nothing is paid", **end}
+        await declare_relation(market.handler, market.context(by), by, **fact)
+    await claim(market, other, second)
     await check_log(market.log)
