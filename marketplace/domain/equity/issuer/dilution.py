@@ -255,8 +255,8 @@ def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Seq
             raise Refusal(
                 "terms_unagreed",
                 f"{', '.join(others[:5])} hold securities of {state.formed.issuer_id}; beside them, a SAFE or note for"
-                f" compute has a discount of {DISCOUNT_MAX} and interest of {RATE_MAX} a year at most, and repays its"
-                " principal once; offer that, or an investment on which they vote",
+                f" compute has a discount of {DISCOUNT_MAX} and interest of {RATE_MAX} a year at most, and repays no"
+                " more than its principal; offer that, or an investment on which they vote",
                 pointer="/instrument",
                 holders=list(others),
             )

@@ -370,9 +370,9 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
         raise Refusal(
             "buyer_diluted",
             f"the buyer's stock was diluted since {liquidity_id} was declared: it has {shares} fully diluted shares,"
-            f" instruments for {principal} USD and preferences of {floor_cents(ahead)} USD, and had {before[0]} shares,"
-            f" {before[1]} USD and {floor_cents(preferred)} USD, or its instruments have better terms now; declare the"
-            " sale again",
+            f" instruments that count as {principal} USD and preferences of {floor_cents(ahead)} USD, and had"
+            f" {before[0]} shares, {before[1]} USD and {floor_cents(preferred)} USD, or its instruments have better"
+            " terms now; declare the sale again",
             liquidity_id=liquidity_id,
             shares=shares,
             shares_before=before[0],
