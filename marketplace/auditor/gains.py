@@ -18,6 +18,7 @@ from marketplace.auditor.relations import Relations
 
 OUTSIDE_MIN: Final = Fraction(1, 20)
 """The part of the company that strangers must buy in a round, so that its price is fair."""
+_CENT: Final = Fraction(1, 100)
 _GIVES: Final = frozenset(
     {
         "issuer.option_exercised",
@@ -197,7 +198,7 @@ class Gains:
                 yield holder_id
 
     def list_overcharged(self, body: Body, beside: Bodies, voting: set[str], expired: set[str]) -> set[str]:
-        """Return who loses preferred stock in a round for not paying more than its part of the money of parties here.
+        """Return who loses preferred stock in a round by a duty above its part of the parties' money, or above others'.
 
         Args:
             body: The closing.
@@ -207,7 +208,8 @@ class Gains:
         """
         closing, pricing = self.find_round(body, beside)
         duties = (closing.opened["terms"].get("pay_to_play") or {}).get("duties", ())
-        owned = list_owned(self._find_issuer(body["issuer_id"]), expired)
+        issuer = self._find_issuer(body["issuer_id"])
+        owned = list_owned(issuer, expired)
         paid = closing.sum_investments()
         money = sum((amount for holder_id, amount in paid.items() if holder_id in voting), Fraction(0))
         forfeiting = {each["holder_id"] for each in pricing["forfeits"]}
@@ -215,7 +217,10 @@ class Gains:
             duty["holder_id"]
             for duty in duties
             if duty["holder_id"] in forfeiting
-            and Fraction(duty["obligation_usd"]) > owned.get(duty["holder_id"], Fraction(0)) * money
+            and (
+                Fraction(duty["obligation_usd"]) > owned.get(duty["holder_id"], Fraction(0)) * money
+                or _spares_others(duty, duties, issuer, voting)
+            )
         }
 
     def _list_leaning(self, issuer_id: str, sale: Body) -> set[str]:
@@ -243,6 +248,20 @@ def _is_usual(terms: Body) -> bool:
     """Return whether the stock of a round has at most a single preference, and nothing beside it."""
     single = Fraction(terms.get("liquidation_multiple", 1)) <= 1
     return single and terms.get("participation", "none") == "none" and terms.get("price_protection") is None
+
+
+def _spares_others(duty: Body, duties: Sequence[Body], issuer: Issuer, voting: set[str]) -> bool:
+    """Return whether another party here holds the class without a duty, or owes less a share, by more than a cent."""
+    class_id, holder_id = duty["class_id"], duty["holder_id"]
+    shares = {
+        owner: held for (kind, owner, each), held in issuer.holdings.items() if (kind, each) == ("stock", class_id)
+    }
+    owed = {each["holder_id"]: Fraction(each["obligation_usd"]) for each in duties if each["class_id"] == class_id}
+    return any(
+        other not in owed or (owed[other] + _CENT) * shares.get(holder_id, 0) < owed[holder_id] * shares[other]
+        for other in voting & shares.keys() - {holder_id}
+        if shares[other]
+    )
 
 
 def list_owned(issuer: Issuer, expired: Iterable[str] = ()) -> dict[str, Fraction]:

@@ -135,8 +135,13 @@ def warrant_and(played):
     return [("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"}), *before], act
 
 
-def oblige(usd):
-    return {"pay_to_play": {"duties": [{"holder_id": SMALL, "obligation_usd": usd}]}}
+def oblige(small, big="30", tiny="5"):
+    """Return duties for common stock, in USD; those of 60, 30 and 10 shares are in proportion. None: no duty."""
+    owed = {SMALL: small, BIG: big, TINY: tiny}
+    duties = [
+        {"holder_id": holder_id, "obligation_usd": usd, "class_id": "common"} for holder_id, usd in owed.items() if usd
+    ]
+    return {"pay_to_play": {"duties": duties}}
 
 
 ROUNDS = [
@@ -153,6 +158,9 @@ ROUNDS = [
         ["pty_small did not agree", *LEANS],
     ),
     (raise_money(offers=[(SMALL, "15")], **oblige("15")), [BIG, TINY], []),
+    (raise_money(offers=[(SMALL, "15")], **oblige("15", "29.99")), [BIG, TINY], []),
+    (raise_money(offers=[(SMALL, "15")], **oblige("15", "29.98")), [BIG, TINY], ["pty_small did not agree"]),
+    (raise_money(offers=[(SMALL, "15")], **oblige("0.01", tiny=None)), [BIG, TINY], ["pty_small did not agree"]),
     (raise_money(**oblige("15.01")), [BIG, TINY], ["pty_small did not agree", *LEANS]),
 ]
 VALUED_ROUNDS = [

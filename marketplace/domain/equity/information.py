@@ -285,7 +285,8 @@ def limit_class(view: P, sight: Sight) -> P:
 def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
     """Return what a party may see of the terms of a round.
 
-    Below the depth ``full`` all others' investments are one, under the issuer's id, and pay-to-play is left out.
+    Below the depth ``full`` all others' investments are one, under the issuer's id. Of pay-to-play it sees its own
+    duties, and what its stock becomes without them.
     """
     if sight.depth == "full":
         return terms
@@ -293,7 +294,10 @@ def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
     rest = sum((each.amount_usd for each in terms.investments if each.holder_id != sight.party_id), ZERO)
     if rest:
         own.append(Investment(holder_id=sight.issuer_id, amount_usd=rest))
-    return structs.replace(terms, investments=tuple(own), pay_to_play=None)
+    play = terms.pay_to_play
+    duties = () if play is None else tuple(duty for duty in play.duties if duty.holder_id == sight.party_id)
+    shown = structs.replace(play, duties=duties) if play is not None and duties else None
+    return structs.replace(terms, investments=tuple(own), pay_to_play=shown)
 
 
 def limit_pricing(pricing: P, sight: Sight) -> P:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from events.financing import RoundPricing
+from events.financing import PayToPlayDuty, RoundPricing
 from events.instrument import (
     InstrumentAmended,
     InstrumentIssued,
@@ -76,7 +76,7 @@ from events.proposal import Consent, Voter
 from events.types import Event, NoteTerms, PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
-from marketplace.core.money import ZERO
+from marketplace.core.money import CENT, ZERO
 from marketplace.domain.equity.disinterest import (
     BOUGHT_MIN,
     Prices,
@@ -330,16 +330,32 @@ def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
 
 
 def _list_overcharged(financing: Financing, pricing: RoundPricing, setting: Setting) -> list[str]:
-    """Return who loses preferred stock in a round because it does not pay more than its part of the parties' money."""
+    """Return who loses preferred stock in a round by a duty above its part of the parties' money, or above others'."""
     paying = (each for each in financing.terms.investments if _is_party(each.holder_id, setting))
     money = sum((Fraction(each.amount_usd) for each in paying), Fraction(0))
     forfeiting = {each.holder_id for each in pricing.forfeits}
-    owned, duties = measure_ownership(setting.issuer, setting.at), financing.terms.pay_to_play
+    owned, terms = measure_ownership(setting.issuer, setting.at), financing.terms.pay_to_play
+    duties = () if terms is None else terms.duties
     return [
         duty.holder_id
-        for duty in (() if duties is None else duties.duties)
-        if duty.holder_id in forfeiting and duty.obligation_usd > owned.get(duty.holder_id, Fraction(0)) * money
+        for duty in duties
+        if duty.holder_id in forfeiting
+        and (
+            duty.obligation_usd > owned.get(duty.holder_id, Fraction(0)) * money
+            or _is_singled_out(duty, duties, setting)
+        )
     ]
+
+
+def _is_singled_out(duty: PayToPlayDuty, duties: Sequence[PayToPlayDuty], setting: Setting) -> bool:
+    """Return whether another party has no duty for the class, or a lower one per share, by more than a cent."""
+    owed = {each.holder_id: each.obligation_usd for each in duties if each.class_id == duty.class_id}
+    held = setting.issuer.holdings.get((duty.holder_id, duty.class_id), 0)
+    return any(
+        holder_id not in owed or (owed[holder_id] + CENT) * held < duty.obligation_usd * shares
+        for (holder_id, class_id), shares in setting.issuer.holdings.items()
+        if class_id == duty.class_id and holder_id != duty.holder_id and shares and _is_party(holder_id, setting)
+    )
 
 
 def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
@@ -743,7 +759,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it, also"
         " each holder whose instrument converts. Also each holder that loses preferred stock by a duty to pay more than"
-        " its part of the money of parties here",
+        " its part of the money of parties here, or more per share than another party that holds the class",
         _NONE,
         _close,
         f"{DECIDE_WITHIN.days} days, then the proposal lapses. No stock and no money has moved. The round stays open:"

@@ -18,6 +18,7 @@ from marketplace.application.equity import consents, instruments, issuers, warra
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.information import limit_event
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
@@ -349,19 +350,28 @@ async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(mark
         issue = {"security_id": derive_id("sec", holder_id, "seed"), "holder_id": holder_id, "class_id": "seed"}
         await act_agreed(market, trade.startup, IssueStock, **issue, shares=shares, price_usd_per_share=Decimal("0.01"))
     lead = await market.party("Lead", "fund", usd=5_000_000)
-    for usd, asks in ((400, False), (500, True)):
-        duty = PayToPlayDuty(holder_id=angel, class_id="seed", obligation_usd=Decimal(usd))
-        play = PayToPlay(duties=(duty,), class_id_after="common", common_per_preferred=Decimal("0.01"))
+    for usd, others_usd, asks in ((400, 1_000, False), (500, 1_250, True), (400, 999, True), (1, None, True)):
+        owed = {angel: usd} if others_usd is None else {angel: usd, bank: others_usd}
+        duties = tuple(
+            PayToPlayDuty(holder_id=each, class_id="seed", obligation_usd=Decimal(least))
+            for each, least in owed.items()
+        )
+        play = PayToPlay(duties=duties, class_id_after="common", common_per_preferred=Decimal("0.01"))
         investments = (Investment(holder_id=lead, amount_usd=Decimal(5_000_000)),)
         await refuse("pro_rata_open", price(market, trade, investments=investments, pay_to_play=play))
         financing = (await market.state("issuer", trade.issuer)).find_open_financing().opened
         offers = {each.holder_id: each.amount_max_usd for each in financing.pro_rata}
-        assert offers == {angel: usd}
+        assert offers == owed
+        assert limit_event(financing, angel, "own").terms.pay_to_play == structs.replace(play, duties=duties[:1])
+        assert limit_event(financing, trade.fund, "own").terms.pay_to_play is None
         market.clock.at = financing.pro_rata_until
         context = market.context(trade.startup)
         await issuers.price_financing(market.handler, context, trade.issuer, financing.financing_id)
         asked = await list_asked(market, await propose_closing(market, trade, financing.financing_id))
-        assert (f"holder/{angel}" in asked) is asks, "800 of 9,003,400 shares are 444 of 5,000,000 dollars"
+        text = (
+            "800 of 9,003,400 shares are 444 of 5,000,000 dollars; the bank has 1,000 of the class, and the angel 400"
+        )
+        assert (f"holder/{angel}" in asked) is asks, text
         context = market.context(trade.startup)
         abandon = issuers.abandon_financing(
             market.handler, context, trade.issuer, financing.financing_id, reason="again"
