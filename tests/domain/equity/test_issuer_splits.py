@@ -10,12 +10,15 @@ from msgspec.structs import replace
 
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
+    IssuerExposureRecorded,
     IssuerOptionCancelled,
     IssuerStockIssued,
     IssuerStockPlanAdjusted,
     IssuerStockRepurchased,
     IssuerStockSplit,
 )
+from events.issuer_dilution import Exposure
+from events.types import MaturityConversion, NoteTerms, SafeTerms
 from events.vesting import DateMilestone, PriceMilestone, WarrantTranche
 from marketplace.core.ids import derive_id
 from marketplace.domain.equity.issuer.commands import ImportIssuer, RecordValuation
@@ -142,6 +145,42 @@ REFUSED = [
 @pytest.mark.parametrize(("code", "events", "command", "pointer"), REFUSED)
 def test_refused(code, events, command, pointer):
     Given(ISSUER, *events).when(command).refused(code, pointer)
+
+
+CAPPED_NOTE = NoteTerms(
+    annual_rate=Decimal(0),
+    interest="simple",
+    day_count="thirty_360",
+    matures_on=DAY,
+    valuation_cap_usd=Decimal(5_000_000),
+    at_maturity=MaturityConversion(
+        class_id="common", capitalization_definition="existing_fully_diluted", share_rounding="floor"
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("terms", "most"),
+    [
+        (CAPPED_NOTE, 92),
+        (replace(CAPPED_NOTE, valuation_cap_usd=None, at_maturity=None), 55),
+        (SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(2_000_000)), 55),
+        (None, 100),
+    ],
+)
+def test_a_split_leaves_room_for_what_instruments_become(terms, most):
+    """9,000,000 shares were split into 1,000,000 each; the company has an instrument for 1,000,000 USD, or none.
+
+    Its authorised shares allow a split by 100.
+    """
+    exposures = () if terms is None else (Exposure(terms=terms, amount_usd=Decimal(1_000_000), interest_from=None),)
+    owed = IssuerExposureRecorded(**OF_ISS, subject_id=make_id("ins", 1), exposures=exposures)
+    first = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 2), numerator=1_000_000, denominator=1)
+    events = [*COMPANY, owed, first]
+    assert ISSUER.decide(split(most, 1), ISSUER.fold(events))
+    Given(ISSUER, *events).when(split(most + 1, 1)).refused("shares_too_many")
+    if terms is not None:
+        Given(ISSUER, *events).when(AdjustStockPlan(**OF_ISS, shares_reserved=10**15)).refused("shares_too_many")
 
 
 def live_with_rights(shares=1_001, promised=37, used=13):

@@ -39,8 +39,9 @@ from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
+from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import get_class, is_main_class, refuse_missing
+from marketplace.domain.equity.issuer.rules import SHARES_MAX, get_class, is_main_class, refuse_missing
 from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
@@ -394,13 +395,7 @@ def measure_dilution(state: Issuer) -> Dilution:
     Raises:
         Refusal: ``missing_convention`` if an instrument has no cap and the limit states no value of the company.
     """
-    ahead, within = Fraction(0), Fraction(0)
-    for subject_id, exposure in _list_exposures(state):
-        part, of_whole = _value(state, subject_id, exposure)
-        if of_whole:
-            within += part
-        else:
-            ahead += part
+    ahead, within = _sum_parts(state)
     company = measure_company(state)
     converted = convert_shares(state, state.instrument_shares)
     warrants = sum((convert_row(state, row) for row in list_rows(state) if row.kind == "warrant"), Fraction(0))
@@ -410,6 +405,54 @@ def measure_dilution(state: Issuer) -> Dilution:
     pending = whole - company
     part = (converted + warrants + pending) / whole if whole else Fraction(0)
     return Dilution(converted, warrants, pending, whole, part)
+
+
+def _sum_parts(state: Issuer, uncapped: Fraction | None = None) -> tuple[Fraction, Fraction]:
+    """Return what converts before the whole, over the company, and which part of the whole post-money caps ask for.
+
+    An instrument whose price is not known counts as `uncapped`; None: it is refused.
+    """
+    ahead, within = Fraction(0), Fraction(0)
+    for subject_id, exposure in _list_exposures(state):
+        try:
+            part, of_whole = _value(state, subject_id, exposure)
+        except Refusal:
+            if uncapped is None:
+                raise
+            part, of_whole = uncapped, False
+        if of_whole:
+            within += part
+        else:
+            ahead += part
+    return ahead, within
+
+
+def require_convertible(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
+    """Refuse an act by which a company has too many shares for its instruments to become stock.
+
+    An instrument without a cap counts as many shares as the company has. A cap is divided by no fewer shares than at
+    the signing.
+
+    Raises:
+        Refusal: ``shares_too_many``.
+    """
+    if not is_own_act(command) or not after.exposures:
+        return
+    whole = _measure_whole(after)
+    if whole > max(Fraction(SHARES_MAX), _measure_whole(before)):
+        raise Refusal(
+            "shares_too_many",
+            f"the company and what its instruments may become would have {_show(whole)} shares; the maximum is"
+            f" {SHARES_MAX}",
+            shares_max=SHARES_MAX,
+        )
+
+
+def _measure_whole(state: Issuer) -> Fraction:
+    ahead, within = _sum_parts(state, uncapped=Fraction(1))
+    signed = (shares * state.split_ratio for shares in state.shares_at_signing.values())
+    company = max(measure_company(state), *signed, Fraction(0))
+    return company * (1 + ahead) / (1 - within) if within < 1 else company * (1 + ahead + within)
 
 
 def _show(shares: Fraction) -> str:

@@ -13,16 +13,17 @@ Invariants:
 Every command names what it creates or does. A repeat of the same name and content changes nothing.
 
 Modules: `commands` (with `stock_commands`, `rights_commands`, `programme_commands`, `holder_commands`) · `terms` ·
-`state` (also the company for the equity mathematics) · `evolve` · `rules` · `stock/` (stock, splits, offers, transfers,
-conversions) · `rights/` (options with vesting, warrants with milestones, programmes, price sources) · `instruments` ·
-`note_conversion` · `as_converted` · `dilution` · `holder_terms` · `financing/` (with pricing and pro rata rights) ·
-`sale/` (liquidity with payouts) · `payments` · `takeover` (imports).
+`state` (also the company for the equity mathematics) · `evolve` · `rules` · `own_acts` · `stock/` (stock, splits,
+offers, transfers, conversions) · `rights/` (options with vesting, warrants with milestones, programmes, price sources)
+· `instruments` · `note_conversion` · `as_converted` · `dilution` · `holder_terms` · `financing/` (with pricing and pro
+rata rights) · `sale/` (liquidity with payouts) · `payments` · `takeover` (imports).
 
 Refusals in order, of each command:
 
 - all: issuer_unknown first; last, after all refusals below, issuer_ended · sale_declared, if the company would make its
-  declared sale stale by its own act · missing_convention of the limit · dilution_exceeded, if instruments would exceed
-  the issuer's limit; see `dilution`
+  declared sale stale by its own act · shares_too_many, if by its own act it would have too many shares for its
+  instruments to become stock · missing_convention of the limit · dilution_exceeded, if instruments would exceed the
+  issuer's limit; see `dilution`
 - form: issuer_exists
 - import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · refusals of
   the command of each event · certificate_fails · payment_differs · act_repeated
@@ -135,7 +136,12 @@ from marketplace.domain.equity.issuer.commands import (
     SignInstrument,
     WithdrawLiquidity,
 )
-from marketplace.domain.equity.issuer.dilution import limit_dilution, record_exposure, require_limit
+from marketplace.domain.equity.issuer.dilution import (
+    limit_dilution,
+    record_exposure,
+    require_convertible,
+    require_limit,
+)
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.financing.financing import (
     abandon_financing,
@@ -147,6 +153,7 @@ from marketplace.domain.equity.issuer.financing.pro_rata import answer_pro_rata
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, AnswerProRata, CountProposal
 from marketplace.domain.equity.issuer.holder_terms import agree_terms, count_proposal
 from marketplace.domain.equity.issuer.instruments import sign_instrument
+from marketplace.domain.equity.issuer.own_acts import OWN_ACTS
 from marketplace.domain.equity.issuer.programme_commands import (
     AddProgrammeGrant,
     CorrectPrice,
@@ -291,11 +298,14 @@ def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
     events = _decide_unlimited(command, state)
     if events and isinstance(state, Issuer) and not isinstance(command, ImportIssuer):
         after: IssuerState = state
-        if state.limit is not None or state.liquidity_id is not None:
+        is_chosen = isinstance(command, OWN_ACTS)
+        if state.limit is not None or is_chosen:
             for event in events:
                 after = evolve(after, event)
             assert isinstance(after, Issuer), "what was formed stays"
-            require_sale_kept(command, state, after)
+            if is_chosen:
+                require_sale_kept(command, state, after)
+                require_convertible(command, state, after)
             require_limit(command, state, after)
     return events
 

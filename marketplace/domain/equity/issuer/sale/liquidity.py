@@ -41,13 +41,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
-from marketplace.domain.equity.issuer.rights_commands import (
-    CancelOption,
-    GrantOption,
-    IssueWarrant,
-    PromiseOption,
-    WithdrawPromise,
-)
+from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rules import (
     require_days,
     require_fits,
@@ -58,13 +52,6 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
-from marketplace.domain.equity.issuer.stock_commands import (
-    AdjustStockPlan,
-    CreateStockClass,
-    IssueStock,
-    RepurchaseStock,
-    SplitStock,
-)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_found
 
 INSTRUMENTS_MAX: Final = 999
@@ -74,19 +61,6 @@ GAPS_SHOWN: Final = 10
 PAY_DAYS: Final = 60
 """A sale may be agreed to and paid for so many days after it was proposed, if it does not say otherwise."""
 PAY_DAYS_MAX: Final = 92
-_OWN_ACTS: Final = (
-    AdjustStockPlan,
-    CancelOption,
-    CreateStockClass,
-    GrantOption,
-    IssueStock,
-    IssueWarrant,
-    PromiseOption,
-    RepurchaseStock,
-    SplitStock,
-    WithdrawPromise,
-)
-"""What a company does to its shares by its own choice, with or without the agreement of others."""
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
@@ -197,9 +171,7 @@ def require_sale_kept(command: IssuerCommand, before: Issuer, after: Issuer) -> 
     Raises:
         Refusal: ``sale_declared``.
     """
-    if isinstance(command, IssueStock | IssueWarrant | RepurchaseStock) and command.cause is not None:
-        return
-    if isinstance(command, _OWN_ACTS) and capitalization_of(before) != capitalization_of(after):
+    if is_own_act(command) and capitalization_of(before) != capitalization_of(after):
         require_no_sale(before)
 
 
