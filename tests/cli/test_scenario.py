@@ -144,7 +144,8 @@ def test_every_order_is_one_that_the_market_takes(scenario: Scenario) -> None:
     held: Counter[tuple[int, str]] = Counter()
     for order in scenario.orders:
         safe = safes[scenario.startups[order.startup].safe]
-        terms = order.build_terms(first_day, gpus_per_node=8, mandate_ids=order.mandates, safe=safe)
+        ids = tuple(f"mnd_{number:026d}" for number, _ in enumerate(order.mandates))
+        terms = order.build_terms(first_day, gpus_per_node=8, mandate_ids=ids, safe=safe)
         require_terms(terms, first_day - timedelta(days=1))
         held[order.startup, "cash"] += compute_cash_hold(terms)
         for mandate in scenario.mandates:
