@@ -902,13 +902,7 @@ async def test_a_notes_interest_is_not_lost_in_a_sale_by_the_votes_of_others(mar
     """A friend's bigger note agreed to a sale that paid the principal of both, and a year's interest of none."""
     trade = await market.trade()
     await found(market, trade.startup)
-    note = NoteTerms(
-        annual_rate=Decimal("0.5"),
-        interest="simple",
-        day_count="thirty_360",
-        matures_on=date(2028, 1, 1),
-        valuation_cap_usd=Decimal(9_000_000),
-    )
+    note = structs.replace(NOTE, annual_rate=Decimal("0.5"), valuation_cap_usd=Decimal(9_000_000))
     lenders = [(await join(market, trade.startup, amount, note))[0] for amount in (50_000, 200_000)]
     market.clock.at = datetime(2027, 1, 1, tzinfo=UTC)
     sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(usd))

@@ -131,7 +131,7 @@ def require_agreed(
 
     If there are other holders, stock and warrants need a dilution limit, and a price of at least the preference of
     their class. So does a note that becomes another class at its maturity than the largest one of common stock. A SAFE
-    or note takes no more beside its cap than `DISCOUNT_MAX`, `RATE_MAX` and its principal once in a sale. Whatever
+    or note takes at most `DISCOUNT_MAX` and `RATE_MAX` beside its cap, and its principal in a sale. Whatever
     values the company below a cap or price of another holder needs a limit that its takers did not decide alone.
 
     Args:
