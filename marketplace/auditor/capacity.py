@@ -1,8 +1,11 @@
-"""Checks capacity: nodes taken of pools and lots at every instant, and the power that they draw at their sites."""
+"""Checks capacity: nodes taken of pools and lots at every instant, and the power that they draw at their sites.
+
+A held quote ends before an auction that may award its capacity binds its orders.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -80,11 +83,16 @@ class Site:
 
 @dataclass(slots=True)
 class Capacity:
-    """Folds and checks the events of pools and sites."""
+    """Folds and checks the events of pools and sites, and the ends of held quotes.
+
+    Attributes:
+        auctions: When each auction binds its orders, and the span that it may award.
+    """
 
     findings: Findings
     pools: dict[str, Pool] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
+    auctions: dict[str, tuple[datetime, datetime, datetime]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check the power that nodes then draw at each site."""
@@ -96,11 +104,34 @@ class Capacity:
                 if pool is not None:
                     span = (parse_instant(body["start"]), parse_instant(body["end"]))
                     spans.setdefault(pool.site_id, []).append(span)
+        self._check_hold(decision)
         before = {site_id: self._list_draws(site_id) for site_id in spans}
         for message in decision:
             self._take(message)
         for site_id, known in spans.items():
             self._check_power(decision[-1], site_id, before[site_id], known)
+
+    def _check_hold(self, decision: Sequence[Message]) -> None:
+        """Check that a quote that is held ends before each auction that may award its capacity binds its orders.
+
+        The decision records the hold on every auction that collects.
+        """
+        held = next((message.read() for message in decision if message.event_type == "quote.held.v1"), None)
+        for message in decision:
+            if message.event_type == "auction.opened.v1":
+                body = message.read()
+                start = parse_instant(body["horizon_start"])
+                end = start + timedelta(hours=body["period_hours"] * body["periods"])
+                binds_at = parse_instant(body.get("no_cancel_at") or body["locks_at"])
+                self.auctions[body["auction_id"]] = binds_at, start, end
+            elif message.event_type == "auction.supply_changed.v1" and held is not None:
+                binds_at, start, end = self.auctions[message.read()["auction_id"]]
+                until, match = parse_instant(held["expires_at"]), held["match"]
+                over = until <= binds_at or parse_instant(match["end"]) <= start or end <= parse_instant(match["start"])
+                text = (
+                    f"{held['quote_id']} is held until {render_instant(until)}, from an auction that binds its orders"
+                )
+                self.findings.require(over, "hold", message.sequence, f"{text} at {render_instant(binds_at)}")
 
     def _list_draws(self, site_id: str) -> list[Load]:
         """Return the power that the taken nodes of a site draw, in kilowatts."""

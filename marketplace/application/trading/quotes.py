@@ -34,7 +34,7 @@ from marketplace.domain.supply.placement import place_run
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import HoldCapacity, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, compute_fee_hold, compute_hold_fee
-from marketplace.domain.trading.admission import require_not_deciding
+from marketplace.domain.trading.admission import require_hold_over, require_not_deciding
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
@@ -57,7 +57,7 @@ async def hold_quote(
 
     Raises:
         Refusal: ``quote_linked`` · as `place_order` · ``market_deciding`` · ``quote_unavailable`` · refusals of the
-            quote and pool.
+            quote · ``quote_meets_auction`` · refusals of the pool.
     """
     require_decider(context)
     require_tenant(context, startup_id)
@@ -69,7 +69,8 @@ async def hold_quote(
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
         require_approved(order)
         auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
-        for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
+        collecting = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
+        for auction in collecting:
             require_not_deciding(auction, context.at)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = order.cash_hold_usd
@@ -98,6 +99,8 @@ async def hold_quote(
         )
         hold = HoldQuote(held=held, at=context.at, order_usd_min=rules.order_usd_min)
         await unit.decide(QUOTE, quote_id, hold)
+        for auction in collecting:
+            require_hold_over(auction, held)
         await change_supply(unit, auction_ids, quote_id)
         await change_capacity(unit, _set_aside(match, resale))
 

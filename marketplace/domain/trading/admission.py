@@ -1,6 +1,7 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
-Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; from its no-cancel phase on,
+Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; quote_meets_auction for a hold
+that would last into its no-cancel phase; from its no-cancel phase on,
 market_deciding for a hold, a party's statement of a relation or the growth of a company, lot_frozen for a change of a
 lot, mandate_bound for a change of a mandate, and order_locked for a change of an order. New orders and new lots may be
 added until the lock.
@@ -41,6 +42,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from events.auction import AuctionOpened, Deferral
+from events.quote import QuoteHeld
 from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
@@ -166,8 +168,13 @@ def has_bound(auction: Auction, at: datetime) -> bool:
     This begins with its no-cancel phase, or at its lock time if it has none.
     """
     if auction.status == "collecting":
-        return at >= (auction.opened.no_cancel_at or auction.opened.locks_at)
+        return at >= _find_binding(auction)
     return auction.status != "completed"
+
+
+def _find_binding(auction: Auction) -> datetime:
+    """Return when a collecting auction binds its orders and what is on sale."""
+    return auction.opened.no_cancel_at or auction.opened.locks_at
 
 
 def require_not_deciding(auction: Auction, at: datetime) -> None:
@@ -185,6 +192,30 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
             auction_id=opened.auction_id,
             frozen_until=render_instant(opened.locks_at),
             allowed="completed",
+        )
+
+
+def require_hold_over(auction: Auction, held: QuoteHeld) -> None:
+    """Refuse a hold that would keep its capacity from an auction: it must end before the auction binds its orders.
+
+    Args:
+        auction: An auction that is not completed.
+        held: The quote that is to be held.
+
+    Raises:
+        Refusal: ``quote_meets_auction``, with the auction and the latest end of a hold.
+    """
+    match, binds_at = held.match, _find_binding(auction)
+    meets = match.start < auction.horizon_end and auction.horizon_start < match.end
+    if auction.status == "collecting" and meets and held.expires_at > binds_at:
+        latest = render_instant(binds_at)
+        raise Refusal(
+            "quote_meets_auction",
+            f"auction {auction.opened.auction_id} may award this capacity and binds its orders at {latest}; hold it"
+            " until then at most, take part with an order, or hold it once the auction is completed",
+            pointer="/hold_seconds",
+            auction_id=auction.opened.auction_id,
+            held_until_max=latest,
         )
 
 

@@ -11,9 +11,11 @@ import pytest
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading.auctions import lock_auction
 from marketplace.application.trading.quotes import expire_quote, hold_quote, release_quote, take_quote
+from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.book.book import build_book
@@ -227,19 +229,44 @@ async def test_a_quote_that_is_over_is_not_taken_though_nobody_has_ended_it_yet(
     assert refused.value.code == "quote_lapsed"
 
 
-async def test_what_is_held_is_not_sold_in_an_auction():
+@pytest.mark.parametrize("no_cancel_at", [None, 0.4])
+async def test_no_hold_keeps_capacity_from_an_auction(no_cancel_at):
+    """A hold ends before orders are bound, so that its capacity is in the book."""
     market, _, startup = await build()
     rival = await market.party("Rival", "startup", usd=1_000_000)
-    market.clock.at = market.day(0.5) - timedelta(minutes=1)
+    auction = await market.auction(no_cancel_at=no_cancel_at)
+    binds_at = market.day(no_cancel_at or 0.5)
+    market.clock.at = binds_at - timedelta(minutes=1)
     async with open_desk(market) as desk:
-        quote_id = (await hold(desk, startup, seconds=3_600)).id
+        with pytest.raises(Refusal) as caught:
+            await hold(desk, startup, seconds=61)
+        assert (caught.value.code, caught.value.facts["auction_id"]) == ("quote_meets_auction", auction)
+        assert caught.value.facts["held_until_max"] == render_instant(binds_at)
+        assert (await market.account(startup)).held_usd == 0
+        quote_id = (await hold(desk, startup, seconds=60)).id
     order = await market.order(rival, cash="9", nodes=4, days=20, latest=1)
-    auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
         await market.until("auction", auction, "completed")
-    assert (await market.state("order", order)).status == "unmatched"
+    assert (await market.state("order", order)).status == "matched"
+    assert (await market.state("quote", quote_id)).status == "expired"
+    assert await find_faults(Capacity, market.log) == []
+    later = render_instant(binds_at + timedelta(seconds=1))
+    assert [fault[0] for fault in await find_faults(Capacity, market.log, expires_at=later)] == ["hold"]
+    await check_log(market.log)
+
+
+async def test_a_hold_of_what_an_auction_cannot_award_may_outlast_its_lock():
+    market, _, startup = await build()
+    auction = await market.auction(periods=10)
+    market.clock.at = market.day(0.5) - timedelta(minutes=1)
+    async with open_desk(market) as desk:
+        quote_id = (await hold(desk, startup, seconds=600, earliest=11, latest=11)).id
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "completed")
     await take_quote(market.handler, market.context(startup), quote_id)
+    assert await find_faults(Capacity, market.log) == []
     await check_log(market.log)
 
 
