@@ -158,6 +158,18 @@ class SoldNodes(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Nodes
 
 
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """A span between two spans of a grant that was extended after its end. The grant delivers nothing in it.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+    """
+
+    start: Instant
+    end: Instant
+
+
 class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
     """The limits of a grant's usage changed, because the grant ends sooner or later, or some of its nodes were resold.
 
@@ -169,6 +181,7 @@ class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
         grant_id: The grant.
         end: When the grant ends.
         resold: Capacity of the grant that was resold, in the order of its sale.
+        gaps: Spans before the end in which the grant does not run, because it was extended after it had ended.
         meter: Whose meters it binds.
     """
 
@@ -176,6 +189,7 @@ class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
     grant_id: Id
     end: Instant
     resold: tuple[SoldNodes, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     meter: Meter = "provider"
 
 

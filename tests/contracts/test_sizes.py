@@ -15,6 +15,7 @@ from events.usage import (
     Allocation,
     AllocationPart,
     BurnRank,
+    Gap,
     Sample,
     SoldNodes,
     UsageEvidenced,
@@ -24,6 +25,7 @@ from events.usage import (
 from marketplace.api.metering.ingestion import BODY_BYTES_MAX
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.service_level import EXTENSIONS_MAX
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import CALCULATION_BYTES_MAX
 from marketplace.domain.equity.issuer.takeover import ACTS_MAX
@@ -148,6 +150,7 @@ BOUNDS = {
     ("usage.voided.v1", "reading.devices"): REQUEST,
     ("usage.identified.v1", "reading_ids"): REQUEST,
     ("usage.limited.v1", "resold"): DOMAIN,
+    ("usage.limited.v1", "gaps"): DOMAIN,
     ("usage.allocated.v1", "allocation.ranks"): DOMAIN,
     ("usage.allocated.v1", "allocation.parts"): DOMAIN,
     ("usage.reallocated.v1", "before.ranks"): DOMAIN,
@@ -327,6 +330,7 @@ SMALL = {
         end=datetime(2026, 2, 1, tzinfo=UTC),
         resold=(SoldNodes(start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC), nodes=100_000),)
         * RESALES_MAX,
+        gaps=(Gap(start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC)),) * EXTENSIONS_MAX,
     ),
 }
 """Each takes less than a sixteenth of a message, all that its numbers allow included."""

@@ -67,7 +67,8 @@ async def list_offers(
             continue
         gpus = grant.issued.nodes * grant.issued.gpus_per_node
         counted = Tally(EMPTY if usage.closed else usage.timeline)
-        taken = [Load(start, end, grant.issued.nodes)] if usage.closed else grant.list_resold()
+        gaps = [Load(gap.start, gap.end, grant.issued.nodes) for gap in grant.list_gaps()]
+        taken = [Load(start, end, grant.issued.nodes)] if usage.closed else [*grant.list_resold(), *gaps]
         for load in taken:
             counted.add(to_second(load.start), to_second(load.end), load.amount * grant.issued.gpus_per_node)
         for part in own:

@@ -73,6 +73,7 @@ def build_metered(grant: Grant) -> Metered:
         nodes=grant.issued.nodes,
         gpus_per_node=grant.issued.gpus_per_node,
         resold=tuple(grant.list_resold()),
+        gaps=grant.list_gaps(),
     )
 
 

@@ -31,6 +31,7 @@ async def limit_usage(unit: UnitOfWork, grant: Grant) -> None:
             grant_id=grant.issued.grant_id,
             end=grant.end,
             resold=tuple(grant.list_resold()),
+            gaps=grant.list_gaps(),
             meter=meter,
         )
         await unit.decide(USAGE, usage_id, command)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final, Literal
 
 from msgspec import structs
@@ -53,6 +54,7 @@ from events.grant import (
 from events.schedule import EndTerms, NoticeStep
 from events.service import CREDITS_MAX, CreditStep, ServiceTerms
 from events.types import LotShare
+from events.usage import Gap
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
@@ -221,6 +223,13 @@ class Grant:
     def list_resold(self) -> list[Load]:
         """Return the nodes that were resold."""
         return [Load(part.start, part.end, part.nodes) for part in self.resold]
+
+    def list_gaps(self) -> tuple[Gap, ...]:
+        """Return the spans between its spans, where it was extended after it had ended."""
+        spans = ((self.issued.start, self.issued.end), *self.extensions)
+        return tuple(
+            Gap(start=before, end=start) for (_, before), (start, _) in pairwise(spans) if before < start < self.end
+        )
 
     def list_withheld(self, end: datetime) -> list[Load]:
         """Return the spans before `end` in which delivery was withheld, each with all nodes of the grant."""

@@ -196,7 +196,7 @@ def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
 
 
 def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
-    if state.limits == Limits(command.end, command.resold):
+    if state.limits == Limits(command.end, command.resold, command.gaps):
         return []
     return [
         UsageLimited(
@@ -204,6 +204,7 @@ def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
             grant_id=command.grant_id,
             end=command.end,
             resold=tuple(SoldNodes(start=load.start, end=load.end, nodes=load.amount) for load in command.resold),
+            gaps=command.gaps,
             meter=command.meter,
         )
     ]
@@ -278,7 +279,7 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return replace(state, closed=True)
         case UsageLimited():
             resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
-            return replace(state, limits=Limits(event.end, resold))
+            return replace(state, limits=Limits(event.end, resold, event.gaps))
         case UsageAllocated():
             return _evolve_allocation(state, event, event.allocation)
         case UsageReallocated():

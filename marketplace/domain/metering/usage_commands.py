@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from events.usage import Evidence, Meter, Reading, Sample
+from events.usage import Evidence, Gap, Meter, Reading, Sample
 from marketplace.core.intervals import Load
 
 
@@ -33,10 +33,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a grant: its present span, nodes and GPUs per node, and the resold nodes.
+    """The limits of a grant: its present span, nodes and GPUs per node, the resold nodes, and the gaps in its span.
 
-    If limits were copied to the record after a change of the grant, they take precedence over `end` and `resold` (ADR
-    8).
+    If limits were copied to the record after a change of the grant, they take precedence over `end`, `resold` and
+    `gaps` (ADR 8).
     """
 
     start: datetime
@@ -44,6 +44,7 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     gpus_per_node: int
     resold: tuple[Load, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,13 +83,14 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Copy the grant's present end and resold nodes to its record, in the batch that changes the grant."""
+    """Copy the grant's present end, resold nodes and gaps to its record, in the batch that changes the grant."""
 
     usage_id: str
     grant_id: str
     end: datetime
     resold: tuple[Load, ...]
     meter: Meter
+    gaps: tuple[Gap, ...] = ()
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,10 @@ import msgspec
 from immutables import Map
 
 from events.command import ReadingNotTaken
-from events.usage import Evidence, Reading
+from events.usage import Evidence, Gap, Reading
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
-from marketplace.core.intervals import Load, build_steps
+from marketplace.core.intervals import Load, build_steps, overlaps
 from marketplace.core.packed import Packed, digest
 from marketplace.core.timeline import EMPTY, Tally, Timeline
 from marketplace.domain.metering.usage_commands import Answer, Measurement, Metered, ReportUsage
@@ -40,10 +40,11 @@ INTERVAL_MAX: Final = timedelta(days=31)
 
 
 class Limits(NamedTuple):
-    """The limits last copied from the grant: when it ends, and what was resold."""
+    """The limits last copied from the grant: when it ends, what was resold, and when it does not run before its end."""
 
     end: datetime
     resold: tuple[Load, ...]
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,10 +323,10 @@ def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusa
 
 
 def apply_limits(metered: Metered, state: UsageState) -> Metered:
-    """Return a grant's limits, with end and resold nodes as last copied to its record, if they were."""
+    """Return a grant's limits, with end, resold nodes and gaps as last copied to its record, if they were."""
     if state.limits is None:
         return metered
-    return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)
+    return msgspec.structs.replace(metered, **state.limits._asdict())
 
 
 def find_fault(
@@ -341,14 +342,24 @@ def find_fault(
         return Refusal(
             "nodes_not_positive", f"{min(stated, default=0)} nodes or GPUs cannot be counted; report at least 1"
         )
-    if not (metered.start <= start and end <= metered.end):
-        return Refusal(
-            "outside_grant",
-            f"the grant runs from {render_instant(metered.start)} to {render_instant(metered.end)}; report within it",
-        )
+    outside = find_outside(start, end, metered)
+    if outside is not None:
+        return outside
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("grant_closed", settled) if state.closed else None
     return find_late_fault(start, end, at, closed) or _find_excess(measurement, metered, count)
+
+
+def find_outside(start: datetime, end: datetime, metered: Metered) -> Refusal | None:
+    """Return why a span is not within those of a grant, ``outside_grant``; None if it is."""
+    is_cut = any(overlaps(start, end, gap.start, gap.end) for gap in metered.gaps)
+    if metered.start <= start and end <= metered.end and not is_cut:
+        return None
+    begins = [metered.start, *(gap.end for gap in metered.gaps)]
+    stops = [*(gap.start for gap in metered.gaps), metered.end]
+    spans = zip(begins, stops, strict=True)
+    runs = (f"from {render_instant(begin)} to {render_instant(stop)}" for begin, stop in spans)
+    return Refusal("outside_grant", f"the grant runs {' and '.join(runs)}; report within that")
 
 
 def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:

@@ -1,15 +1,16 @@
 """In any order of reports, corrections, outages, disputes and what ends them, every accepted reading is answered.
 
 Answered means: once the grant is settled, its statements say what is metered of nodes that worked, and charge all of it
-but what a dispute settled otherwise.
+but what a dispute settled otherwise. No reading counts outside of the periods that are stated.
 """
 
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from marketplace.application.billing import disputes, statements
 from marketplace.application.delivery import grants
@@ -19,14 +20,14 @@ from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.statement_chain import compute_due, name_adjustment, sum_charged
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.service_level import count_promised, count_unavailable
-from marketplace.domain.metering.usage import name_usage
+from marketplace.domain.metering.usage import count_gpu_seconds, name_usage
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, find_due
 from marketplace.runtime.worker import TASKS_AT_ONCE, WAITING_TIME, Worker
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import INCIDENTS, SAFE, Market
 from tests.support.market.meter import MemoryArchive
 
 DAYS = 4
@@ -45,6 +46,7 @@ acts = st.lists(
             for kind in ("answer", "concede", "refer", "settle")
             for side in ("startup", "provider")
         ),
+        st.tuples(st.just("after"), st.integers(0, 300), st.integers(1, 2)),
         st.tuples(st.just("wait"), st.integers(1, 9), st.just(0)),
     ),
     min_size=4,
@@ -55,8 +57,10 @@ acts = st.lists(
 class Life:
     """One grant of four days, and a worker that does what is due when it is asked to."""
 
-    async def begin(self):
+    async def begin(self, remedy):
         self.market = Market(MemoryLog())
+        self.market.service = replace(INCIDENTS, consequence=remedy)
+        self.market.instrument = replace(SAFE, service_consequence=remedy)
         self.market.handler.archive = MemoryArchive()
         self.worker = Worker(Handler(self.market.log, self.market.clock))
         self.trade = await self.market.trade(days=DAYS)
@@ -93,8 +97,8 @@ class Life:
             elif refusal.code not in NEEDLESS[task.kind]:
                 scheduler.put(task, now + WAITING_TIME)
 
-    async def chain(self):
-        period = list_periods(await self.market.state("grant", self.id))[0]
+    async def chain(self, number=0):
+        period = list_periods(await self.market.state("grant", self.id))[number]
         found, statement_id = [], period.statement_id
         while (statement := await self.market.state("statement", statement_id)) is not None:
             found.append(statement)
@@ -112,6 +116,10 @@ class Life:
             side = provider if kind == "report" else startup
             measurements = (self.measure(where, amount),)
             await usage.report_usage(handler, side, self.id, source=kind, measurements=measurements)
+        elif kind == "after":
+            start = self.grant.issued.end + timedelta(hours=where)
+            late = Measurement(reading_id=f"+{where}", start=start, end=start + timedelta(hours=1), nodes=amount)
+            await usage.report_usage(handler, provider, self.id, source=kind, measurements=(late,))
         elif kind == "correct":
             measurement = self.measure(where, amount)
             await usage.correct_usage(
@@ -170,23 +178,26 @@ class Life:
 
     async def check(self):
         grant = await self.market.state("grant", self.id)
-        period, chain = await self.chain()
-        metered = count_delivered(
-            await self.market.state("usage", name_usage(self.id)), grant, period.start, period.end
-        )
-        assert all(statement.status == "accepted" for statement in chain)
-        assert chain[-1].gpu_seconds_metered == metered
-        assert sum_charged(chain) == compute_due(chain, metered) <= metered
-        limit = count_promised(grant, period.start, period.end) - count_unavailable(grant, period.start, period.end)
-        assert metered <= limit
-        paid = sum(statement.sign * statement.net.provider_usd for statement in chain)
+        counted, paid = 0, 0
+        record = await self.market.state("usage", name_usage(self.id))
+        for number in range(len(list_periods(grant))):
+            period, chain = await self.chain(number)
+            metered = count_delivered(record, grant, period.start, period.end)
+            assert all(statement.status == "accepted" for statement in chain)
+            assert chain[-1].gpu_seconds_metered == metered
+            assert sum_charged(chain) == compute_due(chain, metered) <= metered
+            limit = count_promised(grant, period.start, period.end) - count_unavailable(grant, period.start, period.end)
+            assert metered <= limit
+            counted += count_gpu_seconds(record, period.start, period.end)
+            paid += sum(statement.sign * statement.net.provider_usd for statement in chain)
+        assert counted == count_gpu_seconds(record, grant.issued.start, grant.end), "each reading is in a period"
         assert (await self.market.account(self.trade.provider)).available_usd == paid
         await check_log(self.market.log)
 
 
-async def live(acts_of_life):
+async def live(acts_of_life, remedy):
     life = Life()
-    await life.begin()
+    await life.begin(remedy)
     for kind, where, amount in acts_of_life:
         with suppress(Refusal):
             await life.act(kind, where, amount)
@@ -196,6 +207,7 @@ async def live(acts_of_life):
 
 
 @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(acts)
-def test_every_accepted_reading_is_charged_or_answered(acts_of_life):
-    asyncio.run(live(acts_of_life))
+@given(acts, st.sampled_from(["credit", "roll_forward"]))
+@example([("outage", 0, 0), ("wait", 9, 0), ("after", 100, 2), ("wait", 1, 0), ("after", 192, 2)], "roll_forward")
+def test_every_accepted_reading_is_charged_or_answered(acts_of_life, remedy):
+    asyncio.run(live(acts_of_life, remedy))

@@ -8,10 +8,11 @@ import pytest
 from marketplace.application.metering import usage
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.allocations import allocate_usage, prioritise_grant, reallocate_usage
+from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.delivery.grant import GRANT
-from marketplace.domain.delivery.grant_commands import ActivateGrant, IssueGrant
+from marketplace.domain.delivery.grant_commands import ActivateGrant, ExtendGrant, IssueGrant
 from marketplace.domain.metering.allocation_commands import name_allocation
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.metering.usage_commands import Measurement
@@ -131,6 +132,19 @@ async def test_what_a_grant_counts_by_itself_is_not_free(fleet):
     direct = (build.measurement(reading_id="d", start=BEGIN, end=BEGIN + timedelta(hours=1), nodes=1),)
     await usage.report_usage(fleet.handler, fleet.context("direct"), FIRST, source="dcgm", measurements=direct)
     assert await fleet.allocate("a", 10, end=2) == [(FIRST, 8), (FIRST, 10), (SECOND, 2)]
+
+
+async def test_a_grant_carries_nothing_between_its_end_and_its_extension(fleet):
+    async def extend(unit):
+        start, end = (BEGIN + timedelta(hours=hours) for hours in (42, 44))
+        statement_id, at = id_of("stm", 1), start
+        command = ExtendGrant(grant_id=FIRST, statement_id=statement_id, start=start, end=end, lots=(), at=at)
+        await limit_grant(unit, await unit.decide(GRANT, FIRST, command))
+
+    await fleet.handler.run(fleet.context("extend", None), GRANT, FIRST, extend)
+    await prioritise_grant(fleet.handler, fleet.context("first", STARTUP), FIRST, priority=1)
+    assert await fleet.allocate("a", 4, start=39, end=43) == [(FIRST, 4), (FIRST, 4), (SECOND, 4), (THIRD, 4)]
+    assert [await fleet.count(hour) for hour in (39, 40, 41, 42)] == [[4, 0, 0], [0, 4, 0], [0, 0, 4], [4, 0, 0]]
 
 
 async def test_corrections_unwind_the_recorded_order(fleet):

@@ -7,6 +7,7 @@ import pytest
 
 from events.usage import (
     Evidence,
+    Gap,
     Reading,
     Sample,
     SoldNodes,
@@ -315,6 +316,27 @@ def test_a_record_may_be_told_that_its_grant_goes_on():
     command = report(measurement(start=hour(25), end=hour(26)), at=hour(40))
     ((answered, _),) = answer(command, USAGE.fold([longer]))
     assert answered.outcome == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "code"),
+    [
+        (19, 20, None),
+        (19, 21, "outside_grant"),
+        (22, 23, "outside_grant"),
+        (24, 26, "outside_grant"),
+        (25, 26, None),
+        (19, 26, "outside_grant"),
+    ],
+)
+def test_nothing_counts_between_a_grants_end_and_its_extension(start, end, code):
+    gap = Gap(start=hour(20), end=hour(25))
+    extended = UsageLimited(usage_id=build.USAGE, grant_id=GRANT, end=hour(30), gaps=(gap,))
+    said = measurement(start=hour(start), end=hour(end))
+    for usage, known in ((USAGE.fold([extended]), metered()), (USAGE.initial, metered(end=hour(30), gaps=(gap,)))):
+        ((answered, _),) = answer(report(said, at=hour(40), metered=known), usage)
+        assert answered.code == code
+        assert code is None or "to 2026" in answered.message
 
 
 def test_a_correction_is_bound_by_what_the_record_was_told():
