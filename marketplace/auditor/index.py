@@ -1,4 +1,4 @@
-"""Recomputes the price index of a class from the raw events: awards, marks, list prices and relations.
+"""Recomputes the price index of a class from the raw events: paid awards, marks, list prices and relations.
 
 `check` takes a published answer of ``GET /v1/market/index`` and names each closed day whose value, fills, print day,
 list prices or revisions do not follow from the events.
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from marketplace.auditor.spans import parse_instant
@@ -22,13 +23,16 @@ RUN_DAYS: Final = 30
 CARRY_DAYS: Final = 366
 NEAR: Final = 2
 NEAR_LISTED: Final = 4
+STEP: Final = Fraction(1, 20)
+"""The part by which the index moves at most, for each day from one print to the next."""
 _DAY: Final = timedelta(days=1)
 _MILLION: Final = 1_000_000
+_HOUR: Final = 3_600
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Fill(NamedTuple):
-    """Awards of one day, of one seller to one buyer, at one price; left out from `marked_at` on."""
+    """Awards first paid on one day, of one seller to one buyer, at one price; left out from `marked_at` on."""
 
     day: date
     buyer: str
@@ -65,18 +69,45 @@ class Print(NamedTuple):
 
 
 @dataclass(slots=True)
+class Award:
+    """A grant: what was paid and credited back of it, in GPU-seconds.
+
+    Attributes:
+        gpu_class: Its class.
+        buyer: Who bought.
+        seller: Who sold.
+        price: Its price.
+        marked_at: When the index ceased to count it.
+        day: When an hour or more was first paid; None: not yet.
+        gpu_hours: What was paid then.
+        charged: What was paid in all.
+        credited: What was credited back.
+    """
+
+    gpu_class: str
+    buyer: str
+    seller: str
+    price: Fraction
+    marked_at: datetime | None
+    day: date | None = None
+    gpu_hours: int = 0
+    charged: int = 0
+    credited: int = 0
+
+
+@dataclass(slots=True)
 class Index:
     """Folds what the index rests on.
 
     Attributes:
-        awards: Class, fill, GPU-hours of each grant.
+        awards: What the index counts of each grant.
         listed: Prices by class, then by provider, product and region, then by day.
         ties: Relations by id.
         now: Time of the last event.
     """
 
     findings: Findings
-    awards: dict[str, tuple[str, Fill, int]] = field(default_factory=dict)
+    awards: dict[str, Award] = field(default_factory=dict)
     listed: dict[str, dict[tuple[str, str, str], dict[date, Decimal]]] = field(default_factory=dict)
     ties: dict[str, Tie] = field(default_factory=dict)
     now: datetime = _NEVER
@@ -91,6 +122,10 @@ class Index:
                     self._award(message.read())
                 case "grant.marked.v1":
                     self._mark(message.read()["grant_id"])
+                case "statement.accepted.v1":
+                    self._pay(message.read())
+                case "statement.credited.v1":
+                    self._credit(message.read())
                 case "pricelist.published.v1":
                     self._list(message.read()["prices"])
                 case "register.relation_stated.v1" | "register.relation_found.v1":
@@ -100,15 +135,29 @@ class Index:
                     self.ties[body["relation_id"]].ended = parse_instant(body["at"]).date()
 
     def _award(self, body: dict[str, Any]) -> None:
-        hours = round((parse_instant(body["end"]) - parse_instant(body["start"])).total_seconds()) // 3_600
         seller = (body.get("resale") or {}).get("seller_id") or body["provider_id"]
-        marked_at = self.now if body.get("mark") else None
-        fill = Fill(self.now.date(), body["startup_id"], seller, Fraction(body["price_usd_per_gpu_hour"]), marked_at)
-        self.awards[body["grant_id"]] = body["gpu_class"], fill, body["nodes"] * body["gpus_per_node"] * hours
+        price, marked_at = Fraction(body["price_usd_per_gpu_hour"]), self.now if body.get("mark") else None
+        self.awards[body["grant_id"]] = Award(body["gpu_class"], body["startup_id"], seller, price, marked_at)
 
     def _mark(self, grant_id: str) -> None:
-        gpu_class, fill, gpu_hours = self.awards[grant_id]
-        self.awards[grant_id] = gpu_class, fill._replace(marked_at=fill.marked_at or self.now), gpu_hours
+        award = self.awards[grant_id]
+        award.marked_at = award.marked_at or self.now
+
+    def _pay(self, body: dict[str, Any]) -> None:
+        award, seconds = self.awards.get(body["grant_id"]), body["charges"]["gpu_seconds"]
+        if award is None:
+            return
+        award.charged += seconds
+        if award.day is None and seconds >= _HOUR:
+            award.day, award.gpu_hours = self.now.date(), seconds // _HOUR
+
+    def _credit(self, body: dict[str, Any]) -> None:
+        award = self.awards.get(body["grant_id"])
+        if award is None:
+            return
+        award.credited += body["charges"]["gpu_seconds"]
+        if 2 * award.credited > award.charged:
+            award.marked_at = award.marked_at or self.now
 
     def _list(self, prices: Sequence[dict[str, Any]]) -> None:
         for row in prices:
@@ -158,12 +207,14 @@ class _Book:
     def __init__(self, index: Index, gpu_class: str) -> None:
         self._now, self._listed = index.now, index.listed.get(gpu_class, {})
         self._rows: dict[Fill, list[int]] = defaultdict(list)
-        for known_class, fill, gpu_hours in index.awards.values():
-            if known_class == gpu_class and gpu_hours:
-                self._rows[fill].append(gpu_hours)
+        for award in index.awards.values():
+            if award.gpu_class == gpu_class and award.day is not None:
+                fill = Fill(award.day, award.buyer, award.seller, award.price, award.marked_at)
+                self._rows[fill].append(award.gpu_hours)
         self._days: dict[date, list[Fill]] = defaultdict(list)
         for fill in self._rows:
             self._days[fill.day].append(fill)
+        self._known: dict[tuple[date, datetime], Print | None] = {}
         traders = {trader for fill in self._rows for trader in (fill.buyer, fill.seller)}
         known = sorted(index.ties.values(), key=lambda tie: (tie.words[0][0], tie.ends))
         roots: dict[str, str] = {}
@@ -207,15 +258,39 @@ class _Book:
     def _find(self, day: date, at: datetime) -> Print | None:
         """Return the latest print of a day or the days before, as it was at an instant."""
         for back in range(CARRY_DAYS + 1):
-            known = self._print(day - back * _DAY, at) if day - back * _DAY in self._days else None
+            known = self._print(day - back * _DAY, at)
             if known is not None:
-                return known
+                return known._replace(value=self._limit(known, at))
         return None
+
+    def _limit(self, last: Print, at: datetime) -> Decimal:
+        """Return the value of a print, at most a step for each day from those before it."""
+        found = {last.day: last.value}
+        for back in range(1, CARRY_DAYS + 1):
+            known = self._print(last.day - back * _DAY, at)
+            if known is not None:
+                found[known.day] = known.value
+                if back >= RUN_DAYS:
+                    break
+        days = sorted(found)
+        value = Fraction(found[days[0]])
+        for before, day in pairwise(days):
+            room = 1 + (day - before).days * STEP
+            value = max(value / room, min(value * room, Fraction(found[day])))
+        return Decimal(round(value * _MILLION)) / _MILLION
 
     def _list(self, day: date, at: datetime) -> list[Fill]:
         return [fill for fill in self._days.get(day, ()) if fill.marked_at is None or fill.marked_at > at]
 
     def _print(self, day: date, at: datetime) -> Print | None:
+        """Return what a day prints, before it is limited by the days before; None if it does not."""
+        if day not in self._days:
+            return None
+        if (day, at) not in self._known:
+            self._known[day, at] = self._compute(day, at)
+        return self._known[day, at]
+
+    def _compute(self, day: date, at: datetime) -> Print | None:
         name = self._group(day, at)
         earlier = [fill for back in range(1, RUN_DAYS + 1) for fill in self._list(day - back * _DAY, at)]
         middle, factor = self._mean(earlier, name), NEAR
@@ -267,6 +342,8 @@ class _Book:
         hours = [sum(self._rows[fill]) for fill in fills]
         sides = [[name(fill.buyer) for fill in fills], [name(fill.seller) for fill in fills]]
         if min(len(set(side)) for side in sides) < PARTIES or sum(hours) < GPU_HOURS:
+            return None
+        if len({party for fill in fills for party in (fill.buyer, fill.seller)}) < 2 * PARTIES:
             return None
         weights = _bound(sides, [1_000 * each for each in hours])
         if weights is None:

@@ -35,10 +35,14 @@ class Told:
         run = {"start": FIRST.isoformat(), "end": (FIRST + HOUR).isoformat(), "nodes": gpu_hours, "gpus_per_node": 1}
         sides = {"startup_id": buyer, "provider_id": seller, "price_usd_per_gpu_hour": price, "resale": None}
         self.tell("grant.issued", at, grant_id=grant_id, gpu_class="H100_SXM", **run, **sides)
+        self.pay(at, grant_id, gpu_hours)
         if marked_at is not None:
             self.tell("grant.marked", marked_at, grant_id=grant_id, mark="related")
         sums = {"fills": 1, "gpu_hours": gpu_hours, "price_usd_per_gpu_hour": price, "marked_at": marked_at}
         self.fills.append(Traded(day=at.date(), startup_id=buyer, seller_id=seller, **sums))
+
+    def pay(self, at, grant_id, gpu_hours, name="accepted"):
+        self.tell(f"statement.{name}", at, grant_id=grant_id, charges={"gpu_seconds": gpu_hours * 3_600})
 
     def list_price(self, at, provider, price):
         row = {"provider": provider, "product": "", "region": "", "usd_per_gpu_hour": price}
@@ -76,7 +80,7 @@ def audit(messages, points):
 
 traders = st.sampled_from("abcdef")
 hours = st.integers(0, 40 * 24).map(lambda number: FIRST + number * HOUR)
-prices = st.sampled_from(["1.90", "2", "2.10", "2.5", "3", "9"])
+prices = st.sampled_from(["1.90", "2", "2.10", "2.5", "3", "3.80", "9"])
 fills = st.tuples(hours, traders, traders, prices, st.integers(1, 600), st.one_of(st.none(), st.integers(0, 18 * 24)))
 
 
@@ -126,6 +130,13 @@ def drop(event_type):
     return lambda messages, points: ([one for one in messages if one.event_type != event_type], points)
 
 
+def give_back(messages, points):
+    """Plant that most of what the first fill was charged is credited back."""
+    told = Told()
+    told.pay(FIRST + timedelta(days=50), "grt_0", 60, name="credited")
+    return [*messages, *told.messages], points
+
+
 @pytest.mark.parametrize(
     ("plant", "found"),
     [
@@ -138,6 +149,8 @@ def drop(event_type):
         (state(1, first_usd_per_gpu_hour="2.000000"), "2026-03-03: first_usd_per_gpu_hour"),
         (state(1, is_provisional=True), "2026-03-03: is_provisional"),
         (drop("grant.marked.v1"), "2026-03-03: revisions"),
+        (drop("statement.accepted.v1"), "2026-03-02: index_usd_per_gpu_hour"),
+        (give_back, "2026-03-02: revisions"),
         (drop("register.relation_found.v1"), "revisions"),
         (drop("pricelist.published.v1"), "list_usd_per_gpu_hour_median"),
     ],

@@ -55,8 +55,8 @@ async def check_figures(engine: AsyncEngine, holding_tags: set[str]) -> None:
         )
         outstanding = await read("SELECT instrument_id, principal_usd FROM instruments")
         fills = await read(
-            "SELECT grant_id, (gpu_class, startup_id, seller_id, gpu_hours, price_usd_per_gpu_hour)::text FROM fills"
-            " WHERE mark IS NULL"
+            "SELECT grant_id, (gpu_class, startup_id, seller_id, counted_gpu_hours, price_usd_per_gpu_hour)::text"
+            " FROM fills WHERE marked_at IS NULL AND day IS NOT NULL"
         )
     for computed, found in ((figures, balances), (revenue, paid), (principal, outstanding)):
         assert {key: value for key, value in computed.items() if value} == {k: v for k, v in found.items() if v}

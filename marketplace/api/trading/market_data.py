@@ -36,7 +36,7 @@ PUBLIC_DAYS: Final = 90
 async def read_index(
     reader: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[IndexPoint]:
-    """Return the index of each day, from fills of unrelated parties alone, beside public list prices.
+    """Return the index of each day, from paid fills of unrelated parties alone, beside public list prices.
 
     The days are those from the date of `start` until before the date of `end`, at most 366; by default, the last 30
     with today. A day with too few fills carries the latest print, and later values are revisions.

@@ -368,11 +368,11 @@ class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexRevision(msgspec.Struct, frozen=True, kw_only=True):
-    """A later value of the index of a day, since fills that counted were found to be among related parties.
+    """A later value of the index of a day, since fills that counted were marked or credited back.
 
     Attributes:
         revision: Its number; the first value of a day has the number 0.
-        revised_at: When the last of these fills was marked.
+        revised_at: When that became known of the last of these fills.
         index_usd_per_gpu_hour: The value from then on; None if there is none any more.
     """
 
@@ -392,7 +392,7 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
         print_day: The day that printed the value.
         days: How many days the fills of the print are from; 0 without an index.
         fills: How many fills.
-        gpu_hours: Their volume.
+        gpu_hours: What the statements that made them fills charge.
         is_provisional: Whether nothing bounds the print: no list price was in force, and the class has no fill that is
             30 days old. A contract should not settle on it.
         is_closed: Whether the day is over. Before that the value changes without a revision.

@@ -15,8 +15,10 @@ from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import ListPrice, PricelistPublished
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
+from events.statement import Adjustment, Charges, StatementAccepted, StatementCredited
 from events.types import LotShare
 from marketplace.cli.prices import OURS, parse_prices
+from marketplace.core.money import ZERO
 from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.runner import Projector
@@ -124,6 +126,32 @@ def test_a_print_without_a_list_price_or_a_fill_that_is_a_month_old_is_provision
     assert index_of(*shells, day=3).is_provisional, "a carried print stays what it was"
 
 
+def test_shells_with_any_volume_move_the_index_by_a_twentieth_a_day_at_most_and_honest_fills_bring_it_back():
+    rows = list(HONEST)
+    prices = ["3.90", "7.50", "14.82", "14.82", "14.82"]
+    for day, price in enumerate(prices, start=1):
+        rows += [traded(day, f"shell {number}", price, 10 ** (3 + day)) for number in range(3)]
+        point = index_of(*rows, day=day)
+        assert point.index_usd_per_gpu_hour <= Decimal("2.01") * Decimal("1.05") ** day + Decimal("0.000001")
+    later = [traded(day, f"honest {number}", "2", 10**8) for day in range(6, 14) for number in range(3)]
+    assert index_of(*rows, *later, day=13).index_usd_per_gpu_hour == 2
+
+
+def test_a_thin_class_follows_its_price_by_a_twentieth_for_each_day_since_the_latest_print():
+    risen = [traded(10, f"buyer {number}", "3.90") for number in range(3)]
+    assert index_of(*HONEST, *risen, day=10).index_usd_per_gpu_hour == Decimal("2.01") * Decimal("1.5")
+    fallen = [traded(10, f"buyer {number}", "1.20") for number in range(3)]
+    assert index_of(*HONEST, *fallen, day=10).index_usd_per_gpu_hour == Decimal("1.34")
+    again = [traded(day, f"buyer {number}", "3.90") for day in (20, 40) for number in range(3)]
+    assert index_of(*HONEST, *again, day=40).index_usd_per_gpu_hour == Decimal("3.90")
+
+
+def test_three_shells_that_sell_to_each_other_in_a_ring_print_nothing():
+    ring = [traded(0, buyer, seller=seller) for buyer, seller in ("ab", "bc", "ca")]
+    assert index_of(*ring).status == "none"
+    assert index_of(*HONEST, *ring).status == "printed"
+
+
 def test_a_price_that_everybody_pays_for_a_month_is_not_left_out_for_ever():
     risen = [traded(day, f"buyer {day}", "6") for day in range(1, 35)]
     point = index_of(*HONEST, *risen, day=34)
@@ -133,7 +161,11 @@ def test_a_price_that_everybody_pays_for_a_month_is_not_left_out_for_ever():
 def test_a_thin_day_takes_in_the_days_before_it_until_there_is_enough():
     rows = (traded(0), traded(-3, "b"), traded(-5, "c", "3"), traded(-6, "d", "9999"))
     point = index_of(*rows)
-    assert (point.days, point.fills, point.index_usd_per_gpu_hour, point.status) == (6, 3, Decimal(2), "printed")
+    assert (point.days, point.fills, point.status) == (6, 3, "printed")
+    assert point.index_usd_per_gpu_hour == Decimal("2.608696"), (
+        "three days after a print of 3, at most three steps less"
+    )
+    assert index_of(*rows[:3]).index_usd_per_gpu_hour == 2
 
 
 @pytest.mark.parametrize(
@@ -267,6 +299,29 @@ def build_grant(number, startup, price="5/2", nodes=1):
     )
 
 
+def charge(gpu_hours):
+    seconds = round(gpu_hours * 3_600)
+    return Charges(gpu_seconds=seconds, provider_usd=usd("1"), cash_usd=usd("1"), holder_usd=ZERO, principal_usd=ZERO)
+
+
+def pay(number, gpu_hours):
+    charged = {"charges": charge(gpu_hours), "by": "acceptance"}
+    return StatementAccepted(statement_id=make_id("stm", number), grant_id=make_id("grt", number), **charged)
+
+
+def give_back(number, gpu_hours):
+    return StatementCredited(
+        statement_id=make_id("stm", 100 + number),
+        grant_id=make_id("grt", number),
+        startup_id=STARTUP,
+        provider_id=PROVIDER,
+        period_start=START,
+        period_end=START + 24 * HOUR,
+        charges=charge(gpu_hours),
+        adjustment=Adjustment(statement_id=make_id("stm", number)),
+    )
+
+
 def build_book():
     pool = BookPool(pool_id=POOL, gpus_per_node=8, gpu_class="H100_SXM", region="us-east")
     other = BookPool(pool_id=make_id("pol", 2), gpus_per_node=8, gpu_class="H100_SXM", region="us-west")
@@ -326,6 +381,8 @@ def tell() -> Story:
     rival = make_id("pty", 9)
     story.tell(build_grant(1, STARTUP), build_grant(2, STARTUP, "7/3"), build_grant(3, rival, "2/1", nodes=2))
     story.tell(build_grant(4, make_id("pty", 10), "3/1", nodes=2), build_grant(5, make_id("pty", 11), "900/1", nodes=9))
+    for number, hours in enumerate((192, 192, 384, 384, 1728), start=1):
+        story.tell(pay(number, hours))
     relation = {"relation_id": make_id("rel", 1), "reason": "found"}
     story.tell(GrantMarked(grant_id=make_id("grt", 5), mark="related", **relation))
     story.tell(structs.replace(build_grant(6, make_id("pty", 12), "800/1", nodes=9), mark="own_capacity"))
@@ -380,6 +437,32 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
         ("ask", 2, 2 * hours, 1),
         ("bid", 2, 3 * order, 3),
     ]
+
+
+async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges_until_most_is_credited_back(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story, projector = Story(), Projector(memory_log, engine, [market_data.PROJECTION])
+    buyers = [STARTUP, make_id("pty", 9), make_id("pty", 10)]
+    for number, buyer in enumerate(buyers, start=1):
+        story.tell(build_grant(number, buyer, f"{number + 1}/1", nodes=9))
+
+    async def read() -> tuple[str, int, Decimal | None, int]:
+        await fill(memory_log, story.recorded)
+        await projector.catch_up()
+        async with engine.connect() as connection:
+            (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
+        return point.status, point.gpu_hours, point.index_usd_per_gpu_hour, point.fills
+
+    assert await read() == ("none", 0, None, 0), "what was granted and not paid counts nowhere"
+    story.tell(*(pay(number, hours) for number, hours in ((1, 100), (2, 100), (3, 0.9))))
+    assert (await read())[0] == "none", "less than an hour does not count"
+    story.tell(pay(3, 100), pay(1, 900))
+    assert await read() == ("printed", 300, Decimal(3), 3)
+    story.tell(give_back(1, 500))
+    assert (await read())[0] == "printed", "half of what was charged in all stays"
+    story.tell(give_back(1, 1))
+    assert (await read())[0] == "none"
 
 
 async def test_what_the_register_says_of_buyers_groups_them_in_the_index(engine: AsyncEngine, memory_log: MemoryLog):

@@ -1,27 +1,33 @@
-"""The price index of a GPU class, from fills of unrelated parties alone, with its revisions.
+"""The price index of a GPU class, from paid fills of unrelated parties alone, with its revisions.
 
-A fill is a whole award. It counts on the day of the award (UTC), with its GPU-hours and its price. Marked awards
-(`events.grant.Mark`) are no fills; list prices, asks and bids never replace one. Buyers that are related to each other
-count as one buyer, and sellers as one seller (`ties.py`).
+A fill is an award of which a statement was accepted, and so paid. It counts once, on the day (UTC) of its first
+accepted statement of an hour or more, with the price and the GPU-hours that this statement charges. So a grant that
+ends before it is delivered and paid counts nowhere, whatever was granted. Marked awards (`events.grant.Mark`) are no
+fills, and neither is one of whose charged hours more than half are credited back; list prices, asks and bids never
+replace one. Buyers that are related to each other count as one buyer, and sellers as one seller (`ties.py`).
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
-   and `PARTIES_MIN` sellers with `GPU_HOURS_MIN` GPU-hours in all, for which rule 2 can hold, is no longer than
-   `DAYS_MAX` days.
+   and `PARTIES_MIN` sellers, twice as many parties in all, with `GPU_HOURS_MIN` GPU-hours, for which rule 2 can hold,
+   is no longer than `DAYS_MAX` days.
 2. The fills of that run are weighed by their GPU-hours, but no buyer and no seller weighs more than a third of all.
-3. In order of price, the lowest and the highest third of the weight are left out. The index is the weighted mean of the
-   middle third. So no single buyer and no single seller, at whatever price and volume and with however many shells on
-   the other side, moves the index beyond what others traded at.
-4. If fills of the 30 days before a day could print, those of its run above twice or under half of their index are left
+3. In order of price, the lowest and the highest third of the weight are left out. The weighted mean of the middle
+   third is the day's *mean*. So no single buyer and no single seller, at whatever price and volume and with however
+   many shells on the other side, moves it beyond what others traded at.
+4. If fills of the 30 days before a day could print, those of its run above twice or under half of their mean are left
    out. Else those beyond a factor of four of the median list price of that day are, if there is one. So shells cannot
    print any price on a class that nobody else trades.
-5. Without a list price, nothing outside the market bounds the first prints of a class. So a print is *provisional* if
+5. From one print to the next, the index moves by at most `STEP_MAX` for each day between. The means of the days that
+   print are limited one after the other, from the latest that is at least `DAYS_MAX` days old, or else from the first;
+   the last one, limited so, is the index. So nobody moves it far in a few days, and what everybody pays for a month
+   counts in full.
+6. Without a list price, nothing outside the market bounds the first prints of a class. So a print is *provisional* if
    no list price is in force on its day, and of the `CARRY_DAYS_MAX` days before it no fill counts that is
    `KNOWN_DAYS_MIN` days old. A contract should not settle on a provisional print.
-6. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
+7. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
-A day's first value is the one of the end of that day. A fill that is marked later no longer counts, and parties whose
-relation becomes firm later count as one. Each value that changes because of it is a revision, with the instant of the
-last such event of that day. All of them can be computed again from events.
+A day's first value is the one of the end of that day. A fill that is marked or credited back later no longer counts,
+and parties whose relation becomes firm later count as one. Each value that changes because of it is a revision, with
+the instant of the last such event of that day. All of them can be computed again from events.
 """
 
 from bisect import bisect_right
@@ -43,6 +49,7 @@ GPU_HOURS_MIN: Final = 192
 DAYS_MAX: Final = 30
 FACTOR_MAX: Final = 2
 LIST_FACTOR_MAX: Final = 4
+STEP_MAX: Final = Fraction(1, 20)
 CARRY_DAYS_MAX: Final = 366
 KNOWN_DAYS_MIN: Final = 30
 HISTORY_DAYS: Final = DAYS_MAX + 2 * CARRY_DAYS_MAX
@@ -57,13 +64,13 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
     """Fills of one startup by one seller on one day at one price.
 
     Attributes:
-        day: The day of their awards.
+        day: The day on which their first statements were accepted.
         startup_id: Who bought.
         seller_id: Who sold: the provider, or the startup that sold on.
         price_usd_per_gpu_hour: Their price, an exact fraction.
         fills: How many.
-        gpu_hours: Their volume.
-        marked_at: When they were marked, so that they count no more; None: never.
+        gpu_hours: What these statements charge.
+        marked_at: When they were marked, or most of their hours credited back, so that they count no more; None: never.
     """
 
     day: date
@@ -115,14 +122,37 @@ class _Fills:
         for row in traded:
             self._by_day.setdefault(row.day, []).append(row)
         self._prints: dict[tuple[date, datetime], Print | None] = {}
+        self._limited: dict[tuple[date, datetime], Print] = {}
 
     def find_print(self, day: date, at: datetime) -> Print | None:
         """Return the latest print on or before a day, by what was known at an instant; None if there is none."""
         for back in range(CARRY_DAYS_MAX + 1):
             found = self._print_day(day - back * DAY, at)
             if found is not None:
-                return found
+                return self._limit(found, at)
         return None
+
+    def _limit(self, found: Print, at: datetime) -> Print:
+        """Return a print whose mean moves from the earlier ones by at most `STEP_MAX` for each day between."""
+        if (found.day, at) not in self._limited:
+            value, day = Fraction(0), found.day
+            for known in (*self._list_earlier(found.day, at), found):
+                most, mean = 1 + STEP_MAX * (known.day - day).days, Fraction(known.index_usd_per_gpu_hour)
+                value, day = min(max(mean, value / most), value * most) if value else mean, known.day
+            limited = found._replace(index_usd_per_gpu_hour=Decimal(round(value * MICRO)) / MICRO)
+            self._limited[found.day, at] = limited
+        return self._limited[found.day, at]
+
+    def _list_earlier(self, day: date, at: datetime) -> list[Print]:
+        """Return the prints of the days before a day in order, from the latest that is `DAYS_MAX` days old or older."""
+        earlier: list[Print] = []
+        for back in range(1, CARRY_DAYS_MAX + 1):
+            known = self._print_day(day - back * DAY, at)
+            if known is not None:
+                earlier.append(known)
+                if back >= DAYS_MAX:
+                    break
+        return earlier[::-1]
 
     def _print_day(self, day: date, at: datetime) -> Print | None:
         if day not in self._by_day:
@@ -236,10 +266,13 @@ def _is_near(row: Traded, low: Fraction, high: Fraction | None) -> bool:
 def compute_mean(fills: Sequence[Traded], groups: Mapping[str, str]) -> Decimal | None:
     """Return the mean price of the middle third of the weight of fills, in USD per GPU-hour to six places.
 
-    None with fewer than `PARTIES_MIN` buyers or sellers or under `GPU_HOURS_MIN` GPU-hours, or if no weights keep
-    every party at a third. Parties of one group count as one.
+    None with fewer than `PARTIES_MIN` buyers or sellers, or twice as many parties in all, or under
+    `GPU_HOURS_MIN` GPU-hours, or if no weights keep every party at a third. Buyers of one group count as one, and so
+    do sellers.
     """
     buyers, sellers = [row.startup_id for row in fills], [row.seller_id for row in fills]
+    if len({*buyers, *sellers}) < 2 * PARTIES_MIN:
+        return None
     sides = [groups.get(party, party) for party in buyers], [groups.get(party, party) for party in sellers]
     weights = _weigh(sides, [row.gpu_hours for row in fills])
     if weights is None:

@@ -1,8 +1,8 @@
-"""Market data from awards, frozen books and price lists."""
+"""Market data from awards and what is paid of them, frozen books and price lists."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from msgspec import convert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,8 +11,9 @@ from events.auction import AuctionBookFrozen
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import PricelistPublished
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
+from events.statement import StatementAccepted, StatementCredited
 from marketplace.core.errors import Corrupt
-from marketplace.core.money import parse_ratio
+from marketplace.core.money import SECONDS_PER_HOUR, parse_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -22,7 +23,7 @@ from marketplace.projections.trading.market.ties import Word
 
 
 def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> None:
-    """Record an award: its volume, and its cost over the run to the millionth of a dollar."""
+    """Record an award: its volume, and its cost over the run to the millionth of a dollar. Nothing is paid yet."""
     hours = event.nodes * event.gpus_per_node * (round((event.end - event.start).total_seconds()) // 3_600)
     paid = Decimal(round(parse_ratio(event.price_usd_per_gpu_hour) * hours * MICRO)) / MICRO
     changes.put(
@@ -34,8 +35,11 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
         seller_id=event.provider_id if event.resale is None else event.resale.seller_id,
         mark=event.mark,
         marked_at=None if event.mark is None else fact.time,
-        day=fact.time.date(),
+        day=None,
         gpu_hours=hours,
+        counted_gpu_hours=0,
+        charged_gpu_seconds=0,
+        credited_gpu_seconds=0,
         paid_usd=paid,
         price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
         filled_at=fact.time,
@@ -53,6 +57,28 @@ def _marked(changes: WriteBatch, fact: RecordedEvent, event: GrantMarked) -> Non
         raise Corrupt(f"event {fact.sequence} marks grant {event.grant_id}, which the log never issued")
     marked_at = row["marked_at"] or fact.time
     changes.put(fills, **{**row, "mark": event.mark, "marked_at": marked_at})
+
+
+def _paid(changes: WriteBatch, fact: RecordedEvent, event: StatementAccepted) -> None:
+    """Count a fill from its first accepted statement of an hour or more on, at what this statement charges."""
+    row, seconds = changes.find(fills, event.grant_id), event.charges.gpu_seconds
+    if row is None:
+        return  # its award is lost or passed over
+    charged: dict[str, Any] = {"charged_gpu_seconds": row["charged_gpu_seconds"] + seconds}
+    if row["day"] is None and seconds >= SECONDS_PER_HOUR:
+        charged |= {"day": fact.time.date(), "counted_gpu_hours": seconds // SECONDS_PER_HOUR}
+    changes.put(fills, **{**row, **charged})
+
+
+def _credited(changes: WriteBatch, fact: RecordedEvent, event: StatementCredited) -> None:
+    """Leave a fill out of the index from now on if more than half of what it was charged is credited back."""
+    row = changes.find(fills, event.grant_id)
+    if row is None:
+        return  # its award is lost or passed over
+    credited, marked_at = row["credited_gpu_seconds"] + event.charges.gpu_seconds, row["marked_at"]
+    if 2 * credited > row["charged_gpu_seconds"]:
+        marked_at = marked_at or fact.time
+    changes.put(fills, **{**row, "credited_gpu_seconds": credited, "marked_at": marked_at})
 
 
 def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished) -> None:
@@ -128,31 +154,35 @@ def _list_volumes(book: AuctionBookFrozen) -> Iterator[tuple[str, str, str, Deci
             yield gpu_class, order.order_id, "bid", value, gpus * order.duration_periods * book.period_hours
 
 
+_OF_FILLS: Final = (GrantMarked, StatementAccepted, StatementCredited)
 _RELATIONS: Final = (RegisterRelationStated, RegisterRelationFound)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    """Read the fills that are marked, and the relations of which more is said."""
-    marked = {(fact.event.grant_id,) for fact in batch if isinstance(fact.event, GrantMarked)}
-    await changes.load(connection, fills, marked)
+    """Read the fills that are marked, paid or credited back, and the relations of which more is said."""
+    filled = {(fact.event.grant_id,) for fact in batch if isinstance(fact.event, _OF_FILLS)}
+    await changes.load(connection, fills, filled)
     related = {(fact.event.relation_id,) for fact in batch if isinstance(fact.event, _RELATIONS)}
     await changes.load(connection, ties, related)
 
 
 PROJECTION: Final = Projection(
     name="market",
-    version=5,
+    version=6,
     tables=(fills, list_prices, curves, ties),
-    reads=("grant", "pricelist", "auction", "register"),
+    reads=("grant", "statement", "pricelist", "auction", "register"),
     handlers={
         GrantIssued: _filled,
         GrantMarked: _marked,
+        StatementAccepted: _paid,
+        StatementCredited: _credited,
         PricelistPublished: _published,
         AuctionBookFrozen: _frozen,
         RegisterRelationStated: _related,
         RegisterRelationFound: _related,
         RegisterRelationEnded: _unrelated,
     },
-    ignores=all_of("grant", "auction") - tags_of(GrantIssued, GrantMarked, AuctionBookFrozen),
+    ignores=all_of("grant", "statement", "auction")
+    - tags_of(GrantIssued, GrantMarked, StatementAccepted, StatementCredited, AuctionBookFrozen),
     load=_load,
 )

@@ -27,8 +27,10 @@ async def load_index(
     begin = start - timedelta(days=HISTORY_DAYS)
     same = (fills.c.day, fills.c.startup_id, fills.c.seller_id, fills.c.price_usd_per_gpu_hour, fills.c.marked_at)
     traded: Any = (
-        select(*same, func.count().label("fills"), func.sum(fills.c.gpu_hours).cast(BigInteger).label("gpu_hours"))
-        .where(fills.c.gpu_class == gpu_class, fills.c.day >= begin, fills.c.day < end, fills.c.gpu_hours > 0)
+        select(
+            *same, func.count().label("fills"), func.sum(fills.c.counted_gpu_hours).cast(BigInteger).label("gpu_hours")
+        )
+        .where(fills.c.gpu_class == gpu_class, fills.c.day >= begin, fills.c.day < end)
         .group_by(*same)
         .order_by(*same)
         .limit(TRADED_ROWS_MAX)
