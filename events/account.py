@@ -98,7 +98,20 @@ class OrderAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     terms: OrderTerms
 
 
-AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct | OrderAct
+class ConsentAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="consent"):
+    """An agreement to a proposal, which would be given in the name of the party. Nothing is held for it.
+
+    Attributes:
+        proposal_id: The proposal.
+        value_usd: What the party may lose by it: what it pays or gives up, or all that it has in the company if it
+            votes as a holder; None where that is not known, so that it is above every limit.
+    """
+
+    proposal_id: Id
+    value_usd: Usd | None
+
+
+AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct | OrderAct | ConsentAct
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):

@@ -59,6 +59,7 @@ FOLLOWS: Final = (
     "proposal.",
     "command.",
     "account.limit_used.",
+    "account.approval_given.",
     "issuer.warrant_vested.",
     "issuer.warrant_released.",
     "issuer.warrant_priced.",

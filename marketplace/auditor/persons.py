@@ -94,7 +94,8 @@ class Persons:
                 case _:
                     pass
             self._take_hold(message, account, body, given.get(body["account_id"]), buys=buys)
-        self._check_given(decision, limited, counted)
+        agreed = {name for name, act in given.items() if act.get("kind") == "consent"}
+        self._check_given(decision, limited - agreed, counted)
 
     def _check_given(
         self, decision: Sequence[Message], limited: Collection[str], counted: Mapping[str, Decimal]
@@ -102,6 +103,8 @@ class Persons:
         """Check that stock and rights which a party gives away, and principal which it gives up, count as such."""
         least: dict[str, Decimal] = {}
         is_told = any(message.event_type in _TOLD for message in decision)
+        if any(message.event_type == "proposal.ended.v1" for message in decision):
+            return  # it is void, and nothing is given
         for message in decision:
             party_id = message.headers.get("ce-actor", "")
             account_id = f"acc_{party_id[4:]}"

@@ -24,6 +24,7 @@ from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
+from marketplace.auditor.stakes import Stakes
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
 from marketplace.auditor.votes import Votes
@@ -61,6 +62,7 @@ class Audit:
     relations: Relations = field(init=False)
     index: Index = field(init=False)
     votes: Votes = field(init=False)
+    stakes: Stakes = field(init=False)
     deciders: Deciders = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
@@ -85,6 +87,7 @@ class Audit:
         self.deciders = Deciders(self.findings)
         self.caps = Caps(self.findings, self.relations)
         self.votes = Votes(self.findings, self.consents, self.relations)
+        self.stakes = Stakes(self.findings, self.votes)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -133,6 +136,7 @@ class Audit:
         self.alone.take(decision)
         self.relations.take(decision)
         self.index.take(decision)
+        self.stakes.take(decision)
         self.consents.take(decision)
         self.votes.take(decision)
         self.deciders.take(decision)

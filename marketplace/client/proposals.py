@@ -36,7 +36,11 @@ class Proposals(Transport):
         return self.rows("/v1/proposals", ProposalView, issuer_id=issuer_id, status=status, **listed)
 
     async def agree_to_proposal(self, proposal_id: str, **options: Any) -> ReceiptBody:
-        """Agree to a proposal. With the last agreement that it needs, it takes effect at once."""
+        """Agree to a proposal. With the last agreement that it needs, it takes effect at once.
+
+        Above the limit of the party's account, the agreement waits for a second person: the receipt's id is then the
+        request's (``apv_…``).
+        """
         return await self.command(f"/v1/proposals/{proposal_id}/agree", **options)
 
     async def refuse_proposal(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:

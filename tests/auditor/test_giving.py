@@ -42,7 +42,7 @@ async def play():
     value = RecordValuation(issuer_id=issuer, price_usd_per_share=Decimal(2), method="409A", effective_on=day)
     await issuers.record_valuation(market.handler, market.context(), value)
     context = structs.replace(market.context(bank), actor_person="p1")
-    await approvals.set_limit(market.handler, context, rename_id("acc", bank), limit_usd=Decimal(50))
+    await approvals.set_limit(market.handler, context, rename_id("acc", bank), limit_usd=Decimal(50_000))
     give = {"transfer_id": derive_id("trf", bank), "holder_id": bank, "holder_id_after": sister, "shares": 10}
     command = TransferStock(issuer_id=issuer, **give, class_id="common", at=market.clock.now(), approval=PAPER)
     context = structs.replace(market.context(bank), actor_person="p1")

@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.equity.information import limit_changes, limit_proposal, load_voter_sight
+from marketplace.api.http.asked import answer_asked
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
@@ -47,8 +48,13 @@ async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[Pr
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")
 async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Agree as a voter. With the last agreement that it needs, the proposal takes effect in the same instant."""
-    return command.answer(await consents.agree(command.handler, command.context, proposal_id))
+    """Agree as a voter. With the last agreement that it needs, the proposal takes effect in the same instant.
+
+    If the party may lose more by it than its account lets one person let go, the agreement waits for a second person,
+    and the answer is 202.
+    """
+    receipt = await consents.agree(command.handler, command.context, proposal_id)
+    return await answer_asked(command, receipt, command.principal.party_id) or command.answer(receipt)
 
 
 @post("/{proposal_id:str}/refuse", status_code=200, summary="Refuse a proposal")

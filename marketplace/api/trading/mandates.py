@@ -5,6 +5,7 @@ from typing import Final, Literal
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.asked import answer_asked
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
@@ -12,7 +13,6 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import MANDATE
-from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.mandates import (
     amend_mandate,
     approve_order,

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from marketplace.api.http.asked import answer_asked
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
@@ -14,7 +15,6 @@ from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Statuses, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import ORDER as ORDER_RULE
-from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
 from marketplace.domain.trading.order import ORDER, Status
 from marketplace.projections.trading.auctions import list_decisions

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from msgspec import structs
 
-from events.account import DepositAct, LimitAct, MandateAct, OrderAct, WithdrawalAct
+from events.account import ConsentAct, DepositAct, LimitAct, MandateAct, OrderAct, WithdrawalAct
 from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
+from marketplace.application.equity.consents import give_consent
 from marketplace.application.steps.access import require_decider, require_platform, require_unfrozen
 from marketplace.application.steps.binding import require_mandate_unbound, require_order_free
 from marketplace.application.steps.mandate_hold import set_mandate
@@ -121,6 +122,9 @@ async def approve(
             command = structs.replace(
                 command, provider=confirmed.provider, booked_at=act.booked_at or confirmed.booked_at
             )
+        if isinstance(act, ConsentAct) and known is not None and known.status == "open":
+            await unit.branch().decide(ACCOUNT, account_id, command)
+            await give_consent(unit, act.proposal_id)
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)
         if isinstance(act, MandateAct) and known is not None and known.status == "open":

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from events.account import AccountDebited
+from events.account import AccountDebited, ConsentAct
 from events.instrument import (
     InstrumentAmended,
     InstrumentIssued,
@@ -51,7 +51,14 @@ from marketplace.application.steps.dilution import notify_favoured, set_limit
 from marketplace.application.steps.investing import take_investment
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.takeover import load_buyer
-from marketplace.application.steps.two_persons import count_own
+from marketplace.application.steps.two_persons import (
+    ask_second,
+    count_own,
+    is_limited,
+    measure_consent,
+    needs_second,
+    use_limit,
+)
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
@@ -344,25 +351,47 @@ def _render(aggregate_id: str, event: Event) -> ProposedEvent:
 async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt:
     """Agree to a proposal, as a voter. With the last agreement that it needs, it takes effect or ends as void.
 
+    If the party may lose more by it than one person may let go, the agreement is only requested, and waits for a
+    second person; see `marketplace.application.billing.approvals`.
+
     Raises:
-        Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``limit_exceeded`` if it lets
-            more of the sender's money go than one person may · ``funds_insufficient`` if the last agreement is sent
-            while a party cannot pay its part; the proposal stays open.
+        Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``person_missing`` ·
+            ``funds_insufficient`` if the last agreement is sent while a party cannot pay its part; the proposal stays
+            open.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        await _load_asked(unit, proposal_id)
+        made = (await _load_asked(unit, proposal_id)).made
         await require_unfrozen(unit)
-        command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=context.at)
-        proposal = await unit.decide(PROPOSAL, proposal_id, command)
-        if not proposal.list_missing():
-            await _require_none_suspended(unit, proposal)
-            await _take_effect(unit, proposal)
-        if unit.list_events(PROPOSAL, proposal_id) and not unit.rejected:
-            await count_own(unit, parse_effects(proposal.made))
-        await _free_refund(unit, proposal_id)
+        branch, party_id = unit.branch(), _name_sender(unit)
+        await branch.decide(
+            PROPOSAL, proposal_id, AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=context.at)
+        )
+        is_new = bool(branch.list_events(PROPOSAL, proposal_id))
+        value = await measure_consent(unit, made, parse_effects(made)) if is_new and await is_limited(unit) else ZERO
+        if await needs_second(unit, value):
+            act = ConsentAct(proposal_id=proposal_id, value_usd=value)
+            await ask_second(unit, rename_id("acc", party_id), act)
+            return
+        await give_consent(unit, proposal_id)
+        if not unit.rejected:
+            await use_limit(unit, value or ZERO, context.command_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def give_consent(unit: UnitOfWork, proposal_id: str) -> None:
+    """Record the sender's agreement to a proposal, and with the last one its effects or its end as void.
+
+    Raises:
+        Refusal: As `agree`.
+    """
+    command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=unit.context.at)
+    proposal = await unit.decide(PROPOSAL, proposal_id, command)
+    if not proposal.list_missing():
+        await _require_none_suspended(unit, proposal)
+        await _take_effect(unit, proposal)
+    await _free_refund(unit, proposal_id)
 
 
 async def _require_none_suspended(unit: UnitOfWork, proposal: Proposal) -> None:

@@ -13,16 +13,25 @@ from events.instrument import (
     InstrumentRepaid,
 )
 from events.issuer import IssuerLiquidityDeclared
+from events.proposal import ProposalMade
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
-from marketplace.domain.equity.giving import Given, find_given, is_given, list_unpaid_principal
+from marketplace.domain.equity.giving import (
+    Given,
+    find_given,
+    is_given,
+    list_unpaid_principal,
+    measure_stake,
+    refuse_unvalued,
+)
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import gives_up
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.proposal import find_side
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -63,16 +72,69 @@ async def count_own(unit: UnitOfWork, events: Sequence[Event]) -> None:
         events: What the act records, or would record.
 
     Raises:
-        Refusal: ``limit_exceeded``.
+        Refusal: ``limit_exceeded``, also if the value of what it gives up is not known.
     """
-    party_id = unit.context.party_id
-    if party_id is None:
+    if not await is_limited(unit):
         return
-    amount = sum((_find_spent(each, party_id) for each in events), ZERO)
-    if await is_limited(unit):
-        for event in events:
-            amount += await _find_given(unit, event, party_id)
+    amount = await _measure_own(unit, events, unit.context.party_id or "")
+    if amount is None:
+        raise refuse_unvalued()
     await use_limit(unit, amount, unit.context.command_id)
+
+
+async def _measure_own(unit: UnitOfWork, events: Sequence[Event], party_id: str) -> Decimal | None:
+    """Return the USD that a party spends or gives up by events; None if the value of stock is not known."""
+    amount = sum((_find_spent(each, party_id) for each in events), ZERO)
+    given = [await _find_given(unit, event, party_id) for event in events]
+    known = [each for each in given if each is not None]
+    return None if len(known) < len(given) else sum(known, amount)
+
+
+async def measure_consent(unit: UnitOfWork, made: ProposalMade, events: Sequence[Event]) -> Decimal | None:
+    """Return the USD that the sender may lose by agreeing to a proposal; None if the value of stock is not known.
+
+    It is what the party spends or gives up by the effects. If it votes as a holder, it is at least its whole stake in
+    the company, and in a sale at least its proceeds, because a vote may cost it all of that.
+
+    Args:
+        unit: The decision, before the effects.
+        made: The proposal.
+        events: Its effects.
+    """
+    party_id = unit.context.party_id or ""
+    own = await _measure_own(unit, events, party_id)
+    if own is None:
+        return None
+    voted = {is_buyer for consent in made.consents if (is_buyer := find_side(consent, party_id)) is not None}
+    sales = [event for event in events if isinstance(event, IssuerLiquidityDeclared)]
+    stakes = [await _find_stake(unit, made.issuer_id, party_id)] if False in voted else []
+    for sale in sales:
+        paid = (each.amount_usd for each in sale.waterfall.payouts if each.holder_id == party_id)
+        stakes.append(sum(paid, ZERO))
+        stock = sale.waterfall.stock
+        if True in voted and stock is not None and stock.buyer_issuer_id is not None:
+            stakes.append(await _find_stake(unit, stock.buyer_issuer_id, party_id))
+    return max([own, *stakes])
+
+
+async def _find_stake(unit: UnitOfWork, issuer_id: str, party_id: str) -> Decimal:
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    interested = await _list_interested(unit, issuer, party_id)
+    return measure_stake(issuer, party_id, interested, unit.context.at)
+
+
+async def _list_interested(unit: UnitOfWork, issuer: Issuer, party_id: str) -> frozenset[str]:
+    register = await unit.load(REGISTER, REGISTER_ID)
+    return register.list_group(party_id) | register.list_group(issuer.formed.party_id)
+
+
+async def needs_second(unit: UnitOfWork, amount_usd: Decimal | None) -> bool:
+    """Return whether the sender's act is above the limit of its account, as one of an unknown value is."""
+    party_id = unit.context.party_id
+    account = None if party_id is None else await unit.load(ACCOUNT, rename_id("acc", party_id))
+    if account is None or account.limit_usd is None:
+        return False
+    return amount_usd is None or account.needs_second(amount_usd, unit.context.at)
 
 
 async def is_limited(unit: UnitOfWork) -> bool:
@@ -95,12 +157,8 @@ async def use_limit(unit: UnitOfWork, amount_usd: Decimal, cause: str) -> None:
         await unit.decide(ACCOUNT, account_id, use)
 
 
-async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
-    """Return the USD that a party gives up by an event; 0 if nothing.
-
-    Raises:
-        Refusal: ``limit_exceeded`` if the value is not known.
-    """
+async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal | None:
+    """Return the USD that a party gives up by an event, 0 if nothing; None if the value is not known."""
     if isinstance(event, InstrumentPrincipalReversed | InstrumentAmended | InstrumentMfnElected):
         instrument = await unit.read_before(INSTRUMENT, event.instrument_id)
         if instrument is None or instrument.issued.holder_id != party_id:
@@ -120,8 +178,7 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
     assert isinstance(issuer, Issuer), "who gives stock up holds it"
     if not is_given(event, party_id, issuer):
         return ZERO
-    register = await unit.load(REGISTER, REGISTER_ID)
-    interested = register.list_group(party_id) | register.list_group(issuer.formed.party_id)
+    interested = await _list_interested(unit, issuer, party_id)
     return find_given(event, issuer, interested, unit.context.at.date())
 
 

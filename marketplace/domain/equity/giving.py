@@ -9,10 +9,11 @@ What counts at which value:
   stock: its amount;
 - preferred stock that its holder converts: its preference, less the value of the common stock.
 
-Votes and exercises give nothing to others and do not count.
+A vote as a holder counts as the whole stake in the company (`measure_stake`), because a vote may cost all of it. An
+exercise gives nothing to others and does not count.
 """
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import TypeGuard
@@ -31,8 +32,13 @@ from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, ceil_cents
-from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.rights.fair_value import (
+    find_class_price,
+    find_fair_value,
+    find_highest_price,
+    find_mean_price,
+)
+from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
 
 Given = (
     IssuerStockTransferred
@@ -72,17 +78,14 @@ def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
     return left
 
 
-def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day: date) -> Decimal:
-    """Return the USD that a party gives up by an event, rounded up to a cent; see the module.
+def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day: date) -> Decimal | None:
+    """Return the USD that a party gives up by an event, rounded up to a cent; None if no independent price is known.
 
     Args:
         event: An event for which `is_given` is true.
         issuer: Whose stock it is, before the event.
         interested: The party, the company and all who are related to them, whose prices alone do not count.
         on_day: The day of the act.
-
-    Raises:
-        Refusal: ``limit_exceeded`` if no independent price of a share is known.
     """
     fair = find_fair_value(issuer, interested, on_day)
     if fair is not None and not fair.is_independent:
@@ -93,12 +96,7 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
         common = Fraction(0) if fair is None else Fraction(fair.price_usd) * event.shares_after
         return ceil_cents(max(preference * event.shares - common, Fraction(0)))
     if fair is None:
-        raise Refusal(
-            "limit_exceeded",
-            "no independent price of a share is known, so that what the party gives up counts as more than one"
-            " person may let go;"
-            " let two persons lift the limit of the account first, or let the platform record a valuation",
-        )
+        return None
     value = Fraction(fair.price_usd)
     match event:
         case IssuerOptionPromiseWithdrawn():
@@ -120,3 +118,51 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
     if isinstance(event, IssuerStockTransferred | IssuerStockOffered | IssuerStockRepurchased):
         value *= max(Fraction(1), Fraction(issuer.classes[event.class_id].conversion_ratio))
     return ceil_cents(max(value - paid, Fraction(0)) * event.shares)
+
+
+def refuse_unvalued() -> Refusal:
+    """Return the refusal of an act by one person that gives up what `find_given` cannot value."""
+    return Refusal(
+        "limit_exceeded",
+        "no independent price of a share is known, so that what the party gives up counts as more than one person may"
+        " let go; let two persons lift the limit of the account first, or let the platform record a valuation",
+    )
+
+
+def measure_stake(issuer: Issuer, party_id: str, interested: frozenset[str], at: datetime) -> Decimal:
+    """Return the USD of all that a party has in a company, rounded up to a cent.
+
+    Stock counts at the highest of its mean issue price, its preference and a fair price, if one is known; options and
+    warrants at a fair price of a share, less their own; instruments at the principal that is outstanding or may accrue.
+
+    Args:
+        issuer: The company.
+        party_id: The holder.
+        interested: The party, the company and all who are related to them, whose prices alone do not count.
+        at: Now. A warrant that has expired counts nothing.
+    """
+    whole = Fraction(0)
+    for (holder_id, class_id), shares in issuer.holdings.items():
+        if holder_id == party_id and shares:
+            whole += shares * _find_worth(issuer, party_id, class_id, interested, at.date())
+    share = find_highest_price(issuer, interested, at.date()) or Fraction(0)
+    for option in issuer.options.values():
+        if option.granted.holder_id == party_id:
+            whole += max(share - option.exercise_price_usd, Fraction(0)) * option.shares_outstanding
+    for _, warrant in list_live_warrants(issuer, at):
+        if warrant.holder_id == party_id:
+            prices = ((each.price_usd or Fraction(0), each.outstanding) for each in warrant.tranches)
+            whole += sum((max(share - price, Fraction(0)) * shares for price, shares in prices), Fraction(0))
+    for instrument_id, exposures in issuer.exposures.items():
+        signed = issuer.instruments.get(instrument_id)
+        if signed is not None and signed.holder_id == party_id:
+            whole += sum((Fraction(each.amount_usd) for each in exposures), Fraction(0))
+    return ceil_cents(whole)
+
+
+def _find_worth(issuer: Issuer, holder_id: str, class_id: str, interested: frozenset[str], on_day: date) -> Fraction:
+    """Return the USD at which a share of a holder counts in its stake."""
+    stock_class = issuer.classes[class_id]
+    preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
+    fair = find_class_price(issuer, class_id, interested, on_day) or Fraction(0)
+    return max(find_mean_price(issuer, holder_id, class_id), preference, fair)

@@ -193,6 +193,19 @@ def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
     return 2 * weight > whole if consent.share_needed is None else weight >= whole * Fraction(consent.share_needed)
 
 
+def find_side(consent: Consent, party_id: str) -> bool | None:
+    """Return whether a party votes in an electorate as a holder of the buyer, not of the company; None if it does not.
+
+    Who is asked alone, about its own position or as the company or the buyer, does not vote.
+    """
+    if party_id not in {voter.party_id for voter in consent.voters}:
+        return None
+    side = consent.electorate.removeprefix("buyer_")
+    if side.startswith("holder/") or side in {"company", "buyer"}:
+        return None
+    return side != consent.electorate
+
+
 def decide(command: ProposalCommand, state: ProposalState) -> Sequence[ProposalEvent]:
     """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, MakeProposal):

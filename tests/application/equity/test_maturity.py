@@ -244,7 +244,10 @@ async def test_a_note_is_repaid_before_its_maturity_only_with_its_holders_agreem
     await consents.agree(market.handler, market.context(fund), proposal_id)
     with pytest.raises(Refusal) as caught:
         await consents.agree(market.handler, market.context(fund), refused)
-    assert caught.value.code == "limit_exceeded", "one person gives up what the note would become"
+    assert caught.value.code == "person_missing", "one person gives up what the note would become"
+    clerk = msgspec.structs.replace(market.context(fund), actor_person="p1")
+    await consents.agree(market.handler, clerk, refused)
+    assert (await market.state("proposal", refused)).agreed == frozenset(), "it waits for a second person"
     await consents.refuse(market.handler, market.context(fund), refused, reason="a round is near")
     assert (await market.state("instrument", other)).outstanding_usd == 10_000
     assert (await market.state("proposal", proposal_id)).status == "effective"

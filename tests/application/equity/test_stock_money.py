@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 from msgspec import structs
 
+from events.account import ConsentAct
 from marketplace.application.billing.approvals import set_limit
-from marketplace.application.equity import issuers, warrants
+from marketplace.application.equity import consents, issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
@@ -191,20 +192,24 @@ async def test_one_person_buys_no_stock_above_the_limit_of_its_account(market):
     trade = await build(market)
     account_id = rename_id("acc", trade.fund)
     person = structs.replace(market.context(trade.fund), actor_person="p1")
-    await set_limit(market.handler, person, account_id, limit_usd=Decimal(100))
+    await set_limit(market.handler, person, account_id, limit_usd=Decimal(1_100))
     asked = []
-    for number, price in ((1, "1"), (2, "0.06"), (3, "0.06")):
+    for number, price in ((1, "1.5"), (2, "0.06"), (3, "0.06")):
         stock = {"security_id": derive_id("sec", trade.fund, str(number)), "price_usd_per_share": Decimal(price)}
         buying = {"holder_id": trade.fund, "class_id": "common", "shares": 1_000, **stock}
         asked.append(await propose(market, trade.startup, trade.issuer, IssueStock, **buying))
     await vote(market, trade.fund, asked[1])
     before = await market.account(trade.fund)
     for proposal_id in (asked[0], asked[2]):
-        with pytest.raises(Refusal) as caught:
-            await vote(market, trade.fund, proposal_id)
-        assert caught.value.code == "limit_exceeded"
+        person = structs.replace(market.context(trade.fund), actor_person="p1")
+        await consents.agree(market.handler, person, proposal_id)
         assert (await market.state("proposal", proposal_id)).agreed == frozenset()
-    assert await market.account(trade.fund) == before
+    after = await market.account(trade.fund)
+    assert (after.available_usd, after.used) == (before.available_usd, before.used)
+    acts = [each.requested.act for each in after.approvals.values()]
+    values = {asked[0]: Decimal(1_500), asked[2]: Decimal(1_060)}  # it votes with what it has, too
+    assert {each.proposal_id: each.value_usd for each in acts} == values
+    assert {type(each) for each in acts} == {ConsentAct}
 
 
 async def limit(market, party_id, usd, person="p1"):
@@ -251,10 +256,12 @@ async def test_one_person_gives_away_no_stock_above_the_limit_of_its_party(marke
     trade = await build(market)
     given = await propose(market, trade.startup, trade.issuer, TransferStock, **give(trade, 1_000))
     await limit(market, trade.fund, 1_000)
-    with pytest.raises(Refusal) as caught:
-        await vote(market, trade.fund, given)
-    assert caught.value.code == "limit_exceeded"
-    await refuse_alone(market, trade.fund, trade, TransferStock, give(trade, 1))  # no price of a share is known
+    person = structs.replace(market.context(trade.fund), actor_person="p1")
+    await consents.agree(market.handler, person, given)
+    (asked,) = (await market.account(trade.fund)).approvals.values()
+    assert asked.requested.act == ConsentAct(proposal_id=given, value_usd=None), "no price of a share is known"
+    assert (await market.state("proposal", given)).agreed == frozenset()
+    await refuse_alone(market, trade.fund, trade, TransferStock, give(trade, 1))
     today = {"method": "mine", "effective_on": market.clock.now().date()}
     own = RecordValuation(issuer_id=trade.issuer, price_usd_per_share=Decimal("0.0001"), **today)
     await issuers.record_valuation(market.handler, market.context(trade.startup), own)

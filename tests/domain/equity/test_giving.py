@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from events import issuer as events
 from events.vesting import WarrantTranche
-from marketplace.domain.equity.giving import find_given, is_given
+from marketplace.domain.equity.giving import find_given, is_given, measure_stake
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.build import NOW, id_of, usd
 from tests.domain.equity.test_rights import COMPANY, FUND, GIVEN, ISSUER_ID, VALUED, repurchase
@@ -60,3 +61,41 @@ def test_a_right_counts_at_the_value_of_its_share_less_its_own_price(event, late
     assert is_given(event, FUND, state)
     assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
     assert not is_given(repurchase(FUND, cause=id_of("ins", 1)), FUND, state), "the reversal counts"
+
+
+STOCK = events.IssuerStockClassCreated(
+    **OF,
+    class_id="series-x",
+    kind="preferred",
+    shares_authorised=100,
+    price_per_share_usd=usd(5),
+    liquidation_multiple=usd(2),
+    seniority=1,
+)
+SEED = events.IssuerStockIssued(
+    **OF, security_id=id_of("sec", 9), holder_id=FUND, class_id="series-x", shares=4, price_usd_per_share=usd(12)
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "stake"),
+    [
+        ((), 0),
+        ((VALUED,), 0),
+        ((PLAN, OPTION), 0),
+        ((PLAN, OPTION, VALUED), 80),
+        ((WARRANT, VALUED), 60),
+        ((STOCK, SEED), 48),
+        ((STOCK, SEED, VALUED), 48),
+        ((STOCK, SEED, SPLIT), 48),
+        ((STOCK, structs.replace(SEED, price_usd_per_share=usd(1))), 40),
+    ],
+)
+def test_a_stake_is_what_a_holder_paid_its_preference_or_what_its_rights_are_worth(more, stake):
+    """Its common stock is left out; a share is worth 3, where that is known."""
+    with_common, without = [
+        measure_stake(ISSUER.fold(events), FUND, frozenset({FUND, COMPANY}), NOW)
+        for events in ((*GIVEN, *more), (*GIVEN, *(each for each in more if each is VALUED)))
+    ]
+    assert with_common - without == stake
+    assert measure_stake(ISSUER.fold((*GIVEN, *more)), id_of("pty", 8), frozenset(), NOW) == 0

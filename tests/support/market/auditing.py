@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.relations import Relations
+from marketplace.auditor.stakes import Stakes
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.votes import Votes
 
@@ -35,6 +36,18 @@ class CountedVotes(Votes):
         self.consents.take(decision)
         super().take(decision)
         self.equity.take(decision)
+
+
+class CountedStakes(Stakes):
+    """Stakes with the cap tables, proposals and principal that they read, kept up to date."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings, CountedVotes(Findings()))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        super().take(decision)
+        self.votes.take(decision)
 
 
 async def find_faults(build, log, drop=None, **changed):

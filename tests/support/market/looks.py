@@ -29,6 +29,8 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "approvals:approve": {
         "account": "other",
         "auction": "final",
+        "grant": "again",
+        "instrument": "again",
         "issuer": "again",
         "order": "again",
         "pricelist": "fixed",
@@ -61,6 +63,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "issuer": "again",
         "order": "other",
         "pool": "fixed",
+        "proposal": "again",
         "statement": "again",
     },
     "consents:carry_out": {
