@@ -19,8 +19,9 @@ _BASE: Final = len(_ALPHABET)
 _TO_PYTHON: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 """From Crockford's digits to those that `int` reads."""
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_TWO_DIGITS: Final = len(_PAIRS) - 1
-_SHIFTS: Final = range(120, -1, -10)
+_DIGITS: Final = tuple(pair + third for pair in _PAIRS for third in _ALPHABET)
+"""All texts of three digits, in order: an id is two digits and eight of these, each of 15 bits."""
+_BITS: Final = len(_DIGITS) - 1
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
@@ -34,7 +35,10 @@ def render_id(prefix: str, uuid: UUID) -> str:
 
 
 def _render(prefix: str, number: int) -> str:
-    return f"{prefix}_{''.join([_PAIRS[(number >> shift) & _TWO_DIGITS] for shift in _SHIFTS])}"
+    first = f"{_PAIRS[number >> 120]}{_DIGITS[number >> 105 & _BITS]}{_DIGITS[number >> 90 & _BITS]}"
+    middle = f"{_DIGITS[number >> 75 & _BITS]}{_DIGITS[number >> 60 & _BITS]}{_DIGITS[number >> 45 & _BITS]}"
+    last = f"{_DIGITS[number >> 30 & _BITS]}{_DIGITS[number >> 15 & _BITS]}{_DIGITS[number & _BITS]}"
+    return f"{prefix}_{first}{middle}{last}"
 
 
 def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word

@@ -13,6 +13,7 @@ RECENT_MAX: Final = 1_024
 FINGERPRINT_BYTES: Final = 8
 SEQUENCE_BYTES: Final = 8
 """A packed record has a digest of the command id, one of the fingerprint, and the sequence of its last event."""
+_NONE: Final = Packed(FINGERPRINT_BYTES + SEQUENCE_BYTES)
 
 
 class CommandRecord(NamedTuple):
@@ -46,7 +47,7 @@ class CommandRecords:
     __slots__ = ("_packed", "_recent", "_recent_max", "kept")
 
     def __init__(self, packed: Packed | None = None) -> None:
-        self._packed = packed or Packed(FINGERPRINT_BYTES + SEQUENCE_BYTES)
+        self._packed = _NONE if packed is None else packed
         self._recent: dict[str, CommandRecord] = {}
         self._recent_max = RECENT_MAX
         self.kept = self._packed.count

@@ -58,10 +58,6 @@ class CachedState:
         """Return whether the log is known to hold all events of this state."""
         return self.head.sequence is not None and not self.head.failed
 
-    def is_stale(self) -> bool:
-        """Return whether the log is known to hold later events."""
-        return self.head.sequence is not None and self.head.sequence < self.noticed
-
     def is_void(self) -> bool:
         """Return whether this state depends on an append that failed."""
         return self.head.failed or (self.chain is not None and not self.is_stored() and self.chain.advance())
@@ -121,7 +117,12 @@ class Cache:
     def find(self, subject: str) -> CachedState | None:
         """Return the cached state of a subject; None if there is none, or it is stale or void."""
         entry = self._entries.get(subject)
-        return None if entry is None or entry.is_stale() or entry.is_void() else entry
+        if entry is None:
+            return None
+        head = entry.head
+        if head.sequence is None or head.failed:
+            return None if entry.is_void() else entry
+        return None if head.sequence < entry.noticed else entry
 
     async def load(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
         """Return the state of an aggregate, from memory or from the log. It may be ahead of the log.

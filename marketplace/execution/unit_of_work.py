@@ -333,7 +333,7 @@ class UnitOfWork:
         writes = [self._seal_part(part, source) for part in changed]
         if self.context.recorded:
             write, (first, *rest) = writes[0], writes[0].messages
-            once = Message(first.envelope, first.body, self.context.command_id)
+            once = Message(first.envelope, first.body, self.context.command_id, rendered=first.rendered)
             writes[0] = Write(write.after, (once, *rest), write.head)
         return writes
 

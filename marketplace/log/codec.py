@@ -62,7 +62,8 @@ def seal(subject: str, previous_hash: str, envelope: Envelope, body: bytes) -> M
     linked = msgspec.structs.replace(envelope, previoushash=previous_hash, hash="")
     headers = render_headers(linked)
     _check_headers(headers)
-    return Message(msgspec.structs.replace(linked, hash=hash_message(subject, headers, body)), body)
+    sealed = msgspec.structs.replace(linked, hash=hash_message(subject, headers, body))
+    return Message(sealed, body, rendered=headers | {_HASH_HEADER: sealed.hash})
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

@@ -38,7 +38,7 @@ def render_publish(
         distance: Without a guard, how many messages earlier in the batch the subject's previous event is.
     """
     if message.headers is None:
-        headers = render_headers(message.envelope)
+        headers = render_headers(message.envelope) if message.rendered is None else dict(message.rendered)
         headers["Nats-Msg-Id"] = message.once or f"{subject}/{message.envelope.hash}"
     else:
         headers = dict(message.headers)

@@ -76,12 +76,14 @@ class Message:
         once: A name under which the log stores at most one append while it remembers the name (at least two minutes). A
             second one is a `Conflict`, on any subject. Only an append's first message may have one; empty otherwise.
         headers: The headers of a damaged message that is stored again unchanged; None for every sealed event.
+        rendered: The headers of the envelope, if they were rendered to seal it; None to render them when it is sent.
     """
 
     envelope: Envelope
     body: bytes
     once: str = ""
     headers: Mapping[str, str] | None = None
+    rendered: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

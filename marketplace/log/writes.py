@@ -43,5 +43,5 @@ def _check_write(write: Write) -> None:
         raise AssertionError(f"{write.head.subject} cannot follow {subject}")
     if write.head.sequence is not None:
         raise AssertionError(f"the head of a new write to {subject} must be pending")
-    if _NOT_LITERAL & set(subject):
+    if not _NOT_LITERAL.isdisjoint(subject):
         raise AssertionError(f"{subject!r} is not a literal subject")

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import inspect
 import math
 import time
 from collections import Counter
@@ -46,6 +47,11 @@ class Counters(MemoryStorage):
         self.storage[key] = count
         self.expirations.setdefault(key, now + expiry)
         return count
+
+
+for _name in ("acquire_sliding_window_entry", "get", "get_sliding_window", "incr"):
+    # The package translates the errors of servers, which memory has none of; once more for each class that inherits.
+    setattr(Counters, _name, inspect.unwrap(getattr(Counters, _name)))
 
 
 class RateLimit:
