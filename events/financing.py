@@ -282,6 +282,7 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
         buyer_shares_exact: Shares of the buyer in a sale for stock, before rounding, exact; None in a sale for cash.
         buyer_shares: Whole shares of the buyer, rounded down; None in a sale for cash.
         cash_usd: Dollars that are paid: all in a sale for cash, the fraction of a share in a sale for stock.
+        shares: Shares of the class, or shares that the option or warrant buys, that it is paid for; None: principal.
     """
 
     holder_id: Id
@@ -292,6 +293,21 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
     cash_usd: Usd
     buyer_shares_exact: Ratio | None = None
     buyer_shares: Shares | None = None
+    shares: Shares | None = None
+
+
+class LaterPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """Principal that accrued after a sale was declared. The company pays it in full in cash, beside the proceeds.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Who is paid.
+        amount_usd: Dollars.
+    """
+
+    instrument_id: Id
+    holder_id: Id
+    amount_usd: Usd
 
 
 class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,15 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events import issuer_import
-from events.financing import Approval, AssumedGrants, RoundPricing, RoundTerms, Waterfall
+from events.financing import (
+    Approval,
+    AssumedGrants,
+    LaterPrincipal,
+    Payout,
+    RoundPricing,
+    RoundTerms,
+    Waterfall,
+)
 from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
 from events.issuer_holders import IssuerHolderTermsAgreed, IssuerProRataAnswered, ProRataOffer, StatedAgreement
 from events.issuer_programmes import (
@@ -298,11 +306,16 @@ class IssuerDistributionPaid(Event, frozen=True, kw_only=True, tag="issuer.distr
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
         amount_usd: Dollars that were paid in all; in a sale for stock, those for fractions of a share.
+        payouts: Who was paid what, where that differs from the declared waterfall, because stock changed hands, a
+            warrant was exercised or principal was reversed since; None: as declared.
+        later: Principal that accrued after the declaration, and was paid in cash beside the proceeds.
     """
 
     issuer_id: Id
     liquidity_id: Id
     amount_usd: Usd
+    payouts: tuple[Payout, ...] | None = None
+    later: tuple[LaterPrincipal, ...] = ()
 
 
 class IssuerProposalCounted(Event, frozen=True, kw_only=True, tag="issuer.proposal_counted.v1"):

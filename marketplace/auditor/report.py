@@ -22,6 +22,7 @@ from marketplace.auditor.persons import Persons
 from marketplace.auditor.promises import Promises
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
+from marketplace.auditor.sales import Sales
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
 from marketplace.auditor.stakes import Stakes
@@ -55,6 +56,7 @@ class Audit:
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
+    sales: Sales = field(init=False)
     consents: Consents = field(init=False)
     reductions: Reductions = field(init=False)
     persons: Persons = field(init=False)
@@ -78,6 +80,7 @@ class Audit:
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
+        self.sales = Sales(self.findings, self.equity)
         self.consents = Consents(self.findings, self.equity)
         self.reductions = Reductions(self.findings)
         self.persons = Persons(self.findings)
@@ -142,6 +145,7 @@ class Audit:
         self.deciders.take(decision)
         self.reductions.take(decision)
         self.equity.take(decision)
+        self.sales.take(decision)
         self.market.take(decision)
         self.disputes.take(decision)
         self.capacity.take(decision)

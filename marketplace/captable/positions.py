@@ -225,8 +225,10 @@ class _Company:
         """Return what the sale paid the holder for an instrument, a right or a class."""
         if self.ended_on is None or self.issuer.liquidity_id is None:
             return Fraction(0)
-        payouts = self.issuer.sales[self.issuer.liquidity_id].declared.waterfall.payouts
-        own = (each.amount_usd for each in payouts if (each.holder_id, each.security) == (self.holder_id, security))
+        sale = self.issuer.sales[self.issuer.liquidity_id]
+        payouts = ((each.holder_id, each.security, each.amount_usd) for each in sale.declared.waterfall.payouts)
+        later = ((each.holder_id, each.instrument_id, each.amount_usd) for each in sale.later)
+        own = (amount for *paid, amount in (*payouts, *later) if paid == [self.holder_id, security])
         return Fraction(sum(own, Decimal(0)))
 
 

@@ -1188,6 +1188,8 @@ def _create_liquidity_events() -> None:
         text("status"),
         jsonb("waterfall"),
         numeric("paid_usd", null=True),
+        jsonb("payouts", null=True),
+        jsonb("later"),
         text("reason", null=True),
         timestamp("declared_at"),
         timestamp("pay_until"),

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from events.financing import Approval, Investment, RoundTerms
+from events.financing import Approval, Investment, LaterPrincipal, RoundTerms
 from events.types import SafeTerms
 from marketplace.captable.history import Act, build_history
 from marketplace.domain.equity.instrument import commands
@@ -13,8 +13,10 @@ from marketplace.domain.equity.instrument.stock import find_purchase
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     CloseFinancing,
+    DeclareLiquidity,
     FormIssuer,
     OpenFinancing,
+    PayDistribution,
     PriceFinancing,
     RecordValuation,
     SignInstrument,
@@ -31,6 +33,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     PromiseOption,
     WithdrawPromise,
 )
+from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
     AdjustStockPlan,
@@ -154,6 +157,28 @@ class Life:
 
     def list_converting(self):
         return tuple(each for key in sorted(self.instruments) for each in self.instruments[key].list_converting())
+
+    def sell(self, liquidity_id, proceeds_usd):
+        """Declare the sale of the company, and pay it."""
+        members = {"liquidity_id": liquidity_id, "at": self.time}
+        proceeds = Decimal(proceeds_usd)
+        self.act(DeclareLiquidity, **members, proceeds_usd=proceeds, instruments=self.list_converting())
+        self.pay_sale(liquidity_id)
+
+    def together(self):
+        """Let what follows happen at the instant of what came before, in a life whose time runs by itself."""
+
+    def pay_sale(self, liquidity_id):
+        """Pay a declared sale, which ends all instruments."""
+        outstanding = tuple(
+            LaterPrincipal(instrument_id=key, holder_id=each.issued.holder_id, amount_usd=each.outstanding_usd)
+            for key, each in sorted(self.instruments.items())
+            if each.outstanding_usd
+        )
+        self.act(PayDistribution, liquidity_id=liquidity_id, outstanding=outstanding, at=self.time)
+        self.together()
+        for repayment in list_repayments(self.issuer, liquidity_id, outstanding):
+            self.deed(repayment)
 
     @property
     def history(self):

@@ -21,13 +21,10 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     CloseFinancing,
-    DeclareLiquidity,
     NewStakeholder,
     OpenFinancing,
-    PayDistribution,
     PriceFinancing,
 )
-from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.stock_commands import SplitStock
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.recovery import Assumptions
@@ -64,13 +61,7 @@ def build(life, holder_id, at=AT):
 
 
 def sell(life, proceeds_usd):
-    sale = make_id("liq", 1)
-    members = {"liquidity_id": sale, "instruments": life.list_converting()}
-    life.act(DeclareLiquidity, **members, proceeds_usd=Decimal(proceeds_usd), at=life.time)
-    before = life.issuer
-    life.act(PayDistribution, **members, at=life.time)
-    for repayment in list_repayments(before, sale):
-        life.deed(repayment)
+    life.sell(make_id("liq", 1), proceeds_usd)
 
 
 def get_line(portfolio, instrument_id):

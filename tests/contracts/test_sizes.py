@@ -200,6 +200,8 @@ BOUNDS = {
     ("issuer.liquidity_declared.v1", "waterfall.price_per_common_share_exact"): CALCULATION,
     ("issuer.liquidity_declared.v1", "waterfall.payouts"): CALCULATION,
     ("issuer.liquidity_declared.v1", "waterfall.certificate_json"): CALCULATION,
+    ("issuer.distribution_paid.v1", "payouts"): CALCULATION,
+    ("issuer.distribution_paid.v1", "later"): CALCULATION,
     ("issuer.liquidity_declared.v1", "waterfall.stock"): CALCULATION,
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from events.financing import Approval, ConvertingInstrument, Investment, RoundTerms
+from events.financing import Approval, ConvertingInstrument, Investment, LaterPrincipal, RoundTerms
 from events.issuer import (
     IssuerFinancingOpened,
     IssuerFormed,
@@ -113,6 +113,14 @@ UNCAPPED = SafeTerms(conversion_timing="post_money")
 def converting(number, principal, terms=CAPPED, holder_id=PROVIDER):
     return ConvertingInstrument(
         instrument_id=make_id("ins", number), holder_id=holder_id, principal_usd=Decimal(principal), terms=terms
+    )
+
+
+def list_owed(*instruments):
+    """Return the outstanding principal of instruments, as the payment of a sale reads it."""
+    return tuple(
+        LaterPrincipal(instrument_id=each.instrument_id, holder_id=each.holder_id, amount_usd=each.principal_usd)
+        for each in instruments
     )
 
 

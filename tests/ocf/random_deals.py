@@ -13,7 +13,6 @@ from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument import commands as instrument_commands
 from marketplace.domain.equity.issuer import commands, holder_commands, rights_commands, stock_commands
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
-from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from tests.captable.company import FUND, PROVIDER, make_id
 from tests.ocf import random_life as acts
@@ -343,10 +342,7 @@ def sell(life):
     if life.pick([True, False]):
         life.act(commands.WithdrawLiquidity, liquidity_id=key, cause="agreed", reason="no money", at=life.time)
     elif life.pick([False, True]):
-        life.act(commands.PayDistribution, liquidity_id=key, instruments=instruments, at=life.time)
-        life.together()
-        for repayment in list_repayments(life.issuer, key):
-            life.deed(repayment)
+        life.pay_sale(key)
 
 
 OF_COMPANY = (

@@ -20,6 +20,7 @@ from marketplace.domain.equity.information import (
     keep_seen,
     limit_consents,
     limit_effects,
+    limit_payouts,
     limit_pricing,
     limit_terms,
     limit_waterfall,
@@ -117,7 +118,12 @@ def limit_financing(view: FinancingView, sight: Sight) -> FinancingView:
 
 def limit_sale(view: LiquidityView, sight: Sight) -> LiquidityView:
     """Return what the reader may see of a sale."""
-    return structs.replace(view, waterfall=limit_waterfall(view.waterfall, sight))
+    return structs.replace(
+        view,
+        waterfall=limit_waterfall(view.waterfall, sight),
+        payouts=limit_payouts(view.payouts, sight),
+        later=keep_seen(view.later, sight),
+    )
 
 
 def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:

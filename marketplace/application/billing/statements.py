@@ -13,7 +13,7 @@ from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, find_missing
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import keep_due, name_part, pay_part, pay_statement
-from marketplace.application.steps.undisputed import is_without_holder, issue, settle_undisputed
+from marketplace.application.steps.undisputed import find_settling, is_without_holder, issue, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
@@ -21,8 +21,8 @@ from marketplace.domain.billing.dispute import Ending, Side
 from marketplace.domain.billing.settlement import (
     build_tariff,
     compute_charges,
-    drop_equity,
     leave_cash,
+    settle_without_equity,
     subtract_settled,
 )
 from marketplace.domain.billing.statement import (
@@ -149,11 +149,10 @@ async def accept_statement(
             statement_id=statement_id,
             by=by,
             at=context.at,
-            issuer_ended=await is_without_holder(unit, before),
-            fee=(await get_grant(unit, before.issued.grant_id)).issued.platform_fee,
             side=side,
             service=service,
             credit=credit,
+            **await find_settling(unit, before, await get_grant(unit, before.issued.grant_id)),
         )
         after = await unit.decide(STATEMENT, statement_id, command)
         if (before.status, after.status) == ("issued", "accepted"):
@@ -198,9 +197,8 @@ async def _find_service(unit: UnitOfWork, statement: Statement) -> tuple[Service
     """
     issued, charges = statement.issued, statement.charges
     service = await _review(unit, statement)
-    if await is_without_holder(unit, statement):
-        fee = (await get_grant(unit, issued.grant_id)).issued.platform_fee
-        charges = drop_equity(charges, None if statement.settled is None else statement.settled.charges, fee)
+    rule = await find_settling(unit, statement, await get_grant(unit, issued.grant_id))
+    charges = settle_without_equity(charges, None if statement.settled is None else statement.settled.charges, **rule)
     chain: list[Statement] = []
     if issued.adjustment is not None:
         period = Period(issued.adjustment.statement_id, issued.period_start, issued.period_end)
@@ -426,11 +424,10 @@ async def _settle_resolved(unit: UnitOfWork, before: Statement, resolved: Statem
         statement_id=statement_id,
         by="resolution",
         at=unit.context.at,
-        issuer_ended=await is_without_holder(unit, before),
-        fee=bill.issued.platform_fee,
         conceded=agreed,
         service=service,
         credit=credit,
+        **await find_settling(unit, before, bill),
     )
     await unit.decide(STATEMENT, statement_id, accept)
     await _settle(unit, before, statement_id)

@@ -24,7 +24,7 @@ from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.stages import collect, compute_spare, raise_hold, sum_deal
+from marketplace.application.steps.stages import collect, compute_spare, free_kept, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import free_equity, release_undelivered
 from marketplace.application.steps.two_persons import use_limit
@@ -503,5 +503,6 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await close_service_lines(unit, grant, "the grant ended")
         await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
+        await free_kept(unit, grant)
 
     return await handler.run(context, GRANT, grant_id, work)

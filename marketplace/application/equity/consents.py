@@ -28,6 +28,7 @@ from events.issuer import (
     IssuerDilutionLimited,
     IssuerFinancingClosed,
     IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerStockSplit,
 )
 from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised, IssuerWarrantTransferred
@@ -36,7 +37,7 @@ from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
 from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
-from marketplace.application.equity.vesting import exercise, hand_over, vest
+from marketplace.application.equity.vesting import exercise, hand_over, load_vesting, vest
 from marketplace.application.steps.access import require_decider, require_owner, require_unfrozen
 from marketplace.application.steps.binding import require_prices_kept
 from marketplace.application.steps.company_acts import (
@@ -50,6 +51,7 @@ from marketplace.application.steps.company_acts import (
 from marketplace.application.steps.dilution import notify_favoured, set_limit
 from marketplace.application.steps.investing import take_investment
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.stock_agreements import issue_all_owed
 from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import (
     ask_second,
@@ -176,16 +178,18 @@ async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
-    """Decide what follows from an act by itself, as of now: what vests, and notices to most-favoured SAFEs.
+    """Decide what follows from an act by itself, as of now: what vests, notices to most-favoured SAFEs, owed shares.
 
     Raises:
         Refusal: ``market_deciding`` if the act would undo a bound order; a proposal stays open.
     """
     await require_prices_kept(unit, issuer_id)
     await vest(unit, issuer_id)
-    for instrument_id, event in unit.list_effects():
+    for subject_id, event in unit.list_effects():
         if isinstance(event, InstrumentAmended):
-            await notify_favoured(unit, instrument_id)
+            await notify_favoured(unit, subject_id)
+        elif isinstance(event, IssuerLiquidityWithdrawn):
+            await issue_all_owed(unit, subject_id)
 
 
 async def propose_reduction(
@@ -577,6 +581,7 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
         agreed=main.agreed,
         assumed_by=None if main.assumed is None else main.assumed.issuer_id,
         pay_days=(main.pay_until - at).days,
+        **await load_vesting(unit, issuer_id),
     )
 
 

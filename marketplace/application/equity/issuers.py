@@ -4,6 +4,7 @@ Closing a financing converts every instrument in the append that issues its shar
 instrument in the append that pays the holders.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -12,17 +13,19 @@ from msgspec import structs
 from events.financing import Approval, RoundTerms
 from events.issuer_holders import HolderTerms, StatedAgreement
 from marketplace.application.equity.consents import carry_out, load_concerned
-from marketplace.application.equity.vesting import vest
+from marketplace.application.equity.vesting import load_vesting, vest
 from marketplace.application.steps.access import load_issuer, require_decider, require_tenant, require_unfrozen
-from marketplace.application.steps.company_acts import close_round, load_converting, sell_company
+from marketplace.application.steps.company_acts import close_round, load_converting, load_outstanding, sell_company
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
-from marketplace.application.steps.statement_chain import list_unsettled
+from marketplace.application.steps.statement_chain import bound_unsettled
+from marketplace.application.steps.stock_agreements import issue_all_owed
 from marketplace.application.steps.takeover import deliver_stock
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import Debit, Withdraw
+from marketplace.domain.billing.account_commands import Debit, Reserve, Withdraw
+from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
@@ -40,8 +43,8 @@ from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import (
     PAY_DAYS,
+    list_cash,
     list_repayments,
-    require_delivery_settled,
     require_proceeds,
 )
 from marketplace.domain.equity.issuer.state import Issuer
@@ -276,6 +279,7 @@ async def declare_liquidity(
             agreed=agreed,
             assumed_by=assumed_by,
             pay_days=pay_days,
+            **await load_vesting(unit, issuer_id),
         )
 
     return await carry_out(handler, context, issuer_id, work)
@@ -303,6 +307,7 @@ async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, li
             issuer_id=issuer_id, liquidity_id=liquidity_id, cause="overdue", reason="not paid in time", at=context.at
         )
         await unit.decide(ISSUER, issuer_id, command)
+        await issue_all_owed(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 
@@ -314,8 +319,11 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
     A buyer of this market issues its shares in the same append; any other one delivers them outside. A holder that is a
     party is paid on its account. Any other is paid outside, by a withdrawal that names it.
 
+    Principal that accrued since the declaration is paid in cash beside the proceeds. What is delivered and not accepted
+    is paid in cash as its statements are settled; the account keeps the money for it.
+
     Raises:
-        Refusal: ``issuer_unknown`` · ``party_suspended`` · ``delivery_unsettled`` · refusals of the issuer ·
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the issuer ·
             ``funds_insufficient`` · refusals of the buyer's issuer.
     """
 
@@ -323,32 +331,42 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
         issuer = await load_concerned(unit, issuer_id)
         for party_id in (context.party_id, issuer.formed.party_id):
             await require_unfrozen(unit, party_id)
+        outstanding = await load_outstanding(unit, issuer)
         command = PayDistribution(
-            issuer_id=issuer_id,
-            liquidity_id=liquidity_id,
-            instruments=await load_converting(unit, issuer),
-            at=context.at,
+            issuer_id=issuer_id, liquidity_id=liquidity_id, outstanding=outstanding, at=context.at
         )
         await unit.decide(ISSUER, issuer_id, command, long=True)
-        if unit.list_events(ISSUER, issuer_id):
-            require_delivery_settled(liquidity_id, await list_unsettled(unit, issuer))
-        for repayment in list_repayments(issuer, liquidity_id):
+        if not unit.list_events(ISSUER, issuer_id):
+            return
+        paid = await unit.get(ISSUER, issuer_id, Issuer)
+        for repayment in list_repayments(paid, liquidity_id, outstanding):
             await unit.decide(INSTRUMENT, repayment.instrument_id, repayment)
         payouts: dict[str, Decimal] = {}
-        for payout in issuer.sales[liquidity_id].declared.waterfall.payouts:
-            payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.cash_usd
-        payer_id = rename_id("acc", issuer.formed.party_id)
-        if payouts and not issuer.is_ended:
-            available = (await unit.get(ACCOUNT, payer_id)).count_free(context.at)
-            seen_by = context.party_id
-            require_proceeds(liquidity_id, payouts, available, told=seen_by in {None, issuer.formed.party_id})
+        for holder_id, amount_usd in list_cash(paid, liquidity_id):
+            payouts[holder_id] = payouts.get(holder_id, ZERO) + amount_usd
+        await _require_money(unit, issuer, liquidity_id, payouts)
         for holder_id, amount_usd in sorted(payouts.items()):
             if amount_usd:
                 await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)
-        if not issuer.is_ended:
-            await deliver_stock(unit, issuer, liquidity_id)
+        await deliver_stock(unit, paid, liquidity_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def _require_money(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, payouts: Mapping[str, Decimal]) -> None:
+    """Refuse to pay a sale before all is there that it pays, and keep what delivery that is not settled may cost.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
+    payer_id, party_id = rename_id("acc", issuer.formed.party_id), unit.context.party_id
+    kept = await bound_unsettled(unit, issuer)
+    available = (await unit.get(ACCOUNT, payer_id)).count_free(unit.context.at)
+    told = party_id in {None, issuer.formed.party_id}
+    require_proceeds(liquidity_id, payouts, available, kept_usd=sum(kept.values(), ZERO), told=told)
+    for grant_id, amount_usd in sorted(kept.items()):
+        reserve = Reserve(account_id=payer_id, amount_usd=amount_usd, until=FOREVER, cause=grant_id)
+        await unit.decide(ACCOUNT, payer_id, reserve)
 
 
 async def _pay_holder(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, holder_id: str, amount_usd: Decimal) -> None:

@@ -7,6 +7,7 @@ attested or purchases are stated, and at an exercise. The rules are those of `mi
 
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import TypedDict
 
 from msgspec import structs
 
@@ -24,17 +25,25 @@ from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
+class Vesting(TypedDict):
+    """What decides what vests of an issuer's warrants; see `VestWarrants`."""
+
+    delivered: dict[str, Delivery]
+    interested: dict[str, frozenset[str]]
+
+
+async def load_vesting(unit: UnitOfWork, issuer_id: str) -> Vesting:
+    """Return what decides what vests of an issuer's warrants."""
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    return {"delivered": await count_delivered(unit, issuer), "interested": await list_interested(unit, issuer)}
+
+
 async def vest(unit: UnitOfWork, issuer_id: str) -> None:
     """Record what vests, is released, priced or clawed back of the issuer's warrants by now."""
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer) or not any(is_open(warrant) for warrant in issuer.warrants.values()):
         return
-    command = VestWarrants(
-        issuer_id=issuer_id,
-        delivered=await count_delivered(unit, issuer),
-        interested=await list_interested(unit, issuer),
-        at=unit.context.at,
-    )
+    command = VestWarrants(issuer_id=issuer_id, at=unit.context.at, **await load_vesting(unit, issuer_id))
     await unit.decide(ISSUER, issuer_id, command)
 
 
@@ -126,8 +135,7 @@ async def exercise(
         tranche=tranche,
         fair_value_usd=None if fair is None else fair.price_usd,
         fair_value_source=None if fair is None else fair.source,
-        delivered=await count_delivered(unit, issuer),
-        interested=await list_interested(unit, issuer),
         at=at,
+        **await load_vesting(unit, issuer_id),
     )
     await unit.decide(ISSUER, issuer_id, command)

@@ -4,12 +4,12 @@ These functions check no rights. `application/equity/consents.py` runs them, rea
 then stores the events or proposes the act.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from events.account import AccountDebited
-from events.financing import Approval, ConvertingInstrument
+from events.financing import Approval, ConvertingInstrument, LaterPrincipal
 from events.issuer_holders import StatedAgreement
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
@@ -32,6 +32,7 @@ from marketplace.domain.equity.issuer.commands import (
 from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_current, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.payments import Payment, list_payments, refuse_payer
+from marketplace.domain.equity.issuer.rights_commands import Delivery
 from marketplace.domain.equity.issuer.sale.liquidity import PAY_DAYS, require_payable
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY
@@ -47,6 +48,17 @@ async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingI
     return list_converting(
         [await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)], unit.context.at
     )
+
+
+async def load_outstanding(unit: UnitOfWork, issuer: Issuer) -> tuple[LaterPrincipal, ...]:
+    """Return all principal that is outstanding under an issuer's instruments, also what still owes shares."""
+    found = []
+    for instrument_id in sorted(issuer.instruments):
+        instrument = await unit.get(INSTRUMENT, instrument_id)
+        holder_id, amount_usd = instrument.issued.holder_id, instrument.outstanding_usd
+        if amount_usd:
+            found.append(LaterPrincipal(instrument_id=instrument_id, holder_id=holder_id, amount_usd=amount_usd))
+    return tuple(found)
 
 
 async def close_round(
@@ -184,8 +196,12 @@ async def sell_company(
     agreed: tuple[StatedAgreement, ...] = (),
     assumed_by: str | None = None,
     pay_days: int = PAY_DAYS,
+    delivered: Mapping[str, Delivery],
+    interested: Mapping[str, frozenset[str]],
 ) -> None:
     """Declare the sale of an issuer, with its waterfall as of `at`; see `issuers.declare_liquidity`.
+
+    `delivered` and `interested` are as in `VestWarrants`.
 
     Raises:
         Refusal: ``liquidity_overdue`` if it may not be paid any more · refusals of the issuer.
@@ -202,6 +218,8 @@ async def sell_company(
         agreed=agreed,
         assumed=await name_assumed(unit, issuer, assumed_by, stock, at),
         pay_days=pay_days,
+        delivered=delivered,
+        interested=interested,
     )
     require_payable(liquidity_id, at + timedelta(days=pay_days), unit.context.at)
     await unit.decide(ISSUER, issuer_id, command, long=True)

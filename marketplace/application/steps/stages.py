@@ -11,8 +11,8 @@ from marketplace.application.steps.statement_chain import find_chain
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
-from marketplace.domain.billing.account_state import Account, require_free
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Reserve
+from marketplace.domain.billing.account_state import FOREVER, Account, require_free
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
 from marketplace.domain.billing.statement import Statement, find_undisputed
@@ -106,32 +106,56 @@ def _sum_due(unit: UnitOfWork, grant: Grant, account: Account, unpaid: Mapping[s
 
 
 async def cover(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
-    """Raise the hold of a grant on credit, from available money, to the charges that are paid from it.
+    """Raise the hold of a grant, from available money, to the charges that are paid from it.
+
+    This is done for a grant on credit, and once the startup was sold, so that it pays the equity part in cash.
 
     Raises:
         Refusal: ``account_closed`` · ``funds_insufficient``.
     """
-    issued = grant.issued
-    if issued.credit_usd:
-        await raise_hold(unit, grant, await find_missing(unit, grant, charges), "a statement of a grant on credit")
+    in_cash = await is_sold(unit, grant.startup_id)
+    if not (grant.issued.credit_usd or in_cash):
+        return
+    missing_usd = await find_missing(unit, grant, charges)
+    if in_cash:
+        await free_kept(unit, grant, missing_usd)
+    await raise_hold(unit, grant, missing_usd, "a statement of a grant on credit, or after the company was sold")
+
+
+async def free_kept(unit: UnitOfWork, grant: Grant, amount_usd: Decimal | None = None) -> None:
+    """Free what the startup's account keeps for statements of a grant since the company was sold; None frees all."""
+    account_id, grant_id = grant.issued.startup_account_id, grant.issued.grant_id
+    kept = (await unit.get(ACCOUNT, account_id)).reserves.get(grant_id)
+    if kept is not None:
+        left_usd = ZERO if amount_usd is None else max(kept[0] - amount_usd, ZERO)
+        reserve = Reserve(account_id=account_id, amount_usd=left_usd, until=FOREVER, cause=grant_id)
+        await unit.decide(ACCOUNT, account_id, reserve)
+
+
+async def is_sold(unit: UnitOfWork, startup_id: str) -> bool:
+    """Return whether a startup was sold and the proceeds are paid out."""
+    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
+    return isinstance(issuer, Issuer) and issuer.is_ended
 
 
 async def find_missing(unit: UnitOfWork, grant: Grant, charges: Charges) -> Decimal:
     """Return the USD of cash and fee that charges take beyond what the hold of their grant has; at least 0."""
-    account = await unit.get(ACCOUNT, grant.issued.startup_account_id)
-    return max(charges.cash_usd + charges.startup_fee_usd - account.holds[grant.issued.hold_id].left_usd, ZERO)
+    hold = (await unit.get(ACCOUNT, grant.issued.startup_account_id)).holds.get(grant.issued.hold_id)
+    left_usd = ZERO if hold is None else hold.left_usd
+    return max(charges.cash_usd + charges.startup_fee_usd - left_usd, ZERO)
 
 
 async def raise_hold(unit: UnitOfWork, grant: Grant, amount_usd: Decimal, reason: str) -> None:
-    """Set more of the startup's available money aside in the hold of its grant.
+    """Set more of the startup's available money aside in the hold of its grant, if it has one.
 
     Raises:
         Refusal: ``account_closed`` · ``funds_insufficient``.
     """
     account_id, hold_id = grant.issued.startup_account_id, grant.issued.hold_id
-    if amount_usd:
-        left_usd = (await unit.get(ACCOUNT, account_id)).holds[hold_id].left_usd
-        adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left_usd + amount_usd, reason=reason)
+    hold = (await unit.get(ACCOUNT, account_id)).holds.get(hold_id)
+    if amount_usd and hold is not None:
+        raised_usd = hold.left_usd + amount_usd
+        adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=raised_usd, reason=reason)
         await unit.decide(ACCOUNT, account_id, adjust)
 
 

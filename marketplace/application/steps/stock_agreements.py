@@ -18,7 +18,7 @@ from marketplace.domain.equity.instrument.stock import Purchase, buys_none, find
 from marketplace.domain.equity.issuer.commands import AddStakeholder, NewStakeholder
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.party import PARTY, Party
@@ -34,24 +34,31 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
     Raises:
         Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``conversion_empty`` ·
-            ``stock_class_over_authorised``.
+            ``stock_class_over_authorised`` · ``sale_declared``.
     """
 
     async def work(unit: UnitOfWork) -> None:
         instrument = require_found("instrument", instrument_id, await unit.load(INSTRUMENT, instrument_id))
         owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)
+        require_no_sale(await unit.get(ISSUER, instrument.issued.issuer_id, Issuer))
         require_purchase(instrument, await _find(unit, instrument_id))
         await issue_owed(unit, instrument_id, strict=True)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
 
+async def issue_all_owed(unit: UnitOfWork, issuer_id: str) -> None:
+    """Issue what every instrument of an issuer owes, once a declared sale that held it back has ended unpaid."""
+    for instrument_id in sorted((await unit.get(ISSUER, issuer_id, Issuer)).instruments):
+        await issue_owed(unit, instrument_id)
+
+
 async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:
     """Convert the outstanding principal of priced stock into shares, and of warrants into rights to buy shares.
 
     Other instruments do not change. If the principal buys no whole share, or the class has too few authorised shares
-    left, it stays owed and can be converted later.
+    left, it stays owed and can be converted later. So it does while a sale is declared.
 
     Raises:
         Refusal: If `strict`, ``stock_class_unknown`` · ``stock_class_over_authorised``.
@@ -77,8 +84,8 @@ async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = Fal
 async def _find(unit: UnitOfWork, instrument_id: str) -> Purchase | None:
     instrument = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
-    if issuer.is_ended:
-        return None
+    if issuer.is_ended or issuer.find_sale() is not None:
+        return None  # a declared sale counts the stock as it is, and its payment pays what accrues meanwhile in cash
     signed = issuer.split_at_issue.get(instrument_id, issuer.split_ratio)
     return find_purchase(instrument, issuer.split_ratio / signed)
 

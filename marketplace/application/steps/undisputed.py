@@ -1,15 +1,14 @@
 """Issue statements of usage, and pay the undisputed part of a disputed one once nobody can dispute it any more."""
 
+from typing import Any
+
 from events.statement import StatementIssued
 from marketplace.application.steps.access import load_mandate
-from marketplace.application.steps.stages import find_missing
+from marketplace.application.steps.stages import find_missing, is_sold
 from marketplace.application.steps.statement_payment import keep_due, name_part, pay_part
-from marketplace.core.ids import rename_id
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, SettlePart, Statement, is_part_due
 from marketplace.domain.billing.statement_chain import find_credit, price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -58,8 +57,7 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
         credit=credit,
         part_id=name_part(statement_id, statement.parts)[0],
         at=unit.context.at,
-        issuer_ended=ended,
-        fee=bill.issued.platform_fee,
+        **await find_settling(unit, statement, bill),
     )
     after = await unit.decide(STATEMENT, statement_id, command)
     if after.parts > statement.parts:
@@ -67,16 +65,26 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
 
 
 async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
-    """Return whether only the cash part of a statement settles: no principal accrues and no holder pays.
+    """Return whether no principal accrues by a statement and no holder pays.
 
     This is so once the startup was sold and the proceeds are paid out, and among related parties unless the mandate
     pays for their trades.
     """
-    issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
-    if isinstance(issuer, Issuer) and issuer.is_ended:
+    if await is_sold(unit, statement.issued.startup_id):
         return True
     grant = await unit.get(GRANT, statement.issued.grant_id)
     equity = grant.issued.equity
     if grant.mark != "related" or equity is None:
         return False
     return not (await load_mandate(unit, equity.mandate_id)).terms.related_parties
+
+
+async def find_settling(unit: UnitOfWork, statement: Statement, bill: Grant) -> dict[str, Any]:
+    """Return how the equity part of a statement settles, as `AcceptStatement` and `SettlePart` state it."""
+    equity = bill.issued.equity
+    return {
+        "issuer_ended": await is_without_holder(unit, statement),
+        "in_cash": await is_sold(unit, statement.issued.startup_id),
+        "is_own_capacity": equity is not None and equity.holder_account_id is None,
+        "fee": bill.issued.platform_fee,
+    }

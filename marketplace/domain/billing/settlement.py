@@ -219,6 +219,54 @@ def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformF
     )
 
 
+def settle_without_equity(
+    charges: Charges,
+    settled: Charges | None,
+    *,
+    issuer_ended: bool,
+    in_cash: bool,
+    is_own_capacity: bool,
+    fee: PlatformFee | None,
+) -> Charges:
+    """Return what is settled of charges: themselves, unless no principal accrues by them; see `AcceptStatement`."""
+    if not issuer_ended:
+        return charges
+    if in_cash:
+        return move_to_cash(charges, settled, fee, is_own_capacity=is_own_capacity)
+    return drop_equity(charges, settled, fee)
+
+
+def move_to_cash(
+    charges: Charges, settled: Charges | None = None, fee: PlatformFee | None = None, *, is_own_capacity: bool
+) -> Charges:
+    """Return charges whose equity part the startup pays in cash: no principal accrues, and no holder pays.
+
+    What provider and seller receive does not change.
+
+    Args:
+        charges: The charges.
+        settled: The part of them that is settled already and keeps its equity part; None: no part.
+        fee: The platform's fee, which is computed again from the cash. None: no fee.
+        is_own_capacity: As in `Tariff`.
+    """
+    before = Charges(gpu_seconds=0, provider_usd=ZERO, cash_usd=ZERO, holder_usd=ZERO, principal_usd=ZERO)
+    before = before if settled is None else settled
+    cash_usd = charges.cash_usd + charges.holder_usd - before.holder_usd
+    paid = Fraction(cash_usd - before.cash_usd)
+    provider_fee_usd = charges.provider_fee_usd
+    if fee is not None and is_own_capacity:
+        provider_fee_usd = before.provider_fee_usd + round_cents(paid * Fraction(fee.provider_share))
+    startup_share = Fraction(0 if fee is None else fee.startup_share)
+    return msgspec.structs.replace(
+        charges,
+        cash_usd=cash_usd,
+        holder_usd=before.holder_usd,
+        principal_usd=before.principal_usd,
+        provider_fee_usd=provider_fee_usd,
+        startup_fee_usd=before.startup_fee_usd + round_cents(paid * startup_share),
+    )
+
+
 def leave_cash(charges: Charges, settled: Charges | None = None, fee: PlatformFee | None = None) -> Charges:
     """Return charges without the cash that the startup has not paid: the holder pays its part and principal accrues.
 

@@ -6,7 +6,7 @@ Invariants:
     1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
     2. The settled amount never exceeds the issued amount.
     3. A settled statement never changes. Later metering leads to a statement of its own, or a credit.
-    4. Once the startup's issuer has ended, only the cash part is settled: nothing accrues and no holder pays.
+    4. Once the startup was sold and its proceeds are paid, nothing accrues and no holder pays: all is paid in cash.
     5. If the promised availability was not met, the service credit is decided at acceptance, from what is known then.
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
     7. The startup may dispute it, and so may the holder that pays. In the acceptance period nothing is settled until
@@ -74,7 +74,7 @@ from marketplace.domain.billing.dispute import (
     require_referable,
     require_referred,
 )
-from marketplace.domain.billing.settlement import drop_equity, subtract_credit
+from marketplace.domain.billing.settlement import settle_without_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 
 TOLERANCE: Final = Fraction(1, 100)
@@ -105,7 +105,9 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
         statement_id: The statement.
         by: ``acceptance`` of a payer; ``silence``: nobody disputed in time; ``resolution`` of its dispute.
         at: Now.
-        issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+        issuer_ended: Whether no principal accrues and no holder pays.
+        in_cash: Whether the startup pays the equity part in cash then, because it was sold and the proceeds are paid.
+        is_own_capacity: Whether the provider takes the equity itself.
         fee: What the platform takes of it; None: nothing.
         side: Which payer accepts; None if none does.
         conceded: Whether the provider resolved the dispute. Then every payer must have been heard, or the time be over.
@@ -117,6 +119,8 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
     by: Literal["acceptance", "silence", "resolution"]
     at: datetime
     issuer_ended: bool = False
+    in_cash: bool = False
+    is_own_capacity: bool = False
     fee: PlatformFee | None = None
     side: Side | None = None
     conceded: bool = False
@@ -189,7 +193,9 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
         credit: The service credit of that; None for none.
         part_id: The cause that the payments name.
         at: Now.
-        issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+        issuer_ended: Whether no principal accrues and no holder pays.
+        in_cash: Whether the startup pays the equity part in cash then, because it was sold and the proceeds are paid.
+        is_own_capacity: Whether the provider takes the equity itself.
         fee: What the platform takes of it; None: nothing.
     """
 
@@ -199,6 +205,8 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
     part_id: str
     at: datetime
     issuer_ended: bool = False
+    in_cash: bool = False
+    is_own_capacity: bool = False
     fee: PlatformFee | None = None
 
 
@@ -407,14 +415,16 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
             due=render_instant(issued.accept_until),
         )
     before: list[StatementEvent] = []
-    paid = None if state.settled is None else state.settled.charges
-    if command.issuer_ended and drop_equity(state.charges, paid, command.fee) != state.charges:
+    charges = _settle_equity_part(command, state.charges, state)
+    if charges != state.charges:
         lowered = StatementResolved(
             statement_id=command.statement_id,
             grant_id=state.issued.grant_id,
             charges_before=state.charges,
-            charges=drop_equity(state.charges, paid, command.fee),
-            reason="The company was sold and its proceeds are paid out: only the cash part is settled.",
+            charges=charges,
+            reason="The company was sold and its proceeds are paid out: what would accrue as principal is paid in cash."
+            if command.in_cash
+            else "Startup and provider are related: only the cash part is settled.",
             by="sale",
         )
         before, state = [lowered], replace(state, charges=lowered.charges)
@@ -428,6 +438,18 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         unavailable_change=_count_unavailable(command.service) - _count_unavailable(issued.service),
     )
     return [*before, accepted, *_credit_service(command, issued)]
+
+
+def _settle_equity_part(command: AcceptStatement | SettlePart, charges: Charges, state: Statement) -> Charges:
+    """Return what is settled of charges; see `settle_without_equity`."""
+    return settle_without_equity(
+        charges,
+        None if state.settled is None else state.settled.charges,
+        issuer_ended=command.issuer_ended,
+        in_cash=command.in_cash,
+        is_own_capacity=command.is_own_capacity,
+        fee=command.fee,
+    )
 
 
 def _count_unavailable(service: ServiceResult | None) -> int:
@@ -653,8 +675,7 @@ def _settle_part(command: SettlePart | SettleEquity, state: Statement) -> Sequen
         return _settle_equity(command, state)
     if not is_part_due(state, command.at, issuer_ended=command.issuer_ended):
         return []
-    paid = None if state.settled is None else state.settled.charges
-    charges = drop_equity(command.charges, paid, command.fee) if command.issuer_ended else command.charges
+    charges = _settle_equity_part(command, command.charges, state)
     if not (charges.provider_usd or charges.cash_usd or charges.principal_usd):
         return []
     return [

@@ -239,6 +239,11 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
         case IssuerLiquidityDeclared():
             waterfall = limit_waterfall(event.waterfall, Sight(event.issuer_id, party_id, depth))
             return structs.replace(event, waterfall=waterfall, assumed=_limit_assumed(event.assumed, party_id, depth))
+        case IssuerDistributionPaid():
+            sight = Sight(event.issuer_id, party_id, depth)
+            return structs.replace(
+                event, payouts=limit_payouts(event.payouts, sight), later=keep_seen(event.later, sight)
+            )
         case IssuerDilutionLimited() if depth != "full":
             return structs.replace(event, instruments=())
         case ProposalMade():
@@ -319,9 +324,16 @@ def limit_waterfall(waterfall: P, sight: Sight) -> P:
     if sight.depth == "full":
         return waterfall
     payouts, instruments = (getattr(waterfall, name) for name in ("payouts", "instruments"))
-    others = [] if sight.depth == "own" else [each for each in payouts if not sight.sees(each.holder_id)]
-    seen = (*keep_seen(payouts, sight), *sum_payouts(others, sight.issuer_id))
+    seen = limit_payouts(payouts, sight)
     return structs.replace(waterfall, instruments=keep_seen(instruments, sight), payouts=seen, certificate_json="")
+
+
+def limit_payouts(payouts: Sequence[Payout] | None, sight: Sight) -> tuple[Payout, ...] | None:
+    """Return what a party may see of payouts: its own, and those of others as its depth says."""
+    if payouts is None or sight.depth == "full":
+        return None if payouts is None else tuple(payouts)
+    others = [] if sight.depth == "own" else [each for each in payouts if not sight.sees(each.holder_id)]
+    return (*keep_seen(payouts, sight), *sum_payouts(others, sight.issuer_id))
 
 
 def sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:
@@ -347,4 +359,5 @@ def _add(one: Payout, other: Payout) -> Payout:
         buyer_shares=None
         if one.buyer_shares is None or other.buyer_shares is None
         else one.buyer_shares + other.buyer_shares,
+        shares=None if one.shares is None or other.shares is None else one.shares + other.shares,
     )

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from events.draw import PriceSource
-from events.financing import Allotment, Approval, ConvertingInstrument, Forfeit, Payout, RoundTerms
+from events.financing import Allotment, Approval, ConvertingInstrument, Forfeit, LaterPrincipal, Payout, RoundTerms
 from events.issuer_holders import HolderTerms, ProRataOffer
 from events.issuer_programmes import IssuerPurchasesStated
 from events.issuer_rights import IssuerWarrantIssued
@@ -429,6 +429,8 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: ``declared``, ``withdrawn`` or ``paid``.
         paid_usd: What was paid; None: nothing yet.
+        payouts: Who was paid what, where that differs from the declared waterfall; None: as declared, or not paid yet.
+        later: Principal that accrued after the declaration, and was paid in cash beside the proceeds.
         reason: Why it was withdrawn.
     """
 
@@ -438,6 +440,8 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     waterfall: WaterfallView
     paid_usd: Decimal | None
+    payouts: tuple[Payout, ...] | None
+    later: tuple[LaterPrincipal, ...]
     reason: str | None
     declared_at: datetime
     pay_until: datetime

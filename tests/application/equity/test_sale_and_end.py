@@ -1,4 +1,4 @@
-"""After the sale is paid nothing accrues, and what is delivered is settled before that."""
+"""Nothing accrues once a sale is paid, and what is delivered beside it is paid in cash."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -43,42 +43,71 @@ async def pay(market, trade, sale):
     await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
 
 
-async def test_silence_after_the_sale_costs_the_holder_nothing_and_the_cash_part_is_paid(delivering):
+async def settle_first(market, grant, *, by=None):
+    """Issue the statement of the first period, and accept it as a party or by silence. Return it as it was issued."""
+    first = list_periods(grant)[0]
+    market.clock.at = max(market.clock.at, first.end + timedelta(hours=25))
+    await statements.issue_statement(market.handler, market.context(), grant.issued.grant_id, 0)
+    issued = await market.state("statement", first.statement_id)
+    if by is None:
+        market.clock.at += timedelta(days=8)
+        await statements.accept_statement(market.handler, market.context(), first.statement_id, by="silence")
+    else:
+        await statements.accept_statement(market.handler, market.context(by), first.statement_id)
+    return issued
+
+
+async def read_balances(market, trade):
+    return [(await market.account(party)).available_usd for party in (trade.startup, trade.fund, trade.provider)]
+
+
+async def test_what_is_delivered_after_the_sale_costs_the_holder_nothing_and_is_paid_in_cash(delivering):
     market, trade, grant = delivering
     await pay(market, trade, await declare(market, trade))
     await market.deliver(grant, 10)
-    first = list_periods(grant)[0]
-    market.clock.at = first.end + timedelta(hours=25)
-    await statements.issue_statement(market.handler, market.context(), grant.issued.grant_id, 0)
-    issued = await market.state("statement", first.statement_id)
-    fund, provider = [(await market.account(party)) for party in (trade.fund, trade.provider)]
-    market.clock.at += timedelta(days=8)
-    await statements.accept_statement(market.handler, market.context(), first.statement_id, by="silence")
-    assert await market.account(trade.fund) == fund
-    paid = (await market.account(trade.provider)).available_usd - provider.available_usd
-    assert paid == issued.charges.cash_usd > 0
-    assert issued.charges.holder_usd > 0
+    _, fund, provider = await read_balances(market, trade)
+    issued = await settle_first(market, grant)
+    _, fund_after, provider_after = await read_balances(market, trade)
+    assert fund_after == fund
+    assert provider_after - provider == issued.charges.provider_usd > issued.charges.cash_usd > 0
     instrument = await market.state("instrument", rename_id("ins", grant.issued.grant_id))
     assert instrument.principal_usd == 0
     await check_log(market.log)
 
 
-async def test_a_sale_is_not_paid_before_what_was_delivered_is_settled(delivering):
+async def test_a_sale_is_paid_while_delivery_is_not_settled_and_that_is_paid_in_cash(delivering):
+    """Nobody holds a sale up by metering or disputing, and no provider loses what it delivered."""
+    market, trade, grant = delivering
+    await market.deliver(grant, 25)
+    market.clock.at = list_periods(grant)[0].start + timedelta(days=25)
+    sale = await declare(market, trade)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    assert caught.value.code == "funds_insufficient"
+    kept_usd = Decimal(caught.value.facts["kept_usd"])
+    await pay(market, trade, sale)
+    company = await market.account(trade.startup)
+    assert company.reserves[grant.issued.grant_id][0] == kept_usd > 0
+    _, fund, provider = await read_balances(market, trade)
+    held_usd = company.holds[grant.issued.hold_id].left_usd
+    issued = await settle_first(market, grant)
+    _, fund_after, provider_after = await read_balances(market, trade)
+    assert fund_after == fund
+    assert provider_after - provider == issued.charges.provider_usd <= kept_usd + held_usd
+    await check_log(market.log)
+
+
+async def test_principal_that_accrues_beside_a_sale_is_paid_in_full_in_cash_and_voids_nothing(delivering):
     market, trade, grant = delivering
     await market.deliver(grant, 10)
     sale = await declare(market, trade)
-    with pytest.raises(Refusal) as caught:
-        await pay(market, trade, sale)
-    assert caught.value.code == "delivery_unsettled"
-    assert caught.value.facts["grants"] == [grant.issued.grant_id]
-    first = list_periods(grant)[0]
-    market.clock.at = first.end + timedelta(hours=25)
-    await statements.issue_statement(market.handler, market.context(), grant.issued.grant_id, 0)
-    await statements.accept_statement(market.handler, market.context(trade.startup), first.statement_id)
-    with pytest.raises(Refusal) as caught:
-        await pay(market, trade, sale)
-    assert caught.value.code == "liquidity_stale"
-    await pay(market, trade, await declare(market, trade))
+    declared = (await market.state("issuer", trade.issuer)).sales[sale].declared
+    issued = await settle_first(market, grant, by=trade.startup)
+    await pay(market, trade, sale)
+    issuer = await market.state("issuer", trade.issuer)
+    assert issuer.sales[sale].declared == declared
+    instrument = await market.state("instrument", rename_id("ins", grant.issued.grant_id))
+    assert instrument.repaid.amount_usd == issued.charges.principal_usd > 0
     await check_log(market.log)
 
 
@@ -96,18 +125,19 @@ async def agree_on_work(market, trade, grant):
     return line
 
 
-async def test_a_sale_is_not_paid_before_hours_of_work_are_settled(delivering):
+async def test_hours_of_work_that_are_not_settled_are_kept_money_for_as_the_sale_is_paid(delivering):
     market, trade, grant = delivering
     market.clock.at = grant.issued.start
     line = await agree_on_work(market, trade, grant)
     market.clock.at += timedelta(days=1)
     provider, at = market.context(trade.provider), market.clock.at
-    reading = HoursReading(reading_id="day-0", start=at - timedelta(hours=9), end=at, hours=Decimal(4))
+    reading = HoursReading(reading_id="day-0", start=at - timedelta(hours=9), end=at, hours=Decimal(9))
     await service_hours.report_hours(market.handler, provider, line.id, source="sheet", readings=(reading,))
-    sale = await declare(market, trade)
-    with pytest.raises(Refusal) as caught:
-        await pay(market, trade, sale)
-    assert (caught.value.code, caught.value.facts["grants"]) == ("delivery_unsettled", [grant.issued.grant_id])
+    await pay(market, trade, await declare(market, trade))
+    worked = await market.state("service_line", line.id)
+    kept_usd = (await market.account(trade.startup)).reserves[grant.issued.grant_id][0]
+    assert kept_usd >= 9 * worked.proposed.price_usd_per_hour - worked.terms.cash_commitment_usd > 0
+    await check_log(market.log)
 
 
 async def open_series_a(market, trade):

@@ -205,12 +205,12 @@ def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
     strike = options[2] * 25
     per_share = Fraction(_PROCEEDS_CENTS - _BRIDGE_CENTS + strike, outstanding)
     rows = [
-        *((holder, security, per_share * shares) for holder, security, shares in preferred),
-        (TIDEWATER, BRIDGE_SAFE, Fraction(_BRIDGE_CENTS)),
-        *((holder, security, per_share * shares) for holder, security, shares in common),
-        (EMPLOYEES, _OPTION, per_share * options[2] - strike),
+        *((holder, security, per_share * shares, shares) for holder, security, shares in preferred),
+        (TIDEWATER, BRIDGE_SAFE, Fraction(_BRIDGE_CENTS), None),
+        *((holder, security, per_share * shares, shares) for holder, security, shares in common),
+        (EMPLOYEES, _OPTION, per_share * options[2] - strike, options[2]),
     ]
-    cents = _round_to_sum([amount for _, _, amount in rows])
+    cents = _round_to_sum([row[2] for row in rows])
     return Waterfall(
         engine_version="equity-1",
         price_per_common_share_exact=_text(per_share / 100),
@@ -224,8 +224,8 @@ def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
             ),
         ),
         payouts=tuple(
-            _payout(holder, security, amount, whole, as_converted=security == "series-a")
-            for (holder, security, amount), whole in zip(rows, cents, strict=True)
+            _payout(holder, security, amount, whole, shares)
+            for (holder, security, amount, shares), whole in zip(rows, cents, strict=True)
         ),
         certificate_json=load_certificate("sale"),
     )
@@ -240,7 +240,7 @@ def _round_to_sum(amounts: list[Fraction]) -> list[int]:
     return cents
 
 
-def _payout(holder: str, security: str, exact_cents: Fraction, cents: int, *, as_converted: bool) -> Payout:
+def _payout(holder: str, security: str, exact_cents: Fraction, cents: int, shares: int | None) -> Payout:
     exact = exact_cents / 100
     return Payout(
         holder_id=holder,
@@ -248,7 +248,8 @@ def _payout(holder: str, security: str, exact_cents: Fraction, cents: int, *, as
         amount_exact=_text(exact),
         amount_usd=_dollars(cents),
         cash_usd=_dollars(cents),
-        as_converted=as_converted,
+        as_converted=security == "series-a",
+        shares=shares,
     )
 
 

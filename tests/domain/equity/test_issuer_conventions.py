@@ -33,6 +33,7 @@ from tests.domain.issuer_samples import (
     close,
     converting,
     declare,
+    list_owed,
     make_id,
     open_round,
     price,
@@ -293,7 +294,8 @@ def test_a_sale_for_stock_states_the_exchange_ratio_and_pays_fractions_in_cash()
         assert 0 <= Fraction(payout.amount_exact) - value < Fraction(1, 100)
         assert payout.cash_usd < BUYER.price_usd_per_share
     (paid,) = ISSUER.decide(
-        PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(SAFE,), at=NOON), ISSUER.fold([*events, declared])
+        PayDistribution(**OF_ISS, liquidity_id=LIQ, outstanding=list_owed(SAFE), at=NOON),
+        ISSUER.fold([*events, declared]),
     )
     assert isinstance(paid, IssuerDistributionPaid)
     assert paid.amount_usd == sum(payout.cash_usd for payout in waterfall.payouts)

@@ -49,6 +49,7 @@ from tests.domain.issuer_samples import (
     declare,
     grant,
     issue,
+    list_owed,
     make_id,
     open_round,
     price,
@@ -269,6 +270,7 @@ def test_a_sale_pays_out_its_proceeds_to_the_cent(stack, cents):
         return
     assert all(payout.amount_usd >= 0 for payout in declared.waterfall.payouts)
     (paid,) = ISSUER.decide(
-        PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=tuple(stack), at=NOON), ISSUER.fold([declared], state)
+        PayDistribution(**OF_ISS, liquidity_id=LIQ, outstanding=list_owed(*stack), at=NOON),
+        ISSUER.fold([declared], state),
     )
     assert paid.amount_usd == proceeds

@@ -22,9 +22,8 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.equity.instrument.commands import ImportInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.takeover import COMMANDS
-from marketplace.domain.equity.issuer.commands import DeclareLiquidity, ImportIssuer, PayDistribution
+from marketplace.domain.equity.issuer.commands import ImportIssuer
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.takeover import require_own_holders
 from tests.captable.company import DRAWDOWN, ISS, ROUND, SERIES_A, live, make_id
 from tests.support.spec import Given
@@ -35,13 +34,7 @@ SALE = make_id("liq", 1)
 @pytest.fixture(scope="module")
 def sold():
     life = live()
-    instruments = life.list_converting()
-    members = {"liquidity_id": SALE, "instruments": instruments}
-    life.act(DeclareLiquidity, **members, proceeds_usd=Decimal(90_000_000), at=life.time)
-    before = life.issuer
-    life.act(PayDistribution, **members, at=life.time)
-    for repayment in list_repayments(before, SALE):
-        life.deed(repayment)
+    life.sell(SALE, 90_000_000)
     return life
 
 

@@ -5,13 +5,14 @@ Everything that a command creates or does carries an id, so that a repeated comm
 and on terms with holders (`holder_commands`) are exported here too.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
-from events.financing import Approval, AssumedGrants, ConvertingInstrument, RoundTerms
+from events.financing import Approval, AssumedGrants, ConvertingInstrument, LaterPrincipal, RoundTerms
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.issuer_holders import StatedAgreement
@@ -20,6 +21,7 @@ from marketplace.domain.equity.issuer.holder_commands import (
     HolderCommand,
 )
 from marketplace.domain.equity.issuer.rights_commands import (
+    Delivery,
     RightsCommand,
 )
 from marketplace.domain.equity.issuer.stock_commands import (
@@ -219,7 +221,10 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
         stock: The buyer's stock, if paid in stock; None for cash.
         agreed: Stockholders that are no parties of this market and agreed, as the company states.
-        pay_days: For how many days after `at` it may be agreed to and paid.
+        pay_days: For how many days after `at` it may be agreed to and paid. What vests of warrants by date until then
+            counts as vested.
+        delivered: As in `VestWarrants`; None counts what has vested already.
+        interested: As in `VestWarrants`.
         assumed: The grants that a buyer of this market takes over; None for none.
     """
 
@@ -233,6 +238,8 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     agreed: tuple[StatedAgreement, ...] = ()
     assumed: AssumedGrants | None = None
     pay_days: int = 60
+    delivered: Mapping[str, Delivery] | None = None
+    interested: Mapping[str, frozenset[str]] = {}
 
 
 class WithdrawLiquidity(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,13 +266,13 @@ class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
-        instruments: The outstanding instruments as they are now. They must equal those in the declared waterfall.
+        outstanding: All outstanding principal, by instrument.
         at: Now, before the end of the time to pay.
     """
 
     issuer_id: str
     liquidity_id: str
-    instruments: tuple[ConvertingInstrument, ...]
+    outstanding: tuple[LaterPrincipal, ...]
     at: Instant
 
 

@@ -81,6 +81,7 @@ from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.domain.equity.issuer.state import (
     COUNT_WITHIN,
     Act,
+    Exercised,
     Financing,
     Importing,
     Issuer,
@@ -344,6 +345,13 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     )
     if event.fair_value_usd is not None and warrant.issued.fair_value is not None:
         after = use_prices(after, event.warrant_id)
+    if (sale := state.find_sale()) is not None:
+        stated = event.exercise_price_usd
+        price = warrant.exercise_price_usd if stated is None else parse_ratio(stated)
+        rights = event.shares + event.shares_surrendered
+        used = Exercised(event.warrant_id, price, rights, event.class_id, event.shares)
+        sales = state.sales.set(sale.declared.liquidity_id, replace(sale, exercised=(*sale.exercised, used)))
+        after = replace(after, sales=sales)
     return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
 
 
@@ -518,7 +526,7 @@ def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
 
 
 def _declare_liquidity(state: Issuer, event: IssuerLiquidityDeclared) -> Issuer:
-    sale = Sale(event, capitalization_of(state), "declared")
+    sale = Sale(event, "declared")
     return replace(state, sales=state.sales.set(event.liquidity_id, sale), liquidity_id=event.liquidity_id)
 
 
@@ -529,7 +537,11 @@ def _withdraw_liquidity(state: Issuer, event: IssuerLiquidityWithdrawn) -> Issue
 
 
 def _pay_distribution(state: Issuer, event: IssuerDistributionPaid) -> Issuer:
-    paid = replace(state.sales[event.liquidity_id], status="paid")
+    sale = state.sales[event.liquidity_id]
+    declared = sale.declared
+    if event.payouts is not None:
+        declared = structs.replace(declared, waterfall=structs.replace(declared.waterfall, payouts=event.payouts))
+    paid = replace(sale, declared=declared, status="paid", later=event.later)
     return replace(state, sales=state.sales.set(event.liquidity_id, paid), is_ended=True)
 
 

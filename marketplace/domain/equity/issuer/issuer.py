@@ -108,7 +108,7 @@ Refusals in order, of each command:
   stock_class_unknown; at its payment buyer_split · buyer_diluted · buyer_drained · refusals of
   the buyer's issue of stock
 - distribution: liquidity_unknown · liquidity_withdrawn · liquidity_replaced · time_naive · liquidity_overdue ·
-  liquidity_stale · delivery_unsettled
+  liquidity_stale
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
 """

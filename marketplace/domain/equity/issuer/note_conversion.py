@@ -18,7 +18,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.rules import get_class, require_fine
+from marketplace.domain.equity.issuer.rules import get_class, require_fine, require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer, capitalization_of
 from marketplace.equity.capitalization import counted_by, existing_shares
 
@@ -51,8 +51,9 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
         at: Now.
 
     Raises:
-        Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``conversion_coarse``.
+        Refusal: ``sale_declared`` · ``stock_class_unknown`` · ``conversion_empty`` · ``conversion_coarse``.
     """
+    require_no_sale(issuer)
     terms = run.terms
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
     become = terms.at_maturity

@@ -13,6 +13,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustStockPlan,
     CreateStockClass,
+    ExerciseFirstRefusal,
     IssueStock,
     RepurchaseStock,
     SplitStock,
@@ -22,6 +23,7 @@ OWN_ACTS: Final = (
     AdjustStockPlan,
     CancelOption,
     CreateStockClass,
+    ExerciseFirstRefusal,
     GrantOption,
     IssueStock,
     IssueWarrant,
@@ -30,10 +32,15 @@ OWN_ACTS: Final = (
     SplitStock,
     WithdrawPromise,
 )
-"""Its commands, with or without the agreement of others. Some of them may have an instrument as their cause."""
+"""Its commands, with or without the agreement of others. `is_own_act` says when they are not its own."""
 
 
 def is_own_act(command: IssuerCommand) -> bool:
-    """Return whether a company changes its shares by its own choice: no instrument causes the act."""
-    has_cause = isinstance(command, IssueStock | IssueWarrant | RepurchaseStock) and command.cause is not None
-    return isinstance(command, OWN_ACTS) and not has_cause
+    """Return whether a company changes its shares by its own choice: no instrument causes the act, and no holder."""
+    match command:
+        case IssueStock() | IssueWarrant() | RepurchaseStock():
+            return command.cause is None
+        case ExerciseFirstRefusal():
+            return command.holder_id is None  # the company buys the offered stock itself
+        case _:
+            return isinstance(command, OWN_ACTS)

@@ -8,7 +8,12 @@ from fractions import Fraction
 from typing import Final, Protocol
 
 from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
-from events.issuer import IssuerAuthorisedSharesAdjusted, IssuerFinancingPriced, IssuerLiquidityDeclared
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerDistributionPaid,
+    IssuerFinancingPriced,
+    IssuerLiquidityDeclared,
+)
 from events.registry import render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
@@ -40,7 +45,7 @@ class Preference(Protocol):
     def protection_basis(self) -> ProtectionBasis | None: ...  # noqa: D102
 
 
-def require_fits(event: IssuerFinancingPriced | IssuerLiquidityDeclared) -> None:
+def require_fits(event: IssuerFinancingPriced | IssuerLiquidityDeclared | IssuerDistributionPaid) -> None:
     """Refuse the calculation of a round or a sale if it is too large to be stored.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from immutables import Map
 from msgspec import structs
 
-from events.financing import Investment, RoundPricing, RoundTerms
+from events.financing import Investment, LaterPrincipal, RoundPricing, RoundTerms
 from events.issuer import (
     IssuerDilutionLimited,
     IssuerFinancingOpened,
@@ -255,13 +255,39 @@ class Offer:
         return at > self.offered.decide_until
 
 
+class Exercised(NamedTuple):
+    """Rights of a warrant that were exercised while a sale that counts them was declared.
+
+    Attributes:
+        warrant_id: The warrant.
+        price_usd: The exercise price of one share.
+        rights: How many were exercised, with those that a net exercise surrendered.
+        class_id: What was issued.
+        shares: How many were issued.
+    """
+
+    warrant_id: str
+    price_usd: Fraction
+    rights: int
+    class_id: str
+    shares: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """A declared liquidity event, and the company as it was then."""
+    """A declared liquidity event; once it is paid, with the payouts that were paid.
+
+    Attributes:
+        declared: Its declaration.
+        status: What became of it.
+        exercised: What was exercised beside it.
+        later: Principal that accrued after the declaration and was paid beside the proceeds.
+    """
 
     declared: IssuerLiquidityDeclared
-    basis: Capitalization
     status: Literal["declared", "withdrawn", "paid"]
+    exercised: tuple[Exercised, ...] = ()
+    later: tuple[LaterPrincipal, ...] = ()
 
 
 class PriceMark(NamedTuple):
@@ -374,8 +400,11 @@ class Issuer:
     @property
     def is_changing(self) -> bool:
         """Whether a round is open, or a sale is declared and not paid."""
-        is_sold = self.liquidity_id is not None and not self.is_ended
-        return is_sold or self.find_open_financing() is not None
+        return self.find_sale() is not None or self.find_open_financing() is not None
+
+    def find_sale(self) -> Sale | None:
+        """Return the sale that is declared and neither paid nor withdrawn; None if there is none."""
+        return None if self.liquidity_id is None or self.is_ended else self.sales[self.liquidity_id]
 
     def find_open_financing(self) -> Financing | None:
         """Return the round that is open; None if none is."""

@@ -71,6 +71,7 @@ from events.issuer import (
 from events.registry import render_body
 from events.types import Event
 from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     AddStakeholder,
@@ -378,7 +379,8 @@ def _check_declared(act: IssuerLiquidityDeclared, state: Issuer) -> None:
 def _check_paid(act: IssuerDistributionPaid, state: Issuer) -> None:
     if act.liquidity_id != state.liquidity_id:
         raise refuse_unknown("liquidity", act.liquidity_id)
-    paid = sum(payout.cash_usd for payout in state.sales[act.liquidity_id].declared.waterfall.payouts)
+    payouts = state.sales[act.liquidity_id].declared.waterfall.payouts if act.payouts is None else act.payouts
+    paid = sum((row.cash_usd for row in payouts), ZERO) + sum((row.amount_usd for row in act.later), ZERO)
     if act.amount_usd != paid:
         raise Refusal(
             "payment_differs",

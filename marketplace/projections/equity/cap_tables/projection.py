@@ -344,6 +344,7 @@ def _liquidity_declared(changes: WriteBatch, fact: RecordedEvent, event: issuer_
         kind=event.kind,
         status="declared",
         waterfall=show_waterfall(event.waterfall),
+        later=(),
         declared_at=fact.time,
         pay_until=event.pay_until,
     )
@@ -355,6 +356,7 @@ def _liquidity_withdrawn(changes: WriteBatch, _: RecordedEvent, event: issuer_ev
 
 def _distribution_paid(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerDistributionPaid) -> None:
     paid = {"status": "paid", "paid_usd": event.amount_usd, "paid_at": fact.time}
+    paid |= {"payouts": event.payouts, "later": event.later}
     changes.update(tables.liquidity_events, event.liquidity_id, **paid)
     changes.update(tables.issuers, event.issuer_id, status="ended")
 

@@ -132,6 +132,8 @@ liquidity_events: Final = define(
     text("status"),
     document("waterfall"),
     exact("paid_usd", null=True),
+    document("payouts", null=True),
+    document("later"),
     text("reason", null=True),
     instant("declared_at"),
     instant("pay_until"),

@@ -1,13 +1,13 @@
 """The sale of an issuer; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from events.financing import AssumedGrants, StockConsideration
+from events.financing import AssumedGrants, LaterPrincipal, StockConsideration
 from events.issuer import (
     IssuerDistributionPaid,
     IssuerEvent,
@@ -40,8 +40,8 @@ from marketplace.domain.equity.issuer.commands import (
     WithdrawLiquidity,
 )
 from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
-from marketplace.domain.equity.issuer.financing.pricing import order_instruments
 from marketplace.domain.equity.issuer.own_acts import is_own_act
+from marketplace.domain.equity.issuer.rights.milestones import settle
 from marketplace.domain.equity.issuer.rules import (
     require_days,
     require_fits,
@@ -50,6 +50,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_seniority,
     require_signed,
 )
+from marketplace.domain.equity.issuer.sale.closing import list_later, list_payouts
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_found
@@ -88,8 +89,12 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         require_price_per_share(command.stock.price_usd_per_share, "/stock/price_usd_per_share")
     _require_absent(state, command.agreed)
     require_no_financing(state)
+    pay_until = command.at + timedelta(days=command.pay_days)
+    counted = state
+    if command.delivered is not None:
+        _, counted = settle(state, command.delivered, command.interested, pay_until)
     waterfall = share_proceeds(
-        state,
+        counted,
         command.proceeds_usd,
         command.instruments,
         at=command.at,
@@ -101,7 +106,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         liquidity_id=command.liquidity_id,
         kind="acquisition" if command.stock is None else "stock_acquisition",
         waterfall=waterfall,
-        pay_until=command.at + timedelta(days=command.pay_days),
+        pay_until=pay_until,
         agreed=command.agreed,
         replaces=state.liquidity_id,
         assumed=command.assumed,
@@ -140,26 +145,18 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
         )
     require_aware(command.at, "/at")
     require_payable(command.liquidity_id, sale.declared.pay_until, command.at)
-    changed = []
-    if order_instruments(command.instruments) != sale.declared.waterfall.instruments:
-        changed.append("instruments")
-    if sale.basis != capitalization_of(state):
-        changed.append("holdings")
-    if changed:
-        raise Refusal(
-            "liquidity_stale",
-            f"{' and '.join(changed)} changed since liquidity event {command.liquidity_id} was declared;"
-            " declare it again with a new id",
-            liquidity_id=command.liquidity_id,
-            changed=changed,
-        )
-    return [
-        IssuerDistributionPaid(
-            issuer_id=command.issuer_id,
-            liquidity_id=command.liquidity_id,
-            amount_usd=sum((payout.cash_usd for payout in sale.declared.waterfall.payouts), ZERO),
-        )
-    ]
+    payouts = list_payouts(sale, state, command.outstanding)
+    later = list_later(sale, command.outstanding)
+    cash = (*(each.cash_usd for each in payouts), *(each.amount_usd for each in later))
+    event = IssuerDistributionPaid(
+        issuer_id=command.issuer_id,
+        liquidity_id=command.liquidity_id,
+        amount_usd=sum(cash, ZERO),
+        payouts=None if payouts == sale.declared.waterfall.payouts else payouts,
+        later=later,
+    )
+    require_fits(event)
+    return [event]
 
 
 def require_sale_kept(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
@@ -221,40 +218,22 @@ def _require_overdue(liquidity_id: str, sale: Sale, at: datetime) -> None:
         )
 
 
-def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
-    """Refuse to pay a sale while delivered compute or work that becomes equity is not settled.
-
-    Args:
-        liquidity_id: The sale.
-        grants: Grants with metered usage or work that no accepted statement covers.
-
-    Raises:
-        Refusal: ``delivery_unsettled``.
-    """
-    if grants:
-        raise Refusal(
-            "delivery_unsettled",
-            f"usage or work of {', '.join(grants[:5])} is metered and not accepted; accept or resolve its"
-            f" statements, then declare the sale again in place of {liquidity_id}, so that the principal that accrues"
-            " shares in the proceeds",
-            liquidity_id=liquidity_id,
-            grants=list(grants),
-        )
-
-
-def require_proceeds(liquidity_id: str, payouts: Mapping[str, Decimal], available: Decimal, *, told: bool) -> None:
-    """Refuse to pay a sale before all its proceeds are there.
+def require_proceeds(
+    liquidity_id: str, payouts: Mapping[str, Decimal], available: Decimal, *, kept_usd: Decimal = ZERO, told: bool
+) -> None:
+    """Refuse to pay a sale before all the money for it is there.
 
     Args:
         liquidity_id: The sale.
         payouts: Cash by holder.
         available: What the company's account has.
+        kept_usd: What delivery that is not settled may cost.
         told: Whether the refusal may state the company's balance and what others get.
 
     Raises:
         Refusal: ``funds_insufficient``, with what every payee still lacks when they are paid by id.
     """
-    needed = sum(payouts.values(), ZERO)
+    needed = sum(payouts.values(), kept_usd)
     if needed <= available:
         return
     if not told:
@@ -263,21 +242,26 @@ def require_proceeds(liquidity_id: str, payouts: Mapping[str, Decimal], availabl
             f"the company has not deposited all proceeds of {liquidity_id} yet; send this again once it has",
             liquidity_id=liquidity_id,
         )
-    left, gaps = available, []
+    left, gaps = max(available - kept_usd, ZERO), []
     for holder_id, amount in sorted(payouts.items()):
         if amount > left:
             gaps.append(f"{holder_id}: {amount - left}")
         left = max(left - amount, ZERO)
     raise Refusal(
         "funds_insufficient",
-        f"{liquidity_id} pays {needed} USD and {available} USD is available; deposit {needed - available} USD more for"
-        f" {', '.join(gaps[:GAPS_SHOWN])}",
+        f"{liquidity_id} takes {needed} USD{_render_kept(kept_usd)} and {available} USD is available; deposit"
+        f" {needed - available} USD more for {', '.join(gaps[:GAPS_SHOWN])}",
         liquidity_id=liquidity_id,
         needed_usd=str(needed),
         available_usd=str(available),
         missing_usd=str(needed - available),
         missing_by_payee_usd=gaps,
+        kept_usd=str(kept_usd),
     )
+
+
+def _render_kept(kept_usd: Decimal) -> str:
+    return f", {kept_usd} of them to pay in cash for delivery that is not settled," if kept_usd else ""
 
 
 def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
@@ -380,20 +364,37 @@ def sum_repurchases(state: Issuer) -> Decimal:
     return ceil_cents(spent)
 
 
-def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, ...]:
-    """Return the commands that end the instruments of a declared sale, for the batch that pays it.
+def list_repayments(
+    state: Issuer, liquidity_id: str, outstanding: Sequence[LaterPrincipal]
+) -> tuple[RepayInstrument, ...]:
+    """Return the commands that end the instruments of a sale that is just paid, for the batch that pays it.
+
+    Args:
+        state: The issuer after the payment.
+        liquidity_id: The sale.
+        outstanding: All principal that was outstanding.
 
     Raises:
         Refusal: ``liquidity_unknown``.
     """
-    amounts: dict[str, Decimal] = {}
-    for payout in _get_sale(state, liquidity_id).declared.waterfall.payouts:
-        if payout.security.startswith("ins_"):
-            amounts[payout.security] = amounts.get(payout.security, ZERO) + payout.amount_usd
+    sale = _get_sale(state, liquidity_id)
+    amounts = dict.fromkeys((each.instrument_id for each in outstanding), ZERO)
+    for each in sale.later:
+        amounts[each.instrument_id] += each.amount_usd
+    for payout in sale.declared.waterfall.payouts:
+        if payout.security in amounts:
+            amounts[payout.security] += payout.amount_usd
     return tuple(
         RepayInstrument(instrument_id=instrument_id, cause=liquidity_id, amount_usd=amount)
         for instrument_id, amount in amounts.items()
     )
+
+
+def list_cash(state: Issuer, liquidity_id: str) -> Iterator[tuple[str, Decimal]]:
+    """Yield what a sale that is just paid pays in cash: by holder, one amount for each security and instrument."""
+    sale = _get_sale(state, liquidity_id)
+    yield from ((each.holder_id, each.cash_usd) for each in sale.declared.waterfall.payouts)
+    yield from ((each.holder_id, each.amount_usd) for each in sale.later)
 
 
 def _get_sale(state: Issuer, liquidity_id: str) -> Sale:

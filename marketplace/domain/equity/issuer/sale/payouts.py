@@ -1,6 +1,6 @@
 """Convert a sale's inputs to the equity mathematics, and its payouts back to events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +26,7 @@ from marketplace.domain.equity.issuer.state import (
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.exchanges import paid_in_stock
 from marketplace.equity.waterfall import Distribution, distribute
+from marketplace.equity.waterfall import Payout as Paid
 
 
 def share_proceeds(
@@ -64,12 +65,19 @@ def share_proceeds(
         on_day=at.date(),
         safe_seniority=None if safe_seniority is None else render_seniority(safe_seniority),
     )
+    shares = {(right.holder_id, right.grant_id): int(right.shares) for right in rights} | dict(state.holdings)
+    gave_way = {item for election in result.elections if election.choice != "hold" for item in election.item_ids}
     return Waterfall(
         engine_version=ENGINE_VERSION,
         proceeds_usd=proceeds_usd,
         instruments=ordered,
         price_per_common_share_exact=render_ratio(result.price_per_common_share_usd),
-        payouts=_render_payouts(result, stock),
+        payouts=render_payouts(
+            result.payouts,
+            [each.item_id in gave_way for each in result.payouts],
+            [shares.get((each.holder_id, each.item_id)) for each in result.payouts],
+            None if stock is None else stock.price_usd_per_share,
+        ),
         certificate_json=render_certificate(result.certificate),
         safe_seniority=safe_seniority,
         stock=None if stock is None else _render_stock(result, stock),
@@ -92,19 +100,29 @@ def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration
     )
 
 
-def _render_payouts(result: Distribution, stock: BuyerStock | None) -> tuple[Payout, ...]:
-    gave_way = {item for election in result.elections if election.choice != "hold" for item in election.item_ids}
-    swapped = None if stock is None else paid_in_stock(result.payouts, stock.price_usd_per_share)
+def render_payouts(
+    paid: Sequence[Paid], converted: Sequence[bool], shares: Sequence[int | None], price_usd: Decimal | None
+) -> tuple[Payout, ...]:
+    """Return the rows of a waterfall.
+
+    Args:
+        paid: What each holder is paid for each item.
+        converted: By row, whether it is paid as common stock.
+        shares: By row, its shares or those that it buys; None for principal.
+        price_usd: The value of one share of the buyer; None if it pays in cash.
+    """
+    swapped = None if price_usd is None else paid_in_stock(paid, price_usd)
     return tuple(
         Payout(
             holder_id=payout.holder_id,
             security=payout.item_id.partition(RUN)[0],
             amount_exact=render_ratio(payout.amount_usd_exact),
             amount_usd=payout.amount_usd,
-            as_converted=payout.item_id in gave_way,
+            as_converted=converted[index],
             cash_usd=payout.amount_usd if swapped is None else swapped[index].cash_usd,
             buyer_shares_exact=None if swapped is None else render_ratio(swapped[index].shares_exact),
             buyer_shares=None if swapped is None else swapped[index].shares,
+            shares=shares[index],
         )
-        for index, payout in enumerate(result.payouts)
+        for index, payout in enumerate(paid)
     )

@@ -1,0 +1,131 @@
+"""The auditor reads the payment of a sale beside which stock moved and principal accrued, and finds wrong payments."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from marketplace.application.equity import instruments, issuers
+from marketplace.auditor.equity import Equity
+from marketplace.auditor.sales import Sales
+from marketplace.auditor.stream import Findings, Message
+from marketplace.core.ids import derive_id
+from marketplace.domain.equity.issuer.stock_commands import TransferStock
+from marketplace.log.memory import MemoryLog
+from tests.application.equity.test_equity import found, invest, pay_in
+from tests.application.equity.test_holder_terms import hold, propose_sale
+from tests.application.equity.test_hostile_pairs import ask
+from tests.application.equity.test_hostile_variants import agree_open
+from tests.support.market.agreeing import agree_all
+from tests.support.market.market import SAFE, Market
+
+pytestmark = pytest.mark.xdist_group("auditor")
+_PLAYED: list[Message] = []
+
+
+async def play():
+    """Sell a company; beside the sale a holder sells half of its stock, and an investor signs. Return the log."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    await found(market, trade.startup)
+    bank = await market.party("Bank", "fund")
+    await invest(market, trade, 10_000)
+    await hold(market, trade.startup, trade.fund, 1_000)
+    await hold(market, trade.startup, bank, 600)
+    await pay_in(market, trade.startup)
+    proposal_id, sale = await propose_sale(market, trade, proceeds_usd=Decimal(900_000))
+    assert await agree_open(market, proposal_id) == "effective"
+    moved = {"transfer_id": derive_id("trf", bank), "holder_id": trade.fund, "holder_id_after": bank}
+    moved |= {"class_id": "common", "shares": 500, "at": market.clock.at}
+    proposal_id, _ = await ask(market, trade.startup, TransferStock, startup=trade.startup, **moved)
+    assert await agree_open(market, proposal_id) == "effective"
+    context = market.context(trade.startup)
+    members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(7_000), "terms": SAFE}
+    await instruments.invest(market.handler, context, **members)
+    await agree_all(market, context)
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    return [
+        Message(
+            each.sequence,
+            each.subject,
+            {
+                "ce-type": each.envelope.type,
+                "ce-time": each.envelope.time.isoformat(),
+                "ce-actor": each.envelope.actor,
+                "ce-causationid": each.envelope.causationid,
+            },
+            each.body,
+        )
+        async for page in market.log.read()
+        for each in page
+    ]
+
+
+@pytest.fixture
+async def played():
+    if not _PLAYED:
+        _PLAYED.extend(await play())
+    return list(_PLAYED)
+
+
+def audit(messages):
+    findings = Findings()
+    equity = Equity(findings)
+    sales = Sales(findings, equity)
+    decisions = {}
+    for message in messages:
+        decisions.setdefault(message.decision, []).append(message)
+    for decision in decisions.values():
+        equity.take(decision)
+        sales.take(decision)
+    return [text for rule, _, text in findings.kept if rule == "sale"]
+
+
+def change(messages, edit):
+    def changed(message):
+        if message.event_type != "issuer.distribution_paid.v1":
+            return message
+        body = message.read()
+        edit(body)
+        return replace(message, body=json.dumps(body).encode())
+
+    return [changed(message) for message in messages]
+
+
+async def test_a_sale_beside_which_stock_moved_and_principal_accrued_holds(played):
+    assert audit(played) == []
+
+
+def _pay_the_former_holder(body):
+    rows = [row for row in body["payouts"] if row["security"] == "common"]
+    rows[0]["holder_id"], rows[1]["holder_id"] = rows[1]["holder_id"], rows[0]["holder_id"]
+
+
+def _pay_a_share_more(body):
+    body["payouts"][-1]["amount_exact"] = "900000/1"
+
+
+def _forget_what_accrued(body):
+    body["later"] = []
+
+
+def _pay_another(body):
+    paid = body["later"][0]
+    paid["holder_id"] = next(row["holder_id"] for row in body["payouts"] if row["holder_id"] != paid["holder_id"])
+
+
+def _state_less(body):
+    body["amount_usd"] = "1.00"
+
+
+def _pay_as_declared(body):
+    del body["payouts"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [_pay_the_former_holder, _pay_a_share_more, _forget_what_accrued, _pay_another, _state_less, _pay_as_declared],
+)
+async def test_a_payment_that_was_not_due_is_found(played, edit):
+    assert audit(change(played, edit))
