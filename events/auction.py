@@ -94,7 +94,7 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         lots: Which lots of the book carry it. A lot's steps at further asks have separate ids in the book.
-        value_usd_per_gpu_hour: w, what it offered there.
+        value_usd_per_gpu_hour: w, the value of its bid there.
         price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact; of a backstop order its offer.
     """
 

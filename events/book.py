@@ -82,7 +82,7 @@ class BookBid(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pool_id: Where.
-        value_usd_per_gpu_hour: w = cash + h · equity.
+        value_usd_per_gpu_hour: w = cash + h · equity; of own capacity at most a millionth of a dollar above the ask.
         lot_ids: Lots that may carry it; None: every lot of the pool.
         mandate_id: Who would take the equity; None for cash alone.
         uses: What it takes of limits.

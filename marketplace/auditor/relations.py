@@ -1,8 +1,13 @@
-"""Checks related parties: their trades are marked; marks and transfers to affiliates have a relation behind them."""
+"""Checks related parties: their trades are marked; marks and transfers to affiliates have a relation behind them.
+
+Own capacity, whose holder is or is firmly related to who sells or delivers it, bids in a book no more than a step above
+the ask, and not beside a lot of its pool that asks less.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from marketplace.auditor.spans import parse_instant
@@ -10,6 +15,8 @@ from marketplace.auditor.stream import Findings, Message
 
 MARKED_BY: Final = timedelta(hours=1)
 """How long after it is known a relation may leave an earlier trade unmarked."""
+STEP_USD: Final = Decimal("0.000001")
+"""So much above the ask own capacity bids at most."""
 
 
 @dataclass(slots=True)
@@ -58,6 +65,8 @@ class Relations:
         relations: By id.
         trades: By grant.
         warrants: The first holder of each warrant, and the affiliates that it names.
+        owners: Who holds each mandate, and sells each pool and each lot.
+        books: The lots of the latest book, by its auction.
         now: Time of the last event.
     """
 
@@ -65,6 +74,8 @@ class Relations:
     relations: dict[str, Relation] = field(default_factory=dict)
     trades: dict[str, Trade] = field(default_factory=dict)
     warrants: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    books: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -79,6 +90,11 @@ class Relations:
                 self._award(message, message.read(), self.now)
             elif name == "grant.marked":
                 self._mark(message, message.read())
+            elif name in {"mandate.granted", "pool.opened", "lot.listed"}:
+                body = message.read()
+                self.owners[body[f"{name.partition('.')[0]}_id"]] = body.get("holder_id") or body["provider_id"]
+            elif name == "auction.book_frozen" and self.now is not None:
+                self._check_book(message, message.read(), self.now)
             elif name == "issuer.warrant_issued":
                 body = message.read()
                 self.warrants[body["warrant_id"]] = body["holder_id"], set(body.get("affiliate_ids", ()))
@@ -110,6 +126,27 @@ class Relations:
         trade = Trade(body["startup_id"], sellers, holder, now, message.sequence, body.get("mark"))
         self.trades[body["grant_id"]] = trade
         self._check_mark(message, body["grant_id"], trade)
+
+    def _check_book(self, message: Message, body: dict[str, Any], now: datetime) -> None:
+        """Check the bids of own capacity in a part of a book. The lots stand in the same part, or in those before."""
+        lots = [*self.books.get(body["auction_id"], ()), *body.get("lots", ())]
+        self.books = {body["auction_id"]: lots}
+        groups: dict[str, set[str]] = {}
+        for order_id, bid in ((each["order_id"], bid) for each in body.get("orders", ()) for bid in each["bids"]):
+            holder = self.owners.get(bid.get("mandate_id") or "")
+            if holder is None:
+                continue
+            if holder not in groups:
+                groups[holder] = self.reach(holder, now)
+            mine = [lot for lot in lots if lot["lot_id"] in (bid.get("lot_ids") or ())]
+            sold_by = {bid["pool_id"], *(lot.get("step_of") or lot["lot_id"] for lot in mine)}
+            if groups[holder].isdisjoint(self.owners.get(each, "") for each in sold_by):
+                continue
+            worth, asks = Decimal(bid["value_usd_per_gpu_hour"]), [Decimal(lot["ask_usd_per_gpu_hour"]) for lot in mine]
+            dear = [lot["lot_id"] for lot in mine if any(_is_cheaper_beside(other, lot) for other in lots)]
+            text = f"{order_id} bids {worth} on own capacity that asks {asks}, beside cheaper: {dear}"
+            right = not dear and all(worth <= ask + STEP_USD for ask in asks)
+            self.findings.require(right, "own_capacity", message.sequence, text)
 
     def _hand_over(self, message: Message, body: dict[str, Any], now: datetime) -> None:
         """Check that who gets a warrant is an affiliate of its first holder, by name or by a relation in force."""
@@ -172,3 +209,10 @@ class Relations:
             is_known = first is not None and self.now is not None and first + MARKED_BY <= self.now
             if is_known or not firm:
                 yield relation.ends[0] if relation.ends[1] == end else relation.ends[1]
+
+
+def _is_cheaper_beside(other: dict[str, Any], lot: dict[str, Any]) -> bool:
+    """Return whether a lot of a book asks less than one of the same pool in a period of it."""
+    is_beside = other["from_period"] < lot["to_period"] and lot["from_period"] < other["to_period"]
+    is_cheaper = Decimal(other["ask_usd_per_gpu_hour"]) < Decimal(lot["ask_usd_per_gpu_hour"])
+    return is_beside and is_cheaper and other["pool_id"] == lot["pool_id"]

@@ -53,3 +53,35 @@ def audit(messages):
 async def test_trades_of_related_parties_are_marked_and_no_others(traded, plant, found):
     texts = audit(plant(traded))
     assert (texts == []) if found is None else any(found in text for text in texts), texts
+
+
+def bid(value):
+    """Return what replaces the value of every bid in a part of a book."""
+    return lambda body: [
+        {**order, "bids": [{**each, "value_usd_per_gpu_hour": value} for each in order["bids"]]}
+        for order in body["orders"]
+    ]
+
+
+def add_cheaper(body):
+    """Return the lots of a part of a book with one more of the same pool that asks less at the end."""
+    (lot,) = body["lots"]
+    return [lot, {**lot, "lot_id": "lot_cheap", "ask_usd_per_gpu_hour": "1.9", "from_period": lot["to_period"] - 1}]
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        ({}, None),
+        ({"orders": bid("2")}, None),
+        ({"orders": bid("2.000002")}, "bids 2.000002 on own capacity"),
+        ({"lots": add_cheaper}, "beside cheaper: ['lot_"),
+    ],
+)
+async def test_own_capacity_bids_a_step_above_the_lowest_ask_at_most(plant, found):
+    market = Market(MemoryLog())
+    trade = await market.trade(funding="own_capacity")
+    async with market.worker():
+        await market.award(trade)
+    texts = audit(change(await read(market.log), "auction.book_frozen.v1", **plant))
+    assert (texts == []) if found is None else any(found in text for text in texts), texts

@@ -351,6 +351,7 @@ async def _build_grant(
     party_ids = (order.placed.startup_id, pool.opened.provider_id, *holder_ids)
     require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
     offer = get_offer(order.terms, pool.opened.gpu_class)
+    value = _compute_offered(order, match, offer)
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,
@@ -365,7 +366,7 @@ async def _build_grant(
         end=match.end,
         lots=match.lots,
         price_usd_per_gpu_hour=match.price_usd_per_gpu_hour,
-        cash_share=render_ratio(Fraction(offer.cash_usd_per_gpu_hour) / Fraction(match.value_usd_per_gpu_hour)),
+        cash_share=render_ratio(Fraction(offer.cash_usd_per_gpu_hour) / value),
         startup_account_id=order.placed.account_id,
         provider_account_id=rename_id("acc", pool.opened.provider_id),
         hold_id=order.hold_id,
@@ -412,12 +413,18 @@ async def _build_equity(
         holder_id=holder_id,
         holder_account_id=rename_id("acc", holder_id) if pays else None,
         instrument_id=rename_id("ins", match.grant_id),
-        principal_share=render_ratio(Fraction(offer.equity_usd_per_gpu_hour) / Fraction(match.value_usd_per_gpu_hour)),
+        principal_share=render_ratio(Fraction(offer.equity_usd_per_gpu_hour) / _compute_offered(order, match, offer)),
         equity_credit=hold.equity_credit,
         principal_commitment_usd=ZERO,
         budget_commitment_usd=ZERO,
         holder_accepts=pays and not mandate.terms.startup_accepts_alone,
     )
+
+
+def _compute_offered(order: Order, match: MatchTerms, offer: ClassOffer) -> Fraction:
+    """Return the whole value of an offer under a match's mandate. The bid of own capacity is worth less."""
+    known = (hold.equity_credit for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
+    return Fraction(compute_value(offer, next(known, ZERO)))
 
 
 async def _keep_budgets(

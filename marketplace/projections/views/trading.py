@@ -23,7 +23,7 @@ class MatchView(msgspec.Struct, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         lots: Which lots carry it.
-        value_usd_per_gpu_hour: The value of its offer there, cash and equity.
+        value_usd_per_gpu_hour: The value of its bid there, cash and equity; of own capacity, hardly above the ask.
         price_usd_per_gpu_hour: What it pays, with at most 12 places; the event states the exact fraction.
         mandate_id: Who takes the equity part; None for cash alone.
     """

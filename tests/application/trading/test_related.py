@@ -125,6 +125,51 @@ async def test_shills_neither_win_nor_set_the_price_of_an_honest_buyer(market, f
     assert (await market.state("order", trade.order)).status == "unmatched"
 
 
+@pytest.mark.parametrize("related", [False, True])
+async def test_undeclared_shells_raise_no_price_under_the_own_capacity_of_a_provider_or_its_affiliate(market, related):
+    trade = await market.trade(cash="1", equity="8.5", funding="cash" if related else "own_capacity", nodes=2, days=20)
+    if related:
+        await relate(market, trade.provider, related_id=trade.fund)
+    loser = await market.party("Shill loser", "startup", usd=100_000, sector="robotics")
+    await market.issuer(loser)
+    shill = {"cash": "1", "equity": "8.5", "mandate_ids": (trade.mandate,), "nodes": 2, "days": 20, "latest": 1}
+    await market.order(loser, **shill)
+    honest = await market.party("Honest", "startup", usd=1_000_000)
+    order = await market.order(honest, cash="9.60", nodes=2, days=20, latest=1)
+    market.clock.at = market.day(0.5)
+    async with market.worker():
+        await market.until("auction", trade.auction, "completed")
+    grant = await market.state("grant", (await market.state("order", order)).grant_id)
+    assert parse_ratio(grant.issued.price_usd_per_gpu_hour) <= Fraction("2.000001")
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(
+    ("others", "offer", "expected"),
+    [
+        ((), {}, ["2.000001"]),
+        ((), {"equity": "0.5"}, ["1.4"]),
+        ((("1.9", 9, 11, False),), {}, []),
+        ((("1.9", 10, 20, False),), {}, ["2.000001"]),
+        ((("2.5", 1, 10, True),), {}, ["2.000001"]),
+        ((("2.5", 10, 20, True),), {}, ["2.000001", "2.500001"]),
+    ],
+    ids=["at the ask", "below the ask", "beside a cheaper lot", "before it", "only the cheaper", "one after the other"],
+)
+async def test_own_capacity_bids_the_ask_of_lots_beside_which_nothing_asks_less(market, others, offer, expected):
+    trade = await market.trade(**{"cash": "1", "equity": "8", "funding": "own_capacity"} | offer)
+    _, pool = await market.pool(trade.provider)
+    for ask, start, end, own in (("2", 1, 10, True), *others):
+        mandate_ids = (trade.mandate,) if own else ()
+        await market.lot(trade.provider, pool, nodes=2, ask=ask, start=start, end=end, mandate_ids=mandate_ids)
+    market.clock.at = market.day(0.5)
+    async with market.worker():
+        await market.until("auction", trade.auction, "completed")
+    (row,) = (await market.state("auction", trade.auction)).locked.book.orders
+    assert [str(bid.value_usd_per_gpu_hour.normalize()) for bid in row.bids if bid.pool_id == pool] == expected
+    await check_log(market.log)
+
+
 async def test_own_capacity_is_marked_and_so_is_nothing_else(market):
     trade = await market.trade(funding="own_capacity")
     async with market.worker():

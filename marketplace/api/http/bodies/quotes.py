@@ -21,7 +21,7 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         price_to_win_usd_per_gpu_hour: The value that the order needs there, w = cash + h · equity.
-        value_usd_per_gpu_hour: The value of its offer there.
+        value_usd_per_gpu_hour: The value of its bid there.
         total_usd: The price over the whole run.
         hold_usd_per_hour: What an hour of holding it costs if it is not taken, by the schedule now.
         contested: Whether an order of the book would have to give way; if not, the capacity is free.

@@ -8,6 +8,10 @@ pools that meet its wishes. If lots of a pool serve different sizes, an order wi
 lots, at the sizes that the set serves. A grant has one seller, so a resale lot serves an order alone, with a bid of its
 own.
 
+Own capacity is what the holder of the equity, or a party related to it, sells or delivers. An order for it bids
+`PRICE_STEP` above the ask, whatever it offers, and only on lots beside which no unsold node of the pool asks less. Who
+sells pays for it as well, so that a higher bid could raise the price of others at no cost.
+
 If no unsold capacity could serve an order, even alone, its row has an irreducible set of wishes that cannot be met
 together: without any one of them the order could be served. Wishes are removed one by one, those of time and size
 first, so that class, region and interconnect are named only if they are needed for the explanation. For each wish of
@@ -34,6 +38,7 @@ from events.types import LotShare
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.horizon import Horizon, build_horizon
 from marketplace.core.intervals import Load, build_steps
+from marketplace.core.money import PRICE_STEP
 from marketplace.domain.supply.lot import Lot, find_promise, get_availability, get_notice_hours, list_unpromised
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
@@ -267,18 +272,42 @@ def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[
         chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
         for mandate_id, value, equity_usd in _list_takers(request, offer, offered.supply, pool, lots[0]):
             willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
-            lot_ids = tuple(sorted(step_id for lot in willing for step_id in offered.steps[lot.listed.lot_id]))
-            if lot_ids and value:
-                principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
-                uses = _list_uses(order, pool, principal_usd, resold=resold)
-                yield BookBid(
-                    pool_id=pool_id,
-                    value_usd_per_gpu_hour=value,
-                    lot_ids=lot_ids,
-                    mandate_id=mandate_id,
-                    uses=tuple(use for use in uses if use.limit_id in offered.limit_ids and use.amount_per_node_period),
-                    sizes=chosen,
-                )
+            step_ids = sorted(step_id for lot in willing for step_id in offered.steps[lot.listed.lot_id])
+            tiers = {value: step_ids}
+            if mandate_id is not None and _is_own_capacity(offered.supply, pool, lots[0], mandate_id):
+                tiers = _list_tiers(offered.list_floor(pool_id), step_ids, value)
+            principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
+            uses = _list_uses(order, pool, principal_usd, resold=resold)
+            for worth, lot_ids in tiers.items():
+                if lot_ids and worth:
+                    yield BookBid(
+                        pool_id=pool_id,
+                        value_usd_per_gpu_hour=worth,
+                        lot_ids=tuple(lot_ids),
+                        mandate_id=mandate_id,
+                        uses=tuple(
+                            use for use in uses if use.limit_id in offered.limit_ids and use.amount_per_node_period
+                        ),
+                        sizes=chosen,
+                    )
+
+
+def _is_own_capacity(supply: Supply, pool: Pool, lot: Lot, mandate_id: str) -> bool:
+    """Return whether the holder of a mandate sells or delivers a lot itself, or is related to who does."""
+    related = supply.register.list_related(supply.mandates[mandate_id].granted.holder_id)
+    return lot.listed.provider_id in related or pool.opened.provider_id in related
+
+
+def _list_tiers(floor: Mapping[str, Decimal], step_ids: Iterable[str], value: Decimal) -> dict[Decimal, list[str]]:
+    """Return the lots on which own capacity bids, by the value of its bid: a step above their ask, or `value` if less.
+
+    An offer wins only above the asks, so at this value it takes what others leave, and sets no price.
+    """
+    tiers: dict[Decimal, list[str]] = defaultdict(list)
+    for step_id in step_ids:
+        if step_id in floor:
+            tiers[min(value, floor[step_id] + PRICE_STEP)].append(step_id)
+    return dict(sorted(tiers.items()))
 
 
 def _group_sizes(

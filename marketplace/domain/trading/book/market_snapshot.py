@@ -78,7 +78,9 @@ class Offered:
         steps: The ids in the book of each lot's steps.
         free: Unsold nodes of each lot, by period.
         limit_ids: The limits that the book states.
+        rows: The lots of the book.
         runs: Sums that were computed from `free`, kept for the next order.
+        floors: What `list_floor` returned, by pool.
     """
 
     supply: Supply
@@ -87,7 +89,25 @@ class Offered:
     steps: Mapping[str, list[str]]
     free: Mapping[str, list[int]]
     limit_ids: frozenset[str]
+    rows: tuple[BookLot, ...] = ()
     runs: dict[tuple[tuple[str, ...], int], list[int]] = field(default_factory=dict)
+    floors: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+
+    def list_floor(self, pool_id: str) -> dict[str, Decimal]:
+        """Return the asks of a pool's lots, by their ids in the book, beside which no node of the pool asks less."""
+        if pool_id not in self.floors:
+            rows = [row for row in self.rows if row.pool_id == pool_id]
+            least: dict[int, Decimal] = {}
+            for row in rows:
+                for period in range(row.from_period, row.to_period):
+                    least[period] = min(least.get(period, row.ask_usd_per_gpu_hour), row.ask_usd_per_gpu_hour)
+            dear = {
+                row.lot_id
+                for row in rows
+                if any(least[period] < row.ask_usd_per_gpu_hour for period in range(row.from_period, row.to_period))
+            }
+            self.floors[pool_id] = {row.lot_id: row.ask_usd_per_gpu_hour for row in rows if row.lot_id not in dear}
+        return self.floors[pool_id]
 
 
 def read_offered(supply: Supply, book: Book, horizon: Horizon) -> Offered:
@@ -99,7 +119,8 @@ def read_offered(supply: Supply, book: Book, horizon: Horizon) -> Offered:
             amounts[period] += row.nodes
     listed = {pool.pool_id: _list_lots(supply, pool.pool_id) for pool in book.pools}
     steps = {lot.listed.lot_id: _list_step_ids(lot) for lots in listed.values() for lot in lots}
-    return Offered(supply, horizon, listed, steps, free, frozenset(limit.limit_id for limit in book.limits))
+    limit_ids = frozenset(limit.limit_id for limit in book.limits)
+    return Offered(supply, horizon, listed, steps, free, limit_ids, book.lots)
 
 
 def _list_lots(supply: Supply, pool_id: str) -> list[Lot]:
