@@ -1,18 +1,21 @@
 """Checks capacity: nodes taken of pools and lots at every instant, and the power that they draw at their sites.
 
-A held quote ends before an auction that may award its capacity binds its orders.
+A held quote ends before an auction that may award its capacity binds its orders. No provider dates back by more than an
+hour that nodes which had less power than they draw have it again.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
 
 Shares = list[tuple[str, Load]]
+
+BACKDATED_MAX: Final = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class Site:
     Attributes:
         status: ``planned``, ``converting`` or ``operating``.
         contracted_kw: The most kilowatts that may be live.
-        live: Kilowatts in total that are live from an instant on, in the order of the events; the last one counts.
+        live: Kilowatts in total that are live from an instant on, in the order of the instants.
         ready_at: When its conversion is to be ready; None if none is scheduled.
     """
 
@@ -74,6 +77,21 @@ class Site:
         ready = self.status == "converting" and self.ready_at is not None and at >= self.ready_at
         if self.status == "planned" or ready:
             return self.contracted_kw
+        return self.find_live(at)
+
+    def find_serving(self, at: datetime) -> int:
+        """Return the kilowatts that serve grants at an instant: none before a conversion is ready."""
+        late = self.status == "converting" and self.ready_at is not None and at < self.ready_at
+        return 0 if late else self.find_power(at)
+
+    def add_power(self, at: datetime, kilowatts: int, *, less: bool) -> None:
+        """State what is live from an instant on. Less power leaves later statements that name even less."""
+        later = [(at, self.find_live(at)), *(step for step in self.live if step[0] > at)] if less else [(at, kilowatts)]
+        before = [step for step in self.live if step[0] < at]
+        self.live = [*before, *((begin, min(known, kilowatts)) for begin, known in later)]
+
+    def find_live(self, at: datetime) -> int:
+        """Return the kilowatts that are live at an instant, by the reports."""
         return [kilowatts for begin, kilowatts in self.live if begin <= at][-1]
 
     def list_changes(self) -> list[datetime]:
@@ -162,6 +180,8 @@ class Capacity:
             return
         body = message.read()
         if aggregate == "site":
+            if name in {"energised", "conversion_slipped"}:
+                self._check_prompt(message, body)
             self._take_site(name, body)
             return
         if name == "opened":
@@ -173,6 +193,26 @@ class Capacity:
             return
         self._take_pool(message, name, body, pool)
 
+    def _check_prompt(self, message: Message, body: dict[str, Any]) -> None:
+        """Check that a provider dates back little that dark nodes have power."""
+        if not message.headers.get("ce-actor", "").startswith("pty_"):
+            return
+        site, reported_at = self.sites[body["site_id"]], parse_instant(message.headers["ce-time"])
+        at = parse_instant(body.get("at") or body["ready_at"])
+        is_later = "ready_at" in body and at >= parse_instant(body["ready_at_before"])
+        if is_later or at >= reported_at - BACKDATED_MAX:
+            return
+        draws = self._list_draws(body["site_id"])
+        cuts = {at, *site.list_changes(), *(load.start for load in draws)}
+        short = [
+            begin
+            for begin in cuts
+            if at <= begin < reported_at
+            and sum(load.amount for load in draws if load.start <= begin < load.end) > site.find_serving(begin)
+        ]
+        text = f"power of {body['site_id']}, which nodes lacked, is dated back to {render_instant(at)}"
+        self.findings.require(not short, "power", message.sequence, text)
+
     def _take_site(self, name: str, body: dict[str, Any]) -> None:
         site_id = body["site_id"]
         match name:
@@ -180,7 +220,8 @@ class Capacity:
                 live = [(datetime.min.replace(tzinfo=UTC), body["power_energised_kw"])]
                 self.sites[site_id] = Site(body["status"], body["power_contracted_kw"], live)
             case "energised" | "derated":
-                self.sites[site_id].live.append((parse_instant(body["at"]), body["power_energised_kw"]))
+                at, less = parse_instant(body["at"]), name == "derated"
+                self.sites[site_id].add_power(at, body["power_energised_kw"], less=less)
                 if name == "energised":
                     self.sites[site_id].status = "operating"
             case "conversion_scheduled" | "conversion_slipped":

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from events.pool import PoolCapacityOffered, PoolCapacityReserved
 from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.spans import render_instant
 from marketplace.auditor.stream import Findings, Message
 from tests.domain import build
 from tests.domain.build import hour
@@ -28,6 +29,9 @@ def take(power_kw, start, end):
         end=hour(end),
         lots=(share,),
     )
+
+
+TAKEN, LATE = take(600, 10, 20), take(600, 10, 120)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,26 @@ def test_what_was_taken_before_a_derating_may_stay():
         headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
         part.take([Message(number, "marketplace.site.x", headers, msgspec.json.encode(event))])
     assert [(rule, at) for rule, at, _ in part.findings.kept] == [("power", 7)]
+
+
+@pytest.mark.parametrize(
+    ("events", "last", "actor", "found"),
+    [
+        ((ENERGISED, TAKEN, LESS), replace(ENERGISED, at=hour(15.5)), "pty_1", 1),
+        ((ENERGISED, TAKEN, LESS), replace(ENERGISED, at=hour(15.5)), "worker:reactor", 0),
+        ((ENERGISED, TAKEN, LESS), replace(ENERGISED, at=hour(17)), "pty_1", 0),
+        ((ENERGISED, replace(LESS, at=hour(2))), replace(ENERGISED, at=hour(3)), "pty_1", 0),
+        ((SCHEDULED, LATE), replace(SLIPPED, ready_at_before=hour(100), ready_at=hour(12)), "pty_1", 1),
+        ((SCHEDULED, LATE), replace(SLIPPED, ready_at_before=hour(100), ready_at=hour(17)), "pty_1", 0),
+    ],
+)
+def test_power_of_dark_nodes_that_a_provider_dates_back_is_found(events, last, actor, found):
+    part = Capacity(Findings())
+    for number, event in enumerate((TO_CONVERT, POOL, *events, last)):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}", "ce-time": hour(18).isoformat()}
+        headers["ce-actor"] = actor if event is last else "worker:reactor"
+        part.take([Message(number, "marketplace.site.x", headers, msgspec.json.encode(event))])
+    assert [text for rule, _, text in part.findings.kept if "dated back" in text] == [
+        f"power of {build.SITE}, which nodes lacked, is dated back to {render_instant(at)}"
+        for at in [getattr(last, "at", None) or last.ready_at] * found
+    ]

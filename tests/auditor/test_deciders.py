@@ -43,7 +43,7 @@ ROWS = [
     ("bond.answered", {"bond_id": "bnd", "claim_id": "clm"}, (SELLER, PLATFORM, TIMER)),
     ("bond.claimed", {"bond_id": "bnd", "claim_id": "clm", "party_id": SELLER} | GRANT, (BUYER,)),
     ("bond.released", {"bond_id": "bnd"}, (SELLER, PLATFORM)),
-    ("grant.substituted", GRANT, (SELLER, PLATFORM)),
+    ("grant.substituted", GRANT, (SELLER, PLATFORM, TIMER)),
     ("grant.terminated", GRANT | {"by": "startup"}, (BUYER, PLATFORM, TIMER)),
     ("grant.terminated", GRANT | {"by": "provider"}, (SELLER, PLATFORM, TIMER)),
     ("account.credit_limited", ACCOUNT | {"provider_id": SELLER}, (SELLER,)),

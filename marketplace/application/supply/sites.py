@@ -87,10 +87,14 @@ async def energise_site(
 ) -> Receipt:
     """Report that more power is live, `power_energised_kw` in all.
 
+    Only the platform dates back by more than an hour that nodes of grants have power again.
+
     Raises:
-        Refusal: ``site_unknown`` · ``time_naive`` · ``power_above_contract`` · ``power_not_raised``.
+        Refusal: ``site_unknown`` · ``time_naive`` · ``power_above_contract`` · ``power_not_raised`` ·
+            ``resumption_backdated``.
     """
-    command = EnergiseSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at)
+    reported_at = None if context.party_id is None else context.at
+    command = EnergiseSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at, reported_at=reported_at)
     return await _change(handler, context, site_id, command)
 
 
@@ -123,8 +127,11 @@ async def slip_conversion(
 ) -> Receipt:
     """Move the date of a conversion. The scheduler moves the lots that would begin before it.
 
+    Only the platform dates back by more than an hour that nodes of grants have power.
+
     Raises:
-        Refusal: ``site_unknown`` · ``time_naive`` · ``conversion_not_scheduled``.
+        Refusal: ``site_unknown`` · ``time_naive`` · ``conversion_not_scheduled`` · ``resumption_backdated``.
     """
-    command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason)
+    reported_at = None if context.party_id is None else context.at
+    command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason, reported_at=reported_at)
     return await _change(handler, context, site_id, command)

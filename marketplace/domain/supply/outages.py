@@ -1,4 +1,4 @@
-"""How far reports of outages may be dated back. Grants and pools share these rules.
+"""How far reports of outages may be dated back. Grants, pools and sites share these rules.
 
 Refusals in order: outage_open · resumption_backdated.
 """
@@ -28,14 +28,17 @@ def require_over(until: datetime, now: datetime | None) -> None:
         )
 
 
-def require_prompt(at: datetime, reported_at: datetime, failure_reported_at: datetime | None = None) -> None:
-    """Refuse a report that nodes work again which is dated back by more than `BACKDATED_MAX`.
+def require_prompt(
+    at: datetime, reported_at: datetime, failure_reported_at: datetime | None = None, *, pointer: str = "/at"
+) -> None:
+    """Refuse a report that nodes work, or have power, again which is dated back by more than `BACKDATED_MAX`.
 
     Args:
         at: Since when they work.
         reported_at: When this is reported.
         failure_reported_at: When the failure was reported. If that was within `BACKDATED_MAX` of `reported_at`, any
             `at` is accepted, because until then nobody was told that the nodes did not work.
+        pointer: Where the report states `at`.
 
     Raises:
         Refusal: ``resumption_backdated``.
@@ -44,8 +47,8 @@ def require_prompt(at: datetime, reported_at: datetime, failure_reported_at: dat
     if at < earliest and (failure_reported_at is None or failure_reported_at < earliest):
         raise Refusal(
             "resumption_backdated",
-            f"nodes that were reported as failed work again since {render_instant(earliest)} at the earliest, an hour"
-            f" before now, not since {render_instant(at)}; the platform decides about more",
-            pointer="/at",
+            f"nodes that were reported as failed or without power work again since {render_instant(earliest)} at the"
+            f" earliest, an hour before now, not since {render_instant(at)}; the platform decides about more",
+            pointer=pointer,
             earliest=render_instant(earliest),
         )

@@ -7,10 +7,12 @@ Invariants:
     2. A conversion's date only moves by `site.conversion_slipped`, which names the previous date.
     3. No change increases the draw of reserved nodes at an instant at which it would exceed the site's power. Existing
        reservations stay in full if the site is derated.
+    4. Hours without power are only added. Reserved nodes that had no power count as dark until they are reported to
+       have it, and only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
 
 Refusals in order: site_unknown · site_exists · time_naive · pue_out_of_range · not_a_number · amount_not_positive ·
 amount_too_large · amount_too_precise · power_above_contract · power_not_raised · power_not_lowered · site_operating ·
-conversion_scheduled · conversion_not_scheduled · site_power_exceeded · value_out_of_bounds.
+conversion_scheduled · conversion_not_scheduled · resumption_backdated · site_power_exceeded · value_out_of_bounds.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +42,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, require_aware
 from marketplace.core.money import require_share
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_bounds
+from marketplace.domain.supply.outages import require_prompt
 
 PUE_MAX = Decimal(5)
 
@@ -56,11 +59,15 @@ class RegisterSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnergiseSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that more power is live, in all `power_energised_kw`. The site is then operating."""
+    """Report that more power is live, in all `power_energised_kw`. The site is then operating.
+
+    `reported_at` is None if the platform reports it, which may date it back as far as it likes.
+    """
 
     site_id: str
     power_energised_kw: int
     at: datetime
+    reported_at: datetime | None = None
 
 
 class DerateSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +88,12 @@ class ScheduleConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlipConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the date of a conversion."""
+    """Move the date of a conversion. `reported_at` is None if the platform moves it, to any date in the past."""
 
     site_id: str
     ready_at: datetime
     reason: str
+    reported_at: datetime | None = None
 
 
 class Drawn(NamedTuple):
@@ -191,7 +199,18 @@ def _energise(command: EnergiseSite, state: Site) -> Sequence[SiteEvent]:
             f"{state.power_energised_kw} kW are already live; derate the site to have less",
             pointer="/power_energised_kw",
         )
+    _require_prompt(state, command.at, command.reported_at, "/at")
     return [SiteEnergised(site_id=command.site_id, power_energised_kw=command.power_energised_kw, at=command.at)]
+
+
+def _require_prompt(state: Site, at: datetime, reported_at: datetime | None, pointer: str) -> None:
+    """Refuse a report that dates the power of nodes that were dark back too far; None is the platform's.
+
+    Raises:
+        Refusal: ``resumption_backdated``.
+    """
+    if reported_at is not None and _is_short(state, at, reported_at):
+        require_prompt(at, reported_at, pointer=pointer)
 
 
 def _derate(command: DerateSite, state: Site) -> Sequence[SiteEvent]:
@@ -243,6 +262,8 @@ def _slip(command: SlipConversion, state: Site) -> Sequence[SiteEvent]:
             f"site {command.site_id} has no conversion ahead; schedule it first",
             site_id=command.site_id,
         )
+    if command.ready_at < state.ready_at:
+        _require_prompt(state, command.ready_at, command.reported_at, "/ready_at")
     return [
         SiteConversionSlipped(
             site_id=command.site_id,
@@ -316,8 +337,16 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
 
 
 def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[datetime, int], ...]:
-    """Set the live power from an event's instant on, replacing earlier statements about later instants."""
-    return (*(step for step in state.live if step[0] < event.at), (event.at, event.power_energised_kw))
+    """Set the live power from an event's instant on.
+
+    More power replaces earlier statements about later instants. Less power leaves those that name even less.
+    """
+    before = tuple(step for step in state.live if step[0] < event.at)
+    if isinstance(event, SiteEnergised):
+        return (*before, (event.at, event.power_energised_kw))
+    known = [state.registered.power_energised_kw, *(power_kw for at, power_kw in state.live if at <= event.at)]
+    later = [(event.at, known[-1]), *(step for step in state.live if step[0] > event.at)]
+    return (*before, *((at, min(power_kw, event.power_energised_kw)) for at, power_kw in later))
 
 
 def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
@@ -366,14 +395,17 @@ def find_next_power_change(site: SiteState, after: datetime) -> datetime | None:
     """
     drawn = [] if site is None else site.list_drawn()
     end = max((load.end for load in drawn), default=after)
-    if (
-        site is None
-        or end <= after
-        or find_peak([*drawn, *map(_negate, _list_serving(site, after, end))], after, end)[0] <= 0
-    ):
+    if site is None or not _is_short(site, after, end):
         return None
     changes = {at for load in drawn for at in (load.start, load.end)} | set(list_power_changes(site))
     return min(at for at in changes if at > after)
+
+
+def _is_short(site: Site, start: datetime, end: datetime) -> bool:
+    """Return whether the reserved nodes draw more than the site has at an instant of ``[start, end)``."""
+    if end <= start:
+        return False
+    return find_peak([*site.list_drawn(), *map(_negate, _list_serving(site, start, end))], start, end)[0] > 0
 
 
 def _list_serving(site: Site, start: datetime, end: datetime) -> list[Load]:

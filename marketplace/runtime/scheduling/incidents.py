@@ -53,14 +53,16 @@ class Incidents:
         self._look_again(pool_id, site, now)
         rank = self._market.scheduler.rank_issue
         step, changes = _name_step(pool, site, now, rank), _list_changes(pool, site, now)
-        staying = await self._list_running(pool, now)
-        for grant in tuple(staying):
+        running = await self._list_running(pool, now)
+        staying = [grant for grant, _ in running]
+        for grant, last in running:
+            own = f"{step}/{last}"  # A state of the pool that returns is a new step of a grant that changed meanwhile.
             missing = _share_lack(pool, site, staying, now, rank)[grant.issued.grant_id]
-            if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=step):
+            if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=own):
                 staying.remove(grant)
                 continue
             at = max(changes[-1] if changes else now, pool.reservations[grant.issued.grant_id].start)
-            await self._bring_to(grant, grant.issued.nodes - missing, step, at)
+            await self._bring_to(grant, grant.issued.nodes - missing, own, at)
         for begin, end in pairwise([*changes, now]):
             await self._record(pool, site, begin, end, step)
 
@@ -104,14 +106,15 @@ class Incidents:
         rank = self._market.scheduler.rank_issue
         return sorted(pool.reservations.items(), key=lambda item: (rank(item[0]), item[0]), reverse=True)
 
-    async def _list_running(self, pool: Pool, now: datetime) -> list[Grant]:
-        """Return the grants that use the pool now, last issued first."""
-        found: list[Grant] = []
+    async def _list_running(self, pool: Pool, now: datetime) -> list[tuple[Grant, str]]:
+        """Return the grants that use the pool now, last issued first, each with the hash of its last event."""
+        found: list[tuple[Grant, str]] = []
         for grant_id, reservation in self._sort(pool):
             if reservation.start <= now < reservation.end:
-                grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
+                cached = await self._handler.cache.load(GRANT, grant_id)
+                grant: Grant | None = cached.state
                 if grant is not None and grant.is_running(now) and grant.status != "suspended":
-                    found.append(grant)
+                    found.append((grant, cached.head.hash))
         return found
 
     async def _bring_to(self, grant: Grant, nodes: int, step: str, now: datetime) -> None:
@@ -164,7 +167,10 @@ def _list_changes(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
 
 
 def _name_step(pool: Pool, site: SiteState, now: datetime, rank: Callable[[str], int]) -> str:
-    """Return a hash of a pool's incidents and dark nodes, which names commands so that each state is handled once."""
+    """Return a hash of a pool's incidents and dark nodes.
+
+    With the last event of a grant it names commands, so that each state is handled once.
+    """
     told = sorted(
         f"{name} {render_instant(one.start)} {render_instant(one.end)}" for name, one in pool.incidents.items()
     )

@@ -54,6 +54,10 @@ def reserved(power_kw, *, start=10, end=20, grant=1):
     return SitePowerReserved(site_id=build.SITE, pool_id=build.POOL, grant_id=id_of("grt", grant), draws=draws)
 
 
+DARK = (REGISTERED, ENERGISED, reserved(300), LESS)
+LATE = (REGISTERED, SCHEDULED, SLIPPED, reserved(10, start=90, end=250))
+
+
 REFUSALS = [
     Row("site_unknown", (), energise()),
     Row("site_exists", (REGISTERED,), build.register_site(name="Other")),
@@ -77,6 +81,8 @@ REFUSALS = [
     Row("conversion_scheduled", (REGISTERED, SCHEDULED), schedule(ready_at=hour(300))),
     Row("conversion_not_scheduled", (REGISTERED,), slip()),
     Row("conversion_not_scheduled", (REGISTERED, SCHEDULED, ENERGISED), slip()),
+    Row("resumption_backdated", DARK, energise(at=hour(15.5), reported_at=hour(18)), "/at"),
+    Row("resumption_backdated", LATE, slip(ready_at=hour(100), reported_at=hour(102)), "/ready_at"),
     Row("site_power_exceeded", (REGISTERED, ENERGISED), draw(601)),
     Row("site_power_exceeded", (REGISTERED, ENERGISED, LESS), draw(201)),
     Row("value_out_of_bounds", (), build.register_site(power_contracted_kw=-5, power_energised_kw=-5)),
@@ -209,6 +215,34 @@ def test_a_site_whose_first_event_was_passed_over_tells_nothing_of_its_power():
         None,
         [],
     )
+
+
+@pytest.mark.parametrize(("at", "reported_at"), [(17, 18), (3, None)])
+def test_dark_nodes_have_power_again_since_an_hour_ago_at_the_earliest_or_as_the_platform_says(at, reported_at):
+    command = energise(at=hour(at), reported_at=reported_at and hour(reported_at))
+    Given(SITE, *DARK).when(command).then(SiteEnergised(site_id=build.SITE, power_energised_kw=600, at=hour(at)))
+
+
+@pytest.mark.parametrize("state", [(REGISTERED,), (REGISTERED, ENERGISED, LESS), (*DARK[:2], reserved(200), LESS)])
+def test_power_that_no_grant_lacked_is_dated_back_at_will(state):
+    command = energise(power_energised_kw=900, at=hour(2), reported_at=hour(18))
+    Given(SITE, *state).when(command).then(SiteEnergised(site_id=build.SITE, power_energised_kw=900, at=hour(2)))
+
+
+@pytest.mark.parametrize(("ready_at", "reported_at"), [(101, 102), (100, None), (220, 240), (150, 95)])
+def test_a_conversion_is_ready_since_an_hour_ago_at_the_earliest_or_later_than_was_said(ready_at, reported_at):
+    command = slip(ready_at=hour(ready_at), reported_at=reported_at and hour(reported_at))
+    moved = SiteConversionSlipped(
+        site_id=build.SITE, ready_at_before=hour(200), ready_at=hour(ready_at), reason=command.reason
+    )
+    Given(SITE, *LATE).when(command).then(moved)
+
+
+def test_a_derating_that_is_reported_late_leaves_the_hours_in_which_even_less_was_live():
+    again = SiteEnergised(site_id=build.SITE, power_energised_kw=600, at=hour(18))
+    late = SiteDerated(site_id=build.SITE, power_energised_kw=500, at=hour(12), reason="transformer")
+    runs = power(REGISTERED, ENERGISED, LESS, again, late)
+    assert runs[-3:] == [(hour(12), hour(15), 500), (hour(15), hour(18), 200), (hour(18), hour(300), 500)]
 
 
 def test_nothing_is_lit_before_a_conversion_is_ready():

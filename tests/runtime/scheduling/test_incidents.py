@@ -259,6 +259,52 @@ async def test_nodes_that_a_derated_site_cannot_power_are_dark_until_it_is_energ
     await check_log(market.log)
 
 
+async def test_a_site_is_derated_and_energised_to_states_that_it_had_before(stand):
+    """Each time the grant follows: it is dark when the site is, and works in full when the site has its power."""
+    market = stand.market
+    async with market.worker(), market.worker():
+        await stand.begin()
+        site_id = (await market.state("pool", stand.pool)).opened.site_id
+        dark = []
+        for count, power_kw in enumerate([0, 0, 12, 0], start=1):
+            market.clock.at += timedelta(hours=5)
+            began = market.clock.now()
+            await sites.derate_site(
+                market.handler, stand.again(), site_id, power_energised_kw=power_kw, at=began, reason="a fuse blew"
+            )
+            await stand.until_event("degraded", count)
+            assert (await stand.grant()).nodes_available == power_kw // 11
+            market.clock.at += timedelta(hours=5)
+            again = market.clock.now()
+            await sites.energise_site(market.handler, stand.again(), site_id, power_energised_kw=22, at=again)
+            await stand.until_event("resumed", count)
+            dark.append(Outage(began, again, power_kw // 11))
+    grant = await stand.grant()
+    assert (grant.status, grant.outages) == ("active", tuple(dark))
+    await check_log(market.log)
+
+
+async def test_a_dark_grant_counts_as_dark_until_its_site_is_reported_to_have_power(stand):
+    market = stand.market
+    async with market.worker():
+        await stand.begin()
+        site_id = (await market.state("pool", stand.pool)).opened.site_id
+        began, handler = market.clock.now(), market.handler
+        await sites.derate_site(handler, stand.again(), site_id, power_energised_kw=0, at=began, reason="a fire")
+        await stand.until_event("degraded")
+        market.clock.at += timedelta(days=5)
+        now = market.clock.now()
+        soon = began + timedelta(minutes=1)
+        with pytest.raises(Refusal) as caught:
+            await sites.energise_site(handler, stand.again(), site_id, power_energised_kw=22, at=soon)
+        assert (caught.value.code, caught.value.pointer) == ("resumption_backdated", "/at")
+        await sites.energise_site(handler, stand.again(), site_id, power_energised_kw=22, at=now)
+        await sites.derate_site(handler, stand.again(), site_id, power_energised_kw=21, at=soon, reason="a fan")
+        await stand.until_event("degraded", 2)
+    assert Outage(began, now, 0) in (await stand.grant()).outages
+    await check_log(market.log)
+
+
 async def test_a_grant_that_lacks_power_moves_as_soon_as_its_provider_has_room(stand):
     market = stand.market
     async with market.worker(), market.worker():
