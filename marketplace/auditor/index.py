@@ -70,7 +70,7 @@ class Print(NamedTuple):
 
 @dataclass(slots=True)
 class Award:
-    """A grant: what was paid and credited back of it, in GPU-seconds.
+    """A grant, and what its provider was paid and paid back, in USD.
 
     Attributes:
         gpu_class: Its class.
@@ -80,8 +80,8 @@ class Award:
         marked_at: When the index ceased to count it.
         day: When an hour or more was first paid; None: not yet.
         gpu_hours: What was paid then.
-        charged: What was paid in all.
-        credited: What was credited back.
+        charged: What its provider was paid in all.
+        credited: What it paid back, also as service credit.
     """
 
     gpu_class: str
@@ -91,8 +91,8 @@ class Award:
     marked_at: datetime | None
     day: date | None = None
     gpu_hours: int = 0
-    charged: int = 0
-    credited: int = 0
+    charged: Decimal = Decimal(0)
+    credited: Decimal = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class Index:
                     self._mark(message.read()["grant_id"])
                 case "statement.accepted.v1":
                     self._pay(message.read())
-                case "statement.credited.v1":
+                case "statement.credited.v1" | "statement.service_credited.v1":
                     self._credit(message.read())
                 case "pricelist.published.v1":
                     self._list(message.read()["prices"])
@@ -147,7 +147,7 @@ class Index:
         award, seconds = self.awards.get(body["grant_id"]), body["charges"]["gpu_seconds"]
         if award is None:
             return
-        award.charged += seconds
+        award.charged += Decimal(body["charges"]["provider_usd"])
         if award.day is None and seconds >= _HOUR:
             award.day, award.gpu_hours = self.now.date(), seconds // _HOUR
 
@@ -155,7 +155,11 @@ class Index:
         award = self.awards.get(body["grant_id"])
         if award is None:
             return
-        award.credited += body["charges"]["gpu_seconds"]
+        if "credit" in body:
+            award.credited += Decimal(body["credit"]["provider_usd"])
+        else:
+            before = (body.get("service_credit") or {}).get("provider_usd", 0)
+            award.credited += Decimal(body["charges"]["provider_usd"]) - Decimal(before)
         if 2 * award.credited > award.charged:
             award.marked_at = award.marked_at or self.now
 

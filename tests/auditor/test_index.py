@@ -11,11 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketplace.application.billing.statements import accept_statement
+from marketplace.application.delivery.grants import terminate_grant
 from marketplace.auditor.index import Index
 from marketplace.auditor.stream import Findings, Message
 from marketplace.core.money import render_ratio
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.log.memory import MemoryLog
 from marketplace.projections.trading.market.index import Listed, Traded, compute_index
 from marketplace.projections.trading.market.ties import Tie, Word
+from tests.auditor.test_disputes import read
+from tests.support.market.market import Market
 
 FIRST, DAYS, HOUR = datetime(2026, 3, 2, tzinfo=UTC), 60, timedelta(hours=1)
 
@@ -42,7 +48,12 @@ class Told:
         self.fills.append(Traded(day=at.date(), startup_id=buyer, seller_id=seller, **sums))
 
     def pay(self, at, grant_id, gpu_hours, name="accepted"):
-        self.tell(f"statement.{name}", at, grant_id=grant_id, charges={"gpu_seconds": gpu_hours * 3_600})
+        self.tell(
+            f"statement.{name}",
+            at,
+            grant_id=grant_id,
+            charges={"gpu_seconds": gpu_hours * 3_600, "provider_usd": gpu_hours},
+        )
 
     def list_price(self, at, provider, price):
         row = {"provider": provider, "product": "", "region": "", "usd_per_gpu_hour": price}
@@ -133,7 +144,9 @@ def drop(event_type):
 def give_back(messages, points):
     """Plant that most of what the first fill was charged is credited back."""
     told = Told()
-    told.pay(FIRST + timedelta(days=50), "grt_0", 60, name="credited")
+    told.pay(FIRST + timedelta(days=50), "grt_0", 40, name="credited")
+    served = {"grant_id": "grt_0", "credit": {"provider_usd": "20"}}
+    told.tell("statement.service_credited", FIRST + timedelta(days=51), **served)
     return [*messages, *told.messages], points
 
 
@@ -160,3 +173,25 @@ def test_a_published_day_that_does_not_follow_is_named(plant, found):
     points = told.publish()
     texts = audit(*plant(told.messages, points))
     assert (texts == []) if found is None else any(found in text for text in texts), texts
+
+
+async def test_a_grant_that_ends_before_it_is_delivered_counts_nowhere_and_one_that_is_paid_counts_what_it_paid():
+    market = Market(MemoryLog())
+    trade = await market.trade(nodes=2, days=10)
+    other = await market.order(trade.startup, cash="3", nodes=1, days=5, earliest=20, latest=20)
+    async with market.worker():
+        grant = await market.award(trade)
+        undelivered = (await market.state("order", other)).grant_id
+        by = {"at": market.clock.now(), "reason": "plans changed", "by": "startup"}
+        await terminate_grant(market.handler, market.context(trade.startup), undelivered, **by)
+        await market.deliver(grant, 4)
+        (period,) = list_periods(grant)
+        market.clock.at = period.end + timedelta(hours=25)
+        await market.until("statement", period.statement_id, "issued")
+        await accept_statement(market.handler, market.context(trade.startup), period.statement_id)
+    index = Index(Findings())
+    for message in await read(market.log):
+        index.take([message])
+    paid, ended = index.awards[grant.issued.grant_id], index.awards[undelivered]
+    assert (paid.day, paid.gpu_hours) == ((period.end + timedelta(hours=25)).date(), 4 * 24 * 2 * 8)
+    assert (ended.day, ended.gpu_hours) == (None, 0)

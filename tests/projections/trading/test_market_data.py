@@ -15,7 +15,15 @@ from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import ListPrice, PricelistPublished
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
-from events.statement import Adjustment, Charges, StatementAccepted, StatementCredited
+from events.service import ServiceResult
+from events.statement import (
+    Adjustment,
+    Charges,
+    ServiceCredit,
+    StatementAccepted,
+    StatementCredited,
+    StatementServiceCredited,
+)
 from events.types import LotShare
 from marketplace.cli.prices import OURS, parse_prices
 from marketplace.core.money import ZERO
@@ -301,12 +309,33 @@ def build_grant(number, startup, price="5/2", nodes=1):
 
 def charge(gpu_hours):
     seconds = round(gpu_hours * 3_600)
-    return Charges(gpu_seconds=seconds, provider_usd=usd("1"), cash_usd=usd("1"), holder_usd=ZERO, principal_usd=ZERO)
+    paid = usd(str(gpu_hours))
+    return Charges(gpu_seconds=seconds, provider_usd=paid, cash_usd=paid, holder_usd=ZERO, principal_usd=ZERO)
 
 
 def pay(number, gpu_hours):
     charged = {"charges": charge(gpu_hours), "by": "acceptance"}
     return StatementAccepted(statement_id=make_id("stm", number), grant_id=make_id("grt", number), **charged)
+
+
+def credit_service(number, gpu_hours):
+    paid = usd(str(gpu_hours))
+    return StatementServiceCredited(
+        statement_id=make_id("stm", number),
+        grant_id=make_id("grt", number),
+        startup_id=STARTUP,
+        provider_id=PROVIDER,
+        service=ServiceResult(
+            gpu_seconds_promised=2,
+            gpu_seconds_unavailable=1,
+            gpu_seconds_delivered=1,
+            availability="1/2",
+            availability_min=Decimal("0.99"),
+            met=False,
+            credit=Decimal("0.5"),
+        ),
+        credit=ServiceCredit(provider_usd=paid, cash_usd=paid, holder_usd=ZERO, principal_usd=ZERO),
+    )
 
 
 def give_back(number, gpu_hours):
@@ -459,7 +488,7 @@ async def test_a_fill_counts_once_it_is_paid_at_what_its_first_statement_charges
     assert (await read())[0] == "none", "less than an hour does not count"
     story.tell(pay(3, 100), pay(1, 900))
     assert await read() == ("printed", 300, Decimal(3), 3)
-    story.tell(give_back(1, 500))
+    story.tell(give_back(1, 300), credit_service(1, 200))
     assert (await read())[0] == "printed", "half of what was charged in all stays"
     story.tell(give_back(1, 1))
     assert (await read())[0] == "none"

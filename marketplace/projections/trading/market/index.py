@@ -3,8 +3,9 @@
 A fill is an award of which a statement was accepted, and so paid. It counts once, on the day (UTC) of its first
 accepted statement of an hour or more, with the price and the GPU-hours that this statement charges. So a grant that
 ends before it is delivered and paid counts nowhere, whatever was granted. Marked awards (`events.grant.Mark`) are no
-fills, and neither is one of whose charged hours more than half are credited back; list prices, asks and bids never
-replace one. Buyers that are related to each other count as one buyer, and sellers as one seller (`ties.py`).
+fills, and neither are those of which the provider paid back more than half of what it was paid, for less usage or for
+missed availability. List prices, asks and bids never replace a fill. Buyers that are related to each other count as one
+buyer, and sellers as one seller (`ties.py`).
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
    and `PARTIES_MIN` sellers, twice as many parties in all, with `GPU_HOURS_MIN` GPU-hours, for which rule 2 can hold,
@@ -70,7 +71,7 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
         price_usd_per_gpu_hour: Their price, an exact fraction.
         fills: How many.
         gpu_hours: What these statements charge.
-        marked_at: When they were marked, or most of their hours credited back, so that they count no more; None: never.
+        marked_at: When they were marked, or most of their price credited back, so that they count no more; None: never.
     """
 
     day: date

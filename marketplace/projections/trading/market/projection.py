@@ -11,9 +11,9 @@ from events.auction import AuctionBookFrozen
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import PricelistPublished
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
-from events.statement import StatementAccepted, StatementCredited
+from events.statement import StatementAccepted, StatementCredited, StatementServiceCredited
 from marketplace.core.errors import Corrupt
-from marketplace.core.money import SECONDS_PER_HOUR, parse_ratio
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -38,8 +38,8 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
         day=None,
         gpu_hours=hours,
         counted_gpu_hours=0,
-        charged_gpu_seconds=0,
-        credited_gpu_seconds=0,
+        charged_usd=ZERO,
+        credited_usd=ZERO,
         paid_usd=paid,
         price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
         filled_at=fact.time,
@@ -64,21 +64,28 @@ def _paid(changes: WriteBatch, fact: RecordedEvent, event: StatementAccepted) ->
     row, seconds = changes.find(fills, event.grant_id), event.charges.gpu_seconds
     if row is None:
         return  # its award is lost or passed over
-    charged: dict[str, Any] = {"charged_gpu_seconds": row["charged_gpu_seconds"] + seconds}
+    charged: dict[str, Any] = {"charged_usd": row["charged_usd"] + event.charges.provider_usd}
     if row["day"] is None and seconds >= SECONDS_PER_HOUR:
         charged |= {"day": fact.time.date(), "counted_gpu_hours": seconds // SECONDS_PER_HOUR}
     changes.put(fills, **{**row, **charged})
 
 
-def _credited(changes: WriteBatch, fact: RecordedEvent, event: StatementCredited) -> None:
+def _credited(changes: WriteBatch, fact: RecordedEvent, event: StatementCredited | StatementServiceCredited) -> None:
     """Leave a fill out of the index from now on if more than half of what it was charged is credited back."""
     row = changes.find(fills, event.grant_id)
     if row is None:
         return  # its award is lost or passed over
-    credited, marked_at = row["credited_gpu_seconds"] + event.charges.gpu_seconds, row["marked_at"]
-    if 2 * credited > row["charged_gpu_seconds"]:
+    credited, marked_at = row["credited_usd"] + _get_paid_back(event), row["marked_at"]
+    if 2 * credited > row["charged_usd"]:
         marked_at = marked_at or fact.time
-    changes.put(fills, **{**row, "credited_gpu_seconds": credited, "marked_at": marked_at})
+    changes.put(fills, **{**row, "credited_usd": credited, "marked_at": marked_at})
+
+
+def _get_paid_back(event: StatementCredited | StatementServiceCredited) -> Decimal:
+    """Return what the provider pays back, less what it had paid back as service credit before."""
+    if isinstance(event, StatementServiceCredited):
+        return event.credit.provider_usd
+    return event.charges.provider_usd - (ZERO if event.service_credit is None else event.service_credit.provider_usd)
 
 
 def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished) -> None:
@@ -154,7 +161,7 @@ def _list_volumes(book: AuctionBookFrozen) -> Iterator[tuple[str, str, str, Deci
             yield gpu_class, order.order_id, "bid", value, gpus * order.duration_periods * book.period_hours
 
 
-_OF_FILLS: Final = (GrantMarked, StatementAccepted, StatementCredited)
+_OF_FILLS: Final = (GrantMarked, StatementAccepted, StatementCredited, StatementServiceCredited)
 _RELATIONS: Final = (RegisterRelationStated, RegisterRelationFound)
 
 
@@ -168,7 +175,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="market",
-    version=6,
+    version=7,
     tables=(fills, list_prices, curves, ties),
     reads=("grant", "statement", "pricelist", "auction", "register"),
     handlers={
@@ -176,13 +183,13 @@ PROJECTION: Final = Projection(
         GrantMarked: _marked,
         StatementAccepted: _paid,
         StatementCredited: _credited,
+        StatementServiceCredited: _credited,
         PricelistPublished: _published,
         AuctionBookFrozen: _frozen,
         RegisterRelationStated: _related,
         RegisterRelationFound: _related,
         RegisterRelationEnded: _unrelated,
     },
-    ignores=all_of("grant", "statement", "auction")
-    - tags_of(GrantIssued, GrantMarked, StatementAccepted, StatementCredited, AuctionBookFrozen),
+    ignores=all_of("grant", "statement", "auction") - tags_of(GrantIssued, *_OF_FILLS, AuctionBookFrozen),
     load=_load,
 )
