@@ -65,8 +65,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         approval_above_usd: An order or investment waits for the holder's approval if, with all that its issuer and
             those related to it draw without one, it is more than this; None for none.
         order_days_max: Days for which an order that is not matched may hold budget.
-        dilution_max: Share by which the company's shares may grow from an order of priced stock to its match, besides
-            splits.
+        dilution_max: Share by which what the company is worth at an order's price may grow from its placing to its
+            match, besides splits: by shares, by what converts into shares, and by what ranks before the stock.
         sector_usd_max: Dollars it pays for all issuers of one sector at most; None for no bound of its own.
         expires_at: When it ends; None: when revoked.
     """
@@ -175,7 +175,8 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
         direct: Whether the startup draws it in cash besides compute.
         needs_approval: Whether it waits for the holder's approval.
         instrument: The terms offered, where it waits for approval.
-        implied_cap_usd: The company value at the price of priced stock, as agreed to.
+        implied_cap_usd: What the company was worth at the price of its stock, as agreed to; None for a SAFE, and for a
+            note that stays a debt.
         until: When it ends by itself unless it is captured; None: never.
         gpu_classes: Classes of GPUs that the order may get. The amount counts toward each of their vendors and
             generations until one class wins.

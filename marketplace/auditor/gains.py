@@ -52,6 +52,9 @@ class Gains:
     def take(self, name: str, body: Body) -> None:
         """Fold one event of an issuer."""
         known = self.companies.setdefault(body["issuer_id"], Company())
+        if name == "instrument_signed":
+            shares = sum(self._find_issuer(body["issuer_id"]).holdings.values())
+            known.signed_shares[body["instrument_id"]] = shares / known.split_ratio
         known.take(name, body, self.consents.companies.get(body["issuer_id"], ""))
 
     def _find_issuer(self, issuer_id: str) -> Issuer:

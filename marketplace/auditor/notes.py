@@ -25,6 +25,12 @@ def find_growth(terms: Mapping[str, Any], since: date) -> Fraction:
     return Fraction((1 + rate / in_year) ** int(whole)) * (1 + rate / in_year * part)
 
 
+def find_growth_of(exposure: Mapping[str, Any]) -> Fraction:
+    """Return what a dollar that an instrument may still become equity for is at maturity; 1 if it earns no interest."""
+    since = exposure.get("interest_from")
+    return Fraction(1) if since is None else find_growth(exposure["terms"], date.fromisoformat(since))
+
+
 def _count_years(since: date, until: date, day_count: str) -> Fraction:
     if day_count == "actual_365":
         return Fraction((until - since).days, 365)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from marketplace.auditor.given import VALID
-from marketplace.auditor.notes import find_growth
+from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.spans import parse_instant
 
 ONE = Fraction(1)
@@ -20,12 +20,13 @@ Body = Mapping[str, Any]
 
 @dataclass(slots=True)
 class StockClass:
-    """A class of stock after all splits: its kind, the preference of a share, whether it participates, its ratio."""
+    """A class of stock after all splits: its kind, a share's preference, if it participates, its ratio and rank."""
 
     kind: str
     preference: Fraction
     participates: bool = False
     ratio: Fraction = ONE
+    seniority: int = 0
 
 
 class Mark(NamedTuple):
@@ -83,6 +84,7 @@ class Company:
         limit: The dilution limit.
         split_ratio: All splits.
         warrant_classes: The class that each warrant buys.
+        signed_shares: All shares and rights when an instrument was signed, in shares before any split.
     """
 
     classes: dict[str, StockClass] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class Company:
     limit: Body = field(default_factory=dict)
     split_ratio: Fraction = ONE
     warrant_classes: dict[str, str] = field(default_factory=dict)
+    signed_shares: dict[str, Fraction] = field(default_factory=dict)
 
     def take(self, name: str, body: Body, company_id: str) -> None:
         """Fold one event."""
@@ -103,7 +106,8 @@ class Company:
             case "stock_class_created":
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
                 preference, beside = Fraction(price) * Fraction(multiple), body.get("participation", "none") != "none"
-                self.classes[body["class_id"]] = StockClass(body["kind"], preference, beside)
+                rank = body.get("seniority", 0)
+                self.classes[body["class_id"]] = StockClass(body["kind"], preference, beside, seniority=rank)
             case "conversion_price_adjusted" if body["class_id"] in self.classes:
                 change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
                 self.classes[body["class_id"]].ratio *= change
@@ -179,7 +183,7 @@ class Company:
         """
         for name, holder_id in self.signed.items():
             for each in self.exposures.get(name, ()):
-                claim = self._find_claim(name, each, whole)
+                claim = self.find_claim(name, each, whole)
                 yield holder_id, uncapped if claim is None else claim[0]
 
     def measure_whole(self, shares: Fraction) -> Fraction | None:
@@ -193,14 +197,14 @@ class Company:
         ahead, within = Fraction(0), Fraction(0)
         for name, known in self.exposures.items():
             for each in known:
-                claim = self._find_claim(name, each, shares)
+                claim = self.find_claim(name, each, shares)
                 if claim is None:
                     return None
                 part, is_within = claim
                 ahead, within = (ahead, within + part) if is_within else (ahead + part, within)
         return None if within >= 1 else shares * (1 + ahead) / (1 - within)
 
-    def _find_claim(self, name: str, exposure: Body, whole: Fraction) -> tuple[Fraction, bool] | None:
+    def find_claim(self, name: str, exposure: Body, whole: Fraction) -> tuple[Fraction, bool] | None:
         """Return the part of the company that principal asks for, and whether that is a part of the company after it.
 
         Otherwise it is a part of the company before it. None if no price is known. A note counts with its interest.
@@ -212,8 +216,7 @@ class Company:
             price = Fraction(terms["price_usd_per_share"]) * self.agreed_splits[name] / self.split_ratio
             value = price / self.find_ratio("stock", terms["class_id"]) * whole
             return (amount / value if value else value), False
-        if exposure.get("interest_from") is not None:
-            amount *= find_growth(terms, date.fromisoformat(exposure["interest_from"]))
+        amount *= find_growth_of(exposure)
         values = []
         if terms.get("valuation_cap_usd") is not None:
             values.append((Fraction(terms["valuation_cap_usd"]), terms.get("conversion_timing") != "post_money"))
@@ -223,6 +226,11 @@ class Company:
             return None
         value, is_before = min(values)
         return amount / value, not is_before
+
+    def find_divisor(self, name: str, shares: Fraction) -> Fraction:
+        """Return the shares by which a cap is divided: those there are, and of a note no fewer than at its signing."""
+        is_note = any(each["terms"]["kind"] == "note" for each in self.exposures.get(name, ()))
+        return max(shares, self.signed_shares.get(name, Fraction(0)) * self.split_ratio if is_note else shares)
 
     def _split(self, ratio: Fraction) -> None:
         self.split_ratio *= ratio

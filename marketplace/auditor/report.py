@@ -20,6 +20,7 @@ from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
 from marketplace.auditor.promises import Promises
+from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.sales import Sales
@@ -65,6 +66,7 @@ class Audit:
     index: Index = field(init=False)
     votes: Votes = field(init=False)
     stakes: Stakes = field(init=False)
+    ranges: Ranges = field(init=False)
     deciders: Deciders = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
@@ -91,6 +93,7 @@ class Audit:
         self.caps = Caps(self.findings, self.relations)
         self.votes = Votes(self.findings, self.consents, self.relations)
         self.stakes = Stakes(self.findings, self.votes)
+        self.ranges = Ranges(self.findings, self.votes.gains)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -141,6 +144,7 @@ class Audit:
         self.index.take(decision)
         self.stakes.take(decision)
         self.consents.take(decision)
+        self.ranges.take(decision)
         self.votes.take(decision)
         self.deciders.take(decision)
         self.reductions.take(decision)

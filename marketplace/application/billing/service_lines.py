@@ -22,6 +22,7 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import AddServiceLine
 from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_trader
@@ -160,6 +161,8 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
     assert issued.equity is not None, "a service line has an equity part only if its grant has one"
     await require_unfrozen(unit, equity.holder_id)
     drawn = await unit.get(INSTRUMENT, issued.equity.instrument_id)
+    issuer = await unit.get(ISSUER, drawn.issued.issuer_id, Issuer)
+    agreed = render_ratio(issuer.split_at_issue.get(drawn.issued.instrument_id, issuer.split_ratio))
     hold = HoldBudget(
         mandate_id=equity.mandate_id,
         hold_id=hold_id,
@@ -171,6 +174,7 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         approved=True,
         amount_usd=equity.budget_commitment_usd,
         at=unit.context.at,
+        implied_cap_usd=find_implied_cap(issuer, drawn.terms, agreed),
         related_ids=await load_related_issuers(unit, await unit.get(MANDATE, equity.mandate_id), issued.startup_id),
     )
     await unit.decide(MANDATE, equity.mandate_id, hold)
@@ -192,6 +196,4 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         mandate_id=equity.mandate_id,
         draw=build_service_draw(grant, line.proposed, unit.context.at),
     )
-    issuer = await unit.get(ISSUER, drawn.issued.issuer_id, Issuer)
-    agreed = issuer.split_at_issue.get(drawn.issued.instrument_id, issuer.split_ratio)
-    await sign_instrument(unit, issue, split_ratio=render_ratio(agreed), by_limit=True)
+    await sign_instrument(unit, issue, split_ratio=agreed, by_limit=True)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from events.types import PricedTerms
 from marketplace.core.ids import is_id
-from marketplace.domain.equity.issuer.dilution import find_implied_cap
+from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.supply.lot import LOT, Lot
@@ -65,7 +64,7 @@ async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:
         return
     for order_id in sorted(each for each in before.exposures if is_id(each, "ord")):
         order = await unit.load(ORDER, order_id)
-        if order is not None and isinstance(order.terms.instrument, PricedTerms):
+        if order is not None and order.terms.instrument is not None:
             terms, ratio = order.terms.instrument, order.split_ratio
             was_usd, now_usd = (find_implied_cap(issuer, terms, ratio) for issuer in (before, after))
             require_price_kept(order, was_usd, now_usd)

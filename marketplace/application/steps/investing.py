@@ -15,7 +15,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.billing.account_commands import CaptureHold
 from marketplace.domain.equity.instrument.commands import AccruePrincipal, IssueInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.issuer.dilution import find_implied_cap
+from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_trader
@@ -60,7 +60,7 @@ async def take_investment(
     await unit.decide(INSTRUMENT, instrument_id, accrue)
     await track_instrument(unit, instrument_id)
     issuer = await unit.get(ISSUER, issue.issuer_id, Issuer)
-    implied_cap_usd = find_implied_cap(issuer, issue.terms)
+    implied_cap_usd = find_implied_cap(issuer, issue.terms, own_id=instrument_id)
     await issue_owed(unit, instrument_id)
     await _use_budget(unit, mandate, issue, party, implied_cap_usd)
     capture = CaptureHold(

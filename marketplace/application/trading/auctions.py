@@ -37,7 +37,7 @@ from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
 from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.equity.instrument.commands import IssueInstrument
-from marketplace.domain.equity.issuer.dilution import find_implied_cap
+from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended

@@ -31,7 +31,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.billing.account_state import UNLIMITED
 from marketplace.domain.equity.issuer.commands import RecordExposure
-from marketplace.domain.equity.issuer.dilution import find_implied_cap
+from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer, require_trader

@@ -105,8 +105,8 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         issuer_id: The issuer of the equity.
         related_ids: Issuers that firm relations connect with it. What they draw counts as its own.
         instrument: Terms offered.
-        implied_cap_usd: The company's value at the price of priced stock, which must be within the cap range; None for
-            other instruments.
+        implied_cap_usd: What the company is worth at the price of an instrument that becomes stock, which must be
+            within the cap range; None for another one. See `marketplace.domain.equity.issuer.implied_value`.
         prices: The price that is offered for each class, at the mandate's credit.
         direct: Whether it takes of the budget for cash besides compute.
         approved: Whether the holder approves it by this command. Then it has no end.
@@ -215,8 +215,7 @@ class BudgetHold:
         waits: Whether it needs the holder's approval and has none.
         approved: Whether the holder approved it.
         ended: Whether the holder ended it, by refusing the order or by revoking the mandate.
-        implied_cap_usd: The company's value at the price of priced stock when budget was held; None for other
-            instruments.
+        implied_cap_usd: What the company was worth at the price when budget was held; None where it has none.
         until: When it ends unless it is captured; None: never.
         gpu_classes: Classes that its order may get, or the one that it got.
     """
@@ -542,7 +541,7 @@ def _require_part(command: CaptureBudget, matched: Matched, state: Mandate) -> N
 
 
 def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
-    """Refuse a match that the present rules exclude, or whose issuer was diluted since."""
+    """Refuse a match that the present rules exclude, or whose issuer is worth more at the agreed price since."""
     require_welcome(state.asked, matched)
     if matched.related:
         require_related_welcome(state.asked)
@@ -550,8 +549,9 @@ def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold,
     if agreed is not None and now is not None and now > agreed * (1 + state.terms.dilution_max):
         raise Refusal(
             "diluted_since",
-            f"the company is worth {now} at the agreed price, and was worth {agreed} when the order was placed: it"
-            f" issued more than the {state.terms.dilution_max} that mandate {mandate_id} allows; place the order again",
+            f"the company is worth {now} at the agreed price, and was worth {agreed} when the order was placed: its"
+            f" shares, what converts and what ranks before them grew by more than the {state.terms.dilution_max} that"
+            f" mandate {mandate_id} allows; place the order again",
             agreed_usd=str(agreed),
             now_usd=str(now),
         )

@@ -221,33 +221,30 @@ def _require_price(mandate_id: str, terms: MandateTerms, price: OfferedPrice) ->
 
 
 def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
-    instrument = offer.instrument
-    cap = offer.implied_cap_usd if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
+    cap, stated = offer.implied_cap_usd, _find_stated_cap(offer.instrument)
     if cap is None:
-        if not terms.uncapped and not isinstance(instrument, PricedTerms):
+        cap = stated
+    if cap is None:
+        if not terms.uncapped and not isinstance(offer.instrument, PricedTerms):
             raise Refusal(
                 "uncapped_unwelcome",
                 _tell(mandate_id, "no uncapped terms; offer a valuation cap"),
                 mandate_id=mandate_id,
             )
         return
-    require_cap_range(mandate_id, terms, cap)
-
-
-def require_cap_range(mandate_id: str, terms: MandateTerms, cap: Decimal) -> None:
-    """Refuse a cap, or the value of the company at the price of priced stock, outside a mandate's range.
-
-    Raises:
-        Refusal: ``cap_outside_range``.
-    """
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
     if not _is_within(cap, low, high):
+        seen = "" if cap == stated else " at this price, with what converts and what ranks before the stock"
         raise Refusal(
             "cap_outside_range",
-            _tell(mandate_id, f"caps from {low or 0} to {high}, not {cap}"),
+            _tell(mandate_id, f"caps from {low or 0} to {high}, not {cap}{seen}"),
             mandate_id=mandate_id,
             cap_usd=str(cap),
         )
+
+
+def _find_stated_cap(instrument: PrincipalTerms) -> Decimal | None:
+    return None if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
 
 
 def _require_note(mandate_id: str, note: NoteTerms, at: datetime) -> None:

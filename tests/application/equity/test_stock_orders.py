@@ -238,7 +238,7 @@ async def lend_until_a_class_exists(market, trade):
         valuation_cap_usd=Decimal(9_000_000),
         at_maturity=become,
     )
-    await pay_in(market, trade.fund, 1_000)
+    await pay_in(market, trade.fund, 2_000)
     mandate = await market.mandate(trade.fund, **for_cash(1_000), instrument_kinds=("convertible_note",))
     members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1_000), "terms": terms}
     context = market.context(trade.startup)
@@ -249,7 +249,7 @@ async def lend_until_a_class_exists(market, trade):
 async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refused_once_it_is_locked(founded):
     """With 900 million shares more at the same price, the holder would get a hundredth of the company.
 
-    A note that waits for its class would do the same on the day on which the startup creates the class.
+    A note would do the same as it is signed. One that waits for its class counts before, so it becomes stock meanwhile.
     """
     market, trade = founded
     trade.order = await offer_equity(market, trade, "stock", STOCK)
@@ -262,27 +262,27 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
         market.clock.at = max(market.clock.at, market.day(0.5))
         await market.until("auction", trade.auction, "completed")
         assert (await market.state("order", trade.order)).status == "cancelled", "it wins nothing and displaces nobody"
+        note = await lend_until_a_class_exists(market, trade)
         order = await offer_equity(market, trade, "stock", STOCK)
         market.clock.at = market.day(0.6)
         await market.until("order", order, "locked")
         other = market.process("other")
         with pytest.raises(Refusal) as caught:
-            await act(other, trade.startup, IssueStock, security_id=derive_id("sec", auction), shares=1, **issue)
+            await act_agreed(other, trade.startup, IssueStock, security_id=derive_id("sec", auction), shares=1, **issue)
         assert caught.value.code == "market_deciding"
         assert order not in str(caught.value), "holders who vote read it too"
-        note = await lend_until_a_class_exists(market, trade)
-        await act_agreed(other, trade.startup, CreateStockClass, class_id="later", kind="common", shares_authorised=10)
         with pytest.raises(Refusal) as caught:
-            await mature_note(other.handler, other.context(trade.startup), note, strict=True)
+            await lend_until_a_class_exists(other, trade)
         assert caught.value.code == "market_deciding"
+        await act_agreed(other, trade.startup, CreateStockClass, class_id="later", kind="common", shares_authorised=10)
+        await mature_note(other.handler, other.context(trade.startup), note, strict=True)
+        assert (trade.fund, "later") in (await market.state("issuer", trade.issuer)).holdings
         market.clock.at = market.day(0.7)
         await market.until("auction", auction, "completed")
     assert (await market.state("order", order)).status == "matched"
     events = [event async for page in market.log.read() for event in page]
     bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]
     assert b"at the agreed price" in bodies[-1]
-    await mature_note(market.handler, market.context(trade.startup), note, strict=True)
-    assert (trade.fund, "later") in (await market.state("issuer", trade.issuer)).holdings
     await check_log(market.log)
 
 

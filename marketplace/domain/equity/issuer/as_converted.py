@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
 
-from marketplace.domain.equity.issuer.state import Issuer, Row, list_rows
+from marketplace.domain.equity.issuer.state import Issuer, Row, StockClass, list_rows
 
 
 def convert_row(state: Issuer, row: Row) -> Fraction:
@@ -25,16 +25,15 @@ def measure_company(state: Issuer, at: datetime | None = None) -> Fraction:
     return sum((convert_row(state, row) for row in list_rows(state, at)), Fraction(0))
 
 
+def find_preference(stock_class: StockClass) -> Fraction:
+    """Return the dollars that a share of a class gets before common stock, exact; 0 for common stock."""
+    price_usd, multiple = stock_class.price_usd, stock_class.created.liquidation_multiple
+    return Fraction(0) if price_usd is None or multiple is None else price_usd * Fraction(multiple)
+
+
 def measure_preference(state: Issuer) -> Fraction:
     """Return the dollars that preferred stock gets before common stock, exact."""
-    return sum(
-        (
-            each.shares_outstanding * each.price_usd * Fraction(each.created.liquidation_multiple)
-            for each in state.classes.values()
-            if each.price_usd is not None and each.created.liquidation_multiple is not None
-        ),
-        Fraction(0),
-    )
+    return sum((each.shares_outstanding * find_preference(each) for each in state.classes.values()), Fraction(0))
 
 
 def convert_shares(state: Issuer, shares: Mapping[str, int]) -> Fraction:

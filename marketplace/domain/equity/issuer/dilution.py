@@ -34,14 +34,14 @@ from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO, ceil_cents, floor_cents, parse_ratio, render_ratio, require_share, require_usd
+from marketplace.core.money import ZERO, ceil_cents, parse_ratio, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import SHARES_MAX, get_class, is_main_class, refuse_missing
+from marketplace.domain.equity.issuer.rules import SHARES_MAX, is_main_class, refuse_missing
 from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
@@ -299,15 +299,15 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
     own, mine = [*exposures], state.exposures.get(subject_id, ())
     others = [(each, exposure) for each, exposure in _list_exposures(state) if each != subject_id]
     known, orders = [each for _, each in others], [each for name, each in others if name.startswith(_ORDER)]
-    is_order, signed = subject_id.startswith(_ORDER), {_find_cap(exposure) for exposure in mine}
-    noticed = [exposure for exposure in own if is_order or _find_cap(exposure) not in signed]
+    is_order, signed = subject_id.startswith(_ORDER), {find_safe_cap(exposure) for exposure in mine}
+    noticed = [exposure for exposure in own if is_order or find_safe_cap(exposure) not in signed]
     offered = _find_lowest([*orders, *noticed])
     before = _sum_claims((*known, *mine), _find_lowest([*orders, *(mine if is_order else ())]))
     after = _sum_claims((*known, *own), offered)
     if after < 1 or after <= before:
         return None
-    caps = [str(cap) for exposure in own if (cap := _find_cap(exposure, offered)) is not None]
-    principal = sum_exposures(each for each in (*known, *own) if _find_cap(each, offered) is not None)
+    caps = [str(cap) for exposure in own if (cap := find_safe_cap(exposure, offered)) is not None]
+    principal = sum_exposures(each for each in (*known, *own) if find_safe_cap(each, offered) is not None)
     return Refusal(
         "stack_exceeds_company",
         f"post-money SAFEs of {state.formed.issuer_id} would be {principal} USD of principal, {subject_id} at a cap of"
@@ -321,10 +321,10 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
 
 def _find_lowest(exposures: Iterable[Exposure]) -> Decimal | None:
     """Return the lowest cap of post-money SAFEs, in USD; None without one."""
-    return min((cap for exposure in exposures if (cap := _find_cap(exposure)) is not None), default=None)
+    return min((cap for exposure in exposures if (cap := find_safe_cap(exposure)) is not None), default=None)
 
 
-def _find_cap(exposure: Exposure, offered: Decimal | None = None) -> Decimal | None:
+def find_safe_cap(exposure: Exposure, offered: Decimal | None = None) -> Decimal | None:
     """Return the cap, in USD, of a post-money SAFE; None for any other instrument.
 
     A most-favoured SAFE may elect the lower cap of a later post-money SAFE that is `offered`, or was before. The cap of
@@ -340,7 +340,7 @@ def _find_cap(exposure: Exposure, offered: Decimal | None = None) -> Decimal | N
 
 def _sum_claims(exposures: Iterable[Exposure], offered: Decimal | None) -> Fraction:
     """Return which part of the company post-money SAFEs ask for, if most-favoured ones elect the `offered` cap."""
-    claims = ((exposure.amount_usd, _find_cap(exposure, offered)) for exposure in exposures)
+    claims = ((exposure.amount_usd, find_safe_cap(exposure, offered)) for exposure in exposures)
     return sum((Fraction(amount_usd) / Fraction(cap) for amount_usd, cap in claims if cap is not None), Fraction(0))
 
 
@@ -524,14 +524,9 @@ def list_claims(state: Issuer, uncapped: Fraction) -> Iterator[tuple[str, Fracti
 
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:
     """Return the amount over its valuation, and whether that is a post-money part of the company."""
-    terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+    terms, amount = exposure.terms, measure_balance(subject_id, exposure)
     if isinstance(terms, PricedTerms):
-        split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
-        value = _value_company(state, terms.class_id, Fraction(terms.price_usd_per_share) / split)
-        return (amount / value if value else value), False
-    if isinstance(terms, NoteTerms) and exposure.interest_from is not None:
-        until = max(terms.matures_on, exposure.interest_from)
-        amount = compute_balance(subject_id, exposure.amount_usd, exposure.interest_from, terms, until)
+        return find_priced_part(state, subject_id, exposure), False
     post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
     values = [] if terms.valuation_cap_usd is None else [(Fraction(terms.valuation_cap_usd), not post_money)]
     limit = state.limit
@@ -547,6 +542,24 @@ def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction
     return amount / value, not before_it
 
 
+def find_priced_part(state: Issuer, subject_id: str, exposure: Exposure) -> Fraction:
+    """Return which part of the present company principal buys at its own price of stock, or of rights to stock."""
+    terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+    assert isinstance(terms, PricedTerms), "only stock and warrants have a price"
+    split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
+    value = _value_company(state, terms.class_id, Fraction(terms.price_usd_per_share) / split)
+    return amount / value if value else value
+
+
+def measure_balance(subject_id: str, exposure: Exposure) -> Fraction:
+    """Return the exact USD that may become equity: principal, of a note with interest to its maturity."""
+    terms = exposure.terms
+    if not isinstance(terms, NoteTerms) or exposure.interest_from is None:
+        return Fraction(exposure.amount_usd)
+    until = max(terms.matures_on, exposure.interest_from)
+    return compute_balance(subject_id, exposure.amount_usd, exposure.interest_from, terms, until)
+
+
 def _value_company(state: Issuer, class_id: str, price_usd: Fraction) -> Fraction:
     """Return the value of the company as converted, at a price of one share of a class, exact."""
     stock_class = state.classes.get(class_id)
@@ -554,30 +567,19 @@ def _value_company(state: Issuer, class_id: str, price_usd: Fraction) -> Fractio
     return price_usd / ratio * measure_company(state)
 
 
-def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | None = None) -> Decimal | None:
-    """Return the as-converted value of the company in USD at the agreed price; None for a SAFE or note.
-
-    The price of a share under a warrant is the price of the right and the exercise price together.
-
-    Args:
-        state: The company.
-        terms: The terms.
-        split_ratio: The split factor when the price was agreed; None: now. Splits since then lower the price.
-
-    Raises:
-        Refusal: ``stock_class_unknown``.
-    """
-    if not isinstance(terms, PricedTerms):
-        return None
-    get_class(state, terms.class_id)
-    return floor_cents(_value_company(state, terms.class_id, _find_price(terms) / _measure_split(state, split_ratio)))
-
-
 def _find_value(state: Issuer, terms: PrincipalTerms, since: Fraction) -> Fraction | None:
     """Return the value of the company in USD at a price or cap, exact; None without a cap."""
     if isinstance(terms, PricedTerms):
         return _value_company(state, terms.class_id, _find_price(terms) / since)
     return None if terms.valuation_cap_usd is None else Fraction(terms.valuation_cap_usd)
+
+
+def find_price(state: Issuer, terms: PricedTerms, split_ratio: str | None = None) -> Fraction:
+    """Return the USD that one share costs in all, as shares are now; of a warrant, with the exercise price.
+
+    `split_ratio` is the split factor when the price was agreed; None: now.
+    """
+    return _find_price(terms) / _measure_split(state, split_ratio)
 
 
 def _find_price(terms: PricedTerms) -> Fraction:

@@ -1,0 +1,169 @@
+"""Checks that no mandate pays for an instrument of a company that is worth more than its range of caps.
+
+A company is worth all shares and rights at the price of the instrument, what other instruments become in a round at
+this price, and the preferences of other classes that rank before its stock or beside it. A SAFE, and a note that stays
+a debt, count at their cap.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.equity import Issuer
+from marketplace.auditor.gains import Gains
+from marketplace.auditor.notes import find_growth_of
+from marketplace.auditor.prices import Company
+from marketplace.auditor.stream import Findings, Message
+
+CAP_MAX: Final = Fraction(10**9)
+"""The greatest cap of a mandate that states none, in USD."""
+Body = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Ranges:
+    """Folds the ranges of mandates, and checks each instrument that is signed under one. It takes a decision first.
+
+    Attributes:
+        gains: The prices and cap tables before the decision.
+        terms: The terms of each mandate.
+    """
+
+    findings: Findings
+    gains: Gains
+    terms: dict[str, Body] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Check the instruments of one command, and fold its mandates."""
+        bodies = [(message.event_type.removesuffix(".v1"), message.read(), message.sequence) for message in decision]
+        splits = {body["instrument_id"]: body for name, body, _ in bodies if name == "issuer.instrument_signed"}
+        for name, body, sequence in bodies:
+            if name in {"mandate.granted", "mandate.amended"}:
+                self.terms[body["mandate_id"]] = body["terms"]
+            elif name == "instrument.issued" and body.get("mandate_id") in self.terms:
+                self._check(body, splits.get(body["instrument_id"], {}).get("split_ratio"), sequence)
+
+    def _check(self, body: Body, split: str | None, sequence: int) -> None:
+        terms = self.terms[body["mandate_id"]]
+        company = self.gains.find_company(body["issuer_id"])
+        issuer = self.gains.consents.equity.issuers.get(body["issuer_id"], Issuer())
+        since = Fraction(1) if split is None else company.split_ratio / Fraction(split)
+        worth = find_worth(company, issuer.holdings, body["terms"], since)
+        low, high = (terms.get(f"valuation_cap_usd_{end}") for end in ("min", "max"))
+        least, most = Fraction(low or 0), CAP_MAX if high is None else Fraction(high)
+        shown = "more than any amount" if worth is None else f"{float(worth):.2f}"
+        text = (
+            f"{body['mandate_id']} pays for {body['instrument_id']}, at which {body['issuer_id']} is worth {shown} USD"
+        )
+        cent = Fraction(1, 100)
+        is_within = worth is not None and least <= worth < most + cent
+        uncapped = worth == 0 and body["terms"].get("valuation_cap_usd") is None
+        self.findings.require(is_within or uncapped, "range", sequence, f"{text}; its caps are {least} to {most}")
+
+
+def find_worth(
+    company: Company, holdings: Mapping[tuple[str, str, str], int], terms: Body, since: Fraction
+) -> Fraction | None:
+    """Return what a company is worth in USD at the terms of an instrument; None if others ask for all of it.
+
+    Of a SAFE, or a note that stays a debt, that is the cap; 0 without one.
+
+    Args:
+        company: Its prices, classes and instruments.
+        holdings: Its cap table.
+        terms: The terms.
+        since: Into how many shares one was split since a price was agreed.
+    """
+    shares, become = sum(company.measure(holdings).values(), Fraction(0)), terms.get("at_maturity")
+    cap = Fraction(terms.get("valuation_cap_usd") or 0)
+    if terms["kind"] in {"stock", "warrant"}:
+        class_id = terms["class_id"]
+        price = Fraction(terms["price_usd_per_share"]) + Fraction(terms.get("exercise_price_usd") or 0)
+        value = price / since / company.find_ratio("stock", class_id) * shares
+    elif become and cap:
+        class_id, value = become["class_id"], cap
+    else:
+        return cap
+    beside = [(name, each) for name in company.signed for each in company.exposures.get(name, ())]
+    beside = [(name, each) for name, each in beside if Fraction(each["amount_usd"])]
+    growth = _find_growth([_list_claims(company, *each, value, shares) for each in beside])
+    return None if growth is None else value * growth + _sum_ranked(company, holdings, class_id, beside, shares)
+
+
+def _find_growth(claims: list[list[tuple[Fraction, bool]]]) -> Fraction | None:
+    """Return how many times its shares a company has once all converted, each as it gets most; None: all of it."""
+    growth = Fraction(1)
+    while True:
+        chosen = [max(each, key=lambda one: one[0] * (growth if one[1] else 1)) for each in claims]
+        within = sum((part for part, is_within in chosen if is_within), Fraction(0))
+        if within >= 1:
+            return None
+        after = (1 + sum((part for part, is_within in chosen if not is_within), Fraction(0))) / (1 - within)
+        if after <= growth:
+            return growth
+        growth = after
+
+
+def _list_claims(
+    company: Company, name: str, exposure: Body, value: Fraction, shares: Fraction
+) -> list[tuple[Fraction, bool]]:
+    """Return the parts that an instrument may ask for: of what there was, worth `value`, or of the whole after it."""
+    terms, principal = exposure["terms"], Fraction(exposure["amount_usd"])
+    if terms["kind"] in {"stock", "warrant"}:
+        claim = company.find_claim(name, exposure, shares)
+        return [] if claim is None else [claim]
+    amount, worth = principal * find_growth_of(exposure), max(value, Fraction(1, 100))
+    repaid = amount + principal * (Fraction(terms.get("repayment_multiple") or 1) - 1)
+    claims = [(max(amount / (1 - Fraction(terms.get("discount") or 0)), repaid) / worth, False)]
+    is_post = terms.get("conversion_timing") == "post_money"
+    cap, offered = terms.get("valuation_cap_usd"), exposure.get("offered_cap_usd")
+    if cap is not None:
+        claims.append(
+            (
+                amount
+                / Fraction(cap)
+                * (1 if is_post else company.find_divisor(name, shares) / max(shares, Fraction(1))),
+                is_post,
+            )
+        )
+    if offered is not None:
+        claims.append((amount / Fraction(offered), True))
+    return claims
+
+
+def _sum_ranked(
+    company: Company,
+    holdings: Mapping[tuple[str, str, str], int],
+    class_id: str,
+    beside: list[tuple[str, Body]],
+    shares: Fraction,
+) -> Fraction:
+    """Return the USD that other classes get before a class or with it, also by warrants and instruments."""
+    bought = company.classes.get(class_id)
+    rank = bought.seniority if bought is not None and bought.kind == "preferred" else 0
+    ranked = {
+        name: each.preference for name, each in company.classes.items() if name != class_id and each.seniority >= rank
+    }
+    whole = Fraction(0)
+    for (kind, _, security), count in holdings.items():
+        name = company.warrant_classes.get(security, "") if kind == "warrant" else security
+        whole += count * ranked.get(name, 0) if kind in {"stock", "warrant"} else 0
+    for name, bought_shares in _list_bought(company, beside, shares):
+        whole += bought_shares * ranked.get(name, 0)
+    return whole
+
+
+def _list_bought(company: Company, beside: list[tuple[str, Body]], shares: Fraction) -> Iterator[tuple[str, Fraction]]:
+    """Yield the shares of a class that instruments may still buy, or become at maturity."""
+    for name, exposure in beside:
+        terms, amount = exposure["terms"], Fraction(exposure["amount_usd"])
+        become, cap = terms.get("at_maturity"), terms.get("valuation_cap_usd")
+        if terms["kind"] in {"stock", "warrant"}:
+            price = Fraction(terms["price_usd_per_share"]) * company.agreed_splits[name] / company.split_ratio
+            yield terms["class_id"], amount / price
+        elif become and cap is not None:
+            yield (
+                become["class_id"],
+                amount * find_growth_of(exposure) / Fraction(cap) * company.find_divisor(name, shares),
+            )

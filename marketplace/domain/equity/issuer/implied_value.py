@@ -1,0 +1,153 @@
+"""What a company is worth at a price of its stock: the value that a mandate's range of caps is compared with.
+
+It is what a sale would have to bring, so that a share of the stock, and of all that stands beside it, is worth its
+price. It adds up:
+
+1. The price of a share, as converted, times all shares and rights with the pool.
+2. The same price times the shares that unconverted SAFEs and notes would become in a round at this price. Each counts
+   at its cap, its discount or the price, whichever gives it most, a note also at what a sale would repay of it. Undrawn
+   principal counts, and so does stock, and rights to stock, that principal may still buy at a price of its own.
+3. The preferences of other classes that rank before the stock or beside it, also of shares that warrants and
+   instruments may still buy.
+
+It is known for stock, for a warrant, and for a note that becomes stock at its maturity, since their holders get stock
+without being asked again. A SAFE, or another note, counts at its cap: in a sale it gets its principal before stock, and
+otherwise its holder is asked.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+from events.issuer_dilution import Exposure
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
+from marketplace.core.money import USD_MAX, floor_cents
+from marketplace.domain.equity.issuer.as_converted import find_preference, measure_company
+from marketplace.domain.equity.issuer.dilution import find_price, find_priced_part, find_safe_cap, measure_balance
+from marketplace.domain.equity.issuer.rules import get_class
+from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
+
+
+class _Way(NamedTuple):
+    """A way in which principal becomes stock: the part of the company that it asks for.
+
+    Attributes:
+        part: The part, exact.
+        is_within: Whether it is a part of the company after all conversions; otherwise of the shares before them.
+    """
+
+    part: Fraction
+    is_within: bool = False
+
+
+def find_implied_cap(
+    state: Issuer, terms: PrincipalTerms, split_ratio: str | None = None, *, own_id: str | None = None
+) -> Decimal | None:
+    """Return what the company is worth in USD at the price of an instrument that becomes stock; None for another one.
+
+    At most `USD_MAX`, also where instruments ask for the whole company.
+
+    Args:
+        state: The company.
+        terms: The terms. The price of a share under a warrant is the price of the right and the exercise price.
+        split_ratio: The split factor when the price was agreed; None: now. Splits since then lower the price.
+        own_id: The instrument with these terms, which does not count beside itself.
+
+    Raises:
+        Refusal: ``stock_class_unknown`` for stock and warrants.
+    """
+    company = measure_company(state)
+    if isinstance(terms, PricedTerms):
+        class_id = get_class(state, terms.class_id).created.class_id
+        price = find_price(state, terms, split_ratio) / state.classes[class_id].conversion_ratio
+    elif isinstance(terms, NoteTerms) and terms.at_maturity is not None and terms.valuation_cap_usd is not None:
+        class_id, price = terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd) / max(company, Fraction(1))
+    else:
+        return None
+    beside = [
+        (name, exposure)
+        for name, exposures in sorted(state.exposures.items())
+        if name in state.instruments and name != own_id
+        for exposure in exposures
+        if exposure.amount_usd
+    ]
+    whole = _measure_whole([_list_ways(state, *each, price * company) for each in beside], company)
+    if whole is None:
+        return USD_MAX
+    return floor_cents(min(price * whole + _sum_preferences(state, class_id, beside), Fraction(USD_MAX)))
+
+
+def _measure_whole(ways: list[list[_Way]], company: Fraction) -> Fraction | None:
+    """Return all shares, if each instrument takes the way that gives it most; None if they ask for the whole company.
+
+    At first each takes its first way, a part of the shares before. A change only adds shares, so this ends.
+    """
+    taken = [each[0] for each in ways]
+    while True:
+        within = sum((way.part for way in taken if way.is_within), Fraction(0))
+        if within >= 1:
+            return None
+        ahead = sum((way.part for way in taken if not way.is_within), Fraction(0))
+        whole = company * (1 + ahead) / (1 - within)
+        bases = {False: company, True: whole}
+        better = [max(each, key=lambda way: way.part * bases[way.is_within]) for each in ways]
+        if better == taken:
+            return whole
+        taken = better
+
+
+def _list_ways(state: Issuer, name: str, exposure: Exposure, value_usd: Fraction) -> list[_Way]:
+    """Return the ways of an instrument, where all shares and rights are worth `value_usd`."""
+    terms, amount = exposure.terms, measure_balance(name, exposure)
+    if isinstance(terms, PricedTerms):
+        return [_Way(find_priced_part(state, name, exposure))]
+    value = max(value_usd, Fraction(1, 100))
+    ways = [_Way(amount / (1 - Fraction(terms.discount or 0)) / value)]
+    if isinstance(terms, NoteTerms):
+        ways.append(_Way((amount + Fraction(exposure.amount_usd) * (Fraction(terms.repayment_multiple) - 1)) / value))
+    if terms.valuation_cap_usd is not None:
+        is_within = isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money"
+        base = 1 if is_within else _measure_divisor(state, name) / max(measure_company(state), Fraction(1))
+        ways.append(_Way(amount / Fraction(terms.valuation_cap_usd) * base, is_within))
+    if (elected := find_safe_cap(exposure)) is not None:
+        ways.append(_Way(amount / Fraction(elected), is_within=True))
+    return ways
+
+
+def _measure_divisor(state: Issuer, name: str) -> Fraction:
+    """Return the shares that the cap of an instrument is divided by: no fewer than at its signing."""
+    signed = (shares for (each, _), shares in state.shares_at_signing.items() if each == name)
+    return max(measure_company(state), max(signed, default=Fraction(0)) * state.split_ratio)
+
+
+def _sum_preferences(state: Issuer, class_id: str, beside: list[tuple[str, Exposure]]) -> Fraction:
+    """Return the dollars that other classes get before a class of stock or with it, exact."""
+    known = state.classes.get(class_id)
+    rank = 0 if known is None or known.price_usd is None else known.created.seniority
+    shares = Counter[str]()
+    for name, count in _list_shares(state, beside):
+        shares[name] += count  # type: ignore[assignment]
+    return sum(
+        (
+            count * find_preference(state.classes[name])
+            for name, count in shares.items()
+            if name != class_id and name in state.classes and state.classes[name].created.seniority >= rank
+        ),
+        Fraction(0),
+    )
+
+
+def _list_shares(state: Issuer, beside: list[tuple[str, Exposure]]) -> Iterator[tuple[str, Fraction]]:
+    """Yield the shares of a class that are outstanding, and those that warrants and instruments may still buy."""
+    yield from ((class_id, Fraction(each.shares_outstanding)) for class_id, each in state.classes.items())
+    yield from ((each.issued.class_id, Fraction(each.shares_outstanding)) for _, each in list_live_warrants(state))
+    for name, exposure in beside:
+        terms = exposure.terms
+        if isinstance(terms, PricedTerms):
+            since = state.split_ratio / state.split_at_issue.get(name, state.split_ratio)
+            yield terms.class_id, Fraction(exposure.amount_usd) / Fraction(terms.price_usd_per_share) * since
+        elif isinstance(terms, NoteTerms) and terms.at_maturity is not None and terms.valuation_cap_usd is not None:
+            amount = measure_balance(name, exposure)
+            yield terms.at_maturity.class_id, amount / Fraction(terms.valuation_cap_usd) * _measure_divisor(state, name)
