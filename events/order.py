@@ -255,7 +255,8 @@ class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1")
         order_id: The order.
         auction_id: The auction.
         reasons: Why, the decisive reason first.
-        price_to_win_usd_per_gpu_hour: The lowest value that would have won against the same book, if any would.
+        price_to_win_usd_per_gpu_hour: The lowest value that would have won against the same book, if any would; rounded
+            up to a price step where others' offers decide it.
         open_again: Whether it stands for the next auction.
         lost: The match that it won, if its provider withdrew the capacity after the lock.
     """

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Unpack
 
-from events.auction import Certificate
 from events.book import Book
 from events.order import OrderTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
@@ -17,7 +16,14 @@ from marketplace.api.http.bodies.trading import (
     PlaceOrderBody,
 )
 from marketplace.client.transport import Listed, Point, Statuses, Transport
-from marketplace.projections.views.trading import AuctionView, BookOrderView, DecisionView, OrderView, QuoteView
+from marketplace.projections.views.trading import (
+    AuctionView,
+    BookOrderView,
+    CertificateView,
+    DecisionView,
+    OrderView,
+    QuoteView,
+)
 
 
 class Trading(Transport):
@@ -128,13 +134,13 @@ class Trading(Transport):
         """Yield auctions by id; ``collecting``, ``locked``, ``cleared`` or ``failed``."""
         return self.rows("/v1/auctions", AuctionView, status=status, **listed)
 
-    async def get_certificate(self, auction_id: str) -> Certificate:
-        """Return an auction's certificate, with which anyone can check or repeat its result.
+    async def get_certificate(self, auction_id: str) -> CertificateView:
+        """Return an auction's certificate; to an auditor with the hashes by which the result is checked and repeated.
 
         Raises:
             ProblemError: ``auction_unknown`` · ``auction_<status>`` until it is cleared.
         """
-        return await self.get(f"/v1/auctions/{auction_id}/certificate", Certificate)
+        return await self.get(f"/v1/auctions/{auction_id}/certificate", CertificateView)
 
     async def get_auction_book(self, auction_id: str) -> Book:
         """Return the frozen book of an auction, as the platform; it contains every startup's offer.

@@ -91,7 +91,7 @@ WORDS: Final = {
     "price_protection": "What a cheaper later issue does to the conversion price; null: nothing.",
     "price_rounding": "How the price is rounded.",
     "price_to_win_range": "How sure that price is, and between which values it lies; null where it is not known.",
-    "price_to_win_usd_per_gpu_hour": "The lowest value that would have won against the same book; null: none.",
+    "price_to_win_usd_per_gpu_hour": "The price step above the lowest value that would have won; null: none.",
     "price_usd_per_gpu_hour": "The price, exact.",
     "price_usd_per_share": "Price of one share.",
     "priced_sequence": "Position in the log at which it was priced; null: it is not priced yet.",

@@ -1,4 +1,4 @@
-"""Auctions: times and certificates are public; a decision is for its startup, a book for platform and auditors."""
+"""Auctions: times and prices are public; a decision is for its startup, a book and its certificate for auditors."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -6,7 +6,6 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from events.auction import Certificate
 from events.book import Book
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
@@ -19,10 +18,14 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.auction import AUCTION, Auction, FrozenAuction
 from marketplace.projections.trading.auctions import find_auction, list_auctions, list_decisions
-from marketplace.projections.views.trading import AuctionView, DecisionView
+from marketplace.projections.views.trading import AuctionView, CertificateView, DecisionView
 from marketplace.runtime.auctions.audit import load_published
 
 PATH: Final = "/v1/auctions"
+AUDIT: Final = "auctions:audit"
+"""The scope of auditors, who read whole books."""
+OF_AUDITORS: Final = ("book_hash", "decisions_hash", "welfare_usd", "lp_bound_usd", "dual_bound_usd")
+"""What of a certificate would tell the offers of a book of few orders."""
 Status = Literal["collecting", "locked", "cleared", "failed"]
 Matched = Annotated[bool | None, QueryParameter(description="Only decisions with a match; false: only those without")]
 
@@ -43,7 +46,17 @@ async def _load(reader: Reader, auction_id: str) -> AuctionView:
         view = await find_auction(connection, auction_id)
     if view is None:
         raise refuse_unknown("auction", auction_id)
-    return view
+    return _show(reader, view)
+
+
+def _show(reader: Reader, view: AuctionView) -> AuctionView:
+    """Return an auction without what tells sealed offers, unless an auditor of the platform reads it."""
+    if reader.party_id is None and reader.principal.allows(AUDIT):
+        return view
+    certificate = view.certificate
+    if certificate is not None:
+        certificate = msgspec.structs.replace(certificate, **dict.fromkeys(OF_AUDITORS))
+    return msgspec.structs.replace(view, book_hash=None, certificate=certificate)
 
 
 def _refuse_uncleared(view: AuctionView) -> Refusal:
@@ -65,8 +78,8 @@ async def get_one(reader: Read, auction_id: FromPath[str]) -> Response[AuctionVi
 
 
 @get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
-async def get_certificate(reader: Read, auction_id: FromPath[str]) -> Certificate:
-    """Return the certificate of a cleared auction: book hash, seed, welfare, bound and prices, to check its result.
+async def get_certificate(reader: Read, auction_id: FromPath[str]) -> CertificateView:
+    """Return the certificate of a cleared auction: engine, seed, gap and prices; for auditors also hashes and dollars.
 
     Raises:
         Refusal: ``auction_unknown`` · ``auction_<status>`` until it is cleared.
@@ -97,7 +110,7 @@ async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
     return auction.locked.book
 
 
-@get("/{auction_id:str}/audit", summary="Get an auction's audit data", opt={"scope": "auctions:audit"})
+@get("/{auction_id:str}/audit", summary="Get an auction's audit data", opt={"scope": AUDIT})
 async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
     """Return a cleared auction's book and whole result, as `marketplace auction verify` needs them.
 
@@ -139,7 +152,7 @@ async def list_all(reader: Read, listing: List, status: Statuses[Status] = None)
     """Return auctions."""
     async with reader.connect() as connection:
         rows = await list_auctions(connection, status=status, window=listing.window)
-    return listing.build_page(rows, rows, lambda row: (row.opened_at, row.auction_id))
+    return listing.build_page(rows, [_show(reader, row) for row in rows], lambda row: (row.opened_at, row.auction_id))
 
 
 ROUTER: Final = Router(

@@ -6,8 +6,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+import msgspec
 from rich.table import Table
 
+from events.auction import Certificate
 from events.order import OrderTerms
 from marketplace.clearing.money import say_rate
 from marketplace.cli.demo.play import Play
@@ -56,8 +58,7 @@ async def show_auction(play: Play) -> None:
     auction = await play.platform.get_auction(play.auction_id)
     decisions = [decision async for decision in play.platform.list_decisions(play.auction_id)]
     orders = {order.order_id: order async for order in play.platform.list_orders()}
-    certificate = auction.certificate
-    assert certificate is not None, "a completed auction has its certificate"
+    certificate = msgspec.convert(auction.certificate, Certificate, from_attributes=True)
     CONSOLE.print(
         mark("bold", "Auction"),
         f"{auction.matched} matched, {auction.unmatched} unmatched, {auction.impossible} impossible;"

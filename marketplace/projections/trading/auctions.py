@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import auction as auction_events
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
+from marketplace.domain.trading.book.reason_text import conceal_decision
 from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
@@ -183,7 +184,7 @@ def _published(changes: WriteBatch, fact: RecordedEvent, event: auction_events.A
             price_usd_per_gpu_hour=price.price_usd_per_gpu_hour,
             cleared_at=fact.time,
         )
-    for decision in event.decisions:
+    for decision in map(conceal_decision, event.decisions):
         changes.put(
             decisions,
             auction_id=event.auction_id,
@@ -221,7 +222,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="auctions",
-    version=5,
+    version=6,
     tables=(auctions, prices, decisions),
     reads=("auction",),
     handlers={

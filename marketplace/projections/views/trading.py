@@ -2,10 +2,11 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
-from events.auction import Certificate, Price, PriceRange, SecondBest
+from events.auction import Price, PriceRange, SecondBest
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.quote import HoldFee
@@ -83,7 +84,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         price_usd_per_gpu_hour: What it pays, once it has won.
         start: When its grant starts, once it has won.
         reasons: Why it lost last, decisive reason first; None before any decision.
-        price_to_win_usd_per_gpu_hour: The lowest value that would have won.
+        price_to_win_usd_per_gpu_hour: The price step above the lowest value that would have won.
         cancel_reason: Why it was cancelled.
         placed_at: When it was placed.
         last_sequence: The event that changed it last; its entity tag.
@@ -149,6 +150,42 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
 
 
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is public of a cleared auction's proof, and for auditors the certificate itself.
+
+    Welfare and bounds in dollars, and hashes of a book of few orders, would tell a seller its buyer's sealed offer.
+
+    Attributes:
+        engine_version: Release of the engine.
+        seed: Seed of its search.
+        iterations: Iterations of its search.
+        gap: (bound - welfare) / bound.
+        prices_hash: SHA-256 of the prices.
+        price_loss_max: The most welfare that uniform prices cost, as a share of the best allocation without them.
+        price_loss_kind: What it is measured against: that optimum, or the bound, and then the share is the gap.
+        idle_supply_usd: What idle nodes would earn above their asks at the published prices.
+        book_hash: SHA-256 of the book's canonical JSON; null except for auditors, as are the next four.
+        decisions_hash: SHA-256 of the decisions.
+        welfare_usd: Accepted value less asks.
+        lp_bound_usd: Upper bound on the welfare of any clearing of this book.
+        dual_bound_usd: Upper bound on the welfare of any allocation, with or without uniform prices.
+    """
+
+    engine_version: str
+    seed: int
+    iterations: int
+    gap: Decimal
+    prices_hash: str
+    price_loss_max: Decimal | None = None
+    price_loss_kind: Literal["optimum", "lp_bound"] | None = None
+    idle_supply_usd: Decimal = Decimal(0)
+    book_hash: str | None = None
+    decisions_hash: str | None = None
+    welfare_usd: Decimal | None = None
+    lp_bound_usd: Decimal | None = None
+    dual_bound_usd: Decimal | None = None
+
+
 class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     """An auction.
 
@@ -179,7 +216,7 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     book_orders: int | None
     deferred: int | None
     locked_sequence: int | None
-    certificate: Certificate | None
+    certificate: CertificateView | None
     matched: int | None
     unmatched: int | None
     impossible: int | None

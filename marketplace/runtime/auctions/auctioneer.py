@@ -59,6 +59,7 @@ from marketplace.domain.trading.auction import (
 )
 from marketplace.domain.trading.book.book import build_book, list_waves
 from marketplace.domain.trading.book.concealing import conceal_offers
+from marketplace.domain.trading.book.reason_text import conceal_decision
 from marketplace.domain.trading.order import (
     ORDER,
     LockedOrder,
@@ -344,6 +345,7 @@ class Auctioneer:
 
     async def _carry_out(self, cleared: Result, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
+        decision = conceal_decision(decision)
         reasons, lost = decision.reasons, None
         outcome = "unmatched"
         if decision.match is not None:

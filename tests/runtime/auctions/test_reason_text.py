@@ -1,14 +1,16 @@
 """What the engine says in periods is told in instants and hours, and can be taken back to what it said."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
+from events.auction import Decision, PriceRange
 from events.types import Reason
 from marketplace.clearing import model
 from marketplace.core.errors import Corrupt
 from marketplace.core.horizon import Horizon
-from marketplace.domain.trading.book.reason_text import take_back_reason, tell_reason
+from marketplace.domain.trading.book.reason_text import conceal_decision, take_back_reason, tell_reason
 
 HORIZON = Horizon(datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1), 30)
 OUTBID = model.Reason(
@@ -89,3 +91,33 @@ def test_another_instant_than_the_engines_is_no_reason_of_its():
     told.facts["nearest_feasible_start_at"] = "2026-03-06T00:00:00Z"
     with pytest.raises(Corrupt):
         take_back_reason(HORIZON, told)
+
+
+def decide(price: str, reason: model.Reason, guarantee: str = "exact") -> Decision:
+    return Decision(
+        order_id="ord_01jdm5v5tze1xa6a4sbz1gk3c4",
+        reasons=(tell_reason(HORIZON, reason),),
+        price_to_win_usd_per_gpu_hour=Decimal(price),
+        price_to_win_range=PriceRange(
+            guarantee=guarantee, lower_usd_per_gpu_hour=Decimal(price), upper_usd_per_gpu_hour=Decimal(price)
+        ),
+        regret_usd=Decimal(0),
+    )
+
+
+def test_a_loser_is_told_a_price_step_where_its_price_to_win_rests_on_the_offers_of_others():
+    """8.17 was a winner's 16.00 for two nodes less the 7.83 of a loser that is open again."""
+    facts = OUTBID.facts | {"ask_usd_per_gpu_hour": "2", "price_to_win_usd_per_gpu_hour": "8.17"}
+    told = conceal_decision(decide("8.17", model.Reason("outbid", "others took the capacity", facts)))
+    assert told.price_to_win_usd_per_gpu_hour == 9
+    assert told.price_to_win_range == PriceRange(
+        guarantee="indicative", lower_usd_per_gpu_hour=Decimal(8), upper_usd_per_gpu_hour=Decimal(9)
+    )
+    (reason,) = told.reasons
+    assert reason.text.endswith("; it takes about 9.00 USD per GPU-hour to win")
+    assert "8.17" not in str(told)
+
+
+def test_a_price_to_win_a_cent_above_the_asks_is_told_exactly():
+    decision = decide("4", AT_THE_ASK)
+    assert conceal_decision(decision) == decision

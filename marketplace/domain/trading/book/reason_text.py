@@ -6,14 +6,21 @@ the engine's, whose hash the certificate contains.
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
+import msgspec
+
+from events.auction import Decision, PriceRange
+from events.plain_json import render_decimal
 from events.types import Reason
 from marketplace.clearing import model
 from marketplace.clearing.money import say_rate
 from marketplace.core.errors import Corrupt
 from marketplace.core.horizon import Horizon
 from marketplace.core.instants import render_instant
+from marketplace.core.money import CENT
+from marketplace.domain.trading.book.concealing import round_down_price, round_up_price
 
 HOUR: Final = timedelta(hours=1)
 STARTS: Final = {
@@ -31,6 +38,9 @@ LENGTHS: Final = {
 }
 """Facts that are a number of periods, and the facts with the number in hours."""
 
+_PRICE: Final = "price_to_win_usd_per_gpu_hour"
+_GUARANTEE: Final = "price_to_win_guarantee"
+_ASK: Final = "ask_usd_per_gpu_hour"
 UNITS: Final = {"power": "kW", "principal": "USD"}
 """The unit of a limit's amounts, by the first part of its id."""
 
@@ -64,6 +74,40 @@ def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
     return found
 
 
+def conceal_decision(decision: Decision) -> Decision:
+    """Return a decision as its startup may read it: a price to win that rests on others' offers becomes a price step.
+
+    Orders that lost may be open again with the same sealed offers, and exact prices would tell what these are. A price
+    of at most a cent above the asks rests on nobody's offer and stays exact.
+    """
+    price, proven = decision.price_to_win_usd_per_gpu_hour, decision.price_to_win_range
+    asks = [Decimal(reason.facts[_ASK]) for reason in decision.reasons if _ASK in reason.facts]
+    if price is None or any(price <= ask + CENT for ask in asks):
+        return decision
+    step = round_up_price(price)
+    if proven is not None:
+        upper = proven.upper_usd_per_gpu_hour
+        proven = PriceRange(
+            guarantee="indicative",
+            lower_usd_per_gpu_hour=round_down_price(proven.lower_usd_per_gpu_hour),
+            upper_usd_per_gpu_hour=None if upper is None else round_up_price(upper),
+        )
+    return msgspec.structs.replace(
+        decision,
+        price_to_win_usd_per_gpu_hour=step,
+        price_to_win_range=proven,
+        reasons=tuple(_conceal_reason(reason, step) for reason in decision.reasons),
+    )
+
+
+def _conceal_reason(reason: Reason, step: Decimal) -> Reason:
+    if _PRICE not in reason.facts:
+        return reason
+    facts = reason.facts | {_PRICE: render_decimal(step), _GUARANTEE: "indicative"}
+    text = reason.text.removesuffix(_say(reason.code, reason.facts)) + _say(reason.code, facts)
+    return Reason(code=reason.code, text=text, facts=facts)
+
+
 def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, str]]:
     for name, told in STARTS.items():
         if name in reason.facts:
@@ -86,9 +130,9 @@ def _say(code: str, facts: dict[str, str], say_price: Callable[[str], str] = say
     changes = list(_list_changes(facts))
     if changes:
         said += f"; at its own offer it would have won {', or '.join(changes)}"
-    if "price_to_win_usd_per_gpu_hour" in facts:
-        price = f"{say_price(facts['price_to_win_usd_per_gpu_hour'])} USD per GPU-hour"
-        exact = facts.get("price_to_win_guarantee") == "exact"
+    if _PRICE in facts:
+        price = f"{say_price(facts[_PRICE])} USD per GPU-hour"
+        exact = facts.get(_GUARANTEE) == "exact"
         said += f"; at {price} it would have won" if exact else f"; it takes about {price} to win"
     return said
 
