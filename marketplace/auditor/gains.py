@@ -25,12 +25,13 @@ _GIVES: Final = frozenset(
         "issuer.option_granted",
         "issuer.option_promised",
         "issuer.stock_converted",
-        "issuer.stock_repurchased",
         "issuer.warrant_exercised",
         "issuer.warrant_issued",
     }
 )
 """Events by which their holder always gains where a group votes on them."""
+ANYONE: Final = ""
+"""Gains where it is not known who does: the pool may go to holders without a key."""
 Body = Mapping[str, Any]
 Bodies = Sequence[tuple[str, Body]]
 
@@ -69,7 +70,11 @@ class Gains:
         return {other for each in parties for other in self.relations.connect(each, now, found=False)}
 
     def list_gaining(self, name: str, body: Body, issuer_id: str, beside: Bodies, now: datetime) -> set[str]:
-        """Return who gains by an event on which groups vote, and all whom firm relations connect with them.
+        """Return who gains by an event on which groups vote, and all whom firm relations connect with them."""
+        return self.connect(self.list_direct(name, body, issuer_id, beside, now), now)
+
+    def list_direct(self, name: str, body: Body, issuer_id: str, beside: Bodies, now: datetime) -> set[str]:
+        """Return who itself gains by an event on which groups vote.
 
         Args:
             name: The event's type.
@@ -85,6 +90,10 @@ class Gains:
                 gaining = set() if is_fair else {body["holder_id"]}
             case "issuer.instrument_signed":
                 gaining = set() if self._is_fair_investment(body, now) else {body["holder_id"]}
+            case "issuer.stock_repurchased":
+                gaining = {body["holder_id"]} if self.is_dear(name, body, now) else set()
+            case "issuer.stock_plan_adjusted":
+                gaining = {ANYONE}
             case "issuer.stock_transferred":
                 gaining = {body["holder_id" if self.is_dear(name, body, now) else "holder_id_after"]}
             case "issuer.financing_closed":
@@ -93,7 +102,7 @@ class Gains:
                 gaining = self._list_leaning(issuer_id, body)
             case _:
                 gaining = {body["holder_id"]} if name in _GIVES else set()
-        return self.connect(gaining, now)
+        return gaining
 
     def is_dear(self, name: str, body: Body, now: datetime) -> bool:
         """Return whether the company pays a holder more for its stock than it paid, and more than a fair price."""
@@ -181,12 +190,13 @@ class Gains:
         outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
         if outside >= pricing["post_money_shares"] * OUTSIDE_MIN:
             return set()
-        waiting = {holder for (kind, holder, _), shares in issuer.holdings.items() if kind == "warrant" and shares}
+        warrants = {holder for (kind, holder, _), shares in issuer.holdings.items() if kind == "warrant" and shares}
+        waiting = {holder for holder in warrants if holder.startswith("pty_")}
         fair = company.find_highest(related | self.connect(buyers, now), now.date())
         is_fair = fair is not None and Fraction(pricing["price_usd_per_share"]) >= fair
         if is_fair and _is_usual(closing.opened["terms"]):
             return waiting
-        return {*here, *self._list_offered(closing, issuer), *waiting}
+        return {*buyers, *self._list_offered(closing, issuer), *waiting}
 
     def _list_offered(self, closing: Round, issuer: Issuer) -> Iterator[str]:
         """Yield who may buy its whole part of a round."""

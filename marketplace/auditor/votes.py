@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from marketplace.auditor.consents import Consents
@@ -77,13 +78,14 @@ class Right:
 class Asked(NamedTuple):
     """The groups of an issuer that vote on an event, the share that must agree, and who gains by it.
 
-    Without a share it is more than half.
+    Without a share it is more than half. If who gains has no key here, `leading` has whoever has most of each group.
     """
 
     issuer_id: str
     groups: Mapping[str, Mapping[str, int]]
     share: str | None = None
     gaining: Collection[str] = frozenset()
+    leading: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -217,8 +219,10 @@ class Votes:
         elif name == "issuer.holder_terms_agreed":
             yield Asked(issuer_id, self._list_groups(issuer_id, now), terms.get("sale_share_needed"))
         elif self._is_voted(name, body, issuer, [each for each, _ in bodies], now):
-            gaining = self._list_gaining(name, body, issuer_id, bodies, now)
-            yield Asked(issuer_id, self._list_groups(issuer_id, now), None, gaining)
+            groups, gaining = self._list_groups(issuer_id, now), self._list_gaining(name, body, issuer_id, bodies, now)
+            is_hidden = any(not self._votes(each, issuer) for each in gaining)
+            leading = {group: self._list_leading(weights, now) for group, weights in groups.items() if is_hidden}
+            yield Asked(issuer_id, groups, None, self.gains.connect(gaining, now), leading)
 
     def _list_sellers(
         self, sale: Body, issuer: Issuer, bodies: Sequence[tuple[str, Body]], now: datetime
@@ -238,14 +242,22 @@ class Votes:
     def _list_gaining(
         self, name: str, body: Body, issuer_id: str, bodies: Sequence[tuple[str, Body]], now: datetime
     ) -> set[str]:
-        """Return who gains by an event on which the groups of an issuer vote, and all who are related to them."""
+        """Return who itself gains by an event on which the groups of an issuer vote."""
         match name:
             case "instrument.amended" if body["instrument_id"] in self.papers:
-                return self.gains.connect({self.papers[body["instrument_id"]].holder_id}, now)
+                return {self.papers[body["instrument_id"]].holder_id}
             case "issuer.purchases_stated" | "issuer.programme_grant_added":
-                return self.gains.connect(self._list_counting(body, now), now)
+                return self._list_counting(body, now)
             case _:
-                return self.gains.list_gaining(name, body, issuer_id, bodies, now)
+                return self.gains.list_direct(name, body, issuer_id, bodies, now)
+
+    def _list_leading(self, weights: Mapping[str, int], now: datetime) -> set[str]:
+        """Return who has more than half of a group, with all whom firm relations connect with it."""
+        for party_id in weights:
+            related = self.gains.connect({party_id}, now)
+            if 2 * sum(weights.get(each, 0) for each in related) > sum(weights.values()):
+                return related
+        return set()
 
     def _is_voted(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
         """Return whether every group votes on an event, by more than half of each."""
@@ -380,7 +392,7 @@ def _list_parts(asked: Asked, related: Collection[str]) -> Iterator[tuple[str, M
     for group, weights in asked.groups.items():
         yield group, weights
         unrelated = _leave_out(weights, related)
-        disinterested = _leave_out(unrelated, asked.gaining)
+        disinterested = _leave_out(unrelated, {*asked.gaining, *asked.leading.get(group, ())})
         if group == _TOGETHER:
             yield _HERE, disinterested if len(disinterested) < len(weights) else {}
         else:

@@ -2,7 +2,8 @@
 
 Not disinterested are, with all whom firm relations connect with them:
 
-- who gets stock, a right to stock or better terms by the act;
+- who gets stock, a right to stock or better terms by the act. Where that is a holder without a key, or the pool for
+  employees grows, anybody may stand behind it: then also who has more than half of a group, in its group;
 - in a sale to a buyer that is here, and pays in its stock or takes over capacity: who owns a greater part of the other
   side than of its own.
 
@@ -111,13 +112,14 @@ def list_round_gain(
         register: Who is related to whom.
     """
     inside = related | list_holders(prices.issuer)
-    buyers = {each.holder_id: each.shares for each in pricing.allotments if is_id(each.holder_id, "pty")}
-    outside = sum(shares for buyer, shares in buyers.items() if inside.isdisjoint(register.list_group(buyer)))
+    buyers = {each.holder_id: each.shares for each in pricing.allotments}
+    here = {buyer: shares for buyer, shares in buyers.items() if is_id(buyer, "pty")}
+    outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(register.list_group(buyer)))
     if outside >= pricing.post_money_shares * BOUGHT_MIN:
         return ()
     fair, terms = prices.find_fair(), financing.terms
     is_usual = terms.liquidation_multiple <= 1 and terms.participation == "none" and terms.price_protection is None
-    waiting = tuple(warrant.holder_id for _, warrant in list_live_warrants(prices.issuer))
+    waiting = tuple(each.holder_id for _, each in list_live_warrants(prices.issuer) if is_id(each.holder_id, "pty"))
     if is_usual and fair is not None and pricing.price_usd_per_share >= fair:
         return waiting
     return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting)

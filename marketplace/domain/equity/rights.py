@@ -162,7 +162,7 @@ class Asked(NamedTuple):
         vote: Whether all groups of security holders vote.
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
         terms: Whether they vote on other holder terms, by the majorities that the terms in force require for a sale.
-        gain: Who is not disinterested in the vote, besides those who are related to it.
+        gain: Who is not disinterested in the vote, besides those who are related to it. `_ANYONE`: it is not known.
     """
 
     holders: tuple[str, ...] = ()
@@ -218,10 +218,9 @@ def _list_entitled(setting: Setting) -> tuple[str, ...]:
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
-        votes = not _is_party(event.holder_id, setting) or _is_dear(
-            event.holder_id, event.class_id, event.price_usd_per_share, setting
-        )
-        return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,))
+        dear = _is_dear(event.holder_id, event.class_id, event.price_usd_per_share, setting)
+        votes = dear or not _is_party(event.holder_id, setting)
+        return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
     is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * _FEW
@@ -377,7 +376,7 @@ def _list_named(class_id: str, issuer: Issuer) -> tuple[str, ...]:
 
 def _adjust_plan(event: IssuerStockPlanAdjusted, setting: Setting) -> Asked:
     grows = event.shares_reserved > setting.issuer.shares_reserved and event.cause is None
-    return Asked(company=True, vote=grows)
+    return Asked(company=True, vote=grows, gain=(_ANYONE,))
 
 
 def _is_closing(setting: Setting) -> bool:
@@ -925,7 +924,8 @@ def _ask(found: dict[str, Consent], right: str, group: _Group) -> None:
 def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
     if asked.vote:
         gain = frozenset().union(*(setting.register.list_group(each) for each in asked.gain))
-        for electorate, weights in _list_groups(setting, gain):
+        is_hidden = not all(_is_party(each, setting) for each in asked.gain)
+        for electorate, weights in _list_groups(setting, gain, is_hidden=is_hidden):
             yield _Group(electorate, weights)
     if asked.sale:
         yield from _list_sale(setting)
@@ -1011,6 +1011,8 @@ def _weigh_together(setting: Setting, share_needed: Decimal) -> _Group | None:
 
 
 _ABSENT: Final = ""
+_ANYONE: Final = ""
+"""Gains by an act, where it is not known who does: the pool may go to holders without a key."""
 _UNRELATED: Final = "unrelated_"
 _DISINTERESTED: Final = "disinterested_"
 
@@ -1028,11 +1030,14 @@ def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> st
     return setting.company_id if holder_id in stated else _ABSENT
 
 
-def _list_groups(setting: Setting, gain: frozenset[str] = frozenset()) -> Iterable[tuple[str, dict[str, int]]]:
+def _list_groups(
+    setting: Setting, gain: frozenset[str] = frozenset(), *, is_hidden: bool = False
+) -> Iterable[tuple[str, dict[str, int]]]:
     """Yield each group of security holders with the weight of the parties in it; the company does not vote.
 
     Those who are not related to the company, or to the other side of its sale, agree by themselves too, so that neither
-    has a majority by its affiliates. So do those of them who are not in `gain`.
+    has a majority by its affiliates. So do those of them who are not in `gain`. If it `is_hidden` who gains, because it
+    has no key here, it may be whoever has most of a group; that party is not disinterested in its group.
     """
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
@@ -1053,9 +1058,17 @@ def _list_groups(setting: Setting, gain: frozenset[str] = frozenset()) -> Iterab
         unrelated = _leave_out(weights, setting.related)
         if unrelated and len(unrelated) < len(weights):
             yield f"{_UNRELATED}{electorate}", unrelated
-        disinterested = _leave_out(unrelated, gain)
+        disinterested = _leave_out(unrelated, gain | _list_leading(weights, setting) if is_hidden else gain)
         if disinterested and len(disinterested) < len(unrelated):
             yield f"{_DISINTERESTED}{electorate}", disinterested
+
+
+def _list_leading(weights: Mapping[str, int], setting: Setting) -> frozenset[str]:
+    """Return who has more than half of a group, with all whom firm relations connect with it; empty if nobody does."""
+    groups = {setting.register.list_group(party_id) for party_id in weights}
+    whole = sum(weights.values())
+    leading = (each for each in groups if 2 * sum(weights.get(party_id, 0) for party_id in each) > whole)
+    return next(leading, frozenset())
 
 
 def _leave_out(weights: Mapping[str, int], parties: Collection[str]) -> dict[str, int]:

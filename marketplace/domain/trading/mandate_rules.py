@@ -221,9 +221,8 @@ def _require_price(mandate_id: str, terms: MandateTerms, price: OfferedPrice) ->
 
 
 def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
-    cap, stated = offer.implied_cap_usd, _find_stated_cap(offer.instrument)
-    if cap is None:
-        cap = stated
+    stated = _find_stated_cap(offer.instrument)
+    cap = stated if offer.implied_cap_usd is None else offer.implied_cap_usd
     if cap is None:
         if not terms.uncapped and not isinstance(offer.instrument, PricedTerms):
             raise Refusal(
@@ -244,7 +243,7 @@ def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
 
 
 def _find_stated_cap(instrument: PrincipalTerms) -> Decimal | None:
-    return None if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
+    return instrument.valuation_cap_usd if isinstance(instrument, SafeTerms | NoteTerms) else None
 
 
 def _require_note(mandate_id: str, note: NoteTerms, at: datetime) -> None:

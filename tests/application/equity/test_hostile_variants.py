@@ -24,6 +24,7 @@ from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
+    AdjustStockPlan,
     ConvertStock,
     CreateStockClass,
     ExerciseFirstRefusal,
@@ -995,4 +996,32 @@ async def test_shares_are_bought_back_once_of_two_proposals(market, held):
         )
         proposals.append(proposal_id)
     assert [await vote(market, bank, each) for each in proposals] == ["effective", "void"]
+    await check_log(market.log)
+
+
+async def test_a_majority_lets_no_holder_without_a_key_have_stock_that_ranks_before_the_rest(market):
+    """A founder's party voted alone, beside a fund, for ten shares that got all of the next sale."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    founder, ghost = await market.party("Founder", "fund"), derive_id("stk", trade.issuer)
+    for holder_id, shares in ((founder, 8_000), (trade.fund, 450)):
+        await hold(market, trade.startup, holder_id, shares)
+    await act(market, trade.startup, AddStakeholder, holder_id=ghost, name="Ghost", kind="founder")
+    terms = {"price_per_share_usd": Decimal(1_000_000), "liquidation_multiple": Decimal(10), "seniority": 9}
+    created = {"class_id": "boss", "kind": "preferred", "shares_authorised": 10, **terms}
+    proposal, _ = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **created)
+    assert await vote(market, founder, proposal) == "effective", "a class without shares takes nothing"
+    price, both = {"price_usd_per_share": Decimal("0.0001")}, {"class/common", "disinterested_class/common"}
+    issued = {"security_id": derive_id("sec", ghost), "holder_id": ghost, "class_id": "boss", "shares": 10, **price}
+    proposal, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issued)
+    assert asked == both
+    assert await vote(market, founder, proposal) == "open"
+    grown, asked = await ask(market, trade.startup, AdjustStockPlan, startup=trade.startup, shares_reserved=9_000_000)
+    assert asked == both
+    assert await vote(market, founder, grown) == "open"
+    option = {"option_id": derive_id("opt", ghost), "holder_id": ghost, "shares": 1, "exercise_price_usd": Decimal(1)}
+    granted, _ = await ask(market, trade.startup, GrantOption, startup=trade.startup, **option)
+    assert granted is None, "the pool was agreed on"
+    assert await vote(market, trade.fund, proposal) == "effective"
+    assert await find_faults(CountedVotes, market.log) == []
     await check_log(market.log)

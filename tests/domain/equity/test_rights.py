@@ -1,6 +1,7 @@
 """The table of rights: complete, and what it asks for each event."""
 
 import json
+from datetime import timedelta
 from typing import get_args
 
 import pytest
@@ -25,6 +26,7 @@ from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list
 from tests.domain.build import NOW, id_of, usd
 
 COMPANY, FUND, BANK, FOUNDER = id_of("pty", 1), id_of("pty", 2), id_of("pty", 3), id_of("stk", 1)
+ANGEL = id_of("pty", 4)
 ISSUER_ID = id_of("iss", 1)
 OWN_BOOK = {
     events.IssuerFormed,
@@ -100,6 +102,19 @@ def repurchase(holder_id, shares=10, price=1, class_id="common", cause=None):
         shares=shares,
         price_usd_per_share=usd(price),
         cause=cause,
+    )
+
+
+def warrant(holder_id):
+    return events.IssuerWarrantIssued(
+        issuer_id=ISSUER_ID,
+        warrant_id=id_of("wrt", 1),
+        holder_id=holder_id,
+        class_id="common",
+        shares=10,
+        exercise_price_usd=usd(1),
+        expires_at=NOW + timedelta(days=900),
+        settlement="cash",
     )
 
 
@@ -200,9 +215,47 @@ def test_a_vote_asks_every_group_with_its_weights_and_never_the_company():
         "class/common": {FUND: 100},
         "class/seed": {FUND: 60, BANK: 50},
         "instruments": {FUND: 500, BANK: 100},
+        "disinterested_class/seed": {BANK: 50},
+        "disinterested_instruments": {BANK: 100},
     }
     own = (*GIVEN, issue(COMPANY, 5_000, number=8))
     assert COMPANY not in {party for voters in ask(issue(FOUNDER, 1, number=9), given=own).values() for party in voters}
+
+
+HIDDEN = {
+    "stock for a holder without a key": (issue(FOUNDER, 1, number=9), True),
+    "stock for the company itself": (issue(COMPANY, 1, number=9), True),
+    "stock for a party": (issue(ANGEL, 1, number=9), False),
+    "a warrant for a holder without a key": (warrant(FOUNDER), True),
+    "a warrant for a party": (warrant(ANGEL), False),
+    "a greater pool": (events.IssuerStockPlanAdjusted(issuer_id=ISSUER_ID, shares_reserved=100), True),
+    "a dear buyback from a holder without a key": (repurchase(FOUNDER, price=2), True),
+    "a buyback at cost": (repurchase(FOUNDER, price=1), False),
+}
+
+
+@pytest.mark.parametrize(("event", "apart"), HIDDEN.values(), ids=HIDDEN)
+def test_who_has_most_of_a_group_does_not_bind_it_where_it_is_not_known_who_gains(event, apart):
+    """A founder's party let a holder without a key have stock that ranks before everybody, and sold the company."""
+    asked = ask(event)
+    assert ("disinterested_class/seed" in asked) is apart
+    assert asked.get("disinterested_class/seed", {BANK: 50}) == {BANK: 50}, "the fund has 60 of 110"
+    assert "disinterested_class/common" not in asked, "nobody else has common stock"
+    even = ask(event, given=(*GIVEN, issue(BANK, 10, "seed", number=8)))
+    assert "disinterested_class/seed" not in even, "nobody has most of it"
+
+
+@pytest.mark.parametrize(("price", "apart"), [(3, False), (2, True)])
+def test_a_fair_price_for_a_holder_without_a_key_asks_nobody_apart(price, apart):
+    bought = events.IssuerStockIssued(**{**to_fields(issue(FOUNDER, 1, number=9)), "price_usd_per_share": usd(price)})
+    assert ("disinterested_class/seed" in ask(bought, given=(*GIVEN, VALUED))) is apart
+
+
+def test_options_from_an_agreed_pool_go_to_holders_without_a_key_without_a_vote():
+    promised = events.IssuerOptionPromised(
+        issuer_id=ISSUER_ID, promise_id=id_of("pms", 1), holder_id=FOUNDER, shares=10
+    )
+    assert ask(promised) == {}
 
 
 @pytest.mark.parametrize(("taker", "asked"), [(BANK, {BANK}), (FOUNDER, {FUND})])
