@@ -13,6 +13,7 @@ import msgspec
 
 import events
 from events.envelope import TYPE_PREFIX
+from events.instants import STORED, find_outside, is_stored
 from events.plain_json import encode_event
 from events.types import Event
 
@@ -84,9 +85,13 @@ def parse_body(tag: str, body: bytes) -> Event:
 
     Raises:
         UnknownEventType: The tag is not of this release.
-        msgspec.ValidationError: The body is not what its tag says.
+        msgspec.ValidationError: The body is not what its tag says, or holds an instant or a date out of bounds.
     """
     decoder = _DECODERS.get(tag)
     if decoder is None:
         raise UnknownEventType(f"{tag!r} is not an event type of this release")
-    return decoder.decode(body)
+    event = decoder.decode(body)
+    outside = find_outside(event, is_stored)
+    if outside is not None:
+        raise msgspec.ValidationError(f"{outside} {STORED}")
+    return event

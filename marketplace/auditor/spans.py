@@ -22,7 +22,10 @@ def parse_instant(text: str) -> datetime:
 
 def render_instant(at: datetime) -> str:
     """Return an instant in UTC as RFC 3339 writes it, which ends in ``Z``."""
-    return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    try:
+        return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    except OverflowError:
+        return at.isoformat()
 
 
 def find_peak(loads: Iterable[Load], start: datetime, end: datetime) -> tuple[int, datetime]:

@@ -1,9 +1,10 @@
 """`marketplace explain holding`: trace a cap table, or one holder's rows of it, down to the events."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
+from events.instants import REQUESTED, is_requested
 from marketplace.captable.diagnostics import list_checks
 from marketplace.captable.explanation import ExplainedConversion, Explanation, NumberChange, explain_cap_table
 from marketplace.captable.report import build_report
@@ -62,12 +63,14 @@ def parse_instant(text: str) -> datetime:
     """Return an instant of the command line.
 
     Raises:
-        Refusal: ``instant_invalid`` if it is not RFC 3339 or has no offset.
+        Refusal: ``instant_invalid`` if it is not RFC 3339, has no offset, or is out of bounds.
     """
     instant = find_instant(text)
     if instant is None:
         raise Refusal("instant_invalid", f"{text!r} is not an instant with an offset, such as 2026-01-31T00:00:00Z")
-    return instant
+    if not is_requested(instant):
+        raise Refusal("instant_invalid", f"{text} {REQUESTED}; state a time within them")
+    return instant.astimezone(UTC)
 
 
 def _tell(explained: Explanation) -> None:

@@ -1,7 +1,7 @@
 """Half-open spans of time and whole amounts over them."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -93,15 +93,15 @@ def build_steps(loads: Iterable[Load], start: datetime, end: datetime) -> list[L
 
 
 def find_instant(text: str) -> datetime | None:
-    """Return the instant, in UTC, that a text states by RFC 3339.
+    """Return the instant that a text states by RFC 3339, with its offset.
 
-    None for any other text, for an instant without an offset, and for one outside of the years 1 to 9999 in UTC.
+    None for any other text, and for an instant without an offset.
     """
     try:
         instant = msgspec.convert(text, datetime)
-        return None if instant.tzinfo is None else instant.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
+    except msgspec.ValidationError:
         return None
+    return None if instant.tzinfo is None else instant
 
 
 def require_forward(start: datetime, end: datetime) -> None:

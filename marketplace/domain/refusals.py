@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
+from events.instants import STORED, find_outside, is_stored
+from events.types import Event
 from marketplace.core.errors import Refusal
 
 T = TypeVar("T")
@@ -58,6 +60,17 @@ def require_bounds(value: msgspec.Struct) -> None:
         _get_decoder(type(value)).decode(msgspec.json.encode(value))
     except msgspec.ValidationError as error:
         raise Refusal("value_out_of_bounds", f"a value is out of its bounds: {error}; state one within them") from error
+
+
+def require_instants(event: Event) -> None:
+    """Refuse an event with an instant or a date out of bounds: nobody could read the event.
+
+    Raises:
+        Refusal: ``value_out_of_bounds``.
+    """
+    pointer = find_outside(event, is_stored)
+    if pointer is not None:
+        raise Refusal("value_out_of_bounds", f"{pointer} {STORED}; state a time within them", pointer=pointer)
 
 
 @cache

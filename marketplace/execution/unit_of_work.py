@@ -22,6 +22,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.command import COMMAND, RecordCommand
+from marketplace.domain.refusals import require_instants
 from marketplace.execution.command_records import CommandRecord
 from marketplace.execution.state_cache import AnyDecider, Cache, CachedState
 from marketplace.log.codec import seal
@@ -224,7 +225,8 @@ class UnitOfWork:
                 the aggregate changes meanwhile, the handler runs the whole command again.
 
         Raises:
-            Refusal: A rule refused the command. The unit must not be used further.
+            Refusal: A rule refused the command, or ``value_out_of_bounds``: an event would hold an instant or a date
+                at which every reader would stop. The unit must not be used further.
         """
         self.require_version()
         await self.load(decider, id)
@@ -233,6 +235,8 @@ class UnitOfWork:
             events = await asyncio.to_thread(decider.decide, command, part.state)
         else:
             events = decider.decide(command, part.state)
+        for event in events:
+            require_instants(event)
         part.events.extend(events)
         part.times.extend([self.context.at] * len(events) if times is None else times[: len(events)])
         assert len(part.times) == len(part.events), "every event has its time"

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from events.instants import REQUESTED, find_outside, is_requested
+
 
 def list_faults(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterator[str]:
     """Yield what is wrong with an object, one sentence for each member; nothing if it has the shape.
@@ -24,8 +26,11 @@ def list_faults(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterato
                 yield f"member {name!r} is missing"
             continue
         try:
-            msgspec.convert(value[name], field.type)
+            outside = find_outside(msgspec.convert(value[name], field.type), is_requested)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
             text = text.replace("Expected `str` matching regex", "expected text of the form")
             yield f"{name}{path.rstrip('`')}: {text}"
+        else:
+            if outside is not None:
+                yield f"{name}{outside.replace('/', '.')}: {REQUESTED}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from events.instants import STORED, find_outside, is_stored
 from events.issuer import (
     IssuerFormed,
     IssuerImported,
@@ -87,6 +88,9 @@ def parse_sidecar(data: bytes) -> History:
         ]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
         raise Refusal("sidecar_unreadable", f"the sidecar cannot be read: {error}") from error
+    outside = find_outside(sidecar, is_stored)
+    if outside is not None:
+        raise Refusal("sidecar_unreadable", f"{outside} of the sidecar {STORED}")
     return build_history(sidecar.issuer_id, acts)
 
 

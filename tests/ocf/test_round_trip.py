@@ -1,5 +1,7 @@
 """A package of ours: valid by the published schema, byte for byte the same after a round trip, and nothing lost."""
 
+import json
+
 import pytest
 
 from events.issuer import IssuerFormed, IssuerImported
@@ -30,6 +32,15 @@ def test_a_package_is_valid_by_the_published_schema_and_by_our_own_levels(chapte
     write_package(tmp_path / "package", files)
     assert check_by_published_schema(tmp_path / "package") == []
     assert check_files(files) == ()
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_sidecar_with_an_act_out_of_bounds_is_refused(files, time):
+    sidecar = json.loads(files[SIDECAR])
+    sidecar["acts"][0]["time"] = time
+    with pytest.raises(Refusal, match="/acts/0/time of the sidecar must lie between") as caught:
+        parse_sidecar(json.dumps(sidecar).encode())
+    assert caught.value.code == "sidecar_unreadable"
 
 
 def test_export_import_export_is_byte_identical(files):

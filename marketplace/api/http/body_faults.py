@@ -7,6 +7,7 @@ import ast
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from itertools import islice
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from events import types as values
+from events.instants import REQUESTED, is_requested
 from marketplace.api.http.known_values import NAME_CHARACTERS_MAX, suggest
 
 FAULTS_MAX: Final = 20
@@ -125,7 +127,7 @@ def _walk_object(struct: type[msgspec.Struct], value: Mapping[str, Any], pointer
 
 def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
     try:
-        msgspec.convert(value, annotation)
+        converted = msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
         literals = list_literals(annotation)
         if literals:
@@ -133,6 +135,9 @@ def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
             return
         is_decimal = any(isinstance(each, Meta) and each.pattern == DECIMAL_PATTERN for each in get_args(annotation))
         yield BodyFault(pointer, _DECIMAL if is_decimal else render_fault(str(error)))
+    else:
+        if isinstance(converted, date) and not is_requested(converted):
+            yield BodyFault(pointer, REQUESTED)
 
 
 def _refuse_choice(pointer: str, value: Any, allowed: list[str]) -> BodyFault:

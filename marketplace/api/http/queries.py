@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from events.instants import REQUESTED, is_requested
 from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.visibility import Visibility
@@ -195,7 +196,7 @@ def parse_instant(text: str, pointer: str) -> datetime:
     """Return an instant of the query.
 
     Raises:
-        Refusal: ``request_invalid`` if it is not RFC 3339 or has no offset.
+        Refusal: ``request_invalid`` if it is not RFC 3339, has no offset, or is out of bounds.
     """
     instant = find_instant(text.replace(" ", "+"))
     if instant is None:
@@ -204,4 +205,6 @@ def parse_instant(text: str, pointer: str) -> datetime:
             f"{text!r} is not an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z",
             pointer=pointer,
         )
-    return instant
+    if not is_requested(instant):
+        raise Refusal("request_invalid", f"{text} {REQUESTED}; state a time within them", pointer=pointer)
+    return instant.astimezone(UTC)

@@ -18,6 +18,7 @@ from litestar.dto import AbstractDTO
 from litestar.typing import FieldDefinition
 from msgspec import Meta
 
+from events.instants import REQUESTED, find_outside, is_requested
 from events.types import Name
 from marketplace.api.http.body_faults import DECIMAL_PATTERN, BodyFault, find_faults, render_fault, render_faults
 from marketplace.api.http.strict_text import refuse_unprintable, require_readable
@@ -116,7 +117,7 @@ class Decoders:
         try:
             decoded = require_readable(bytes(body))
             self._twin.decode(body)
-            return self._true.decode(body)
+            true = self._true.decode(body)
         except msgspec.ValidationError as error:
             if decoded is msgspec.UNSET:
                 raise BodyInvalid(_TOO_LARGE) from None
@@ -125,6 +126,10 @@ class Decoders:
             raise BodyInvalid(*faults) if faults else refusal from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise refuse_malformed(error) from None
+        outside = find_outside(true, is_requested)
+        if outside is not None:
+            raise BodyInvalid(*find_faults(self._twin_type, decoded) or [BodyFault(outside, REQUESTED)])
+        return true
 
 
 def refuse_malformed(error: Exception) -> Refusal:

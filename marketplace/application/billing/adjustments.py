@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from events.instants import FOREVER
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, Metering, ServiceCredit, StatementCredited, StatementIssued
 from marketplace.application.equity.clawbacks import claw_back
@@ -28,7 +29,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve
-from marketplace.domain.billing.account_state import FOREVER, require_funds
+from marketplace.domain.billing.account_state import require_funds
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.settlement import (
     build_tariff,

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from events.bond import BondClaimed, BondPaid
+from events.instants import FOREVER
 from marketplace.application.steps.access import (
     list_sides,
     require_decider,
@@ -24,7 +25,6 @@ from marketplace.core.ids import derive_command_id, derive_id, rename_id
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold, Reserve
-from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,

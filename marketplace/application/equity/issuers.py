@@ -11,6 +11,7 @@ from decimal import Decimal
 from msgspec import structs
 
 from events.financing import Approval, RoundTerms
+from events.instants import FOREVER
 from events.issuer_holders import HolderTerms, StatedAgreement
 from marketplace.application.equity.consents import carry_out, load_concerned
 from marketplace.application.equity.vesting import load_vesting, vest
@@ -25,7 +26,6 @@ from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve, Withdraw
-from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,

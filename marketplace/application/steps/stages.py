@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from events.grant import GrantStagePaid, GrantWithholdingEnded
+from events.instants import FOREVER
 from events.statement import Charges, StatementIssued
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.statement_chain import find_chain
@@ -12,7 +13,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Reserve
-from marketplace.domain.billing.account_state import FOREVER, Account, require_free
+from marketplace.domain.billing.account_state import Account, require_free
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
 from marketplace.domain.billing.statement import Statement, find_undisputed

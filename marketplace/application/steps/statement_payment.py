@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from events.grant import EquityPart, GrantIssued, ResalePart
+from events.instants import FOREVER
 from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
 from marketplace.application.steps.dilution import track_instrument
@@ -19,7 +20,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
-from marketplace.domain.billing.account_state import FOREVER, RESERVE_SHARE, RESERVED_FOR
+from marketplace.domain.billing.account_state import RESERVE_SHARE, RESERVED_FOR
 from marketplace.domain.billing.settlement import Totals, subtract_credit, subtract_settled
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant

@@ -1,7 +1,7 @@
 """The state of an account: available money, holds, and the payments that count once; and the rules of holds."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Literal
@@ -32,6 +32,7 @@ from events.account import (
     AccountWithdrawn,
     LimitAct,
 )
+from events.instants import FOREVER
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
@@ -62,8 +63,6 @@ RESERVE_SHARE: Final = Fraction(1, 10)
 """The share of each payment for delivery that the provider keeps for corrections; the platform, of its fees."""
 RESERVED_FOR: Final = timedelta(days=60)
 """How long they keep it."""
-FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Until when money for a due statement is kept, unless that is paid before."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 

@@ -24,13 +24,14 @@ nodes_failed · outage_open · nodes_exceeded · resumption_backdated · value_o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
 import msgspec
 from immutables import Map
 
+from events.instants import FOREVER
 from events.pool import (
     PoolCapacityHeld,
     PoolCapacityOffered,
@@ -73,9 +74,6 @@ FEES_KEPT = timedelta(days=7)
 """How long after its closing the provider's account keeps the fees of the ends of its grants."""
 RESALES_MAX: Final = 64
 """The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""
-
-
-FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

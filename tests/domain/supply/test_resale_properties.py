@@ -5,9 +5,10 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.instants import FOREVER
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak
-from marketplace.domain.supply.pool import FOREVER, POOL
+from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import RecallCapacity
 from tests.domain import build
 from tests.domain.build import hold_capacity, hour, id_of, offer, release, resell_capacity, reserve, share

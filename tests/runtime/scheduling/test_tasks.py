@@ -9,11 +9,11 @@ import pytest
 
 from events.account import AccountDeposited, AccountReserved
 from events.bond import BondAnswered, BondPaid
+from events.instants import FOREVER
 from events.order import OrderAmended, OrderPlaced
 from marketplace.application.billing import holds
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
-from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler

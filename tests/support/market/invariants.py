@@ -8,6 +8,7 @@ from itertools import groupby
 from events.account import AccountDeposited, AccountWithdrawn
 from events.auction import AuctionBookFrozen, AuctionCompleted
 from events.grant import GrantIssued
+from events.instants import FOREVER
 from events.order import OrderMatched, OrderUnmatched
 from events.subjects import parse_subject
 from marketplace.application.steps.usage_bounds import METERS
@@ -19,7 +20,6 @@ from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.metering.usage import name_usage
 from marketplace.domain.metering.usage_record import Count
-from marketplace.domain.supply.pool import FOREVER
 from marketplace.domain.trading.auction import FrozenAuction
 from marketplace.domain.trading.order_terms import compute_value, get_offer
 from marketplace.log.codec import verify_chain

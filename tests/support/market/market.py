@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from msgspec.structs import replace
 
+from events.instants import FOREVER
 from events.lot import AskStep
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
@@ -22,7 +23,6 @@ from marketplace.application.trading import auctions, mandates, orders
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
-from marketplace.domain.billing.account_state import FOREVER
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
