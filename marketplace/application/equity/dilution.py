@@ -4,6 +4,9 @@ from decimal import Decimal
 
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.steps.dilution import set_limit
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.rights import require_company
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -25,6 +28,7 @@ async def limit_dilution(
     """
 
     async def work(unit: UnitOfWork) -> None:
+        require_company(await unit.get(ISSUER, issuer_id, Issuer), context.party_id)
         await set_limit(unit, issuer_id, dilution_max=dilution_max, valuation_usd=valuation_usd, at=context.at)
 
     return await carry_out(handler, context, issuer_id, work)

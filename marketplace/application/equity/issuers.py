@@ -49,6 +49,7 @@ from marketplace.domain.equity.issuer.sale.liquidity import (
 )
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.terms import RoundDraft
+from marketplace.domain.equity.rights import require_company, require_own
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
@@ -92,6 +93,7 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
     issuer_id = command.issuer_id
 
     async def work(unit: UnitOfWork) -> None:
+        require_own(await unit.get(ISSUER, issuer_id, Issuer), command, context.party_id)
         if isinstance(command, AddStakeholder) and not is_id(command.holder_id, "stk"):
             require_found("party", command.holder_id, await unit.load(PARTY, command.holder_id))
         await unit.decide(ISSUER, issuer_id, command)
@@ -181,6 +183,7 @@ async def close_financing(
     """
 
     async def work(unit: UnitOfWork) -> None:
+        require_company(await unit.get(ISSUER, issuer_id, Issuer), context.party_id)
         await close_round(unit, issuer_id, financing_id, approval=approval, at=context.at)
 
     return await carry_out(handler, context, issuer_id, work)
@@ -192,6 +195,7 @@ async def abandon_financing(
     """Abandon a round, and release what holders set aside to join it. Raises as `carry_out`."""
 
     async def work(unit: UnitOfWork) -> None:
+        require_company(await unit.get(ISSUER, issuer_id, Issuer), context.party_id)
         command = AbandonFinancing(issuer_id=issuer_id, financing_id=financing_id, reason=reason)
         await unit.decide(ISSUER, issuer_id, command)
         await release_pro_rata(unit, await unit.get(ISSUER, issuer_id, Issuer), financing_id)
@@ -268,6 +272,7 @@ async def declare_liquidity(
     """
 
     async def work(unit: UnitOfWork) -> None:
+        require_company(await unit.get(ISSUER, issuer_id, Issuer), context.party_id)
         await sell_company(
             unit,
             issuer_id,
@@ -288,7 +293,7 @@ async def declare_liquidity(
 async def withdraw_liquidity(
     handler: Handler, context: Context, issuer_id: str, liquidity_id: str, *, reason: str
 ) -> Receipt:
-    """Withdraw a declared sale, or propose this to the company and its security holders. Raises as `carry_out`."""
+    """Withdraw a declared sale, or propose this to its security holders. Raises as `carry_out`."""
     command = WithdrawLiquidity(
         issuer_id=issuer_id, liquidity_id=liquidity_id, cause="agreed", reason=reason, at=context.at
     )

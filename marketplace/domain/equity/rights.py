@@ -87,6 +87,7 @@ from marketplace.domain.equity.disinterest import (
 )
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
+from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
     find_class_price,
@@ -94,6 +95,7 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_mean_price,
     find_value_for_warrant,
 )
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption
 from marketplace.domain.equity.issuer.rules import is_main_class
 from marketplace.domain.equity.issuer.state import (
     Financing,
@@ -101,6 +103,13 @@ from marketplace.domain.equity.issuer.state import (
     list_holders,
     list_live_warrants,
     measure_ownership,
+)
+from marketplace.domain.equity.issuer.stock_commands import (
+    ConvertStock,
+    OfferStock,
+    RepurchaseStock,
+    TransferStock,
+    WithdrawOffer,
 )
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, has_majority
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
@@ -845,12 +854,45 @@ CONSEQUENCES: Final = (
 """Events that follow from recorded facts and need no agreement of their own."""
 
 
+_OWN: Final = (OfferStock, TransferStock, RepurchaseStock, ConvertStock)
+"""What a holder may propose with its own stock."""
+
+
 def list_rights() -> tuple[StatedRight, ...]:
     """Return the whole table: acts on an issuer, every other act of a company, and what is beside equity."""
     acts = [StatedRight(*right[:5], silence=right.silence) for right in RIGHTS.values()]
     silence = Right._field_defaults["silence"]
-    other = StatedRight("company_act", "anything else on the issuer", "company, holder", "the company", _NONE, silence)
+    other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, silence)
     return (*acts, other, *BESIDE_EQUITY)
+
+
+def require_company(issuer: Issuer, party_id: str | None) -> None:
+    """Refuse what only the company proposes before the book is asked: its refusals would tell what others hold.
+
+    Raises:
+        Refusal: ``company_proposes``.
+    """
+    company_id = issuer.formed.party_id
+    if party_id not in {None, company_id}:
+        text = f"only {company_id} proposes this; a holder proposes what it does with its own securities"
+        raise Refusal("company_proposes", text, party_id=party_id)
+
+
+def require_own(issuer: Issuer, command: IssuerCommand, party_id: str | None) -> None:
+    """Refuse a holder's command unless it concerns the holder's own securities.
+
+    Raises:
+        Refusal: ``company_proposes``.
+    """
+    holder_id: str | None = None
+    if isinstance(command, _OWN):
+        holder_id = command.holder_id
+    elif isinstance(command, WithdrawOffer) and command.transfer_id in issuer.offers:
+        holder_id = issuer.offers[command.transfer_id].offered.holder_id
+    elif isinstance(command, ExerciseOption) and command.option_id in issuer.options:
+        holder_id = issuer.options[command.option_id].granted.holder_id
+    if holder_id is None or holder_id != party_id:
+        require_company(issuer, party_id)
 
 
 def require_proposer(setting: Setting, proposer_id: str) -> None:

@@ -129,8 +129,9 @@ async def test_a_holder_changes_nothing_of_the_company_by_itself(market):
         )
     assert caught.value.code == "issuer_unknown"
     stakeholder = {"holder_id": derive_id("stk", trade.fund), "name": "A friend", "kind": "other"}
-    proposal_id = await propose(market, trade.fund, trade.issuer, AddStakeholder, **stakeholder)
-    assert proposal_id is not None
+    with pytest.raises(Refusal) as caught:
+        await propose(market, trade.fund, trade.issuer, AddStakeholder, **stakeholder)
+    assert caught.value.code == "company_proposes"
     stranger = await market.party("Stranger", "fund")
     with pytest.raises(Refusal) as caught:
         await propose(market, stranger, trade.issuer, AddStakeholder, **stakeholder)

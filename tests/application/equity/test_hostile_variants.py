@@ -17,6 +17,7 @@ from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.trading import mandates
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.information import limit_event
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
@@ -633,17 +634,17 @@ async def test_nobody_but_the_company_acts_for_a_holder_without_a_key(market, he
     warrant, proposal_id = await propose_warrant(market, trade, stranger, 100)
     assert await agree_open(market, proposal_id) == "effective"
     convert = {"conversion_id": derive_id("cnv", bank), "holder_id": stranger, "class_id": "seed", "shares": 70}
-    _, asked = await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="common")
-    assert asked == {"company"}
+    with pytest.raises(Refusal, match=r"only .* proposes this"):
+        await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="common")
     assert await exercise(market, trade, warrant, bank, 100) is not None
     offer = {"transfer_id": derive_id("trf", bank), "holder_id": stranger, "holder_id_after": bank, "class_id": "seed"}
     offer |= {"shares": 1, "price_usd_per_share": Decimal(0), "decide_until": market.day(90), "at": market.clock.now()}
-    _, asked = await ask(market, bank, OfferStock, startup=trade.startup, **offer)
-    assert asked == {"company"}
+    with pytest.raises(Refusal, match=r"only .* proposes this"):
+        await ask(market, bank, OfferStock, startup=trade.startup, **offer)
     assert await ask(market, trade.startup, OfferStock, startup=trade.startup, **offer) == (None, None)
     withdraw = {"transfer_id": offer["transfer_id"], "reason": "none"}
-    _, asked = await ask(market, bank, WithdrawOffer, startup=trade.startup, **withdraw)
-    assert asked == {"company"}
+    with pytest.raises(Refusal, match=r"only .* proposes this"):
+        await ask(market, bank, WithdrawOffer, startup=trade.startup, **withdraw)
     assert await find_faults(CapTableConsents, market.log) == []
     faults = await find_faults(CapTableConsents, market.log, drop="issuer.formed.v1")
     assert any(stranger in text for _, _, text in faults), "who is not the company acted for a holder without a key"

@@ -33,7 +33,7 @@ Refusals in order, of each command:
 - authorised: stock_class_unknown · shares · authorised_below_outstanding
 - stock: security_exists · stakeholder_unknown · stock_class_unknown · shares · price · stock_class_over_authorised
 - offered: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
-  price · time_naive · offer_over
+  price · time_naive · offer_over · offer_window_short
 - right waived: offer_unknown · offer_<status> · offer_split
 - right exercised: offer_unknown · offer_<status> · offer_split · offer_over · stakeholder_unknown · transfer_to_self ·
   shares_not_held

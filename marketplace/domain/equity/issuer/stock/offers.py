@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from events.issuer import (
     IssuerEvent,
@@ -29,6 +31,9 @@ from marketplace.domain.equity.issuer.stock_commands import (
     WithdrawOffer,
 )
 from marketplace.domain.refusals import refuse_status, require_found
+
+FIRST_REFUSAL_MIN: Final = timedelta(days=7)
+"""The least time that a seller leaves to the company to decide on its right of first refusal."""
 
 
 def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
@@ -56,6 +61,10 @@ def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
             " later instant",
             pointer="/decide_until",
         )
+    if command.decide_until < command.at + FIRST_REFUSAL_MIN:
+        days = FIRST_REFUSAL_MIN.days
+        text = f"the company has at least {days} days to decide on its right of first refusal; state a later instant"
+        raise Refusal("offer_window_short", text, pointer="/decide_until", days_min=days)
     return [event]
 
 
