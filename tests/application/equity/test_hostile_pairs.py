@@ -176,7 +176,7 @@ async def test_money_that_only_the_company_has_seen_binds_no_uncapped_safe(marke
     investments = (Investment(holder_id=paper, amount_usd=Decimal(30_000_000)),)
     financing = await price(market, trade, pre_money_usd=Decimal(300_000_000), investments=investments)
     asked = set(await list_asked(market, await propose_closing(market, trade, financing)))
-    assert asked == {f"holder/{trade.fund}", f"holder/{shell}", "instruments"}
+    assert asked == {f"holder/{trade.fund}", f"holder/{shell}", "instruments", "disinterested_instruments"}
 
 
 async def test_a_round_takes_no_interest_by_its_date(market):
