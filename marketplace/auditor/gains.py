@@ -173,7 +173,7 @@ class Gains:
         return found, priced.get("pricing", empty)
 
     def _list_round(self, body: Body, beside: Bodies, now: datetime) -> set[str]:
-        """Return who buys in a round, or may buy its whole part, unless its price is fair; and who holds a warrant.
+        """Return who buys in a round, or may buy its whole part, unless its price is fair, and whose warrants gain.
 
         Nobody if outsiders buy enough of it.
         """
@@ -190,10 +190,14 @@ class Gains:
         outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
         if outside >= pricing["post_money_shares"] * OUTSIDE_MIN:
             return set()
-        warrants = {holder for (kind, holder, _), shares in issuer.holdings.items() if kind == "warrant" and shares}
-        waiting = {holder for holder in warrants if holder.startswith("pty_")}
+        waiting = {
+            holder
+            for (kind, holder, name), shares in issuer.holdings.items()
+            if kind == "warrant" and shares and holder.startswith("pty_") and issuer.warrants[name].gains_by_price
+        }
         fair = company.find_highest(related | self.connect(buyers, now), now.date())
         is_fair = fair is not None and Fraction(pricing["price_usd_per_share"]) >= fair
+        waiting = waiting if fair is None or is_fair else set()
         if is_fair and _is_usual(closing.opened["terms"]):
             return waiting
         return {*buyers, *self._list_offered(closing, issuer), *waiting}

@@ -16,12 +16,14 @@ class Warrant:
         attesters: Who attests each milestone; None: the platform.
         available: Vested shares of each tranche that were not exercised.
         released: Tranches whose conditions of exercise hold.
+        gains_by_price: Whether a price of a share may vest it, fix its price or count in its exercise.
     """
 
     interested: set[str]
     attesters: dict[str, str | None]
     available: list[int]
     released: set[int]
+    gains_by_price: bool = False
 
     def take(self, name: str, body: Mapping[str, Any], company_id: str) -> str | None:
         """Fold one event, and return what is wrong with it; None if nothing is."""
@@ -78,4 +80,7 @@ def build_warrant(body: Mapping[str, Any]) -> Warrant:
         attesters={each["name"]: each.get("attester_id") for each in conditions if each["kind"] == "attested"},
         available=[0] * len(tranches) or [body["shares"]],
         released={index for index, each in enumerate(tranches or [{}]) if not each.get("exercise_conditions")},
+        gains_by_price=body["settlement"] != "cash"
+        or any(each["kind"] == "price" for each in conditions)
+        or any(each.get("later_price") for each in tranches),
     )

@@ -248,6 +248,16 @@ async def test_a_dear_order_waits_whoever_places_it(treasury: Treasury):
         for listed in ("/v1/approvals", f"{path}/approvals"):
             kinds = {row["act"]["kind"] for row in (await accountant.get(listed, headers=headers)).json()["items"]}
             assert ("order" in kinds) == (len(scopes) > 1), "the terms of an order are sealed"
+    for scopes in (["accounts:read", "events:read"], ["accounts:read", "events:read", "*:read"]):
+        body = {"name": "bookkeeper", "party_id": startup, "scopes": scopes}
+        bookkeeper = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+        for listed in ("/v1/approvals", f"{path}/approvals"):
+            kinds = {row["act"]["kind"] for row in (await bookkeeper.get(listed, headers=headers)).json()["items"]}
+            assert ("order" in kinds) == ("*:read" in scopes), "who reads no orders reads none that wait"
+        events = (await bookkeeper.get("/v1/events", headers=headers)).json()["items"]
+        types = {each["event"]["type"] for each in events}
+        assert "marketplace.account.opened.v1" in types
+        assert ("marketplace.account.approval_requested.v1" in types) == ("*:read" in scopes)
     read = await clerk.get("/v1/orders", headers=headers)
     assert sorted(order["cash_hold_usd"] for order in read.json()["items"]) == ["2304.00"] * 3
 

@@ -130,9 +130,9 @@ def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), conversions=(), **
     )
 
 
-def warrant_and(played):
+def warrant_and(played, **terms):
     before, act = played
-    return [("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"}), *before], act
+    return [("issuer.warrant_issued", OF | WARRANT | SHARES | {"cause": "imported"} | terms), *before], act
 
 
 def oblige(small, big="30", tiny="5"):
@@ -163,6 +163,7 @@ ROUNDS = [
     (raise_money(offers=[(SMALL, "15")], **oblige("0.01", tiny=None)), [BIG, TINY], ["pty_small did not agree"]),
     (raise_money(**oblige("15.01")), [BIG, TINY], ["pty_small did not agree", *LEANS]),
 ]
+PRICED = {"shares": 5, "conditions": [[{"kind": "price", "price_usd_per_share": "2"}]]}
 VALUED_ROUNDS = [
     (raise_money(price="2"), []),
     (raise_money(price="2", liquidation_multiple="1.01"), APART),
@@ -170,6 +171,9 @@ VALUED_ROUNDS = [
     (raise_money(price="2", price_protection="full_ratchet"), APART),
     (raise_money(price="1.99"), APART),
     (warrant_and(raise_money(price="2")), APART),
+    (warrant_and(raise_money(price="2"), settlement="cash"), []),
+    (warrant_and(raise_money(price="2"), settlement="cash", tranches=[PRICED]), APART),
+    (warrant_and(raise_money(price="1.99")), APART),
 ]
 CLOSED = [event for part in raise_money(price="2", buyers=[(OUT, 50)]) for event in part]
 CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]

@@ -44,6 +44,7 @@ FAMILY = [("register.relation_found", {"relation_id": "f", "party_id": BIG, "rel
 EVEN = [stock(SMALL, 20)]
 ENDED = [("register.relation_ended", {"relation_id": "r", "at": "2025-01-01T00:00:00Z"})]
 WARRANT = {"warrant_id": "wrt_1", "holder_id": SMALL, "expires_at": "2027-01-01T00:00:00Z", "programme_id": "prg_1"}
+WARRANT |= {"settlement": "net"}
 WARRANTED = [("issuer.warrant_issued", OF | WARRANT | SHARES | {"shares": 5, "cause": "imported"})]
 PAPER = [("instrument.issued", NOTE | {"commitment_usd": "100", "funding": "drawdown"})]
 DRAWN = [*PAPER, ("instrument.principal_accrued", NOTE | {"tranche_id": "t", "principal_usd": "100"})]

@@ -102,13 +102,14 @@ async def list_all(
 ) -> Page[ApprovalView]:
     """Return the account's requests for approval, including past ones.
 
-    A key of the platform sees those for orders only with the scope ``orders:sealed``.
+    A key sees those for orders only with ``orders:read``, those for mandates with ``mandates:read`` and those for
+    proposals with ``proposals:read``; a key of the platform sees those for orders only with ``orders:sealed``.
     """
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.show(account, ACCOUNT, account_id)
         rows = await list_approvals(
-            connection, account_id=account_id, status=status, window=listing.window, sealed=reader.sees_sealed
+            connection, account_id=account_id, status=status, window=listing.window, hidden=reader.hidden_acts
         )
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 
@@ -119,7 +120,8 @@ async def list_every(
 ) -> Page[ApprovalView]:
     """Return the party's requests for approval; for the platform, those of all parties or of one.
 
-    A key of the platform sees those for orders only with the scope ``orders:sealed``.
+    A key sees those for orders only with ``orders:read``, those for mandates with ``mandates:read`` and those for
+    proposals with ``proposals:read``; a key of the platform sees those for orders only with ``orders:sealed``.
     """
     async with reader.connect() as connection:
         rows = await list_approvals(
@@ -127,7 +129,7 @@ async def list_every(
             party_id=reader.narrow(party_id),
             status=status,
             window=listing.window,
-            sealed=reader.sees_sealed,
+            hidden=reader.hidden_acts,
         )
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 

@@ -53,6 +53,8 @@ FAMILIES: Final = {
     "usage": "usage",
 }
 """The feature whose read scope shows the events of a kind of aggregate."""
+_REQUESTS: Final = frozenset({"account.approval_requested.v1"})
+"""Events that state terms of orders, mandates and proposals."""
 _OTHER_LOG: Final = "the position is of another log, or of one that was restored to an earlier state; begin at 0"
 After = Annotated[
     int,
@@ -105,7 +107,8 @@ def _select(reader: Reader, tags: list[str] | None, kinds: list[str] | None, par
     shown = list_kinds(reader.principal)
     if kinds:
         shown = frozenset(kinds) if shown is None else shown & frozenset(kinds)
-    return Selection(party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags or ()))
+    hidden = _REQUESTS if reader.hidden_acts else frozenset()
+    return Selection(party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags or ()), hidden=hidden)
 
 
 def _require_known(name: str, values: Collection[str], known: Collection[str]) -> None:
@@ -151,7 +154,8 @@ async def read(
 ) -> Response[FeedPage]:
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
-    A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Filters combine.
+    A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Requests for a second
+    person's approval it sees only if it reads orders, mandates and proposals. Filters combine.
     Long pages are compressed with ``Accept-Encoding: gzip``.
 
     Raises:

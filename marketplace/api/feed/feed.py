@@ -93,6 +93,7 @@ class Selection:
         party_id: Only what concerns this party: the tenant, or the one that the platform names; None: everything.
         kinds: Only events of these kinds of aggregates; None: of all.
         tags: Only events of these types; none: of all.
+        hidden: No events of these types.
         aggregate_id: Only events of this aggregate.
         event_id: Only the event with this id.
         command_id: Only events of this command, and of those whose chain it began.
@@ -101,6 +102,7 @@ class Selection:
     party_id: str | None = None
     kinds: frozenset[str] | None = None
     tags: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     aggregate_id: str | None = None
     event_id: str | None = None
     command_id: str | None = None
@@ -110,13 +112,14 @@ class Selection:
         return (
             (self.kinds is None or view.aggregate in self.kinds)
             and (not self.tags or view.tag in self.tags)
+            and view.tag not in self.hidden
             and self.aggregate_id in {None, view.aggregate_id}
         )
 
     @property
     def filters(self) -> bool:
         """Whether it may leave out events that concern the party."""
-        return self.narrows or self.kinds is not None or bool(self.tags)
+        return self.narrows or self.kinds is not None or bool(self.tags or self.hidden)
 
     @property
     def narrows(self) -> bool:
@@ -162,6 +165,7 @@ async def load_selected(reader: Reader, after: int, limit: int, selection: Selec
             chosen = EventFilter(
                 kinds=selection.kinds,
                 tags=selection.tags,
+                hidden=selection.hidden,
                 aggregate_id=selection.aggregate_id,
                 event_id=selection.event_id,
                 command_id=selection.command_id,

@@ -23,6 +23,8 @@ from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.engine.database import reachable
 
 SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
+ACTS: Final = {"order": "orders", "mandate": "mandates", "consent": "proposals"}
+"""The feature whose terms a kind of act states that waits for a second person; the others are of accounts alone."""
 V = TypeVar("V")
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -75,6 +77,17 @@ class Reader:
     def sees_sealed(self) -> bool:
         """Whether it sees the offers of the parties whose rows it sees: a tenant, or a key with ``orders:sealed``."""
         return self.party_id is not None or self.principal.allows(SEALED)
+
+    @property
+    def hidden_acts(self) -> frozenset[str]:
+        """The kinds of acts that wait for a second person and that it may not read: they state other resources' terms.
+
+        A key of a party reads them with the read scope of the resource; one of the platform reads orders if it sees
+        sealed offers.
+        """
+        if self.party_id is None:
+            return frozenset() if self.sees_sealed else frozenset({"order"})
+        return frozenset(kind for kind, feature in ACTS.items() if not self.principal.allows(f"{feature}:read"))
 
     @property
     def now(self) -> datetime:

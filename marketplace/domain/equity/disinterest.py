@@ -9,9 +9,9 @@ Not disinterested are, with all whom firm relations connect with them:
 
 Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, and
 than the preference of a share. The price of a round is fair in two ways: its stock has a single preference and nothing
-beside it; or, on any terms, outsiders pay it for at least a twentieth of the company. In the first case holders of
-warrants are still not disinterested. A party that may buy its part of the round by right loses nothing by its price,
-and has no say on it.
+beside it; or, on any terms, outsiders pay it for at least a twentieth of the company. In the first case those are still
+not disinterested whose warrants gain by a higher price; a price that is known to be too low gives them nothing. A party
+that may buy its part of the round by right loses nothing by its price, and has no say on it.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 from events.financing import RoundPricing
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
+from events.vesting import PriceMilestone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents
@@ -32,6 +33,7 @@ from marketplace.domain.equity.issuer.rights.fair_value import find_class_price,
 from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
+    Warrant,
     list_holders,
     list_live_warrants,
     list_rows,
@@ -101,7 +103,8 @@ def list_round_gain(
 ) -> tuple[str, ...]:
     """Return who is not disinterested in the closing of a round; empty if outsiders pay its price.
 
-    Holders of warrants are not, because its price may vest them, or be the value of a share when they are exercised.
+    Holders of warrants are not whose price may vest them, fix their price, or be the value of a share when they are
+    exercised, unless the round's price is below a known fair one.
     Its buyers are not, unless they pay a fair price for stock with a single preference, and nothing beside it.
 
     Args:
@@ -119,10 +122,26 @@ def list_round_gain(
         return ()
     fair, terms = prices.find_fair(), financing.terms
     is_usual = terms.liquidation_multiple <= 1 and terms.participation == "none" and terms.price_protection is None
-    waiting = tuple(each.holder_id for _, each in list_live_warrants(prices.issuer) if is_id(each.holder_id, "pty"))
+    live = (warrant for _, warrant in list_live_warrants(prices.issuer) if is_id(warrant.holder_id, "pty"))
+    waiting = tuple(warrant.holder_id for warrant in live if _gains_by_price(warrant))
+    if fair is not None and pricing.price_usd_per_share < fair:
+        waiting = ()
     if is_usual and fair is not None and pricing.price_usd_per_share >= fair:
         return waiting
     return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting)
+
+
+def _gains_by_price(warrant: Warrant) -> bool:
+    """Return whether a price of a share may vest a warrant, fix its price or count in its exercise."""
+    return warrant.issued.settlement != "cash" or any(
+        tranche.later_price is not None
+        or any(
+            isinstance(milestone, PriceMilestone)
+            for condition in (*tranche.conditions, *tranche.exercise_conditions)
+            for milestone in condition
+        )
+        for tranche in warrant.issued.tranches
+    )
 
 
 def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:

@@ -1,5 +1,6 @@
 """Approvals: acts that wait, or waited, for the approval of a second person of a party."""
 
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import Index, select
@@ -81,14 +82,14 @@ async def list_approvals(
     party_id: str | None = None,
     status: Filter = None,
     window: Window = WINDOW,
-    sealed: bool = True,
+    hidden: Collection[str] = (),
 ) -> Rows[ApprovalView]:
     """Return the requests for approval of an account, of a party or of all, optionally of statuses.
 
-    Without `sealed`, those for orders are left out: they state an order's terms.
+    Those for acts of the `hidden` kinds are left out.
     """
     given = ((approvals.c.account_id, account_id), (approvals.c.party_id, party_id), (approvals.c.status, status))
     query = narrow(select(approvals), given)
-    if not sealed:
-        query = query.where(approvals.c.act["kind"].astext != "order")
+    if hidden:
+        query = query.where(approvals.c.act["kind"].astext.not_in(sorted(hidden)))
     return await load_window(connection, query, ApprovalView, window, approvals.c.approval_id, approvals.c.requested_at)

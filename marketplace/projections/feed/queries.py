@@ -39,6 +39,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kinds: Only of these kinds of aggregates; None: of all.
         tags: Only of these types, such as ``grant.issued.v1``; none: of all.
+        hidden: None of these types.
         aggregate_id: Only of this aggregate.
         event_id: Only the event with this id.
         command_id: Only what this command recorded, and the commands whose chain it began.
@@ -47,6 +48,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     kinds: frozenset[str] | None = None
     tags: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     aggregate_id: str | None = None
     event_id: str | None = None
     command_id: str | None = None
@@ -108,6 +110,8 @@ def _list_conditions(chosen: EventFilter) -> Iterator[Any]:
         yield event_index.c.aggregate.in_(chosen.kinds)
     if chosen.tags:
         yield event_index.c.tag.in_(chosen.tags)
+    if chosen.hidden:
+        yield event_index.c.tag.not_in(chosen.hidden)
     if chosen.aggregate_id is not None:
         yield event_index.c.aggregate_id == chosen.aggregate_id
     if chosen.event_id is not None:
