@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.financing import Approval, ClassId
+from events.financing import Approval, ClassId, PayToPlayDuty
 from events.types import Event, Id, Share, Text, Usd
 
 Depth = Literal["own", "summary", "full"]
@@ -82,10 +82,14 @@ class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: Who.
         amount_max_usd: The most that it may invest by right: its share of the company times the money of the round,
             less what it invests in the round already.
+        duty: Its duty of pay-to-play, which it meets until ``pro_rata_until`` by taking what is left of the duty. If it
+            takes less, its stock of the duty's class becomes common stock, as `pay_to_play` of the round's terms
+            says; None: a right alone, and who declines loses nothing.
     """
 
     holder_id: Id
     amount_max_usd: Usd
+    duty: PayToPlayDuty | None = None
 
 
 class IssuerProRataAnswered(Event, frozen=True, kw_only=True, tag="issuer.pro_rata_answered.v1"):

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -185,3 +185,29 @@ async def test_a_note_converts_in_a_round_that_its_holder_agrees_to(database_url
         assert (await parties.fund.get_instrument(note)).status == "converted"
         rows = [each async for each in parties.fund.list_holdings(parties.fund_id)]
         assert sum(each.row.shares for each in rows) > mine.shares > 0
+
+
+async def test_an_investor_reads_the_proposal_that_its_mandate_agrees_to(database_url):
+    async with begin(database_url) as parties:
+        await lend(parties)
+        angel = await parties.admin.register_party(RegisterPartyBody(name="Angel", roles=("fund",), jurisdiction="US"))
+        await parties.admin.clear_party(angel.id, ("sanctions",))
+        token = (await parties.admin.issue_key(IssueKeyBody(name="own", scopes=("*",), party_id=angel.id))).token
+        await parties.admin.deposit(rename_id("acc", angel.id), Decimal(500_000), "wire 2")
+        async with MarketplaceClient("http://test", token, parties.transport) as client:
+            rules = (await parties.fund.get_mandate(parties.mandate_id)).terms
+            body = GrantMandateBody(holder_id=angel.id, funding="cash", terms=rules)
+            mandate = await client.grant_mandate(body)
+            proposed = await lend(replace(parties, mandate_id=mandate.id))
+            (mine,) = await wait(lambda: list_open(client), bool)
+            assert {(each.party_id, each.vote) for each in mine.votes} == {
+                (angel.id, "mandated"),
+                (parties.fund_id, "asked"),
+            }
+            assert (await client.get_proposal(mine.proposal_id)).effects == mine.effects
+            with pytest.raises(ProblemError) as caught:
+                await client.refuse_proposal(mine.proposal_id, "no")
+            assert caught.value.code == "not_asked"
+            await parties.fund.agree_to_proposal(mine.proposal_id)
+            effective = await wait(lambda: client.get_proposal(mine.proposal_id), lambda one: one.status == "effective")
+            assert proposed in {effective.proposal_id, *(each.aggregate_id for each in effective.effects)}

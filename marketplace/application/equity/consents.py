@@ -626,14 +626,15 @@ def _name_sender(unit: UnitOfWork) -> str:
 
 
 async def _load_asked(unit: UnitOfWork, proposal_id: str) -> Proposal:
-    """Return a proposal for its proposer, its company and its voters.
+    """Return a proposal for its proposer, its company, its voters, and investors that agreed by their mandates.
 
     Raises:
         Refusal: ``proposal_unknown``.
     """
     proposal = require_found("proposal", proposal_id, await unit.load(PROPOSAL, proposal_id))
     company_id = rename_id("pty", proposal.made.issuer_id)
-    require_owner(unit.context, (*proposal.voters, proposal.made.proposer_id, company_id), "proposal", proposal_id)
+    named = (*proposal.voters, *list_mandated(parse_effects(proposal.made)), proposal.made.proposer_id, company_id)
+    require_owner(unit.context, named, "proposal", proposal_id)
     return proposal
 
 

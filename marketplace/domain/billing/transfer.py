@@ -74,5 +74,7 @@ def conceal_balance(refusal: Refusal, party_id: str | None) -> Refusal:
         return refusal
     if refusal.code not in {"funds_insufficient", "funds_reserved"}:
         return refusal
-    text = f"account {account_id} has less money than this takes; ask its party to deposit more"
+    payer_id = rename_id("pty", str(account_id))
+    text = f"{payer_id} pays this, and its account has less money than it takes; nothing was stored: ask it to deposit"
+    text += " more, then send this again"
     return Refusal("funds_insufficient", text, account_id=account_id)

@@ -1,5 +1,6 @@
 """Proposals with their votes, and which party may see which."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from marketplace.projections.engine.schema import Origin, define, document, inst
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.views.equity import ProposalView, VoteView
 
+_SIGNED: Final = "instrument.issued.v1"
 proposals: Final = define(
     "proposals",
     text("proposal_id", key=True),
@@ -42,6 +44,12 @@ proposal_votes: Final = define(
 )
 
 
+def list_investors(effects: Iterable[ProposedEvent]) -> set[str]:
+    """Return the holders of the instruments that these effects sign. Who is not asked agrees by its mandate."""
+    signed = (each.body_json for each in effects if each.type == _SIGNED)
+    return {msgspec.json.decode(body)["holder_id"] for body in signed}
+
+
 def _made(changes: WriteBatch, _: RecordedEvent, event: proposal.ProposalMade) -> None:
     changes.put(
         proposals,
@@ -54,9 +62,12 @@ def _made(changes: WriteBatch, _: RecordedEvent, event: proposal.ProposalMade) -
         proposed_at=event.proposed_at,
         decide_until=event.decide_until,
     )
-    for party_id in sorted({voter.party_id for consent in event.consents for voter in consent.voters}):
+    asked = {voter.party_id for consent in event.consents for voter in consent.voters}
+    for party_id in sorted(asked):
         vote = "agreed" if party_id == event.proposer_id else "asked"
         changes.put(proposal_votes, proposal_id=event.proposal_id, party_id=party_id, vote=vote)
+    for party_id in sorted(list_investors(event.effects) - asked):
+        changes.put(proposal_votes, proposal_id=event.proposal_id, party_id=party_id, vote="mandated")
 
 
 def _agreed(changes: WriteBatch, _: RecordedEvent, event: proposal.ProposalAgreed) -> None:
@@ -81,7 +92,7 @@ def _ended(changes: WriteBatch, _: RecordedEvent, event: proposal.ProposalEnded)
 
 PROJECTION: Final = Projection(
     name="proposals",
-    version=3,
+    version=4,
     tables=(proposals, proposal_votes),
     reads=("proposal",),
     handlers={

@@ -67,7 +67,9 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
         repaid_usd: Principal that was paid back.
         debt_usd: The holder's debt to the issuer for principal that was reversed after it became shares or money.
         repayment_usd: What was paid back with its interest; None: nothing.
-        matured_on: The day on which a note matured, until it is extended, repaid or converted; else None.
+        matured_on: The day on which a note matured, until it is extended, repaid or converted; else None. It earns no
+            more interest. Holder and company may agree to extend it (an amendment) or to repay it; one that is to
+            convert is converted by either of them (`mature`).
         due_usd: What is due since then; else None.
     """
 
@@ -462,10 +464,11 @@ class ValuationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """The vote of one party that is asked.
+    """The vote of one party that is asked, or that invests by its mandate.
 
     Attributes:
-        vote: ``asked``: not voted yet; ``agreed``, ``refused``, or ``withdrawn``: it took its agreement back.
+        vote: ``asked``: not voted yet; ``agreed``, ``refused``, or ``withdrawn``: it took its agreement back;
+            ``mandated``: its mandate agreed, and it is not asked.
     """
 
     party_id: str

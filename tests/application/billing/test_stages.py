@@ -430,6 +430,7 @@ async def test_a_decision_without_money_is_settled_by_a_deposit_also_after_silen
             await accept_statement(market.handler, market.context(deal.fund), first)
         assert (caught.value.code, *caught.value.facts) == ("funds_insufficient", "account_id")
         assert "available" not in caught.value.message, "the startup's balance is its own"
+        assert caught.value.message.startswith(f"{deal.startup} pays this")
         market.clock.at = accept_until
         await deal.wait(lambda one: one.missed)
         await deal.top_up(400, "a day")

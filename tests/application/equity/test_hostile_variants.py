@@ -364,6 +364,7 @@ async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(mark
         financing = (await market.state("issuer", trade.issuer)).find_open_financing().opened
         offers = {each.holder_id: each.amount_max_usd for each in financing.pro_rata}
         assert offers == owed
+        assert {each.holder_id: each.duty for each in financing.pro_rata} == {each.holder_id: each for each in duties}
         assert limit_event(financing, angel, "own").terms.pay_to_play == structs.replace(play, duties=duties[:1])
         assert limit_event(financing, trade.fund, "own").terms.pay_to_play is None
         market.clock.at = financing.pro_rata_until

@@ -282,6 +282,7 @@ REFUSED = [
     ("discount_whole", [], issue(terms=msgspec.structs.replace(NOTE, discount=Decimal(1)))),
     ("amount_too_large", [], issue(terms=msgspec.structs.replace(NOTE, annual_rate=Decimal(2)))),
     ("amount_not_positive", [], issue(terms=msgspec.structs.replace(NOTE, repayment_multiple=Decimal(0)))),
+    ("multiple_out_of_range", [], issue(terms=msgspec.structs.replace(NOTE, repayment_multiple=Decimal("0.99")))),
     ("note_matured", DRAWN, OVERDUE),
     ("terms_kind_differs", PAID, AmendInstrument(instrument_id=INS, terms=CAP_10M, applies_to_earlier=True)),
     ("not_a_note", [SAFE, accrued(1, 10)], repay_note(date(2027, 1, 1))),

@@ -78,10 +78,16 @@ def require_note(terms: NoteTerms, pointer: str) -> None:
     """Refuse an impossible rate or multiple, and a note that converts at a cap that it does not state.
 
     Raises:
-        Refusal: ``amount_…`` or ``missing_convention``.
+        Refusal: ``amount_…``, ``multiple_out_of_range`` or ``missing_convention``.
     """
     require_share(terms.annual_rate, f"{pointer}/annual_rate")
     require_usd(terms.repayment_multiple, f"{pointer}/repayment_multiple")
+    if terms.repayment_multiple < 1:
+        raise Refusal(
+            "multiple_out_of_range",
+            f"a sale would repay {terms.repayment_multiple} of the note's principal; state 1 or more",
+            pointer=f"{pointer}/repayment_multiple",
+        )
     if terms.at_maturity is not None and terms.valuation_cap_usd is None:
         raise Refusal(
             "missing_convention",

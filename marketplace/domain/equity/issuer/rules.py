@@ -136,7 +136,8 @@ def require_stakeholder(state: Issuer, holder_id: str, pointer: str = "/holder_i
     if holder_id not in state.stakeholders:
         raise Refusal(
             "stakeholder_unknown",
-            f"{holder_id} is not a stakeholder of {state.formed.issuer_id}; add them first",
+            f"{holder_id} is not a stakeholder of {state.formed.issuer_id}; add it first, as a stakeholder with this"
+            " holder_id",
             pointer=pointer,
             holder_id=holder_id,
         )

@@ -32,13 +32,14 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
         each: owned.get(each, Fraction(0)) * money - Fraction(invested.get(each, ZERO))
         for each in state.holder_terms.pro_rata
     }
-    for duty in () if terms.pay_to_play is None else terms.pay_to_play.duties:
+    duties = {duty.holder_id: duty for duty in (() if terms.pay_to_play is None else terms.pay_to_play.duties)}
+    for duty in duties.values():
         paid = sum((invested.get(each, ZERO) for each in (duty.holder_id, *duty.paid_by)), ZERO)
         parts[duty.holder_id] = max(parts.get(duty.holder_id, Fraction(0)), Fraction(duty.obligation_usd - paid))
     for holder_id, part in parts.items():
         amount = floor_cents(max(part, Fraction(0)))
         if amount:
-            yield ProRataOffer(holder_id=holder_id, amount_max_usd=amount)
+            yield ProRataOffer(holder_id=holder_id, amount_max_usd=amount, duty=duties.get(holder_id))
 
 
 def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEvent]:
