@@ -34,6 +34,10 @@ _TOGETHER: Final = "holders"
 """All who hold stock, of whom a share binds the rest to a sale."""
 _HERE: Final = "holders here"
 """Those of them who vote, and are neither related to a side of the sale nor gain by it."""
+_DIRECTORS: Final = "directors"
+_DAYS: Final = 10
+"""How long holders with a pro rata right may answer, if the holder terms do not say."""
+_SHRUNK_MAX: Final = Fraction(999, 1_000)
 _ABSENT: Final = ""
 _ENDS: Final = frozenset({"lapsed", "cancelled", "repaid"})
 Body = Mapping[str, Any]
@@ -161,6 +165,10 @@ class Votes:
                 silent = self._list_bound(body, bodies, now) - agreed
                 text = f"{name} of {body['issuer_id']}: {', '.join(sorted(silent))} did not agree"
                 self.findings.require(not silent, "vote", sequence, text)
+            silent = self._list_entitled(name, body, [each for each, _ in bodies]) - agreed
+            silent |= self._list_shrunk(name, body, bodies) - agreed
+            text = f"{name} of {body.get('issuer_id')}: {', '.join(sorted(silent))} did not agree itself"
+            self.findings.require(not silent, "vote", sequence, text)
             for asked in self._list_asked(name, body, bodies, now):
                 related = self._list_related(asked.issuer_id, bodies, now)
                 for label, voters in _list_parts(asked, related):
@@ -189,6 +197,53 @@ class Votes:
             bound |= {each["holder_id"] for each in pricing["conversions"]}
         return bound & voting
 
+    def _list_entitled(self, name: str, body: Body, beside: Collection[str]) -> set[str]:
+        """Return the parties without whose own agreement an act passes over their pro rata right, or takes it away."""
+        issuer_id = body.get("issuer_id") or ""
+        entitled, before = self._find_entitled(issuer_id), self.terms.get(issuer_id, {})
+        match name:
+            case "issuer.stock_issued" | "issuer.warrant_issued":
+                is_asked = body.get("cause") is None
+            case "issuer.option_granted" | "issuer.option_promised":
+                is_asked = self._votes(body["holder_id"], self.equity.issuers.get(issuer_id, Issuer()))
+            case "issuer.instrument_signed":
+                is_asked = "instrument.principal_accrued" in beside and body["terms"]["kind"] in {"stock", "warrant"}
+            case "issuer.holder_terms_agreed":
+                days = [each.get("pro_rata_days", _DAYS) for each in (before, body["terms"])]
+                return entitled - (set() if days[1] < days[0] else set(body["terms"].get("pro_rata", ())))
+            case "issuer.liquidity_declared":
+                stock = body["waterfall"].get("stock") or {}
+                return self._find_entitled(stock.get("buyer_issuer_id") or "")
+            case _:
+                is_asked = False
+        return entitled if is_asked else set()
+
+    def _find_entitled(self, issuer_id: str) -> set[str]:
+        """Return the parties with a pro rata right that hold something of an issuer."""
+        issuer = self.equity.issuers.get(issuer_id, Issuer())
+        holding = {holder_id for (_, holder_id, _), shares in issuer.holdings.items() if shares}
+        holding |= {*self.gains.find_company(issuer_id).signed.values()}
+        named = self.terms.get(issuer_id, {}).get("pro_rata", ())
+        return {each for each in named if each in holding and self._votes(each, issuer)}
+
+    def _list_shrunk(self, name: str, body: Body, beside: Sequence[tuple[str, Body]]) -> set[str]:
+        """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up."""
+        issuer = self.equity.issuers.get(body.get("issuer_id") or "", Issuer())
+        if name != "issuer.stock_split":
+            return set()
+        filled: dict[tuple[str, str], int] = {}
+        for other, each in beside:
+            if other == "issuer.stock_issued" and each.get("cause") == body["split_id"]:
+                filled[each["holder_id"], each["class_id"]] = each["shares"]
+        shrunk = set()
+        for (kind, holder_id, class_id), shares in issuer.holdings.items():
+            rows = {row: count for row, count in issuer.holdings.items() if row[::2] == ("stock", class_id)}
+            whole, grown = sum(rows.values()), sum(more for key, more in filled.items() if key[1] == class_id)
+            part = Fraction(shares + filled.get((holder_id, class_id), 0), max(whole + grown, 1))
+            if kind == "stock" and shares and part <= Fraction(shares, whole) * _SHRUNK_MAX:
+                shrunk.add(holder_id)
+        return {each for each in shrunk if self._votes(each, issuer)}
+
     def _list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:
         """Return who agreed to an act: the voters of its proposal, or who did it; and holders by their mandates."""
         agreed = {decision[0].headers["ce-actor"]}
@@ -210,6 +265,8 @@ class Votes:
         issuer, terms = self.equity.issuers.get(issuer_id), self.terms.get(issuer_id, {})
         if issuer is None:
             return
+        if name in {"issuer.liquidity_declared", "issuer.holder_terms_agreed"} and terms.get("directors"):
+            yield Asked(issuer_id, {_DIRECTORS: dict.fromkeys(terms["directors"], 1)})
         if name == "issuer.liquidity_declared":
             yield from self._list_sellers(body, issuer, bodies, now)
             buyer_id = (body["waterfall"].get("stock") or {}).get("buyer_issuer_id")
@@ -391,6 +448,8 @@ def _list_parts(asked: Asked, related: Collection[str]) -> Iterator[tuple[str, M
     """
     for group, weights in asked.groups.items():
         yield group, weights
+        if group == _DIRECTORS:
+            continue
         unrelated = _leave_out(weights, related)
         disinterested = _leave_out(unrelated, {*asked.gaining, *asked.leading.get(group, ())})
         if group == _TOGETHER:

@@ -172,3 +172,70 @@ def test_each_act_on_which_the_table_lets_holders_vote_is_counted(name, body):
 )
 def test_the_groups_are_those_of_the_log(before, act, agreed, wrong):
     assert audit(before, [(act[0], OF | act[1])], agreed) == wrong
+
+
+ENTITLED = [("issuer.holder_terms_agreed", OF | {"terms": {"pro_rata": [TINY, BUYER], "directors": [SMALL]}})]
+OF_OTHER = [("issuer.holder_terms_agreed", {"issuer_id": OTHER, "terms": {"pro_rata": [TINY]}})]
+GIVEN = [("issuer.stock_issued", OF | SHARES | {"holder_id": CO, "security_id": "s", "price_usd_per_share": "1"})]
+NINE = {"kind": "stock", "class_id": "common", "price_usd_per_share": "9"}
+SIGNED = [
+    (
+        "issuer.instrument_signed",
+        OF | {"instrument_id": "ins_2", "holder_id": CO, "terms": NINE, "commitment_usd": "9"},
+    ),
+    ("instrument.principal_accrued", {"instrument_id": "ins_2"}),
+]
+ITSELF = ["pty_tiny did not agree itself"]
+BOUGHT = {"waterfall": SALE["waterfall"] | {"stock": {"buyer_issuer_id": OTHER}}}
+FILLED = [
+    ("issuer.stock_split", OF | {"numerator": 1, "denominator": 2, "split_id": "spl_1"}),
+    ("issuer.stock_issued", GIVEN[0][1] | {"holder_id": BIG, "cause": "spl_1"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "act", "agreed", "wrong"),
+    [
+        ([], GIVEN, [BIG], []),
+        (ENTITLED, GIVEN, [BIG], ITSELF),
+        (ENTITLED, GIVEN, [BIG, TINY], []),
+        (ENTITLED, [("issuer.stock_issued", GIVEN[0][1] | {"cause": "fin_1"})], [], []),
+        (ENTITLED, [("issuer.warrant_issued", OF | SHARES | WARRANT | {"holder_id": CO})], [BIG], ITSELF),
+        (ENTITLED, [("issuer.option_promised", OF | SHARES | {"promise_id": "p", "holder_id": "stk_1"})], [], []),
+        (ENTITLED, [("issuer.option_promised", OF | SHARES | {"promise_id": "p", "holder_id": BUYER})], [BIG], ITSELF),
+        (ENTITLED, [("issuer.holder_terms_agreed", OF | {"terms": {"directors": []}})], [BIG, SMALL], ITSELF),
+        (ENTITLED, [("issuer.holder_terms_agreed", OF | {"terms": {"pro_rata": [TINY]}})], [BIG, SMALL], []),
+        (
+            ENTITLED,
+            [("issuer.holder_terms_agreed", OF | {"terms": {"pro_rata": [TINY], "pro_rata_days": 9}})],
+            [BIG, SMALL],
+            ITSELF,
+        ),
+        (
+            ENTITLED,
+            [("issuer.holder_terms_agreed", OF | {"terms": {"pro_rata": [TINY]}})],
+            [BIG, TINY],
+            ["0 of 1 directors agreed"],
+        ),
+        (ENTITLED, [("issuer.liquidity_declared", OF | SALE)], [BIG, TINY], ["0 of 1 directors agreed"]),
+        (ENTITLED, [("issuer.liquidity_declared", OF | SALE)], [BIG, SMALL], []),
+        ([], FILLED, [BIG, SMALL], ITSELF),
+        ([], FILLED, [BIG, SMALL, TINY], []),
+    ],
+)
+def test_who_is_passed_over_and_the_directors_agree_themselves(before, act, agreed, wrong):
+    found = audit(before, act, agreed)
+    assert [
+        text for text in found if text in {*ITSELF, "pty_small, pty_tiny did not agree itself"} or "dir" in text
+    ] == wrong
+
+
+def test_a_buyer_in_stock_needs_the_agreement_of_its_own_holders_with_a_right():
+    act = [("issuer.liquidity_declared", OF | BOUGHT)]
+    assert ITSELF[0] in audit(OF_OTHER, act, [BIG, SMALL])
+    assert ITSELF[0] not in audit(OF_OTHER, act, [BIG, SMALL, TINY])
+
+
+def test_priced_stock_of_a_direct_investment_needs_those_with_a_right():
+    assert ITSELF[0] in audit(ENTITLED, SIGNED, [BIG])
+    assert ITSELF[0] not in audit(ENTITLED, [SIGNED[0]], [BIG]), "an order within the limit asks nobody"
