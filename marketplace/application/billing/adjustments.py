@@ -22,7 +22,7 @@ from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import list_tranches, pay_back, return_fees
-from marketplace.application.steps.undisputed import issue
+from marketplace.application.steps.undisputed import find_settling, issue
 from marketplace.captable.positions import CREDIT
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -34,6 +34,7 @@ from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.settlement import (
     build_tariff,
     compute_charges,
+    settle_without_equity,
     subtract_credit,
 )
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
@@ -220,6 +221,9 @@ async def credit(
     Raises:
         Refusal: ``funds_insufficient``, if the provider's account cannot pay it.
     """
+    held_usd = sum((known.sign * known.charges.holder_usd for known in chain), ZERO)
+    if charges.holder_usd > held_usd:  # the holder did not pay for it
+        charges = settle_without_equity(charges, None, **await find_settling(unit, chain[-1], case.grant))
     more = find_credit(chain, charges, service, sign=-1)
     given = None if more is None else ServiceCredit(**{name: -getattr(more, name) for name in more.__struct_fields__})
     statement = StatementCredited(**case.name(), charges=charges, service_credit=given, service=service)

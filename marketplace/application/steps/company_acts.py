@@ -45,9 +45,8 @@ async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingI
     Raises:
         Refusal: ``shares_owed``.
     """
-    return list_converting(
-        [await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)], unit.context.at
-    )
+    instruments = [await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)]
+    return list_converting(instruments, unit.context.at, held_back=issuer.find_sale() is not None)
 
 
 async def load_outstanding(unit: UnitOfWork, issuer: Issuer) -> tuple[LaterPrincipal, ...]:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import msgspec
 
-from events.types import StakeholderKind, StockTerms, WarrantTerms
+from events.types import PricedTerms, StakeholderKind, StockTerms, WarrantTerms
 from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
@@ -27,6 +27,7 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 RUNS_MAX = 100
+TOGETHER_MAX = 50
 
 
 async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:
@@ -49,9 +50,17 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
 
 async def issue_all_owed(unit: UnitOfWork, issuer_id: str) -> None:
-    """Issue what every instrument of an issuer owes, once a declared sale that held it back has ended unpaid."""
-    for instrument_id in sorted((await unit.get(ISSUER, issuer_id, Issuer)).instruments):
-        await issue_owed(unit, instrument_id)
+    """Issue what the instruments of an issuer owe, once a declared sale that held it back has ended unpaid.
+
+    One append holds so much of `TOGETHER_MAX` instruments. Of the others it stays owed, and is issued as more accrues,
+    or at the request of its holder or the company.
+    """
+    issuer, issued = await unit.get(ISSUER, issuer_id, Issuer), 0
+    for instrument_id in sorted(issuer.instruments):
+        instrument = await unit.get(INSTRUMENT, instrument_id)
+        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd and issued < TOGETHER_MAX:
+            await issue_owed(unit, instrument_id)
+            issued += 1
 
 
 async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:

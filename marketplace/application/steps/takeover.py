@@ -101,7 +101,8 @@ async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> 
     """Issue the buyer's shares to the holders of a sale, if the buyer's issuer is on this market.
 
     Raises:
-        Refusal: ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained`` · refusals of the buyer's issuer.
+        Refusal: ``buyer_sold`` · ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained`` · refusals of the buyer's
+            issuer.
     """
     waterfall = issuer.sales[liquidity_id].declared.waterfall
     stock = waterfall.stock

@@ -6,15 +6,17 @@ from decimal import Decimal
 import pytest
 
 from events.service_line import HoursReading
-from marketplace.application.billing import service_hours, service_lines, statements
+from events.types import StockTerms
+from marketplace.application.billing import adjustments, service_hours, service_lines, statements
 from marketplace.application.equity import consents, issuers
+from marketplace.application.metering import usage
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from tests.application.equity.test_equity import build_round, found, invest, pay_in
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import Market, for_cash
 
 
 @pytest.fixture
@@ -72,6 +74,23 @@ async def test_what_is_delivered_after_the_sale_costs_the_holder_nothing_and_is_
     assert provider_after - provider == issued.charges.provider_usd > issued.charges.cash_usd > 0
     instrument = await market.state("instrument", rename_id("ins", grant.issued.grant_id))
     assert instrument.principal_usd == 0
+    await check_log(market.log)
+
+
+async def test_what_was_paid_in_cash_after_the_sale_is_paid_back_to_the_company_alone(delivering):
+    market, trade, grant = delivering
+    await pay(market, trade, await declare(market, trade))
+    await market.deliver(grant, 10)
+    issued = await settle_first(market, grant)
+    _, fund, provider = await read_balances(market, trade)
+    named = {"source": "dcgm", "reading_id": "day-4", "reason": "another grant's"}
+    context = market.context(trade.provider)
+    await usage.void_usage(market.handler, context, grant.issued.grant_id, **named)
+    market.clock.at += timedelta(days=1)
+    await adjustments.adjust_statement(market.handler, market.context(), grant.issued.grant_id, 0)
+    _, fund_after, provider_after = await read_balances(market, trade)
+    assert fund_after == fund, "it paid nothing for these hours"
+    assert provider - provider_after == issued.charges.provider_usd / 10 > 0
     await check_log(market.log)
 
 
@@ -234,4 +253,25 @@ async def test_capacity_that_is_paid_for_in_equity_ends_with_the_sale(delivering
     for hold_id in (grant.issued.hold_id, agreed.hold_id):
         held = mandate.holds.get(hold_id)
         assert held is None or held.total_usd == 0
+    await check_log(market.log)
+
+
+async def test_stock_that_principal_buys_beside_a_sale_waits_for_its_end_and_stops_no_other_sale(memory_log):
+    market = Market(memory_log)
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 10_000)
+    await pay_in(market, trade.fund, 4_000)
+    trade.mandate = await market.mandate(trade.fund, instrument_kinds=("stock",), **for_cash(4_000))
+    former = await declare(market, trade)
+    bought = await invest(market, trade, 1_000, StockTerms(class_id="common", price_usd_per_share=Decimal(1)))
+    instrument = await market.state("instrument", bought.id)
+    assert (instrument.outstanding_usd, instrument.conversions) == (1_000, ())
+    sale = await declare(market, trade)
+    market.clock.at = (await market.state("issuer", trade.issuer)).sales[sale].declared.pay_until
+    await issuers.lapse_liquidity(market.handler, market.context(), trade.issuer, sale)
+    assert sale != former
+    issuer = await market.state("issuer", trade.issuer)
+    assert issuer.find_sale() is None
+    assert issuer.holdings[trade.fund, "common"] == 1_000
     await check_log(market.log)

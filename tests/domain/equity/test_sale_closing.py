@@ -6,13 +6,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from events.financing import LaterPrincipal
+from events.financing import LaterPrincipal, StockConsideration
 from events.issuer import IssuerStockIssued
 from events.vesting import DateMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import PayDistribution
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import ExerciseWarrant, ExpireWarrant, VestWarrants
+from marketplace.domain.equity.issuer.sale.liquidity import require_undiluted
 from marketplace.domain.equity.issuer.stock_commands import ExerciseFirstRefusal, OfferStock, TransferStock
 from tests.domain.issuer_samples import (
     ANGEL,
@@ -253,3 +254,13 @@ def test_shares_that_the_waterfall_does_not_count_are_paid_by_no_sale():
     more = issue(security_id=make_id("sec", 9), shares=1, cause=SAFE.instrument_id)
     with pytest.raises(Refusal, match="does not count"):
         pay(fold(sell(), more))
+
+
+def test_a_buyer_that_is_sold_itself_issues_no_stock_that_its_own_sale_does_not_count():
+    stock = StockConsideration(buyer="Acme", price_usd_per_share=Decimal(1), exchange_ratio="1/1")
+    with pytest.raises(Refusal) as caught:
+        require_undiluted(LIQ, stock, ISSUER.fold(sell()))
+    assert caught.value.code == "buyer_sold"
+    with pytest.raises(Refusal) as caught:
+        require_undiluted(LIQ, stock, ISSUER.fold(COMPANY_SOLD))
+    assert caught.value.code == "buyer_split"

@@ -83,15 +83,22 @@ def require_purchase(state: Instrument, purchase: Purchase | None) -> None:
         )
 
 
-def list_converting(instruments: Iterable[Instrument], at: datetime) -> tuple[ConvertingInstrument, ...]:
+def list_converting(
+    instruments: Iterable[Instrument], at: datetime, *, held_back: bool = False
+) -> tuple[ConvertingInstrument, ...]:
     """Return an issuer's outstanding principal that converts in a round or is paid out in a sale.
+
+    Args:
+        instruments: The issuer's instruments.
+        at: Now.
+        held_back: Whether a declared sale holds stock back that principal bought since; its payment pays that in cash.
 
     Raises:
         Refusal: ``shares_owed`` if priced stock was paid for and not issued yet.
     """
     converting: list[ConvertingInstrument] = []
     for instrument in instruments:
-        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd:
+        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd and not held_back:
             instrument_id = instrument.issued.instrument_id
             raise Refusal(
                 "shares_owed",

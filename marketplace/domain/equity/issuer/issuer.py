@@ -105,7 +105,7 @@ Refusals in order, of each command:
   calculation_too_large
 - withdrawal of a sale: liquidity_unknown · liquidity_paid · time_naive · liquidity_not_due
 - liquidity in stock of a buyer that is here: buyer_missing · issuer_unknown · buyer_is_sold · class_missing ·
-  stock_class_unknown; at its payment buyer_split · buyer_diluted · buyer_drained · refusals of
+  stock_class_unknown; at its payment buyer_sold · buyer_split · buyer_diluted · buyer_drained · refusals of
   the buyer's issue of stock
 - distribution: liquidity_unknown · liquidity_withdrawn · liquidity_replaced · time_naive · liquidity_overdue ·
   liquidity_stale

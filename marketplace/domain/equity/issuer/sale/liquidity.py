@@ -308,9 +308,18 @@ def find_assumed(state: Issuer) -> AssumedGrants | None:
 def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
     """Refuse to deliver shares of a buyer that split, diluted or bought back its stock since the sale was declared.
 
+    Nor does a buyer issue stock that its own declared sale does not count.
+
     Raises:
-        Refusal: ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained``.
+        Refusal: ``buyer_sold`` · ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained``.
     """
+    if buyer.find_sale() is not None:
+        raise Refusal(
+            "buyer_sold",
+            f"the buyer is sold itself and issues no stock until that is paid or ends; pay {liquidity_id} then, or"
+            " declare the sale again",
+            liquidity_id=liquidity_id,
+        )
     if stock.buyer_split_ratio != render_ratio(buyer.split_ratio):
         raise Refusal(
             "buyer_split",
