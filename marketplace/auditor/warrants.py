@@ -80,7 +80,7 @@ def build_warrant(body: Mapping[str, Any]) -> Warrant:
         attesters={each["name"]: each.get("attester_id") for each in conditions if each["kind"] == "attested"},
         available=[0] * len(tranches) or [body["shares"]],
         released={index for index, each in enumerate(tranches or [{}]) if not each.get("exercise_conditions")},
-        gains_by_price=body["settlement"] != "cash"
+        gains_by_price=body.get("settlement") != "cash"
         or any(each["kind"] == "price" for each in conditions)
         or any(each.get("later_price") for each in tranches),
     )

@@ -114,6 +114,7 @@ QUERIES: dict[str, Query] = {
     "entries of a party": partial(list_entries, party_id=PARTY),
     "approvals": list_approvals,
     "approvals of a party in a status": partial(list_approvals, party_id=PARTY, status="open"),
+    "approvals of a party without orders": partial(list_approvals, party_id=PARTY, hidden=("order",)),
     "approvals of an account": partial(list_approvals, account_id="account of nothing"),
     "incidents of a provider": partial(list_incidents, provider_id=PARTY, before=ROWS, limit=100),
     "holds of an account": partial(list_holds, account_id="account of nothing"),
