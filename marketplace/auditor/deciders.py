@@ -125,10 +125,8 @@ BY_COMPANY: Final = frozenset(
     }
 )
 """What only the company proposes, or does if nobody else has to agree."""
-_ASKED: Final = frozenset({"issuer.financing_abandoned", "issuer.financing_opened", "issuer.programme_opened"})
-"""What a holder may propose, and the company agrees to."""
-_PROPOSED: Final = BY_COMPANY - _ASKED | {"issuer.instrument_signed"}
-"""What only the company proposes; an instrument of an order needs no proposal."""
+_PROPOSED: Final = BY_COMPANY - {"issuer.programme_opened"} | {"issuer.instrument_signed", "issuer.stakeholder_added"}
+"""What only the company proposes; an instrument of an order needs no proposal. A holder may ask for a programme."""
 
 
 @dataclass(slots=True)
@@ -201,6 +199,9 @@ class Deciders:
             follows = "issuer.distribution_paid" in beside or stated not in _SIDES
             timed = ("worker",) if name == "grant.terminated" else ()
             return None if follows else (stated, "platform", *timed)
+        is_of_sale = "issuer.distribution_paid" in beside and str(body.get("reference", "")).startswith("liq_")
+        if name == "account.withdrawn" and is_of_sale:
+            return None  # a holder may have a sale paid, and `sales.py` compares who is paid with what is due
         if name in BY_COMPANY:
             own = body.get("cause") is None and "issuer.imported" not in beside
             return ("company", "platform") if own else None

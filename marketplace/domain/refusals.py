@@ -32,7 +32,9 @@ def require_found(aggregate: str, id: str, found: T | None) -> T:  # noqa: A002
 def refuse_exists(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the field's word
     """Return the refusal for creating what exists with other content: ``<aggregate>_exists``."""
     return Refusal(
-        f"{aggregate}_exists", f"{aggregate} {id} exists with other content; use a new idempotency key", id=id
+        f"{aggregate}_exists",
+        f"{aggregate} {id} exists with other content; send what differs under another id or idempotency key",
+        id=id,
     )
 
 

@@ -129,7 +129,7 @@ CARRIED = ("proposal.carried_out", {"proposal_id": "p"}, BUYER)
         ([propose(CO, "instrument.principal_reversed", TIMER)], None),
         ([propose(CO, "issuer.stock_split", FUND)], "proposes p as pty_co"),
         ([propose(FUND, "issuer.stock_split")], "is not the company"),
-        ([propose(FUND, "issuer.financing_opened")], None),
+        ([propose(FUND, "issuer.financing_opened")], "is not the company"),
         ([propose(FUND, "issuer.instrument_signed")], "is not the company"),
         ([propose(CO, "issuer.stock_split"), [("proposal.agreed", {"proposal_id": "p"}, BUYER), CARRIED]], None),
         ([propose(CO, "issuer.stock_split"), [CARRIED]], "nobody agrees"),
@@ -170,3 +170,11 @@ def test_a_warrant_is_exercised_by_who_got_it():
         equity.take([replace(build(f"issuer.{name}", body, HEIR), sequence=number)])
     assert equity.findings.kept == []
     assert equity.issuers["issuer"].holdings["stock", HEIR, "common"] == 5
+
+
+def test_a_holder_has_a_sale_paid_also_to_those_without_a_key():
+    paid = ("issuer.distribution_paid", ISSUER | {"liquidity_id": "liq_1"}, FUND)
+    outside = ACCOUNT | {"reference": "liq_1/stk_1"}
+    assert audit([paid, ("account.withdrawn", outside, FUND)]) == []
+    (text,) = audit([paid, ("account.withdrawn", outside | {"reference": "rent"}, FUND)])
+    assert "decides account.withdrawn" in text
