@@ -316,7 +316,9 @@ class Worker:
         self.market.scheduler.review(grant_id, len(list_periods(grant)), grant.service_lines)
 
     async def _move_lots(self, site_id: str) -> None:
-        """Let the lots of a delayed site begin when it is ready, and end what would be over by then.
+        """Let the lots of a delayed site begin when it is ready, and release held quotes that would begin before.
+
+        Its grants stay: they lack all nodes until then, so their startups may keep or end them.
 
         Args:
             site_id: The site; nothing is done unless it has a conversion that is not over.
@@ -328,7 +330,7 @@ class Worker:
         for lot_id in self.market.list_site_lots(site_id):
             await self._move_lot(lot_id, site.ready_at, reason)
         for pool_id in self.market.list_site_pools(site_id):
-            await self._end_displaced(pool_id, site.ready_at, reason)
+            await self._release_displaced(pool_id, site.ready_at, reason)
 
     async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:
         """Let a lot begin at `ready_at`. Withdraw it if nothing is left, or its new span is refused."""
@@ -343,27 +345,16 @@ class Worker:
                 return
         await inventory.withdraw_lot(handler, context, lot_id, reason=reason)
 
-    async def _end_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
-        """End the grants of a pool that would be over before its site is ready.
-
-        Grants that go on afterwards stay: they lack all nodes until then, so their startups may keep or end them.
-        """
+    async def _release_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
+        """Release the held quotes of a pool whose grants would begin before its site is ready."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         for grant_id, reservation in pool.reservations.items():
-            grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
-            if grant is None:
-                await self._release_displaced(grant_id, reservation.start, ready_at, reason)
-            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.end <= ready_at:
-                context = build_context(self._handler, "reactor", grant_id, "displaced")
-                await grants.terminate_grant(
-                    self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"
-                )
+            if reservation.start < ready_at and (await self._handler.cache.load(GRANT, grant_id)).state is None:
+                await self._release_quote(rename_id("quo", grant_id), reason)
 
-    async def _release_displaced(self, grant_id: str, start: datetime, ready_at: datetime, reason: str) -> None:
-        """Release a held quote whose grant would begin before its site is ready."""
-        quote_id = rename_id("quo", grant_id)
+    async def _release_quote(self, quote_id: str, reason: str) -> None:
         quote: Quote = (await self._handler.cache.load(QUOTE, quote_id)).state
-        if quote.status == "held" and start < ready_at:
+        if quote.status == "held":
             context = build_context(self._handler, "reactor", quote_id, "displaced")
             with contextlib.suppress(Refusal):
                 await quotes.release_quote(self._handler, context, quote_id, reason=reason)

@@ -52,6 +52,7 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
+from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.substitution import build_successor, require_affordable
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -64,6 +65,7 @@ from marketplace.domain.refusals import require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
+from marketplace.domain.supply.site import SITE, Site
 from marketplace.domain.texts import shorten
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
@@ -289,6 +291,7 @@ async def _terminate(
         noticed_at=noticed_at or context.at,
         reason=reason,
         for_cause=for_cause,
+        is_late=for_cause and await _is_late(unit, grant),
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
@@ -313,6 +316,14 @@ async def _terminate(
         before, kept = (compute_totals(build_tariff(issued), left - less) for less in undelivered)
         await free_equity(unit, issued, before, kept, "the grant was terminated", cause=issued.grant_id)
     return after
+
+
+async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
+    """Return whether the conversion of a grant's site is to be ready too long after the grant's start."""
+    site: Site = await unit.get(SITE, (await unit.get(POOL, grant.pool_id)).opened.site_id)
+    if site.status != "converting" or site.ready_at is None:
+        return False
+    return site.ready_at - grant.issued.start > ANSWERED_WITHIN
 
 
 async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:

@@ -364,7 +364,7 @@ async def reschedule_lot(
     reason: str,
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Move the span of a lot, also in its pool. The scheduler ends grants that the lot no longer carries.
+    """Move the span of a lot, also in its pool. Grants on it stay.
 
     The start moves to no instant before now.
 

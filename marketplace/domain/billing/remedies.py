@@ -8,7 +8,8 @@ have failed too. Of the undelivered hours
    the two prices, at most the price of the lost hour;
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price. For an end for cause, these are the
-   hours of the nodes that did not work when it was declared.
+   hours of the nodes that did not work when it was declared; of all nodes if it was before the start, because the site
+   is late.
 
 The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts
 once in each statement period, however often nodes fail in it. If a failure began before the period, the time that it
@@ -256,7 +257,9 @@ def _list_defaults(grant: Grant) -> Iterator[tuple[GrantTerminated, datetime]]:
 
 
 def _count_failed(grant: Grant, at: datetime) -> int:
-    """Return how many nodes of a grant did not work at an instant."""
+    """Return how many nodes of a grant did not work at an instant; all of them before its start."""
+    if at < grant.issued.start:
+        return grant.issued.nodes
     working = (
         outage.nodes for outage in grant.outages if outage.start <= at and (outage.end is None or at < outage.end)
     )

@@ -180,6 +180,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         for_cause: Whether there is cause: for the startup while the grant lacks nodes, for the provider while the
             startup is suspended or delivery is withheld.
+        is_late: Whether the conversion of its site is to be ready more than `ANSWERED_WITHIN` after its start.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
@@ -192,6 +193,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     noticed_at: datetime
     reason: str
     for_cause: bool = False
+    is_late: bool = False
     startup_suspended: bool = False
     is_ordered: bool = False
     payable_usd: Decimal | None = None

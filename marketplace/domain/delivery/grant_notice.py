@@ -27,14 +27,16 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `ANSWERED_WITHIN` pass since that
-    was reported. A provider has cause while the startup is suspended, and while delivery is withheld because a stage
-    is not paid. The platform always has cause.
+    was reported, and before its start while the provider states that the site is late by more than that. A provider
+    has cause while the startup is suspended, and while delivery is withheld because a stage is not paid. The platform
+    always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.
     """
+    is_late = status == "issued" and command.is_late
     has_cause = {
-        "startup": status in {"degraded", "suspended"},
+        "startup": status in {"degraded", "suspended"} or is_late,
         "provider": command.startup_suspended or is_withheld,
         "platform": True,
     }[command.by]
@@ -42,8 +44,8 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
         raise Refusal(
             "cause_missing",
             f"grant {command.grant_id} is {status}, and its startup is not suspended: a startup has cause to end a"
-            " grant while nodes of it do not work, a provider while the startup is suspended or delivery is"
-            " withheld; give notice instead",
+            " grant while nodes of it do not work, or before its start if its site is late by more than a day, a"
+            " provider while the startup is suspended or delivery is withheld; give notice instead",
             pointer="/for_cause",
             status=status,
         )

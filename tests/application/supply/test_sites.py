@@ -1,6 +1,7 @@
-"""A site that is late: lots move, grants that are over by then end, and others lack their nodes until it is ready."""
+"""A site that is late: lots move, and grants lack their nodes until it is ready, if their startups keep them."""
 
 import asyncio
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory, sites
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.billing.remedies import find_ending
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -36,20 +38,62 @@ async def slip(market, trade, site, day):
     )
 
 
-async def test_a_slip_moves_lots_and_ends_what_they_no_longer_carry(market):
+async def end_for_cause(market, trade, grant_id, at):
+    startup = market.context(trade.startup)
+    await grants.terminate_grant(
+        market.handler, startup, grant_id, at=at, reason="too late", by="startup", for_cause=True
+    )
+
+
+async def test_a_startup_ends_a_grant_that_its_late_site_cannot_deliver_and_may_claim_all_of_it(market):
     trade, site = await convert(market, 1)
     async with market.worker():
         grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        with pytest.raises(Refusal) as caught:
+            await end_for_cause(market, trade, grant_id, market.day(1))
+        assert caught.value.code == "cause_missing"
+        await slip(market, trade, site, 2)
+        with pytest.raises(Refusal) as caught:
+            await end_for_cause(market, trade, grant_id, market.day(1))
+        assert caught.value.code == "cause_missing", "within the day in which a provider may answer"
         await slip(market, trade, site, 20)
-        await market.until("grant", grant.issued.grant_id, "terminated")
-    lot = await market.state("lot", trade.lot)
+        await end_for_cause(market, trade, grant_id, market.day(1))
+        ended = await market.until("grant", grant_id, "terminated")
     pool = await market.state("pool", trade.pool)
-    assert (lot.start, lot.end) == (market.day(20), market.day(91))
-    assert (pool.offers[trade.lot].start, pool.offers[trade.lot].end) == (lot.start, lot.end)
     assert pool.reserved() == []
+    assert (ended.end, ended.end_fee_usd) == (market.day(1), 0)
+    (gap,) = find_ending(ended).gaps
+    issued = grant.issued
+    assert gap == (issued.start, issued.end, issued.nodes * issued.gpus_per_node)
     assert (await market.account(trade.startup)).held_usd == 0
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
-    assert (await market.state("instrument", rename_id("ins", grant.issued.grant_id))).status == "lapsed"
+    assert (await market.state("instrument", rename_id("ins", grant_id))).status == "lapsed"
+    await check_log(market.log)
+
+
+async def test_a_slip_there_and_back_ends_no_grant_and_its_hours_are_not_sold_again(market):
+    trade, site = await convert(market, 1)
+    async with market.worker(), market.worker():
+        grant = await market.award(trade)
+        grant_id, nodes = grant.issued.grant_id, (await market.state("pool", trade.pool)).opened.nodes
+        await slip(market, trade, site, 100)
+        await market.until("lot", trade.lot, "withdrawn")
+        await slip(market, trade, site, 1)
+        with pytest.raises(Refusal) as caught:
+            await inventory.list_lot(
+                market.handler,
+                market.context(trade.provider),
+                pool_id=trade.pool,
+                nodes=nodes,
+                start=market.day(1),
+                end=market.day(91),
+                ask_usd_per_gpu_hour=Decimal(6),
+            )
+        assert caught.value.code == "pool_full"
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "active")
+    assert (await market.state("grant", grant_id)).nodes_available == grant.issued.nodes
     await check_log(market.log)
 
 
@@ -66,6 +110,24 @@ async def test_a_grant_that_goes_on_after_its_site_is_ready_lacks_its_nodes_unti
         await market.until("grant", grant_id, "active")
     (outage,) = (await market.state("grant", grant_id)).outages
     assert (outage.start, outage.end, outage.nodes) == (market.day(1), market.day(3), 0)
+    await check_log(market.log)
+
+
+async def test_a_grant_that_is_kept_through_all_its_days_without_power_is_never_charged(market):
+    trade, site = await convert(market, 1)
+    async with market.worker(), market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 20)
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "degraded")
+        for day, status in ((13, "issued"), (30, "accepted")):
+            market.clock.at = market.day(day)
+            await market.until("statement", derive_id("stm", grant_id, "0"), status)
+        await market.until("grant", grant_id, "completed")
+    (outage,) = (await market.state("grant", grant_id)).outages
+    assert (outage.start, outage.nodes) == (market.day(1), 0)
+    account = await market.account(trade.provider)
+    assert account.available_usd == 0
     await check_log(market.log)
 
 
@@ -91,10 +153,10 @@ async def test_a_slip_that_was_missed_is_caught_up_with_after_a_restart(market):
     trade, site = await convert(market, 1)
     async with market.worker():
         grant = await market.award(trade)
-    await slip(market, trade, site, 20)
+    await slip(market, trade, site, 200)
     async with market.worker(), market.worker():
-        await market.until("grant", grant.issued.grant_id, "terminated")
-    assert (await market.state("lot", trade.lot)).start == market.day(20)
+        await market.until("lot", trade.lot, "withdrawn")
+    assert (await market.state("grant", grant.issued.grant_id)).status == "issued"
     await check_log(market.log)
 
 
@@ -162,7 +224,9 @@ async def test_a_slip_leaves_grants_that_begin_after_it_also_on_withdrawn_lots(m
         late = (await market.state("order", order)).grant_id
         await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="sold elsewhere")
         await slip(market, trade, site, 20)
-        await market.until("grant", early.issued.grant_id, "terminated")
+        early_id = early.issued.grant_id
+        await end_for_cause(market, trade, early_id, market.day(1))
+        assert (await market.state("grant", early_id)).status == "terminated"
         assert (await market.state("grant", late)).status == "issued"
         market.clock.at = market.day(40)
         await market.until("grant", late, "active")
