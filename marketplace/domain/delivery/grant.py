@@ -79,7 +79,13 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.delivery.grant_notice import Cut, find_end_fee, require_cause, require_notice
+from marketplace.domain.delivery.grant_notice import (
+    Cut,
+    find_answer_time,
+    find_end_fee,
+    require_cause,
+    require_notice,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
@@ -130,6 +136,7 @@ class Grant:
         resold: The parts that were resold.
         outages: In the order of their reports. Where several cover an instant, the fewest nodes worked.
         failing_since: When the present outage was first reported; None if all nodes work.
+        failed_before: From when to when past outages lasted, each since its first report.
         extensions: Start and end of each span that was added.
         priority: Usage is allocated to the lowest number first.
         service_lines: Ids of its service lines.
@@ -155,6 +162,7 @@ class Grant:
     resold: tuple[GrantResold, ...] = ()
     outages: tuple[Outage, ...] = ()
     failing_since: datetime | None = None
+    failed_before: tuple[tuple[datetime, datetime], ...] = ()
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
@@ -673,7 +681,8 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     if command.for_cause:
         status = state.condition if state.phase == "terminated" else state.status
-        require_cause(command, status, state.failing_since, is_withheld=state.withheld is not None)
+        answer_by = find_answer_time(state.failing_since, state.failed_before)
+        require_cause(command, status, answer_by, is_withheld=state.withheld is not None)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [
@@ -776,10 +785,10 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
         return replace(state, outages=(*state.outages, outage))
     closed = _close_outages(state, event.at)
     if isinstance(event, GrantResumed):
-        nodes = state.issued.nodes
-        return replace(
-            state, condition="active", nodes_available=nodes, reason=None, outages=closed, failing_since=None
-        )
+        nodes, since = state.issued.nodes, state.failing_since
+        past = ((since, event.at),) if since is not None and since < event.at else ()
+        state = replace(state, failing_since=None, failed_before=(*state.failed_before, *past))
+        return replace(state, condition="active", nodes_available=nodes, reason=None, outages=closed)
     since = state.failing_since or event.reported_at or event.at
     if isinstance(event, GrantSuspended):
         outages = (*closed, Outage(event.at, None, 0, event.reported_at))

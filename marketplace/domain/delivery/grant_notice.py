@@ -21,15 +21,31 @@ from marketplace.domain.supply.schedule import compute_end_fee
 _HOUR = timedelta(hours=1)
 ANSWERED_WITHIN: Final = timedelta(hours=24)
 """How long the provider may repair nodes, or answer evidence against them, before the startup has cause."""
+ANSWERED_ONCE: Final = timedelta(days=30)
+"""Outages of so many days share one `ANSWERED_WITHIN`, as the outages of a statement period share one cure time."""
 
 
-def require_cause(command: TerminateGrant, status: str, failing_since: datetime | None, *, is_withheld: bool) -> None:
+def find_answer_time(failing_since: datetime | None, before: Iterable[tuple[datetime, datetime]]) -> datetime | None:
+    """Return until when the provider may answer an outage. What earlier outages took of the time is gone.
+
+    Args:
+        failing_since: When the outage was reported; None without one.
+        before: From when to when earlier outages lasted, each since its report.
+    """
+    if failing_since is None:
+        return None
+    first = failing_since - ANSWERED_ONCE
+    used = sum((end - max(start, first) for start, end in before if end > first), timedelta())
+    return failing_since + max(ANSWERED_WITHIN - used, timedelta())
+
+
+def require_cause(command: TerminateGrant, status: str, answer_by: datetime | None, *, is_withheld: bool) -> None:
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
-    A startup has cause while the grant is degraded or suspended and its provider let `ANSWERED_WITHIN` pass since that
-    was reported, and before its start while the provider states that the site is late by more than that. A provider
-    has cause while the startup is suspended, and while delivery is withheld because a stage is not paid. The platform
-    always has cause.
+    A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
+    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`). Before its start it has cause while the provider
+    states that the site is late by more than that. A provider has cause while the startup is suspended, and while
+    delivery is withheld because a stage is not paid. The platform always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.
@@ -49,7 +65,7 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
             pointer="/for_cause",
             status=status,
         )
-    due = command.noticed_at if failing_since is None else failing_since + ANSWERED_WITHIN
+    due = answer_by or command.noticed_at
     if command.by == "startup" and command.noticed_at < due:
         raise Refusal(
             "cause_unanswered",

@@ -1,5 +1,6 @@
 """Grants: from issue to their one end."""
 
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -22,6 +23,8 @@ from events.grant import (
 )
 from events.schedule import NoticeStep
 from events.stages import StageTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import GRANT, PRIORITY, Outage
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -235,6 +238,39 @@ def test_only_the_platform_says_that_failed_nodes_worked_all_the_time():
     half = degrade(nodes_available=1, **late)
     Given(GRANT, *ACTIVE, SUSPENDED).when(half).refused("resumption_backdated")
     Given(GRANT, *ACTIVE, DEGRADED).when(resume(**late, is_ordered=True)).then(GrantResumed(**MINE, at=hour(12.5)))
+
+
+def flap(*spans):
+    """Return outages that are reported as they begin, and over as they end."""
+    return [
+        event
+        for start, end in spans
+        for event in (
+            msgspec.structs.replace(DEGRADED, at=hour(start), reported_at=hour(start)),
+            *(() if end is None else (GrantResumed(**MINE, at=hour(end)),)),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spans", "due"),
+    [
+        ([(100, None)], 124),
+        ([(100, 123.5), (123.75, None)], 124.25),
+        ([(100, 110), (110.25, 120), (130, None)], 134.25),
+        ([(100, 123), (124, 130), (140, None)], 140),
+        ([(100, 123), (100 + 31 * 24, None)], 124 + 31 * 24),
+        ([(100, 123), (112 + 30 * 24, None)], 125 + 30 * 24),
+    ],
+)
+def test_a_provider_answers_all_outages_of_a_month_within_a_day_in_all(spans, due):
+    given = (grant_issued(end=hour(2_000)), ACTIVATED, *flap(*spans))
+    early = terminate(for_cause=True, at=hour(1_900), noticed_at=hour(due) - timedelta(seconds=1))
+    with pytest.raises(Refusal) as caught:
+        GRANT.decide(early, GRANT.fold(list(given)))
+    assert (caught.value.code, caught.value.facts["due"]) == ("cause_unanswered", render_instant(hour(due)))
+    (ended,) = GRANT.decide(terminate(for_cause=True, at=hour(1_900), noticed_at=hour(due)), GRANT.fold(list(given)))
+    assert (ended.for_cause, ended.fee_usd) == (True, 0)
 
 
 def test_a_past_outage_is_added_while_the_grant_runs_and_after_it():
