@@ -209,9 +209,13 @@ class Pool:
         power_kw = self.opened.power_per_node_kw
         return tuple(Load(run.start, run.end, run.amount * power_kw) for run in runs if run.amount)
 
-    def failed(self) -> list[Load]:
-        """Return the failed nodes, one load per incident, past ones included."""
-        return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
+    def failed(self, told_before: datetime = FOREVER) -> list[Load]:
+        """Return the failed nodes, one load per incident, past ones included.
+
+        What was reported at `told_before` or later is left out, but not what evidence of a grant's GPUs shows.
+        """
+        told = (one for one in self.incidents.values() if one.reported_at < told_before or one.grant_id is not None)
+        return [Load(incident.start, incident.end, incident.nodes) for incident in told]
 
     def reserved(self) -> list[Load]:
         """Return the nodes reserved, one load per share."""

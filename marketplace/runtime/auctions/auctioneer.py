@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -209,7 +210,9 @@ class Auctioneer:
     async def _build_book(self, auction: Auction, orders: Sequence[Order]) -> Book:
         parents = [await self._find_parent(order) for order in orders]
         served = {parent.placed.order_id for parent in parents if isinstance(parent, MatchedOrder)}
-        return build_book(auction.opened, await self._market.load_supply(orders), orders, served)
+        supply = await self._market.load_supply(orders)
+        bound = replace(supply, binds_at=auction.opened.no_cancel_at or auction.opened.locks_at)
+        return build_book(auction.opened, bound, orders, served)
 
     async def _lock_orders(self, auction: Auction, queue: list[Waiting], places: int) -> tuple[list[Order], Admission]:
         """Lock the orders that the auction admits, and cancel those that no auction could ever match.

@@ -76,6 +76,35 @@ async def test_a_lot_stays_as_it_is_from_the_no_cancel_phase_on(market, what):
     await check_log(market.log)
 
 
+@pytest.mark.parametrize("no_cancel_at", [0.4, None])
+@pytest.mark.parametrize("restored", [False, True])
+async def test_nodes_that_fail_once_orders_are_bound_stay_at_their_ask(market, restored, no_cancel_at):
+    """The match breaks like one whose supply is withdrawn after the lock, unless the supply is back by then."""
+    trade = await market.trade(equity="0", cash="3", no_cancel_at=no_cancel_at)
+    nodes = (await market.state("pool", trade.pool)).opened.nodes
+    incident, handler = {"pool_id": trade.pool, "incident_id": "one"}, market.handler
+    async with market.worker():
+        market.clock.at = market.day(no_cancel_at or 0.5)
+        if no_cancel_at:
+            await market.until("order", trade.order, "locked")
+    await inventory.fail_nodes(handler, market.context(trade.provider), **incident, nodes=nodes, at=market.day(0.3))
+    if restored:
+        await inventory.restore_nodes(handler, market.context(trade.provider), **incident, at=market.clock.now())
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "completed")
+    order = await market.state("order", trade.order)
+    if restored:
+        grant = await market.state("grant", order.grant_id)
+        assert (order.status, grant.issued.nodes) == ("matched", 2)
+    else:
+        assert order.status == "unmatched"
+        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
+        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        assert (lost.provider_id, lost.cause) == (trade.provider, "nodes_failed")
+    await check_log(market.log)
+
+
 async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):
     trade = await market.trade()
     auction = await market.auction(no_cancel_at=0.4)

@@ -2,6 +2,9 @@
 
 A period is sold whole: in each period, a lot offers the fewest nodes that are unsold at any instant of it.
 
+Nodes that a provider reports as failed once an auction binds its orders stay in the auction's book at their ask. A
+match that takes them is refused, and counts against the provider (`domain/delivery/reliability.py`).
+
 A site's power is stated only if its pools could use more than it has. Before the date of a conversion it is the live
 power, afterwards the contracted power, less what reserved nodes already draw. Commands that take nodes use the same
 sums (`application/steps/capacity.py`).
@@ -10,6 +13,7 @@ sums (`application/steps/capacity.py`).
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -23,7 +27,7 @@ from marketplace.core.ids import derive_id
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.register import Register
 from marketplace.domain.supply.lot import Lot
-from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.pool import FOREVER, Pool
 from marketplace.domain.supply.site import Site, list_power
 from marketplace.domain.trading.mandate import Mandate
 
@@ -41,6 +45,7 @@ class Supply:
         sites: The sites of the pools.
         register: Who is related to whom.
         is_quoted: Whether an order asks for a quote. In auctions no order bids on capacity of a related party.
+        binds_at: When the auction binds its orders. What is reported to fail from then on stays for sale.
     """
 
     pools: Mapping[str, Pool]
@@ -50,6 +55,7 @@ class Supply:
     sites: Mapping[str, Site] = field(default_factory=dict)
     register: Register = field(default_factory=Register)
     is_quoted: bool = False
+    binds_at: datetime = FOREVER
 
     def sells_as(self, other: "Supply") -> bool:
         """Return whether both sell the same on the same terms, judged by identity of the states in memory.
@@ -157,7 +163,8 @@ def _build_pool_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[Boo
             steps.append((_build_step(lot, index, step), nodes))
             if lot.listed.grant_id is None:
                 fresh.append((step.ask_usd_per_gpu_hour, nodes))
-    _cut_to_working(pool, [nodes for _, nodes in sorted(fresh, key=lambda known: known[0])], horizon)
+    unsold = [nodes for _, nodes in sorted(fresh, key=lambda known: known[0])]
+    _cut_to_working(pool, unsold, horizon, supply.binds_at)
     return [row for step, nodes in steps for row in _build_runs(step, nodes)]
 
 
@@ -174,11 +181,11 @@ def _build_step(lot: Lot, index: int, step: AskStep) -> BookLot:
     )
 
 
-def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> None:
+def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon, binds_at: datetime) -> None:
     """Remove failed nodes from the most expensive steps, which come last, so that only working nodes are sold."""
     if not pool.incidents:
         return
-    taken = build_steps([*pool.failed(), *pool.reserved()], horizon.start, horizon.end)
+    taken = build_steps([*pool.failed(binds_at), *pool.reserved()], horizon.start, horizon.end)
     for period in range(horizon.periods):
         start, end = horizon.at(period), horizon.at(period + 1)
         peak = max(run.amount for run in taken if run.start < end and start < run.end)
