@@ -62,12 +62,14 @@ class SiteDerated(Event, frozen=True, kw_only=True, tag="site.derated.v1"):
         power_energised_kw: Live power from then on, in total.
         at: From when.
         reason: Why.
+        reported_at: When this was reported; None: at `at`.
     """
 
     site_id: Id
     power_energised_kw: PowerKw
     at: Instant
     reason: Text
+    reported_at: Instant | None = None
 
 
 class SiteConversionScheduled(Event, frozen=True, kw_only=True, tag="site.conversion_scheduled.v1"):

@@ -106,7 +106,9 @@ async def derate_site(
     Raises:
         Refusal: ``site_unknown`` · ``time_naive`` · ``power_not_lowered``.
     """
-    command = DerateSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason)
+    command = DerateSite(
+        site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason, reported_at=context.at
+    )
     return await _change(handler, context, site_id, command)
 
 

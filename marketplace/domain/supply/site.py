@@ -77,6 +77,7 @@ class DerateSite(msgspec.Struct, frozen=True, kw_only=True):
     power_energised_kw: int
     at: datetime
     reason: str
+    reported_at: datetime | None = None
 
 
 class ScheduleConversion(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class Site:
         power_energised_kw: What is live by the last report.
         ready_at: When the conversion is or was planned to be ready; None without one.
         live: Each instant since registration from which other power was live, with the kilowatts.
+        derated: When each derating was reported, with what `live` was before.
         drawn: Kilowatts that reserved nodes draw, by pool and grant.
     """
 
@@ -131,6 +133,7 @@ class Site:
     ready_at: datetime | None = None
     conversion: SiteConversionScheduled | None = None
     live: tuple[tuple[datetime, int], ...] = ()
+    derated: tuple[tuple[datetime, tuple[tuple[datetime, int], ...]], ...] = ()
     drawn: Map[tuple[str, str], tuple[Load, ...]] = field(default_factory=Map)
 
     def list_drawn(self) -> list[Load]:
@@ -228,6 +231,7 @@ def _derate(command: DerateSite, state: Site) -> Sequence[SiteEvent]:
         power_energised_kw=command.power_energised_kw,
         at=command.at,
         reason=command.reason,
+        reported_at=command.reported_at,
     )
     require_bounds(derated)
     return [derated]
@@ -325,7 +329,9 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
             state, power_energised_kw=event.power_energised_kw, status="operating", live=_add_power(state, event)
         )
     if isinstance(event, SiteDerated):
-        return replace(state, power_energised_kw=event.power_energised_kw, live=_add_power(state, event))
+        derated = (*state.derated, (event.reported_at or event.at, state.live))
+        live = _add_power(state, event)
+        return replace(state, power_energised_kw=event.power_energised_kw, live=live, derated=derated)
     if isinstance(event, SiteConversionScheduled):
         return replace(state, status="converting", ready_at=event.ready_at, conversion=event)
     if isinstance(event, SitePowerReserved):
@@ -347,6 +353,12 @@ def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[d
     known = [state.registered.power_energised_kw, *(power_kw for at, power_kw in state.live if at <= event.at)]
     later = [(event.at, known[-1]), *(step for step in state.live if step[0] > event.at)]
     return (*before, *((at, min(power_kw, event.power_energised_kw)) for at, power_kw in later))
+
+
+def undo_deratings(site: Site, since: datetime) -> Site:
+    """Return a site with the power that it had before the first derating that was reported at or after an instant."""
+    before = next((live for reported_at, live in site.derated if reported_at >= since), site.live)
+    return replace(site, live=before)
 
 
 def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:

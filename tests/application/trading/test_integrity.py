@@ -15,7 +15,7 @@ from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery.grants import activate_grant, degrade_grant, terminate_grant, transfer_grant
 from marketplace.application.delivery.substitution import substitute_grant
-from marketplace.application.supply import inventory
+from marketplace.application.supply import inventory, sites
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import auctions, mandates, orders
 from marketplace.auditor.fees import Fees
@@ -73,6 +73,32 @@ async def test_a_lot_stays_as_it_is_from_the_no_cancel_phase_on(market, what):
         await market.until("auction", auction, "completed")
     assert grant is not None
     assert await change(market, trade, what, [trade.auction, auction]) is None
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("restored", [False, True])
+async def test_power_that_is_derated_once_orders_are_bound_stays_at_its_ask(market, restored):
+    """A date before the phase, stated in it, does not help either."""
+    trade = await market.trade(equity="0", cash="3", no_cancel_at=0.4)
+    site_id, handler = (await market.state("pool", trade.pool)).opened.site_id, market.handler
+    before = (await market.state("site", site_id)).power_energised_kw
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+    less = {"power_energised_kw": 0, "at": market.day(0.3), "reason": "a fuse blew"}
+    await sites.derate_site(handler, market.context(trade.provider), site_id, **less)
+    if restored:
+        more = {"power_energised_kw": before, "at": market.clock.now()}
+        await sites.energise_site(handler, market.context(trade.provider), site_id, **more)
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "completed")
+    order = await market.state("order", trade.order)
+    assert order.status == ("matched" if restored else "unmatched")
+    if not restored:
+        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
+        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        assert (lost.provider_id, lost.cause) == (trade.provider, "site_power_exceeded")
     await check_log(market.log)
 
 

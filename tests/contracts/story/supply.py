@@ -155,7 +155,11 @@ def _tell_site(teller: Teller) -> None:
         "2026-03-03T06:00",
         NORTHFJORD,
         SiteDerated(
-            site_id=HALL, power_energised_kw=6_500, at=at("2026-03-03T00:00"), reason="one cooling loop is flushed"
+            site_id=HALL,
+            power_energised_kw=6_500,
+            at=at("2026-03-03T00:00"),
+            reason="one cooling loop is flushed",
+            reported_at=at("2026-03-03T06:00"),
         ),
     )
 

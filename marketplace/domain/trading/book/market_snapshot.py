@@ -2,8 +2,9 @@
 
 A period is sold whole: in each period, a lot offers the fewest nodes that are unsold at any instant of it.
 
-Nodes that a provider reports as failed once an auction binds its orders stay in the auction's book at their ask. A
-match that takes them is refused, and counts against the provider (`domain/delivery/reliability.py`).
+Nodes that a provider reports as failed, and power that it derates, once an auction binds its orders stay in the
+auction's book at their ask. A match that takes them is refused, and counts against the provider
+(`domain/delivery/reliability.py`).
 
 A site's power is stated only if its pools could use more than it has. Before the date of a conversion it is the live
 power, afterwards the contracted power, less what reserved nodes already draw. Commands that take nodes use the same
@@ -21,14 +22,15 @@ from typing import Final
 import msgspec
 
 from events.book import Book, BookLimit, BookLot, BookPool
+from events.instants import FOREVER
 from events.lot import AskStep
 from marketplace.core.horizon import Horizon
 from marketplace.core.ids import derive_id
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.register import Register
 from marketplace.domain.supply.lot import Lot
-from marketplace.domain.supply.pool import FOREVER, Pool
-from marketplace.domain.supply.site import Site, list_power
+from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.site import Site, list_power, undo_deratings
 from marketplace.domain.trading.mandate import Mandate
 
 POWER: Final = "power"
@@ -224,7 +226,7 @@ def limit_power(supply: Supply, horizon: Horizon) -> tuple[BookLimit, ...]:
     return tuple(
         limit
         for site_id in sorted(supply.sites)
-        for limit in _limit_site(supply.sites[site_id], pools[site_id], horizon)
+        for limit in _limit_site(undo_deratings(supply.sites[site_id], supply.binds_at), pools[site_id], horizon)
     )
 
 
