@@ -135,7 +135,7 @@ _UNKNOWN: Final = "there is no {} {{id}}; check the id"
 _TOLD: Final = {
     "refuse_unknown": _UNKNOWN,
     "require_found": _UNKNOWN,
-    "refuse_exists": "{} {{id}} exists with other content; use a new idempotency key",
+    "refuse_exists": "{} {{id}} exists with other content; send what differs under another id or idempotency key",
 }
 _ENDINGS: Final = {"refuse_unknown": "unknown", "require_found": "unknown", "refuse_exists": "exists"}
 _Scopes = tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]
