@@ -23,6 +23,7 @@ from marketplace.auditor.promises import Promises
 from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
+from marketplace.auditor.replacements import Replacements
 from marketplace.auditor.sales import Sales
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
@@ -50,6 +51,7 @@ class Audit:
     money: Money = field(init=False)
     fees: Fees = field(init=False)
     bonds: Bonds = field(init=False)
+    replacements: Replacements = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
     capacity: Capacity = field(init=False)
@@ -76,6 +78,7 @@ class Audit:
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
         self.bonds = Bonds(self.findings)
+        self.replacements = Replacements(self.findings)
         self.stages = Stages(self.findings)
         self.capacity = Capacity(self.findings)
         self.promises = Promises(self.findings)
@@ -136,6 +139,7 @@ class Audit:
         self.money.take(decision)
         self.fees.take(decision)
         self.bonds.take(decision)
+        self.replacements.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)
         self.persons.take(decision)

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from events.bond import BondClaimed, BondPaid
+from events.book import Book
 from events.instants import FOREVER
 from marketplace.application.steps.access import (
     list_sides,
@@ -41,6 +42,7 @@ from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
     NOTHING,
     Default,
+    Purchase,
     compute_items,
     find_credited,
     find_ending,
@@ -67,7 +69,8 @@ from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, require_claimable
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
-from marketplace.domain.trading.auction import AUCTION
+from marketplace.domain.trading.auction import AUCTION, FrozenAuction
+from marketplace.domain.trading.order import ORDER
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -300,8 +303,24 @@ async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, gr
     bought = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
     auction_id = bought.issued.auction_id
     auction = None if auction_id is None else await unit.get(AUCTION, auction_id)
-    require_replacement(grant, bought, None if auction is None else auction.opened.locks_at, default)
+    lost, order = [await unit.get(ORDER, each.issued.order_id) for each in (grant, bought)]
+    purchase = Purchase(
+        grant=bought,
+        terms=order.terms,
+        locked_at=None if auction is None else auction.opened.locks_at,
+        is_contested=isinstance(auction, FrozenAuction) and await _is_contested(unit, bought, auction.locked.book),
+    )
+    require_replacement(grant, lost.terms, purchase, default)
     return bought
+
+
+async def _is_contested(unit: UnitOfWork, bought: Grant, book: Book) -> bool:
+    """Return whether the book of an auction has capacity of another provider for the order of a grant."""
+    rows = (row for row in book.orders if row.order_id == bought.issued.order_id)
+    for pool_id in dict.fromkeys(bid.pool_id for row in rows for bid in row.bids):
+        if (await unit.get(POOL, pool_id)).opened.provider_id != bought.issued.provider_id:
+            return True
+    return False
 
 
 async def answer_claim(

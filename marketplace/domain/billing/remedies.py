@@ -5,7 +5,8 @@ the provider, or by the startup for cause. Under the measure ``metered``, nodes 
 have failed too. Of the undelivered hours
 
 1. ``replacement``: those that the startup bought in a later auction, and got before it claims, cost the difference of
-   the two prices, at most the price of the lost hour;
+   the two prices, at most the price of the lost hour. The order for them asks for nothing that the lost hours did not
+   have, and another provider offered capacity for it in the same auction: so the price is the market's, not a friend's;
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price. For an end for cause, these are the
    hours of the nodes that did not work when it was declared; of all nodes if it was before the start, because the site
@@ -39,6 +40,7 @@ from typing import Final
 
 from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
 from events.grant import GrantTerminated
+from events.order import OrderTerms
 from events.schedule import RemedyTerms
 from events.service import ServiceResult
 from marketplace.core.errors import Refusal
@@ -66,6 +68,17 @@ DECIDE_WITHIN: Final = DECISION
 """Silence of the platform for so long settles a contested claim in the middle of what is claimed and conceded."""
 NOTHING: Final = frozenset({"grant_not_defaulted", "hours_remedied", "nothing_owed"})
 """Refusals that mean that nothing is owed."""
+_WISHES: Final = {
+    "interconnect": "any",
+    "provider_reliability_min": None,
+    "availability_min": None,
+    "notice_hours_min": 0,
+    "power_usage_effectiveness_max": None,
+    "renewable_share_min": None,
+    "stages": None,
+    "credit": None,
+}
+"""The terms of an order that fewer may be able to serve than without them, and each one's value without a wish."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -355,27 +368,51 @@ def require_distinct(grant_ids: Sequence[str]) -> Sequence[str]:
     return grant_ids
 
 
-def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None, default: Default) -> None:
-    """Refuse a replacement of another startup or class, or one not bought in an auction after the default.
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """A grant that is named as a replacement.
+
+    Attributes:
+        grant: The grant.
+        terms: What its order asked.
+        locked_at: When the auction locked that awarded it; None if no auction did.
+        is_contested: Whether another provider offered capacity for its order in that auction.
+    """
+
+    grant: Grant
+    terms: OrderTerms
+    locked_at: datetime | None
+    is_contested: bool
+
+
+def require_replacement(grant: Grant, terms: OrderTerms, bought: Purchase, default: Default) -> None:
+    """Refuse a replacement of another startup or class, or one whose price no auction after the default has set.
+
+    The auction sets it if the order could have got what the others of the class sell, and others sell.
 
     Args:
         grant: The grant that was not delivered.
+        terms: What its order asked.
         bought: The replacement.
-        locked_at: When the auction locked that awarded it; None if no auction did.
         default: The default.
 
     Raises:
         Refusal: ``replacement_unfit``.
     """
-    issued, new = grant.issued, bought.issued
+    issued, new, since = grant.issued, bought.grant.issued, default.since
+    wish = find_narrower_wish(terms, bought.terms)
     if new.startup_id != issued.startup_id:
         fault = f"belongs to {new.startup_id}"
     elif new.gpu_class != issued.gpu_class:
         fault = f"is of {new.gpu_class}, not {issued.gpu_class}"
-    elif locked_at is None or bought.mark is not None:
+    elif bought.locked_at is None or bought.grant.mark is not None:
         fault = "was not bought in an auction from an unrelated provider"
-    elif locked_at <= default.since:
-        fault = f"was bought at {render_instant(locked_at)}, before the default at {render_instant(default.since)}"
+    elif bought.locked_at <= since:
+        fault = f"was bought at {render_instant(bought.locked_at)}, before the default at {render_instant(since)}"
+    elif wish is not None:
+        fault = f"was bought by an order that asks more by its {wish} than the order of {issued.grant_id} did"
+    elif not bought.is_contested:
+        fault = "was bought where no other provider offered anything for its order, so no market set its price"
     else:
         return
     raise Refusal(
@@ -383,6 +420,24 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
         f"grant {new.grant_id} {fault}, so it is no replacement; name another one or none",
         pointer="/replacement_ids",
     )
+
+
+def find_narrower_wish(asked: OrderTerms, asks: OrderTerms) -> str | None:
+    """Return a term by which an order could be served by fewer than an earlier one; None if there is none."""
+    if asks.gpus_per_node != asked.gpus_per_node:
+        return "gpus_per_node"
+    if asks.nodes > asked.nodes:
+        return "nodes"
+    if asks.duration_hours > asked.duration_hours:
+        return "duration_hours"
+    if asks.backstop:
+        return "backstop"
+    for wish in ("regions", "mandate_ids"):
+        wanted, before = set(getattr(asks, wish)), set(getattr(asked, wish))
+        if wanted and not (before and wanted >= before):
+            return wish
+    more = (wish for wish, none in _WISHES.items() if getattr(asks, wish) not in (none, getattr(asked, wish)))
+    return next(more, None)
 
 
 def compute_items(grant: Grant, default: Default, bought: Sequence[Grant], at: datetime) -> tuple[ClaimItem, ...]:

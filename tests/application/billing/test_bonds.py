@@ -70,12 +70,19 @@ async def refuse(attempt):
     return caught.value.code
 
 
-async def sell(market, provider, startup, *, lock, ask, nodes=2, start=10, end=90, order=None):
+async def compete(market, ask="8.99", region="us-east"):
+    """List another provider's nodes from day 1 to day 200, so that auctions have two sellers."""
+    rival = await market.party("Rival", "provider")
+    _, pool = await market.pool(rival, region=region)
+    await market.lot(rival, pool, ask=ask, end=200)
+
+
+async def sell(market, provider, startup, *, lock, ask, nodes=2, start=10, end=90, region="us-east", **wishes):
     """Sell nodes of a new pool and lot of a provider from one day to another, in an auction of a given day."""
-    _, pool = await market.pool(provider, nodes=nodes)
+    _, pool = await market.pool(provider, nodes=nodes, region=region)
     lot = await market.lot(provider, pool, ask=ask, nodes=nodes, start=start, end=end)
     days = end - start
-    order = await market.order(startup, cash="9", nodes=nodes, days=days, earliest=start, latest=start)
+    order = await market.order(startup, cash="9", nodes=nodes, days=days, earliest=start, latest=start, **wishes)
     auction = await market.auction(lock, horizon=start, periods=days + 1)
     market.clock.at = market.day(lock)
     await market.until("auction", auction, "completed")
@@ -130,6 +137,7 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     market = Market(MemoryLog())
     first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
     startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market)
     await post(market, first, 3_000)
     async with market.worker():
         old = await sell(market, first, startup, lock=0.5, ask="2")
@@ -226,6 +234,7 @@ async def test_remedies_follow_in_their_order_from_the_cure_time_to_the_make_who
     market.service = structs.replace(market.service, credits=(step,))
     first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
     startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market)
     await post(market, first, 2_000)
     async with market.worker():
         old = await sell(market, first, startup, lock=0.5, ask="2")

@@ -15,6 +15,7 @@ from marketplace.application.delivery import grants
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
 from marketplace.auditor.bonds import Bonds
+from marketplace.auditor.replacements import Replacements
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.dispute import DECISION
@@ -23,7 +24,7 @@ from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
-from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, post, price, refuse, sell
+from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, compete, post, price, refuse, sell
 from tests.application.billing.test_service_credits import Month
 from tests.application.test_rule_races import list_codes, race
 from tests.application.trading.test_resale import buy, resell
@@ -49,6 +50,7 @@ CREDITS = (
 async def check(market):
     await check_log(market.log)
     assert await find_faults(Bonds, market.log) == []
+    assert await find_faults(Replacements, market.log) == []
 
 
 async def read_claims(market, provider):
@@ -208,6 +210,7 @@ async def test_a_credit_that_a_late_outage_raises_lowers_a_claim_that_waits(mark
 async def test_a_replacement_counts_for_one_provider_alone(market):
     providers = [await market.party(name, "provider", usd=90_000) for name in ("First", "Second", "Third")]
     startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market)
     async with market.worker():
         sold = [
             await sell(market, provider, startup, lock=lock, ask="2", nodes=1)
@@ -355,6 +358,7 @@ async def test_an_end_for_cause_is_made_whole_for_the_nodes_that_failed_alone(ma
 async def test_a_replacement_at_a_friends_price_costs_the_defaulter_at_most_its_own_price_again(market):
     first, friend = [await market.party(name, "provider", usd=90_000) for name in ("First", "Friend")]
     startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market, ask="8.999")
     await post(market, first, 60_000)
     async with market.worker():
         old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
@@ -430,9 +434,59 @@ async def test_an_end_that_is_brought_forward_after_its_claim_is_claimed_too(mar
     await check(market)
 
 
+EU = {"regions": ("eu-west",)}
+
+
+@pytest.mark.parametrize(
+    ("rivals", "asked", "asks", "costs"),
+    [
+        ({}, {}, {}, None),
+        ({"us-east": "2.50", "eu-west": "4.50"}, {}, EU, None),
+        ({"us-east": "4.50"}, {}, {"backstop": True}, None),
+        ({"us-east": "2.50", "eu-west": "4.50"}, {}, {}, "0.50"),
+        ({"us-east": "2.50", "eu-west": "3.50"}, EU, EU, "1.50"),
+        ({"us-east": "2.50", "eu-west": "4.50"}, EU, EU, "2"),
+    ],
+    ids=["alone", "narrower", "backstop", "open", "as before", "cheapest as before"],
+)
+async def test_a_startup_buys_a_replacement_from_its_own_shell_only_at_a_price_of_the_market(
+    market, rivals, asked, asks, costs
+):
+    """A shell that nobody has declared asks twice the price, and the order is written so that only it is served."""
+    first, shell = [await market.party(name, "provider", usd=90_000) for name in ("First", "Shell")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await post(market, first, 60_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1, region="eu-west", **asked)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(30), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        for region, ask in rivals.items():
+            await compete(market, ask, region)
+        new = await sell(market, shell, startup, lock=6, ask="4", nodes=1, start=30, region="eu-west", **asks)
+    lost, ids = await market.state("grant", old.grant.issued.grant_id), [new.grant.issued.grant_id]
+    market.clock.at = market.day(90)
+    if costs is None:
+        assert await refuse(claim(market, startup, lost, replacement_ids=ids)) == "replacement_unfit"
+        await claim(market, startup, lost)
+    else:
+        await claim(market, startup, lost, replacement_ids=ids)
+    [claimed] = await read_claims(market, first)
+    hours = 8 * 60 * 24
+    due = {"make_whole": round_cents(price(lost, 1, 60 * 24) / 4)}
+    if costs is not None:
+        due = {"replacement": round_cents(Fraction(costs) * hours)}
+    assert {item.remedy: item.amount_usd for item in claimed.claimed.items} == due
+    await check(market)
+    unseen = await find_faults(Replacements, market.log, drop="auction.book_frozen.v1")
+    assert [rule for rule, _, _ in unseen] == ["replacement"] * (costs is not None)
+
+
 async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_what_it_delivered(market):
     first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
     startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market)
     await post(market, first, 20_000)
     async with market.worker():
         old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)

@@ -51,6 +51,8 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "account": "met",
         "auction": "fixed",
         "grant": "other",
+        "order": "fixed",
+        "pool": "fixed",
         "statement": "other",
         "usage": "other",
     },

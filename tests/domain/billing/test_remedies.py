@@ -1,0 +1,78 @@
+"""Which orders replace undelivered hours: those that as many sellers could serve as the order of the lost grant."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from msgspec import json
+from msgspec.structs import replace
+
+from events.order import ClassOffer, OrderTerms
+from events.plain_json import encode_event
+from events.stages import CreditTerms, StageTerms
+from marketplace.auditor.replacements import _find_wish
+from marketplace.domain.billing.remedies import find_narrower_wish
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+OFFER = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0))
+ASKED = OrderTerms(nodes=4, duration_hours=240, start_earliest=NOW, start_latest=NOW, offers=(OFFER,))
+NARROWER = {
+    "nodes": 5,
+    "gpus_per_node": 4,
+    "duration_hours": 241,
+    "regions": ("eu-west",),
+    "interconnect": "infiniband",
+    "provider_reliability_min": Decimal("0.9"),
+    "availability_min": Decimal("0.9"),
+    "notice_hours_min": 1,
+    "power_usage_effectiveness_max": Decimal("1.2"),
+    "renewable_share_min": Decimal("0.5"),
+    "mandate_ids": ("mnd_a",),
+    "backstop": True,
+    "stages": StageTerms(hours=24, security_hours=24),
+    "credit": CreditTerms(provider_id="pty_a", amount_usd=Decimal(1)),
+}
+FREE = {
+    "start_earliest": NOW + timedelta(1),
+    "start_latest": NOW + timedelta(2),
+    "offers": (replace(OFFER, cash_usd_per_gpu_hour=Decimal(9)),),
+    "nodes_min": 1,
+    "nodes_step": 3,
+    "group": "one",
+    "parent_order_id": "ord_a",
+    "principal_usd_max": Decimal(1),
+    "instrument": None,
+    "standing": True,
+    "expires_at": NOW,
+}
+"""What makes no seller unable to serve the order, or only the moment at which it buys."""
+
+
+def find_wishes(asked, asks):
+    """Return what the market and the auditor find."""
+    read = [json.decode(encode_event(terms)) for terms in (asked, asks)]
+    return find_narrower_wish(asked, asks), _find_wish(*read)
+
+
+def test_every_term_of_an_order_is_known_to_narrow_it_or_not():
+    assert {*NARROWER, *FREE} == set(OrderTerms.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", NARROWER)
+def test_an_order_that_fewer_could_serve_replaces_nothing_unless_the_lost_one_asked_so_too(name):
+    asks = replace(ASKED, **{name: NARROWER[name]})
+    assert find_wishes(ASKED, asks) == (name, name)
+    assert find_wishes(asks, asks) == ((name, name) if name == "backstop" else (None, None))
+    back = name if name == "gpus_per_node" else None
+    assert find_wishes(asks, ASKED) == (back, back), "a wider order replaces it"
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_an_order_may_buy_at_another_time_and_for_more(name):
+    assert find_wishes(ASKED, replace(ASKED, **{name: FREE[name]})) == (None, None)
+
+
+def test_an_order_may_name_more_regions_and_not_fewer():
+    one, two = (replace(ASKED, regions=regions) for regions in (("eu-west",), ("eu-west", "us-east")))
+    assert find_wishes(one, two) == (None, None)
+    assert find_wishes(two, one) == ("regions", "regions")
