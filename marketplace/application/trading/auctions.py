@@ -527,7 +527,7 @@ async def carry_out_rejection(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        before = await load_order(unit, order_id)
+        before, auction = await load_order(unit, order_id), await unit.get(AUCTION, auction_id)
         command = UnmatchOrder(
             order_id=order_id,
             auction_id=auction_id,
@@ -535,6 +535,7 @@ async def carry_out_rejection(
             price_to_win_usd_per_gpu_hour=price_to_win_usd_per_gpu_hour,
             at=context.at,
             lost=lost,
+            horizon_end=auction.horizon_end,
         )
         after = await unit.decide(ORDER, order_id, command)
         if after.status == "unmatched" and before.status == "locked":

@@ -8,7 +8,8 @@ Invariants:
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
     4. An order whose last mandate ended is cancelled. An order that holds a mandate's budget ends with its auction if
-       nothing on sale could ever serve it. This also applies to a standing order.
+       nothing on sale could ever serve it, or if the auction could award all that it asks and each lot that could carry
+       it asks at least what it is worth. This also applies to a standing order.
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
@@ -23,7 +24,7 @@ mandates_too_many.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -149,8 +150,8 @@ class MatchOrder(msgspec.Struct, frozen=True, kw_only=True):
 class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Record that the auction that locked the order did not match it.
 
-    A standing order is open again, unless it has expired by `at` (now) or holds a mandate's budget and nothing on sale
-    could ever serve it.
+    A standing order is open again, unless it has expired by `at` (now) or holds a mandate's budget that nothing on sale
+    could use (invariant 4).
 
     Attributes:
         order_id: The order.
@@ -159,6 +160,7 @@ class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
         price_to_win_usd_per_gpu_hour: The least value at which it would have won; None if unknown, or if none would.
         at: Now.
         lost: The match that its provider made impossible; None if it had none.
+        horizon_end: The end of what the auction could award; None: it could not award all starts of the order.
     """
 
     order_id: str
@@ -167,6 +169,7 @@ class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     price_to_win_usd_per_gpu_hour: Decimal | None
     at: datetime
     lost: LostMatch | None = None
+    horizon_end: datetime | None = None
 
 
 class ApproveMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -424,8 +427,11 @@ def _end_mandate(command: EndMandate, state: Order) -> Sequence[OrderEvent]:
 
 
 def _is_hopeless(command: UnmatchOrder, state: Order) -> bool:
-    """Return whether nothing on sale could ever serve an order that keeps mandates' budgets from others."""
-    return bool(state.budget_holds) and any(reason.code in _HOPELESS for reason in command.reasons[:1])
+    """Return whether nothing on sale could serve an order that keeps mandates' budgets from others."""
+    terms, end = state.terms, command.horizon_end
+    is_whole = end is not None and terms.start_latest + timedelta(hours=terms.duration_hours) <= end
+    hopeless = _HOPELESS | {"below_ask"} if is_whole else _HOPELESS
+    return bool(state.budget_holds) and any(reason.code in hopeless for reason in command.reasons)
 
 
 def evolve(state: OrderState, event: OrderEvent) -> OrderState:

@@ -349,3 +349,25 @@ async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_
     assert (await market.state("order", waiting)).status == "open", "the mandate that is left may still approve"
     assert b"stages series_a, not growth" in (await _read_events(market, "order.cancelled"))[-1].body
     await check_log(market.log)
+
+
+async def test_an_order_below_every_ask_keeps_a_budget_from_others_until_the_auction_that_could_serve_it(market):
+    """A startup without a cent stands in line with an order that no lot serves, for the whole budget of a mandate."""
+    fund, provider = await market.party("Fund", "fund", usd=100_000), await market.party("North", "provider")
+    mandate = await market.mandate(fund, budget=100_000)
+    _, pool = await market.pool(provider)
+    await market.lot(provider, pool, mandate_ids=(mandate,))
+    poor, honest = [await market.party(name, "startup", usd=usd) for name, usd in (("Poor", 0), ("Honest", 9_000))]
+    for startup in (poor, honest):
+        await market.issuer(startup)
+    whole = {"cash": "0", "mandate_ids": (mandate,), "nodes": 4, "days": 70, "latest": 2, "standing": True}
+    order = await market.order(poor, equity="2.30", **whole)
+    await refused(market.order(honest, equity="3", **whole | {"days": 7}), "budget_exhausted")
+    auction = await market.auction()
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "completed")
+    assert (await market.state("order", order)).status == "unmatched"
+    assert (await market.state("mandate", mandate)).used_usd == 0
+    await market.order(honest, equity="3", **whole | {"days": 7})
+    await check_log(market.log)

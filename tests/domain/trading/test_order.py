@@ -1,5 +1,7 @@
 """Orders: from placing to the one decision per auction."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -397,14 +399,25 @@ def test_an_approval_is_recorded_once():
 
 def test_an_order_that_nothing_could_serve_keeps_no_budget_although_it_stands():
     standing = msgspec.structs.replace(paid_by(build.MANDATE), terms=order_terms(standing=True))
-    locked = OrderLocked(order_id=build.ORDER, auction_id=AUCTION)
-    for code, again in (("no_eligible_pool", False), ("never_feasible", False), ("outbid", True)):
+    locked, terms = OrderLocked(order_id=build.ORDER, auction_id=AUCTION), standing.terms
+    whole = terms.start_latest + timedelta(hours=terms.duration_hours)
+    for code, horizon_end, again in (
+        ("no_eligible_pool", None, False),
+        ("never_feasible", None, False),
+        ("below_ask", whole, False),
+        ("below_ask", whole - timedelta(seconds=1), True),
+        ("outbid", whole, True),
+    ):
         unmatch = UnmatchOrder(
             order_id=build.ORDER,
             auction_id=AUCTION,
             reasons=(Reason(code=code, text="x", facts={}),),
             price_to_win_usd_per_gpu_hour=None,
             at=NOW,
+            horizon_end=horizon_end,
         )
         (event,) = ORDER.decide(unmatch, ORDER.fold([standing, locked]))
         assert event.open_again == again
+        in_cash = msgspec.structs.replace(standing, budget_holds=())
+        (event,) = ORDER.decide(unmatch, ORDER.fold([in_cash, locked]))
+        assert event.open_again, "an order for cash waits for a lower ask"

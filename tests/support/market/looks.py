@@ -43,7 +43,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "order": "final",
         "pricelist": "fixed",
     },
-    "auctions:carry_out_rejection": {"account": "met", "issuer": "met", "mandate": "final"},
+    "auctions:carry_out_rejection": {"auction": "final", "account": "met", "issuer": "met", "mandate": "final"},
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again", "issuer": "met", "mandate": "fixed"},
     "bonds:_settle": {"account": "met", "grant": "other", "statement": "other", "usage": "other"},
