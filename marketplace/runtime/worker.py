@@ -96,6 +96,8 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
 
 WAITING_TIME: Final = timedelta(hours=1)
 """The pause before retrying a task that waits for money or for a note to be extended, in market time."""
+DECIDING_TIME: Final = timedelta(minutes=10)
+"""The pause before retrying a task that waits for an auction, so that the next hour's does not meet it again."""
 
 log = structlog.get_logger(__name__)
 
@@ -245,7 +247,8 @@ class Worker:
             log.info("task_too_early", **told)
             self._put_later(each, RETRY_SECONDS if task.kind in SLOW else IDLE_SECONDS)
         elif refusal.code in WAITING:
-            self.market.scheduler.put(task, now + WAITING_TIME)
+            pause = DECIDING_TIME if refusal.code == "market_deciding" else WAITING_TIME
+            self.market.scheduler.put(task, now + pause)
             log.warning("task_waiting", **told)
         elif refusal.code in NEEDLESS[task.kind]:
             self.stuck.pop(task, None)

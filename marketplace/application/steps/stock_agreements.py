@@ -6,6 +6,7 @@ import msgspec
 
 from events.types import PricedTerms, StakeholderKind, StockTerms, WarrantTerms
 from marketplace.application.steps.access import require_owner
+from marketplace.application.steps.binding import require_prices_kept
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -35,7 +36,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
     Raises:
         Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``conversion_empty`` ·
-            ``stock_class_over_authorised`` · ``sale_declared``.
+            ``stock_class_over_authorised`` · ``sale_declared`` · ``market_deciding``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -70,7 +71,8 @@ async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = Fal
     left, it stays owed and can be converted later. So it does while a sale is declared.
 
     Raises:
-        Refusal: If `strict`, ``stock_class_unknown`` · ``stock_class_over_authorised``.
+        Refusal: ``market_deciding`` while an auction has locked an order that pays in shares of the issuer at a price ·
+            if `strict`, ``stock_class_unknown`` · ``stock_class_over_authorised``.
     """
     for _ in range(RUNS_MAX):
         purchase = await _find(unit, instrument_id)
@@ -121,7 +123,13 @@ async def _issue(unit: UnitOfWork, instrument: Instrument, purchase: Purchase) -
     await name_holder(unit, issued.issuer_id, issued.holder_id)
     if isinstance(purchase.terms, WarrantTerms):
         await _issue_warrant(unit, instrument, purchase, purchase.terms, security_id)
-        return
+    else:
+        await _issue_stock(unit, instrument, purchase, security_id)
+    await require_prices_kept(unit, issued.issuer_id)
+
+
+async def _issue_stock(unit: UnitOfWork, instrument: Instrument, purchase: Purchase, security_id: str) -> None:
+    issued = instrument.issued
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,

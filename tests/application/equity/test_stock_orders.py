@@ -1,5 +1,6 @@
 """Compute for priced stock: every accepted statement buys whole shares in its own append, under the issuer's limit."""
 
+from asyncio import sleep
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -8,15 +9,17 @@ import msgspec
 import pytest
 
 from events.types import MaturityConversion, NoteTerms, StockTerms
+from marketplace.application.billing import statements
 from marketplace.application.equity import instruments, issuers
 from marketplace.application.equity.clawbacks import reverse_principal
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.steps.stock_agreements import issue_shares
+from marketplace.application.trading import orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.dilution import find_implied_cap, measure_dilution
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
     CreateStockClass,
@@ -308,3 +311,63 @@ async def test_cash_buys_stock_at_once(founded):
     issuer = await market.state("issuer", trade.issuer)
     assert (instrument.outstanding_usd, count(issuer, trade.fund)) == (0, 1_428)
     await check_log(market.log)
+
+
+@pytest.mark.parametrize("by", ["statement", "silence", "cash"])
+async def test_a_company_does_not_grow_by_a_statement_or_by_cash_while_an_auction_has_locked_its_order(founded, by):
+    """Its mandate takes the company at its present value; a share more, and the order would be undone."""
+    market, trade = founded
+    trade.order = await offer_equity(market, trade, "stock", STOCK)
+    invest = {"mandate_id": trade.mandate, "amount_usd": Decimal(1_000), "startup_id": trade.startup}
+    async with market.worker():
+        grant = await market.award(trade)
+        statement = list_periods(grant)[0].statement_id
+        await market.deliver(grant, 10)
+        market.clock.at = market.day(13)
+        due = (await market.until("statement", statement, "issued")).issued.accept_until
+        cap = find_implied_cap(await market.state("issuer", trade.issuer), STOCK)
+        order, auction = await offer_at(market, trade, cap, due)
+        market.clock.at = due - timedelta(hours=1)
+        await market.until("order", order, "locked")
+
+        async def grow():
+            other = market.process("other")
+            context = other.context(trade.startup)
+            if by == "cash":
+                plain = msgspec.structs.replace(STOCK, service_consequence=None)
+                await instruments.invest(other.handler, context, terms=plain, **invest)
+            else:
+                await statements.accept_statement(other.handler, context, statement)
+
+        if by == "silence":
+            market.clock.at = due
+            await sleep(0.5)
+            assert (await market.state("statement", statement)).status == "issued"
+        else:
+            with pytest.raises(Refusal) as caught:
+                await grow()
+            assert caught.value.code == "market_deciding"
+        market.clock.at = due + timedelta(hours=1)
+        await market.until("auction", auction, "completed")
+        assert (await market.state("order", order)).status == "matched"
+        if by == "cash":
+            await grow()
+        else:
+            market.clock.at += timedelta(minutes=10)
+            await market.until("statement", statement, "accepted")
+    await check_log(market.log)
+
+
+async def offer_at(market, trade, cap, due):
+    """Place an order for stock under a mandate that takes a company up to a cap, for an auction around an instant."""
+    await pay_in(market, trade.fund, 40_000)
+    rules = {"instrument_kinds": ("stock",), "valuation_cap_usd_max": cap}
+    mandate = await market.mandate(trade.fund, budget=40_000, **rules)
+    _, pool = await market.pool(trade.provider)
+    await market.lot(trade.provider, pool, start=20, mandate_ids=(mandate,))
+    terms = market.terms(cash="1", equity="3", days=10, earliest=22, latest=22, mandate_ids=(mandate,))
+    terms = msgspec.structs.replace(terms, instrument=STOCK)
+    context = market.context(trade.startup)
+    order = await orders.place_order(market.handler, context, startup_id=trade.startup, terms=terms)
+    days = [(due + shift - market.day(0)) / timedelta(days=1) for shift in (-timedelta(hours=1), timedelta(hours=1))]
+    return order.id, await market.auction(no_cancel_at=days[0], locks_at=days[1], horizon=21)
