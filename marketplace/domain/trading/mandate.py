@@ -8,7 +8,9 @@ Invariants:
     2. The same holds for a sector, and for the budget of cash drawn besides compute, which is none by default.
     3. A capture never exceeds its hold. Released budget is free again at once.
     4. At lock and match, the rules in force by then are applied again to what is held, as of the auction's lock time,
-       so that an end of the mandate undoes no match. Committed budget keeps the rules under which it was committed.
+       so that an end of the mandate undoes no match. The stage of the company is asked until the lock, or the hold of a
+       quote, so that a stage that the platform records later undoes none. Committed budget keeps the rules under which
+       it was committed.
     5. No vendor and no generation of GPUs has more than its share of the budget. A hold counts toward every class that
        its order may get, a commitment toward the class that won. The match checks the commitment against the shares in
        force at the match.
@@ -508,7 +510,7 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
         return []
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if command.matched is not None:
-        _require_still_welcome(command.mandate_id, command.matched, known, state)
+        _require_still_welcome(_fix_stage(state), command.matched, known)
         if known.waits or known.ended:
             text = f"mandate {command.mandate_id} pays for order {known.order_id} only once its holder approves it"
             raise Refusal("approval_missing", text, mandate_id=command.mandate_id)
@@ -540,17 +542,23 @@ def _require_part(command: CaptureBudget, matched: Matched, state: Mandate) -> N
             raise _refuse_part(part, text, measured)
 
 
-def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
+def _fix_stage(state: Mandate) -> Asked:
+    """Return what a mandate asks at the match. The stage was asked when the order was locked, or its quote held."""
+    return state.asked._replace(terms=msgspec.structs.replace(state.terms, stages=()))
+
+
+def _require_still_welcome(asked: Asked, matched: Matched, known: BudgetHold) -> None:
     """Refuse a match that the present rules exclude, or whose issuer is worth more at the agreed price since."""
-    require_welcome(state.asked, matched)
+    require_welcome(asked, matched)
     if matched.related:
-        require_related_welcome(state.asked)
+        require_related_welcome(asked)
+    mandate_id, dilution_max = asked.mandate_id, asked.terms.dilution_max
     agreed, now = known.implied_cap_usd, matched.implied_cap_usd
-    if agreed is not None and now is not None and now > agreed * (1 + state.terms.dilution_max):
+    if agreed is not None and now is not None and now > agreed * (1 + dilution_max):
         raise Refusal(
             "diluted_since",
             f"the company is worth {now} at the agreed price, and was worth {agreed} when the order was placed: its"
-            f" shares, what converts and what ranks before them grew by more than the {state.terms.dilution_max} that"
+            f" shares, what converts and what ranks before them grew by more than the {dilution_max} that"
             f" mandate {mandate_id} allows; place the order again",
             agreed_usd=str(agreed),
             now_usd=str(now),
@@ -571,7 +579,7 @@ def find_unwelcome(hold_id: str, state: Mandate, matches: Iterable[Matched]) -> 
     known = _get_hold(state, state.granted.mandate_id, hold_id)
     for matched in matches:
         try:
-            _require_still_welcome(state.granted.mandate_id, matched, known, state)
+            _require_still_welcome(state.asked, matched, known)
         except Refusal as refusal:
             return refusal.message
     return None

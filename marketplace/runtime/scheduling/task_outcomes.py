@@ -7,7 +7,7 @@ logs the refusal, counts the task as stuck, and tries again after growing pauses
 |---|---|
 | one that states a future time (`due`) | the task waits until then |
 | `TOO_EARLY` | another task, which may run concurrently, comes first; tried again at once |
-| `WAITING` | an account may be filled, or a note extended (tried again after an hour), or an auction decided (10 minutes) |
+| `WAITING` | an account may be filled, a note extended (again after an hour), or an auction decided (10 minutes) |
 | `NEEDLESS` | already done by another worker or command, or a later event schedules it again |
 | any other | stuck: an error in the log, `marketplace_worker_tasks_stuck`, tried again after `compute_pause` |
 """

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from events.order import OrderUnmatched
 from events.schedule import EndTerms, NoticeFee
+from marketplace.application.access.parties import record_stage
 from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery.grants import activate_grant, degrade_grant, terminate_grant, transfer_grant
@@ -18,6 +19,7 @@ from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory, sites
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import auctions, mandates, orders
+from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -32,6 +34,7 @@ from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_related import relate
 from tests.application.trading.test_resale import freeze_book, resell
 from tests.support.market.auditing import find_faults
+from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -483,3 +486,33 @@ async def test_an_order_of_a_cent_is_refused_and_so_is_one_above_the_quota(marke
     cheaper = market.terms(nodes=1, days=1, cash="2")
     await orders.amend_order(market.handler, market.context(sister), own, terms=cheaper)
     await market.order(rival, nodes=1, days=1)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["auction", "quote"])
+async def test_a_stage_that_the_platform_records_undoes_no_order_that_is_bound(market, taken):
+    """The company is of the stage that the mandate takes when the order is locked, or the quote held."""
+    trade = await market.trade(days=10, no_cancel_at=0.4)
+    mandate = await market.state("mandate", trade.mandate)
+    await record_stage(market.handler, market.context(), trade.startup, stage="seed")
+    terms = structs.replace(mandate.terms, stages=("seed",))
+    await mandates.amend_mandate(market.handler, market.context(trade.fund), trade.mandate, terms=terms)
+    quote = None
+    if taken:
+        await market.cancel(trade.startup, trade.order)
+        asked = market.terms(cash="1", equity="3", mandate_ids=(trade.mandate,), days=10)
+        async with open_desk(market) as desk:
+            who, by = {"startup_id": trade.startup}, market.context(trade.startup)
+            quote = await hold_quote(market.handler, by, desk.quoter, **who, terms=asked, hold_seconds=600)
+    async with market.worker():
+        if quote is None:
+            market.clock.at = market.day(0.4)
+            await market.until("order", trade.order, "locked")
+        await record_stage(market.handler, market.context(), trade.startup, stage="growth")
+        if quote is None:
+            assert await market.award(trade) is not None
+        else:
+            await take_quote(market.handler, market.context(trade.startup), quote.id)
+    with pytest.raises(Refusal) as caught:
+        await market.order(trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate,))
+    assert caught.value.code == "stage_unwelcome", "what is not bound yet is asked by the present stage"
+    await check_log(market.log)
