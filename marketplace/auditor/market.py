@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -45,12 +45,14 @@ class Auction:
     """One auction, from its events alone.
 
     Attributes:
+        end: Until when it may award capacity.
         book: The orders of its frozen book.
         decisions: How often each order was decided.
         locked: The orders that it locked.
     """
 
     status: str = "collecting"
+    end: datetime | None = None
     decisions: Counter[str] = field(default_factory=Counter)
     locked: set[str] = field(default_factory=set)
     book: set[str] = field(default_factory=set)
@@ -121,6 +123,7 @@ class Market:
     Attributes:
         orders: Status by order.
         order_holds: Account and hold of each order.
+        budgeted: The last end of a run of each order that holds budgets of mandates.
         offers: Dollars of cash and of principal that each order last offered for a GPU-hour of each class.
         groups: Startup and name of the group of each order that has one.
         served: The order of each group that was matched first.
@@ -134,6 +137,7 @@ class Market:
     findings: Findings
     orders: dict[str, str] = field(default_factory=dict)
     order_holds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    budgeted: dict[str, datetime] = field(default_factory=dict)
     offers: dict[tuple[str, str], tuple[Fraction, Fraction]] = field(default_factory=dict)
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
     served: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -178,12 +182,15 @@ class Market:
         if name in {"placed", "amended"}:
             account_id = body.get("account_id") or self.order_holds.get(order_id, ("", ""))[0]
             self.order_holds[order_id] = (account_id, body["hold_id"])
+            self._read_budgets(order_id, body)
             for offer in body["terms"]["offers"]:
                 parts = Fraction(offer["cash_usd_per_gpu_hour"]), Fraction(offer["equity_usd_per_gpu_hour"])
                 self.offers[order_id, offer["gpu_class"]] = parts
         auction = self.auctions.get(body.get("auction_id") or "")
         if auction is None:
             return
+        if body.get("open_again"):
+            self._check_budgets(message, auction, body)
         if name == "locked":
             auction.locked.add(order_id)
         elif name in {"matched", "unmatched"}:
@@ -194,10 +201,27 @@ class Market:
             text = f"{order_id} is decided by {body['auction_id']}, which did not lock it"
             self.findings.require(known, "decision", message.sequence, text)
 
+    def _read_budgets(self, order_id: str, body: dict[str, Any]) -> None:
+        self.budgeted.pop(order_id, None)
+        if body.get("budget_holds"):
+            hours = timedelta(hours=body["terms"]["duration_hours"])
+            self.budgeted[order_id] = parse_instant(body["terms"]["start_latest"]) + hours
+
+    def _check_budgets(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
+        """Check that an order that holds budgets and that nothing on sale could serve does not stay open."""
+        last, codes = self.budgeted.get(body["order_id"]), {reason["code"] for reason in body["reasons"]}
+        if last is None:
+            return
+        below = "below_ask" in codes and auction.end is not None and last <= auction.end
+        text = f"{body['order_id']} keeps budgets of mandates although {', '.join(sorted(codes))}"
+        served = not (below or codes & {"no_eligible_pool", "never_feasible"})
+        self.findings.require(served, "budget", message.sequence, text)
+
     def _take_auction(self, message: Message, name: str, body: dict[str, Any]) -> None:
         auction_id, sequence, require = body["auction_id"], message.sequence, self.findings.require
         if name == "opened":
-            self.auctions[auction_id] = Auction()
+            horizon = timedelta(hours=body["period_hours"] * body["periods"])
+            self.auctions[auction_id] = Auction(end=parse_instant(body["horizon_start"]) + horizon)
             return
         auction = self.auctions.get(auction_id)
         if not require(auction is not None, "auction", sequence, f"{auction_id} was never opened") or auction is None:

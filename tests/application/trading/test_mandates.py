@@ -15,9 +15,11 @@ from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.equity import consents, instruments
 from marketplace.application.supply import inventory, pricelists
 from marketplace.application.trading import mandates
+from marketplace.auditor import market as audit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from tests.application.trading.test_resale import resell
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import INCIDENTS, SAFE, Market
 
@@ -370,4 +372,7 @@ async def test_an_order_below_every_ask_keeps_a_budget_from_others_until_the_auc
     assert (await market.state("order", order)).status == "unmatched"
     assert (await market.state("mandate", mandate)).used_usd == 0
     await market.order(honest, equity="3", **whole | {"days": 7})
+    assert await find_faults(audit.Market, market.log) == []
+    kept = await find_faults(audit.Market, market.log, open_again=True)
+    assert [rule for rule, _, _ in kept] == ["budget"]
     await check_log(market.log)
