@@ -219,6 +219,8 @@ class MandateOrderRefused(Event, frozen=True, kw_only=True, tag="mandate.order_r
         order_id: The order.
         amount_usd: Dollars freed.
         reason: Why.
+        barred_until: Until when the mandate holds nothing more for the order's issuer, or one related to it, unless the
+            holder approves it; None: it does.
     """
 
     mandate_id: Id
@@ -226,6 +228,7 @@ class MandateOrderRefused(Event, frozen=True, kw_only=True, tag="mandate.order_r
     order_id: Id
     amount_usd: Usd
     reason: Text
+    barred_until: Instant | None = None
 
 
 class MandateBudgetCaptured(Event, frozen=True, kw_only=True, tag="mandate.budget_captured.v1"):

@@ -4,10 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from marketplace.auditor.relations import Relations
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
@@ -79,6 +81,7 @@ class Caps:
         caps: By mandate, the dollars that any one ``vendor`` and any one ``generation`` may take, where it states them.
         maxima: By mandate, the dollars that one issuer may draw, together with those related to it.
         holds: By mandate and hold.
+        barred: By mandate and issuer, until when nothing is held for it without the holder.
         relations: Who is related to whom; None if nobody is.
     """
 
@@ -87,6 +90,7 @@ class Caps:
     maxima: dict[str, Decimal] = field(default_factory=dict)
     caps: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     holds: dict[str, dict[str, Hold]] = field(default_factory=dict)
+    barred: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -112,6 +116,10 @@ class Caps:
             hold.total += Decimal(body["amount_usd"])
             self._check(message, mandate_id, hold, ((one, one.total) for one in holds.values()))
             self._check_issuer(message, mandate_id, body["issuer_id"])
+            end = self.barred.get((mandate_id, body["issuer_id"]))
+            early = end is not None and body.get("until") and parse_instant(message.headers["ce-time"]) < end
+            text = f"{mandate_id} holds budget for {body['issuer_id']}, whose orders its holder refused until {end}"
+            self.findings.require(not early, "cap", message.sequence, text)
         elif name == "budget_captured":
             hold = holds.setdefault(body["hold_id"], Hold(()))
             hold.committed = Decimal(body["amount_usd"])
@@ -119,6 +127,8 @@ class Caps:
                 hold.classes = (body["gpu_class"],)
                 self._check(message, mandate_id, hold, ((one, one.committed) for one in holds.values()))
         elif name in {"budget_released", "order_refused"}:
+            if body.get("barred_until") and body["hold_id"] in holds:
+                self.barred[mandate_id, holds[body["hold_id"]].issuer_id] = parse_instant(body["barred_until"])
             self._free(holds, body)
         elif name == "revoked":
             for ended in body.get("ended", ()):

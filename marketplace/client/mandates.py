@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from events.mandate import MandateTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
+from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody, RefuseOrderBody
 from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
@@ -45,14 +45,18 @@ class Mandates(Transport):
         """
         return await self.command(f"/v1/mandates/{mandate_id}/holds/{hold_id}/approve", **options)
 
-    async def refuse_order(self, mandate_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def refuse_order(
+        self, mandate_id: str, hold_id: str, reason: str, *, barred_days: int = 0, **options: Any
+    ) -> ReceiptBody:
         """Refuse to pay for an order that is not matched. Its budget is free at once, and the order loses the mandate.
+
+        For `barred_days`, the mandate holds nothing more for the order's company, or one related to it.
 
         Raises:
             ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``hold_committed``.
         """
         path = f"/v1/mandates/{mandate_id}/holds/{hold_id}/refuse"
-        return await self.command(path, ReasonBody(reason=reason), **options)
+        return await self.command(path, RefuseOrderBody(reason=reason, barred_days=barred_days), **options)
 
     async def get_mandate(self, mandate_id: str) -> MandateView:
         """Return a mandate with its rules, and its held and captured budget in US dollars.

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.asked import answer_asked
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
+from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody, RefuseOrderBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
@@ -82,15 +82,19 @@ async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPa
     opt={"scope": "mandates:approve"},
 )
 async def refuse(
-    command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
+    command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[RefuseOrderBody]
 ) -> Response[ReceiptBody]:
-    """Refuse to pay for an order that is not matched. Its budget is released at once; the order loses the mandate."""
+    """Refuse to pay for an order that is not matched. Its budget is released at once; the order loses the mandate.
+
+    With `barred_days`, the mandate holds nothing more for the order's company for so long.
+    """
     receipt = await refuse_order(
         command.handler,
         command.context,
         mandate_id,
         hold_id,
         reason=data.reason,
+        barred_days=data.barred_days,
         auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)

@@ -1,6 +1,7 @@
 """Mandates: the budget of a cash mandate is held on the holder's account until it is drawn or released."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from events.account import MandateAct
 from events.mandate import MandateTerms
@@ -148,11 +149,19 @@ async def approve_order(handler: Handler, context: Context, mandate_id: str, hol
 
 
 async def refuse_order(
-    handler: Handler, context: Context, mandate_id: str, hold_id: str, *, reason: str, auction_ids: Sequence[str] = ()
+    handler: Handler,
+    context: Context,
+    mandate_id: str,
+    hold_id: str,
+    *,
+    reason: str,
+    barred_days: int = 0,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """Refuse, as the holder, to pay for an order that is not matched. Its budget is free at once.
 
-    The scheduler then takes the mandate off the order (`end_mandate`).
+    The scheduler then takes the mandate off the order (`end_mandate`). For `barred_days`, the mandate holds nothing
+    more for the order's issuer.
 
     Raises:
         Refusal: ``mandate_unknown`` · ``mandate_bound`` · refusals of the mandate.
@@ -164,7 +173,9 @@ async def refuse_order(
         await require_mandate_unbound(
             unit, mandate, [mandate.holds[hold_id]] if hold_id in mandate.holds else (), auction_ids
         )
-        await unit.decide(MANDATE, mandate_id, RefuseOrder(mandate_id=mandate_id, hold_id=hold_id, reason=reason))
+        until = context.at + timedelta(days=barred_days) if barred_days else None
+        command = RefuseOrder(mandate_id=mandate_id, hold_id=hold_id, reason=reason, barred_until=until)
+        await unit.decide(MANDATE, mandate_id, command)
 
     return await handler.run(context, MANDATE, mandate_id, work)
 

@@ -65,6 +65,7 @@ from marketplace.domain.supply.gpu_vendors import find_generation, find_vendor
 from marketplace.domain.trading.mandate_rules import (
     Asked,
     OfferedPrice,
+    refuse_issuer,
     require_related_welcome,
     require_terms,
     require_welcome,
@@ -188,11 +189,15 @@ class ApproveOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefuseOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Stop paying for an order. The command is refused once the order is matched."""
+    """Stop paying for an order. The command is refused once the order is matched.
+
+    Until `barred_until`, the mandate holds nothing more for the order's issuer, or one related to it.
+    """
 
     mandate_id: str
     hold_id: str
     reason: str
+    barred_until: datetime | None = None
 
 
 MandateCommand = (
@@ -246,6 +251,7 @@ class BudgetHold:
 class Mandate:
     """A granted mandate. `holds` are by id; the amounts are what is held and committed together.
 
+    `barred` states, by issuer, until when nothing more is held for it because the holder refused an order of it.
     `used_usd` is for compute, `used_directly_usd` is cash besides; those by issuer and by sector include both.
     """
 
@@ -257,6 +263,7 @@ class Mandate:
     used_by_issuer_usd: Map[str, Decimal] = field(default_factory=Map)
     used_by_sector_usd: Map[str | None, Decimal] = field(default_factory=Map)
     used_directly_usd: Decimal = ZERO
+    barred: Map[str, datetime] = field(default_factory=Map)
 
     @property
     def budget_usd(self) -> Decimal:
@@ -358,6 +365,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             mandate_id=command.mandate_id,
         )
     require_welcome(state.asked, command)
+    _require_unbarred(command, state)
     _require_room(command, state)
     above = state.terms.approval_above_usd
     unapproved = _sum_unapproved({command.issuer_id, *command.related_ids}, state)
@@ -378,6 +386,13 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             gpu_classes=tuple(price.gpu_class for price in command.prices),
         )
     ]
+
+
+def _require_unbarred(command: HoldBudget, state: Mandate) -> None:
+    """Refuse an issuer of which, or of a related one, the holder refused an order for some time."""
+    ends = [state.barred[each] for each in (command.issuer_id, *command.related_ids) if each in state.barred]
+    if not command.approved and any(command.at < end for end in ends):
+        raise refuse_issuer(command.mandate_id, command.issuer_id)
 
 
 def _sum_unapproved(issuer_ids: Collection[str], state: Mandate) -> Decimal:
@@ -418,6 +433,7 @@ def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
             order_id=known.order_id,
             amount_usd=known.held_usd,
             reason=command.reason,
+            barred_until=command.barred_until,
         )
     ]
 
@@ -626,7 +642,8 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
     if isinstance(event, MandateOrderApproved):
         return replace(state, holds=state.holds.set(event.hold_id, replace(before, waits=False, approved=True)))
     if isinstance(event, MandateOrderRefused):
-        return _end_hold(state, event.hold_id, before)
+        ended, until = _end_hold(state, event.hold_id, before), event.barred_until
+        return ended if until is None else replace(ended, barred=state.barred.set(before.issuer_id, until))
     if isinstance(event, MandateBudgetCaptured):
         captured = replace(
             before,

@@ -189,13 +189,15 @@ def require_related_welcome(mandate: Asked) -> None:
         raise Refusal("related_unwelcome", text, mandate_id=mandate.mandate_id)
 
 
+def refuse_issuer(mandate_id: str, issuer_id: str) -> Refusal:
+    """Return the refusal of an issuer that the holder did not choose, or of which it refused an order."""
+    text = _tell(mandate_id, f"only issuers that its holder chose, not {issuer_id}")
+    return Refusal("issuer_unwelcome", text, mandate_id=mandate_id)
+
+
 def _require_issuer(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
     if terms.issuer_ids and offer.issuer_id not in terms.issuer_ids:
-        raise Refusal(
-            "issuer_unwelcome",
-            _tell(mandate_id, f"only issuers that its holder chose, not {offer.issuer_id}"),
-            mandate_id=mandate_id,
-        )
+        raise refuse_issuer(mandate_id, offer.issuer_id)
     if terms.sectors and offer.sector not in terms.sectors:
         text = f"issuers of {', '.join(terms.sectors)}, not {offer.sector or 'an order without a sector'}"
         raise Refusal("sector_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)

@@ -16,8 +16,10 @@ from marketplace.application.equity import consents, instruments
 from marketplace.application.supply import inventory, pricelists
 from marketplace.application.trading import mandates
 from marketplace.auditor import market as audit
+from marketplace.auditor.caps import Caps
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.instants import render_instant
 from tests.application.trading.test_resale import resell
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
@@ -350,6 +352,20 @@ async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_
     assert (await market.state("grant", grant_id)).issued.equity.mandate_id == other, "the mandate that still pays"
     assert (await market.state("order", waiting)).status == "open", "the mandate that is left may still approve"
     assert b"stages series_a, not growth" in (await _read_events(market, "order.cancelled"))[-1].body
+    await check_log(market.log)
+
+
+async def test_a_startup_whose_order_is_refused_for_some_days_holds_no_budget_in_them(market):
+    trade = await market.trade()
+    asked = {"cash": "1", "equity": "3", "mandate_ids": (trade.mandate,), "days": 20}
+    refuse = {"hold_id": rename_id("hld", trade.order), "reason": "not this one", "barred_days": 7}
+    await mandates.refuse_order(market.handler, market.context(trade.fund), trade.mandate, **refuse)
+    await refused(market.order(trade.startup, **asked), "issuer_unwelcome")
+    market.clock.at += timedelta(days=7)
+    await market.order(trade.startup, **asked, earliest=8)
+    assert await find_faults(Caps, market.log) == []
+    late = render_instant(market.clock.at + timedelta(seconds=1))
+    assert [rule for rule, _, _ in await find_faults(Caps, market.log, barred_until=late)] == ["cap"]
     await check_log(market.log)
 
 

@@ -141,6 +141,7 @@ APPROVED = MandateOrderApproved(mandate_id=build.MANDATE, hold_id=HOLD, order_id
 REFUSED = MandateOrderRefused(
     mandate_id=build.MANDATE, hold_id=HOLD, order_id=ORDER, amount_usd=usd(400), reason="not now"
 )
+BARRED = replace(REFUSED, barred_until=build.NOW + timedelta(days=7))
 
 
 def priced(price, gpu_class="H100_SXM", listed=None):
@@ -215,6 +216,12 @@ REFUSALS = [
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None)),
     Row("stage_unwelcome", (granted(stages=("seed", "series_a")),), hold_budget(stage="growth")),
     Row("stage_unwelcome", (granted(stages=("seed",)),), hold_budget()),
+    Row("issuer_unwelcome", (*WAITING, BARRED), hold_budget(hold_id=HOLD_2)),
+    Row(
+        "issuer_unwelcome",
+        (*WAITING, BARRED),
+        hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, related_ids=frozenset({ISSUER})),
+    ),
     Row("vendor_unwelcome", (granted(gpu_vendors=("amd",)),), hold_budget(prices=priced(3))),
     Row("list_price_missing", (LISTED,), hold_budget(prices=priced(3))),
     Row("price_above_mandate", (granted(usd_per_gpu_hour_max=usd(3)),), hold_budget(prices=priced("3.01"))),
@@ -413,6 +420,20 @@ def test_an_order_above_an_amount_waits_for_approval():
     Given(MANDATE, *WAITING, REFUSED).when(REFUSE).then_nothing()
     Given(MANDATE, GRANTED, HELD).when(REFUSE).then(REFUSED)
     assert MANDATE.fold([*WAITING, REFUSED]).owed_usd == 0
+
+
+def test_a_holder_that_refuses_an_order_may_keep_its_issuer_away_for_some_days():
+    bar = replace(REFUSE, barred_until=BARRED.barred_until)
+    Given(MANDATE, *WAITING).when(bar).then(BARRED)
+    later = hold_budget(hold_id=HOLD_2, at=BARRED.barred_until)
+    after = replace(held(hold_id=HOLD_2), until=BARRED.barred_until + timedelta(days=14), needs_approval=True)
+    Given(MANDATE, *WAITING, BARRED).when(later).then(replace(after, instrument=safe()))
+    Given(MANDATE, *WAITING, BARRED).when(hold_budget(hold_id=HOLD_2, approved=True)).then(
+        held(hold_id=HOLD_2, until=None)
+    )
+    Given(MANDATE, *WAITING, BARRED).when(hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2)).then(
+        held(hold_id=HOLD_2, issuer_id=ISSUER_2, needs_approval=True, instrument=safe())
+    )
 
 
 def test_many_small_orders_of_one_issuer_wait_as_one_large_order_does():

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from events.mandate import MandateTerms
 from events.order import OrderTerms
-from events.types import Funding, Id, Instant
+from events.types import Funding, Id, Instant, Text
 from marketplace.api.http.bodies import Body
 
 
@@ -32,6 +32,18 @@ class AmendMandateBody(Body, frozen=True, kw_only=True):
     """
 
     terms: MandateTerms
+
+
+class RefuseOrderBody(Body, frozen=True, kw_only=True):
+    """The refusal of an order that a mandate would pay for.
+
+    Attributes:
+        reason: Why, in words that the event records.
+        barred_days: For how many days the mandate holds nothing more for the order's company, or one related to it.
+    """
+
+    reason: Text
+    barred_days: Annotated[int, Meta(ge=0, le=366)] = 0
 
 
 class PlaceOrderBody(Body, frozen=True, kw_only=True):
