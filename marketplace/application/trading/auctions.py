@@ -14,7 +14,7 @@ import msgspec
 from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
-from events.order import ClassOffer, LostMatch
+from events.order import LostMatch
 from events.types import PricedTerms, PrincipalTerms, Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
@@ -351,7 +351,9 @@ async def _build_grant(
     party_ids = (order.placed.startup_id, pool.opened.provider_id, *holder_ids)
     require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
     offer = get_offer(order.terms, pool.opened.gpu_class)
-    value = _compute_offered(order, match, offer)
+    known = (hold.equity_credit for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
+    value = Fraction(compute_value(offer, next(known, ZERO)))  # the bid of own capacity is worth less
+    owed = Fraction(offer.equity_usd_per_gpu_hour) / value
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,
@@ -371,7 +373,7 @@ async def _build_grant(
         provider_account_id=rename_id("acc", pool.opened.provider_id),
         hold_id=order.hold_id,
         cash_commitment_usd=ZERO,
-        equity=None if match.mandate_id is None else await _build_equity(unit, match, match.mandate_id, offer, order),
+        equity=None if match.mandate_id is None else await _build_equity(unit, match, match.mandate_id, owed, order),
         resale=resale,
         platform_fee=order.platform_fee,
         stages=order.terms.stages,
@@ -403,8 +405,9 @@ async def _build_grant(
 
 
 async def _build_equity(
-    unit: UnitOfWork, match: MatchTerms, mandate_id: str, offer: ClassOffer, order: Order
+    unit: UnitOfWork, match: MatchTerms, mandate_id: str, owed: Fraction, order: Order
 ) -> EquityPart:
+    """Return the equity part of a match, of whose price the share `owed` is principal."""
     mandate = await unit.get(MANDATE, mandate_id)
     hold = next(hold for hold in order.budget_holds if hold.mandate_id == mandate_id)
     holder_id, pays = mandate.granted.holder_id, mandate.granted.funding == "cash"
@@ -413,18 +416,12 @@ async def _build_equity(
         holder_id=holder_id,
         holder_account_id=rename_id("acc", holder_id) if pays else None,
         instrument_id=rename_id("ins", match.grant_id),
-        principal_share=render_ratio(Fraction(offer.equity_usd_per_gpu_hour) / _compute_offered(order, match, offer)),
+        principal_share=render_ratio(owed),
         equity_credit=hold.equity_credit,
         principal_commitment_usd=ZERO,
         budget_commitment_usd=ZERO,
         holder_accepts=pays and not mandate.terms.startup_accepts_alone,
     )
-
-
-def _compute_offered(order: Order, match: MatchTerms, offer: ClassOffer) -> Fraction:
-    """Return the whole value of an offer under a match's mandate. The bid of own capacity is worth less."""
-    known = (hold.equity_credit for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
-    return Fraction(compute_value(offer, next(known, ZERO)))
 
 
 async def _keep_budgets(
