@@ -190,6 +190,7 @@ class _Request(NamedTuple):
         sizes: The nodes that it accepts, smallest first.
         pools: The pools that meet its wishes for pool, provider and site.
         related: The startup, and every party to which it is related.
+        holders: The same of the holder of each mandate that may pay.
     """
 
     order: Order
@@ -197,6 +198,7 @@ class _Request(NamedTuple):
     sizes: list[int]
     pools: list[str]
     related: AbstractSet[str]
+    holders: Mapping[str, AbstractSet[str]]
 
 
 def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet[str]) -> BookOrder:
@@ -212,8 +214,9 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
     supply = offered.supply
     related = supply.register.list_related(order.placed.startup_id)
+    holders = {hold.mandate_id: supply.register.list_related(hold.holder_id) for hold in order.budget_holds}
     pools = [name for name in offered.listed if next(_list_unmet(terms, supply.pools[name], supply), None) is None]
-    request = _Request(order, window, sizes, pools, related)
+    request = _Request(order, window, sizes, pools, related, holders)
     conflict, remedies = _find_conflict(request, offered)
     length, earliest, latest = window
     return BookOrder(
@@ -274,7 +277,7 @@ def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[
             willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
             step_ids = sorted(step_id for lot in willing for step_id in offered.steps[lot.listed.lot_id])
             tiers = {value: step_ids}
-            if mandate_id is not None and _is_own_capacity(offered.supply, pool, lots[0], mandate_id):
+            if mandate_id is not None and _is_own_capacity(request.holders[mandate_id], pool, lots[0]):
                 tiers = _list_tiers(offered.list_floor(pool_id), step_ids, value)
             principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
             uses = _list_uses(order, pool, principal_usd, resold=resold)
@@ -292,10 +295,9 @@ def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[
                     )
 
 
-def _is_own_capacity(supply: Supply, pool: Pool, lot: Lot, mandate_id: str) -> bool:
+def _is_own_capacity(holder: AbstractSet[str], pool: Pool, lot: Lot) -> bool:
     """Return whether the holder of a mandate sells or delivers a lot itself, or is related to who does."""
-    related = supply.register.list_related(supply.mandates[mandate_id].granted.holder_id)
-    return lot.listed.provider_id in related or pool.opened.provider_id in related
+    return lot.listed.provider_id in holder or pool.opened.provider_id in holder
 
 
 def _list_tiers(floor: Mapping[str, Decimal], step_ids: Iterable[str], value: Decimal) -> dict[Decimal, list[str]]:
