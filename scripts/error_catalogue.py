@@ -261,7 +261,10 @@ def _read(call: _Call, calls: list[_Call]) -> Iterator[_Raised]:
         for aggregate in _list_values(call, "aggregate", calls):
             status = call.find("status", 2)
             allowed = _tell(call.find("allowed", 3), call.known)
+            is_allowed = (allowed or "").replace(",", "").split()
             for each in (status.value,) if isinstance(status, ast.Constant) else _STATUSES[aggregate]:
+                if each in is_allowed:
+                    continue
                 text = f"{aggregate} {{id}} is {each}; it must be {allowed or '{allowed}'} for this"
                 yield _raise_shared(call, f"{aggregate}_{each}", text, ("id", "status", "allowed"))
     elif call.name == "ProblemError" or (call.name == "_answer" and call.path == _SERVER):

@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.issuers import (
     StatePurchasesBody,
     TransferWarrantBody,
 )
-from marketplace.api.http.paging import render_cursor
+from marketplace.api.http.cursors import render_cursor
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.equity.cap_tables import list_programmes
 from marketplace.projections.views.equity import PriceObservationView

@@ -63,10 +63,16 @@ async def test_pages_of_the_platform_are_the_log_itself():
             ("?after=7", {}, 422, "request_invalid"),
             ("?after=7", streamed, 422, "request_invalid"),
             ("", streamed | {"Last-Event-ID": "7"}, 400, "header_invalid"),
+            ("", {"Last-Event-ID": "7"}, 400, "header_invalid"),
         ):
             beyond = await stage.admin.get(f"/v1/events{query}", headers=headers)
             assert_problem(beyond, status, code, "/after" if query else None)
             assert "is 7, and the log ends at 6; " in beyond.json()["detail"]
+        resumed = (await stage.admin.get("/v1/events", headers={"Last-Event-ID": "4"})).json()
+        assert [item["sequence"] for item in resumed["items"]] == [5, 6]
+        assert_problem(await stage.admin.get("/v1/events", headers={"Last-Event-ID": "zz"}), 400, "header_invalid")
+        limited = await stage.admin.get("/v1/events?limit=2", headers=streamed)
+        assert_problem(limited, 422, "request_invalid", "/limit")
 
 
 async def read_types(client: httpx.AsyncClient, **query) -> list[str]:
@@ -88,7 +94,14 @@ async def test_a_key_reads_the_events_whose_kind_its_scopes_cover(database_url: 
         await whole.get("/v1/events", headers={"Min-Seq": await stage.reach()})
         parties = await stage.open_tenant(one, ["events:read", "parties:read"])
         assert await read_types(parties) == ["party.registered.v1", "party.cleared.v1"]
-        assert await read_types(await stage.open_tenant(one, ["events:read"])) == []
+        blind = await stage.open_tenant(one, ["events:read"])
+        assert await read_types(blind) == []
+        for accept in ("application/json", "text/event-stream"):
+            for query in ("type=party.registered.v1", "aggregate=grant&aggregate=party", "type=order.placed.v1"):
+                hidden = await blind.get(f"/v1/events?{query}", headers={"Accept": accept})
+                assert_problem(hidden, 403, "scope_missing")
+        assert await read_types(parties, type="party.registered.v1") == ["party.registered.v1"]
+        assert_problem(await parties.get("/v1/events?type=order.placed.v1"), 403, "scope_missing")
         assert len(await read_types(whole)) == 4
         body = {"name": "clerk", "scopes": ["events:read", "accounts:read", "orders:sealed"]}
         token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]

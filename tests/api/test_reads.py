@@ -60,6 +60,33 @@ async def test_pages_follow_each_other_without_gap_or_repeat(database_url: str):
             assert_problem(await stage.admin.get("/v1/parties", params={"cursor": cursor}), 400, "cursor_invalid")
 
 
+async def test_a_cursor_belongs_to_its_route_order_and_filters(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage:
+        for _ in range(3):
+            await stage.post(stage.admin, "/v1/parties", PARTY)
+        headers = {"Min-Seq": await stage.reach()}
+
+        async def load(path, **query):
+            return await stage.admin.get(path, params=query, headers=headers)
+
+        first = (await load("/v1/parties", limit=1, order="newest", role="startup")).json()
+        cursor = first["next_cursor"]
+        rest = await load("/v1/parties", limit=5, order="newest", role="startup", cursor=cursor, count="true")
+        assert len(rest.json()["items"]) == 2
+        turned = await load("/v1/parties", role="startup", cursor=cursor, order="newest")
+        assert turned.json()["items"] == rest.json()["items"], "the order of parameters does not matter"
+        for path, query in (
+            ("/v1/parties", {"order": "oldest", "role": "startup"}),
+            ("/v1/parties", {"order": "newest"}),
+            ("/v1/parties", {"order": "newest", "role": "fund"}),
+            ("/v1/sites", {}),
+        ):
+            assert_problem(await load(path, **query, cursor=cursor), 400, "cursor_invalid")
+        keys = (await load("/v1/parties", limit=1)).json()["next_cursor"]
+        for path in ("/v1/sites", "/v1/lots", "/v1/balances", "/v1/api-keys"):
+            assert_problem(await load(path, cursor=keys), 400, "cursor_invalid")
+
+
 async def test_balances_are_told_as_of_a_sequence_and_an_instant(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage:
         startup = await stage.register("Startup", "startup", usd="100")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text as text_of
@@ -50,8 +51,11 @@ async def check_figures(engine: AsyncEngine, holding_tags: set[str]) -> None:
 
         balances = await read("SELECT account, amount FROM balances WHERE account LIKE 'acc\\_%'")
         paid = await read(
-            "SELECT split_part(account, '/', 1), cause, sum(amount) FROM entries WHERE account LIKE 'acc\\_%/available'"
-            " AND cause LIKE 'stm\\_%' AND tag IN ('account.credited.v1', 'account.debited.v1') GROUP BY 1, 2"
+            "WITH causes AS (SELECT statement_id AS cause, statement_id FROM statements"
+            " UNION SELECT part_id, statement_id FROM statement_parts)"
+            " SELECT split_part(account, '/', 1), statement_id, sum(amount) FROM entries JOIN causes USING (cause)"
+            " JOIN statements USING (statement_id) WHERE account = replace(provider_id, 'pty_', 'acc_') || '/available'"
+            " AND tag IN ('account.credited.v1', 'account.debited.v1') GROUP BY 1, 2"
         )
         outstanding = await read("SELECT instrument_id, principal_usd FROM instruments")
         fills = await read(
@@ -63,6 +67,23 @@ async def check_figures(engine: AsyncEngine, holding_tags: set[str]) -> None:
         assert any(found.values())
     assert {grant: f"({','.join(map(str, fill))})" for grant, fill in recipes["list_fills"](told).items()} == fills
     assert fills
+
+
+def test_a_service_credit_is_no_revenue_of_whom_it_is_paid_back_to():
+    recipes: dict[str, Any] = {}
+    text = FIGURES.read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), recipes)  # noqa: S102 - our own page
+    told = [
+        ("statement.issued", {"statement_id": "stm_1", "provider_id": "pty_seller"}),
+        ("account.hold_captured", {"account_id": "acc_buyer", "amount_usd": "900.00", "cause": "stm_part"}),
+        ("account.credited", {"account_id": "acc_seller", "amount_usd": "900.00", "cause": "stm_part"}),
+        ("statement.part_settled", {"statement_id": "stm_1", "part_id": "stm_part"}),
+        ("account.credited", {"account_id": "acc_seller", "amount_usd": "408.72", "cause": "stm_1"}),
+        ("account.debited", {"account_id": "acc_seller", "amount_usd": "654.36", "cause": "stm_1"}),
+        ("account.credited", {"account_id": "acc_buyer", "amount_usd": "654.36", "cause": "stm_1"}),
+        ("account.credited", {"account_id": "acc_platform", "amount_usd": "9.00", "cause": "fee_1"}),
+    ]
+    assert recipes["compute_revenue"](iter(told)) == {("acc_seller", "stm_1"): Decimal("654.36")}
 
 
 def get_tag(recorded: Recorded) -> str:

@@ -19,8 +19,9 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
+from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Principal, get_status
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.records import record_operation

@@ -17,7 +17,8 @@ from marketplace.api.http.bodies.parties import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import Read, Statuses, answer_versioned
 from marketplace.api.http.visibility import PARTY
 from marketplace.application.access.parties import (

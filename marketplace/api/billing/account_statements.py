@@ -5,7 +5,8 @@ from typing import Annotated, Final
 from litestar import Response, Router, get
 from litestar.params import FromPath, QueryParameter
 
-from marketplace.api.http.paging import Cursor, parse_cursor, render_cursor
+from marketplace.api.http.cursors import parse_cursor, render_cursor
+from marketplace.api.http.paging import Cursor
 from marketplace.api.http.queries import (
     AtText,
     InstantText,

@@ -8,8 +8,9 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_unit
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import deposit, withdraw

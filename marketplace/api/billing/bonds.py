@@ -8,7 +8,8 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import Read, Statuses, Word
 from marketplace.application.billing.bonds import answer_claim, claim_bond, post_bond, release_bond
 from marketplace.domain.billing.bond import Status

@@ -8,7 +8,8 @@ from litestar.params import JSONBody
 from marketplace.api.http.bodies.accounts import CreditBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.billing.credits import limit_credit
 from marketplace.projections.billing.holds import list_credits

@@ -13,7 +13,8 @@ from marketplace.api.http.bodies.service_lines import (
     VoidHoursBody,
 )
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import SERVICE_LINE
 from marketplace.application.billing.service_hours import correct_hours, void_hours

@@ -18,8 +18,9 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.expanding import GRANTS, expand_rows
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import AtText, Read, Reader, Statuses, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import GRANT
 from marketplace.application.delivery.grants import (

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.api.equity.information import limit_cap_table, load_seen, load_sight
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import ISSUER
 from marketplace.core.errors import Refusal

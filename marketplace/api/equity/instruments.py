@@ -17,7 +17,8 @@ from marketplace.api.http.bodies.equity import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import INSTRUMENT
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal

@@ -21,7 +21,8 @@ from marketplace.api.http.bodies.issuers import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read
 from marketplace.domain.equity.issuer import stock_commands
 from marketplace.projections.equity.cap_tables import list_offers

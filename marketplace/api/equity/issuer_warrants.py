@@ -26,7 +26,8 @@ from marketplace.api.http.bodies.issuers import (
     TransferWarrantBody,
 )
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.equity import warrants as use_cases
 from marketplace.domain.equity.issuer import programme_commands, rights_commands

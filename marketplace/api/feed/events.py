@@ -89,7 +89,7 @@ LastEventId = Annotated[
     str | None,
     HeaderParameter(
         name="Last-Event-ID",
-        description="Where a stream is resumed",
+        description="Where a stream or a page is resumed, in place of `after`",
         schema_extra={"pattern": SEQUENCE.pattern},
     ),
 ]
@@ -104,6 +104,7 @@ def list_kinds(principal: Principal) -> frozenset[str] | None:
 def _select(reader: Reader, tags: list[str] | None, kinds: list[str] | None, party_id: str | None) -> Selection:
     _require_known("type", tags or (), EVENT_TYPES)
     _require_known("aggregate", kinds or (), AGGREGATES)
+    _require_scopes(reader.principal, [*(tag.partition(".")[0] for tag in tags or ()), *(kinds or ())])
     shown = list_kinds(reader.principal)
     if kinds:
         shown = frozenset(kinds) if shown is None else shown & frozenset(kinds)
@@ -116,6 +117,19 @@ def _require_known(name: str, values: Collection[str], known: Collection[str]) -
         if value not in known:
             text = f"no event has the {name} {value!r}{suggest(value, known)}"
             raise Refusal("request_invalid", text, pointer=f"/{name}")
+
+
+def _require_scopes(principal: Principal, kinds: Collection[str]) -> None:
+    """Refuse to filter by events that the key's scopes hide: the answer would be empty for ever.
+
+    Raises:
+        Refusal: ``scope_missing``.
+    """
+    for kind in kinds:
+        scope = f"{FAMILIES[kind]}:read"
+        if not principal.allows(scope):
+            text = f"this key lacks the scope {scope}, which events of {kind} need; ask for one that has it"
+            raise Refusal("scope_missing", text, scope=scope)
 
 
 async def _find_start(reader: Reader, text: str | None) -> int:
@@ -155,11 +169,12 @@ async def read(
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
     A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Requests for a second
-    person's approval it sees only if it reads orders, mandates and proposals. Filters combine.
-    Long pages are compressed with ``Accept-Encoding: gzip``.
+    person's approval it sees only if it reads orders, mandates and proposals. Filters combine. `Last-Event-ID` takes
+    the place of `after`. A stream takes no `limit`. Long pages are compressed with ``Accept-Encoding: gzip``.
 
     Raises:
-        Refusal: ``request_invalid`` for an unknown type or aggregate, ``header_invalid`` for a `Last-Event-ID` that is
+        Refusal: ``scope_missing`` for a type or aggregate that the key's scopes hide, ``request_invalid`` for an
+            unknown type or aggregate, or a stream with a `limit`, ``header_invalid`` for a `Last-Event-ID` that is
             no sequence, either for a position beyond the log's end, ``streams_exhausted``.
     """
     selection = dataclasses.replace(
@@ -167,15 +182,17 @@ async def read(
     )
     after = max(after, await _find_start(reader, start))
     streams = STREAM_TYPE in request.headers.get("accept", "")
-    if not streams or last_event_id is None:
+    if last_event_id is None:
         await require_in_log(reader.services, after, "request_invalid", "after", remedy=_OTHER_LOG, pointer="/after")
-    if not streams:
-        return await _answer_page(await load_page(reader, after, limit, selection), request)
-    if last_event_id is not None:
+    else:
         if not SEQUENCE.match(last_event_id):
-            raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
+            raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the feed gave")
         after = int(last_event_id)
         await require_in_log(reader.services, after, "header_invalid", "Last-Event-ID", remedy=_OTHER_LOG)
+    if not streams:
+        return await _answer_page(await load_page(reader, after, limit, selection), request)
+    if "limit" in request.query_params:
+        raise Refusal("request_invalid", "a stream has no pages; leave limit out", pointer="/limit")
     if selection != Selection():
         reader.services.get_engine()
     reader.services.streams.require_room(reader.principal.key_id, reader.principal.tenant)

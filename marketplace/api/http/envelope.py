@@ -11,6 +11,7 @@ import structlog
 import uuid_utils
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from marketplace.api.http.cursors import REQUEST
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.rate_limit import Headers
 
@@ -66,9 +67,11 @@ class Envelope:
             await send(message)
 
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        token = REQUEST.set((scope["path"], scope["query_string"]))
         try:
             await self._app(seen, receive, send_marked)
         finally:
+            REQUEST.reset(token)
             structlog.contextvars.reset_contextvars(**tokens)
 
     def _find_methods(self, scope: Any) -> bytes:

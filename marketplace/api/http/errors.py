@@ -72,7 +72,7 @@ class ErrorPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorList(msgspec.Struct, frozen=True, kw_only=True):
-    """Every code.
+    """Every code of the API.
 
     Attributes:
         items: The codes in alphabetical order.
@@ -105,12 +105,12 @@ def list_codes() -> list[str]:
 
 @get("/errors", sync_to_thread=False)
 def list_errors(request: Request[Any, Any, Any]) -> Response[Any]:
-    """Return every code."""
-    pages = load_errors().values()
+    """Return every code of the API."""
+    pages = [page for page in load_errors().values() if page.status is not None]
     if _HTML not in request.headers.get("Accept", ""):
         return Response(ErrorList(items=tuple(pages)))
     rows = "".join(
-        f'<tr><td><a href="{page.type}">{page.code}</a></td><td>{page.status or "command line"}</td>'
+        f'<tr><td><a href="{page.type}">{page.code}</a></td><td>{page.status}</td>'
         f"<td>{_mark(page.meanings[0])}</td></tr>"
         for page in pages
     )

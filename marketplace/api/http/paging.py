@@ -1,27 +1,23 @@
-"""Keyset pages: an opaque cursor encodes the key of the last row."""
+"""Keyset pages: what a request asks of a list, and the page that answers it."""
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, SkipValidation
 
 from marketplace.api.http.bodies.answers import Page, T
+from marketplace.api.http.cursors import parse_cursor, refuse_cursor, render_cursor
 from marketplace.api.http.queries import parse_instant
-from marketplace.core.errors import Refusal
 from marketplace.projections.engine.queries import Rows, Sorting, Window
 
 LIMIT_MAX: Final = 500
 CURSOR_CHARACTERS_MAX: Final = 400
-INT_MAX: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-Key = TypeVar("Key")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
 Cursor = Annotated[
@@ -51,45 +47,6 @@ CreatedBefore = Annotated[
 Counts = Annotated[
     bool, QueryParameter(name="count", description="Whether the page tells `count`, the rows of the whole list")
 ]
-
-
-def render_cursor(key: Any) -> str:
-    """Return the cursor of a row's key."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
-
-
-def parse_cursor(cursor: str | None, first: Key) -> Key:
-    """Return the key in a cursor, or `first` if there is none.
-
-    Raises:
-        Refusal: ``cursor_invalid``.
-    """
-    if cursor is None:
-        return first
-    annotation: Any = tuple[tuple(type(part) for part in first)] if isinstance(first, tuple) else type(first)  # type: ignore[misc]
-    try:
-        decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        key: Key = msgspec.json.decode(decoded, type=annotation)
-        _require_storable(key if isinstance(key, tuple) else (key,))
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise _refuse_cursor() from None
-    return key
-
-
-def _refuse_cursor() -> Refusal:
-    text = "this route did not give this cursor in this order; begin again without it"
-    return Refusal("cursor_invalid", text, pointer="/cursor")
-
-
-def _require_storable(key: tuple[Any, ...]) -> None:
-    """Refuse what no column holds: NUL in text, and numbers beyond 64 bits.
-
-    Raises:
-        ValueError: A part of the key is one of these.
-    """
-    for part in key:
-        if (isinstance(part, str) and "\0" in part) or (isinstance(part, int) and not -INT_MAX <= part <= INT_MAX):
-            raise ValueError(part)
 
 
 def build_page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:
@@ -137,7 +94,7 @@ def _parse_key(cursor: str, order: Sorting) -> str | tuple[datetime, str]:
     try:
         return _EPOCH + microseconds * _MICROSECOND, id_
     except OverflowError:
-        raise _refuse_cursor() from None
+        raise refuse_cursor() from None
 
 
 def provide_listing(

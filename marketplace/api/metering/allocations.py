@@ -17,7 +17,8 @@ from marketplace.api.http.bodies.allocations import (
 )
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import REPLAYED, REUSED, Command, Commanded, split_context
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read, Reader
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.allocations import allocate_usage, reallocate_usage

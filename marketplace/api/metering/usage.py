@@ -17,7 +17,8 @@ from marketplace.api.http.bodies.delivery import (
     VoidUsageBody,
 )
 from marketplace.api.http.commands import Commanded, render_headers
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
 from marketplace.application.metering.usage import correct_usage, evidence_usage, report_usage, void_usage
 from marketplace.domain.metering.contradictions import Contradiction

@@ -9,8 +9,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.supply import ClosePoolBody, FailNodesBody, OpenPoolBody, RestoreNodesBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.cursors import INT_MAX, parse_cursor
 from marketplace.api.http.known_values import require_known
-from marketplace.api.http.paging import INT_MAX, Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.supply.inventory import announce_closing, fail_nodes, open_pool, restore_nodes
 from marketplace.domain.refusals import refuse_unknown

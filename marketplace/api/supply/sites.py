@@ -15,7 +15,8 @@ from marketplace.api.http.bodies.supply import (
     SlipConversionBody,
 )
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.supply.sites import (
     derate_site,

@@ -10,7 +10,8 @@ from events.book import Book
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import Read, Reader, Statuses, answer_versioned
 from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle

@@ -10,7 +10,8 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody, RefuseOrderBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.cursors import parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import MANDATE
 from marketplace.application.trading.mandates import (

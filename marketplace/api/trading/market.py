@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.market import MandateOffer, MarketPrice
+from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_known
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import AtText, InstantText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.core.intervals import require_forward
 from marketplace.domain.refusals import refuse_unknown

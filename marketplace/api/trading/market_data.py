@@ -10,8 +10,9 @@ from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.market import PublicMarket, PublishPricelistBody, PublishScheduleBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_known
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import OptionalInstantText, Read, Word, parse_instant
 from marketplace.api.http.services import get_services
 from marketplace.api.trading.market import PATH, GpuClassText

@@ -10,9 +10,10 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.expanding import ORDERS, expand_rows
 from marketplace.api.http.known_values import require_terms_known
-from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page
 from marketplace.api.http.queries import AtText, Read, Statuses, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import ORDER as ORDER_RULE
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
