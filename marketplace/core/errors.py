@@ -31,7 +31,12 @@ class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a f
         pointer: JSON pointer to the member of the request that is wrong; None if no single member is.
         facts: The values in the message, for machines. `allowed` names the states in which the command is accepted;
             HTTP answers 409 then.
+
+    Attributes:
+        others: Refusals of other members of the same request.
     """
+
+    others: "tuple[Refusal, ...]" = ()
 
     def __init__(self, code: str, message: str, *, pointer: str | None = None, **facts: Fact) -> None:
         super().__init__(message)

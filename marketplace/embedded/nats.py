@@ -55,7 +55,8 @@ _LOG_BYTES_MAX = 8 * 1024 * 1024
 _DAMAGE = re.compile(r"\[(?:WRN|ERR|FTL)\] .*(?:metafile|recreating stream|no space left).*", re.IGNORECASE)
 _PORT_TAKEN = "address already in use"
 _OWN_ACCOUNTS = """# Accounts of your own, for subscribers and meters: events/README.md, docs/how-to-meter.md.
-# It is yours: a start reads it and never writes it. The server reads a change at its next start, or after SIGHUP.
+# It is yours: a start reads it and never writes it. The server reads a change when `marketplace up`
+# is started again; after SIGHUP alone, a new account logs in and gets no answers.
 """
 
 

@@ -63,28 +63,31 @@ async def require_terms_known(services: Services, terms: OrderTerms) -> None:
     """Refuse an order's class or region that the market does not have.
 
     Raises:
-        Refusal: ``gpu_class_unoffered`` or ``region_unoffered``.
+        Refusal: ``gpu_class_unoffered`` or ``region_unoffered``, with those of other members as `others`.
     """
     classes = [(offer.gpu_class, f"/terms/offers/{index}/gpu_class") for index, offer in enumerate(terms.offers)]
     regions = [(region, f"/terms/regions/{index}") for index, region in enumerate(terms.regions)]
-    await _require_all(services, "gpu_class", classes)
-    await _require_all(services, "region", regions)
+    refused = [
+        *await _list_unoffered(services, "gpu_class", classes),
+        *await _list_unoffered(services, "region", regions),
+    ]
+    if refused:
+        refused[0].others = tuple(refused[1:])
+        raise refused[0]
 
 
-async def _require_all(services: Services, kind: Kind, wanted: Iterable[tuple[str, str]]) -> None:
+async def _list_unoffered(services: Services, kind: Kind, wanted: Iterable[tuple[str, str]]) -> list[Refusal]:
     known = services.known[kind]
     missing = [(value, pointer) for value, pointer in wanted if value not in known]
     if not missing or services.watch is None:
-        return
+        return []
     try:
         last = (await services.handler.log.health()).last_sequence
         async with services.watch.connect(last, services.settings.read_wait_seconds_max) as connection:
             known.update(await _LISTS[kind](connection))
     except Unavailable:
-        return
-    for value, pointer in missing:
-        if known and value not in known:
-            raise _refuse(kind, value, sorted(known), pointer)
+        return []
+    return [_refuse(kind, value, sorted(known), pointer) for value, pointer in missing if known and value not in known]
 
 
 def _refuse(kind: Kind, value: str, known: Collection[str], pointer: str) -> Refusal:

@@ -205,7 +205,8 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
     if isinstance(refusal, BodyInvalid):
         errors = _list_errors(refusal.faults)
     elif refusal.pointer is not None:
-        errors = (FieldError(pointer=refusal.pointer, detail=refusal.message),)
+        found = (refusal, *refusal.others)
+        errors = tuple(FieldError(pointer=each.pointer or "", detail=each.message) for each in found)
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
 
 
