@@ -171,6 +171,7 @@ class GrantDegraded(Event, frozen=True, kw_only=True, tag="grant.degraded.v1"):
         reason: Why.
         until: When the outage ended, if it was over when it was reported; None: it lasts until the next report.
         reported_at: When it was reported; None: then.
+        follows_pool: Whether it was derived from failed nodes of the pool or power of the site, and ends with that.
     """
 
     grant_id: Id
@@ -179,6 +180,7 @@ class GrantDegraded(Event, frozen=True, kw_only=True, tag="grant.degraded.v1"):
     reason: Text
     until: Instant | None = None
     reported_at: Instant | None = None
+    follows_pool: bool = False
 
 
 class GrantSuspended(Event, frozen=True, kw_only=True, tag="grant.suspended.v1"):

@@ -319,7 +319,7 @@ USAGE = (
         "provider",
         lambda world: {
             "source": "dcgm",
-            "samples": [{"device": "GPU-1", "at": world.day(2.5), "gpu_utilisation": "0.9"}],
+            "samples": [{"device": "GPU-1", "at": world.day(2.15), "gpu_utilisation": "0.9"}],
         },
         refused=({"source": "dcgm", "samples": []}, 422, "body_invalid"),
     ),

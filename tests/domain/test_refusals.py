@@ -146,9 +146,7 @@ def test_statuses_that_refuse_are_provoked_each(aggregate):
         return
     statuses = set(re.findall(r'"([a-z]+)"', re.search(r"(?i)status(?:: | = )Literal\[(.*?)\]", source).group(1)))
     rows = find_module("tests.domain", f"test_{aggregate}").REFUSALS
-    never = {"grant": {"active", "degraded", "suspended"}, "quote": {"held"}, "proposal": {"open"}}.get(
-        aggregate, set()
-    )
+    never = {"grant": {"degraded", "suspended"}, "quote": {"held"}, "proposal": {"open"}}.get(aggregate, set())
     assert {status for status in statuses if any(row.code == f"{aggregate}_{status}" for row in rows)} == (
         statuses - never
     )

@@ -39,6 +39,7 @@ from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
+from marketplace.domain.delivery.cause import find_failing_since
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -100,8 +101,11 @@ async def degrade_grant(
     at: datetime,
     reason: str,
     until: datetime | None = None,
+    follows_pool: bool = False,
 ) -> Receipt:
     """Report, as the provider, that fewer nodes work, or that fewer worked over a span that is past.
+
+    `follows_pool` says that the market's worker derives it from the pool and its site.
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · refusals of the grant · ``limit_exceeded`` if one person alone
@@ -115,6 +119,7 @@ async def degrade_grant(
         reported_at=context.at,
         until=until,
         is_ordered=context.party_id is None,
+        follows_pool=follows_pool,
     )
     return await _change(handler, context, grant_id, "provider", command)
 
@@ -284,6 +289,7 @@ async def _terminate(
     side = _find_side(context, grant)
     if side == "startup" and not for_cause:
         await check_unheld(unit, grant.pool_id, grant_id)
+    failing_since = await _find_failing_since(unit, grant) if for_cause else None
     command = TerminateGrant(
         grant_id=grant_id,
         at=await find_counted_end(unit, grant, max(at, context.at)),
@@ -292,6 +298,8 @@ async def _terminate(
         reason=reason,
         for_cause=for_cause,
         is_late=for_cause and await _is_late(unit, grant),
+        failing_since=failing_since,
+        is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
@@ -324,6 +332,13 @@ async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
     if site.status != "converting" or site.ready_at is None:
         return False
     return site.ready_at - grant.issued.start > ANSWERED_WITHIN
+
+
+async def _find_failing_since(unit: UnitOfWork, grant: Grant) -> datetime | None:
+    """Return since when a grant's provider could answer for the failures that last now; None if none lasts."""
+    pool = await unit.get(POOL, grant.pool_id)
+    site = await unit.get(SITE, pool.opened.site_id)
+    return find_failing_since(grant, pool, site, unit.context.at)
 
 
 async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:

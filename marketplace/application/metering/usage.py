@@ -177,14 +177,21 @@ async def evidence_usage(
     """Store machine samples as evidence beside the readings of the calling side of a grant.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``samples_missing`` · ``samples_too_many``.
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``samples_missing`` · ``samples_too_many`` · ``outside_grant`` ·
+            ``from_the_future``.
     """
     side = await _find_side(handler, context, grant_id)
 
     async def work(unit: UnitOfWork) -> None:
-        await load_grant(unit, grant_id, "provider", "startup")
+        grant = await load_grant(unit, grant_id, "provider", "startup")
         command = EvidenceUsage(
-            usage_id=side.usage_id, grant_id=grant_id, source=source, samples=samples, meter=side.meter
+            usage_id=side.usage_id,
+            grant_id=grant_id,
+            source=source,
+            samples=samples,
+            metered=build_metered(grant),
+            at=context.at,
+            meter=side.meter,
         )
         await unit.decide(USAGE, side.usage_id, command)
 

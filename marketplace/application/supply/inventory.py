@@ -140,7 +140,8 @@ async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, inc
     """Report that the nodes of an incident work again. Only the platform dates that back by more than an hour.
 
     Raises:
-        Refusal: ``pool_unknown`` · ``incident_unknown`` · ``time_naive`` · ``span_empty`` · ``resumption_backdated``.
+        Refusal: ``pool_unknown`` · ``incident_unknown`` · ``time_naive`` · ``incident_restored`` if it ended at another
+            instant · ``span_empty`` · ``resumption_backdated``.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -13,9 +13,9 @@ Invariants:
        cost no more than what is set aside beyond the delivered ones.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered · notice_too_short · grant_bought
-· grant_transferred · grant_staged · span_empty · resale_outside_grant · resale_above_grant · grant_over ·
-service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
+outage_open · from_the_future · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered ·
+notice_too_short · grant_bought · grant_transferred · grant_staged · span_empty · resale_outside_grant ·
+resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -137,6 +137,7 @@ class Grant:
         outages: In the order of their reports. Where several cover an instant, the fewest nodes worked.
         failing_since: When the present outage was first reported; None if all nodes work.
         failed_before: From when to when past outages lasted, each since its first report.
+        follows_pool: Whether its present condition was derived from failed nodes of the pool or power of the site.
         extensions: Start and end of each span that was added.
         priority: Usage is allocated to the lowest number first.
         service_lines: Ids of its service lines.
@@ -163,6 +164,7 @@ class Grant:
     outages: tuple[Outage, ...] = ()
     failing_since: datetime | None = None
     failed_before: tuple[tuple[datetime, datetime], ...] = ()
+    follows_pool: bool = False
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
@@ -422,6 +424,7 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
         reason=command.reason,
         until=command.until,
         reported_at=command.reported_at,
+        follows_pool=command.follows_pool,
     )
     require_bounds(degraded)
     return [degraded]
@@ -451,7 +454,15 @@ def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_running(state, command.at)
     if state.nodes_working == state.issued.nodes and state.condition == "active":
-        return []
+        if any(outage.end == command.at for outage in state.outages):
+            return []
+        raise refuse_status("grant", command.grant_id, state.condition, "degraded or suspended")
+    if command.at > command.reported_at:
+        raise Refusal(
+            "from_the_future",
+            f"the nodes would work again at {render_instant(command.at)}, after now; report it once they do",
+            pointer="/at",
+        )
     if not command.is_ordered:
         require_prompt(command.at, command.reported_at)
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
@@ -681,7 +692,8 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     if command.for_cause:
         status = state.condition if state.phase == "terminated" else state.status
-        answer_by = find_answer_time(state.failing_since, state.failed_before)
+        since = None if command.is_repaired else command.failing_since or state.failing_since
+        answer_by = find_answer_time(since, state.failed_before)
         require_cause(command, status, answer_by, is_withheld=state.withheld is not None)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
@@ -787,12 +799,12 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
     if isinstance(event, GrantResumed):
         nodes, since = state.issued.nodes, state.failing_since
         past = ((since, event.at),) if since is not None and since < event.at else ()
-        state = replace(state, failing_since=None, failed_before=(*state.failed_before, *past))
+        state = replace(state, failing_since=None, follows_pool=False, failed_before=(*state.failed_before, *past))
         return replace(state, condition="active", nodes_available=nodes, reason=None, outages=closed)
     since = state.failing_since or event.reported_at or event.at
     if isinstance(event, GrantSuspended):
         outages = (*closed, Outage(event.at, None, 0, event.reported_at))
-        return replace(state, condition="suspended", outages=outages, failing_since=since)
+        return replace(state, condition="suspended", outages=outages, failing_since=since, follows_pool=False)
     nodes = event.nodes_available
     outages = (*closed, Outage(event.at, None, nodes, event.reported_at))
     return replace(
@@ -802,6 +814,7 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
         reason=event.reason,
         outages=outages,
         failing_since=since,
+        follows_pool=event.follows_pool,
     )
 
 

@@ -40,6 +40,7 @@ class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
         reported_at: Now.
         until: When the outage ended, if it is over; None: it lasts until the next report.
         is_ordered: Whether the platform reports, which may end an outage at any past instant.
+        follows_pool: Whether the market derives it from failed nodes of the pool or power of the site.
     """
 
     grant_id: str
@@ -49,6 +50,7 @@ class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
     reported_at: datetime
     until: datetime | None = None
     is_ordered: bool = False
+    follows_pool: bool = False
 
 
 class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +183,8 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         for_cause: Whether there is cause: for the startup while the grant lacks nodes, for the provider while the
             startup is suspended or delivery is withheld.
         is_late: Whether the conversion of its site is to be ready more than `ANSWERED_WITHIN` after its start.
+        failing_since: When the failures that last were reported, by `find_failing_since`; None: as the grant has it.
+        is_repaired: Whether all failures are over, although the grant does not show that yet.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
@@ -194,6 +198,8 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     for_cause: bool = False
     is_late: bool = False
+    failing_since: datetime | None = None
+    is_repaired: bool = False
     startup_suspended: bool = False
     is_ordered: bool = False
     payable_usd: Decimal | None = None

@@ -52,7 +52,7 @@ def require_cause(command: TerminateGrant, status: str, answer_by: datetime | No
     """
     is_late = status == "issued" and command.is_late
     has_cause = {
-        "startup": status in {"degraded", "suspended"} or is_late,
+        "startup": (status in {"degraded", "suspended"} and not command.is_repaired) or is_late,
         "provider": command.startup_suspended or is_withheld,
         "platform": True,
     }[command.by]

@@ -18,9 +18,9 @@ Answers in order, per reading: duplicate · conflict (reading_exists, reading_re
 Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
 grant_closed · interval_too_long · devices_too_many · device_counted · nodes_above_grant.
 
-Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
-reading_voided · allocation_unknown · allocation_voided · allocation_exists · grants_too_many · grants_exhausted ·
-parts_too_many, then, for a correction, its faults.
+Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · outside_grant ·
+from_the_future · reading_unknown · reading_voided · allocation_unknown · allocation_voided · allocation_exists ·
+grants_too_many · grants_exhausted · parts_too_many, then, for a correction, its faults.
 """
 
 from collections.abc import Sequence
@@ -48,6 +48,7 @@ from events.usage import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
 from marketplace.core.packed import digest
 from marketplace.core.timeline_sums import sum_all, sum_amounts
@@ -75,11 +76,13 @@ from marketplace.domain.metering.usage_record import (
     Usage,
     UsageState,
     answer,
+    apply_limits,
     build_reading,
     count_gpus,
     digest_key,
     digest_reading,
     find_fault,
+    find_outside,
     has_content,
     to_second,
 )
@@ -157,15 +160,30 @@ def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]
     if len(command.samples) > SAMPLES_MAX:
         raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples may be sent at once", pointer="/samples")
     looked, fresh = dict[str, datetime](), list[Sample]()
-    for sample in sorted(command.samples, key=lambda one: one.at):
+    for place, sample in sorted(enumerate(command.samples), key=lambda one: one[1].at):
         key = _name_device(command.source, sample.device)
         last = looked.get(key) or state.looked.get(key)
         if last is None or last < sample.at:
+            _require_witnessed(command, sample, state, f"/samples/{place}/at")
             looked[key] = sample.at
             fresh.append(sample)
     if not fresh:
         return []
     return [UsageEvidenced(**_name(command), samples=tuple(fresh), meter=command.meter)]
+
+
+def _require_witnessed(command: EvidenceUsage, sample: Sample, state: UsageState, pointer: str) -> None:
+    """Refuse a sample from outside of the grant, or from the future, after which no later one would count."""
+    outside = find_outside(sample.at, sample.at, apply_limits(command.metered, state), pointer)
+    if outside is not None:
+        raise outside
+    if sample.at > command.at:
+        raise Refusal(
+            "from_the_future",
+            f"the sample is of {render_instant(sample.at)}, after now, {render_instant(command.at)}; set the clock of"
+            " the machine, and send samples once they were taken",
+            pointer=pointer,
+        )
 
 
 def _name_device(source: str, device: str) -> str:

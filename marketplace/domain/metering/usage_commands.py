@@ -120,12 +120,17 @@ class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Store machine samples. A sample that is not newer than the last one of its source and device changes nothing."""
+    """Store machine samples. A sample that is not newer than the last one of its source and device changes nothing.
+
+    `metered` has the spans of the grant; `at` is now.
+    """
 
     usage_id: str
     grant_id: str
     source: str
     samples: tuple[Sample, ...]
+    metered: Metered
+    at: datetime
     meter: Meter = "provider"
 
 

@@ -350,8 +350,8 @@ def find_fault(
     return find_late_fault(start, end, at, closed) or _find_excess(measurement, metered, count)
 
 
-def find_outside(start: datetime, end: datetime, metered: Metered) -> Refusal | None:
-    """Return why a span is not within those of a grant, ``outside_grant``; None if it is."""
+def find_outside(start: datetime, end: datetime, metered: Metered, pointer: str | None = None) -> Refusal | None:
+    """Return why a span, or an instant, is not within the spans of a grant, ``outside_grant``; None if it is."""
     is_cut = any(overlaps(start, end, gap.start, gap.end) for gap in metered.gaps)
     if metered.start <= start and end <= metered.end and not is_cut:
         return None
@@ -359,7 +359,7 @@ def find_outside(start: datetime, end: datetime, metered: Metered) -> Refusal | 
     stops = [*(gap.start for gap in metered.gaps), metered.end]
     spans = zip(begins, stops, strict=True)
     runs = (f"from {render_instant(begin)} to {render_instant(stop)}" for begin, stop in spans)
-    return Refusal("outside_grant", f"the grant runs {' and '.join(runs)}; report within that")
+    return Refusal("outside_grant", f"the grant runs {' and '.join(runs)}; report within that", pointer=pointer)
 
 
 def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:

@@ -43,8 +43,8 @@ def require_prompt(
     Raises:
         Refusal: ``resumption_backdated``.
     """
-    earliest = reported_at - BACKDATED_MAX
-    if at < earliest and (failure_reported_at is None or failure_reported_at < earliest):
+    earliest = date_resumption(at, reported_at, failure_reported_at)
+    if at != earliest:
         raise Refusal(
             "resumption_backdated",
             f"nodes that were reported as failed or without power work again since {render_instant(earliest)} at the"
@@ -52,3 +52,11 @@ def require_prompt(
             pointer=pointer,
             earliest=render_instant(earliest),
         )
+
+
+def date_resumption(at: datetime, reported_at: datetime, failure_reported_at: datetime | None = None) -> datetime:
+    """Return since when nodes count as working by a report, with the arguments of `require_prompt`."""
+    earliest = reported_at - BACKDATED_MAX
+    if failure_reported_at is not None and failure_reported_at >= earliest:
+        return at
+    return max(at, earliest)

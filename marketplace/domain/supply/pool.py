@@ -17,9 +17,10 @@ Invariants:
 
 Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
-incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing ·
-resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold ·
-nodes_failed · outage_open · nodes_exceeded · resumption_backdated · value_out_of_bounds.
+incident_unknown · time_naive · incident_restored · span_empty · notice_too_short · closing_brought_forward ·
+pool_closing · resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven ·
+lot_not_offered · lot_sold · nodes_failed · outage_open · nodes_exceeded · resumption_backdated ·
+value_out_of_bounds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -461,8 +462,16 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
         text = f"there is no incident {command.incident_id} in pool {command.pool_id}; check the id"
         raise Refusal("incident_unknown", text)
     require_aware(command.at, "/at")
-    if known.end != FOREVER:
+    if known.end == command.at:
         return []
+    if known.end != FOREVER:
+        raise Refusal(
+            "incident_restored",
+            f"the nodes of incident {command.incident_id} work again since {render_instant(known.end)}, as was"
+            " reported; that stays so, and a further failure is a new incident",
+            pointer="/at",
+            restored_at=render_instant(known.end),
+        )
     require_span(known.start, command.at, "/at")
     if command.reported_at is not None:
         require_prompt(command.at, command.reported_at, known.reported_at)

@@ -2,11 +2,18 @@
 
 The rule is in `domain/delivery/detection.py`. This module tracks which GPUs of which grant are bad now. When that
 changes, the incidents of the grant's pool are updated.
+
+Invariants:
+    1. Evidence of the startup's meter counts only where the grant's terms say so, only for GPUs that the provider's
+       meter does not see working at the same time, and dates an incident back by at most `BACKDATED_MAX`.
+    2. Good observations date the end of an incident back no further than a report of its provider could.
+    3. An incident that was ended by a report is over: evidence from before that, and what GPUs showed then, opens none.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from events.grant import GrantCompleted, GrantIssued, GrantSubstituted
@@ -18,6 +25,7 @@ from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.detection import Health, count_nodes, take_reading, take_sample
 from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.supply.outages import BACKDATED_MAX, date_resumption
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
@@ -26,6 +34,22 @@ UNNAMED: Final = "*"
 """The name of the GPU in a reading that names none."""
 _KIND: Final = "meters"
 _SECOND: Final = timedelta(seconds=1)
+
+
+class Key(NamedTuple):
+    """One GPU as one source sees it."""
+
+    meter: Meter
+    source: str
+    device: str
+
+
+class _Opened(NamedTuple):
+    """An incident that evidence has opened: its name, its beginning, and when the evidence was stored."""
+
+    name: str
+    since: datetime
+    reported_at: datetime
 
 
 class Transition(NamedTuple):
@@ -48,43 +72,100 @@ class _Watch:
 
     Attributes:
         terms: When a GPU counts as bad.
+        gpus: GPUs of the grant.
         gpus_per_node: GPUs of a node.
         pool_id: The pool.
         moves: How often the grant moved to another pool.
-        healths: The health of each GPU, by meter, source and name.
-        open: Name and beginning of the incidents that evidence has opened and not closed, oldest first.
+        healths: The health of each GPU, as each source of each side's meter sees it.
+        bad: The bad GPUs that each side's meter sees, in the order in which they turned, with how many of its sources.
+        said_at: The last bad look of the startup's meter.
+        open: The incidents that evidence has opened and not closed, oldest first.
         opened: How many incidents evidence has opened on this pool.
+        answered: The last instant from which on a report says that an incident is over.
         due: The incidents that the pool has not recorded yet as opened or closed, and since when.
     """
 
     terms: DetectionTerms
+    gpus: int
     gpus_per_node: int
     pool_id: str
     moves: int = 0
-    healths: dict[tuple[str, str, str], Health] = field(default_factory=dict)
-    open: list[tuple[str, datetime]] = field(default_factory=list)
+    healths: dict[Meter, dict[Key, Health]] = field(default_factory=lambda: {"provider": {}, "startup": {}})
+    bad: dict[Meter, dict[str, int]] = field(default_factory=lambda: {"provider": {}, "startup": {}})
+    said_at: datetime | None = None
+    open: list[_Opened] = field(default_factory=list)
     opened: int = 0
+    answered: datetime | None = None
     due: dict[Transition, datetime] = field(default_factory=dict)
 
-    def count_failed(self) -> int:
-        """Return the number of failed nodes. A GPU is bad if at least one source says so."""
-        bad = {device for (_, _, device), health in self.healths.items() if health.is_bad}
-        return count_nodes(len(bad), self.gpus_per_node)
+    def find(self, key: Key) -> Health:
+        """Return the health of a GPU."""
+        return self.healths[key.meter].get(key, Health())
 
-    def change(self, grant_id: str, at: datetime) -> None:
-        """Note that an incident is to be opened or closed if the number of failed nodes changed at `at`.
+    def put(self, key: Key, health: Health) -> None:
+        """Store the health of a GPU."""
+        before, bad = self.find(key), self.bad[key.meter]
+        self.healths[key.meter][key] = health
+        if key.meter == "startup" and health.is_bad and health.seen is not None:
+            self.said_at = max(health.seen, self.said_at or health.seen)
+        sources = bad.get(key.device, 0) + health.is_bad - before.is_bad
+        if sources:
+            bad[key.device] = sources
+        else:
+            bad.pop(key.device, None)
 
-        An incident lasts at least a second.
+    def list_bad(self) -> list[str]:
+        """Return the GPUs that count as bad, in the order in which they turned, those of the provider's meter first.
+
+        Those that only the startup's meter sees are limited to GPUs that the provider's meter does not see working:
+        not the same GPU, nor so many others that none is left, in the `BACKDATED_MAX` before the startup's last look.
         """
-        failed = self.count_failed()
-        if failed > len(self.open):
+        bad, said = self.bad["provider"], self.bad["startup"]
+        if not said or self.said_at is None:
+            return list(bad)
+        since = self.said_at - BACKDATED_MAX
+        working = {
+            key.device
+            for key, health in self.healths["provider"].items()
+            if key.device not in bad and health.seen is not None and health.seen >= since
+        }
+        room = self.gpus - len({_name_gpu(device) for device in working}) - len(bad)
+        alone = (device for device in said if device not in bad and device not in working)
+        return [*bad, *islice(alone, max(room, 0))]
+
+    def change(self, grant_id: str, at: datetime, told_at: datetime) -> None:
+        """Note the incidents that are to be opened or closed if the number of failed nodes changed at `at`.
+
+        An incident lasts at least a second. `told_at` is when the evidence was stored.
+        """
+        failed = count_nodes(len(self.list_bad()), self.gpus_per_node)
+        while failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
             self.opened += 1
-            self.open.append((name, at))
+            self.open.append(_Opened(name, at, told_at))
             self.due[Transition(self.pool_id, name, opens=True)] = at
-        elif failed < len(self.open):
-            name, since = self.open.pop()
-            self.due[Transition(self.pool_id, name, opens=False)] = max(at, since + _SECOND)
+        while failed < len(self.open):
+            name, since, reported_at = self.open.pop()
+            ended = date_resumption(max(at, since + _SECOND), told_at, reported_at)
+            self.due[Transition(self.pool_id, name, opens=False)] = ended
+
+    def answer(self, name: str, at: datetime) -> None:
+        """Take the GPUs of an open incident that a report has ended as good since `at`."""
+        place = next((place for place, known in enumerate(self.open) if known.name == name), None)
+        if place is None:
+            return
+        first = place * self.gpus_per_node
+        good = set(self.list_bad()[first : first + self.gpus_per_node])
+        del self.open[place]
+        for key, health in [item for healths in self.healths.values() for item in healths.items()]:
+            if key.device in good or not self.open:
+                self.put(key, Health(seen=health.seen, sample=health.sample))
+        self.answered = max(at, self.answered or at)
+
+
+def _name_gpu(device: str) -> str:
+    """Return the GPU of a device that may be a MIG instance of it."""
+    return device.partition("/")[0]
 
 
 class HealthMonitor:
@@ -95,67 +176,92 @@ class HealthMonitor:
         self._watches: dict[str, _Watch] = {}
 
     @singledispatchmethod
-    def notice(self, event: Event) -> None:
-        """Apply the next event of the log. Events of most types change nothing here."""
+    def notice(self, event: Event, at: datetime) -> None:
+        """Apply the next event of the log, stored at `at`. Events of most types change nothing here."""
 
     @notice.register
-    def _issue(self, event: GrantIssued) -> None:
+    def _issue(self, event: GrantIssued, at: datetime) -> None:  # noqa: ARG002
         if event.service is not None and event.service.detection is not None:
-            self._watches[event.grant_id] = _Watch(event.service.detection, event.gpus_per_node, event.pool_id)
+            gpus = event.nodes * event.gpus_per_node
+            watch = _Watch(event.service.detection, gpus, event.gpus_per_node, event.pool_id)
+            self._watches[event.grant_id] = watch
 
     @notice.register
-    def _move(self, event: GrantSubstituted) -> None:
+    def _move(self, event: GrantSubstituted, at: datetime) -> None:  # noqa: ARG002
         """Reset a grant that moved, because its GPUs are new. The provider ends open incidents of the old ones."""
         watch = self._watches.get(event.grant_id)
         if watch is not None:
-            moved = _Watch(watch.terms, watch.gpus_per_node, event.pool_id, watch.moves + 1)
+            moved = _Watch(watch.terms, watch.gpus, watch.gpus_per_node, event.pool_id, watch.moves + 1)
             self._watches[event.grant_id] = moved
 
     @notice.register
-    def _done(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
-        """Remove an incident that any worker has handled."""
+    def _done(self, event: PoolNodeFailed | PoolNodeRestored, at: datetime) -> None:
+        """Remove an incident that any worker has handled, and take one that a report has ended as answered."""
         transition = Transition(event.pool_id, event.incident_id, opens=isinstance(event, PoolNodeFailed))
         kind, _, rest = event.incident_id.partition("/")
-        if kind == _KIND:
-            self.drop(rest.partition("/")[0], transition)
+        if kind != _KIND:
+            return
+        grant_id = rest.partition("/")[0]
+        self.drop(grant_id, transition)
+        watch = self._watches.get(grant_id)
+        if watch is not None and not transition.opens:
+            watch.answer(event.incident_id, min(event.at, at))
 
     @notice.register
-    def _end(self, event: GrantCompleted | UsageClosed) -> None:
+    def _end(self, event: GrantCompleted | UsageClosed, at: datetime) -> None:  # noqa: ARG002
         self._watches.pop(event.grant_id, None)
 
     @notice.register
-    def _evidence(self, event: UsageEvidenced) -> None:
+    def _evidence(self, event: UsageEvidenced, at: datetime) -> None:
         watch = self._find(event.grant_id, event.meter)
         if watch is None:
             return
         for sample in event.samples:
-            key = event.meter, event.source, sample.device
-            before = watch.healths.get(key, Health())
-            self._keep(event.grant_id, watch, key, before, take_sample(before, sample, watch.terms))
+            if self._counts(watch, event.meter, sample.at, at):
+                key = Key(event.meter, event.source, sample.device)
+                self._keep(event.grant_id, watch, key, take_sample(watch.find(key), sample, watch.terms), at)
+        self._compare(event.grant_id, watch, at)
 
     @notice.register
-    def _report(self, event: UsageReported) -> None:
+    def _report(self, event: UsageReported, at: datetime) -> None:
         watch = self._find(event.grant_id, event.meter)
         if watch is None:
             return
         for reading in event.readings:
-            if reading.evidence is None:
+            if reading.evidence is None or not self._counts(watch, event.meter, reading.end, at):
                 continue
             for device in reading.devices or (UNNAMED,):
-                key = event.meter, event.source, device
-                before = watch.healths.get(key, Health())
-                self._keep(event.grant_id, watch, key, before, take_reading(before, reading, watch.terms))
+                key = Key(event.meter, event.source, device)
+                self._keep(event.grant_id, watch, key, take_reading(watch.find(key), reading, watch.terms), at)
+        self._compare(event.grant_id, watch, at)
 
     def _find(self, grant_id: str, meter: Meter) -> _Watch | None:
         watch = self._watches.get(grant_id)
         return watch if watch is not None and meter in {"provider", *_list_meters(watch.terms)} else None
 
-    def _keep(self, grant_id: str, watch: _Watch, key: tuple[str, str, str], before: Health, after: Health) -> None:
-        watch.healths[key] = after
+    @staticmethod
+    def _counts(watch: _Watch, meter: Meter, seen: datetime, at: datetime) -> bool:
+        """Return whether an observation that was stored at `at` counts: it was not answered, nor dated back alone."""
+        is_answered = watch.answered is not None and seen <= watch.answered
+        return not is_answered and (meter == "provider" or seen >= at - BACKDATED_MAX)
+
+    def _keep(self, grant_id: str, watch: _Watch, key: Key, after: Health, at: datetime) -> None:
+        before = watch.find(key)
+        watch.put(key, after)
         if after.is_bad != before.is_bad and after.since is not None:
-            watch.change(grant_id, after.since)
-            if watch.due:
-                self._scheduler.put(Task("observe_grant", grant_id), NOW)
+            earliest = at - BACKDATED_MAX if key.meter == "startup" else after.since
+            watch.change(grant_id, max(after.since, earliest), at)
+            self._schedule(grant_id, watch)
+
+    def _compare(self, grant_id: str, watch: _Watch, at: datetime) -> None:
+        """Compare what the startup's meter alone sees with what the provider's meter sees by now."""
+        if watch.bad["startup"]:
+            watch.change(grant_id, at, at)
+            self._schedule(grant_id, watch)
+
+    def _schedule(self, grant_id: str, watch: _Watch) -> None:
+        if watch.due:
+            self._scheduler.put(Task("observe_grant", grant_id), NOW)
 
     def list_due(self, grant_id: str) -> list[tuple[Transition, datetime]]:
         """Return which incidents of a grant are to be opened or closed, and since when; the first noted is first."""

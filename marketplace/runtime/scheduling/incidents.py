@@ -25,7 +25,7 @@ from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.health_monitor import observe_grant
 from marketplace.runtime.scheduling.market_state import MarketState
-from marketplace.runtime.scheduling.relocation import move_grant
+from marketplace.runtime.scheduling.relocation import move_grant, resume_in_full
 from marketplace.runtime.scheduling.scheduler import Task
 
 REASON: Final = "nodes of its pool do not work"
@@ -119,18 +119,16 @@ class Incidents:
 
     async def _bring_to(self, grant: Grant, nodes: int, step: str, now: datetime) -> None:
         grant_id = grant.issued.grant_id
-        ours = grant.reason in {None, REASON}
+        ours = grant.reason is None or grant.follows_pool
         if not ours or nodes == grant.nodes_available:
             return
         if nodes == grant.issued.nodes:
-            await self._resume(grant_id, step, now)
+            await resume_in_full(self._handler, grant_id, step, now)
             return
         context = build_context(self._handler, "reactor", grant_id, f"degrade/{nodes}/{step}")
-        await grants.degrade_grant(self._handler, context, grant_id, nodes_available=nodes, at=now, reason=REASON)
-
-    async def _resume(self, grant_id: str, step: str, now: datetime) -> None:
-        context = build_context(self._handler, "reactor", grant_id, f"resume/{step}")
-        await grants.resume_grant(self._handler, context, grant_id, at=now)
+        await grants.degrade_grant(
+            self._handler, context, grant_id, nodes_available=nodes, at=now, reason=REASON, follows_pool=True
+        )
 
 
 def _share_lack(

@@ -146,7 +146,7 @@ class MarketState:
         self._tell_scheduler(event)
         for grant_id in self.late_marks.notice(event, at):
             self.scheduler.put(Task("mark_grant", grant_id), NOW)
-        self._tell_observer(event)
+        self._tell_observer(event, at)
         self._notice_order(event)
         self._notice_power(event)
         self._reliability = evolve(self._reliability, event)

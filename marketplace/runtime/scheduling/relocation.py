@@ -1,5 +1,7 @@
 """Automatic substitution: move a grant that loses its nodes to another pool of its provider."""
 
+from datetime import datetime
+
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.core.errors import Refusal
@@ -31,7 +33,16 @@ async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, rea
         except Refusal:
             continue
         if grant.condition == "degraded":
-            again = build_context(handler, "reactor", grant_id, f"resume/{step}")
-            await grants.resume_grant(handler, again, grant_id, at=context.at)
+            await resume_in_full(handler, grant_id, step, context.at)
         return True
     return False
+
+
+async def resume_in_full(handler: Handler, grant_id: str, step: str, at: datetime) -> None:
+    """Record that all nodes of a grant work since `at`, if that is not recorded yet. `step` is as in `move_grant`."""
+    context = build_context(handler, "reactor", grant_id, f"resume/{step}")
+    try:
+        await grants.resume_grant(handler, context, grant_id, at=at)
+    except Refusal as refusal:
+        if refusal.code != "grant_active":
+            raise

@@ -283,9 +283,9 @@ async def test_a_grant_whose_nodes_fail_sells_nothing_until_they_work_again(sale
         await take(sale, quote_id)
     assert refused.value.code == "grant_degraded"
     assert (await market.state("quote", quote_id)).status == "held"
-    await grants.resume_grant(
-        market.handler, market.context(sale.trade.provider), grant_id, at=at + timedelta(minutes=5)
-    )
+    market.clock.at += timedelta(minutes=5)
+    context = market.context(sale.trade.provider)
+    await grants.resume_grant(market.handler, context, grant_id, at=market.clock.now())
     await take(sale, quote_id)
     assert (await market.state("grant", rename_id("grt", quote_id))).status == "issued"
     await check_log(market.log)

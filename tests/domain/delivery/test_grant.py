@@ -157,10 +157,13 @@ REFUSALS = [
     *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), extend(), complete())),
     *(Row("grant_completed", (*ACTIVE, COMPLETED), command) for command in (*AFTER_END, terminate())),
     *(Row("grant_terminated", (*ACTIVE, EARLY_END), command) for command in (*AFTER_END, complete())),
+    Row("grant_active", ACTIVE, resume()),
+    Row("grant_active", (*ACTIVE, DEGRADED, RESUMED), resume(at=hour(13.5))),
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
     Row("outage_open", ACTIVE, degrade(until=hour(13)), "/until"),
+    Row("from_the_future", (*ACTIVE, DEGRADED), resume(at=hour(15)), "/at"),
     Row("resumption_backdated", (*ACTIVE, DEGRADED), resume(at=hour(12.5)), "/at"),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
     Row("cause_missing", ACTIVE, terminate(for_cause=True), "/for_cause"),
@@ -348,10 +351,13 @@ def test_notice_of_the_terms_is_kept():
 def test_cause_and_an_order_of_the_platform_need_no_notice():
     for_cause = msgspec.structs.replace(TERMINATED, at=hour(13), for_cause=True)
     for failed in (DEGRADED, SUSPENDED):
-        answered = terminate(at=hour(13), for_cause=True, noticed_at=failed.at + ANSWERED_WITHIN)
-        noted = msgspec.structs.replace(for_cause, noticed_at=failed.at + ANSWERED_WITHIN)
+        due = failed.at + ANSWERED_WITHIN
+        answered = terminate(at=hour(13), for_cause=True, noticed_at=due, failing_since=failed.at)
+        noted = msgspec.structs.replace(for_cause, noticed_at=due)
         Given(GRANT, *NOTICED, failed).when(answered).then(noted)
         Given(GRANT, *NOTICED, failed, RESUMED).when(answered).refused("cause_missing")
+        over = msgspec.structs.replace(answered, is_repaired=True)
+        Given(GRANT, *NOTICED, failed).when(over).refused("cause_missing")
     unpaid = terminate(at=hour(13), by="provider", for_cause=True, startup_suspended=True)
     Given(GRANT, *NOTICED).when(unpaid).then(msgspec.structs.replace(for_cause, by="provider"))
     ordered = terminate(at=hour(13), by="provider", is_ordered=True)
@@ -360,7 +366,7 @@ def test_cause_and_an_order_of_the_platform_need_no_notice():
 
 def test_until_the_end_that_notice_was_given_of_its_nodes_may_fail_and_come_back():
     Given(GRANT, *ACTIVE, TERMINATED).when(degrade()).then(DEGRADED)
-    Given(GRANT, *ACTIVE, TERMINATED).when(resume()).then_nothing()
+    Given(GRANT, *ACTIVE, TERMINATED).when(resume()).refused("grant_active")
     Given(GRANT, *ACTIVE, TERMINATED, DEGRADED).when(resume()).then(RESUMED)
     Given(GRANT, *ACTIVE, TERMINATED).when(suspend()).then(SUSPENDED)
     ending = GRANT.fold([*ACTIVE, TERMINATED, DEGRADED])

@@ -4,6 +4,7 @@ from datetime import timedelta, timezone
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from events.usage import (
     Evidence,
@@ -58,7 +59,7 @@ correct = builder(
 )
 void = builder(VoidUsage(**MINE, reading_id="r1", reason="wrong grant", before=reading()))
 SAMPLE = Sample(device="GPU-1", at=hour(10), gpu_utilisation=usd("0.5"), energy_kwh=usd("11.5"), xid_error=0)
-look = builder(EvidenceUsage(**MINE, samples=(SAMPLE,)))
+look = builder(EvidenceUsage(**MINE, samples=(SAMPLE,), metered=metered(), at=hour(20)))
 REPORTED = UsageReported(**MINE, readings=(reading(),))
 CORRECTED = UsageCorrected(**MINE, before=reading(), after=reading(nodes=1), reason="meter restarted")
 VOIDED = UsageVoided(**MINE, reading=reading(), reason="wrong grant")
@@ -101,6 +102,9 @@ REFUSALS = [
     Row("readings_too_many", (), report(*[measurement()] * (READINGS_MAX + 1)), "/readings"),
     Row("samples_missing", (), look(samples=()), "/samples"),
     Row("samples_too_many", (), look(samples=(SAMPLE,) * (SAMPLES_MAX + 1)), "/samples"),
+    Row("outside_grant", (), look(samples=(SAMPLE, replace(SAMPLE, at=hour(9)))), "/samples/1/at"),
+    Row("outside_grant", (), look(samples=(replace(SAMPLE, at=hour(21)),)), "/samples/0/at"),
+    Row("from_the_future", (), look(samples=(replace(SAMPLE, at=hour(12)), SAMPLE), at=hour(11)), "/samples/0/at"),
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),

@@ -5,17 +5,22 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.usage import Evidence, Sample
+from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
+from marketplace.application.supply import inventory
+from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import Outage
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.events import parse_event
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import INCIDENTS, Market
 
 WAIT = 60
 MINUTE = timedelta(minutes=1)
@@ -48,6 +53,21 @@ class Hall:
             context = self.market.context(party or self.trade.provider)
             await usage.evidence_usage(self.market.handler, context, self.grant_id, source="dcgm", samples=samples)
         return at
+
+    async def see(self, party, *looks, device="GPU-1", source="dcgm"):
+        """Send samples of a device: since when in minutes from the start, and the XID error, of each."""
+        samples = tuple(Sample(device=device, at=self.start + minute * MINUTE, xid_error=xid) for minute, xid in looks)
+        context = self.market.context(party)
+        await usage.evidence_usage(self.market.handler, context, self.grant_id, source=source, samples=samples)
+
+    async def restore(self, incident_id, at, party=None):
+        context = self.market.context(party)
+        await inventory.restore_nodes(self.market.handler, context, self.pool, incident_id=incident_id, at=at)
+
+    async def rest(self):
+        """Let the workers do what is due now."""
+        for _ in range(20):
+            await self.market.tick()
 
     async def list_events(self, *kinds):
         found = [parse_event(one) async for page in self.market.log.read() for one in page]
@@ -116,6 +136,13 @@ async def test_another_grant_of_the_pool_is_not_hit_and_a_worker_that_begins_lat
     assert len(await hall.list_events(PoolNodeFailed)) == len(await hall.list_events(PoolNodeRestored)) == 1
 
 
+@pytest.fixture
+def both(memory_log):
+    hall = Hall(memory_log)
+    hall.market.service = replace(INCIDENTS, detection=DetectionTerms(meters="both"))
+    return hall
+
+
 async def test_the_tenants_evidence_alone_opens_nothing(hall):
     async with hall.market.worker():
         await hall.begin()
@@ -173,3 +200,132 @@ async def test_readings_with_errors_below_the_promise_are_credited_without_a_cla
 def test_nothing_opens_by_itself_where_the_terms_say_so():
     assert ServiceTerms(availability_min=Decimal(0), detection=None).detection is None
     assert ServiceTerms(availability_min=Decimal(0)).detection == DetectionTerms()
+
+
+async def test_the_tenants_evidence_is_dated_back_by_an_hour_at_most(both):
+    async with both.market.worker():
+        await both.begin()
+        startup = both.trade.startup
+        await both.see(startup, (-1_200, 79), (-1_199, 79), (-61, 79))
+        await both.see(startup, (-70, 79), (-60, 79), source="another", device="GPU-2")
+        await both.rest()
+        assert await both.list_events(PoolNodeFailed) == []
+        await both.see(startup, (-59, 79), source="another", device="GPU-2")
+        await both.until_nodes(1)
+        devices = tuple(f"GPU-{number}" for number in range(3, 12))
+        readings = tuple(
+            Measurement(
+                reading_id=f"{start}",
+                start=both.start + start * MINUTE,
+                end=both.start + end * MINUTE,
+                gpus=9,
+                devices=devices,
+                evidence=Evidence(xid_errors=3),
+            )
+            for start, end in ((-1_000, -30), (-30, 0))
+        )
+        context = both.market.context(startup)
+        await usage.report_usage(both.market.handler, context, both.grant_id, source="m", measurements=readings)
+        await both.until_nodes(0)
+        failed = await both.list_events(PoolNodeFailed)
+        assert [one.at for one in failed] == [both.start - 60 * MINUTE] * 2
+
+
+async def test_good_looks_date_the_end_of_an_incident_back_no_further_than_a_report_could(hall):
+    async with hall.market.worker():
+        await hall.begin()
+        provider = hall.trade.provider
+        await hall.see(provider, (-1, 79), (0, 79))
+        await hall.until_nodes(1)
+        hall.market.clock.at = hall.start + 1_000 * MINUTE
+        await hall.see(provider, (1, 0), (2, 0), (3, 0))
+        await hall.until_nodes(2)
+        (restored,) = await hall.list_events(PoolNodeRestored)
+        assert restored.at == hall.start + 940 * MINUTE
+
+
+async def test_gpus_that_the_providers_meter_sees_working_do_not_fail_by_the_tenants_word(both):
+    async with both.market.worker():
+        await both.begin()
+        provider, startup = both.trade.provider, both.trade.startup
+        await both.see(startup, (-2, 79), (-1, 79))
+        await both.until_nodes(1)
+        await both.see(provider, (0, 0))
+        await both.until_nodes(2)
+        for number in range(16):
+            await both.see(provider, (0, 0), device=f"GPU-{number}", source="bmc")
+        await both.see(startup, (-2, 79), (-1, 79), device="GPU-of-nobody")
+        await both.rest()
+        assert len(await both.list_events(PoolNodeFailed)) == 1
+        both.market.clock.at = both.start + 61 * MINUTE
+        await both.see(startup, (61, 79))
+        await both.until_nodes(1)
+
+
+async def test_what_a_report_restored_is_answered_and_only_later_evidence_opens_an_incident_again(both):
+    async with both.market.worker():
+        await both.begin()
+        startup = both.trade.startup
+        await both.see(startup, (-2, 79), (-1, 79))
+        await both.until_nodes(1)
+        (failed,) = await both.list_events(PoolNodeFailed)
+        await both.restore(failed.incident_id, both.start)
+        await both.until_nodes(2)
+        await both.see(startup, (-3, 79), (-2, 79), (-1, 79), source="another")
+        await both.see(startup, (-3, 79), (-2, 79), device="GPU-2")
+        await both.rest()
+        assert len(await both.list_events(PoolNodeFailed)) == 1
+        both.market.clock.at = both.start + 2 * MINUTE
+        await both.see(startup, (1, 79), (2, 79))
+        await both.until_nodes(1)
+        _, again = await both.list_events(PoolNodeFailed)
+        assert (again.incident_id, again.at) == (f"meters/{both.grant_id}/0/1", both.start + MINUTE)
+
+
+async def test_of_two_incidents_a_report_ends_one_and_good_looks_the_other(hall):
+    async with hall.market.worker():
+        await hall.begin()
+        devices = [f"GPU-{number}" for number in range(9)]
+        await hall.look(79, 79, devices=devices)
+        await hall.until_nodes(0)
+        first, second = await hall.list_events(PoolNodeFailed)
+        await hall.restore(first.incident_id, hall.market.clock.now(), hall.trade.provider)
+        await hall.until_nodes(1)
+        await hall.look(0, 0, 0, devices=["GPU-8"])
+        await hall.until_nodes(2)
+        restored = await hall.list_events(PoolNodeRestored)
+        assert [one.incident_id for one in restored] == [first.incident_id, second.incident_id]
+
+
+async def test_evidence_that_was_answered_ends_no_grant_for_cause_even_before_the_grant_follows(both):
+    """The first incident was answered in time, and the second one is an hour old, when the startup ends the grant."""
+    market = both.market
+
+    async def end():
+        context = market.context(both.trade.startup)
+        at = market.clock.now()
+        await grants.terminate_grant(market.handler, context, both.grant_id, at=at, reason="broken", for_cause=True)
+
+    async with market.worker():
+        await both.begin()
+        startup, later = both.trade.startup, 23 * 60
+        await both.see(startup, (-1, 79), (0, 79))
+        await both.until_nodes(1)
+        (first,) = await both.list_events(PoolNodeFailed)
+        market.clock.at = both.start + later * MINUTE
+        for number in range(2, 10):
+            await both.see(startup, (later - 1, 79), (later, 79), device=f"GPU-{number}")
+        await both.until_nodes(0)
+        await both.restore(first.incident_id, market.clock.now(), both.trade.provider)
+        await both.until_nodes(1)
+    market.clock.at = both.start + timedelta(hours=24)
+    with pytest.raises(Refusal) as refused:
+        await end()
+    due = render_instant(both.start + timedelta(hours=47))
+    assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", due)
+    market.clock.at = both.start + timedelta(hours=47)
+    _, second = await both.list_events(PoolNodeFailed)
+    await both.restore(second.incident_id, both.start + later * MINUTE)
+    with pytest.raises(Refusal) as refused:
+        await end()
+    assert refused.value.code == "cause_missing", "the platform's word counts before any worker applies it"

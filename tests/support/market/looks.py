@@ -139,6 +139,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "lot": "final",
         "order": "other",
         "pool": "met",
+        "site": "other",
         "usage": "met",
     },
     "grants:transfer_grant": {"account": "other", "auction": "final", "mandate": "other", "pool": "again"},
@@ -281,7 +282,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "inventory:withdraw_lot": {"auction": "final", "pool": "met"},
     "usage:report_usage": {"grant": "met", "usage": "final"},
     "usage:correct_usage": {"account": "other", "grant": "met"},
-    "usage:evidence_usage": {"grant": "fixed"},
+    "usage:evidence_usage": {"grant": "met"},
     "usage:void_usage": {"account": "other", "grant": "met"},
     "warrants:vest_warrants": {"grant": "again", "pool": "fixed", "statement": "again"},
 }

@@ -1,0 +1,38 @@
+"""Whether the failures that a grant shows last, and since when its provider could answer for them.
+
+A grant that is degraded because nodes of its pool failed follows the pool with a delay, and keeps the instant at which
+it was first degraded while failures take turns. A cause to end the grant rests on the pool itself, as it is then.
+"""
+
+from datetime import datetime
+
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.site import SiteState, list_dark
+
+
+def find_failing_since(grant: Grant, pool: Pool, site: SiteState, at: datetime) -> datetime | None:
+    """Return when the oldest of the failures that last and that a grant lacks nodes for was reported.
+
+    Args:
+        grant: The grant.
+        pool: Its pool. Incidents that evidence of this grant's GPUs opened are its own, each counted from its report.
+            If the grant lacks more nodes than those, what the provider reported counts from the first report.
+        site: The pool's site.
+        at: Now.
+
+    Returns:
+        The instant; None if every failure is over. What the provider reported of the grant itself lasts until it
+        reports otherwise.
+    """
+    if not grant.follows_pool or grant.failing_since is None:
+        return grant.failing_since
+    lasting = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
+    own = [incident for incident in lasting if incident.grant_id == grant.issued.grant_id]
+    shared = [incident for incident in lasting if incident.grant_id is None]
+    lacking = grant.issued.nodes - grant.nodes_working
+    unexplained = lacking > sum(incident.nodes for incident in own)
+    if unexplained and (shared or list_dark(site, at, lambda _: 0)):
+        return grant.failing_since
+    told = min((incident.reported_at for incident in own), default=None)
+    return None if told is None else max(told, grant.failing_since)

@@ -1,0 +1,67 @@
+"""A startup's cause rests on failures that last now, each as old as its own report."""
+
+import pytest
+
+from events.grant import GrantActivated, GrantDegraded
+from events.pool import PoolNodeFailed, PoolNodeRestored
+from events.site import PowerDraw, SiteDerated, SitePowerReserved
+from marketplace.domain.delivery.cause import find_failing_since
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.site import SITE
+from tests.domain import build
+from tests.domain.build import hour, id_of
+
+MINE = {"grant_id": build.GRANT}
+
+
+def fail(name, at, grant_id=build.GRANT):
+    """Nodes fail; that is reported an hour later."""
+    return PoolNodeFailed(
+        pool_id=build.POOL, incident_id=name, nodes=1, at=hour(at), grant_id=grant_id, reported_at=hour(at + 1)
+    )
+
+
+def restore(name, at):
+    return PoolNodeRestored(pool_id=build.POOL, incident_id=name, nodes=1, at=hour(at))
+
+
+def degrade(nodes, at, *, follows_pool=True):
+    return GrantDegraded(
+        **MINE, nodes_available=nodes, at=hour(at - 1), reported_at=hour(at), reason="xid", follows_pool=follows_pool
+    )
+
+
+def find(grant_events, pool_events, at=60, site=None):
+    issued = build.grant_issued(nodes=4, start=hour(0), end=hour(100))
+    grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), *grant_events])
+    return find_failing_since(grant, POOL.fold([build.pool_opened(), *pool_events]), site, hour(at))
+
+
+@pytest.mark.parametrize(
+    ("told", "pool", "since"),
+    [
+        ([], [fail("a", 9)], None),
+        ([degrade(3, 10)], [fail("a", 9)], 10),
+        ([degrade(3, 10)], [fail("a", 9), restore("a", 12)], None),
+        ([degrade(3, 10), degrade(2, 33)], [fail("a", 9), fail("b", 32), restore("a", 33)], 33),
+        ([degrade(3, 10), degrade(2, 33)], [fail("a", 9), fail("b", 32)], 10),
+        ([degrade(3, 10)], [fail("a", 5, None), fail("b", 9)], 10),
+        ([degrade(2, 10)], [fail("a", 9, None), fail("b", 20)], 10),
+        ([degrade(3, 10)], [fail("a", 20, None)], 10),
+        ([degrade(3, 10)], [fail("a", 9, id_of("grt", 9))], None),
+        ([degrade(3, 10, follows_pool=False)], [], 10),
+        ([degrade(3, 10), degrade(3, 20, follows_pool=False)], [fail("a", 9), restore("a", 12)], 10),
+    ],
+)
+def test_a_failure_counts_from_its_own_report_while_it_lasts(told, pool, since):
+    assert find(told, pool) == (None if since is None else hour(since))
+
+
+def test_a_node_without_power_counts_from_the_first_report_of_the_grant():
+    draws = (PowerDraw(start=hour(0), end=hour(100), power_kw=100),)
+    reserved = SitePowerReserved(site_id=build.SITE, pool_id=build.POOL, grant_id=build.GRANT, draws=draws)
+    less = SiteDerated(site_id=build.SITE, power_energised_kw=50, at=hour(10), reason="transformer")
+    site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), reserved, less])
+    assert find([degrade(3, 10)], [], site=site) == hour(10)
+    assert find([degrade(3, 10)], [fail("a", 20)], site=site) == hour(21), "the evidence explains what is lacking"
