@@ -338,7 +338,7 @@ class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used
 
 
 class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1"):
-    """Part of what the account has covers corrections: it pays what is owed, and is neither withdrawn nor held.
+    """Part of what the account has covers what is owed: it pays that, and is neither withdrawn nor held.
 
     A later event with the same cause replaces it.
 
@@ -349,8 +349,8 @@ class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1
         until: Until when.
         cause: The payment for delivery that may be corrected, the correction that could not be paid yet, the statement
             of a grant on credit that is not paid yet, the claim for undelivered hours that no bond covers (of an early
-            end, also before it is made), the proposal whose refund is kept, or the closing pool whose fees of early
-            ends are kept.
+            end, also before it is made), the proposal whose refund is kept, the closing pool whose fees of early ends
+            are kept, or the declared sale whose proceeds are kept for the holders.
     """
 
     account_id: Id

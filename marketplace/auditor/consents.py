@@ -171,7 +171,7 @@ class Consents:
         stored = sorted(
             (message.event_type, message.body.decode())
             for message in decision
-            if not message.event_type.startswith(FOLLOWS) and not _is_freed(message, carried)
+            if not message.event_type.startswith(FOLLOWS) and not _is_kept(message, carried)
         )
         if carried.read().get("recomputed") and proposed != stored:
             self._check_recomputed(carried, proposal, decision)
@@ -288,11 +288,15 @@ def _list_terms(events: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[s
     return sorted(terms)
 
 
-def _is_freed(message: Message, carried: Message) -> bool:
-    """Return whether an event frees what an account kept for the refund of a proposal that takes effect."""
+def _is_kept(message: Message, carried: Message) -> bool:
+    """Return whether an event frees the refund of a proposal, or keeps or frees the proceeds of a sale.
+
+    Whether these are the right proceeds is checked apart.
+    """
     body = message.read()
     is_own = body.get("cause") == carried.read()["proposal_id"] and Fraction(body.get("amount_usd", "1")) == 0
-    return is_own and message.event_type == "account.reserved.v1"
+    is_sale = str(body.get("cause", "")).startswith("liq_")
+    return (is_own or is_sale) and message.event_type == "account.reserved.v1"
 
 
 def _is_cited(event_type: str, body: Mapping[str, Any], decision: Sequence[Message]) -> bool:

@@ -19,6 +19,7 @@ from marketplace.auditor.index import Index
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
+from marketplace.auditor.proceeds import Proceeds
 from marketplace.auditor.promises import Promises
 from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.reductions import Reductions
@@ -56,6 +57,7 @@ class Audit:
     stages: Stages = field(init=False)
     capacity: Capacity = field(init=False)
     promises: Promises = field(init=False)
+    proceeds: Proceeds = field(init=False)
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
@@ -82,6 +84,7 @@ class Audit:
         self.stages = Stages(self.findings)
         self.capacity = Capacity(self.findings)
         self.promises = Promises(self.findings)
+        self.proceeds = Proceeds(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
@@ -158,6 +161,7 @@ class Audit:
         self.disputes.take(decision)
         self.capacity.take(decision)
         self.promises.take(decision)
+        self.proceeds.take(decision)
 
     async def compare(self, database_url: str) -> int:
         """Compare the tables with the events; return how many rows were compared."""

@@ -51,6 +51,7 @@ from marketplace.application.steps.company_acts import (
 from marketplace.application.steps.dilution import notify_favoured, set_limit
 from marketplace.application.steps.investing import take_investment
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.proceeds import keep_proceeds
 from marketplace.application.steps.stock_agreements import issue_all_owed
 from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import (
@@ -178,12 +179,13 @@ async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
-    """Decide what follows from an act by itself, as of now: what vests, notices to most-favoured SAFEs, owed shares.
+    """Decide what follows from an act by itself, as of now: proceeds kept, what vests, favoured notices, owed shares.
 
     Raises:
         Refusal: ``market_deciding`` if the act would undo a bound order; a proposal stays open.
     """
     await require_prices_kept(unit, issuer_id)
+    await keep_proceeds(unit, issuer_id)
     await vest(unit, issuer_id)
     for subject_id, event in unit.list_effects():
         if isinstance(event, InstrumentAmended):

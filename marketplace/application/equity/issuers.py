@@ -19,6 +19,7 @@ from marketplace.application.steps.access import load_issuer, require_decider, r
 from marketplace.application.steps.company_acts import close_round, load_converting, load_outstanding, sell_company
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
+from marketplace.application.steps.proceeds import keep_proceeds
 from marketplace.application.steps.statement_chain import bound_unsettled
 from marketplace.application.steps.stock_agreements import issue_all_owed
 from marketplace.application.steps.takeover import deliver_stock
@@ -313,6 +314,7 @@ async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, li
         )
         await unit.decide(ISSUER, issuer_id, command)
         await issue_all_owed(unit, issuer_id)
+        await keep_proceeds(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 
@@ -350,6 +352,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
         for holder_id, amount_usd in list_cash(paid, liquidity_id):
             payouts[holder_id] = payouts.get(holder_id, ZERO) + amount_usd
         await _require_money(unit, issuer, liquidity_id, payouts)
+        await keep_proceeds(unit, issuer_id)
         for holder_id, amount_usd in sorted(payouts.items()):
             if amount_usd:
                 await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)
@@ -366,7 +369,7 @@ async def _require_money(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, pa
     """
     payer_id, party_id = rename_id("acc", issuer.formed.party_id), unit.context.party_id
     kept = await bound_unsettled(unit, issuer)
-    available = (await unit.get(ACCOUNT, payer_id)).count_free(unit.context.at)
+    available = (await unit.get(ACCOUNT, payer_id)).count_free(unit.context.at, {liquidity_id})
     told = party_id in {None, issuer.formed.party_id}
     require_proceeds(liquidity_id, payouts, available, kept_usd=sum(kept.values(), ZERO), told=told)
     for grant_id, amount_usd in sorted(kept.items()):

@@ -278,7 +278,8 @@ def require_free(
         raise Refusal(
             "funds_reserved",
             f"{amount_usd} is needed and {free} is free; the rest of the {state.available_usd} available covers"
-            " corrections of what was delivered, due statements or claims, and is free once they are paid or too late",
+            " corrections of what was delivered, due statements, claims or the proceeds of a declared sale, and is free"
+            " once they are paid or too late",
             account_id=account_id,
             free_usd=str(free),
         )

@@ -7,14 +7,16 @@ import pytest
 
 from events.service_line import HoursReading
 from events.types import StockTerms
-from marketplace.application.billing import adjustments, service_hours, service_lines, statements
+from marketplace.application.billing import accounts, adjustments, holds, service_hours, service_lines, statements
 from marketplace.application.equity import consents, issuers
 from marketplace.application.metering import usage
+from marketplace.auditor.proceeds import Proceeds
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from tests.application.equity.test_equity import build_round, found, invest, pay_in
 from tests.support.market.agreeing import agree_all
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, for_cash
 
@@ -274,4 +276,53 @@ async def test_stock_that_principal_buys_beside_a_sale_waits_for_its_end_and_sto
     issuer = await market.state("issuer", trade.issuer)
     assert issuer.find_sale() is None
     assert issuer.holdings[trade.fund, "common"] == 1_000
+
+
+async def spend(market, trade, how, usd):
+    """Let the company take money from its account in one of the ways that a party has."""
+    account, context, usd = rename_id("acc", trade.startup), market.context(trade.startup), Decimal(usd)
+    if how == "withdrawal":
+        return await accounts.withdraw(market.handler, context, account, amount_usd=usd, reference="to a mule")
+    mule = await market.party("Mule", "provider")
+    expires_at = market.clock.now() + timedelta(days=1)
+    hold = {"amount_usd": usd, "payee_account_id": rename_id("acc", mule), "expires_at": expires_at}
+    return await holds.place_hold(market.handler, context, account_id=account, **hold)
+
+
+@pytest.mark.parametrize("how", ["withdrawal", "hold"])
+async def test_the_company_takes_nothing_of_what_its_declared_sale_pays(delivering, how):
+    """A company withdrew the buyer's money after the holders had voted, and they got nothing for the sale."""
+    market, trade, _ = delivering
+    sale = await declare(market, trade)
+    await pay_in(market, trade.startup)
+    account = await market.account(trade.startup)
+    waterfall = (await market.state("issuer", trade.issuer)).sales[sale].declared.waterfall
+    free = account.available_usd - sum(each.cash_usd for each in waterfall.payouts)
+    with pytest.raises(Refusal) as caught:
+        await spend(market, trade, how, free + Decimal("0.01"))
+    assert caught.value.code == "funds_reserved"
+    await spend(market, trade, how, free)
+    await pay(market, trade, sale)
+    assert not (await market.account(trade.startup)).reserves
+    assert not await find_faults(Proceeds, market.log)
+    assert await find_faults(Proceeds, market.log, drop="account.reserved.v1")
+    await check_log(market.log)
+
+
+async def test_proceeds_are_free_once_the_sale_is_withdrawn_replaced_or_overdue(delivering):
+    market, trade, _ = delivering
+    first = await declare(market, trade)
+    second = await declare(market, trade)
+    assert list((await market.account(trade.startup)).reserves) == [second] != [first]
+    context = market.context(trade.startup)
+    await issuers.withdraw_liquidity(market.handler, context, trade.issuer, second, reason="the buyer left")
+    await agree_all(market, context)
+    assert not (await market.account(trade.startup)).reserves
+    third = await declare(market, trade)
+    await pay_in(market, trade.startup)
+    market.clock.at = (await market.state("issuer", trade.issuer)).sales[third].declared.pay_until
+    account = await market.account(trade.startup)
+    assert account.count_free(market.clock.now()) == account.available_usd > 0
+    await issuers.lapse_liquidity(market.handler, market.context(), trade.issuer, third)
+    assert not (await market.account(trade.startup)).reserves
     await check_log(market.log)
