@@ -33,12 +33,14 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         instrument_kinds: Kinds of instrument that it takes.
         valuation_cap_usd_min: Least valuation cap; None for no bound. Of priced stock it is the value of the whole
             company at the price that is offered.
-        valuation_cap_usd_max: Greatest valuation cap; None for one billion dollars.
+        valuation_cap_usd_max: Greatest valuation cap; None for 100 million dollars.
         uncapped: Whether it takes SAFEs and notes without a cap.
         discount_min: Least discount of a SAFE or note; None for no bound. No discount counts as 0.
         discount_max: Greatest discount of a SAFE or note; None for no bound.
         strike_usd_min: Least exercise price of a warrant; None for no bound.
         strike_usd_max: Greatest exercise price of a warrant; None for the price of the right to one share.
+        note_days_max: Most days from the offer of a note to its maturity.
+        note_rate_min: Least interest of a note per year, 0.04 for 4%.
         warrant_days_min: Least days from signing to a warrant's last exercise.
         sectors: Sectors of issuers that it takes; none: any.
         stages: Stages of issuers that it takes, as the platform recorded them; none: any.
@@ -82,6 +84,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     discount_max: Share | None = None
     strike_usd_min: Usd | None = None
     strike_usd_max: Usd | None = None
+    note_days_max: Annotated[int, Meta(ge=1, le=3_653)] = 1_096
+    note_rate_min: Share = Decimal("0.04")
     warrant_days_min: Annotated[int, Meta(ge=1, le=36_500)] = 365
     direct_budget_usd: Usd | None = None
     approval_above_usd: Usd | None = None

@@ -32,6 +32,7 @@ from marketplace.auditor.stakes import Stakes
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
 from marketplace.auditor.votes import Votes
+from marketplace.auditor.welcome import Welcome
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
 OVERDUE = timedelta(hours=1)
@@ -58,6 +59,7 @@ class Audit:
     capacity: Capacity = field(init=False)
     promises: Promises = field(init=False)
     proceeds: Proceeds = field(init=False)
+    welcome: Welcome = field(init=False)
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
@@ -85,6 +87,7 @@ class Audit:
         self.capacity = Capacity(self.findings)
         self.promises = Promises(self.findings)
         self.proceeds = Proceeds(self.findings)
+        self.welcome = Welcome(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
@@ -162,6 +165,7 @@ class Audit:
         self.capacity.take(decision)
         self.promises.take(decision)
         self.proceeds.take(decision)
+        self.welcome.take(decision)
 
     async def compare(self, database_url: str) -> int:
         """Compare the tables with the events; return how many rows were compared."""

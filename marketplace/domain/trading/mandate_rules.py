@@ -15,12 +15,10 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_price, require_price_per_share, require_share, require_usd
 from marketplace.domain.supply.gpu_vendors import find_vendor
 
-CAP_USD_MAX: Final = Decimal(1_000_000_000)
+CAP_USD_MAX: Final = Decimal(100_000_000)
 """The greatest cap that a mandate takes unless it states another."""
 PRICE_USD_MAX: Final = Decimal(100)
 """The greatest price of a GPU-hour that a mandate takes unless it states another, absolute or by a price list."""
-NOTE_DAYS_MAX: Final = 3_653
-"""How many days after the offer, ten years, a note may mature."""
 _KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
     SafeTerms: "safe",
     NoteTerms: "convertible_note",
@@ -122,7 +120,14 @@ def _require_amounts(terms: MandateTerms) -> None:
         amount = getattr(terms, name)
         if amount is not None:
             require_usd(amount, f"/terms/{name}")
-    for name in ("discount_min", "discount_max", "dilution_max", "vendor_share_max", "generation_share_max"):
+    for name in (
+        "discount_min",
+        "discount_max",
+        "note_rate_min",
+        "dilution_max",
+        "vendor_share_max",
+        "generation_share_max",
+    ):
         share = getattr(terms, name)
         if share is not None:
             require_share(share, f"/terms/{name}")
@@ -170,7 +175,7 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
             text = f"discounts from {low or 0} to {1 if high is None else high}, not {discount}"
             raise Refusal("discount_outside_range", _tell(mandate_id, text), mandate_id=mandate_id)
     if isinstance(offer.instrument, NoteTerms):
-        _require_note(mandate_id, offer.instrument, offer.at)
+        _require_note(mandate_id, terms, offer.instrument, offer.at)
     if isinstance(offer.instrument, WarrantTerms):
         _require_warrant(mandate_id, terms, offer.instrument, offer.at)
     _require_issuer(mandate_id, terms, offer)
@@ -248,13 +253,17 @@ def _find_stated_cap(instrument: PrincipalTerms) -> Decimal | None:
     return instrument.valuation_cap_usd if isinstance(instrument, SafeTerms | NoteTerms) else None
 
 
-def _require_note(mandate_id: str, note: NoteTerms, at: datetime) -> None:
-    """Refuse a note that its cap hardly protects: it matures too late, or divides the cap by a part of the company."""
+def _require_note(mandate_id: str, terms: MandateTerms, note: NoteTerms, at: datetime) -> None:
+    """Refuse a note that matures too late, bears too little interest, or divides its cap by a part of the company."""
     become = note.at_maturity
     counts_all = become is None or become.capitalization_definition == "existing_fully_diluted"
-    if not counts_all or (note.matures_on - at.date()).days > NOTE_DAYS_MAX:
-        text = f"notes that mature within {NOTE_DAYS_MAX} days, and become stock at their cap over all existing shares"
-        raise Refusal("note_unwelcome", _tell(mandate_id, f"{text} (existing_fully_diluted)"), mandate_id=mandate_id)
+    days = (note.matures_on - at.date()).days
+    if not counts_all or days > terms.note_days_max or note.annual_rate < terms.note_rate_min:
+        text = (
+            f"notes that mature within {terms.note_days_max} days, bear {terms.note_rate_min} of interest a year or"
+            " more and become stock at their cap over all existing shares (existing_fully_diluted)"
+        )
+        raise Refusal("note_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
 
 
 def _require_warrant(mandate_id: str, terms: MandateTerms, warrant: WarrantTerms, at: datetime) -> None:

@@ -57,7 +57,7 @@ async def join(market, startup, usd, terms=SAFE, **rules):
             budget_usd=Decimal(0),
             direct_budget_usd=Decimal(usd),
             issuer_usd_max=Decimal(usd),
-            **rules,
+            **{"valuation_cap_usd_max": Decimal(1_000_000_000), **rules},
         ),
     )
     context = market.context(startup)

@@ -246,6 +246,7 @@ async def lent(market):
         equity_credit=Decimal(1),
         budget_usd=Decimal(0),
         direct_budget_usd=Decimal(1_900_000),
+        note_rate_min=Decimal(0),
         issuer_usd_max=Decimal(1_900_000),
     )
     mandate = await mandates.grant_mandate(

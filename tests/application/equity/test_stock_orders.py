@@ -255,7 +255,8 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
     A note would do the same as it is signed. One that waits for its class counts before, so it becomes stock meanwhile.
     """
     market, trade = founded
-    trade.order = await offer_equity(market, trade, "stock", STOCK)
+    rules = {"valuation_cap_usd_max": Decimal(1_000_000_000)}
+    trade.order = await offer_equity(market, trade, "stock", STOCK, **rules)
     await authorise(market, trade, 2_000_000_000)
     issue = {"holder_id": trade.startup, "class_id": "common", "price_usd_per_share": Decimal("0.0001")}
     security_id = derive_id("sec", trade.issuer)
@@ -266,7 +267,7 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
         await market.until("auction", trade.auction, "completed")
         assert (await market.state("order", trade.order)).status == "cancelled", "it wins nothing and displaces nobody"
         note = await lend_until_a_class_exists(market, trade)
-        order = await offer_equity(market, trade, "stock", STOCK)
+        order = await offer_equity(market, trade, "stock", STOCK, **rules)
         market.clock.at = market.day(0.6)
         await market.until("order", order, "locked")
         other = market.process("other")

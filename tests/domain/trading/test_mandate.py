@@ -128,6 +128,7 @@ ANY_CAP = granted(valuation_cap_usd_min=None, valuation_cap_usd_max=None)
 ANY_WARRANT = {"instrument_kinds": ("warrant",), "expires_at": None}
 WARRANTS = granted(**ANY_WARRANT)
 NOTES = granted(instrument_kinds=("convertible_note",), expires_at=None)
+LATE = build.NOW.date() + timedelta(days=1_097)
 OF_A_THOUSAND_SHARES = MaturityConversion(
     class_id="common", capitalization_definition="outstanding", share_rounding="floor"
 )
@@ -203,11 +204,15 @@ REFUSALS = [
     Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(4_999_999)))),
     Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(50_000_001)))),
     Row("cap_outside_range", (ANY_CAP,), hold_budget(instrument=safe(valuation_cap_usd=usd(900 * 10**9)))),
+    Row("cap_outside_range", (ANY_CAP,), hold_budget(instrument=safe(valuation_cap_usd=usd(100_000_001)))),
     Row("discount_outside_range", (granted(discount_min=usd("0.21")),), hold_budget()),
     Row("discount_outside_range", (granted(discount_max=usd("0.19")),), hold_budget()),
     Row("discount_outside_range", (granted(discount_min=usd("0.1")),), hold_budget(instrument=safe(discount=None))),
     Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(matures_on=date(9999, 1, 1)))),
     Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(at_maturity=OF_A_THOUSAND_SHARES))),
+    Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(annual_rate=usd(0)))),
+    Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(annual_rate=usd("0.0399")))),
+    Row("note_unwelcome", (NOTES,), hold_budget(instrument=note(matures_on=LATE))),
     Row("strike_outside_range", (WARRANTS,), hold_warrant(exercise_price_usd=usd("89.98"))),
     Row("strike_outside_range", (granted(**ANY_WARRANT, strike_usd_min=usd("0.02")),), hold_warrant()),
     Row("warrant_too_brief", (WARRANTS,), hold_warrant(expires_at=build.NOW + timedelta(days=1))),
@@ -531,3 +536,17 @@ def test_a_hold_of_nothing_stands_for_a_credit_of_zero():
     Given(MANDATE, GRANTED).when(hold_budget(amount_usd=usd(0))).then(held(amount=0))
     nothing = MandateBudgetCaptured(mandate_id=build.MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(0))
     Given(MANDATE, GRANTED, held(amount=0)).when(capture_budget(amount_usd=usd(0))).then(nothing)
+
+
+@pytest.mark.parametrize(
+    ("rules", "offered"),
+    [
+        ({}, note(annual_rate=usd("0.04"), matures_on=LATE - timedelta(days=1))),
+        ({"note_days_max": 3_653}, note(matures_on=build.NOW.date() + timedelta(days=3_653))),
+        ({"note_rate_min": usd(0)}, note(annual_rate=usd(0))),
+        ({"valuation_cap_usd_max": usd(1_000_000_000)}, note(valuation_cap_usd=usd(1_000_000_000))),
+    ],
+)
+def test_a_holder_that_states_it_takes_notes_of_many_years_low_interest_or_a_high_cap(rules, offered):
+    mandate = granted(instrument_kinds=("convertible_note",), expires_at=None, **rules)
+    Given(MANDATE, mandate).when(hold_budget(instrument=offered)).then(held())

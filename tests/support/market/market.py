@@ -179,6 +179,7 @@ class Market:
                 **{
                     "instrument_kinds": ("safe",),
                     "issuer_usd_max": Decimal(budget),
+                    "valuation_cap_usd_max": Decimal(1_000_000_000),
                     "resale": True,
                     "startup_accepts_alone": True,
                     **rules,

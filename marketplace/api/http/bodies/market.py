@@ -48,7 +48,7 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
         instrument_kinds: Accepted kinds of instrument.
         equity_credit: h, dollars paid to the provider per dollar of principal.
         valuation_cap_usd_min: Lowest accepted cap; None: no bound.
-        valuation_cap_usd_max: Highest accepted cap; None: one billion dollars.
+        valuation_cap_usd_max: Highest accepted cap; None: 100 million dollars.
         uncapped: Whether terms without a cap are accepted.
         sectors: Accepted sectors; empty for any.
         startup_accepts_alone: Whether a startup's acceptance settles a statement without the holder's.

@@ -1,0 +1,65 @@
+"""Checks that a mandate takes only instruments that its rules welcome: kinds, caps, discounts, and terms of notes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+_CAP_USD: Final = "100000000"
+"""The greatest cap that a mandate takes unless it states another."""
+_KINDS: Final = {"safe": "safe", "note": "convertible_note", "warrant": "warrant", "stock": "stock"}
+Terms = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Welcome:
+    """Folds the rules of mandates, and checks the instruments that are signed under them.
+
+    Attributes:
+        terms: The rules in force, by mandate.
+    """
+
+    findings: Findings
+    terms: dict[str, Terms] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Fold and check the events of one command."""
+        for message in decision:
+            body = message.read()
+            if message.event_type in {"mandate.granted.v1", "mandate.amended.v1"}:
+                self.terms[body["mandate_id"]] = body["terms"]
+            elif message.event_type == "instrument.issued.v1" and body.get("mandate_id") in self.terms:
+                today = parse_instant(message.headers["ce-time"]).date()
+                for fault in _list_faults(self.terms[body["mandate_id"]], body["terms"], today):
+                    text = f"{body['mandate_id']} takes {body['instrument_id']}, {fault}"
+                    self.findings.add("mandate", message.sequence, text)
+
+
+def _list_faults(rules: Terms, terms: Terms, today: date) -> Iterator[str]:
+    """Yield what of an instrument's terms is outside the rules of its mandate."""
+    kind = terms["kind"]
+    if _KINDS[kind] not in rules["instrument_kinds"]:
+        yield f"a {kind}"
+    if kind not in {"safe", "note"}:
+        return
+    cap, discount = terms.get("valuation_cap_usd"), Decimal(terms.get("discount") or 0)
+    if cap is None:
+        if not rules.get("uncapped", False):
+            yield "which has no cap"
+    elif (
+        not Decimal(rules.get("valuation_cap_usd_min") or 0)
+        <= Decimal(cap)
+        <= Decimal(rules.get("valuation_cap_usd_max") or _CAP_USD)
+    ):
+        yield f"with a cap of {cap} USD"
+    if not Decimal(rules.get("discount_min") or 0) <= discount <= Decimal(rules.get("discount_max") or 1):
+        yield f"with a discount of {discount}"
+    if kind == "note":
+        if (date.fromisoformat(terms["matures_on"]) - today).days > rules.get("note_days_max", 1_096):
+            yield f"which matures on {terms['matures_on']}"
+        if Decimal(terms["annual_rate"]) < Decimal(rules.get("note_rate_min", "0.04")):
+            yield f"with {terms['annual_rate']} of interest a year"

@@ -1,0 +1,52 @@
+"""The auditor finds an instrument that the rules of its mandate do not welcome."""
+
+import json
+
+import pytest
+
+from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.welcome import Welcome
+
+NOTE = {"kind": "note", "annual_rate": "0.04", "matures_on": "2029-01-01", "valuation_cap_usd": "100000000"}
+SAFE = {"kind": "safe", "valuation_cap_usd": "100000000"}
+BOTH = {"instrument_kinds": ["safe", "convertible_note"]}
+
+
+def audit(rules, terms, *amended):
+    part = Welcome(Findings())
+    events = [
+        ("mandate.granted.v1", {"terms": rules}),
+        *(("mandate.amended.v1", {"terms": each}) for each in amended),
+        ("instrument.issued.v1", {"terms": terms, "instrument_id": "ins_1"}),
+    ]
+    for event_type, body in events:
+        headers = {"ce-type": event_type, "ce-time": "2026-01-01T00:00:00Z"}
+        part.take([Message(1, "subject", headers, json.dumps({"mandate_id": "mnd_1", **body}).encode())])
+    return [text for _, _, text in part.findings.kept]
+
+
+@pytest.mark.parametrize(
+    ("rules", "terms", "fault"),
+    [
+        ({}, NOTE, None),
+        ({}, SAFE, None),
+        ({"instrument_kinds": ["safe"]}, NOTE, "a note"),
+        ({}, {**NOTE, "annual_rate": "0"}, "with 0 of interest a year"),
+        ({"note_rate_min": "0"}, {**NOTE, "annual_rate": "0"}, None),
+        ({}, {**NOTE, "matures_on": "2029-01-02"}, "which matures on 2029-01-02"),
+        ({"note_days_max": 3_653}, {**NOTE, "matures_on": "2036-01-01"}, None),
+        ({}, {**SAFE, "valuation_cap_usd": "100000000.01"}, "with a cap of 100000000.01 USD"),
+        ({"valuation_cap_usd_max": "1000000000"}, {**SAFE, "valuation_cap_usd": "1000000000"}, None),
+        ({"valuation_cap_usd_min": "100000001"}, SAFE, "with a cap of 100000000 USD"),
+        ({}, {"kind": "safe"}, "which has no cap"),
+        ({"uncapped": True}, {"kind": "safe"}, None),
+        ({"discount_min": "0.1"}, SAFE, "with a discount of 0"),
+        ({"discount_max": "0.1"}, {**SAFE, "discount": "0.2"}, "with a discount of 0.2"),
+    ],
+)
+def test_what_a_mandates_rules_exclude_is_found(rules, terms, fault):
+    assert audit({**BOTH, **rules}, terms) == ([] if fault is None else [f"mnd_1 takes ins_1, {fault}"])
+
+
+def test_the_rules_in_force_count():
+    assert audit(BOTH, NOTE, {**BOTH, "note_rate_min": "0.05"}) == ["mnd_1 takes ins_1, with 0.04 of interest a year"]
