@@ -238,7 +238,7 @@ async def test_a_note_is_repaid_and_a_favoured_safe_takes_later_terms(database_u
                 annual_rate=Decimal("0.08"),
                 interest="simple",
                 day_count="actual_365",
-                matures_on=(company.now + 3_000 * DAY).date(),
+                matures_on=(company.now + 1_000 * DAY).date(),
                 valuation_cap_usd=Decimal(10_000_000),
             )
         )

@@ -99,14 +99,22 @@ async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_m
         "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
     }
     answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "clerk", "scopes": ["accounts:write", "*:write"]})
-    clerks = [await stage.open_client(answer.json()["token"]), await stage.open_tenant(fund, ["accounts:write"])]
+    broad = ["accounts:write", "mandates:write", "proposals:write", "*:write"]
+    clerks = [await stage.open_client(answer.json()["token"]), await stage.open_tenant(fund, broad)]
     capture = f"{account}/holds/hld{fund[3:]}/capture"
+    grant = {"holder_id": fund, "funding": "cash"}
+    terms = {"instrument_kinds": ["safe"], "equity_credit": "1", "budget_usd": "0", "issuer_usd_max": "400000"}
+    grant["terms"] = {**terms, "direct_budget_usd": "400000"}
     sent = {"deposits": transfer, "withdrawals": transfer, "holds": hold}
     for clerk in clerks:
         for path, body in sent.items():
             assert_problem(await stage.post(clerk, f"{account}/{path}", body), 403, "scope_missing")
         assert_problem(await stage.post(clerk, capture, {"amount_usd": "1"}), 403, "scope_missing")
         assert_problem(await stage.post(clerk, f"{account}/close", {"reason": "for good"}), 403, "scope_missing")
+        assert_problem(await stage.post(clerk, "/v1/mandates", grant), 403, "scope_missing")
+        changed = await clerk.put(f"/v1/mandates/mnd{fund[3:]}", json={"terms": grant["terms"]})
+        assert_problem(changed, 403, "scope_missing")
+        assert_problem(await stage.post(clerk, f"/v1/proposals/prp{fund[3:]}/agree"), 403, "scope_missing")
     assert_problem(await stage.post(stage.admin, f"{account}/holds", hold), 403, "payer_only")
     taken = {"amount_usd": "1", "reference": "as a court orders"}
     for scopes, status in ((["accounts:withdraw"], 403), (["accounts:withdraw", "rights:decide"], 200)):

@@ -289,7 +289,7 @@ def build_mandate(treasury: Treasury, **rules) -> dict:
 
 async def test_a_mandate_above_the_limit_is_granted_and_changed_by_two(treasury: Treasury, nats_server):
     stage, mule = treasury.stage, f"iss_{treasury.party[4:]}"
-    clerk = await stage.open_tenant(treasury.party, ["mandates:write"], person="p1")
+    clerk = await stage.open_tenant(treasury.party, ["mandates:grant"], person="p1")
     small = await stage.post(clerk, "/v1/mandates", build_mandate(treasury))
     assert small.status_code == 201
     large = build_mandate(treasury, direct_budget_usd="500", issuer_usd_max="500")
@@ -315,7 +315,7 @@ async def test_a_mandate_above_the_limit_is_granted_and_changed_by_two(treasury:
 
 async def test_the_platform_neither_spends_a_partys_money_nor_speaks_for_it(treasury: Treasury, nats_server):
     stage = treasury.stage
-    scopes = ["accounts:withdraw", "accounts:approve", "mandates:write", "rights:decide"]
+    scopes = ["accounts:withdraw", "accounts:approve", "mandates:grant", "rights:decide"]
     body = {"name": "clerk", "scopes": scopes, "person": "p9"}
     platform = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
     asked = await treasury.withdraw(treasury.clerk, "500", "to a mule")

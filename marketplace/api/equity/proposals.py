@@ -46,7 +46,7 @@ async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[Pr
     return [limit_proposal(view, sights[view.issuer_id], reader.now) for view in views]
 
 
-@post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")
+@post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal", opt={"scope": "proposals:agree"})
 async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[ReceiptBody]:
     """Agree as a voter. With the last agreement that it needs, the proposal takes effect in the same instant.
 

@@ -29,7 +29,7 @@ PATH: Final = "/v1/mandates"
 Status = Literal["granted", "revoked"]
 
 
-@post("/", summary="Grant a mandate")
+@post("/", summary="Grant a mandate", opt={"scope": "mandates:grant"})
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
     """Grant a mandate: offer to take equity on its terms, as the holder. A cash mandate holds all of its budgets.
 
@@ -41,7 +41,7 @@ async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Respons
     return await answer_asked(command, receipt, command.principal.party_id) or command.answer_created(receipt, PATH)
 
 
-@put("/{mandate_id:str}", summary="Amend a mandate")
+@put("/{mandate_id:str}", summary="Amend a mandate", opt={"scope": "mandates:grant"})
 async def amend(
     command: Commanded, mandate_id: FromPath[str], data: JSONBody[AmendMandateBody]
 ) -> Response[ReceiptBody]:

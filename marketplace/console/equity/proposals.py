@@ -28,6 +28,8 @@ _ACTS: Final = {
     "withdraw-consent": "withdraw your agreement",
     "withdraw": "withdraw it",
 }
+_SCOPES: Final = {"agree": "proposals:agree"}
+"""Scopes of single acts; the others need that of proposals."""
 
 
 class Fact(NamedTuple):
@@ -83,7 +85,7 @@ async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
         changes=changes,
         names=await desk.load_names(named),
         effects=[await _read_effect(desk, one) for one in proposal.effects],
-        acts=[act.replace("_", "-") for act in proposal.may] if desk.may("proposals:write") else [],
+        acts=[act.replace("_", "-") for act in proposal.may if desk.may(_SCOPES.get(act, "proposals:write"))],
     )
 
 
