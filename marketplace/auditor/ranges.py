@@ -16,7 +16,7 @@ from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.prices import Company
 from marketplace.auditor.stream import Findings, Message
 
-CAP_MAX: Final = Fraction(10**9)
+CAP_MAX: Final = Fraction(10**8)
 """The greatest cap of a mandate that states none, in USD."""
 Body = Mapping[str, Any]
 
