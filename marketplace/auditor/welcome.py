@@ -1,4 +1,7 @@
-"""Checks that a mandate takes only instruments that its rules welcome: kinds, caps, discounts, and terms of notes."""
+"""Checks that a mandate takes only instruments that its rules welcome: kinds, discounts, terms of notes, and a cap.
+
+`ranges` checks the cap's amount.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +12,6 @@ from typing import Any, Final
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
-_CAP_USD: Final = "100000000"
-"""The greatest cap that a mandate takes unless it states another."""
 _KINDS: Final = {"safe": "safe", "note": "convertible_note", "warrant": "warrant", "stock": "stock"}
 Terms = Mapping[str, Any]
 
@@ -46,16 +47,9 @@ def _list_faults(rules: Terms, terms: Terms, today: date) -> Iterator[str]:
         yield f"a {kind}"
     if kind not in {"safe", "note"}:
         return
-    cap, discount = terms.get("valuation_cap_usd"), Decimal(terms.get("discount") or 0)
-    if cap is None:
-        if not rules.get("uncapped", False):
-            yield "which has no cap"
-    elif (
-        not Decimal(rules.get("valuation_cap_usd_min") or 0)
-        <= Decimal(cap)
-        <= Decimal(rules.get("valuation_cap_usd_max") or _CAP_USD)
-    ):
-        yield f"with a cap of {cap} USD"
+    discount = Decimal(terms.get("discount") or 0)
+    if terms.get("valuation_cap_usd") is None and not rules.get("uncapped", False):
+        yield "which has no cap"
     if not Decimal(rules.get("discount_min") or 0) <= discount <= Decimal(rules.get("discount_max") or 1):
         yield f"with a discount of {discount}"
     if kind == "note":
