@@ -49,10 +49,10 @@ def test_it_finds_what_the_market_refuses_and_nothing_else(events, terms, usd):
     assert len(audit(events, terms, high=str(worth - 1))) == len(audit(events, terms, low=str(worth + 1))) == 1
 
 
-def test_without_a_range_it_is_a_billion_and_what_has_no_cap_has_none():
-    assert audit([], buy(111)) == []
-    (text,) = audit([BOSS, issued("boss", 10)], buy(112))
-    assert f"{MANDATE} pays for {SIGNED}, at which {ISS} is worth 1018001120.00 USD" in text
+def test_without_a_range_it_is_a_hundred_million_and_what_has_no_cap_has_none():
+    assert audit([], buy(11)) == []
+    (text,) = audit([BOSS, issued("boss", 10)], buy(12))
+    assert f"{MANDATE} pays for {SIGNED}, at which {ISS} is worth 118000120.00 USD" in text
     assert audit([], UNCAPPED, high="1") == []
     assert len(audit([], CAPPED, high="1")) == 1
 
