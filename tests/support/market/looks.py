@@ -156,7 +156,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "met",
         "usage": "other",
     },
-    "issuers:lapse_liquidity": {"instrument": "again"},
+    "issuers:lapse_liquidity": {"instrument": "again", "order": "other"},
     "issuers:record_valuation": {"grant": "again", "pool": "fixed", "statement": "again"},
     "issuers:price_financing": {"instrument": "again"},
     "mandates:amend_mandate": {
