@@ -265,7 +265,9 @@ def _share_parameters(paths: Mapping[str, Any]) -> dict[str, Schema]:
     for key, count in counts.most_common():
         if count > 1:
             parameter = json.loads(key)
-            name = parameter["name"] if parameter["in"] != "query" else f"{parameter['name']}.query"
+            name = parameter["name"]
+            if name in components and parameter["in"] == "query":
+                name += ".query"
             while name in components:
                 name += "2"
             names[key], components[name] = name, parameter

@@ -66,7 +66,7 @@ WORDS: Final = {
     "issued_at": "When it was issued.",
     "kind": "What kind it is.",
     "lapsed_usd": "Commitment that lapsed.",
-    "last_sequence": "The last event in it; its version, as in `ETag`.",
+    "last_sequence": "Its last event: its version, as in `ETag`.",
     "liquidation_multiple": "Preference per dollar invested; null for common stock.",
     "listed_at": "When it was listed.",
     "listed_on": "Day of the price.",

@@ -15,7 +15,7 @@ from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import LostMatch
-from events.types import PricedTerms, PrincipalTerms, Reason
+from events.types import PricedTerms, PrincipalTerms, Reason, SafeTerms
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order, sign_instrument
@@ -468,7 +468,7 @@ async def _build_matched(
     """Return what a mandate commits to at an instant, by the issuer, the party and the price of a class as they are."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
     implied_cap_usd = None
-    if isinstance(issuer, Issuer):
+    if isinstance(issuer, Issuer) and not isinstance(instrument, SafeTerms):
         implied_cap_usd = find_implied_cap(issuer, instrument, order.split_ratio)
     return Matched(
         issuer_id=order.placed.issuer_id,

@@ -13,7 +13,7 @@ from events.account import OrderAct
 from events.issuer_dilution import Exposure
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderPlaced, OrderTerms
-from events.types import NoteTerms, PricedTerms, PrincipalTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.application.steps.access import (
     load_mandate,
     load_related_issuers,
@@ -242,7 +242,7 @@ async def hold_budgets(
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
-    implied_cap_usd = find_implied_cap(issuer, terms.instrument)
+    implied_cap_usd = None if isinstance(terms.instrument, SafeTerms) else find_implied_cap(issuer, terms.instrument)
     await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd, mandate_ids=terms.mandate_ids)
     holds = []
     for mandate_id in terms.mandate_ids:

@@ -456,7 +456,7 @@ def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.nodes_working == state.issued.nodes and state.condition == "active":
         if any(outage.end == command.at for outage in state.outages):
             return []
-        raise refuse_status("grant", command.grant_id, state.condition, "degraded or suspended")
+        raise refuse_status("grant", command.grant_id, "active", "degraded or suspended")
     if command.at > command.reported_at:
         raise Refusal(
             "from_the_future",

@@ -355,22 +355,19 @@ def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[d
     return (*before, *((at, min(power_kw, event.power_energised_kw)) for at, power_kw in later))
 
 
-def undo_deratings(site: Site, since: datetime) -> Site:
-    """Return a site with the power that it had before the first derating that was reported at or after an instant."""
-    before = next((live for reported_at, live in site.derated if reported_at >= since), site.live)
-    return replace(site, live=before)
-
-
-def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
+def list_power(site: Site, start: datetime, end: datetime, *, since: datetime | None = None) -> list[Load]:
     """Return the power in kilowatts that may be sold over a span, as runs.
 
     That is what is live, all that is contracted from the end of a conversion on, and all that is contracted while the
-    site is planned.
+    site is planned. With `since`, deratings that were reported from then on do not count.
     """
     contracted = site.registered.power_contracted_kw
     if site.status == "planned":
         return [Load(start, end, contracted)]
-    steps = [(start, site.registered.power_energised_kw), *site.live]
+    live = site.live
+    if since is not None:
+        live = next((before for reported_at, before in site.derated if reported_at >= since), live)
+    steps = [(start, site.registered.power_energised_kw), *live]
     if site.status == "converting" and site.ready_at is not None:
         steps.append((site.ready_at, contracted))
     loads, current = [], 0

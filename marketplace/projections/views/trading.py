@@ -151,9 +151,9 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is public of a cleared auction's proof, and for auditors the certificate itself.
+    """What is public of a cleared auction's proof; to an auditor the whole certificate.
 
-    Welfare and bounds in dollars, and hashes of a book of few orders, would tell a seller its buyer's sealed offer.
+    Welfare and bounds in dollars, and hashes of a book of few orders, would tell sealed offers.
 
     Attributes:
         engine_version: Release of the engine.
@@ -161,14 +161,14 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
         iterations: Iterations of its search.
         gap: (bound - welfare) / bound.
         prices_hash: SHA-256 of the prices.
-        price_loss_max: The most welfare that uniform prices cost, as a share of the best allocation without them.
-        price_loss_kind: What it is measured against: that optimum, or the bound, and then the share is the gap.
-        idle_supply_usd: What idle nodes would earn above their asks at the published prices.
-        book_hash: SHA-256 of the book's canonical JSON; null except for auditors, as are the next four.
+        price_loss_max: The most welfare that uniform prices cost, as a share of the best without them.
+        price_loss_kind: Measured against that optimum, or against the bound: then it is the gap.
+        idle_supply_usd: What idle nodes would earn above their asks at the prices.
+        book_hash: SHA-256 of the book; for auditors, as are the next four.
         decisions_hash: SHA-256 of the decisions.
         welfare_usd: Accepted value less asks.
-        lp_bound_usd: Upper bound on the welfare of any clearing of this book.
-        dual_bound_usd: Upper bound on the welfare of any allocation, with or without uniform prices.
+        lp_bound_usd: No clearing has more welfare.
+        dual_bound_usd: No allocation has more, also without uniform prices.
     """
 
     engine_version: str

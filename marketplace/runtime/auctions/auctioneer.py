@@ -348,7 +348,6 @@ class Auctioneer:
 
     async def _carry_out(self, cleared: Result, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
-        decision = conceal_decision(decision)
         reasons, lost = decision.reasons, None
         outcome = "unmatched"
         if decision.match is not None:
@@ -368,6 +367,9 @@ class Auctioneer:
                 outcome, lost = "impossible", await self._find_lost(decision.match, refusal.code)
             else:
                 return "matched"
+        else:
+            decision = conceal_decision(decision)
+            reasons = decision.reasons
         try:
             await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour, lost)
         except Refusal:

@@ -27,7 +27,6 @@ from marketplace.domain.supply.site import (
     list_dark,
     list_power,
     list_power_changes,
-    undo_deratings,
 )
 from tests.domain import build
 from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, id_of, usd
@@ -251,8 +250,8 @@ def test_a_derating_that_is_reported_late_leaves_the_hours_in_which_even_less_wa
 def test_a_site_without_the_deratings_that_were_reported_since_an_instant_has_the_power_from_before(since, live):
     first = msgspec.structs.replace(LESS, reported_at=hour(20))
     second = msgspec.structs.replace(LESS, power_energised_kw=100, reported_at=hour(25))
-    site = undo_deratings(SITE.fold([REGISTERED, ENERGISED, first, second]), hour(since))
-    assert [run.amount for run in list_power(site, hour(15), hour(30))] == [live]
+    site = SITE.fold([REGISTERED, ENERGISED, first, second])
+    assert [run.amount for run in list_power(site, hour(15), hour(30), since=hour(since))] == [live]
 
 
 def test_nothing_is_lit_before_a_conversion_is_ready():

@@ -29,7 +29,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     Attributes:
         items: Rows.
         next_cursor: Cursor of the next page; None: the last.
-        count: Rows in all, if `count=true`; None above 10,000.
+        count: Rows in all, if `count=true`; None: over 10,000.
     """
 
     items: list[T]

@@ -58,11 +58,12 @@ def find_implied_cap(
     Raises:
         Refusal: ``stock_class_unknown`` for stock and warrants.
     """
-    company = measure_company(state)
     if isinstance(terms, PricedTerms):
+        company = measure_company(state)
         class_id = get_class(state, terms.class_id).created.class_id
         price = find_price(state, terms, split_ratio) / state.classes[class_id].conversion_ratio
     elif isinstance(terms, NoteTerms) and terms.at_maturity is not None and terms.valuation_cap_usd is not None:
+        company = measure_company(state)
         class_id, price = terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd) / max(company, Fraction(1))
     else:
         return None

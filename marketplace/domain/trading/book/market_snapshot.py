@@ -30,7 +30,7 @@ from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.register import Register
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
-from marketplace.domain.supply.site import Site, list_power, undo_deratings
+from marketplace.domain.supply.site import Site, list_power
 from marketplace.domain.trading.mandate import Mandate
 
 POWER: Final = "power"
@@ -226,12 +226,12 @@ def limit_power(supply: Supply, horizon: Horizon) -> tuple[BookLimit, ...]:
     return tuple(
         limit
         for site_id in sorted(supply.sites)
-        for limit in _limit_site(undo_deratings(supply.sites[site_id], supply.binds_at), pools[site_id], horizon)
+        for limit in _limit_site(supply.sites[site_id], pools[site_id], horizon, supply.binds_at)
     )
 
 
-def _limit_site(site: Site, pools: list[Pool], horizon: Horizon) -> Iterable[BookLimit]:
-    power = list_power(site, horizon.start, horizon.end)
+def _limit_site(site: Site, pools: list[Pool], horizon: Horizon, binds_at: datetime) -> Iterable[BookLimit]:
+    power = list_power(site, horizon.start, horizon.end, since=binds_at)
     if sum(pool.opened.nodes * pool.opened.power_per_node_kw for pool in pools) <= min(run.amount for run in power):
         return
     taken = [Load(load.start, load.end, -load.amount) for load in site.list_drawn()]
