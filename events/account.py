@@ -103,8 +103,8 @@ class ConsentAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
     Attributes:
         proposal_id: The proposal.
-        value_usd: What the party may lose by it: what it pays or gives up, or all that it has in the company if it
-            votes as a holder; None where that is not known, so that it is above every limit.
+        value_usd: What the party may lose by it: what it pays or gives up, as a voting holder all that it has in the
+            company; None: unknown, and so above every limit.
     """
 
     proposal_id: Id

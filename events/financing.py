@@ -297,7 +297,7 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaterPrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Principal that accrued after a sale was declared. The company pays it in full in cash, beside the proceeds.
+    """Principal that accrued after a sale was declared, paid in full in cash beside the proceeds.
 
     Attributes:
         instrument_id: The instrument.

@@ -82,9 +82,8 @@ class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: Who.
         amount_max_usd: The most that it may invest by right: its share of the company times the money of the round,
             less what it invests in the round already.
-        duty: Its duty of pay-to-play, which it meets until ``pro_rata_until`` by taking what is left of the duty. If it
-            takes less, its stock of the duty's class becomes common stock, as `pay_to_play` of the round's terms
-            says; None: a right alone, and who declines loses nothing.
+        duty: What it must take until ``pro_rata_until``, or else its stock of the duty's class becomes common stock
+            (`pay_to_play` of the round's terms); None: a right alone, and who declines loses nothing.
     """
 
     holder_id: Id

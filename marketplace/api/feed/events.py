@@ -168,9 +168,9 @@ async def read(
 ) -> Response[FeedPage]:
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
-    A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Requests for a second
-    person's approval it sees only if it reads orders, mandates and proposals. Filters combine. `Last-Event-ID` takes
-    the place of `after`. A stream takes no `limit`. Long pages are compressed with ``Accept-Encoding: gzip``.
+    A key sees the kinds that its read scopes cover: orders with ``orders:read``, requests for a second person with
+    those of orders, mandates and proposals. Filters combine. `Last-Event-ID` counts as `after`. A stream takes no
+    `limit`. Long pages are compressed with ``Accept-Encoding: gzip``.
 
     Raises:
         Refusal: ``scope_missing`` for a type or aggregate that the key's scopes hide, ``request_invalid`` for an

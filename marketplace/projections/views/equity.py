@@ -67,9 +67,8 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
         repaid_usd: Principal that was paid back.
         debt_usd: The holder's debt to the issuer for principal that was reversed after it became shares or money.
         repayment_usd: What was paid back with its interest; None: nothing.
-        matured_on: The day on which a note matured, until it is extended, repaid or converted; else None. It earns no
-            more interest. Holder and company may agree to extend it (an amendment) or to repay it; one that is to
-            convert is converted by either of them (`mature`).
+        matured_on: When a note matured, until it is extended by amendment, repaid or converted (`mature`, by holder or
+            company); else None. It earns no more interest.
         due_usd: What is due since then; else None.
     """
 
@@ -432,7 +431,7 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
         status: ``declared``, ``withdrawn`` or ``paid``.
         paid_usd: What was paid; None: nothing yet.
         payouts: Who was paid what, where that differs from the declared waterfall; None: as declared, or not paid yet.
-        later: Principal that accrued after the declaration, and was paid in cash beside the proceeds.
+        later: Principal of after the declaration, paid in cash beside the proceeds.
         reason: Why it was withdrawn.
     """
 

@@ -151,9 +151,7 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is public of a cleared auction's proof; to an auditor the whole certificate.
-
-    Welfare and bounds in dollars, and hashes of a book of few orders, would tell sealed offers.
+    """A cleared auction's proof; what tells sealed offers is for auditors.
 
     Attributes:
         engine_version: Release of the engine.
@@ -161,9 +159,9 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
         iterations: Iterations of its search.
         gap: (bound - welfare) / bound.
         prices_hash: SHA-256 of the prices.
-        price_loss_max: The most welfare that uniform prices cost, as a share of the best without them.
-        price_loss_kind: Measured against that optimum, or against the bound: then it is the gap.
-        idle_supply_usd: What idle nodes would earn above their asks at the prices.
+        price_loss_max: Most welfare that uniform prices cost, as a share.
+        price_loss_kind: Share of the optimum, or of the bound: then the gap.
+        idle_supply_usd: What idle nodes would earn above their asks.
         book_hash: SHA-256 of the book; for auditors, as are the next four.
         decisions_hash: SHA-256 of the decisions.
         welfare_usd: Accepted value less asks.

@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """A page of a list.
+    """A page.
 
     Attributes:
         items: Rows.
-        next_cursor: Cursor of the next page; None: the last.
-        count: Rows in all, if `count=true`; None: over 10,000.
+        next_cursor: Of the next page; None: the last.
+        count: All rows (`count=true`), up to 10,000.
     """
 
     items: list[T]
