@@ -29,7 +29,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     Attributes:
         items: Rows.
         next_cursor: Of the next page; None: the last.
-        count: All rows (`count=true`), up to 10,000.
+        count: Rows in all, by `count=true`.
     """
 
     items: list[T]
