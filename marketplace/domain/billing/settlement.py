@@ -228,8 +228,12 @@ def settle_without_equity(
     is_own_capacity: bool,
     fee: PlatformFee | None,
 ) -> Charges:
-    """Return what is settled of charges: themselves, unless no principal accrues by them; see `AcceptStatement`."""
-    if not issuer_ended:
+    """Return what is settled of charges: themselves, unless no principal accrues by them; see `AcceptStatement`.
+
+    Charges that have no equity part beside what is settled stay as they are, to the cent.
+    """
+    kept = (ZERO, ZERO) if settled is None else (settled.holder_usd, settled.principal_usd)
+    if not issuer_ended or (charges.holder_usd, charges.principal_usd) == kept:
         return charges
     if in_cash:
         return move_to_cash(charges, settled, fee, is_own_capacity=is_own_capacity)

@@ -5,6 +5,8 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from marketplace.domain.billing.settlement import (
     compute_totals,
     drop_equity,
     leave_cash,
+    settle_without_equity,
     subtract_credit,
 )
 from marketplace.domain.trading.order_terms import (
@@ -193,6 +196,22 @@ def test_without_its_equity_part_a_charge_costs_the_fee_of_what_the_provider_sti
     assert left.principal_usd == charges.principal_usd
     more = leave_cash(charges, settled, fee)
     assert (more.provider_usd, more.holder_usd, more.cash_usd, more.provider_fee_usd) == (150, 100, 50, 15)
+
+
+@pytest.mark.parametrize("in_cash", [True, False])
+def test_charges_without_an_equity_part_cost_after_a_sale_what_they_cost_before_it(in_cash):
+    """The fee was rounded anew from one statement's cash: a cent off its part of the running sum."""
+    tariff = Tariff(
+        Fraction("2.017"), Fraction(1), Fraction(0), provider_fee=Fraction("0.05"), startup_fee=Fraction("0.0213")
+    )
+    fee = PlatformFee(account_id="acc", provider_share=Decimal("0.05"), startup_share=Decimal("0.0213"))
+    ended = {"issuer_ended": True, "in_cash": in_cash, "is_own_capacity": False, "fee": fee}
+    for day in range(30):
+        charges = compute_charges(tariff, day * 86_400, 86_400)
+        assert settle_without_equity(charges, None, **ended) == charges
+    both = msgspec.structs.replace(charges, holder_usd=CENT, principal_usd=CENT)
+    assert settle_without_equity(both, both, **ended) == both
+    assert settle_without_equity(both, None, **ended).principal_usd == 0
 
 
 def test_the_holder_s_rate_is_what_it_pays_for_an_hour():
