@@ -248,7 +248,8 @@ class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.
 class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.disputed.v1"):
     """The startup, or the holder that pays, says that less was delivered, or the two meters differ too much.
 
-    If both dispute it, the lower count stands.
+    If both dispute it, the lower count stands. While only the meters dispute it, nothing is paid before the startup
+    acts or its time is over.
 
     Attributes:
         statement_id: The statement.

@@ -25,6 +25,7 @@ class Dispute:
         awaits: Who has to act: ``provider``, ``payers`` or ``platform``.
         due: Until when it has to act.
         referred: Whether a side asked the platform.
+        unheard_until: Until when the startup may still speak, for which only its meter does; None: it has spoken.
     """
 
     position: Decimal
@@ -33,6 +34,7 @@ class Dispute:
     awaits: str = "provider"
     due: datetime | None = None
     referred: bool = False
+    unheard_until: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class Disputes:
             elif name == "disputed":
                 self._dispute(message, body)
             elif (dispute := self.running.get(statement_id)) is not None:
+                if body.get("by") == "startup":
+                    dispute.unheard_until = None
                 self._argue(message, name, body, dispute)
 
     def _issue(self, body: dict[str, Any]) -> None:
@@ -85,6 +89,8 @@ class Disputes:
         self.findings.require(count < known, "dispute", message.sequence, text)
         dispute.counts["holder" if body.get("by") == "holder" else "startup"] = count
         dispute.awaits, dispute.due = "provider", parse_instant(body["answer_until"])
+        if body.get("by") in {"meters", "startup", None}:
+            dispute.unheard_until = dispute.due if body.get("by") == "meters" else None
 
     def _argue(self, message: Message, name: str, body: dict[str, Any], dispute: Dispute) -> None:
         if name == "answered":
@@ -101,6 +107,11 @@ class Disputes:
                 count = dispute.position
             text = f"{body['statement_id']} pays {dispute.paid} before its end, and {count} are not disputed"
             self.findings.require(dispute.paid <= count, "dispute", message.sequence, text)
+            text = (
+                f"{body['statement_id']} is paid before its startup, for which only its meter spoke, could dispute it"
+            )
+            is_early = dispute.unheard_until and parse_instant(message.headers["ce-time"]) < dispute.unheard_until
+            self.findings.require(not is_early, "dispute", message.sequence, text)
         elif name == "resolved":
             self._resolve(message, body, dispute)
 

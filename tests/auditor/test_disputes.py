@@ -102,6 +102,7 @@ async def test_nothing_is_found_in_a_dispute(argued):
         (lambda log: change(log, "statement.answered.v1", answer_until="2100-01-01T00:00:00Z"), "by silence before"),
         (lambda log: change(log, "statement.disputed.v1", answer_until="2020-01-01T00:00:00Z"), "is answered after"),
         (lambda log: change(log, "statement.disputed.v1", gpu_seconds_counted=30 * DAY), "stood before"),
+        (lambda log: change(log, "statement.disputed.v1", by="meters"), "for which only its meter spoke"),
         (lambda log: change(log, "statement.conceded.v1", gpu_seconds=CLAIM - 1), "away from the other side"),
         (
             lambda log: change(

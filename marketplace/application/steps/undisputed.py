@@ -27,7 +27,6 @@ async def issue(unit: UnitOfWork, grant: Grant, statement: StatementIssued, coun
     await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement, gpu_seconds_counted=counted))
     if grant.issued.credit_usd:
         await keep_due(unit, grant, statement_id, await find_missing(unit, grant, statement.charges))
-    await settle_undisputed(unit, grant, statement_id)
 
 
 async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) -> None:

@@ -231,6 +231,12 @@ def _is_unheard(statement: StatementView, side: str | None) -> bool:
     return is_open and side is not None and side not in {statement.agreed_by, *_list_disputing(statement)}
 
 
+def _may_widen(desk: Desk, statement: StatementView, side: str | None) -> bool:
+    """Return whether a startup may lower the count of its meter: it has time, and has not acted itself."""
+    spoke = {statement.agreed_by, *(one.by for one in statement.remarks)}
+    return side == "startup" and "meters" in spoke and side not in spoke and desk.now < statement.accept_until
+
+
 def _find_due(desk: Desk, statement: StatementView) -> datetime | None:
     """Return by when the key's party has to act; None: it has not."""
     side = _find_side(desk, statement)
@@ -254,6 +260,7 @@ def list_acts(desk: Desk, statement: StatementView) -> set[str]:
         return set()
     acts = {"concede"} | ({"answer"} if _find_due(desk, statement) else set())
     acts |= {"refer"} if statement.awaits != "platform" else set()
+    acts |= {"dispute"} if _may_widen(desk, statement, side) else set()
     if side == "provider":
         return acts | {"resolve"}
     return acts | ({"accept"} if statement.offered_by == "provider" else set())

@@ -85,6 +85,7 @@ class Dispute:
         offer: The last answer, if it is a counter-offer that still lies between count and position; otherwise None.
         answers: How many answers were given.
         concessions: How many partial concessions each party made.
+        is_automatic: Whether only the difference of the meters speaks for the startup, which has not acted itself.
     """
 
     counts: Mapping[Side, Amount]
@@ -95,6 +96,7 @@ class Dispute:
     offer: Offer | None = None
     answers: int = 0
     concessions: Mapping[Party, int] = field(default_factory=dict)
+    is_automatic: bool = False
 
     @property
     def count(self) -> Amount:
@@ -272,9 +274,16 @@ def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amo
     count = event.gpu_seconds_counted if hours is None else hours
     if dispute is None:
         referable_at = event.answer_until - ANSWER + REFERRAL
-        return Dispute({side: count}, stated, "provider", event.answer_until, referable_at)
+        by_meters = event.by == "meters"
+        return Dispute({side: count}, stated, "provider", event.answer_until, referable_at, is_automatic=by_meters)
+    dispute = _note_startup(dispute, event.by)
     counts = {**dispute.counts, side: count}
     return _keep_offer(replace(dispute, counts=counts, awaits="provider", answer_until=event.answer_until))
+
+
+def _note_startup(dispute: Dispute, by: str) -> Dispute:
+    """Return a dispute after an act of `by`: the meters' difference speaks for no startup that acts itself."""
+    return replace(dispute, is_automatic=dispute.is_automatic and by != "startup")
 
 
 def _keep_offer(dispute: Dispute) -> Dispute:
@@ -288,6 +297,7 @@ def evolve_dispute(
     dispute: Dispute, event: StatementAnswered | StatementConceded | StatementReferred | StatementAgreed
 ) -> Dispute:
     """Return a dispute after an event."""
+    dispute = _note_startup(dispute, event.by)
     match event:
         case StatementAnswered():
             amount = event.gpu_seconds_offered if event.hours_offered is None else event.hours_offered

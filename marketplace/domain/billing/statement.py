@@ -8,7 +8,8 @@ Invariants:
     3. A settled statement never changes. Later metering leads to a statement of its own, or a credit.
     4. Once the startup was sold and its proceeds are paid, nothing accrues and no holder pays: all is paid in cash.
     5. If the promised availability was not met, the service credit is decided at acceptance, from what is known then.
-    6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
+    6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures. The
+       startup is heard only once it acts itself: until `accept_until` it may accept that count or state a lower one.
     7. The startup may dispute it, and so may the holder that pays. In the acceptance period nothing is settled until
        each of them has accepted or disputed, so that none decides for the other. A mandate may leave acceptance to the
        startup.
@@ -296,6 +297,12 @@ class Statement:
         """Return the payers that dispute. A dispute that the meters' difference began counts as the startup's."""
         return frozenset() if self.dispute is None else frozenset(self.dispute.counts)
 
+    @property
+    def heard(self) -> frozenset[Side]:
+        """Return the payers that accepted or dispute themselves. The meters' difference is not the startup's word."""
+        automatic = self.dispute is not None and self.dispute.is_automatic
+        return self.agreed | (self.disputing - {"startup"} if automatic else self.disputing)
+
     def list_unheard(self, *, issuer_ended: bool) -> list[str]:
         """Return the payers that neither accepted nor dispute, of those whose answer is needed.
 
@@ -303,7 +310,7 @@ class Statement:
         """
         needs_holder = isinstance(self.issued, StatementIssued) and self.issued.holder_accepts
         sides = {"startup", "holder"} if needs_holder and self.charges.holder_usd and not issuer_ended else {"startup"}
-        return sorted(sides - self.agreed - self.disputing)
+        return sorted(sides - self.heard)
 
     def is_acceptance_open(self, at: datetime) -> bool:
         """Return whether payers may still accept or dispute it at `at`; never for a credit."""
@@ -461,7 +468,9 @@ def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[State
     if state.dispute is not None and side in state.disputing:
         offer = state.dispute.offer
         if offer is None or offer.by == side:
-            _require_status(state, "issued")
+            if side in state.agreed:
+                return []
+            _require_status(state, "issued", *(("disputed",) if _is_unspoken(state, side) else ()))
         elif side in offer.agreed:
             return []
         return [StatementAgreed(statement_id=command.statement_id, grant_id=state.issued.grant_id, by=side)]
@@ -713,11 +722,17 @@ def _settle_equity(command: SettleEquity, state: Statement) -> Sequence[Statemen
     ]
 
 
+def _is_unspoken(state: Statement, side: Side) -> bool:
+    """Return whether only the meters' difference speaks for a payer."""
+    return state.dispute is not None and state.dispute.is_automatic and side == "startup"
+
+
 def _may_lower(command: DisputeStatement, state: Statement) -> bool:
-    """Return whether another payer has the lowest count, so that this one may still state a lower one."""
+    """Return whether a payer may state a lower count: the lowest is another one's, or only the meters'."""
     dispute = state.dispute
-    return dispute is not None and any(
-        side != command.by and count == dispute.count for side, count in dispute.counts.items()
+    return dispute is not None and (
+        _is_unspoken(state, command.by)
+        or any(side != command.by and count == dispute.count for side, count in dispute.counts.items())
     )
 
 
@@ -795,9 +810,11 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
     assert state is not None, "a statement is issued first"
     match event:
         case StatementAgreed():
-            if state.dispute is not None and event.by in state.disputing:
-                return replace(state, dispute=evolve_dispute(state.dispute, event))
-            return replace(state, agreed=state.agreed | {event.by})
+            agreed = state.agreed | {event.by}
+            if state.dispute is None or event.by not in state.disputing:
+                return replace(state, agreed=agreed)
+            dispute = evolve_dispute(state.dispute, event)
+            return replace(state, dispute=dispute, agreed=agreed if _is_unspoken(state, event.by) else state.agreed)
         case StatementAccepted():
             return replace(state, status="accepted", service=event.service)
         case StatementServiceCredited():
@@ -812,7 +829,7 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         case StatementPartSettled():
             return replace(state, settled=event, parts=state.parts + 1)
         case StatementResolved():
-            heard, ended_by = state.agreed | state.disputing, state.ended_by or event.by
+            heard, ended_by = state.heard, state.ended_by or event.by
             resolved = replace(state, status="resolved", charges=event.charges, dispute=None)
             return replace(resolved, agreed=heard, ended_by=ended_by)
 

@@ -246,7 +246,8 @@ async def test_meters_too_far_apart_over_the_same_days_open_the_statement_as_dis
     assert (metering.provider_gpu_seconds, metering.startup_gpu_seconds) == (days * DAY, days * DAY * nodes // 2)
     if status == "disputed":
         assert (statement.disputed.by, statement.disputed.gpu_seconds_counted) == ("meters", 25 * DAY)
-        provider = market.context(delivery.trade.provider)
+        startup, provider = market.context(delivery.trade.startup), market.context(delivery.trade.provider)
+        await statements.accept_statement(market.handler, startup, delivery.first.statement_id)
         await statements.resolve_statement(
             market.handler, provider, delivery.first.statement_id, gpu_seconds=25 * DAY, reason="conceded"
         )

@@ -203,13 +203,15 @@ async def test_an_outage_that_is_told_in_a_dispute_is_credited_after_it_also_on_
     await check_log(month.market.log)
 
 
-async def test_a_second_of_the_tenants_meter_stops_no_payment(month):
+async def test_a_second_of_the_tenants_meter_delays_a_payment_by_the_time_for_disputes_and_no_longer(month):
     await month.market.deliver(month.grant, 30)
     start = month.at(3)
     second = Measurement(reading_id="s", start=start, end=start + timedelta(seconds=1), gpus=1)
     assert await month.report(second, party=month.trade.startup) == ["accepted"]
     stated = await month.state_first()
     assert (stated.status, stated.disputed.gpu_seconds_counted) == ("disputed", 30 * DAY - 15)
+    month.market.clock.at += timedelta(days=7)
+    await month.market.until("statement", month.first.statement_id, "accepted")
     assert await month.earned() == month.worth(30 * DAY - 15)
 
 
@@ -240,6 +242,31 @@ async def test_late_readings_are_held_against_the_tenants_meter(month):
     late = await month.adjusted(0, "issued", "disputed")
     assert (late.status, late.charges.gpu_seconds) == ("disputed", 10 * DAY)
     assert (late.disputed.by, late.disputed.gpu_seconds_counted) == ("meters", 5 * DAY)
+
+
+@pytest.mark.parametrize("acts", ["dispute", "accept", "nothing"])
+async def test_a_meter_that_covered_one_day_leaves_its_startup_the_dispute_of_the_others(month, acts):
+    market, statement_id = month.market, month.first.statement_id
+    await market.deliver(month.grant, 30)
+    assert await month.report(month.measure(0, nodes=1), party=month.trade.startup) == ["accepted"]
+    stated = await month.state_first()
+    counted = 30 * DAY - DAY // 2
+    assert (stated.disputed.by, stated.disputed.gpu_seconds_counted) == ("meters", counted)
+    assert (stated.settled, await month.earned()) == (None, ZERO)
+    with pytest.raises(Refusal) as refused:
+        await month.resolve(counted)
+    assert refused.value.code == "acceptance_period_runs"
+    paid = counted
+    if acts == "dispute":
+        paid = DAY // 2
+        await month.dispute(paid)
+    elif acts == "accept":
+        await statements.accept_statement(market.handler, market.context(month.trade.startup), statement_id)
+    assert await month.earned() == (ZERO if acts == "nothing" else month.worth(paid))
+    market.clock.at += timedelta(days=7)
+    settled = await market.until("statement", statement_id, "accepted")
+    assert (settled.charges.gpu_seconds, await month.earned()) == (paid, month.worth(paid))
+    await check_log(market.log)
 
 
 async def test_readings_that_come_during_a_dispute_are_charged_after_it(month):

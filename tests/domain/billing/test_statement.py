@@ -11,6 +11,7 @@ from events.statement import (
     Metering,
     ServiceCredit,
     StatementAccepted,
+    StatementAgreed,
     StatementAnswered,
     StatementConceded,
     StatementCredited,
@@ -34,6 +35,7 @@ from marketplace.domain.billing.statement import (
     ResolveStatement,
     Statement,
     find_silence,
+    is_part_due,
 )
 from marketplace.domain.billing.statement_chain import ADJUSTMENTS_PROMPT, compute_due, find_credit, require_spaced
 from marketplace.domain.delivery.periods import Period
@@ -340,6 +342,40 @@ def test_two_meters_agree_within_one_percent_of_the_greater_or_where_the_startup
     assert events[0] == issued
     assert (events[1].by, events[1].gpu_seconds_counted) == ("meters", startup_gpu_seconds)
     assert STATEMENT.fold(events).status == "disputed"
+
+
+BY_METERS = msgspec.structs.replace(DISPUTED, by="meters", answer_until=ISSUED.accept_until)
+AGREED = StatementAgreed(**MINE, grant_id=GRANT, by="startup")
+
+
+def test_a_startup_widens_the_dispute_of_its_meter_until_it_has_acted_itself():
+    lower = msgspec.structs.replace(DISPUTED, gpu_seconds_counted=1)
+    Given(STATEMENT, ISSUED, BY_METERS).when(dispute(gpu_seconds_counted=1)).then(lower)
+    Given(STATEMENT, ISSUED, BY_METERS).when(dispute()).refused("count_above_statement")
+    Given(STATEMENT, ISSUED, BY_METERS).when(dispute(at=hour(35), gpu_seconds_counted=1)).refused(
+        "acceptance_period_over"
+    )
+    again = dispute(gpu_seconds_counted=0)
+    acts = (lower, AGREED, INSISTED, msgspec.structs.replace(CONCEDED, gpu_seconds=30_000), REFERRED)
+    for act in acts:
+        Given(STATEMENT, ISSUED, BY_METERS, ANSWERED, act).when(again).refused("statement_disputed")
+    Given(STATEMENT, ISSUED, BY_METERS, ANSWERED).when(again).then(
+        msgspec.structs.replace(lower, gpu_seconds_counted=0)
+    )
+    Given(STATEMENT, ISSUED, BY_METERS, DISPUTED_TOO).when(dispute(gpu_seconds_counted=1)).then(lower)
+
+
+def test_nothing_is_paid_of_what_only_a_meter_disputes_before_the_startup_acts_or_its_time_is_over():
+    automatic = STATEMENT.fold([ISSUED, BY_METERS])
+    last = ISSUED.accept_until - hour(1).resolution
+    assert not is_part_due(automatic, last, issuer_ended=True)
+    assert is_part_due(automatic, ISSUED.accept_until, issuer_ended=True)
+    Given(STATEMENT, ISSUED, BY_METERS).when(accept(side="startup")).then(AGREED)
+    for act in (AGREED, DISPUTED):
+        assert is_part_due(STATEMENT.fold([ISSUED, BY_METERS, act]), last, issuer_ended=True)
+    conceded = (ISSUED, BY_METERS, RESOLVED)
+    settle = accept(by="resolution", conceded=True, at=last, issuer_ended=True)
+    Given(STATEMENT, *conceded).when(settle).refused("acceptance_period_runs")
 
 
 def test_the_holder_that_pays_disputes_too_and_the_lower_count_stands():
