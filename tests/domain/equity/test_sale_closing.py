@@ -8,7 +8,7 @@ import pytest
 
 from events.financing import LaterPrincipal, StockConsideration
 from events.issuer import IssuerStockIssued
-from events.vesting import DateMilestone, WarrantTranche
+from events.vesting import DateMilestone, TrancheMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import PayDistribution
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -229,7 +229,39 @@ def test_what_vests_by_date_until_the_sale_may_be_paid_counts_at_its_declaration
     assert count_rights(sell("92000000", events=LONG, delivered={}, pay_days=19)) == 60_000
 
 
-LATER_VESTED = fold(COMPANY_SOLD, warrant(tranches=HALF, shares=100_000, expires_at=NOON + timedelta(days=30)), VEST)
+def ends_on(at):
+    """Return the events of a company whose warrant ends then."""
+    return fold(COMPANY_SOLD, warrant(tranches=HALF, shares=100_000, expires_at=at), VEST)
+
+
+LATER_VESTED = ends_on(NOON + timedelta(days=30))
+
+
+def test_what_vests_before_a_warrant_ends_counts_although_the_sale_is_paid_later():
+    """It was neither counted nor could it be exercised, and was lost."""
+    events = sell("92000000", events=LATER_VESTED, delivered={})
+    assert count_rights(events) == 100_000
+    before = count_rights(sell("92000000", events=ends_on(SOON - timedelta(days=1)), delivered={}))
+    assert before == 60_000, "it ends before the rest would vest"
+    assert count_rights(sell("92000000", events=LATER_VESTED, delivered={}, pay_days=19)) == 60_000
+    state, _ = pay(fold(events, exercise(100_000)))
+    assert read_paid(state)[PROVIDER, "common"] > 0
+
+
+def test_a_warrant_that_ends_counts_nothing_that_vests_by_another_one_after_its_end():
+    """The other one vests in time to be paid, and not in time for the first."""
+    other_id = make_id("wrt", 2)
+    depends = (WarrantTranche(shares=100_000, conditions=((TrancheMilestone(warrant_id=other_id, tranche=1),),)),)
+    other = warrant(warrant_id=other_id, tranches=HALF, shares=100_000)
+    for days, rights in ((19, None), (20, 100_000)):
+        ends = warrant(tranches=depends, shares=100_000, expires_at=NOON + timedelta(days=days))
+        events = sell("92000000", events=fold(COMPANY_SOLD, other, ends, VEST), delivered={})
+        assert count_rights(events) == rights
+
+
+def test_what_had_ended_before_the_declaration_vests_no_more():
+    events = ends_on(NOON - timedelta(days=1))
+    assert count_rights(sell("92000000", events=events, delivered={})) is None
 
 
 @pytest.mark.parametrize(

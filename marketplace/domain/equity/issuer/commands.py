@@ -221,8 +221,8 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
         stock: The buyer's stock, if paid in stock; None for cash.
         agreed: Stockholders that are no parties of this market and agreed, as the company states.
-        pay_days: For how many days after `at` it may be agreed to and paid. What vests of warrants by date until then
-            counts as vested.
+        pay_days: For how many days after `at` it may be agreed to and paid. What vests of warrants by date until then,
+            or until they end, counts as vested.
         delivered: As in `VestWarrants`; None counts what has vested already.
         interested: As in `VestWarrants`.
         assumed: The grants that a buyer of this market takes over; None for none.

@@ -10,7 +10,7 @@ that fell reverses nothing.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final, assert_never
@@ -43,7 +43,7 @@ from marketplace.domain.equity.issuer.rights.averages import find_average
 from marketplace.domain.equity.issuer.rights.fair_value import find_independent_price
 from marketplace.domain.equity.issuer.rights.tranches import list_terms
 from marketplace.domain.equity.issuer.rights_commands import Delivery, VestWarrants
-from marketplace.domain.equity.issuer.state import Issuer, Warrant
+from marketplace.domain.equity.issuer.state import Issuer, Warrant, list_live_warrants
 
 _CENT_PLACES: Final = 2
 
@@ -153,6 +153,27 @@ def settle(
                     current = after
                     made.append(event)
     return made, current
+
+
+def foresee(
+    state: Issuer,
+    delivered: Mapping[str, Delivery],
+    interested: Mapping[str, frozenset[str]],
+    at: datetime,
+    until: datetime,
+) -> Issuer:
+    """Return the issuer after what vests of its warrants by date from `at` until an instant, or until their own ends.
+
+    `delivered` and `interested` are as in `VestWarrants`, and stay as they are until then. Only the day matters, so the
+    first end on a day stands for all on it.
+    """
+    ends = [warrant.issued.expires_at for _, warrant in list_live_warrants(state, at) if is_open(warrant)]
+    first: dict[date, datetime] = {}
+    for end in sorted((until, *(end for end in ends if end < until))):
+        first.setdefault(end.astimezone(UTC).date(), end.astimezone(UTC))
+    for step in first.values():
+        _, state = settle(state, delivered, interested, step)
+    return state
 
 
 @dataclass(frozen=True, slots=True)

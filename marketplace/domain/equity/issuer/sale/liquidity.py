@@ -41,7 +41,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.own_acts import is_own_act
-from marketplace.domain.equity.issuer.rights.milestones import settle
+from marketplace.domain.equity.issuer.rights.milestones import foresee
 from marketplace.domain.equity.issuer.rules import (
     require_days,
     require_fits,
@@ -92,7 +92,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
     pay_until = command.at + timedelta(days=command.pay_days)
     counted = state
     if command.delivered is not None:
-        _, counted = settle(state, command.delivered, command.interested, pay_until)
+        counted = foresee(state, command.delivered, command.interested, command.at, pay_until)
     waterfall = share_proceeds(
         counted,
         command.proceeds_usd,
