@@ -288,6 +288,28 @@ def test_shares_that_the_waterfall_does_not_count_are_paid_by_no_sale():
         pay(fold(sell(), more))
 
 
+@pytest.mark.parametrize(
+    ("securities", "changes"),
+    [
+        pytest.param({WARRANT}, {"shares": None}, id="rights without shares"),
+        pytest.param({OPTION}, {"shares": 0}, id="rights of no share"),
+        pytest.param({"seed"}, {"shares": None}, id="stock without shares"),
+        pytest.param({SAFE.instrument_id}, {"security": make_id("ins", 77)}, id="an instrument without principal"),
+    ],
+)
+def test_a_waterfall_that_does_not_state_what_it_pays_for_is_stale(securities, changes):
+    """An imported package may hold such rows: its certificate is checked, its rows are not computed again."""
+    *before, declared = sell("92000000", events=EXPIRING)
+    rows = declared.waterfall.payouts
+    rows = tuple(msgspec.structs.replace(row, **changes) if row.security in securities else row for row in rows)
+    assert rows != declared.waterfall.payouts
+    waterfall = msgspec.structs.replace(declared.waterfall, payouts=rows)
+    with pytest.raises(Refusal, match="declare it again") as caught:
+        pay([*before, msgspec.structs.replace(declared, waterfall=waterfall)])
+    assert caught.value.code == "liquidity_stale"
+    assert "does not state" in caught.value.message
+
+
 def test_a_buyer_that_is_sold_itself_issues_no_stock_that_its_own_sale_does_not_count():
     stock = StockConsideration(buyer="Acme", price_usd_per_share=Decimal(1), exchange_ratio="1/1")
     with pytest.raises(Refusal) as caught:

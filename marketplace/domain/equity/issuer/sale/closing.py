@@ -33,9 +33,11 @@ def list_payouts(sale: Sale, state: Issuer, outstanding: Sequence[LaterPrincipal
         outstanding: All principal that is outstanding now, by instrument.
 
     Raises:
-        Refusal: ``liquidity_stale`` if the company has shares that the waterfall does not count.
+        Refusal: ``liquidity_stale`` if the company has shares that the waterfall does not count, or the waterfall does
+            not state the shares that it pays.
     """
     waterfall = sale.declared.waterfall
+    _require_stated(sale, state)
     rows = list(_list_rows(sale, state, {each.instrument_id: each.amount_usd for each in outstanding}))
     amounts = [parse_ratio(row.amount_exact) for row in rows]
     if sorted(map(_read, rows)) == sorted(map(_read, waterfall.payouts)):
@@ -70,6 +72,26 @@ def _sum_principal(sale: Sale) -> dict[str, Decimal]:
     return found
 
 
+def _require_stated(sale: Sale, state: Issuer) -> None:
+    """Refuse a waterfall, such as an imported one, whose rows do not state the principal or shares that they pay."""
+    declared = _sum_principal(sale)
+    for row in sale.declared.waterfall.payouts:
+        if row.security in state.classes:
+            is_stated = row.shares is not None
+        else:
+            is_stated = bool(declared.get(row.security, row.shares))
+        if not is_stated:
+            raise _refuse_stale(
+                sale, f"does not state what it pays {row.security} for, so it cannot be paid", security=row.security
+            )
+
+
+def _refuse_stale(sale: Sale, why: str, **facts: str) -> Refusal:
+    liquidity_id = sale.declared.liquidity_id
+    text = f"the waterfall of liquidity event {liquidity_id} {why}; declare it again with a new id"
+    return Refusal("liquidity_stale", text, liquidity_id=liquidity_id, **facts)
+
+
 def _list_rows(sale: Sale, state: Issuer, left: Mapping[str, Decimal]) -> Iterator[Payout]:
     """Yield the rows of the waterfall as they are paid now, with exact amounts; cents and shares of a buyer follow."""
     waterfall, declared = sale.declared.waterfall, _sum_principal(sale)
@@ -81,9 +103,9 @@ def _list_rows(sale: Sale, state: Issuer, left: Mapping[str, Decimal]) -> Iterat
             kept = min(Fraction(left.get(row.security, ZERO)) / Fraction(declared[row.security]), Fraction(1))
             yield _scale(row, kept)
         else:
-            assert row.shares, "a right that is counted buys shares"
-            rights = _count_rights(sale, state, row, row.shares)
-            yield structs.replace(_scale(row, Fraction(rights, row.shares)), shares=rights)
+            counted = row.shares or 0
+            rights = _count_rights(sale, state, row, counted)
+            yield structs.replace(_scale(row, Fraction(rights, counted)), shares=rights)
     for class_id, rows in sorted(classes.items()):
         yield from _list_stock(sale, state, class_id, rows)
 
@@ -112,14 +134,8 @@ def _list_stock(sale: Sale, state: Issuer, class_id: str, rows: Sequence[Payout]
     bought = sum(each.shares for each in sale.exercised if each.class_id == class_id)
     holders = {holder: shares for (holder, held), shares in sorted(state.holdings.items()) if held == class_id}
     if sum(holders.values()) > declared + bought:
-        liquidity_id = sale.declared.liquidity_id
-        raise Refusal(
-            "liquidity_stale",
-            f"shares of {class_id} were issued since liquidity event {liquidity_id} was declared, which its waterfall"
-            " does not count; declare it again with a new id",
-            liquidity_id=liquidity_id,
-            class_id=class_id,
-        )
+        why = f"does not count shares of {class_id} that were issued since it was declared"
+        raise _refuse_stale(sale, why, class_id=class_id)
     price = parse_ratio(sale.declared.waterfall.price_per_common_share_exact)
     if declared:
         price = sum((parse_ratio(row.amount_exact) for row in rows), Fraction(0)) / declared
