@@ -13,9 +13,9 @@ from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from marketplace.api.http.body_faults import render_fault
 from marketplace.api.http.strict_json import render_pointer
 from marketplace.client import ProblemError
+from marketplace.domain.value_faults import render_fault
 
 T = TypeVar("T")
 _LOCAL: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d)?$")

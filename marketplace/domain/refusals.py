@@ -9,6 +9,7 @@ import msgspec
 from events.instants import STORED, find_outside, is_stored
 from events.types import Event
 from marketplace.core.errors import Refusal
+from marketplace.domain.value_faults import render_fault
 
 T = TypeVar("T")
 
@@ -61,7 +62,10 @@ def require_bounds(value: msgspec.Struct) -> None:
     try:
         _get_decoder(type(value)).decode(msgspec.json.encode(value))
     except msgspec.ValidationError as error:
-        raise Refusal("value_out_of_bounds", f"a value is out of its bounds: {error}; state one within them") from error
+        fault, _, path = str(error).partition(" - at `$")
+        name = path.strip(".`") or "the value"
+        text = f"{name} is out of its bounds: {render_fault(fault)}; state one within them"
+        raise Refusal("value_out_of_bounds", text) from error
 
 
 def require_instants(event: Event) -> None:

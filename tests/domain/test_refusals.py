@@ -11,7 +11,11 @@ from itertools import groupby
 
 import pytest
 
+from events.grant import GrantDegraded
+from marketplace.core.errors import Refusal
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.refusals import require_bounds
+from tests.domain import build
 from tests.support.modules import find_module
 
 AGGREGATES = tuple(aggregate for aggregate in DECIDERS if aggregate not in {"instrument", "issuer", "log", "command"})
@@ -150,3 +154,21 @@ def test_statuses_that_refuse_are_provoked_each(aggregate):
     assert {status for status in statuses if any(row.code == f"{aggregate}_{status}" for row in rows)} == (
         statuses - never
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"grant_id": "grant one"},
+            "grant_id is out of its bounds: must be an id such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
+        ),
+        ({"nodes_available": -1}, "nodes_available is out of its bounds: Expected a whole number >= 0"),
+        ({"reason": "x" * 100_000}, "reason is out of its bounds: Expected text of length <= "),
+    ],
+)
+def test_a_value_out_of_its_bounds_is_said_in_words(changes, said):
+    values = {"grant_id": build.GRANT, "nodes_available": 1, "at": build.NOW, "reason": "fan", **changes}
+    with pytest.raises(Refusal) as caught:
+        require_bounds(GrantDegraded(**values))
+    assert (caught.value.code, caught.value.message[: len(said)]) == ("value_out_of_bounds", said)

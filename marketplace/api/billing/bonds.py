@@ -39,7 +39,10 @@ async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[R
 
 @post("/{bond_id:str}/release", status_code=200, summary="Release a bond", opt={"scope": "accounts:hold"})
 async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[ReleaseBondBody]) -> Response[ReceiptBody]:
-    """Take back what is left of a bond once its term and 30 days for claims are over, as provider or platform."""
+    """Take back what is left of a bond once its term and 30 days for claims are over, as provider or platform.
+
+    What was posted for one lot is released with its `lot_id`; without one, what was posted for all grants.
+    """
     return command.answer(await release_bond(command.handler, command.context, bond_id, lot_id=data.lot_id))
 
 

@@ -3,8 +3,6 @@
 It runs only after a body was refused. A valid body costs nothing.
 """
 
-import ast
-import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -14,39 +12,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 import msgspec
 from msgspec import Meta
 
-from events import types as values
 from events.instants import REQUESTED, is_requested
 from marketplace.api.http.known_values import NAME_CHARACTERS_MAX, suggest
+from marketplace.domain.value_faults import DECIMAL, DECIMAL_PATTERN, render_fault
 
 FAULTS_MAX: Final = 20
-DECIMAL_PATTERN: Final = r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$"
-_KIND: Final = re.compile(r"`(\w+)`")
-_FORM: Final = re.compile(r"matching regex (?P<pattern>.*)$", re.DOTALL)
-_KINDS: Final = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
-    "datetime": "an RFC 3339 instant in quotes",
-    "date": "a day in quotes, such as 2026-01-31",
-}
-_SENTENCES: Final = {
-    "Invalid RFC3339 encoded datetime": "must be an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z",
-    "Expected `datetime` with a timezone component": "must have an offset, such as 2026-01-31T00:00:00Z",
-    "Invalid RFC3339 encoded date": "must be a day such as 2026-01-31",
-}
-_DECIMAL: Final = 'must be a decimal in quotes, such as "1.50"'
-_EXAMPLES: Final = {
-    "Id": "an id such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
-    "Ratio": 'an exact fraction such as "7/3"',
-    "Region": "a region such as us-east",
-    "GpuClass": "a class such as H100_SXM",
-    "Country": "two letters of ISO 3166-1 such as US",
-    "Person": "a name such as ada@example",
-}
 
 
 class BodyFault(NamedTuple):
@@ -134,7 +104,7 @@ def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
             yield _refuse_choice(pointer, value, [str(literal) for literal in literals])
             return
         is_decimal = any(isinstance(each, Meta) and each.pattern == DECIMAL_PATTERN for each in get_args(annotation))
-        yield BodyFault(pointer, _DECIMAL if is_decimal else render_fault(str(error)))
+        yield BodyFault(pointer, DECIMAL if is_decimal else render_fault(str(error)))
     else:
         if isinstance(converted, date) and not is_requested(converted):
             yield BodyFault(pointer, REQUESTED)
@@ -153,14 +123,6 @@ def list_literals(annotation: Any) -> tuple[Any, ...]:
     return tuple(literal for argument in get_args(annotation) for literal in list_literals(argument))
 
 
-def render_fault(text: str) -> str:
-    """Return msgspec's sentence in JSON's words, with the form in place of a regular expression."""
-    form = _FORM.search(text)
-    if form is not None:
-        return _FORMS.get(ast.literal_eval(form["pattern"]), "must have the form that /schema shows")
-    return _SENTENCES.get(text) or _KIND.sub(lambda match: _KINDS.get(match[1], match[1]), text)
-
-
 def render_faults(faults: Sequence[BodyFault], whole: str, parts: str) -> str:
     """Return a problem's sentence: the first fault, one at least, and how many more there are.
 
@@ -172,14 +134,3 @@ def render_faults(faults: Sequence[BodyFault], whole: str, parts: str) -> str:
     first, rest = faults[0], len(faults) - 1
     more = f"; {rest} more {parts} are wrong, see errors" if rest else ""
     return f"{first.pointer or whole}: {first.detail}{more}"
-
-
-def _list_forms() -> Iterator[tuple[str, str]]:
-    for name, text in _EXAMPLES.items():
-        metas = [meta for meta in get_args(getattr(values, name))[1:] if isinstance(meta, Meta)]
-        yield from ((meta.pattern, f"must be {text}") for meta in metas if meta.pattern is not None)
-    yield r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", "must be a short name such as series-a"
-    yield DECIMAL_PATTERN, _DECIMAL
-
-
-_FORMS: Final = dict(_list_forms())

@@ -18,12 +18,13 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.typing import FieldDefinition
 
 from events.plain_json import encode_plain
-from marketplace.api.http.body_faults import BodyFault, list_literals, render_fault, render_faults
+from marketplace.api.http.body_faults import BodyFault, list_literals, render_faults
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
 from marketplace.api.http.strict_json import BodyInvalid
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
+from marketplace.domain.value_faults import render_fault
 from marketplace.log.annotations import GAP
 from marketplace.log.storage import STORAGE
 

@@ -17,9 +17,9 @@ from events import types as values
 from events.registry import EVENT_TYPES
 from events.rendering.docstrings import Docstring, parse_docstring
 from events.rendering.json_schema import PYTHON_END
-from marketplace.api.http.body_faults import DECIMAL_PATTERN
 from marketplace.api.http.strict_json import WHOLE_MAX
 from marketplace.api.http.words import WORDS
+from marketplace.domain.value_faults import DECIMAL_PATTERN
 
 Schema = dict[str, Any]
 REF: Final = "#/components/schemas/"

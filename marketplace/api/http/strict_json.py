@@ -20,9 +20,10 @@ from msgspec import Meta
 
 from events.instants import REQUESTED, find_outside, is_requested
 from events.types import Name
-from marketplace.api.http.body_faults import DECIMAL_PATTERN, BodyFault, find_faults, render_fault, render_faults
+from marketplace.api.http.body_faults import BodyFault, find_faults, render_faults
 from marketplace.api.http.strict_text import refuse_unprintable, require_readable
 from marketplace.core.errors import Refusal
+from marketplace.domain.value_faults import DECIMAL_PATTERN, render_fault
 
 WHOLE_MAX: Final = 2**53 - 1
 _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]

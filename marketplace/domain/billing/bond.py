@@ -352,14 +352,23 @@ def _require_money(command: AnswerClaim, claim: Claim) -> None:
         raise Refusal("answer_not_due", f"the provider has no money for claim {command.claim_id} until {due}", due=due)
 
 
+def _refuse_empty(command: ReleaseBond, state: Bond) -> Refusal:
+    """Return the refusal to release a part that there is not, which says where the bond's money is."""
+    lot_ids = ", ".join(sorted(lot_id for lot_id, part in state.parts.items() if lot_id is not None and part.free_usd))
+    has_general = None in state.parts and state.parts[None].free_usd
+    places = [f"of {lot_ids}: name one as lot_id"] if lot_ids else []
+    places += ["for all grants: leave lot_id out"] if has_general else []
+    where = f"; it has money {', and '.join(places)}" if places else ""
+    text = f"bond {command.bond_id} has no money for {command.lot_id or 'all grants'} to release{where}"
+    return Refusal("bond_empty", text, pointer="/lot_id")
+
+
 def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
     part = state.parts.get(command.lot_id)
     if part is not None and not part.free_usd:
         return []
     if part is None:
-        raise Refusal(
-            "bond_empty", f"bond {command.bond_id} has no money for {command.lot_id or 'all grants'} to release"
-        )
+        raise _refuse_empty(command, state)
     last = part.stands_until if command.lot_id is None else command.needed_until
     until = command.at if last is None else last + CLAIM_WITHIN
     if command.at < until:

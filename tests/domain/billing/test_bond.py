@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem
+from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond, list_uncovered
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN, DECIDE_WITHIN
@@ -113,7 +114,7 @@ REFUSALS = [
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(101)), "/amount_usd"),
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(61), most_usd=usd(60)), "/amount_usd"),
     Row("answer_below_admitted", CONTESTED, answer(by="platform", amount_usd=usd(39)), "/amount_usd"),
-    Row("bond_empty", POSTED, release(lot_id=LOT)),
+    Row("bond_empty", POSTED, release(lot_id=LOT), "/lot_id"),
     Row("bond_stands", POSTED, release(at=OVER - timedelta(seconds=1))),
     Row("bond_stands", play(post(lot_id=LOT))[1], release(lot_id=LOT, needed_until=UNTIL + timedelta(1))),
     Row("bond_claimed", CLAIMED, release()),
@@ -293,3 +294,14 @@ def test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its
             assert ZERO <= kept <= one.demand_usd - one.paid_usd, "no more is kept than the claim may still come to"
         assert not any(type(event) is BondPaid for event in events) or command.at >= NOW + ANSWER_WITHIN
         assert all(replace(event) == event for event in events)
+
+
+def test_a_release_of_the_wrong_part_says_where_the_money_is():
+    (on_lot, _), (for_all, _) = play(post(lot_id=LOT)), play(post())
+    for state, command, said in (
+        (on_lot, release(), f"for all grants to release; it has money of {LOT}: name one as lot_id"),
+        (for_all, release(lot_id=LOT), f"for {LOT} to release; it has money for all grants: leave lot_id out"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            BOND.decide(command, state)
+        assert (caught.value.code, caught.value.message.endswith(said)) == ("bond_empty", True), caught.value.message
