@@ -116,8 +116,11 @@ class Sales:
             if other.event_type == "account.debited.v1" and moved["cause"] == body["liquidity_id"]:
                 payee = f"pty{moved['payee_account_id'][3:]}"
                 paid[payee] = paid.get(payee, ZERO) + Decimal(moved["amount_usd"])
-            elif other.event_type == "account.withdrawn.v1" and moved["reference"].startswith(body["liquidity_id"]):
-                payee = moved["reference"].partition("/")[2]
+            elif other.event_type == "account.withdrawn.v1":
+                sale, _, payee = moved["reference"].partition("/")
+                is_own = (sale, moved["account_id"][4:]) == (body["liquidity_id"], body["issuer_id"][4:])
+                text = f"{moved['account_id']} pays {moved['reference']} beside {body['liquidity_id']}"
+                self.findings.require(is_own, "sale", other.sequence, text)
                 paid[payee] = paid.get(payee, ZERO) + Decimal(moved["amount_usd"])
         due = {holder_id: usd for holder_id, usd in due.items() if usd}
         text = f"{body['liquidity_id']} pays {paid} USD, and {due} are due; it states {body['amount_usd']} in all"

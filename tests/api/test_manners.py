@@ -278,6 +278,10 @@ async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(
             assert missing in required
             assert_problem(refused, 422, "request_invalid", f"/{missing}")
             assert refused.json()["detail"] == f"/{missing}: {missing} is missing"
+        foreign = {"gpu_class", "account", "reference"} & {one["name"] for one in parameters}
+        for name in foreign if "cursor" in {one["name"] for one in parameters} else ():
+            answer = await reading.admin.get(path, params={**required, name: "\u00e9", "cursor": "abc"})
+            assert answer.status_code < 500, (path, name, answer.text)
         for name in {one["name"] for one in parameters} & values.keys():
             for value in values[name]:
                 if name == "cursor":

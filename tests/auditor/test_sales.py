@@ -129,3 +129,14 @@ def _pay_as_declared(body):
 )
 async def test_a_payment_that_was_not_due_is_found(played, edit):
     assert audit(change(played, edit))
+
+
+@pytest.mark.parametrize("reference", ["liq_other/x", "rent"])
+async def test_no_other_withdrawal_stands_beside_the_payment_of_a_sale(played, reference):
+    paid = next(each for each in played if each.event_type == "issuer.distribution_paid.v1")
+    victim = next(each.read()["account_id"] for each in played if each.event_type == "account.deposited.v1")
+    body = {"account_id": victim, "amount_usd": "5000.00", "reference": reference}
+    headers = {**paid.headers, "ce-type": "account.withdrawn.v1"}
+    extra = replace(paid, headers=headers, body=json.dumps(body).encode())
+    at = played.index(paid) + 1
+    assert any(f"{victim} pays {reference}" in str(each) for each in audit([*played[:at], extra, *played[at:]]))

@@ -29,8 +29,8 @@ Key = TypeVar("Key")
 def compute_mark(path: str, query: bytes) -> str:
     """Return the first characters of all cursors of a list."""
     steps = [step for step in path.split("/") if step]
-    chosen = sorted(pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0].decode() not in _FREE)
-    content = msgspec.json.encode([steps, [[part.decode(errors="replace") for part in pair] for pair in chosen]])
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    content = msgspec.json.encode([steps, sorted(pair for pair in pairs if pair[0] not in _FREE)])
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:_MARK_BYTES]).decode()
 
 

@@ -66,13 +66,12 @@ _EVENT_STREAM: Final = {
 _ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both; providers list it; funds take the equity.
 
 Send the key as `Authorization: Bearer`. Every POST carries an `Idempotency-Key`, which names its command for ever.
-Decimals are strings without exponents. Dollars (members with `usd` in their name, and amounts of the unit `USD`) have
-two places, or more if they need them: `480.00`, `6.155`. Other decimals have as few places as they need: `0.2`.
-Instants are RFC 3339 with an offset. Those of requests, and dates, lie between 1800-01-01 and 2199-12-31 in UTC. A
-decimal of what is a fraction is rounded half to even; where the fraction counts, a member that ends in `_exact` states
-it. Refusals are problems (RFC 9457): branch on `code`, whose page `type` names. Any operation may answer any problem,
-so these stand once for each range of statuses. Every request may carry a W3C `traceparent`, every answer carries a
-`Request-Id`. The days of examples count from today, their ids name nothing.
+Decimals are strings without exponents. Dollars (`usd` in the member's name, or the unit `USD`) have two places or
+more: `480.00`, `6.155`; others as few as they need: `0.2`. Instants are RFC 3339 with an offset; in requests they,
+and dates, lie between 1800-01-01 and 2199-12-31 in UTC. Fractions are rounded half to even; where one counts, a
+member that ends in `_exact` states it. Refusals are problems (RFC 9457): branch on `code`, whose page `type` names.
+Any operation may answer any of them. Requests may carry a W3C `traceparent`, answers carry a `Request-Id`. The days
+of examples count from today, their ids name nothing.
 Answers may have further members later; bodies may not have members that are not described here."""
 
 

@@ -48,7 +48,7 @@ async def report(
 ) -> Response[UsageReceipt]:
     """Report readings of one grant, as its provider or its startup. Readings that are not accepted change nothing.
 
-    Each reading states its `nodes`, also if it states `gpus`. `POST /v1/usage` takes either.
+    Each states `nodes`, also with `gpus`.
     """
     measurements = tuple(_parse_measurement(reading) for reading in data.readings)
     receipt, answers = await report_usage(
@@ -72,11 +72,7 @@ async def report(
 async def keep_evidence(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[EvidenceBody]
 ) -> Response[ReceiptBody]:
-    """Store machine samples of a grant beside its readings. They are never billed.
-
-    A sample is of an instant within the grant, and not after now. Where the grant's service terms say so, bad samples
-    in a row open an incident of its pool.
-    """
+    """Store machine samples of a grant beside its readings. They are never billed."""
     receipt = await evidence_usage(command.handler, command.context, grant_id, source=data.source, samples=data.samples)
     return command.answer(receipt)
 

@@ -92,7 +92,7 @@ class ReadingBody(Body, frozen=True, kw_only=True):
         reading_id: Unique in its source.
         start: First instant, a whole second.
         end: Instant after the last, at most 31 days later.
-        nodes: Nodes allocated at every instant of the interval, also if `gpus` is stated.
+        nodes: Nodes allocated at every instant of the interval.
         gpus: GPUs allocated, if not all of the nodes'.
         devices: The GPUs, if the meter can name them.
         evidence: What the machines report for the interval.
