@@ -26,6 +26,8 @@ def check_requests(text, document):
     """Every operation is in the file once, and each body is as the document describes it."""
     head, *requests = text.split("### ")
     assert "@api = http" in head
+    declared = set(re.findall(r"^@(\w+) =", head, re.MULTILINE))
+    assert set(re.findall(r"{{(\w+)}}", "".join(requests))) == declared
     expected = {
         operation["operationId"]: (verb.upper(), path.replace("{", "{{").replace("}", "}}"), operation)
         for path, item in document["paths"].items()

@@ -1,10 +1,11 @@
 """Every operation as a request that an editor can send: ``/schema/requests.http``, with the document's examples.
 
-The format is that of the HTTP clients in VS Code and JetBrains' editors. ``api`` and ``key`` are its variables.
+The format is that of the HTTP clients in VS Code and JetBrains' editors. Its first lines declare every variable.
 `tests/api/test_endpoints.py` sends each request with a body to a market, with that market's ids.
 """
 
 import json
+import re
 from typing import Any, Final
 
 from litestar import Request
@@ -14,10 +15,13 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from marketplace.api.http.document import load_document
 
 _VERBS: Final = ("get", "post", "put", "patch", "delete")
-_HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in your market's ids.
+_HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in a key and your market's ids:
+# here, and in bodies, whose ids of 01jdm5v5tze1xa6a4sbz1gk3c name nothing.
 @api = {api}
 @key = mkp_...
+{variables}
 """
+_VARIABLE: Final = re.compile(r"{{([a-z_]+)}}")
 
 
 class RequestFile(OpenAPIRenderPlugin):
@@ -39,7 +43,9 @@ def render_requests(document: dict[str, Any], api: str) -> str:
         for verb in _VERBS
         if verb in item
     ]
-    return "\n".join([_HEAD.format(api=api), *requests])
+    names = sorted({name for each in requests for name in _VARIABLE.findall(each)} - {"api", "key"})
+    variables = "\n".join(f"@{name} = ..." for name in names)
+    return "\n".join([_HEAD.format(api=api, variables=variables), *requests])
 
 
 def _render_request(components: dict[str, Any], verb: str, path: str, operation: dict[str, Any]) -> str:
