@@ -1,6 +1,7 @@
 """Health and readiness, open to everyone who can reach the process, and metrics, for a key of the platform."""
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,6 +18,8 @@ from marketplace.core.errors import LogChanged, Refusal, Unavailable
 from marketplace.projections.engine.stuck_tasks import READ_EVENT, count_stuck, list_unreadable
 
 METRICS: Final = "metrics:scrape"
+STANDSTILL_SECONDS: Final = 20.0
+"""After this long without a row while the log has more events, `/health/ready` says so."""
 """The scope of the platform's keys that read the metrics."""
 
 
@@ -73,6 +76,12 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
             unreadable |= await list_unreadable(services.get_engine())
         except Unavailable as error:
             reasons.append(describe_unavailable(error, is_operator=is_operator))
+        else:
+            seconds = services.watch.count_standstill(log_sequence or 0, time.monotonic())
+            if seconds >= STANDSTILL_SECONDS:
+                reasons.append(
+                    f"the rows stand still for {seconds:.0f} s, though the log has more; read the worker's log"
+                )
     body = Readiness(
         commands=takes_commands,
         reads=projected is not None,

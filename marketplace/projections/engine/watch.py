@@ -44,6 +44,7 @@ class PositionWatch:
         self._projections = projections
         self._position = 0
         self.stopped: Mapping[str, int] = {}
+        self._stood = (0, 0.0)
         self._tables = {table.name: one.name for one in projections for table in one.tables}
         event.listen(engine.sync_engine, "before_execute", self._refuse_stopped)
         self._moved = asyncio.Event()
@@ -52,6 +53,17 @@ class PositionWatch:
     def position(self) -> int:
         """Return the highest position known; the database may be ahead of it."""
         return self._position
+
+    def count_standstill(self, end: int, now: float) -> float:
+        """Return for how many seconds no projection has moved, by earlier calls, while the log had more; 0 if it moved.
+
+        Args:
+            end: The log's last event.
+            now: The time of this call, by a clock that only goes on.
+        """
+        if self._position >= end or self._position != self._stood[0]:
+            self._stood = (self._position, now)
+        return now - self._stood[1]
 
     async def wait_for(self, position: int, timeout_seconds: float = 5.0) -> None:
         """Return once every projection that did not stop has reached `position`.

@@ -55,3 +55,27 @@ async def test_a_position_that_a_crash_took_back_is_not_believed(memory_log: Mem
                     assert (await load_reached(connection, PROJECTIONS)).position >= end
             assert lost, "no crash lost a commit, so that nothing was tried"
             await engine.dispose()
+
+
+async def test_a_standstill_counts_while_the_log_has_more_and_ends_as_soon_as_an_event_is_passed(
+    memory_log: MemoryLog, database_url: str
+):
+    """A worker that ended again and again on one event was nowhere told."""
+    story = tell_everything()
+    engine = build_engine(database_url)
+    await migrate(engine)
+    await fill(memory_log, story.recorded)
+    projector, watch = Projector(memory_log, engine, PROJECTIONS), PositionWatch(engine, PROJECTIONS)
+    await projector.claim()
+    await projector.apply(story.until(10))
+    await watch.refresh()
+    assert [watch.count_standstill(end, now) for end, now in ((10, 100), (10, 400), (11, 410), (12, 430))] == [
+        0,
+        0,
+        10,
+        30,
+    ]
+    await projector.apply(story.until(11))
+    await watch.refresh()
+    assert [watch.count_standstill(12, now) for now in (431, 440)] == [0, 9]
+    await engine.dispose()

@@ -63,7 +63,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         reads: Whether PostgreSQL answers reads.
         log_sequence: Last event in the log.
         projected_sequence: Position that every projection that did not stop has reached.
-        reason: Why commands or reads are not served, with the remedy; None if both are.
+        reason: Why commands or reads are not served, or the rows stand still; None: all is well.
         unreadable: Sequences of unreadable events that no operator annotated. What depends on them waits, everything
             else continues. A worker, which reads the whole log, reports those from before this process began. Positions
             without a message are included; while there is one, no command is accepted.
