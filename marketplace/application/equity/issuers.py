@@ -340,7 +340,11 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
             await require_unfrozen(unit, party_id)
         outstanding = await load_outstanding(unit, issuer)
         command = PayDistribution(
-            issuer_id=issuer_id, liquidity_id=liquidity_id, outstanding=outstanding, at=context.at
+            issuer_id=issuer_id,
+            liquidity_id=liquidity_id,
+            outstanding=outstanding,
+            at=context.at,
+            **await load_vesting(unit, issuer_id),
         )
         await unit.decide(ISSUER, issuer_id, command, long=True)
         if not unit.list_events(ISSUER, issuer_id):

@@ -8,11 +8,11 @@ import pytest
 
 from events.financing import LaterPrincipal, StockConsideration
 from events.issuer import IssuerStockIssued
-from events.vesting import DateMilestone, TrancheMilestone, WarrantTranche
+from events.vesting import ChangeOfControl, DateMilestone, DeliveryMilestone, TrancheMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import PayDistribution
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rights_commands import ExerciseWarrant, ExpireWarrant, VestWarrants
+from marketplace.domain.equity.issuer.rights_commands import Delivery, ExerciseWarrant, ExpireWarrant, VestWarrants
 from marketplace.domain.equity.issuer.sale.liquidity import require_undiluted
 from marketplace.domain.equity.issuer.stock_commands import ExerciseFirstRefusal, OfferStock, TransferStock
 from tests.domain.issuer_samples import (
@@ -63,9 +63,9 @@ def owe(number=1, amount="1000000", holder_id=PROVIDER):
     return LaterPrincipal(instrument_id=make_id("ins", number), holder_id=holder_id, amount_usd=Decimal(amount))
 
 
-def pay(events, *outstanding, at=SOON):
+def pay(events, *outstanding, at=SOON, **vesting):
     """Return the state after the payment and its event."""
-    command = PayDistribution(**OF_ISS, liquidity_id=LIQ, outstanding=outstanding or (owe(),), at=at)
+    command = PayDistribution(**OF_ISS, liquidity_id=LIQ, outstanding=outstanding or (owe(),), at=at, **vesting)
     (event,) = ISSUER.decide(command, ISSUER.fold(events))
     assert ISSUER.decide(command, ISSUER.fold([*events, event])) == []
     return ISSUER.fold([*events, event]), event
@@ -210,6 +210,69 @@ def test_what_the_waterfall_counts_may_be_exercised_up_to_the_price_of_the_sale(
     state, event = pay(fold(events, exercise(100_000, **named)))
     assert event.amount_usd <= Decimal(92_000_000) + 25_000
     assert read_paid(state)[PROVIDER, WARRANT] == 0
+
+
+GRANT = make_id("grt", 1)
+DELIVERY = ((DeliveryMilestone(gpu_seconds=100),),)
+
+
+def deliver(gpu_seconds):
+    return {GRANT: Delivery(gpu_seconds=gpu_seconds)}
+
+
+def sell_clawed_back(*tranches, **changes):
+    """Sell a company whose warrant has vested by delivery and may lose that. Return the events."""
+    tranches = tuple(WarrantTranche(**{"shares": 50_000, "conditions": DELIVERY, **each}) for each in tranches)
+    terms = {"tranches": tranches, "shares": 50_000 * len(tranches), "grant_ids": (GRANT,), "on_reduction": "claw_back"}
+    terms |= changes
+    vest = VestWarrants(**OF_ISS, delivered=deliver(100), at=NOON)
+    return sell("92000000", events=fold(COMPANY_SOLD, warrant(**terms), vest), delivered=deliver(100))
+
+
+def list_rights(waterfall):
+    return [row.shares for row in waterfall.payouts if row.security == WARRANT]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_vested_right_that_is_clawed_back_beside_a_sale_is_paid_no_more(recorded):
+    events = sell_clawed_back({}, {"conditions": ()})
+    assert list_rights(events[-1].waterfall) == [100_000]
+    declared = read(events[-1].waterfall.payouts)
+    _, untouched = pay(events, delivered=deliver(100))
+    assert untouched.payouts is None
+    events = fold(events, VestWarrants(**OF_ISS, delivered=deliver(50), at=NOON)) if recorded else events
+    state, event = pay(events, delivered=deliver(50))
+    paid = read_paid(state)
+    assert paid[PROVIDER, WARRANT] == (declared[PROVIDER, WARRANT] / 2).quantize(Decimal("0.01"))
+    assert event.amount_usd == sum(paid.values()) < sum(declared.values())
+    for row in declared.keys() - {(PROVIDER, WARRANT)}:
+        assert abs(paid[row] - declared[row]) <= Decimal("0.01")
+
+
+def test_each_price_of_a_warrant_loses_its_own_rights():
+    more = {"conditions": ((DeliveryMilestone(gpu_seconds=50),),), "exercise_price_usd": Decimal("0.75")}
+    state, _ = pay(sell_clawed_back({}, more), delivered=deliver(50))
+    assert list_rights(state.sales[LIQ].declared.waterfall) == [0, 50_000]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"on_reduction": "keep"}, id="keeps what has vested"),
+        pytest.param({"change_of_control": ChangeOfControl(when="always")}, id="the sale lets all vest"),
+    ],
+)
+def test_a_right_that_no_reduction_takes_is_paid_as_declared(changes):
+    events = fold(sell_clawed_back({}, {}, **changes), VestWarrants(**OF_ISS, delivered=deliver(50), at=NOON))
+    _, event = pay(events, delivered=deliver(50))
+    assert event.payouts is None
+
+
+def test_what_only_waits_for_its_day_is_paid_before_that_day():
+    events = sell_clawed_back({}, {"conditions": ((DateMilestone(day=SOON.date()),),)})
+    assert list_rights(events[-1].waterfall) == [100_000]
+    _, event = pay(events, delivered=deliver(100), at=NOON)
+    assert event.payouts is None
 
 
 HALF = (

@@ -152,6 +152,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "account": "met",
         "grant": "other",
         "instrument": "met",
+        "pool": "fixed",
         "service_line": "other",
         "statement": "met",
         "usage": "other",

@@ -268,12 +268,16 @@ class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
         liquidity_id: The liquidity event.
         outstanding: All outstanding principal, by instrument.
         at: Now, before the end of the time to pay.
+        delivered: As in `VestWarrants`; None counts what has vested already.
+        interested: As in `VestWarrants`.
     """
 
     issuer_id: str
     liquidity_id: str
     outstanding: tuple[LaterPrincipal, ...]
     at: Instant
+    delivered: Mapping[str, Delivery] | None = None
+    interested: Mapping[str, frozenset[str]] = {}
 
 
 class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):

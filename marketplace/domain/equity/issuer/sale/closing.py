@@ -5,11 +5,13 @@ A sale pays what its holders voted on, whatever happens beside it:
 - A share is paid to who holds it at the payment, as much as each share of its class was declared.
 - A warrant that ends before the sale may be paid may be exercised meanwhile, as far as the waterfall counts it. Its
   shares are then paid as common stock, and the company has the exercise money. One that ended unexercised is paid.
-- Principal that was reversed is paid no more. What it would have got stays with the company.
+- Principal that was reversed is paid no more, nor are rights that a reduction unvests before their warrant ends. What
+  they would have got stays with the company.
 - Principal that accrued since is no part of the waterfall: the company pays it in full, in cash, beside the proceeds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -19,18 +21,20 @@ from events.financing import LaterPrincipal, Payout
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.core.rounding import allocate, round_whole
+from marketplace.domain.equity.issuer.commands import PayDistribution
+from marketplace.domain.equity.issuer.rights.milestones import foresee
 from marketplace.domain.equity.issuer.sale.payouts import render_payouts
-from marketplace.domain.equity.issuer.state import Exercised, Issuer, Sale
+from marketplace.domain.equity.issuer.state import Issuer, Sale, is_accelerated
 from marketplace.equity.waterfall import Payout as Paid
 
 
-def list_payouts(sale: Sale, state: Issuer, outstanding: Sequence[LaterPrincipal]) -> tuple[Payout, ...]:
+def list_payouts(sale: Sale, state: Issuer, command: PayDistribution) -> tuple[Payout, ...]:
     """Return what a declared sale pays now; see the module.
 
     Args:
         sale: The sale.
         state: The company now.
-        outstanding: All principal that is outstanding now, by instrument.
+        command: Its payment.
 
     Raises:
         Refusal: ``liquidity_stale`` if the company has shares that the waterfall does not count, or the waterfall does
@@ -38,7 +42,7 @@ def list_payouts(sale: Sale, state: Issuer, outstanding: Sequence[LaterPrincipal
     """
     waterfall = sale.declared.waterfall
     _require_stated(sale, state)
-    rows = list(_list_rows(sale, state, {each.instrument_id: each.amount_usd for each in outstanding}))
+    rows = list(_list_rows(sale, state, command))
     amounts = [parse_ratio(row.amount_exact) for row in rows]
     if sorted(map(_read, rows)) == sorted(map(_read, waterfall.payouts)):
         return waterfall.payouts
@@ -92,9 +96,13 @@ def _refuse_stale(sale: Sale, why: str, **facts: str) -> Refusal:
     return Refusal("liquidity_stale", text, liquidity_id=liquidity_id, **facts)
 
 
-def _list_rows(sale: Sale, state: Issuer, left: Mapping[str, Decimal]) -> Iterator[Payout]:
+def _list_rows(sale: Sale, state: Issuer, command: PayDistribution) -> Iterator[Payout]:
     """Yield the rows of the waterfall as they are paid now, with exact amounts; cents and shares of a buyer follow."""
     waterfall, declared = sale.declared.waterfall, _sum_principal(sale)
+    left = {each.instrument_id: each.amount_usd for each in command.outstanding}
+    vested = state
+    if command.delivered is not None:
+        vested = foresee(state, command.delivered, command.interested, command.at, sale.declared.pay_until)
     classes: dict[str, list[Payout]] = {each.class_id: [] for each in sale.exercised}
     for row in waterfall.payouts:
         if row.security in state.classes:
@@ -104,7 +112,7 @@ def _list_rows(sale: Sale, state: Issuer, left: Mapping[str, Decimal]) -> Iterat
             yield _scale(row, kept)
         else:
             counted = row.shares or 0
-            rights = _count_rights(sale, state, row, counted)
+            rights = _count_rights(sale, vested, row, counted, command.at)
             yield structs.replace(_scale(row, Fraction(rights, counted)), shares=rights)
     for class_id, rows in sorted(classes.items()):
         yield from _list_stock(sale, state, class_id, rows)
@@ -114,18 +122,25 @@ def _scale(row: Payout, part: Fraction) -> Payout:
     return structs.replace(row, amount_exact=render_ratio(parse_ratio(row.amount_exact) * part))
 
 
-def _count_rights(sale: Sale, state: Issuer, row: Payout, counted: int) -> int:
-    """Return how many counted rights are neither exercised nor, with the principal that bought them, clawed back."""
-    rights = counted - sum(each.rights for each in sale.exercised if _is_of(each, row, sale))
-    warrant = state.warrants.get(row.security)
-    return rights if warrant is None or warrant.expired else min(rights, warrant.shares_outstanding)
+def _count_rights(sale: Sale, vested: Issuer, row: Payout, counted: int, at: datetime) -> int:
+    """Return how many counted rights are neither exercised nor clawed back, themselves or what bought them."""
+    used = (each for each in sale.exercised if each.warrant_id == row.security)
+    rights = counted - sum(each.rights for each in used if _is_at_price(each.price_usd, row, sale))
+    warrant = vested.warrants.get(row.security)
+    if warrant is None or warrant.expired:
+        return rights
+    is_kept = warrant.issued.on_reduction == "keep" or warrant.is_past(at)
+    if is_kept or is_accelerated(warrant, sale.declared.waterfall.proceeds_usd):
+        return min(rights, warrant.shares_outstanding)
+    priced = ((each.exercisable, each.price_usd) for each in warrant.tranches)
+    return min(rights, sum(left for left, usd in priced if usd is not None and _is_at_price(usd, row, sale)))
 
 
-def _is_of(exercised: Exercised, row: Payout, sale: Sale) -> bool:
-    """Return whether rights were exercised of this row; a warrant with several exercise prices has several rows."""
+def _is_at_price(exercise_price_usd: Fraction, row: Payout, sale: Sale) -> bool:
+    """Return whether a row pays rights of this exercise price; a warrant with several prices has several rows."""
     price = parse_ratio(sale.declared.waterfall.price_per_common_share_exact)
-    gain = max(price - exercised.price_usd, Fraction(0)) * (row.shares or 0)
-    return exercised.warrant_id == row.security and gain == parse_ratio(row.amount_exact)
+    gain = max(price - exercise_price_usd, Fraction(0)) * (row.shares or 0)
+    return gain == parse_ratio(row.amount_exact)
 
 
 def _list_stock(sale: Sale, state: Issuer, class_id: str, rows: Sequence[Payout]) -> Iterator[Payout]:

@@ -145,7 +145,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
         )
     require_aware(command.at, "/at")
     require_payable(command.liquidity_id, sale.declared.pay_until, command.at)
-    payouts = list_payouts(sale, state, command.outstanding)
+    payouts = list_payouts(sale, state, command)
     later = list_later(sale, command.outstanding)
     cash = (*(each.cash_usd for each in payouts), *(each.amount_usd for each in later))
     event = IssuerDistributionPaid(
