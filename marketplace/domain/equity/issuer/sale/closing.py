@@ -85,15 +85,14 @@ def _require_stated(sale: Sale, state: Issuer) -> None:
         else:
             is_stated = bool(declared.get(row.security, row.shares))
         if not is_stated:
-            raise _refuse_stale(
-                sale, f"does not state what it pays {row.security} for, so it cannot be paid", security=row.security
+            liquidity_id = sale.declared.liquidity_id
+            raise Refusal(
+                "liquidity_stale",
+                f"the waterfall of liquidity event {liquidity_id} does not state what it pays {row.security} for, so it"
+                " cannot be paid; declare it again with a new id",
+                liquidity_id=liquidity_id,
+                security=row.security,
             )
-
-
-def _refuse_stale(sale: Sale, why: str, **facts: str) -> Refusal:
-    liquidity_id = sale.declared.liquidity_id
-    text = f"the waterfall of liquidity event {liquidity_id} {why}; declare it again with a new id"
-    return Refusal("liquidity_stale", text, liquidity_id=liquidity_id, **facts)
 
 
 def _list_rows(sale: Sale, state: Issuer, command: PayDistribution) -> Iterator[Payout]:
@@ -149,8 +148,14 @@ def _list_stock(sale: Sale, state: Issuer, class_id: str, rows: Sequence[Payout]
     bought = sum(each.shares for each in sale.exercised if each.class_id == class_id)
     holders = {holder: shares for (holder, held), shares in sorted(state.holdings.items()) if held == class_id}
     if sum(holders.values()) > declared + bought:
-        why = f"does not count shares of {class_id} that were issued since it was declared"
-        raise _refuse_stale(sale, why, class_id=class_id)
+        liquidity_id = sale.declared.liquidity_id
+        raise Refusal(
+            "liquidity_stale",
+            f"shares of {class_id} were issued since liquidity event {liquidity_id} was declared, which its waterfall"
+            " does not count; declare it again with a new id",
+            liquidity_id=liquidity_id,
+            class_id=class_id,
+        )
     price = parse_ratio(sale.declared.waterfall.price_per_common_share_exact)
     if declared:
         price = sum((parse_ratio(row.amount_exact) for row in rows), Fraction(0)) / declared
