@@ -6,13 +6,16 @@ changes, the incidents of the grant's pool are updated.
 Invariants:
     1. Evidence of the startup's meter counts only where the grant's terms say so, only for GPUs that the provider's
        meter does not see working at the same time, and dates an incident back by at most `BACKDATED_MAX`.
+       A MIG instance is evidence of its whole GPU, which counts once.
     2. Good observations date the end of an incident back no further than a report of its provider could.
     3. An incident that was ended by a report is over: evidence from before that, and what GPUs showed then, opens none.
+    4. A report that ends an incident takes the GPUs of that incident as good, and no others while another is open.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -44,12 +47,21 @@ class Key(NamedTuple):
     device: str
 
 
-class _Opened(NamedTuple):
-    """An incident that evidence has opened: its name, its beginning, and when the evidence was stored."""
+@dataclass(slots=True)
+class _Opened:
+    """An incident that evidence has opened.
+
+    Attributes:
+        name: Its name.
+        since: Its beginning.
+        reported_at: When the evidence was stored.
+        gpus: The bad GPUs that are its own, at most those of a node, when an incident was last opened or ended.
+    """
 
     name: str
     since: datetime
     reported_at: datetime
+    gpus: list[str] = field(default_factory=list)
 
 
 class Transition(NamedTuple):
@@ -76,8 +88,14 @@ class _Watch:
         gpus_per_node: GPUs of a node.
         pool_id: The pool.
         moves: How often the grant moved to another pool.
-        healths: The health of each GPU, as each source of each side's meter sees it.
-        bad: The bad GPUs that each side's meter sees, in the order in which they turned, with how many of its sources.
+        healths: The health of each GPU or MIG instance, as each source of each side's meter sees it.
+        bad: The bad GPUs that each side's meter sees, with how many of its sources and instances say so.
+        looked: When the provider's meter last looked at a GPU.
+        fresh: The GPUs at which it looked in the `BACKDATED_MAX` before `said_at`, or ever where there is none.
+        expiring: One look of each fresh GPU, as a heap.
+        known: The fresh GPUs, and those that the provider's meter sees bad.
+        turned: The GPUs that are bad by the provider's meter, or by the startup's and not known, in the order in which
+            they turned.
         said_at: The last bad look of the startup's meter.
         open: The incidents that evidence has opened and not closed, oldest first.
         opened: How many incidents evidence has opened on this pool.
@@ -92,6 +110,11 @@ class _Watch:
     moves: int = 0
     healths: dict[Meter, dict[Key, Health]] = field(default_factory=lambda: {"provider": {}, "startup": {}})
     bad: dict[Meter, dict[str, int]] = field(default_factory=lambda: {"provider": {}, "startup": {}})
+    looked: dict[str, datetime] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
+    expiring: list[tuple[datetime, str]] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+    turned: dict[str, None] = field(default_factory=dict)
     said_at: datetime | None = None
     open: list[_Opened] = field(default_factory=list)
     opened: int = 0
@@ -104,61 +127,102 @@ class _Watch:
 
     def put(self, key: Key, health: Health) -> None:
         """Store the health of a GPU."""
-        before, bad = self.find(key), self.bad[key.meter]
+        before, bad, gpu = self.find(key), self.bad[key.meter], _name_gpu(key.device)
         self.healths[key.meter][key] = health
-        if key.meter == "startup" and health.is_bad and health.seen is not None:
-            self.said_at = max(health.seen, self.said_at or health.seen)
-        sources = bad.get(key.device, 0) + health.is_bad - before.is_bad
+        sources = bad.get(gpu, 0) + health.is_bad - before.is_bad
         if sources:
-            bad[key.device] = sources
+            bad[gpu] = sources
         else:
-            bad.pop(key.device, None)
+            bad.pop(gpu, None)
+        if key.meter == "provider" and health.seen is not None:
+            self._look(gpu, health.seen)
+        if key.meter == "startup" and health.is_bad and health.seen is not None:
+            self._say(health.seen)
+        self._sort(gpu)
 
-    def list_bad(self) -> list[str]:
-        """Return the GPUs that count as bad, in the order in which they turned, those of the provider's meter first.
+    def _look(self, gpu: str, at: datetime) -> None:
+        """Note that the provider's meter looked at a GPU."""
+        self.looked[gpu] = max(at, self.looked.get(gpu, at))
+        if gpu not in self.fresh and (self.said_at is None or at >= self.said_at - BACKDATED_MAX):
+            self.fresh.add(gpu)
+            heappush(self.expiring, (at, gpu))
+
+    def _say(self, at: datetime) -> None:
+        """Note a bad look of the startup's meter. What the provider's meter saw too long before it is not fresh."""
+        self.said_at = max(at, self.said_at or at)
+        since = self.said_at - BACKDATED_MAX
+        while self.expiring and self.expiring[0][0] < since:
+            _, gpu = heappop(self.expiring)
+            if self.looked[gpu] >= since:
+                heappush(self.expiring, (self.looked[gpu], gpu))
+            else:
+                self.fresh.discard(gpu)
+                self._sort(gpu)
+
+    def _sort(self, gpu: str) -> None:
+        """Note whether a GPU is known, and whether it is bad."""
+        is_bad = gpu in self.bad["provider"]
+        if is_bad or gpu in self.fresh:
+            self.known.add(gpu)
+        else:
+            self.known.discard(gpu)
+        if is_bad or (gpu in self.bad["startup"] and gpu not in self.known):
+            self.turned.setdefault(gpu)
+        else:
+            self.turned.pop(gpu, None)
+
+    def count_bad(self) -> int:
+        """Return how many GPUs count as bad.
 
         Those that only the startup's meter sees are limited to GPUs that the provider's meter does not see working:
         not the same GPU, nor so many others that none is left, in the `BACKDATED_MAX` before the startup's last look.
         """
-        bad, said = self.bad["provider"], self.bad["startup"]
-        if not said or self.said_at is None:
-            return list(bad)
-        since = self.said_at - BACKDATED_MAX
-        working = {
-            key.device
-            for key, health in self.healths["provider"].items()
-            if key.device not in bad and health.seen is not None and health.seen >= since
-        }
-        room = self.gpus - len({_name_gpu(device) for device in working}) - len(bad)
-        alone = (device for device in said if device not in bad and device not in working)
-        return [*bad, *islice(alone, max(room, 0))]
+        seen = len(self.bad["provider"])
+        return seen + min(len(self.turned) - seen, max(self.gpus - len(self.known), 0))
+
+    def list_bad(self) -> list[str]:
+        """Return the GPUs that count as bad, in the order in which they turned."""
+        seen = self.bad["provider"]
+        alone = set(islice((gpu for gpu in self.turned if gpu not in seen), self.count_bad() - len(seen)))
+        return [gpu for gpu in self.turned if gpu in seen or gpu in alone]
 
     def change(self, grant_id: str, at: datetime, told_at: datetime) -> None:
         """Note the incidents that are to be opened or closed if the number of failed nodes changed at `at`.
 
         An incident lasts at least a second. `told_at` is when the evidence was stored.
         """
-        failed = count_nodes(len(self.list_bad()), self.gpus_per_node)
+        failed = count_nodes(self.count_bad(), self.gpus_per_node)
         while failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
             self.opened += 1
             self.open.append(_Opened(name, at, told_at))
+            self._share()
             self.due[Transition(self.pool_id, name, opens=True)] = at
         while failed < len(self.open):
-            name, since, reported_at = self.open.pop()
-            ended = date_resumption(max(at, since + _SECOND), told_at, reported_at)
-            self.due[Transition(self.pool_id, name, opens=False)] = ended
+            last = self.open.pop()
+            ended = date_resumption(max(at, last.since + _SECOND), told_at, last.reported_at)
+            self.due[Transition(self.pool_id, last.name, opens=False)] = ended
+
+    def _share(self) -> None:
+        """Give each bad GPU that no open incident has to the oldest one that has room."""
+        rest = dict.fromkeys(self.list_bad())
+        for one in self.open:
+            one.gpus = [gpu for gpu in one.gpus if gpu in rest]
+            for gpu in one.gpus:
+                del rest[gpu]
+        free = iter(rest)
+        for one in self.open:
+            one.gpus.extend(islice(free, self.gpus_per_node - len(one.gpus)))
 
     def answer(self, name: str, at: datetime) -> None:
         """Take the GPUs of an open incident that a report has ended as good since `at`."""
         place = next((place for place, known in enumerate(self.open) if known.name == name), None)
         if place is None:
             return
-        first = place * self.gpus_per_node
-        good = set(self.list_bad()[first : first + self.gpus_per_node])
-        del self.open[place]
+        self._share()
+        good = set(self.open.pop(place).gpus)
         for key, health in [item for healths in self.healths.values() for item in healths.items()]:
-            if key.device in good or not self.open:
+            if _name_gpu(key.device) in good or not self.open:
                 self.put(key, Health(seen=health.seen, sample=health.sample))
         self.answered = max(at, self.answered or at)
 

@@ -1,6 +1,7 @@
 """Evidence of the meters opens incidents by itself, and closes them when the machines say so."""
 
 import asyncio
+import sys
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
-from events.usage import Evidence, Sample
+from events.usage import Evidence, Sample, UsageEvidenced
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
@@ -19,6 +20,9 @@ from marketplace.domain.delivery.grant import Outage
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.events import parse_event
+from marketplace.runtime.scheduling.health_monitor import HealthMonitor
+from marketplace.runtime.scheduling.scheduler import Scheduler
+from tests.domain import build
 from tests.support.market.invariants import check_log
 from tests.support.market.market import INCIDENTS, Market
 
@@ -329,3 +333,99 @@ async def test_evidence_that_was_answered_ends_no_grant_for_cause_even_before_th
     with pytest.raises(Refusal) as refused:
         await end()
     assert refused.value.code == "cause_missing", "the platform's word counts before any worker applies it"
+
+
+BOTH = DetectionTerms(meters="both")
+
+
+class Desk:
+    """A monitor without a market: one grant, and the events of its meters."""
+
+    def __init__(self, nodes):
+        issued = build.grant_issued(service=replace(INCIDENTS, detection=BOTH), nodes=nodes, gpus_per_node=8)
+        self.grant_id, self.pool_id = issued.grant_id, issued.pool_id
+        self.monitor = HealthMonitor(Scheduler())
+        self.monitor.notice(issued, build.hour(0))
+        self.at = build.hour(10)
+
+    def see(self, meter, xid, *devices, looks=1):
+        samples = []
+        for _ in range(looks):
+            self.at += MINUTE
+            samples += [Sample(device=device, at=self.at, xid_error=xid) for device in devices]
+        event = UsageEvidenced(
+            usage_id=build.USAGE, grant_id=self.grant_id, source="dcgm", samples=tuple(samples), meter=meter
+        )
+        self.monitor.notice(event, self.at)
+
+    def restore(self, incident_id):
+        self.at += MINUTE
+        self.monitor.notice(
+            PoolNodeRestored(pool_id=self.pool_id, incident_id=incident_id, nodes=1, at=self.at), self.at
+        )
+
+    def list_due(self):
+        return [(one.incident_id[-3:], one.opens) for one, _ in self.monitor.list_due(self.grant_id)]
+
+
+def test_the_provider_sees_a_gpu_working_by_its_mig_instances_and_the_startup_by_its_name():
+    desk = Desk(2)
+    instances = [f"GPU-1/{number}" for number in range(1, 8)]
+    desk.see("provider", 0, *instances, "GPU-2")
+    desk.see("startup", 79, "GPU-1", "GPU-2/3", looks=2)
+    assert desk.list_due() == []
+    desk.see("startup", 79, "GPU-3/1", "GPU-3/2", looks=2)
+    assert desk.list_due() == [("0/0", True)]
+
+
+def test_bad_mig_instances_of_a_gpu_are_one_gpu():
+    desk = Desk(2)
+    desk.see("provider", 79, *(f"GPU-{gpu}/{number}" for gpu in range(2) for number in range(7)), looks=2)
+    assert desk.list_due() == [("0/0", True)]
+    desk.see("startup", 79, *(f"GPU-{gpu}" for gpu in range(2, 9)), looks=2)
+    assert desk.list_due() == [("0/0", True), ("0/1", True)], "nine of sixteen GPUs are two nodes"
+
+
+@pytest.mark.parametrize(("restored", "left"), [("0/0", "provider"), ("0/1", "startup")])
+def test_a_report_that_ends_an_incident_takes_its_own_gpus_as_good(restored, left):
+    desk = Desk(4)
+    gpus = {meter: [f"{meter}-{number}" for number in range(8)] for meter in ("startup", "provider")}
+    desk.see("startup", 79, *gpus["startup"], looks=2)
+    desk.see("provider", 79, *gpus["provider"], looks=2)
+    assert desk.list_due() == [("0/0", True), ("0/1", True)]
+    desk.restore(f"meters/{desk.grant_id}/{restored}")
+    other = {"provider": "startup", "startup": "provider"}[left]
+    desk.see(other, 0, *gpus[other], looks=3)
+    assert (restored, False) not in desk.list_due()[2:], "what a report ended is not ended by looks"
+    assert len(desk.list_due()) == 2, "the other incident lasts"
+    desk.see(left, 0, *gpus[left], looks=3)
+    assert [opens for _, opens in desk.list_due()] == [True, True, False]
+
+
+def test_an_event_that_turns_many_gpus_costs_the_same_on_a_large_grant_with_one_bad_gpu_of_the_startup():
+    """The steps of Python that one event costs, which no other work of the machine changes."""
+
+    def count_steps(nodes):
+        desk = Desk(nodes)
+        for begin in range(0, nodes * 8 - 8, 1_000):
+            desk.see("provider", 0, *(f"GPU-{number}" for number in range(begin, min(begin + 1_000, nodes * 8 - 8))))
+        desk.see("startup", 79, "GPU-X", looks=2)
+        desk.see("provider", 79, *(f"GPU-{number}" for number in range(200)))
+        steps = 0
+
+        def trace(*_):
+            nonlocal steps
+            steps += 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            desk.see("provider", 79, *(f"GPU-{number}" for number in range(200)))
+        finally:
+            sys.settrace(before)
+        assert len(desk.list_due()) == 26
+        return steps
+
+    small, large = count_steps(64), count_steps(1_024)
+    assert large < 1.1 * small
