@@ -8,7 +8,8 @@ machine's cores with the servers. There is no database and no projector: command
 
 It prints answers a second and the processor time that the process takes for each answer. The last columns are the
 ratios of both to those of the bare handler. The target is either answers a second or a ratio of processor times, which
-other work on the machine changes less.
+other work on the machine changes less. For one client it compares the median time of an order with that of the log's
+own atomic append of two events, as many as an order stores, by one caller on a nats-server of its own.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from litestar import Litestar, get, post
 from litestar.params import JSONBody
 
 from benchmarks.http_load import build_request, measure, number_from
+from benchmarks.synthetic import make_write
 from marketplace.api.application import create_application
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.trading import PlaceOrderBody
@@ -37,12 +39,14 @@ from marketplace.app import open_services
 from marketplace.embedded.folder import temporary_folder
 from marketplace.embedded.nats import embedded_nats
 from marketplace.embedded.process import find_free_port
+from marketplace.log.jetstream import JetStreamLog
 from marketplace.runtime.process.collector import settle_collector
 from marketplace.runtime.process.config import Settings
 
 CLIENTS = (1, 64)
 CONNECTIONS_MAX = 1_024
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
+APPENDS = 500
 TARGET_ORDERS = 4_000
 TARGET_SHARE = 0.20
 
@@ -142,6 +146,21 @@ def _build_order(party: str) -> dict[str, object]:
     return {"startup_id": party, "terms": terms}
 
 
+async def time_append() -> float:
+    """Return the median seconds of an atomic append of two events, one after the other."""
+    taken = []
+    with temporary_folder() as folder:
+        async with embedded_nats(folder / "nats") as nats:
+            log = await JetStreamLog.open(nats.url, admin_url=nats.admin_url)
+            for _ in range(APPENDS):
+                writes = [make_write(), make_write()]
+                began = time.perf_counter()
+                await log.append(writes)
+                taken.append(time.perf_counter() - began)
+            await log.close()
+    return sorted(taken)[APPENDS // 2]
+
+
 async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float) -> None:
     numbers = number_from(0)
 
@@ -166,6 +185,9 @@ async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float
         median, slow = times[len(times) // 2] * 1_000, times[len(times) * 99 // 100] * 1_000
         print(f"{clients:>8} {plain:>8,.0f} {plain_cost:>8.0f} {rate:>8,.0f} {cost:>8.0f}", end=" ")
         print(f"{median:>8.2f} {slow:>8.2f} {rate / plain:>8.2f} {share:>8.2f}")
+        if clients == 1:
+            append = await time_append() * 1_000
+            print(f"an atomic append of the log takes {append:.2f} ms (p50), an order {median / append:.2f} times that")
     reached = "reached" if rate >= TARGET_ORDERS or share >= TARGET_SHARE else "not reached"
     print(
         f"target at {CLIENTS[-1]} clients: {TARGET_ORDERS:,} orders a second or {TARGET_SHARE:.0%} of bare, {reached}"
