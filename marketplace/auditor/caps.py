@@ -128,7 +128,8 @@ class Caps:
                 self._check(message, mandate_id, hold, ((one, one.committed) for one in holds.values()))
         elif name in {"budget_released", "order_refused"}:
             if body.get("barred_until") and body["hold_id"] in holds:
-                self.barred[mandate_id, holds[body["hold_id"]].issuer_id] = parse_instant(body["barred_until"])
+                barred, until = (mandate_id, holds[body["hold_id"]].issuer_id), parse_instant(body["barred_until"])
+                self.barred[barred] = max(until, self.barred.get(barred, until))
             self._free(holds, body)
         elif name == "revoked":
             for ended in body.get("ended", ()):

@@ -15,7 +15,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.supply import gpu_vendors
 from tests.domain import build
 from tests.domain.build import HOLD, ISSUER, NOW, usd
-from tests.domain.trading.test_mandate import GRANT_2, HOLD_2, ISSUER_2, amended, granted, held
+from tests.domain.trading.test_mandate import BARRED, GRANT_2, HOLD_2, ISSUER_2, amended, granted, held
 
 CAPS = granted(vendor_share_max=usd("0.5"), generation_share_max=usd("0.45"))
 HOPPER = held(amount=400, gpu_classes=("H100_SXM", "MI300X"))
@@ -35,7 +35,7 @@ def audit(*events):
 
 def play(part, *events):
     for number, event in enumerate(events):
-        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}", "ce-time": NOW.isoformat()}
         part.take([Message(number, "marketplace.mandate.x", headers, msgspec.json.encode(event))])
 
 
@@ -53,6 +53,16 @@ def play(part, *events):
 )
 def test_budget_above_a_cap_is_found(events, found):
     assert sorted(audit(*events)) == sorted(found)
+
+
+@pytest.mark.parametrize("days", [(7, -1), (-1, 7)])
+def test_an_issuer_is_kept_away_for_the_longest_of_its_refusals(days):
+    first, second = (NOW + timedelta(days=each) for each in days)
+    part = Caps(Findings())
+    play(part, CAPS, held(amount=1), held(HOLD_2, amount=1))
+    play(part, replace(BARRED, barred_until=first), replace(BARRED, hold_id=HOLD_2, barred_until=second))
+    play(part, held(rename_id("hld", GRANT_2), amount=1))
+    assert [rule for rule, _, _ in part.findings.kept] == ["cap"]
 
 
 @pytest.mark.parametrize(

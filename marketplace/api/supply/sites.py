@@ -84,7 +84,7 @@ async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipCo
     """Report that a conversion is late.
 
     Lots that would begin before the new date are moved. Grants stay, and have no nodes until then. A startup whose
-    grant begins more than 24 hours before the new date may end it for cause before it begins.
+    grant begins more than 24 hours before the new date may end it for cause at its start, before that comes.
     """
     receipt = await slip_conversion(
         command.handler, command.context, site_id, ready_at=data.ready_at, reason=data.reason

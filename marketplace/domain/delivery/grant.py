@@ -694,7 +694,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         status = state.condition if state.phase == "terminated" else state.status
         since = None if command.is_repaired else command.failing_since or state.failing_since
         answer_by = find_answer_time(since, state.failed_before)
-        require_cause(command, status, answer_by, is_withheld=state.withheld is not None)
+        require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [

@@ -39,13 +39,16 @@ def find_answer_time(failing_since: datetime | None, before: Iterable[tuple[date
     return failing_since + max(ANSWERED_WITHIN - used, timedelta())
 
 
-def require_cause(command: TerminateGrant, status: str, answer_by: datetime | None, *, is_withheld: bool) -> None:
+def require_cause(
+    command: TerminateGrant, status: str, answer_by: datetime | None, start: datetime, *, is_withheld: bool
+) -> None:
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
     `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`). Before its start it has cause while the provider
-    states that the site is late by more than that. A provider has cause while the startup is suspended, and while
-    delivery is withheld because a stage is not paid. The platform always has cause.
+    states that the site is late by more than that; it ends the grant at its `start`, since the site may
+    be ready in time after all. A provider has cause while the startup is suspended, and while delivery is withheld
+    because a stage is not paid. The platform always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.
@@ -64,6 +67,14 @@ def require_cause(command: TerminateGrant, status: str, answer_by: datetime | No
             " provider while the startup is suspended or delivery is withheld; give notice instead",
             pointer="/for_cause",
             status=status,
+        )
+    if command.by == "startup" and is_late and command.at > start:
+        raise Refusal(
+            "cause_missing",
+            f"grant {command.grant_id} has not begun, and that its site is late is cause to end it at its start,"
+            f" {render_instant(start)}, alone; end it then or before, or give notice",
+            pointer="/at",
+            start=render_instant(start),
         )
     due = answer_by or command.noticed_at
     if command.by == "startup" and command.noticed_at < due:

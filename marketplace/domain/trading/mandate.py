@@ -27,8 +27,8 @@ holder_is_issuer · issuer_above_budget · pricelist_missing ·
 cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
 instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · note_unwelcome ·
 strike_outside_range · warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome ·
-list_price_missing · price_above_mandate · related_unwelcome ·
-diluted_since · approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
+list_price_missing · price_above_mandate · issuer_unwelcome · related_unwelcome · diluted_since ·
+approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
 direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_maximum_reached ·
 sector_maximum_reached · vendor_maximum_reached · generation_maximum_reached · capture_above_hold · release_above_hold.
 """
@@ -643,7 +643,10 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
         return replace(state, holds=state.holds.set(event.hold_id, replace(before, waits=False, approved=True)))
     if isinstance(event, MandateOrderRefused):
         ended, until = _end_hold(state, event.hold_id, before), event.barred_until
-        return ended if until is None else replace(ended, barred=state.barred.set(before.issuer_id, until))
+        if until is None:
+            return ended
+        until = max(until, state.barred.get(before.issuer_id, until))
+        return replace(ended, barred=state.barred.set(before.issuer_id, until))
     if isinstance(event, MandateBudgetCaptured):
         captured = replace(
             before,

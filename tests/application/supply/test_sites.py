@@ -58,6 +58,9 @@ async def test_a_startup_ends_a_grant_that_its_late_site_cannot_deliver_and_may_
             await end_for_cause(market, trade, grant_id, market.day(1))
         assert caught.value.code == "cause_missing", "within the day in which a provider may answer"
         await slip(market, trade, site, 20)
+        with pytest.raises(Refusal) as caught:
+            await end_for_cause(market, trade, grant_id, market.day(10))
+        assert (caught.value.code, caught.value.pointer) == ("cause_missing", "/at"), "the site may be ready in time"
         await end_for_cause(market, trade, grant_id, market.day(1))
         ended = await market.until("grant", grant_id, "terminated")
     pool = await market.state("pool", trade.pool)

@@ -171,6 +171,7 @@ REFUSALS = [
     Row("cause_missing", ACTIVE, terminate(for_cause=True, is_late=True), "/for_cause"),
     Row("cause_missing", (ISSUED,), terminate(for_cause=True), "/for_cause"),
     Row("cause_missing", (ISSUED,), terminate(for_cause=True, is_late=True, by="provider"), "/for_cause"),
+    Row("cause_missing", (ISSUED,), terminate(for_cause=True, is_late=True, at=hour(10.01)), "/at"),
     Row("cause_unanswered", (*ACTIVE, DEGRADED), terminate(for_cause=True, noticed_at=hour(13)), "/for_cause"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13)), "/at"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13), by="provider"), "/at"),

@@ -221,18 +221,18 @@ REFUSALS = [
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None)),
     Row("stage_unwelcome", (granted(stages=("seed", "series_a")),), hold_budget(stage="growth")),
     Row("stage_unwelcome", (granted(stages=("seed",)),), hold_budget()),
-    Row("issuer_unwelcome", (*WAITING, BARRED), hold_budget(hold_id=HOLD_2)),
-    Row(
-        "issuer_unwelcome",
-        (*WAITING, BARRED),
-        hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, related_ids=frozenset({ISSUER})),
-    ),
     Row("vendor_unwelcome", (granted(gpu_vendors=("amd",)),), hold_budget(prices=priced(3))),
     Row("list_price_missing", (LISTED,), hold_budget(prices=priced(3))),
     Row("price_above_mandate", (granted(usd_per_gpu_hour_max=usd(3)),), hold_budget(prices=priced("3.01"))),
     Row("price_above_mandate", (LISTED,), hold_budget(prices=priced("3.01", listed=2))),
     Row("price_above_mandate", (GRANTED,), hold_budget(prices=priced("100.01"))),
     Row("price_above_mandate", (GRANTED, HELD, amended(usd_per_gpu_hour_max=usd(3))), matched(prices=priced("3.01"))),
+    Row("issuer_unwelcome", (*WAITING, BARRED), hold_budget(hold_id=HOLD_2)),
+    Row(
+        "issuer_unwelcome",
+        (*WAITING, BARRED),
+        hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, related_ids=frozenset({ISSUER})),
+    ),
     Row("related_unwelcome", (GRANTED, HELD), matched(related=True)),
     Row("diluted_since", STOCK, matched_stock("10500000.01")),
     Row("approval_missing", WAITING, matched()),
@@ -313,6 +313,8 @@ PRECEDENCE = [
     Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget(instrument=safe(valuation_cap_usd=None))),
     Row("uncapped_unwelcome", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None), sector=None)),
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None, amount_usd=usd(1_001))),
+    Row("sector_unwelcome", (*WAITING, BARRED), hold_budget(hold_id=HOLD_2, sector=None)),
+    Row("issuer_unwelcome", (*WAITING, BARRED), hold_budget(hold_id=HOLD_2, amount_usd=usd(1_001))),
     Row("budget_exhausted", (GRANTED,), hold_budget(amount_usd=usd(1_001))),
 ]
 
@@ -439,6 +441,16 @@ def test_a_holder_that_refuses_an_order_may_keep_its_issuer_away_for_some_days()
     Given(MANDATE, *WAITING, BARRED).when(hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2)).then(
         held(hold_id=HOLD_2, issuer_id=ISSUER_2, needs_approval=True, instrument=safe())
     )
+
+
+def test_a_second_refusal_for_fewer_days_leaves_the_issuer_away_as_long_as_the_first():
+    other = replace(BARRED, hold_id=HOLD_2, barred_until=BARRED.barred_until - timedelta(days=6))
+    refused = (*WAITING, held(hold_id=HOLD_2), BARRED, other)
+    early, later = (
+        hold_budget(hold_id=id_of("hld", 3), at=BARRED.barred_until - timedelta(seconds=left)) for left in (1, 0)
+    )
+    Given(MANDATE, *refused).when(early).refused("issuer_unwelcome")
+    assert MANDATE.decide(later, MANDATE.fold(list(refused)))
 
 
 def test_many_small_orders_of_one_issuer_wait_as_one_large_order_does():
