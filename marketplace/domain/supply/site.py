@@ -15,10 +15,12 @@ amount_too_large · amount_too_precise · power_above_contract · power_not_rais
 conversion_scheduled · conversion_not_scheduled · resumption_backdated · site_power_exceeded · value_out_of_bounds.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -45,6 +47,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_b
 from marketplace.domain.supply.outages import require_prompt
 
 PUE_MAX = Decimal(5)
+_AT = itemgetter(0)
 
 
 class RegisterSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +118,20 @@ class DrawPower(msgspec.Struct, frozen=True, kw_only=True):
 SiteCommand = RegisterSite | EnergiseSite | DerateSite | ScheduleConversion | SlipConversion | DrawPower
 
 
+class PowerReport(NamedTuple):
+    """What a report replaced of the live power, so that it can be taken back.
+
+    Attributes:
+        derated_at: When a derating was reported; None where power was energised.
+        at: From when on the report changes the live power.
+        replaced: The steps from `at` on that were known before.
+    """
+
+    derated_at: datetime | None
+    at: datetime
+    replaced: tuple[tuple[datetime, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A registered site.
@@ -123,7 +140,7 @@ class Site:
         power_energised_kw: What is live by the last report.
         ready_at: When the conversion is or was planned to be ready; None without one.
         live: Each instant since registration from which other power was live, with the kilowatts.
-        derated: When each derating was reported, with what `live` was before.
+        reports: What each report of live power replaced, in order.
         drawn: Kilowatts that reserved nodes draw, by pool and grant.
     """
 
@@ -133,7 +150,7 @@ class Site:
     ready_at: datetime | None = None
     conversion: SiteConversionScheduled | None = None
     live: tuple[tuple[datetime, int], ...] = ()
-    derated: tuple[tuple[datetime, tuple[tuple[datetime, int], ...]], ...] = ()
+    reports: tuple[PowerReport, ...] = ()
     drawn: Map[tuple[str, str], tuple[Load, ...]] = field(default_factory=Map)
 
     def list_drawn(self) -> list[Load]:
@@ -325,13 +342,9 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
         return Site(event, event.status, event.power_energised_kw)
     assert state is not None, "a site is registered first"
     if isinstance(event, SiteEnergised):
-        return replace(
-            state, power_energised_kw=event.power_energised_kw, status="operating", live=_add_power(state, event)
-        )
+        return replace(_add_power(state, event, None), status="operating")
     if isinstance(event, SiteDerated):
-        derated = (*state.derated, (event.reported_at or event.at, state.live))
-        live = _add_power(state, event)
-        return replace(state, power_energised_kw=event.power_energised_kw, live=live, derated=derated)
+        return _add_power(state, event, event.reported_at or event.at)
     if isinstance(event, SiteConversionScheduled):
         return replace(state, status="converting", ready_at=event.ready_at, conversion=event)
     if isinstance(event, SitePowerReserved):
@@ -342,17 +355,30 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
     return replace(state, ready_at=event.ready_at)
 
 
-def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[datetime, int], ...]:
+def _add_power(state: Site, event: SiteEnergised | SiteDerated, derated_at: datetime | None) -> Site:
     """Set the live power from an event's instant on.
 
     More power replaces earlier statements about later instants. Less power leaves those that name even less.
     """
-    before = tuple(step for step in state.live if step[0] < event.at)
-    if isinstance(event, SiteEnergised):
-        return (*before, (event.at, event.power_energised_kw))
-    known = [state.registered.power_energised_kw, *(power_kw for at, power_kw in state.live if at <= event.at)]
-    later = [(event.at, known[-1]), *(step for step in state.live if step[0] > event.at)]
-    return (*before, *((at, min(power_kw, event.power_energised_kw)) for at, power_kw in later))
+    live, at, power_kw = state.live, event.at, event.power_energised_kw
+    begin, end = bisect_left(live, at, key=_AT), bisect_right(live, at, key=_AT)
+    steps = [(at, power_kw)]
+    if derated_at is not None:
+        known_kw = live[end - 1][1] if end else state.registered.power_energised_kw
+        steps = [(later, min(kw, power_kw)) for later, kw in ((at, known_kw), *live[end:])]
+    report = PowerReport(derated_at, at, live[begin:])
+    reports = (*state.reports, report)
+    return replace(state, power_energised_kw=power_kw, live=(*live[:begin], *steps), reports=reports)
+
+
+def _recall_power(site: Site, since: datetime) -> Sequence[tuple[datetime, int]]:
+    """Return what `live` was before the first derating that was reported from `since` on."""
+    told = (number for number, each in enumerate(site.reports) if each.derated_at and each.derated_at >= since)
+    first = next(told, len(site.reports))
+    steps = list(site.live)
+    for report in reversed(site.reports[first:]):
+        steps[bisect_left(steps, report.at, key=_AT) :] = report.replaced
+    return steps
 
 
 def list_power(site: Site, start: datetime, end: datetime, *, since: datetime | None = None) -> list[Load]:
@@ -364,9 +390,7 @@ def list_power(site: Site, start: datetime, end: datetime, *, since: datetime | 
     contracted = site.registered.power_contracted_kw
     if site.status == "planned":
         return [Load(start, end, contracted)]
-    live = site.live
-    if since is not None:
-        live = next((before for reported_at, before in site.derated if reported_at >= since), live)
+    live = site.live if since is None else _recall_power(site, since)
     steps = [(start, site.registered.power_energised_kw), *live]
     if site.status == "converting" and site.ready_at is not None:
         steps.append((site.ready_at, contracted))

@@ -1,5 +1,7 @@
 """Sites: power and conversion."""
 
+import tracemalloc
+
 import msgspec
 import pytest
 
@@ -252,6 +254,36 @@ def test_a_site_without_the_deratings_that_were_reported_since_an_instant_has_th
     second = msgspec.structs.replace(LESS, power_energised_kw=100, reported_at=hour(25))
     site = SITE.fold([REGISTERED, ENERGISED, first, second])
     assert [run.amount for run in list_power(site, hour(15), hour(30), since=hour(since))] == [live]
+
+
+def test_the_power_before_a_derating_is_known_whatever_was_reported_after_it():
+    """Deratings and returns, dated back and ahead, against a fold that stops before the first of them."""
+    at = (10, 30, 20, 5, 25, 12, 40, 8)
+    events = [REGISTERED, ENERGISED]
+    for number, hours in enumerate(at):
+        less = {"power_energised_kw": 500 - 10 * number, "reason": "transformer", "reported_at": hour(50 + number)}
+        events.append(SiteDerated(site_id=build.SITE, at=hour(hours), **less))
+        if number % 3 == 2:
+            events.append(SiteEnergised(site_id=build.SITE, power_energised_kw=600, at=hour(hours + 1)))
+    site = SITE.fold(events)
+    for number in range(len(at)):
+        first = next(i for i, each in enumerate(events) if getattr(each, "reported_at", None) == hour(50 + number))
+        before = list_power(SITE.fold(events[:first]), hour(0), hour(60))
+        assert list_power(site, hour(0), hour(60), since=hour(50 + number)) == before
+    assert list_power(site, hour(0), hour(60), since=hour(60)) == list_power(site, hour(0), hour(60))
+
+
+def test_many_deratings_of_a_site_take_little_memory():
+    site = SITE.fold([REGISTERED, ENERGISED])
+    tracemalloc.start()
+    for number in range(1_000):
+        less = {"power_energised_kw": 500, "reason": "transformer"}
+        site = SITE.evolve(site, SiteDerated(site_id=build.SITE, at=hour(10 + 2 * number), **less))
+        more = SiteEnergised(site_id=build.SITE, power_energised_kw=600, at=hour(11 + 2 * number))
+        site = SITE.evolve(site, more)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2_000_000
 
 
 def test_nothing_is_lit_before_a_conversion_is_ready():
