@@ -31,13 +31,14 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes of a lot that are unsold over a run of periods.
 
     Attributes:
-        lot_id: The lot; it occurs once per run of equal nodes.
+        lot_id: The lot, or some of its nodes or periods; it occurs once per run of equal nodes.
         pool_id: Its pool.
         nodes: Unsold nodes.
         from_period: First period.
         to_period: Period after the last.
         ask_usd_per_gpu_hour: Its ask.
-        step_of: The lot of which these are nodes at a further ask; None: they are the lot's first.
+        step_of: The lot of which these are nodes at a further ask, or those of periods in which a node of the pool
+            asks less; None: they are the lot's first.
     """
 
     lot_id: Id
@@ -125,7 +126,8 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         conflict: Wishes that no offer meets together. Without any one of them an offer does: ``gpu_class``,
             ``region``, ``interconnect``, ``gpus_per_node``, ``provider_reliability``, ``power_usage_effectiveness``,
             ``renewable_share``, ``availability`` and ``notice`` (what lots promise), ``lot_terms`` (what lots ask of
-            orders), ``nodes``, ``duration``, ``start_window``; none where it could be served alone.
+            orders), ``nodes``, ``duration``, ``start_window``; none where it could be served alone. ``own_capacity``
+            stands alone: only the rule for own capacity keeps the order from what is unsold.
         remedies: Replacements for members of the conflict.
     """
 

@@ -208,8 +208,13 @@ class Market:
             self.budgeted[order_id] = parse_instant(body["terms"]["start_latest"]) + hours
 
     def _check_budgets(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
-        """Check that an order that holds budgets and that nothing on sale could serve does not stay open."""
-        last, codes = self.budgeted.get(body["order_id"]), {reason["code"] for reason in body["reasons"]}
+        """Check that an order that holds budgets and that nothing on sale could serve does not stay open.
+
+        It may where the conflict that it was told is the rule for own capacity alone.
+        """
+        own = [reason for reason in body["reasons"] if reason.get("facts", {}).get("conflict") == "own_capacity"]
+        last = self.budgeted.get(body["order_id"])
+        codes = {reason["code"] for reason in body["reasons"] if reason not in own}
         if last is None:
             return
         below = "below_ask" in codes and auction.end is not None and last <= auction.end

@@ -30,6 +30,7 @@ NAMES: Final = {
     "provider_reliability": "provider reliability",
     "gpus_per_node": "GPUs per node",
     "gpu_class": "GPU class",
+    "own_capacity": "need of own capacity: at one ask, in periods in which no node of the pool asks less",
 }
 """Names of constraints in sentences; other constraints keep their own."""
 

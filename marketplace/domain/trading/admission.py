@@ -198,6 +198,8 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
 def require_hold_over(auction: Auction, held: QuoteHeld) -> None:
     """Refuse a hold that would keep its capacity from an auction: it must end before the auction binds its orders.
 
+    An auction that is opened later leaves the hold as it is. None lasts longer than `quote.HOLD_MAX`.
+
     Args:
         auction: An auction that is not completed.
         held: The quote that is to be held.

@@ -59,6 +59,8 @@ from marketplace.domain.trading.priority import keeps_priority
 Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
 
 _HOPELESS: Final = frozenset({"no_eligible_pool", "never_feasible"})
+OWN_CAPACITY: Final = "own_capacity"
+"""The conflict of an order that only the rule for own capacity keeps from what is on sale (`book/book.py`)."""
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -427,11 +429,16 @@ def _end_mandate(command: EndMandate, state: Order) -> Sequence[OrderEvent]:
 
 
 def _is_hopeless(command: UnmatchOrder, state: Order) -> bool:
-    """Return whether nothing on sale could serve an order that keeps mandates' budgets from others."""
+    """Return whether nothing on sale could serve an order that keeps mandates' budgets from others.
+
+    It could where only the rule for own capacity is in its way: a cheaper node beside it may be sold next time.
+    """
     terms, end = state.terms, command.horizon_end
     is_whole = end is not None and terms.start_latest + timedelta(hours=terms.duration_hours) <= end
     hopeless = _HOPELESS | {"below_ask"} if is_whole else _HOPELESS
-    return bool(state.budget_holds) and any(reason.code in hopeless for reason in command.reasons)
+    return bool(state.budget_holds) and any(
+        reason.code in hopeless and reason.facts.get("conflict") != OWN_CAPACITY for reason in command.reasons
+    )
 
 
 def evolve(state: OrderState, event: OrderEvent) -> OrderState:

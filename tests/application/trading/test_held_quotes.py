@@ -256,6 +256,23 @@ async def test_no_hold_keeps_capacity_from_an_auction(no_cancel_at):
     await check_log(market.log)
 
 
+@pytest.mark.parametrize(("minutes", "expected"), [(59, "unmatched"), (60, "matched")])
+async def test_a_hold_that_is_older_than_an_auction_lasts_on_an_hour_at_most(minutes, expected):
+    market, _, startup = await build()
+    rival = await market.party("Rival", "startup", usd=1_000_000)
+    binds_at = market.day(0.5)
+    market.clock.at = binds_at - timedelta(minutes=minutes)
+    async with open_desk(market) as desk:
+        await hold(desk, startup, seconds=3_600)
+    auction = await market.auction()
+    order = await market.order(rival, cash="9", nodes=4, days=20, latest=1)
+    async with market.worker():
+        market.clock.at = binds_at
+        await market.until("auction", auction, "completed")
+    assert (await market.state("order", order)).status == expected
+    await check_log(market.log)
+
+
 async def test_a_hold_of_what_an_auction_cannot_award_may_outlast_its_lock():
     market, _, startup = await build()
     auction = await market.auction(periods=10)

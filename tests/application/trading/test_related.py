@@ -149,12 +149,21 @@ async def test_undeclared_shells_raise_no_price_under_the_own_capacity_of_a_prov
     [
         ((), {}, ["2.000001"]),
         ((), {"equity": "0.5"}, ["1.4"]),
-        ((("1.9", 9, 11, False),), {}, []),
+        ((("1.9", 9, 11, False),), {}, ["2.000001"]),
+        ((("1.9", 1, 11, False),), {}, []),
         ((("1.9", 10, 20, False),), {}, ["2.000001"]),
         ((("2.5", 1, 10, True),), {}, ["2.000001"]),
         ((("2.5", 10, 20, True),), {}, ["2.000001", "2.500001"]),
     ],
-    ids=["at the ask", "below the ask", "beside a cheaper lot", "before it", "only the cheaper", "one after the other"],
+    ids=[
+        "at the ask",
+        "below the ask",
+        "beside a cheaper lot at its end",
+        "beside a cheaper lot",
+        "before it",
+        "only the cheaper",
+        "one after the other",
+    ],
 )
 async def test_own_capacity_bids_the_ask_of_lots_beside_which_nothing_asks_less(market, others, offer, expected):
     trade = await market.trade(**{"cash": "1", "equity": "8", "funding": "own_capacity"} | offer)
@@ -167,6 +176,49 @@ async def test_own_capacity_bids_the_ask_of_lots_beside_which_nothing_asks_less(
         await market.until("auction", trade.auction, "completed")
     (row,) = (await market.state("auction", trade.auction)).locked.book.orders
     assert [str(bid.value_usd_per_gpu_hour.normalize()) for bid in row.bids if bid.pool_id == pool] == expected
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(
+    ("lots", "latest", "expected"),
+    [
+        ([("1.5", 1, 1, 3), ("2", 3, 1, 91)], 50, "matched"),
+        ([("1.5", 1, 1, 30), ("2", 3, 1, 91)], 50, "matched"),
+        ([("1.5", 1, 1, 91), ("2", 3, 1, 91)], 50, "open"),
+        ([("2", 2, 1, 5), ("2", 2, 5, 91)], 1, "matched"),
+        ([("2", 2, 1, 5), ("2.5", 2, 5, 91)], 50, "matched"),
+        ([("2", 2, 1, 5), ("2.5", 2, 5, 91)], 1, "open"),
+    ],
+    ids=["cheaper before", "cheaper for a month", "cheaper always", "one ask", "later", "two asks"],
+)
+async def test_own_capacity_runs_beside_cheaper_nodes_never_and_waits_if_only_they_are_in_its_way(
+    market, lots, latest, expected
+):
+    """It runs in the periods without them. Where there are none, a standing order is told why, and stays open."""
+    provider, startup = (
+        await market.party("Provider", "provider"),
+        await market.party("Startup", "startup", usd=100_000),
+    )
+    await market.issuer(startup)
+    mandate = await market.mandate(provider, "own_capacity")
+    _, pool = await market.pool(provider)
+    lot_ids = [
+        await market.lot(provider, pool, ask=ask, nodes=nodes, start=start, end=end, mandate_ids=(mandate,))
+        for ask, nodes, start, end in lots
+    ]
+    terms = {"cash": "1", "equity": "8", "mandate_ids": (mandate,), "nodes": 2, "days": 8, "latest": latest}
+    order_id = await market.order(startup, standing=True, **terms)
+    auction = await market.auction()
+    market.clock.at = market.day(0.5)
+    async with market.worker():
+        await market.until("auction", auction, "completed")
+    order = await market.state("order", order_id)
+    assert order.status == expected
+    (row,) = (await market.state("auction", auction)).locked.book.orders
+    assert row.conflict == (("own_capacity",) if expected == "open" else ())
+    if expected == "matched":
+        shares = (await market.state("grant", order.grant_id)).issued.lots
+        assert {share.lot_id for share in shares} <= set(lot_ids)
     await check_log(market.log)
 
 

@@ -401,7 +401,10 @@ def test_an_order_that_nothing_could_serve_keeps_no_budget_although_it_stands():
     standing = msgspec.structs.replace(paid_by(build.MANDATE), terms=order_terms(standing=True))
     locked, terms = OrderLocked(order_id=build.ORDER, auction_id=AUCTION), standing.terms
     whole = terms.start_latest + timedelta(hours=terms.duration_hours)
-    for code, horizon_end, again in (
+    for code, horizon_end, again, *conflict in (
+        ("never_feasible", None, True, "own_capacity"),
+        ("no_eligible_pool", None, True, "own_capacity"),
+        ("no_eligible_pool", None, False, "nodes"),
         ("no_eligible_pool", None, False),
         ("never_feasible", None, False),
         ("below_ask", whole, False),
@@ -411,7 +414,7 @@ def test_an_order_that_nothing_could_serve_keeps_no_budget_although_it_stands():
         unmatch = UnmatchOrder(
             order_id=build.ORDER,
             auction_id=AUCTION,
-            reasons=(Reason(code=code, text="x", facts={}),),
+            reasons=(Reason(code=code, text="x", facts=dict.fromkeys(("conflict",), *conflict) if conflict else {}),),
             price_to_win_usd_per_gpu_hour=None,
             at=NOW,
             horizon_end=horizon_end,

@@ -9,8 +9,10 @@ lots, at the sizes that the set serves. A grant has one seller, so a resale lot 
 own.
 
 Own capacity is what the holder of the equity, or a party related to it, sells or delivers. An order for it bids
-`PRICE_STEP` above the ask, whatever it offers, and only on lots beside which no unsold node of the pool asks less. Who
-sells pays for it as well, so that a higher bid could raise the price of others at no cost.
+`PRICE_STEP` above the ask, whatever it offers, and only in periods in which no unsold node of the pool asks less. Who
+sells pays for it as well, so that a higher bid could raise the price of others at no cost. It has a bid for each ask,
+so that no such order runs on nodes of two asks. If it could be served alone but for this, its row has `OWN_CAPACITY` in
+place of wishes.
 
 If no unsold capacity could serve an order, even alone, its row has an irreducible set of wishes that cannot be met
 together: without any one of them the order could be served. Wishes are removed one by one, those of time and size
@@ -52,7 +54,7 @@ from marketplace.domain.trading.book.market_snapshot import (
     limit_power,
     read_offered,
 )
-from marketplace.domain.trading.order import Order
+from marketplace.domain.trading.order import OWN_CAPACITY, Order
 from marketplace.domain.trading.order_terms import (
     PRINCIPAL_USD_MAX,
     Window,
@@ -219,13 +221,16 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     request = _Request(order, window, sizes, pools, related, holders)
     conflict, remedies = _find_conflict(request, offered)
     length, earliest, latest = window
+    bids = _list_bids(request, offered)
+    if not conflict and _is_left_out(request, offered, bids):
+        conflict = (OWN_CAPACITY,)
     return BookOrder(
         order_id=order.placed.order_id,
         nodes=terms.nodes,
         duration_periods=length,
         start_earliest=earliest,
         start_latest=latest,
-        bids=tuple(bid for pool_id in pools for bid in _build_bids(request, offered, pool_id, offered.listed[pool_id])),
+        bids=bids,
         sizes=tuple(sizes[:-1]),
         group_id=group_id,
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
@@ -265,8 +270,42 @@ def _get_reliability(pool: Pool, supply: Supply) -> Fraction:
     return supply.reliability.get(pool.opened.provider_id, Fraction(1))
 
 
-def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[Lot]) -> Iterable[BookBid]:
-    """Yield an order's bids on one pool, of whose lots `listed` take orders."""
+def _list_bids(request: _Request, offered: Offered, *, ruled: bool = True) -> tuple[BookBid, ...]:
+    """Return an order's bids; unless `ruled`, those that it had without the rule for own capacity."""
+    pools = ((pool_id, offered.listed[pool_id]) for pool_id in request.pools)
+    return tuple(bid for pool_id, lots in pools for bid in _build_bids(request, offered, pool_id, lots, ruled=ruled))
+
+
+def _is_left_out(request: _Request, offered: Offered, bids: tuple[BookBid, ...]) -> bool:
+    """Return whether an order could be served alone, but for the rule for own capacity."""
+    holder = frozenset[str]().union(*request.holders.values())
+    pools = ((offered.supply.pools[pool_id], offered.listed[pool_id]) for pool_id in request.pools)
+    if not holder or not any(_is_own_capacity(holder, pool, lot) for pool, lots in pools for lot in lots):
+        return False
+    unruled = _list_bids(request, offered, ruled=False)
+    return not _serves_alone(request, offered, bids) and _serves_alone(request, offered, unruled)
+
+
+def _serves_alone(request: _Request, offered: Offered, bids: Iterable[BookBid]) -> bool:
+    """Return whether the unsold nodes of a bid's lots suffice for an order of the bid's least size."""
+    length, earliest, latest = request.window
+    for bid in bids:
+        lot_ids, room = set(bid.lot_ids or ()), [0] * offered.horizon.periods
+        for row in offered.rows:
+            if row.lot_id in lot_ids:
+                for period in range(row.from_period, row.to_period):
+                    room[period] += row.nodes
+        enough = [0, *accumulate(int(free >= min(bid.sizes or request.sizes)) for free in room)]
+        starts = range(earliest, min(latest, len(room) - length) + 1)
+        if any(enough[start + length] - enough[start] == length for start in starts):
+            return True
+    return False
+
+
+def _build_bids(
+    request: _Request, offered: Offered, pool_id: str, listed: list[Lot], *, ruled: bool
+) -> Iterable[BookBid]:
+    """Yield an order's bids on one pool, of whose lots `listed` take orders; see `_list_bids`."""
     pool, order, sizes = offered.supply.pools[pool_id], request.order, request.sizes
     period_hours = offered.horizon.period // HOUR
     offer = next(offer for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class)
@@ -277,7 +316,7 @@ def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[
             willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
             step_ids = sorted(step_id for lot in willing for step_id in offered.steps[lot.listed.lot_id])
             tiers = {value: step_ids}
-            if mandate_id is not None and _is_own_capacity(request.holders[mandate_id], pool, lots[0]):
+            if ruled and mandate_id is not None and _is_own_capacity(request.holders[mandate_id], pool, lots[0]):
                 tiers = _list_tiers(offered.list_floor(pool_id), step_ids, value)
             principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
             uses = _list_uses(order, pool, principal_usd, resold=resold)

@@ -127,6 +127,9 @@ def read_offered(supply: Supply, book: Book, horizon: Horizon) -> Offered:
             amounts[period] += row.nodes
     listed = {pool.pool_id: _list_lots(supply, pool.pool_id) for pool in book.pools}
     steps = {lot.listed.lot_id: _list_step_ids(lot) for lots in listed.values() for lot in lots}
+    for row in book.lots:
+        if row.step_of in steps and row.lot_id not in steps[row.step_of]:
+            steps[row.step_of].append(row.lot_id)
     limit_ids = frozenset(limit.limit_id for limit in book.limits)
     return Offered(supply, horizon, listed, steps, free, limit_ids, book.lots)
 
@@ -149,7 +152,8 @@ def _name_step(lot_id: str, index: int) -> str:
 def build_lots(supply: Supply, horizon: Horizon) -> tuple[BookLot, ...]:
     """Return the rows of a book for what is unsold: one per ask of a lot and run of periods with equal nodes.
 
-    Failed nodes are taken off the most expensive asks of their pool.
+    A lot that takes equity has rows of their own for the periods in which a node of its pool asks less. Failed nodes
+    are taken off the most expensive asks of their pool.
     """
     return tuple(row for pool_id in sorted(supply.pools) for row in _build_pool_lots(supply, pool_id, horizon))
 
@@ -158,16 +162,41 @@ def _build_pool_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[Boo
     """Return the rows of one pool. Nodes that a grant resells are reserved, so failed nodes reduce only the others."""
     pool = supply.pools[pool_id]
     steps: list[tuple[BookLot, list[int]]] = []
+    splits: set[str] = set()
     fresh: list[tuple[Decimal, list[int]]] = []
     for lot in _list_lots(supply, pool_id):
         free = horizon.count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end))
         for index, (step, nodes) in enumerate(lot.split_periods(free)):
             steps.append((_build_step(lot, index, step), nodes))
+            if lot.listed.mandate_ids:
+                splits.add(steps[-1][0].lot_id)
             if lot.listed.grant_id is None:
                 fresh.append((step.ask_usd_per_gpu_hour, nodes))
     unsold = [nodes for _, nodes in sorted(fresh, key=lambda known: known[0])]
     _cut_to_working(pool, unsold, horizon, supply.binds_at)
-    return [row for step, nodes in steps for row in _build_runs(step, nodes)]
+    least = [_find_least(steps, period) for period in range(horizon.periods)]
+    return [
+        row
+        for step, nodes in steps
+        for part, free in (_split_floor(step, nodes, least) if step.lot_id in splits else ((step, nodes),))
+        for row in _build_runs(part, free)
+    ]
+
+
+def _find_least(steps: list[tuple[BookLot, list[int]]], period: int) -> Decimal | None:
+    """Return the least ask of what is unsold in a period; None if nothing is."""
+    return min((step.ask_usd_per_gpu_hour for step, nodes in steps if nodes[period]), default=None)
+
+
+def _split_floor(step: BookLot, nodes: list[int], least: list[Decimal | None]) -> tuple[tuple[BookLot, list[int]], ...]:
+    """Return a step and its nodes, split in two if in some of its periods, not in all, a node of the pool asks less."""
+    ask = step.ask_usd_per_gpu_hour
+    floor = [free if low == ask else 0 for free, low in zip(nodes, least, strict=True)]
+    if floor == nodes or not any(floor):
+        return ((step, nodes),)
+    home = step.step_of or step.lot_id
+    beside = msgspec.structs.replace(step, lot_id=derive_id("lot", step.lot_id, "beside"), step_of=home)
+    return (step, floor), (beside, [free - kept for free, kept in zip(nodes, floor, strict=True)])
 
 
 def _build_step(lot: Lot, index: int, step: AskStep) -> BookLot:
