@@ -18,7 +18,8 @@ def find_failing_since(grant: Grant, pool: Pool, site: SiteState, at: datetime) 
         grant: The grant.
         pool: Its pool. Incidents that evidence of this grant's GPUs opened are its own, each counted from its report.
             If the grant lacks more nodes than those, what the provider reported counts from the first report.
-        site: The pool's site.
+        site: The pool's site. The order of issue is not known here: where the site lacks power, the grant counts as
+            issued last, so that no startup whose nodes are dark is left without cause.
         at: Now.
 
     Returns:
@@ -32,7 +33,8 @@ def find_failing_since(grant: Grant, pool: Pool, site: SiteState, at: datetime) 
     shared = [incident for incident in lasting if incident.grant_id is None]
     lacking = grant.issued.nodes - grant.nodes_working
     unexplained = lacking > sum(incident.nodes for incident in own)
-    if unexplained and (shared or list_dark(site, at, lambda _: 0)):
+    dark = list_dark(site, at, lambda grant_id: int(grant_id == grant.issued.grant_id))
+    if unexplained and (shared or (grant.pool_id, grant.issued.grant_id) in dark):
         return grant.failing_since
     told = min((incident.reported_at for incident in own), default=None)
     return None if told is None else max(told, grant.failing_since)

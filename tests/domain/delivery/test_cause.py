@@ -65,3 +65,24 @@ def test_a_node_without_power_counts_from_the_first_report_of_the_grant():
     site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), reserved, less])
     assert find([degrade(3, 10)], [], site=site) == hour(10)
     assert find([degrade(3, 10)], [fail("a", 20)], site=site) == hour(21), "the evidence explains what is lacking"
+
+
+@pytest.mark.parametrize(("start", "since"), [(0, 10), (70, None)])
+def test_a_site_that_lacks_power_for_other_grants_alone_is_no_cause(start, since):
+    """Both grants draw power in the first row, and the other one alone in the second."""
+    reserved = [
+        SitePowerReserved(
+            site_id=build.SITE,
+            pool_id=pool_id,
+            grant_id=grant_id,
+            draws=(PowerDraw(start=hour(begin), end=hour(100), power_kw=100),),
+        )
+        for pool_id, grant_id, begin in (
+            (build.POOL, build.GRANT, start),
+            (id_of("pol", 2), id_of("grt", 2), 0),
+        )
+    ]
+    less = SiteDerated(site_id=build.SITE, power_energised_kw=50, at=hour(40), reason="transformer")
+    site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), *reserved, less])
+    told = find([degrade(3, 10)], [fail("a", 9), restore("a", 12)], site=site)
+    assert told == (None if since is None else hour(since))
