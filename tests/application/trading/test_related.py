@@ -10,11 +10,13 @@ import pytest
 from marketplace.application.access.relations import declare_relation, end_relation
 from marketplace.application.delivery import grants
 from marketplace.application.trading.quotes import hold_quote, take_quote
+from marketplace.auditor.market import Market as Audit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.periods import list_periods
 from tests.application.trading.test_resale import buy, resell
+from tests.support.market.auditing import find_faults
 from tests.support.market.deciding import decide
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
@@ -219,6 +221,9 @@ async def test_own_capacity_runs_beside_cheaper_nodes_never_and_waits_if_only_th
     if expected == "matched":
         shares = (await market.state("grant", order.grant_id)).issued.lots
         assert {share.lot_id for share in shares} <= set(lot_ids)
+    else:
+        other = [{"code": "never_feasible", "text": "x", "facts": {"conflict": "nodes"}}]
+        assert [fault[0] for fault in await find_faults(Audit, market.log, reasons=other)] == ["budget"]
     await check_log(market.log)
 
 
