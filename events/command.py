@@ -9,11 +9,11 @@ from events.types import Event, Id
 
 
 class ReadingNotTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading of a report that was not accepted.
+    """A reading of a report that was not accepted; of machine samples, the first that was left out for a cause.
 
     Attributes:
         place: Its place in the report, from 0.
-        reading_id: The reading.
+        reading_id: The reading; of a sample, its device.
         outcome: ``duplicate``, ``conflict`` or ``rejected``.
         code: Why it was not taken; None for a duplicate.
         message: Why, in a sentence; None for a duplicate.
@@ -38,7 +38,8 @@ class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1
         aggregate: The kind of the aggregate that it was for.
         aggregate_id: That aggregate, or the part of it that the answer names, such as a relation.
         version: The version of that aggregate that was answered; None: the event before this one.
-        not_taken: The readings of a report that were not accepted; the others were.
+        not_taken: The readings of a report that were not accepted; the others were. Of machine samples, one for each
+            cause for which some were left out.
     """
 
     command_id: Id

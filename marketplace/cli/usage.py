@@ -44,7 +44,8 @@ def import_file(
         api_key: A key of the grant's provider or startup.
 
     Returns:
-        0 if everything was accepted; 1 if readings were rejected or are in conflict; 2 if the file cannot be read.
+        0 if everything was accepted; 1 if readings were rejected or are in conflict, or samples left
+            out; 2 if the file cannot be read.
     """
 
     async def main() -> int:
@@ -82,9 +83,13 @@ async def _import_readings(client: MarketplaceClient, text: str, grant_id: str) 
 
 
 async def _import_evidence(client: MarketplaceClient, text: str, grant_id: str, source: str, at: datetime) -> int:
-    samples = parse_exposition(text, at)
+    samples, is_whole = parse_exposition(text, at), True
     for begin in range(0, len(samples), SAMPLES_MAX):
         body = EvidenceBody(source=source, samples=tuple(samples[begin : begin + SAMPLES_MAX]))
-        await client.keep_evidence(grant_id, body)
-    CONSOLE.print(f"{len(samples)} samples of {len({sample.device for sample in samples})} devices kept as evidence")
-    return 0
+        receipt = await client.keep_evidence(grant_id, body)
+        for cause in receipt.left_out:
+            is_whole = False
+            CONSOLE.print(f"{cause.code}: {cause.message}")
+    said = "kept as evidence" if is_whole else "sent; the others are kept as evidence"
+    CONSOLE.print(f"{len(samples)} samples of {len({sample.device for sample in samples})} devices {said}")
+    return 0 if is_whole else 1

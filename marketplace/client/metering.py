@@ -14,6 +14,7 @@ from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     CorrectUsageBody,
     EvidenceBody,
+    EvidenceReceipt,
     ReportUsageBody,
     UsageReceipt,
     VoidUsageBody,
@@ -36,9 +37,9 @@ class Metering(Transport):
         batch = BATCHED.decode()
         return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
 
-    async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> ReceiptBody:
-        """Store samples of a grant's machines as evidence beside its readings. They are never billed."""
-        return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
+    async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> EvidenceReceipt:
+        """Store samples of a grant's machines as evidence; the answer states which were left out, and why."""
+        return await self.send(f"/v1/grants/{grant_id}/usage/evidence", EvidenceReceipt, body, **options)
 
     async def correct_usage(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
         """Replace the reading with a source and id, as the side whose meter it is. A settled period is adjusted.

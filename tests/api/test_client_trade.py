@@ -205,7 +205,11 @@ async def _meter(trade: Trade, grant_id: str) -> None:
     beyond = CorrectUsageBody(source="dcgm", reading=msgspec.structs.replace(first, nodes=3), reason="x")
     assert await refuse(client.correct_usage(grant_id, beyond)) == "nodes_above_grant"
     busy = Sample(device="GPU-1", at=begin + 2 * HOUR, gpu_utilisation=Decimal("0.9"))
-    await client.keep_evidence(grant_id, EvidenceBody(source="dcgm", samples=(busy,)))
+    early = msgspec.structs.replace(busy, at=begin - HOUR)
+    for _ in range(2):
+        body = EvidenceBody(source="dcgm", samples=(busy, early))
+        (left,) = (await client.keep_evidence(grant_id, body, key="looks")).left_out
+        assert (left.pointer, left.code, left.message[:11]) == ("/samples/1/at", "outside_grant", "1 left out:")
     (found,) = await client.find_contradictions(grant_id)
     assert (found.kind, found.device, found.start) == ("busy_unmetered", "GPU-1", busy.at)
     assert await client.find_contradictions(grant_id, start=begin, end=begin + HOUR) == []

@@ -10,9 +10,11 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     CorrectUsageBody,
     EvidenceBody,
+    EvidenceReceipt,
     ReadingAnswer,
     ReadingBody,
     ReportUsageBody,
+    SamplesLeftOut,
     UsageReceipt,
     VoidUsageBody,
 )
@@ -71,10 +73,15 @@ async def report(
 @post("/evidence", status_code=200, summary="Store evidence")
 async def keep_evidence(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[EvidenceBody]
-) -> Response[ReceiptBody]:
-    """Store machine samples of a grant beside its readings. They are never billed."""
+) -> Response[EvidenceReceipt]:
+    """Store machine samples of a grant beside its readings. They are never billed; those outside of it are left out."""
     receipt = await evidence_usage(command.handler, command.context, grant_id, source=data.source, samples=data.samples)
-    return command.answer(receipt)
+    left_out = tuple(
+        SamplesLeftOut(pointer=f"/samples/{one.place}/at", code=one.code or "", message=one.message or "")
+        for one in receipt.not_taken
+    )
+    body = EvidenceReceipt(id=receipt.id, sequence=receipt.sequence, version=receipt.version, left_out=left_out)
+    return Response(body, headers=render_headers(receipt))
 
 
 @get("/contradictions", summary="Find contradictions")

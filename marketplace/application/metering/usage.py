@@ -16,7 +16,7 @@ from marketplace.application.steps.records import restore_answers
 from marketplace.application.steps.reductions import count_reduction
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage import USAGE, list_left_out, name_usage
 from marketplace.domain.metering.usage_commands import (
     Answer,
     CorrectUsage,
@@ -27,7 +27,7 @@ from marketplace.domain.metering.usage_commands import (
     ReportUsage,
     VoidUsage,
 )
-from marketplace.domain.metering.usage_record import Usage, answer, list_not_taken
+from marketplace.domain.metering.usage_record import Usage, answer, list_not_taken, render_not_taken
 from marketplace.domain.refusals import require_found
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.handler import Handler, Receipt
@@ -176,6 +176,9 @@ async def evidence_usage(
 ) -> Receipt:
     """Store machine samples as evidence beside the readings of the calling side of a grant.
 
+    Samples from outside of the grant or from the future are left out, and the receipt says so in `not_taken`, with the
+    first of each cause. The command is refused if all are.
+
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · ``samples_missing`` · ``samples_too_many`` · ``outside_grant`` ·
             ``from_the_future``.
@@ -193,7 +196,9 @@ async def evidence_usage(
             at=context.at,
             meter=side.meter,
         )
+        before = await unit.load(USAGE, side.usage_id)
         await unit.decide(USAGE, side.usage_id, command)
+        unit.not_taken = render_not_taken(list_left_out(command, before))
 
     return await handler.run(context, USAGE, side.usage_id, work)
 

@@ -23,9 +23,10 @@ from_the_future · reading_unknown · reading_voided · allocation_unknown · al
 grants_too_many · grants_exhausted · parts_too_many, then, for a correction, its faults.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from events.usage import (
@@ -55,6 +56,7 @@ from marketplace.core.timeline_sums import sum_all, sum_amounts
 from marketplace.domain.metering.allocation import allocate, digest_allocation, reallocate
 from marketplace.domain.metering.allocation_commands import AllocateUsage, AllocationCommand, ReallocateUsage
 from marketplace.domain.metering.usage_commands import (
+    Answer,
     CloseUsage,
     CorrectUsage,
     EvidenceUsage,
@@ -91,6 +93,8 @@ READINGS_MAX: Final = 1_000
 """The most readings of one report."""
 SAMPLES_MAX: Final = 10_000
 """The most samples of one report."""
+AHEAD_MAX: Final = timedelta(seconds=2)
+"""How far the clock of a machine may be ahead of the market's."""
 
 
 def name_usage(grant_id: str, meter: Meter = "provider") -> str:
@@ -159,31 +163,57 @@ def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]
         raise Refusal("samples_missing", "send at least one sample", pointer="/samples")
     if len(command.samples) > SAMPLES_MAX:
         raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples may be sent at once", pointer="/samples")
-    looked, fresh = dict[str, datetime](), list[Sample]()
-    for place, sample in sorted(enumerate(command.samples), key=lambda one: one[1].at):
-        key = _name_device(command.source, sample.device)
-        last = looked.get(key) or state.looked.get(key)
-        if last is None or last < sample.at:
-            _require_witnessed(command, sample, state, f"/samples/{place}/at")
-            looked[key] = sample.at
-            fresh.append(sample)
+    fresh, refused = _look(command, state)
+    if len(refused) == len(command.samples):
+        raise next(iter(refused.values()))
     if not fresh:
         return []
     return [UsageEvidenced(**_name(command), samples=tuple(fresh), meter=command.meter)]
 
 
-def _require_witnessed(command: EvidenceUsage, sample: Sample, state: UsageState, pointer: str) -> None:
-    """Refuse a sample from outside of the grant, or from the future, after which no later one would count."""
-    outside = find_outside(sample.at, sample.at, apply_limits(command.metered, state), pointer)
-    if outside is not None:
-        raise outside
-    if sample.at > command.at:
-        raise Refusal(
-            "from_the_future",
-            f"the sample is of {render_instant(sample.at)}, after now, {render_instant(command.at)}; set the clock of"
-            " the machine, and send samples once they were taken",
-            pointer=pointer,
+def list_left_out(command: EvidenceUsage, state: UsageState) -> dict[int, Answer]:
+    """Return the first sample that is left out for each cause, by its place, with how many are left out for it."""
+    first, counts = dict[str, int](), Counter[str]()
+    _, refused = _look(command, state)
+    for place, refusal in refused.items():
+        first.setdefault(refusal.code, place)
+        counts[refusal.code] += 1
+    return {
+        place: Answer(
+            command.samples[place].device, "rejected", code, f"{counts[code]} left out: {refused[place].message}"
         )
+        for code, place in first.items()
+    }
+
+
+def _look(command: EvidenceUsage, state: UsageState) -> tuple[list[Sample], dict[int, Refusal]]:
+    """Return the samples that count, and why others, by place, are left out; the earliest first."""
+    looked, fresh, refused = dict[str, datetime](), list[Sample](), dict[int, Refusal]()
+    metered = apply_limits(command.metered, state)
+    for place, sample in sorted(enumerate(command.samples), key=lambda one: one[1].at):
+        key = _name_device(command.source, sample.device)
+        last = looked.get(key) or state.looked.get(key)
+        if last is None or last < sample.at:
+            refusal = _find_unwitnessed(sample.at, command.at, metered, f"/samples/{place}/at")
+            if refusal is not None:
+                refused[place] = refusal
+                continue
+            looked[key] = sample.at
+            fresh.append(sample)
+    return fresh, refused
+
+
+def _find_unwitnessed(at: datetime, now: datetime, metered: Metered, pointer: str) -> Refusal | None:
+    """Return why a sample is from outside of the grant, or from the future, after which no later one would count."""
+    outside = find_outside(at, at, metered, pointer)
+    if outside is not None or at <= now + AHEAD_MAX:
+        return outside
+    return Refusal(
+        "from_the_future",
+        f"the sample is of {render_instant(at)}, after now, {render_instant(now)}; set the clock of"
+        " the machine, and send samples once they were taken",
+        pointer=pointer,
+    )
 
 
 def _name_device(source: str, device: str) -> str:

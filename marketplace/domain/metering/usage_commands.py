@@ -122,6 +122,7 @@ class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
 class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Store machine samples. A sample that is not newer than the last one of its source and device changes nothing.
 
+    Samples from outside of the grant, or from the future, are left out; the command is refused if all are.
     `metered` has the spans of the grant; `at` is now.
     """
 

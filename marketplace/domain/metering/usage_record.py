@@ -202,6 +202,11 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
 
 def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
     """Return the readings that were not accepted, as a command record stores them."""
+    return render_not_taken({place: answer for place, answer in enumerate(answers) if answer.outcome != "accepted"})
+
+
+def render_not_taken(answers: Mapping[int, Answer]) -> tuple[ReadingNotTaken, ...]:
+    """Return answers other than `accepted`, by their places, as a command record stores them."""
     return tuple(
         ReadingNotTaken(
             place=place,
@@ -210,7 +215,7 @@ def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
             code=answer.code,
             message=answer.message,
         )
-        for place, answer in enumerate(answers)
+        for place, answer in answers.items()
         if answer.outcome != "accepted"
     )
 

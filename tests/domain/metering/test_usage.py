@@ -20,7 +20,14 @@ from events.usage import (
     UsageVoided,
 )
 from marketplace.core.intervals import Load
-from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, count_gpu_seconds
+from marketplace.domain.metering.usage import (
+    AHEAD_MAX,
+    READINGS_MAX,
+    SAMPLES_MAX,
+    USAGE,
+    count_gpu_seconds,
+    list_left_out,
+)
 from marketplace.domain.metering.usage_commands import CloseUsage, CorrectUsage, EvidenceUsage, LimitUsage, VoidUsage
 from marketplace.domain.metering.usage_record import DEVICES_MAX, answer
 from tests.domain import allocations, build
@@ -102,9 +109,9 @@ REFUSALS = [
     Row("readings_too_many", (), report(*[measurement()] * (READINGS_MAX + 1)), "/readings"),
     Row("samples_missing", (), look(samples=()), "/samples"),
     Row("samples_too_many", (), look(samples=(SAMPLE,) * (SAMPLES_MAX + 1)), "/samples"),
-    Row("outside_grant", (), look(samples=(SAMPLE, replace(SAMPLE, at=hour(9)))), "/samples/1/at"),
+    Row("outside_grant", (), look(samples=(replace(SAMPLE, at=hour(9)),) * 2), "/samples/0/at"),
     Row("outside_grant", (), look(samples=(replace(SAMPLE, at=hour(21)),)), "/samples/0/at"),
-    Row("from_the_future", (), look(samples=(replace(SAMPLE, at=hour(12)), SAMPLE), at=hour(11)), "/samples/0/at"),
+    Row("from_the_future", (), look(samples=(replace(SAMPLE, at=hour(12)),), at=hour(11)), "/samples/0/at"),
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),
@@ -141,6 +148,21 @@ def test_machines_are_looked_at_once_an_instant():
     Given(USAGE, seen).when(look(samples=(later, SAMPLE))).then(UsageEvidenced(**MINE, samples=(later,)))
     other = UsageEvidenced(**(MINE | {"source": "/meters/2"}), samples=(SAMPLE,))
     Given(USAGE, seen).when(look(source="/meters/2")).then(other)
+
+
+def test_samples_from_outside_the_grant_or_ahead_are_left_out_and_the_others_of_the_batch_are_kept():
+    now = hour(11)
+    early, soon, ahead = (
+        replace(SAMPLE, at=at)
+        for at in (hour(10) - timedelta(seconds=1), now + AHEAD_MAX, now + AHEAD_MAX + timedelta(microseconds=1))
+    )
+    command = look(samples=(ahead, SAMPLE, early, soon, early), at=now)
+    Given(USAGE).when(command).then(UsageEvidenced(**MINE, samples=(SAMPLE, soon)))
+    said = list_left_out(command, USAGE.initial)
+    assert [(place, one.code) for place, one in said.items()] == [(2, "outside_grant"), (0, "from_the_future")]
+    assert [one.message[:11] for one in said.values()] == ["2 left out:", "1 left out:"]
+    seen = UsageEvidenced(**MINE, samples=(SAMPLE,))
+    Given(USAGE, seen).when(look(samples=(SAMPLE, ahead), at=now)).then_nothing()
 
 
 def test_reports():

@@ -250,6 +250,36 @@ class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     message: str | None = None
 
 
+class SamplesLeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples that were left out for one cause.
+
+    Attributes:
+        pointer: JSON pointer to the instant of the first of them in the request.
+        code: Why.
+        message: How many, and why, in a sentence.
+    """
+
+    pointer: str
+    code: str
+    message: str
+
+
+class EvidenceReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to machine samples.
+
+    Attributes:
+        id: The usage record of the grant.
+        sequence: Position in the log.
+        version: The record's version.
+        left_out: What was not stored, by cause.
+    """
+
+    id: str
+    sequence: int
+    version: int
+    left_out: tuple[SamplesLeftOut, ...]
+
+
 class UsageReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a report.
 
