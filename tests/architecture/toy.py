@@ -47,7 +47,7 @@ EVENT_TYPE: Final[dict[str, tuple[Insert, ...]]] = {
 
 ''',
         ),
-        (" | DrawPower\n\n\n@dataclass", " | RenameSite"),
+        (" | DrawPower\n\n\nclass PowerReport", " | RenameSite"),
         (
             "    if isinstance(command, DrawPower):",
             """    if isinstance(command, RenameSite):

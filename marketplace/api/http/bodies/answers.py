@@ -28,8 +28,8 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     Attributes:
         items: Rows.
-        next_cursor: Of the next page; None: the last.
-        count: Rows in all, by `count=true`.
+        next_cursor: Of the next page, if any.
+        count: All rows, if asked.
     """
 
     items: list[T]

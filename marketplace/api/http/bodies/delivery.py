@@ -251,12 +251,12 @@ class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class SamplesLeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples that were left out for one cause.
+    """Samples left out for one cause.
 
     Attributes:
-        pointer: JSON pointer to the instant of the first of them in the request.
+        pointer: JSON pointer to the first.
         code: Why.
-        message: How many, and why, in a sentence.
+        message: How many, and why.
     """
 
     pointer: str
