@@ -12,8 +12,9 @@ from tests.cli.test_metering import DATA, job
 from tests.support.commands import run_command
 
 
-async def run_import(file: Path, grant_id: str, address: str) -> tuple[int, str]:
-    return await run_command("usage", "import", file, "--grant", grant_id, "--api-url", address, "--api-key", ADMIN_KEY)
+async def run_import(file: Path, grant_id: str, address: str, *more: str) -> tuple[int, str]:
+    named = ("--grant", grant_id, "--api-url", address, "--api-key", ADMIN_KEY)
+    return await run_command("usage", "import", file, *named, *more)
 
 
 async def test_jobs_of_slurm_become_usage_once(tmp_path: Path):
@@ -35,7 +36,8 @@ async def test_jobs_of_slurm_become_usage_once(tmp_path: Path):
 async def test_an_exposition_becomes_evidence_and_no_usage(tmp_path: Path):
     async with open_site(MemoryLog()) as site, serve(site.stage.application) as address:
         grant_id = await site.grant()
-        code, said = await run_import(DATA / "exporter.prom", grant_id, address)
+        taken = ("--at", f"{site.hour(1):%Y-%m-%dT%H:%M:%S%z}")
+        code, said = await run_import(DATA / "exporter.prom", grant_id, address, *taken)
         assert (code, said.strip()) == (0, "3 samples of 3 devices kept as evidence")
         usage = await site.count(grant_id)
         assert (len(usage.looked), usage.readings.count) == (3, 0)
