@@ -12,6 +12,7 @@ from marketplace.domain.billing.dispute import ANSWER
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY
 from tests.application.billing.test_disputes import CLAIM, Argument
+from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
 from tests.support.market.meter import MemoryArchive
 
@@ -21,20 +22,7 @@ _PLAYED = []
 
 async def read(log):
     """Return a log's messages as the auditor reads them."""
-    return [
-        Message(
-            each.sequence,
-            "",
-            {
-                "ce-type": each.envelope.type,
-                "ce-time": each.envelope.time.isoformat(),
-                "ce-actor": each.envelope.actor,
-            },
-            each.body,
-        )
-        async for page in log.read()
-        for each in page
-    ]
+    return await read_messages(log)
 
 
 def audit(messages):

@@ -22,7 +22,7 @@ from tests.application.equity.test_equity import act, found
 from tests.application.equity.test_holder_terms import PAPER, hold
 from tests.application.equity.test_hostile_variants import agree_open, relate
 from tests.support.market.agreeing import act_agreed
-from tests.support.market.auditing import CapTableConsents
+from tests.support.market.auditing import CapTableConsents, read_messages
 from tests.support.market.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
@@ -71,21 +71,7 @@ async def play():
     await act_agreed(market, startup, PromiseOption, **promise, holder_id=bank, shares=3)
     await act_agreed(market, startup, SplitStock, split_id=derive_id("spl", bank), numerator=2, denominator=1)
     await act_agreed(market, startup, WithdrawPromise, **promise, reason="none")
-    return [
-        Message(
-            each.sequence,
-            each.subject,
-            {
-                "ce-type": each.envelope.type,
-                "ce-time": each.envelope.time.isoformat(),
-                "ce-actor": each.envelope.actor,
-                "ce-causationid": each.envelope.causationid,
-            },
-            each.body,
-        )
-        async for page in market.log.read()
-        for each in page
-    ]
+    return await read_messages(market.log)
 
 
 @pytest.fixture

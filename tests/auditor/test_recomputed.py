@@ -18,6 +18,7 @@ from tests.application.equity.test_equity import build_round, found, pay_in
 from tests.application.equity.test_holder_terms import hold, propose_sale
 from tests.application.equity.test_hostile_pairs import ask, propose_closing
 from tests.application.equity.test_hostile_variants import agree_open, exercise, propose_warrant
+from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
@@ -50,21 +51,7 @@ async def play(act):
         proposal_id, _ = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
     await exercise(market, trade, warrant, angel, 1)
     assert await agree_open(market, proposal_id) == "effective"
-    return [
-        Message(
-            each.sequence,
-            each.subject,
-            {
-                "ce-type": each.envelope.type,
-                "ce-time": each.envelope.time.isoformat(),
-                "ce-actor": each.envelope.actor,
-                "ce-causationid": each.envelope.causationid,
-            },
-            each.body,
-        )
-        async for page in market.log.read()
-        for each in page
-    ]
+    return await read_messages(market.log)
 
 
 @pytest.fixture

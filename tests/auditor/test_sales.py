@@ -18,6 +18,7 @@ from tests.application.equity.test_holder_terms import hold, propose_sale
 from tests.application.equity.test_hostile_pairs import ask
 from tests.application.equity.test_hostile_variants import agree_open
 from tests.support.market.agreeing import agree_all
+from tests.support.market.auditing import read_messages
 from tests.support.market.market import SAFE, Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
@@ -45,21 +46,7 @@ async def play():
     await instruments.invest(market.handler, context, **members)
     await agree_all(market, context)
     await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
-    return [
-        Message(
-            each.sequence,
-            each.subject,
-            {
-                "ce-type": each.envelope.type,
-                "ce-time": each.envelope.time.isoformat(),
-                "ce-actor": each.envelope.actor,
-                "ce-causationid": each.envelope.causationid,
-            },
-            each.body,
-        )
-        async for page in market.log.read()
-        for each in page
-    ]
+    return await read_messages(market.log)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
@@ -50,6 +51,26 @@ class CountedStakes(Stakes):
         self.votes.take(decision)
 
 
+async def read_messages(log):
+    """Return a log as the auditor reads it."""
+    return [
+        Message(
+            each.sequence,
+            each.subject,
+            {
+                "ce-type": each.envelope.type,
+                "ce-causationid": each.envelope.causationid,
+                "ce-actor": each.envelope.actor,
+                "ce-actorperson": each.envelope.actorperson,
+                "ce-time": each.envelope.time.isoformat(),
+            },
+            each.body,
+        )
+        async for page in log.read()
+        for each in page
+    ]
+
+
 async def find_faults(build, log, drop=None, **changed):
     """Return what a part of the auditor finds in a log.
 
@@ -60,24 +81,14 @@ async def find_faults(build, log, drop=None, **changed):
         changed: Members of all events that have them, with values that nobody stored.
     """
     part, decisions = build(Findings()), defaultdict(list)
-    async for page in log.read():
-        for recorded in page:
-            envelope = recorded.envelope
-            headers = {
-                "ce-type": envelope.type,
-                "ce-causationid": envelope.causationid,
-                "ce-actor": envelope.actor,
-                "ce-actorperson": envelope.actorperson,
-                "ce-time": envelope.time.isoformat(),
-            }
-            body, fault = recorded.body, {}
-            if changed:
-                fault = {name: value for name, value in changed.items() if name in json.loads(body)}
-            if fault:
-                body = json.dumps(json.loads(body) | fault).encode()
-            message = Message(recorded.sequence, recorded.subject, headers, body)
-            if not (drop(message) if callable(drop) else message.event_type == drop):
-                decisions[message.decision].append(message)
+    for stored in await read_messages(log):
+        message, fault = stored, {}
+        if changed:
+            fault = {name: value for name, value in changed.items() if name in stored.read()}
+        if fault:
+            message = replace(stored, body=json.dumps(stored.read() | fault).encode())
+        if not (drop(message) if callable(drop) else message.event_type == drop):
+            decisions[message.decision].append(message)
     for decision in decisions.values():
         part.take(decision)
     return part.findings.kept

@@ -8,11 +8,11 @@ pools that meet its wishes. If lots of a pool serve different sizes, an order wi
 lots, at the sizes that the set serves. A grant has one seller, so a resale lot serves an order alone, with a bid of its
 own.
 
-Own capacity is what the holder of the equity, or a party related to it, sells or delivers. An order for it bids
-`PRICE_STEP` above the ask, whatever it offers, and only in periods in which no unsold node of the pool asks less. Who
-sells pays for it as well, so that a higher bid could raise the price of others at no cost. It has a bid for each ask,
-so that no such order runs on nodes of two asks. If it could be served alone but for this, its row has `OWN_CAPACITY` in
-place of wishes.
+Own capacity is what the holder of the equity, or a party related to it, sells or delivers. The book ignores what an
+order for it offers: its bid is `PRICE_STEP` above the ask. Who sells also pays, and a higher bid could raise the price
+of others at no cost. The order has no bid in periods in which an unsold node of the pool asks less. It has one bid for
+each ask, and runs on nodes of one ask. If only this rule keeps it from being served alone, its row has `OWN_CAPACITY`
+in place of wishes.
 
 If no unsold capacity could serve an order, even alone, its row has an irreducible set of wishes that cannot be met
 together: without any one of them the order could be served. Wishes are removed one by one, those of time and size
@@ -277,7 +277,7 @@ def _list_bids(request: _Request, offered: Offered, *, ruled: bool = True) -> tu
 
 
 def _is_left_out(request: _Request, offered: Offered, bids: tuple[BookBid, ...]) -> bool:
-    """Return whether an order could be served alone, but for the rule for own capacity."""
+    """Return whether only the rule for own capacity keeps an order from being served alone."""
     holder = frozenset[str]().union(*request.holders.values())
     pools = ((offered.supply.pools[pool_id], offered.listed[pool_id]) for pool_id in request.pools)
     if not holder or not any(_is_own_capacity(holder, pool, lot) for pool, lots in pools for lot in lots):
