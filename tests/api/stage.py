@@ -92,6 +92,7 @@ async def open_stage(
     database_url: str | None = None,
     *,
     worker: bool = False,
+    projector: bool = True,
     clock: MarketClock | None = None,
     **settings,
 ) -> AsyncIterator[Stage]:
@@ -106,7 +107,8 @@ async def open_stage(
             stack.push_async_callback(engine.dispose)
             await migrate(engine)
             watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
-            await stack.enter_async_context(running(Projector(log, engine, PROJECTIONS).run()))
+            if projector:
+                await stack.enter_async_context(running(Projector(log, engine, PROJECTIONS).run()))
             store = SqlKeys(engine)
         if worker:
             working = Worker(Handler(log, handler.clock))

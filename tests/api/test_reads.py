@@ -150,6 +150,17 @@ async def test_ready_tells_that_the_log_ends_before_what_this_process_has_seen()
         assert f"the log ends at event {last}, and this process has seen event {last + 10}" in ready.json()["reason"]
 
 
+async def test_ready_tells_that_the_rows_stand_still_while_the_log_has_more(database_url: str, monkeypatch):
+    monkeypatch.setattr("marketplace.api.http.operation.STANDSTILL_SECONDS", 0.02)
+    async with open_stage(MemoryLog(), database_url, projector=False) as stage:
+        await stage.register("Waiting", "startup")
+        assert (await stage.admin.get("/health/ready")).json()["reason"] is None
+        await asyncio.sleep(0.03)
+        ready = (await stage.admin.get("/health/ready")).json()
+        assert (ready["commands"], ready["reads"], ready["projected_sequence"]) == (True, True, 0)
+        assert "the rows stand still" in ready["reason"]
+
+
 async def test_full_storage_is_named_to_everyone_and_its_server_and_folder_to_operators(
     nats_server: NatsServers, database_url: str, monkeypatch, capsys
 ):

@@ -44,7 +44,7 @@ class PositionWatch:
         self._projections = projections
         self._position = 0
         self.stopped: Mapping[str, int] = {}
-        self._stood = (0, 0.0)
+        self._stood: tuple[int, float] | None = None
         self._tables = {table.name: one.name for one in projections for table in one.tables}
         event.listen(engine.sync_engine, "before_execute", self._refuse_stopped)
         self._moved = asyncio.Event()
@@ -55,13 +55,16 @@ class PositionWatch:
         return self._position
 
     def count_standstill(self, end: int, now: float) -> float:
-        """Return for how many seconds no projection has moved, by earlier calls, while the log had more; 0 if it moved.
+        """Return for how many seconds calls have seen the same position and more events in the log; 0 at the first.
 
         Args:
             end: The log's last event.
             now: The time of this call, by a clock that only goes on.
         """
-        if self._position >= end or self._position != self._stood[0]:
+        if self._position >= end:
+            self._stood = None
+            return 0.0
+        if self._stood is None or self._stood[0] != self._position:
             self._stood = (self._position, now)
         return now - self._stood[1]
 
