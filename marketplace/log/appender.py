@@ -24,7 +24,7 @@ from nats.aio.msg import Msg
 from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal, Unavailable
 from marketplace.log.answers import Answer, Kind, find_foreign, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
-from marketplace.log.headers import BatchPlace, render_publish, render_wire
+from marketplace.log.headers import BatchPlace, render_block, render_publish, render_wire
 from marketplace.log.pending import (
     PendingAppend,
     are_independent,
@@ -253,8 +253,10 @@ class Appender:
             for number, (subject, guard, distance, message) in enumerate(messages, 1):
                 last = number == len(messages)
                 place = BatchPlace(batch, number, last) if batch else None
-                headers = render_publish(subject, message, guard, place, distance)
-                commands.append(render_wire(subject, reply if last else "", message, headers))
+                block = render_block(render_publish(subject, message, guard, place, distance))
+                if message.headers is None:
+                    self._connection.sent.put(subject, block, message)
+                commands.append(render_wire(subject, reply if last else "", block, message.body))
             return b"".join(commands)
 
         def check(answer: Msg) -> str:

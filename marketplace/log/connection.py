@@ -27,6 +27,7 @@ from nats.aio.subscription import Subscription
 
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.inboxes import derive_inbox_prefix
+from marketplace.log.sent import Sent
 
 _DEFAULT_PORT = 4222
 _CONNECT_SECONDS_MAX = 3
@@ -145,6 +146,7 @@ class Connection:
         watchers: Events that are set when the connection is lost.
         complaint: The last error that a server reported, such as a missing permission.
         dropped: How many answers were dropped because they did not match their request.
+        sent: The events that were sent over it last.
     """
 
     def __init__(self, name: str, inbox_prefix: str) -> None:
@@ -153,6 +155,7 @@ class Connection:
         self.watchers: set[asyncio.Event] = set()
         self.complaint = ""
         self.dropped = 0
+        self.sent = Sent()
         self._name = name
         self._inbox = f"{inbox_prefix}.{secrets.token_hex(_TOKEN_BYTES)}"
         self._waiting: dict[str, _Request] = {}

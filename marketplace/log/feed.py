@@ -38,6 +38,7 @@ class Feed:
         self._connection = connection
         self._stream = stream
         self._consumer = consumer
+        self._names = [stream.encode(), consumer.encode()]
         self._position = after
         self._consumer_position = 0
         self._page_max = page_max
@@ -53,36 +54,43 @@ class Feed:
         if self._broken:
             return
         self.arrived.set()
-        status, headers = parse_block(block or b"")
+        name = subject.decode("utf-8", "replace")
+        envelope = self._connection.sent.take(name, block, data) if block else None
+        status, headers = parse_block(block or b"") if envelope is None else ("", {})
         if status:
-            answer_to = reply.decode("utf-8", "replace") or headers.get(_STALLED, "")
-            if answer_to.startswith(f"$JS.FC.{self._stream}.{self._consumer}."):
-                self._answer_to = answer_to
-            elif answer_to:
-                self._connection.drop(f"feed {self._consumer}", f"flow control asks for an answer to {answer_to!r}")
+            self._note_status(reply.decode("utf-8", "replace") or headers.get(_STALLED, ""))
             return
-        place = _parse_reply(reply, self._stream, self._consumer)
+        place = _parse_reply(reply, self._names)
         if place is None:
             self._connection.drop(f"feed {self._consumer}", f"{reply!r} is not a delivery of this consumer")
-        else:
-            self._take(subject.decode("utf-8", "replace"), place, data, headers)
-
-    def _take(self, subject: str, place: tuple[int, int], data: bytes, headers: dict[str, str]) -> None:
-        sequence, consumer_sequence = place
-        if consumer_sequence != self._consumer_position + 1:
+        elif not self._moves_on(*place):
             self._broken = True
-            return
+        elif envelope is None:
+            self._buffer.append(parse_recorded(place[0], name, headers, data))
+        else:
+            self._buffer.append(Recorded(place[0], name, envelope, data))
+
+    def _note_status(self, answer_to: str) -> None:
+        """Remember where the server's flow control wants its answer; drop what asks for one elsewhere."""
+        if answer_to.startswith(f"$JS.FC.{self._stream}.{self._consumer}."):
+            self._answer_to = answer_to
+        elif answer_to:
+            self._connection.drop(f"feed {self._consumer}", f"flow control asks for an answer to {answer_to!r}")
+
+    def _moves_on(self, sequence: int, consumer_sequence: int) -> bool:
+        """Return whether a delivery is the next one, and move on to it, past positions without a message."""
+        if consumer_sequence != self._consumer_position + 1:
+            return False
         if not 0 < sequence - self._position <= EMPTY_MAX + 1:
             self._error = Corrupt(
                 f"the event after sequence {self._position} has sequence {sequence}: the events between are missing; "
                 "restore the log"
             )
-            self._broken = True
-            return
+            return False
         self._buffer += [build_empty(number) for number in range(self._position + 1, sequence)]
-        self._buffer.append(parse_recorded(sequence, subject, headers, data))
         self._position = sequence
         self._consumer_position = consumer_sequence
+        return True
 
     async def _ask_for_more(self) -> None:
         """Answer the server's flow control once there is room. Until then, the server holds the next events back."""
@@ -184,7 +192,7 @@ async def _create_consumer(
         raise NoAnswer(f"stream {stream} cannot be followed: {error[1]} (error {error[0]})")
 
 
-def _parse_reply(reply: bytes, stream: str, consumer: str) -> tuple[int, int] | None:
+def _parse_reply(reply: bytes, stream_and_consumer: list[bytes]) -> tuple[int, int] | None:
     """Return stream and consumer sequence of a delivery; None if it is not one of this consumer.
 
     Its reply subject is ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.…``, or the
@@ -192,7 +200,7 @@ def _parse_reply(reply: bytes, stream: str, consumer: str) -> tuple[int, int] | 
     """
     tokens = reply.split(b".")
     names = 2 if len(tokens) == _SHORT_REPLY_TOKENS else 4
-    if len(tokens) < _SHORT_REPLY_TOKENS or tokens[names : names + 2] != [stream.encode(), consumer.encode()]:
+    if len(tokens) < _SHORT_REPLY_TOKENS or tokens[names : names + 2] != stream_and_consumer:
         return None
     sequence, consumer_sequence = tokens[names + 3 : names + 5]
     return (int(sequence), int(consumer_sequence)) if sequence.isdigit() and consumer_sequence.isdigit() else None

@@ -54,15 +54,18 @@ def render_publish(
     return headers
 
 
-def render_wire(subject: str, reply: str, message: Message, headers: dict[str, str]) -> bytes:
-    """Return the command of the NATS protocol that publishes a message.
+def render_block(headers: Mapping[str, str]) -> bytes:
+    """Return headers as the NATS protocol has them.
 
     nats-py takes six times as long, because it checks what `codec.seal` already ensures: no value contains a line end.
     """
-    block = "NATS/1.0\r\n" + "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) + "\r\n"
-    head = block.encode()
-    size = len(head) + len(message.body)
-    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply.encode(), len(head), size, head, message.body)
+    return b"NATS/1.0\r\n%b\r\n" % "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
+
+
+def render_wire(subject: str, reply: str, block: bytes, body: bytes) -> bytes:
+    """Return the command of the NATS protocol that publishes a message."""
+    size = len(block) + len(body)
+    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply.encode(), len(block), size, block, body)
 
 
 def parse_block(block: bytes) -> tuple[str, dict[str, str]]:

@@ -18,7 +18,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log import appender, headers, pending
 from marketplace.log.answers import Kind
 from marketplace.log.appender import Appender
-from marketplace.log.headers import render_publish, render_wire
+from marketplace.log.headers import render_block, render_publish, render_wire
 from marketplace.log.pending import Guarded, PendingAppend
 from tests.simulation.log.network import Servers
 
@@ -94,7 +94,9 @@ def publish_apart():
         for subject, guard, distance, message in pending.guard_messages(group):
             written = render_publish(subject, message, guard, None, distance)
             acknowledgement = await self._connection.request_wire(
-                subject, lambda reply, s=subject, m=message, w=written: render_wire(s, reply, m, w), seconds_max=5
+                subject,
+                lambda reply, s=subject, m=message, w=written: render_wire(s, reply, render_block(w), m.body),
+                seconds_max=5,
             )
             answer = appender.parse_answer(acknowledgement.data, self._stream)
             if answer.kind is not Kind.STORED:
