@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from marketplace.client import transport
@@ -29,40 +28,43 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 import httpx
+import builtins
 from marketplace.client.transport import Listed, Point, Statuses, T
 """
 
 
 def render_stub() -> str:
-    """Return `sync.pyi`."""
-    parts = [part for part in MarketplaceClient.__mro__ if part.__module__.startswith("marketplace.client.")]
-    modules = [_parse(sys.modules[part.__module__]) for part in parts]
-    methods = [method for module in modules for method in _list_methods(module)]
+    """Return `sync.pyi`: a class for each group of operations, and the client with a group as each attribute."""
+    groups = list_groups()
+    modules = dict.fromkeys([transport, *(sys.modules[group.__module__] for group in groups.values())])
+    parsed = {module.__name__: ast.parse(inspect.getsource(module)) for module in modules}
     head = ast.parse(_HEAD_IMPORTS + _HEAD)
     (facade,) = [node for node in head.body if isinstance(node, ast.ClassDef)]
-    facade.body += [_wait_for(method) for method in methods]
-    used = {node.id for node in ast.walk(facade) if isinstance(node, ast.Name)}
+    facade.body += [ast.parse(f"{name}: _{group.__name__}").body[0] for name, group in groups.items()]
+    sending = _list_methods(parsed[transport.__name__], transport.Transport.__name__)
+    facade.body += [each for each in sending if each.name not in _LEFT_OUT]
+    classes = []
+    for group in groups.values():
+        body = _list_methods(parsed[group.__module__], group.__name__)
+        classes.append(ast.ClassDef(f"_{group.__name__}", [], [], body, [], type_params=[]))
+    used = {node.id for part in (*classes, facade) for node in ast.walk(part) if isinstance(node, ast.Name)}
     imports = [*_list_imports(head, used)]
-    imports += [each for module in modules for each in _list_imports(module, used) if not _is_own(each)]
+    imports += [each for module in parsed.values() for each in _list_imports(module, used) if not _is_own(each)]
     lines = dict.fromkeys(ast.unparse(each) for each in imports)
-    return _format("\n".join([*lines, ast.unparse(facade)]))
+    return _format("\n".join([*lines, *(ast.unparse(ast.fix_missing_locations(each)) for each in (*classes, facade))]))
 
 
-def _parse(module: ModuleType) -> ast.Module:
-    return ast.parse(inspect.getsource(module))
+def list_groups() -> dict[str, type[transport.Group]]:
+    """Return the groups of operations of the client, by their names."""
+    client = MarketplaceClient("http://localhost", "")
+    return {name: type(part) for name, part in vars(client).items() if isinstance(part, transport.Group)}
 
 
-def _list_methods(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for part in module.body:
-        for node in part.body if isinstance(part, ast.ClassDef) else ():
-            is_method = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if (
-                is_method
-                and not node.name.startswith("_")
-                and hasattr(MarketplaceClient, node.name)
-                and node.name not in _LEFT_OUT
-            ):
-                yield node
+def _list_methods(module: ast.Module, name: str) -> list[ast.FunctionDef]:
+    """Return the signatures of the public methods of a class."""
+    (owner,) = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == name]
+    methods = [node for node in owner.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [_wait_for(each) for each in methods if not each.name.startswith("_")]
 
 
 def _wait_for(method: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef:

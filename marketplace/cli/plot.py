@@ -47,8 +47,10 @@ def index(gpu_class: str, /, *, to: Path, days: Days = 90, api_key: ApiKey, api_
     """
 
     async def draw(client: MarketplaceClient) -> str:
-        end = (await client.get_clock()).now + timedelta(days=1)
-        return render_history(gpu_class, await client.read_index(gpu_class, start=end - timedelta(days=days), end=end))
+        end = (await client.clock.get()).now + timedelta(days=1)
+        return render_history(
+            gpu_class, await client.market.get_index(gpu_class, start=end - timedelta(days=days), end=end)
+        )
 
     return _write(draw, to, api_key, api_url)
 
@@ -66,8 +68,8 @@ def curves(gpu_class: str, auction_id: str, /, *, to: Path, api_key: ApiKey, api
     """
 
     async def draw(client: MarketplaceClient) -> str:
-        steps = await client.read_curves(gpu_class, auction_id=auction_id)
-        found = client.list_prices(auction_id=auction_id, gpu_class=gpu_class)
+        steps = await client.market.get_curves(gpu_class, auction_id=auction_id)
+        found = client.market.list_prices(auction_id=auction_id, gpu_class=gpu_class)
         return render_curves(gpu_class, steps, [one.price_usd_per_gpu_hour async for one in found])
 
     return _write(draw, to, api_key, api_url)
@@ -85,9 +87,9 @@ def capacity(*, to: Path, days: Days = 30, api_key: ApiKey, api_url: ApiUrl = _U
     """
 
     async def draw(client: MarketplaceClient) -> str:
-        now = (await client.get_clock()).now
+        now = (await client.clock.get()).now
         start = now.replace(minute=0, second=0, microsecond=0)
-        pools = sort_pools([one async for one in client.list_pools()])
+        pools = sort_pools([one async for one in client.pools.list()])
         return render_calendar(await load_lanes(client, pools, start, start + timedelta(days=days)), now=now)
 
     return _write(draw, to, api_key, api_url)
@@ -105,8 +107,8 @@ def dilution(issuer_id: str, /, *, to: Path, api_key: ApiKey, api_url: ApiUrl = 
     """
 
     async def draw(client: MarketplaceClient) -> str:
-        issuer = await client.get_issuer(issuer_id)
-        rounds = [one async for one in client.list_financings(issuer_id)]
+        issuer = await client.issuers.get(issuer_id)
+        rounds = [one async for one in client.financings.list(issuer_id)]
         return render_flow(issuer.legal_name, await list_stages(client, issuer, rounds, None))
 
     return _write(draw, to, api_key, api_url)
@@ -140,8 +142,8 @@ def waterfall(
 
     async def draw(client: MarketplaceClient) -> str:
         of = Range(low_usd=low, high_usd=high, points=points)
-        issuer = await client.get_issuer(issuer_id)
-        played = await client.plot_exits(issuer_id, PlotExitsBody(range=of, safe_seniority=safe_seniority))
+        issuer = await client.issuers.get(issuer_id)
+        played = await client.cap_tables.plot_exits(issuer_id, PlotExitsBody(range=of, safe_seniority=safe_seniority))
         return render_waterfall(issuer.legal_name, played)
 
     return _write(draw, to, api_key, api_url)

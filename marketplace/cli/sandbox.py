@@ -86,13 +86,13 @@ async def open_sandbox(
         servers: The variables of the servers' addresses, which other commands of `marketplace` read.
     """
     known = _load_keys(folder)
-    now = (await platform.get_clock()).now
+    now = (await platform.clock.get()).now
     if not known:
         play = _Sandbox(platform, api_url)
         play.first_day = _find_midnight(now)
         try:
             await set_up(play, lambda _: None)
-            (issuer,) = [one async for one in play.client(STARTUP).list_issuers()]
+            (issuer,) = [one async for one in play.client(STARTUP).issuers.list()]
         finally:
             await play.close()
         known = {
@@ -131,7 +131,7 @@ async def hold_auctions(platform: MarketplaceClient, tell: Tell) -> None:
     seen: set[str] = set()
     while True:
         try:
-            waiting = {order.order_id async for order in platform.list_orders(status="open")}
+            waiting = {order.order_id async for order in platform.orders.list(status="open")}
             if waiting - seen:
                 auction_id = await _open_auction(platform)
                 tell(f"auction {auction_id} collects orders and locks in {LOCK_SECONDS} s")
@@ -144,7 +144,7 @@ async def hold_auctions(platform: MarketplaceClient, tell: Tell) -> None:
 
 
 async def _open_auction(platform: MarketplaceClient) -> str:
-    now = (await platform.get_clock()).now
+    now = (await platform.clock.get()).now
     body = OpenAuctionBody(
         locks_at=now + timedelta(seconds=LOCK_SECONDS),
         horizon_start=_find_midnight(now) - timedelta(days=1),
@@ -152,12 +152,12 @@ async def _open_auction(platform: MarketplaceClient) -> str:
         periods=AUCTION_DAYS,
         seed=SEED,
     )
-    return (await platform.open_auction(body)).id
+    return (await platform.auctions.open(body)).id
 
 
 async def _wait_until_over(platform: MarketplaceClient, auction_id: str) -> str:
     while True:
-        auction = await platform.get_auction(auction_id)
+        auction = await platform.auctions.get(auction_id)
         if auction.is_over:
             return auction.status
         await asyncio.sleep(POLL_SECONDS)

@@ -71,7 +71,7 @@ async def _import_readings(client: MarketplaceClient, text: str, grant_id: str) 
     account = parse_accounting(text, grant_id)
     outcomes: Counter[str] = Counter()
     for begin in range(0, len(account.events), READINGS_MAX):
-        receipt = await client.send_readings(account.events[begin : begin + READINGS_MAX])
+        receipt = await client.usage.ingest(account.events[begin : begin + READINGS_MAX])
         for reading in receipt.readings:
             outcomes[reading.outcome] += 1
             if reading.message is not None:
@@ -86,7 +86,7 @@ async def _import_evidence(client: MarketplaceClient, text: str, grant_id: str, 
     samples, is_whole = parse_exposition(text, at), True
     for begin in range(0, len(samples), SAMPLES_MAX):
         body = EvidenceBody(source=source, samples=tuple(samples[begin : begin + SAMPLES_MAX]))
-        receipt = await client.keep_evidence(grant_id, body)
+        receipt = await client.usage.keep_evidence(grant_id, body)
         for cause in receipt.left_out:
             is_whole = False
             CONSOLE.print(f"{cause.code}: {cause.message}")

@@ -6,23 +6,23 @@ from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
-from marketplace.client.transport import Listed, Statuses, Transport
+from marketplace.client.transport import Group, Listed, Statuses
 from marketplace.projections.views.billing import BondView, ClaimView
 
 
-class Bonds(Transport):
+class Bonds(Group):
     """Bonds: money that providers set apart for those to whom they do not deliver; and claims on it, in US dollars."""
 
-    async def post_bond(self, body: PostBondBody, **options: Any) -> ReceiptBody:
+    async def post(self, body: PostBondBody, **options: Any) -> ReceiptBody:
         """Set money of a provider apart, for the grants of one lot or for all of its grants.
 
         Raises:
             ProblemError: ``party_unknown`` · ``lot_unknown`` · ``term_missing`` · ``term_passed`` · ``term_shorter`` ·
                 ``limit_exceeded`` · ``funds_insufficient`` · ``funds_reserved``.
         """
-        return await self.command("/v1/bonds", body, **options)
+        return await self._api.command("/v1/bonds", body, **options)
 
-    async def release_bond(self, bond_id: str, *, lot_id: str | None = None, **options: Any) -> ReceiptBody:
+    async def release(self, bond_id: str, *, lot_id: str | None = None, **options: Any) -> ReceiptBody:
         """Take back what is left of a bond, once its term and 30 days for claims are over.
 
         `lot_id` names the part that was set apart for a lot; None: the part for all grants.
@@ -30,9 +30,9 @@ class Bonds(Transport):
         Raises:
             ProblemError: ``bond_unknown`` · ``bond_empty`` · ``bond_stands`` · ``bond_claimed``.
         """
-        return await self.command(f"/v1/bonds/{bond_id}/release", ReleaseBondBody(lot_id=lot_id), **options)
+        return await self._api.command(f"/v1/bonds/{bond_id}/release", ReleaseBondBody(lot_id=lot_id), **options)
 
-    async def claim_bond(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
+    async def claim(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
         """Claim for undelivered hours of a grant, as its startup; the receipt's id is that of the provider's bond.
 
         Raises:
@@ -40,7 +40,7 @@ class Bonds(Transport):
                 ``grant_not_defaulted`` · ``claim_late`` · ``claim_exists`` · ``hours_remedied`` · ``nothing_owed`` ·
                 ``replacement_unfit`` · ``replacement_claimed``.
         """
-        return await self.command(f"/v1/bonds/claims/{grant_id}", body, **options)
+        return await self._api.command(f"/v1/bonds/claims/{grant_id}", body, **options)
 
     async def answer_claim(
         self, bond_id: str, claim_id: str, reason: str, *, amount_usd: Decimal | None = None, **options: Any
@@ -54,14 +54,14 @@ class Bonds(Transport):
                 ``answer_late`` · ``answer_above_claim`` · ``answer_below_admitted``.
         """
         body = AnswerClaimBody(reason=reason, amount_usd=amount_usd)
-        return await self.command(f"/v1/bonds/{bond_id}/claims/{claim_id}/answer", body, **options)
+        return await self._api.command(f"/v1/bonds/{bond_id}/claims/{claim_id}/answer", body, **options)
 
-    def list_bonds(self, *, party_id: str | None = None) -> AsyncIterator[BondView]:
+    def list(self, *, party_id: str | None = None) -> AsyncIterator[BondView]:
         """Yield what providers have set apart, by bond and lot."""
-        return self.rows("/v1/bonds", BondView, party_id=party_id)
+        return self._api.rows("/v1/bonds", BondView, party_id=party_id)
 
     def list_claims(
         self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
     ) -> AsyncIterator[ClaimView]:
         """Yield the claims of a startup or against a provider, by id."""
-        return self.rows("/v1/bonds/claims", ClaimView, party_id=party_id, status=status, **listed)
+        return self._api.rows("/v1/bonds/claims", ClaimView, party_id=party_id, status=status, **listed)

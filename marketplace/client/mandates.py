@@ -1,5 +1,6 @@
 """Methods of the client for mandates: which equity a holder takes, and its budget."""
 
+import builtins
 from collections.abc import AsyncIterator
 from typing import Any, Unpack
 
@@ -7,18 +8,18 @@ from events.mandate import MandateTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody, RefuseOrderBody
-from marketplace.client.transport import Listed, Statuses, Transport
+from marketplace.client.transport import Group, Listed, Statuses
 from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
 
-class Mandates(Transport):
-    """A holder's own mandates. Everyone sees the rules of mandates with `list_open_mandates`."""
+class Mandates(Group):
+    """A holder's own mandates. Everyone sees the rules of mandates with `Market.list_mandates`."""
 
-    async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
+    async def grant(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Grant a mandate: offer to take equity under its terms."""
-        return await self.command("/v1/mandates", body, **options)
+        return await self._api.command("/v1/mandates", body, **options)
 
-    async def amend_mandate(self, mandate_id: str, terms: MandateTerms, **options: Any) -> ReceiptBody:
+    async def amend(self, mandate_id: str, terms: MandateTerms, **options: Any) -> ReceiptBody:
         """Change rules and budgets for orders that are not matched yet; captured budget keeps its earlier rules.
 
         Raises:
@@ -26,15 +27,15 @@ class Mandates(Transport):
                 ``budget_below_committed`` · ``funds_insufficient`` for a larger budget of a cash mandate.
         """
         body = AmendMandateBody(terms=terms)
-        return await self.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
+        return await self._api.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
 
-    async def revoke_mandate(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def revoke(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Revoke a mandate: it takes nothing new, its holds for open orders end, and captured budget stays owed.
 
         Raises:
             ProblemError: ``mandate_unknown``.
         """
-        return await self.command(f"/v1/mandates/{mandate_id}/revoke", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/mandates/{mandate_id}/revoke", ReasonBody(reason=reason), **options)
 
     async def approve_order(self, mandate_id: str, hold_id: str, **options: Any) -> ReceiptBody:
         """Approve an order that draws more than the mandate's `approval_above_usd`.
@@ -43,7 +44,7 @@ class Mandates(Transport):
             ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``party_suspended`` · ``mandate_revoked`` ·
                 ``approval_unneeded`` · ``order_…`` for one that is over.
         """
-        return await self.command(f"/v1/mandates/{mandate_id}/holds/{hold_id}/approve", **options)
+        return await self._api.command(f"/v1/mandates/{mandate_id}/holds/{hold_id}/approve", **options)
 
     async def refuse_order(
         self, mandate_id: str, hold_id: str, reason: str, *, barred_days: int = 0, **options: Any
@@ -56,33 +57,33 @@ class Mandates(Transport):
             ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``hold_committed``.
         """
         path = f"/v1/mandates/{mandate_id}/holds/{hold_id}/refuse"
-        return await self.command(path, RefuseOrderBody(reason=reason, barred_days=barred_days), **options)
+        return await self._api.command(path, RefuseOrderBody(reason=reason, barred_days=barred_days), **options)
 
-    async def get_mandate(self, mandate_id: str) -> MandateView:
+    async def get(self, mandate_id: str) -> MandateView:
         """Return a mandate with its rules, and its held and captured budget in US dollars.
 
         Raises:
             ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
-        return await self.get(f"/v1/mandates/{mandate_id}", MandateView)
+        return await self._api.get(f"/v1/mandates/{mandate_id}", MandateView)
 
-    async def read_exposure(self, *, holder_id: str | None = None) -> list[ExposureView]:
+    async def list_exposure(self, *, holder_id: str | None = None) -> builtins.list[ExposureView]:
         """Return the dollars that the holder's mandates hold and have committed, by vendor and generation of GPUs.
 
         The platform reads every holder's.
         """
-        return await self.get("/v1/mandates/exposure", list[ExposureView], holder_id=holder_id)
+        return await self._api.get("/v1/mandates/exposure", list[ExposureView], holder_id=holder_id)
 
-    def list_mandates(
+    def list(
         self, *, holder_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
     ) -> AsyncIterator[MandateView]:
         """Yield the holder's own mandates by id, for the platform everyone's; ``granted`` or ``revoked``."""
-        return self.rows("/v1/mandates", MandateView, holder_id=holder_id, status=status, **listed)
+        return self._api.rows("/v1/mandates", MandateView, holder_id=holder_id, status=status, **listed)
 
-    def list_budget_holds(self, mandate_id: str) -> AsyncIterator[BudgetHoldView]:
+    def list_holds(self, mandate_id: str) -> AsyncIterator[BudgetHoldView]:
         """Yield the present and past holds on a mandate's budget by hold id, one for each order.
 
         Raises:
             ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
-        return self.rows(f"/v1/mandates/{mandate_id}/holds", BudgetHoldView)
+        return self._api.rows(f"/v1/mandates/{mandate_id}/holds", BudgetHoldView)

@@ -14,32 +14,32 @@ from marketplace.api.http.bodies.market import (
     PublishPricelistBody,
     PublishScheduleBody,
 )
-from marketplace.client.transport import Point, Transport
+from marketplace.client.transport import Group, Point
 from marketplace.projections.views.delivery import ReliabilityView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
 from marketplace.projections.views.trading import CurveStep, GenerationView, IndexPoint, ListPriceView
 
 
-class MarketData(Transport):
+class Market(Group):
     """Public data of the market."""
 
     async def list_gpu_classes(self) -> list[str]:
         """Return the GPU classes of all pools, such as ``H100_SXM``."""
-        return await self.get("/v1/market/classes", list[str])
+        return await self._api.get("/v1/market/classes", list[str])
 
-    async def read_depth(
-        self, gpu_class: str, *, at: Point | None = None, limit: int | None = None
-    ) -> list[DepthLevel]:
+    async def get_depth(self, gpu_class: str, *, at: Point | None = None, limit: int | None = None) -> list[DepthLevel]:
         """Return the asks for a class, cheapest first, summed by price; now or as of a sequence or an instant."""
-        return await self.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
+        return await self._api.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
 
-    async def read_capacity(
-        self, pool_ids: Sequence[str], *, start: datetime, end: datetime, at: Point | None = None
+    async def get_capacity(
+        self, pool_id: Sequence[str], *, start: datetime, end: datetime, at: Point | None = None
     ) -> list[CapacityStep]:
         """Return offered, reserved, failed and free nodes of up to 64 pools over a span, as known now or at `at`."""
-        return await self.get("/v1/market/capacity", list[CapacityStep], pool_id=pool_ids, start=start, end=end, at=at)
+        return await self._api.get(
+            "/v1/market/capacity", list[CapacityStep], pool_id=pool_id, start=start, end=end, at=at
+        )
 
-    async def read_index(
+    async def get_index(
         self, gpu_class: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[IndexPoint]:
         """Return the index of a class for each day, beside the list prices of other clouds.
@@ -47,36 +47,36 @@ class MarketData(Transport):
         The days are those from the date of `start` until before the date of `end`, at most 366 (``request_invalid``);
         by default, the last 30 with today.
         """
-        return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
+        return await self._api.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
 
-    async def read_public_market(self, gpu_class: str | None = None) -> PublicMarket:
+    async def get_public(self, gpu_class: str | None = None) -> PublicMarket:
         """Return what everybody may see of a class: index, list prices and depth; by default of the first class."""
-        return await self.get("/v1/market/public", PublicMarket, fresh=False, gpu_class=gpu_class)
+        return await self._api.get("/v1/market/public", PublicMarket, fresh=False, gpu_class=gpu_class)
 
-    async def read_generations(self) -> list[GenerationView]:
+    async def list_generations(self) -> list[GenerationView]:
         """Return supply, awards and index of each vendor's generations of GPUs, with their classes."""
-        return await self.get("/v1/market/generations", list[GenerationView])
+        return await self._api.get("/v1/market/generations", list[GenerationView])
 
-    async def read_curves(self, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
+    async def get_curves(self, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
         """Return supply and demand curves of a class in an auction's frozen book, by default the last one with it."""
-        return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, auction_id=auction_id)
+        return await self._api.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, auction_id=auction_id)
 
     async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
         """Publish a dated table of other clouds' list prices; the same table again changes nothing."""
         body = PublishPricelistBody(name=name, prices=prices)
-        return await self.command("/v1/market/list-prices", body, **options)
+        return await self._api.command("/v1/market/list-prices", body, **options)
 
-    async def read_schedule(self) -> ScheduleTerms:
+    async def get_schedule(self) -> ScheduleTerms:
         """Return the least order value, quotas and fees that apply now."""
-        return await self.get("/v1/market/schedule", ScheduleTerms)
+        return await self._api.get("/v1/market/schedule", ScheduleTerms)
 
     async def publish_schedule(self, terms: ScheduleTerms, **options: Any) -> ReceiptBody:
         """Publish the schedule for what begins from now on; for the platform."""
-        return await self.command("/v1/market/schedule", PublishScheduleBody(terms=terms), **options)
+        return await self._api.command("/v1/market/schedule", PublishScheduleBody(terms=terms), **options)
 
-    def list_list_prices(self, *, gpu_class: str | None = None) -> AsyncIterator[ListPriceView]:
+    def list_pricelists(self, *, gpu_class: str | None = None) -> AsyncIterator[ListPriceView]:
         """Yield list prices of other clouds, with their sources."""
-        return self.rows("/v1/market/list-prices", ListPriceView, gpu_class=gpu_class)
+        return self._api.rows("/v1/market/list-prices", ListPriceView, gpu_class=gpu_class)
 
     def list_prices(
         self,
@@ -89,16 +89,16 @@ class MarketData(Transport):
     ) -> AsyncIterator[MarketPrice]:
         """Yield prices of auctions, in US dollars per GPU-hour, the oldest first."""
         query = {"pool_id": pool_id, "gpu_class": gpu_class, "auction_id": auction_id}
-        return self.rows("/v1/market/prices", MarketPrice, start=start, end=end, **query)
+        return self._api.rows("/v1/market/prices", MarketPrice, start=start, end=end, **query)
 
-    def list_open_mandates(self) -> AsyncIterator[MandateOffer]:
+    def list_mandates(self) -> AsyncIterator[MandateOffer]:
         """Yield the rules of mandates that accept new orders, by id; an order names those whose terms it meets."""
-        return self.rows("/v1/market/mandates", MandateOffer)
+        return self._api.rows("/v1/market/mandates", MandateOffer)
 
     def list_reliability(self) -> AsyncIterator[ReliabilityView]:
         """Yield the reliability of each provider with a history, by id; shares are exact, such as ``"19/20"``."""
-        return self.rows("/v1/market/reliability", ReliabilityView)
+        return self._api.rows("/v1/market/reliability", ReliabilityView)
 
-    async def get_reliability(self, provider_id: str) -> ReliabilityView:
+    async def get_reliability(self, party_id: str) -> ReliabilityView:
         """Return the reliability of a provider so far."""
-        return await self.get(f"/v1/market/reliability/{provider_id}", ReliabilityView)
+        return await self._api.get(f"/v1/market/reliability/{party_id}", ReliabilityView)

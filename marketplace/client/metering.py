@@ -20,61 +20,59 @@ from marketplace.api.http.bodies.delivery import (
     VoidUsageBody,
 )
 from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Group
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.projections.views.metering import AllocationView, ReadingView, UsageDay, UsageView
 
 
-class Metering(Transport):
+class Usage(Group):
     """Readings of grants and of tenants. Provider and startup have meters of their own."""
 
-    async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
+    async def report(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
         """Report readings of a grant; the answer states for each whether it was accepted."""
-        return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
+        return await self._api.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
 
-    async def send_readings(self, events: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
+    async def ingest(self, body: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
         """Send at most 1,000 readings, in 4 MiB, as CloudEvents; the answer states for each whether it was accepted."""
         batch = BATCHED.decode()
-        return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
+        return await self._api.send("/v1/usage", IngestionReceipt, list(body), media_type=batch, **options)
 
     async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> EvidenceReceipt:
         """Store samples of a grant's machines as evidence; the answer states which were left out, and why."""
-        return await self.send(f"/v1/grants/{grant_id}/usage/evidence", EvidenceReceipt, body, **options)
+        return await self._api.send(f"/v1/grants/{grant_id}/usage/evidence", EvidenceReceipt, body, **options)
 
-    async def correct_usage(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
+    async def correct(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
         """Replace the reading with a source and id, as the side whose meter it is. A settled period is adjusted.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · ``limit_exceeded`` · the new
                 content's refusal, such as ``nodes_above_grant`` or ``outside_grant``.
         """
-        return await self.command(f"/v1/grants/{grant_id}/usage/corrections", body, **options)
+        return await self._api.command(f"/v1/grants/{grant_id}/usage/corrections", body, **options)
 
-    async def void_usage(self, grant_id: str, body: VoidUsageBody, **options: Any) -> ReceiptBody:
+    async def void(self, grant_id: str, body: VoidUsageBody, **options: Any) -> ReceiptBody:
         """Void a reading, as the side whose meter it is, so that it counts nothing. A settled period is adjusted.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``limit_exceeded``.
         """
-        return await self.command(f"/v1/grants/{grant_id}/usage/voids", body, **options)
+        return await self._api.command(f"/v1/grants/{grant_id}/usage/voids", body, **options)
 
-    async def sum_usage(
-        self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
-    ) -> UsageView:
+    async def sum(self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None) -> UsageView:
         """Return the GPU-seconds of readings that begin in ``[start, end)``, separately for each side's meters.
 
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return await self.get(f"/v1/grants/{grant_id}/usage", UsageView, start=start, end=end)
+        return await self._api.get(f"/v1/grants/{grant_id}/usage", UsageView, start=start, end=end)
 
-    async def sum_usage_days(self, grant_id: str) -> list[UsageDay]:
+    async def sum_days(self, grant_id: str) -> list[UsageDay]:
         """Return the GPU-seconds of readings by the day in UTC on which they begin, for each side's meters.
 
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return await self.get(f"/v1/grants/{grant_id}/usage/days", list[UsageDay])
+        return await self._api.get(f"/v1/grants/{grant_id}/usage/days", list[UsageDay])
 
     def list_readings(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
@@ -84,7 +82,7 @@ class Metering(Transport):
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return self.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView, start=start, end=end)
+        return self._api.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView, start=start, end=end)
 
     async def find_contradictions(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
@@ -94,20 +92,22 @@ class Metering(Transport):
         Raises:
             ProblemError: ``grant_unknown`` · ``span_too_wide`` above 10,000 readings or samples.
         """
-        return await self.get(f"/v1/grants/{grant_id}/usage/contradictions", list[Contradiction], start=start, end=end)
+        return await self._api.get(
+            f"/v1/grants/{grant_id}/usage/contradictions", list[Contradiction], start=start, end=end
+        )
 
-    async def allocate_usage(self, body: AllocateUsageBody, **options: Any) -> AllocationReceipt:
+    async def allocate(self, body: AllocateUsageBody, **options: Any) -> AllocationReceipt:
         """Report what a tenant used of a class; the answer names the grants that it is allocated to."""
-        return await self.send("/v1/usage/allocations", AllocationReceipt, body, **options)
+        return await self._api.send("/v1/usage/allocations", AllocationReceipt, body, **options)
 
     async def correct_allocation(self, body: CorrectAllocationBody, **options: Any) -> ReceiptBody:
         """Replace an allocated reading; the recorded order of grants decides which of them change."""
-        return await self.command("/v1/usage/allocations/corrections", body, **options)
+        return await self._api.command("/v1/usage/allocations/corrections", body, **options)
 
     async def void_allocation(self, body: VoidAllocationBody, **options: Any) -> ReceiptBody:
         """Void an allocated reading, with its part in every grant."""
-        return await self.command("/v1/usage/allocations/voids", body, **options)
+        return await self._api.command("/v1/usage/allocations/voids", body, **options)
 
     def list_allocations(self) -> AsyncIterator[AllocationView]:
         """Yield allocated readings, oldest first."""
-        return self.rows("/v1/usage/allocations", AllocationView)
+        return self._api.rows("/v1/usage/allocations", AllocationView)

@@ -8,11 +8,11 @@ from marketplace.api.http.bodies.answers import ClockView, Liveness, Readiness, 
 from marketplace.api.http.bodies.feed import ChainCommand, FeedPage, StatesAround
 from marketplace.api.http.bodies.projections import JobView, ProjectionBody, ProjectionView, StuckTaskView
 from marketplace.api.http.bodies.trading import AdvanceClockBody
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Group
 
 
-class Operation(Transport):
-    """Health, the clock and the event feed."""
+class Operation(Group):
+    """Health, and the projections of the log."""
 
     async def get_liveness(self) -> Liveness:
         """Return whether the process answers; any key will do.
@@ -20,7 +20,7 @@ class Operation(Transport):
         Raises:
             httpx.TransportError: It does not.
         """
-        return await self.probe("/health/live", Liveness)
+        return await self._api.probe("/health/live", Liveness)
 
     async def get_readiness(self) -> Readiness:
         """Return whether commands and reads are served now, by one request that is not repeated.
@@ -28,33 +28,41 @@ class Operation(Transport):
         Raises:
             httpx.TransportError: The API could not be reached.
         """
-        return await self.probe("/health/ready", Readiness)
-
-    async def get_clock(self) -> ClockView:
-        """Return market time."""
-        return await self.get("/v1/test/clock", ClockView)
-
-    async def advance_clock(self, seconds: int, **options: Any) -> ReceiptBody:
-        """Move market time forward; in the embedded mode only."""
-        return await self.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
+        return await self._api.probe("/health/ready", Readiness)
 
     async def list_projections(self) -> list[ProjectionView]:
         """Return how far each projection is; for the platform."""
-        return await self.get("/v1/projections", list[ProjectionView])
+        return await self._api.get("/v1/projections", list[ProjectionView])
 
     async def list_stuck(self) -> list[StuckTaskView]:
         """Return what workers repeat without success, and which events they cannot read; for the platform."""
-        return await self.get("/v1/projections/stuck", list[StuckTaskView])
+        return await self._api.get("/v1/projections/stuck", list[StuckTaskView])
 
     async def rebuild_projection(self, name: str) -> JobView:
         """Rebuild a projection's rows from the log in the background; for the platform."""
-        return await self.send("/v1/projections/rebuilds", JobView, ProjectionBody(name=name))
+        return await self._api.send("/v1/projections/rebuilds", JobView, ProjectionBody(name=name))
 
     async def verify_projection(self, name: str) -> JobView:
         """Compare a projection's rows with the log in the background; for the platform."""
-        return await self.send("/v1/projections/verifications", JobView, ProjectionBody(name=name))
+        return await self._api.send("/v1/projections/verifications", JobView, ProjectionBody(name=name))
 
-    async def read_events(
+
+class Clock(Group):
+    """The test clock of the embedded mode."""
+
+    async def get(self) -> ClockView:
+        """Return market time."""
+        return await self._api.get("/v1/test/clock", ClockView)
+
+    async def advance(self, seconds: int, **options: Any) -> ReceiptBody:
+        """Move market time forward; in the embedded mode only."""
+        return await self._api.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
+
+
+class Events(Group):
+    """The event feed: as pages, or as one stream. Both are the operation ``events.read``."""
+
+    async def read(
         self,
         after: int = 0,
         limit: int = 1_000,
@@ -82,17 +90,17 @@ class Operation(Transport):
         """
         query: dict[str, Any] = {"type": list(type), "aggregate": list(aggregate), "from": from_}
         query |= {"aggregate_id": aggregate_id, "event_id": event_id, "command_id": command_id, "party_id": party_id}
-        return await self.get("/v1/events", FeedPage, after=after, limit=limit, **query)
+        return await self._api.get("/v1/events", FeedPage, after=after, limit=limit, **query)
 
-    async def read_chain(self, sequence: int) -> list[ChainCommand]:
+    async def get_chain(self, sequence: int) -> list[ChainCommand]:
         """Return the commands before and after an event that led to it or follow from it; for the platform."""
-        return await self.get("/v1/events/chain", list[ChainCommand], sequence=sequence)
+        return await self._api.get("/v1/events/chain", list[ChainCommand], sequence=sequence)
 
-    async def read_states(self, sequence: int) -> StatesAround:
+    async def get_states(self, sequence: int) -> StatesAround:
         """Return the state of an event's aggregate before and after it; for the platform."""
-        return await self.get("/v1/events/states", StatesAround, sequence=sequence)
+        return await self._api.get("/v1/events/states", StatesAround, sequence=sequence)
 
-    def follow_events(
+    def follow(
         self,
         after: int = 0,
         *,
@@ -102,7 +110,7 @@ class Operation(Transport):
         party_id: str | None = None,
         from_: datetime | None = None,
     ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield sequence and JSON of every event after one, as they happen; filters as in `read_events`.
+        """Yield sequence and JSON of every event after one, as they happen; filters as in `read`.
 
         It is one stream, which is not opened again: if it ends or breaks, follow again after the last sequence.
 
@@ -111,4 +119,4 @@ class Operation(Transport):
             httpx.TransportError: The API could not be reached, or the connection broke.
         """
         query: dict[str, Any] = {"type": list(type), "aggregate": list(aggregate), "from": from_}
-        return self.stream("/v1/events", after, aggregate_id=aggregate_id, party_id=party_id, **query)
+        return self._api.stream("/v1/events", after, aggregate_id=aggregate_id, party_id=party_id, **query)

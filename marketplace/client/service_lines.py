@@ -10,43 +10,43 @@ from marketplace.api.http.bodies.service_lines import (
     ProposeServiceLineBody,
     VoidHoursBody,
 )
-from marketplace.client.transport import Listed, Statuses, Transport
+from marketplace.client.transport import Group, Listed, Statuses
 from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 
-class ServiceLines(Transport):
+class ServiceLines(Group):
     """Service lines, as provider, startup and holder."""
 
-    async def propose_service_line(self, body: ProposeServiceLineBody, **options: Any) -> ReceiptBody:
+    async def propose(self, body: ProposeServiceLineBody, **options: Any) -> ReceiptBody:
         """Propose work for the startup of a grant; the receipt's id is the service line's."""
-        return await self.command("/v1/service-lines", body, **options)
+        return await self._api.command("/v1/service-lines", body, **options)
 
-    async def approve_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody:
+    async def approve(self, service_line_id: str, **options: Any) -> ReceiptBody:
         """Approve the equity part of its price, as the holder of the grant's equity."""
-        return await self.command(f"/v1/service-lines/{service_line_id}/approve", **options)
+        return await self._api.command(f"/v1/service-lines/{service_line_id}/approve", **options)
 
-    async def agree_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody:
+    async def agree(self, service_line_id: str, **options: Any) -> ReceiptBody:
         """Agree to a service line, as the startup; the price of all hours is held."""
-        return await self.command(f"/v1/service-lines/{service_line_id}/agree", **options)
+        return await self._api.command(f"/v1/service-lines/{service_line_id}/agree", **options)
 
-    async def decline_service_line(self, service_line_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def decline(self, service_line_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Decline a proposal, or withdraw it."""
         body = DeclineServiceLineBody(reason=reason)
-        return await self.command(f"/v1/service-lines/{service_line_id}/decline", body, **options)
+        return await self._api.command(f"/v1/service-lines/{service_line_id}/decline", body, **options)
 
     async def correct_hours(self, service_line_id: str, body: CorrectHoursBody, **options: Any) -> ReceiptBody:
         """Replace a reading of hours, as its source. A settled period is adjusted."""
-        return await self.command(f"/v1/service-lines/{service_line_id}/hours/corrections", body, **options)
+        return await self._api.command(f"/v1/service-lines/{service_line_id}/hours/corrections", body, **options)
 
     async def void_hours(self, service_line_id: str, body: VoidHoursBody, **options: Any) -> ReceiptBody:
         """Void a reading of hours, as its source. A settled period is adjusted."""
-        return await self.command(f"/v1/service-lines/{service_line_id}/hours/voids", body, **options)
+        return await self._api.command(f"/v1/service-lines/{service_line_id}/hours/voids", body, **options)
 
-    async def get_service_line(self, service_line_id: str) -> ServiceLineView:
+    async def get(self, service_line_id: str) -> ServiceLineView:
         """Return a service line, with its worked hours."""
-        return await self.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
+        return await self._api.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
 
-    def list_service_lines(
+    def list(
         self,
         grant_id: str | None = None,
         *,
@@ -55,10 +55,10 @@ class ServiceLines(Transport):
         **listed: Unpack[Listed],
     ) -> AsyncIterator[ServiceLineView]:
         """Yield service lines, of one grant or all."""
-        return self.rows(
+        return self._api.rows(
             "/v1/service-lines", ServiceLineView, grant_id=grant_id, party_id=party_id, status=status, **listed
         )
 
     def list_hours(self, service_line_id: str) -> AsyncIterator[HoursReadingView]:
         """Yield readings of hours, oldest first."""
-        return self.rows(f"/v1/service-lines/{service_line_id}/hours", HoursReadingView)
+        return self._api.rows(f"/v1/service-lines/{service_line_id}/hours", HoursReadingView)

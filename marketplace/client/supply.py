@@ -16,23 +16,22 @@ from marketplace.api.http.bodies.supply import (
     RegisterSiteBody,
     RepriceLotBody,
     RescheduleLotBody,
-    ResellGrantBody,
     RestoreNodesBody,
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.client.transport import Listed, Statuses, Transport
+from marketplace.client.transport import Group, Listed, Statuses
 from marketplace.projections.views.supply import IncidentView, LotView, PoolView, SiteView
 
 
-class Supply(Transport):
-    """A provider's inventory, which everyone may read."""
+class Sites(Group):
+    """Sites: the data centers of providers; the inventory is public to every tenant."""
 
-    async def register_site(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
+    async def register(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
         """Register a data center."""
-        return await self.command("/v1/sites", body, **options)
+        return await self._api.command("/v1/sites", body, **options)
 
-    async def energise_site(self, site_id: str, power_energised_kw: int, at: datetime, **options: Any) -> ReceiptBody:
+    async def energise(self, site_id: str, power_energised_kw: int, at: datetime, **options: Any) -> ReceiptBody:
         """Report the site's live power from an instant on, in kW in total: more than before, within the contract.
 
         A planned or converting site operates at once.
@@ -41,108 +40,116 @@ class Supply(Transport):
             ProblemError: ``site_unknown`` · ``power_above_contract`` · ``power_not_raised``.
         """
         body = EnergiseSiteBody(power_energised_kw=power_energised_kw, at=at)
-        return await self.command(f"/v1/sites/{site_id}/energise", body, **options)
+        return await self._api.command(f"/v1/sites/{site_id}/energise", body, **options)
 
-    async def derate_site(self, site_id: str, body: DerateSiteBody, **options: Any) -> ReceiptBody:
+    async def derate(self, site_id: str, body: DerateSiteBody, **options: Any) -> ReceiptBody:
         """Report less live power, in kW.
 
         Raises:
             ProblemError: ``site_unknown`` · ``power_not_lowered``.
         """
-        return await self.command(f"/v1/sites/{site_id}/derate", body, **options)
+        return await self._api.command(f"/v1/sites/{site_id}/derate", body, **options)
 
     async def schedule_conversion(self, site_id: str, body: ScheduleConversionBody, **options: Any) -> ReceiptBody:
         """Schedule the day on which a site of another use becomes a data center."""
-        return await self.command(f"/v1/sites/{site_id}/schedule-conversion", body, **options)
+        return await self._api.command(f"/v1/sites/{site_id}/schedule-conversion", body, **options)
 
     async def slip_conversion(self, site_id: str, body: SlipConversionBody, **options: Any) -> ReceiptBody:
         """Report a later date of a conversion."""
-        return await self.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
+        return await self._api.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
 
-    async def get_site(self, site_id: str) -> SiteView:
+    async def get(self, site_id: str) -> SiteView:
         """Return any provider's site as it is now; power is in kW."""
-        return await self.get(f"/v1/sites/{site_id}", SiteView)
+        return await self._api.get(f"/v1/sites/{site_id}", SiteView)
 
-    def list_sites(self, *, provider_id: str | None = None) -> AsyncIterator[SiteView]:
+    def list(self, *, provider_id: str | None = None) -> AsyncIterator[SiteView]:
         """Yield sites by id, of one provider or of all."""
-        return self.rows("/v1/sites", SiteView, provider_id=provider_id)
+        return self._api.rows("/v1/sites", SiteView, provider_id=provider_id)
 
-    async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
+
+class Pools(Group):
+    """Pools of equal nodes; the inventory is public to every tenant."""
+
+    async def open(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
         """Open a pool: equal nodes on one fabric."""
-        return await self.command("/v1/pools", body, **options)
+        return await self._api.command("/v1/pools", body, **options)
 
     async def fail_nodes(self, pool_id: str, body: FailNodesBody, **options: Any) -> ReceiptBody:
         """Report, as the provider, that nodes stopped working, or an outage that is over."""
-        return await self.command(f"/v1/pools/{pool_id}/fail-nodes", body, **options)
+        return await self._api.command(f"/v1/pools/{pool_id}/fail-nodes", body, **options)
 
     async def restore_nodes(self, pool_id: str, incident_id: str, at: datetime, **options: Any) -> ReceiptBody:
         """Report that the nodes of an incident work again."""
         body = RestoreNodesBody(incident_id=incident_id, at=at)
-        return await self.command(f"/v1/pools/{pool_id}/restore-nodes", body, **options)
+        return await self._api.command(f"/v1/pools/{pool_id}/restore-nodes", body, **options)
 
-    def list_incidents(self, *, is_open: bool | None = None) -> AsyncIterator[IncidentView]:
+    def list_incidents(
+        self,
+        *,
+        open: bool | None = None,  # noqa: A002 - the parameter's name
+    ) -> AsyncIterator[IncidentView]:
         """Yield failures of the provider's nodes, the latest first; for the platform, of every provider's."""
-        return self.rows("/v1/pools/incidents", IncidentView, open=is_open)
+        return self._api.rows("/v1/pools/incidents", IncidentView, open=open)
 
-    async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
+    async def close(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
         """Close a pool: it takes nothing new from now on, and grants that still run end at `closes_at`."""
-        return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
+        return await self._api.command(f"/v1/pools/{pool_id}/close", body, **options)
 
-    async def get_pool(self, pool_id: str) -> PoolView:
+    async def get(self, pool_id: str) -> PoolView:
         """Return any provider's pool; its free nodes over time come from `read_capacity`."""
-        return await self.get(f"/v1/pools/{pool_id}", PoolView)
+        return await self._api.get(f"/v1/pools/{pool_id}", PoolView)
 
-    def list_pools(
+    def list(
         self, *, provider_id: str | None = None, gpu_class: str | None = None, region: str | None = None
     ) -> AsyncIterator[PoolView]:
         """Yield pools by id, narrowed by the given arguments."""
-        return self.rows("/v1/pools", PoolView, provider_id=provider_id, gpu_class=gpu_class, region=region)
+        return self._api.rows("/v1/pools", PoolView, provider_id=provider_id, gpu_class=gpu_class, region=region)
 
-    async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
+
+class Lots(Group):
+    """Lots: nodes for sale over a span; the inventory is public to every tenant."""
+
+    async def offer(self, body: ListLotBody, **options: Any) -> ReceiptBody:
         """Offer nodes of a pool for a span at an ask, in US dollars per GPU-hour."""
-        return await self.command("/v1/lots", body, **options)
+        return await self._api.command("/v1/lots", body, **options)
 
-    async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
-        """Offer unused nodes of a grant for resale, as its startup; the receipt's id is the lot's."""
-        return await self.command(f"/v1/grants/{grant_id}/resell", body, **options)
-
-    async def reprice_lot(self, lot_id: str, body: RepriceLotBody, **options: Any) -> ReceiptBody:
+    async def reprice(self, lot_id: str, body: RepriceLotBody, **options: Any) -> ReceiptBody:
         """Change the asks of a lot."""
-        return await self.command(f"/v1/lots/{lot_id}/reprice", body, **options)
+        return await self._api.command(f"/v1/lots/{lot_id}/reprice", body, **options)
 
-    async def reschedule_lot(self, lot_id: str, body: RescheduleLotBody, **options: Any) -> ReceiptBody:
+    async def reschedule(self, lot_id: str, body: RescheduleLotBody, **options: Any) -> ReceiptBody:
         """Change the span of a lot; grants that no longer fit in it end.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``span_empty`` · ``resale_fixed`` of a resale · ``pool_full``.
         """
-        return await self.command(f"/v1/lots/{lot_id}/reschedule", body, **options)
+        return await self._api.command(f"/v1/lots/{lot_id}/reschedule", body, **options)
 
-    async def pause_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def pause(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Pause a lot: it takes no new orders until it is resumed, and its grants stay.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
         """
-        return await self.command(f"/v1/lots/{lot_id}/pause", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/lots/{lot_id}/pause", ReasonBody(reason=reason), **options)
 
-    async def resume_lot(self, lot_id: str, **options: Any) -> ReceiptBody:
+    async def resume(self, lot_id: str, **options: Any) -> ReceiptBody:
         """Resume a paused lot.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
         """
-        return await self.command(f"/v1/lots/{lot_id}/resume", **options)
+        return await self._api.command(f"/v1/lots/{lot_id}/resume", **options)
 
-    async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def withdraw(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Withdraw a lot for good. Grants on it stay."""
-        return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
 
-    async def get_lot(self, lot_id: str) -> LotView:
+    async def get(self, lot_id: str) -> LotView:
         """Return any seller's lot as it is now; asks are in US dollars per GPU-hour."""
-        return await self.get(f"/v1/lots/{lot_id}", LotView)
+        return await self._api.get(f"/v1/lots/{lot_id}", LotView)
 
-    def list_lots(
+    def list(
         self,
         *,
         provider_id: str | None = None,
@@ -154,4 +161,4 @@ class Supply(Transport):
     ) -> AsyncIterator[LotView]:
         """Yield lots by id, narrowed by what is given; `status` is ``listed``, ``paused`` or ``withdrawn``."""
         query = {"provider_id": provider_id, "pool_id": pool_id, "gpu_class": gpu_class}
-        return self.rows("/v1/lots", LotView, region=region, status=status, **query, **listed)
+        return self._api.rows("/v1/lots", LotView, region=region, status=status, **query, **listed)

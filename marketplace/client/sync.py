@@ -14,6 +14,7 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from marketplace.client.market import MarketplaceClient
+from marketplace.client.transport import Group
 
 _END: Final = object()
 
@@ -37,6 +38,9 @@ class SyncMarketplaceClient:
         self._client = MarketplaceClient(base_url, api_key, transport)
         self._closing = ExitStack()
         self._portal: BlockingPortal | None = None
+        for name, group in vars(self._client).items():
+            if isinstance(group, Group):
+                setattr(self, name, _WaitingGroup(group, self._call))
 
     def __enter__(self) -> Self:
         with ExitStack() as closing:
@@ -73,6 +77,15 @@ class SyncMarketplaceClient:
         finally:
             if inspect.isasyncgen(rows) and self._portal is not None:
                 self._call(rows.aclose)
+
+
+class _WaitingGroup:
+    """A group of operations whose methods wait for their answers."""
+
+    def __init__(self, group: Group, call: Callable[..., Any]) -> None:
+        for name, method in inspect.getmembers(group, inspect.ismethod):
+            if not name.startswith("_"):
+                setattr(self, name, functools.partial(call, method))
 
 
 def _wait_for(name: str, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -250,6 +250,13 @@ class Transport:
                     yield sequence, line[5:].strip().encode()
 
 
+class Group:
+    """Methods for one group of operations: their ids are ``<group>.<method>``."""
+
+    def __init__(self, api: Transport) -> None:
+        self._api = api
+
+
 def _render(value: Any) -> Any:
     """Return a value as text for a query."""
     return render_instant(value) if isinstance(value, datetime) else value

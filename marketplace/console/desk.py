@@ -215,7 +215,7 @@ class Desk:
         with contextlib.suppress(ProblemError):
             for start in range(0, len(wanted), NAMES_MAX):
                 asked = wanted[start : start + NAMES_MAX]
-                found |= {one.party_id: one.name async for one in self.client.read_names(asked)}
+                found |= {one.party_id: one.name async for one in self.client.parties.list_names(asked)}
         return found
 
     async def load_page(
@@ -324,7 +324,7 @@ async def provide_desk(request: Request[Any, Any, Any]) -> AsyncIterator[Desk]:
             client.last_sequence = max(client.last_sequence, int(told))
         desk = Desk(request, principal, session, client, is_due=is_due)
         if principal.party_id is not None and principal.allows("parties:read"):
-            desk.party = await client.get_party(principal.party_id)
+            desk.party = await client.parties.get(principal.party_id)
         if door.services.watch is not None:
             desk.position = door.services.watch.position
         yield desk

@@ -1,6 +1,7 @@
 """Calls every method of the typed client with made-up arguments, and keeps what it sends; nothing answers."""
 
 import inspect
+import operator
 import re
 import types
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 from marketplace.client import ProblemError
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Group, Transport
 
 KEY, VERSION, SEQUENCE = "a-key", 3, 7
 INSTANT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -29,13 +30,15 @@ class Call:
     """One method of the client, and the one request that it sent.
 
     Attributes:
-        name: The method.
+        name: The method, as the id of its operation: ``orders.place``.
+        arguments: What it takes, options excepted.
         takes_options: Whether it takes an idempotency key and a version.
         answer: What it says that it returns.
         request: What it sent.
     """
 
     name: str
+    arguments: tuple[str, ...]
     takes_options: bool
     answer: Any
     request: httpx.Request
@@ -69,9 +72,15 @@ def name_route(method: str, path: str) -> tuple[str, str]:
 
 
 def list_methods(client: type[Transport]) -> list[str]:
-    """Return the methods that were written for an operation: those that `Transport` does not have."""
-    public = [name for name, _ in inspect.getmembers(client, callable) if not name.startswith("_")]
-    return [name for name in public if not hasattr(Transport, name)]
+    """Return the methods that were written for an operation: ``<group>.<method>``."""
+    groups = vars(client("http://test", "mkp_key")).items()
+    return [
+        f"{group}.{name}"
+        for group, part in groups
+        if isinstance(part, Group)
+        for name, _ in inspect.getmembers(part, inspect.ismethod)
+        if not name.startswith("_")
+    ]
 
 
 async def call_all(client: type[Transport]) -> list[Call]:
@@ -84,7 +93,7 @@ async def call(client: type[Transport], name: str) -> Call:
     silent = Silent()
     async with client("http://test", "mkp_key", silent) as caller:
         caller.last_sequence = SEQUENCE
-        method = getattr(caller, name)
+        method = operator.attrgetter(name)(caller)
         hints = get_type_hints(method)
         parameters = inspect.signature(method).parameters.values()
         named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
@@ -97,7 +106,7 @@ async def call(client: type[Transport], name: str) -> Call:
         with pytest.raises(ProblemError, match="nobody_there"):
             await (anext(asked) if isinstance(asked, AsyncIterator) else asked)
     (request,) = silent.requests
-    return Call(name, takes_options, hints["return"], request)
+    return Call(name, tuple(given), takes_options, hints["return"], request)
 
 
 def make_up(kind: Any, name: str) -> Any:

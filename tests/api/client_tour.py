@@ -54,39 +54,39 @@ async def tour(world: World) -> None:
 
 
 async def _see_projections(client: MarketplaceClient) -> None:
-    seen = {each.name: each for each in await client.list_projections()}
+    seen = {each.name: each for each in await client.operation.list_projections()}
     assert seen["parties"].state == "live"
     assert seen["parties"].position > 0
-    assert await client.list_stuck() == []
-    assert (await client.verify_projection("parties")).kind == "verify"
-    assert (await client.rebuild_projection("grants")).kind == "rebuild"
-    first = (await client.read_events(limit=1)).items[0].sequence
-    assert first in {event.sequence for each in await client.read_chain(first) for event in each.events}
-    around = await client.read_states(first)
+    assert await client.operation.list_stuck() == []
+    assert (await client.operation.verify_projection("parties")).kind == "verify"
+    assert (await client.operation.rebuild_projection("grants")).kind == "rebuild"
+    first = (await client.events.read(limit=1)).items[0].sequence
+    assert first in {event.sequence for each in await client.events.get_chain(first) for event in each.events}
+    around = await client.events.get_states(first)
     assert around.before is None
     assert around.after is not None
 
 
 async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
-    assert (await client.get_order(ids["order"])).order_id == ids["order"]
-    audit = await client.auction_audit(ids["auction"])
-    certificate = (await client.get_auction(ids["auction"])).certificate
+    assert (await client.orders.get(ids["order"])).order_id == ids["order"]
+    audit = await client.auctions.get_audit(ids["auction"])
+    certificate = (await client.auctions.get(ids["auction"])).certificate
     assert audit["certificate"]["book_hash"] == certificate.book_hash
     assert audit["certificate"]["price_loss_kind"] == certificate.price_loss_kind
     assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert Decimal(audit["certificate"]["dual_bound_usd"]) == certificate.dual_bound_usd
-    assert (await client.get_reliability(ids["provider"])).provider_id == ids["provider"]
+    assert (await client.market.get_reliability(ids["provider"])).provider_id == ids["provider"]
     await _see_allocations(client, ids)
     await _see_service_lines(client, ids)
-    assert await client.read_index("H100_SXM")
-    assert len((await client.read_public_market()).index) == 90
-    [generation] = await client.read_generations()
+    assert await client.market.get_index("H100_SXM")
+    assert len((await client.market.get_public()).index) == 90
+    [generation] = await client.market.list_generations()
     assert (generation.gpu_vendor, generation.gpu_generation) == ("nvidia", "hopper")
     assert generation.awarded_gpu_hours == sum(one.awarded_gpu_hours for one in generation.classes) > 0
-    assert {row.gpu_generation for row in await client.read_exposure()} == {"hopper"}
-    curves = await client.read_curves("H100_SXM")
+    assert {row.gpu_generation for row in await client.mandates.list_exposure()} == {"hopper"}
+    curves = await client.market.get_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask"}, "demand of fewer than three startups is sealed"
-    [listed] = [row async for row in client.list_list_prices()]
+    [listed] = [row async for row in client.market.list_pricelists()]
     price = ListPrice(
         gpu_class="H100_SXM",
         provider=listed.provider,
@@ -94,34 +94,34 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
         listed_on=listed.listed_on,
         source=listed.source,
     )
-    assert (await client.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
-    terms = await client.read_schedule()
-    await client.publish_schedule(msgspec.structs.replace(terms, quotes_max=14))
+    assert (await client.market.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
+    terms = await client.market.get_schedule()
+    await client.market.publish_schedule(msgspec.structs.replace(terms, quotes_max=14))
 
 
 async def _see_allocations(client: MarketplaceClient, ids: dict) -> None:
     """See what was allocated, and correct and take back what was not."""
-    (allocation,) = [each async for each in client.list_allocations()]
+    (allocation,) = [each async for each in client.usage.list_allocations()]
     assert allocation.voided
     named = {"startup_id": ids["startup"], "provider_id": ids["provider"], "gpu_class": "H100_SXM", "source": "fleet"}
     use = UseBody(reading_id="never-sent", start=allocation.start, end=allocation.end, gpus=1)
     with pytest.raises(ProblemError) as caught:
-        await client.correct_allocation(CorrectAllocationBody(**named, reading=use, reason="a tour"))
+        await client.usage.correct_allocation(CorrectAllocationBody(**named, reading=use, reason="a tour"))
     assert caught.value.code == "allocation_unknown"
     with pytest.raises(ProblemError) as caught:
-        await client.void_allocation(VoidAllocationBody(**named, reading_id="never-sent", reason="a tour"))
+        await client.usage.void_allocation(VoidAllocationBody(**named, reading_id="never-sent", reason="a tour"))
     assert caught.value.code == "allocation_unknown"
 
 
 async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:
     """See what was agreed on, and let the same be proposed again and decline it."""
-    (line,) = [each async for each in client.list_service_lines(ids["second_grant"])]
-    assert (await client.get_service_line(line.service_line_id)).status in {"agreed", "closed"}
-    (hours,) = [each async for each in client.list_hours(line.service_line_id)]
+    (line,) = [each async for each in client.service_lines.list(ids["second_grant"])]
+    assert (await client.service_lines.get(line.service_line_id)).status in {"agreed", "closed"}
+    (hours,) = [each async for each in client.service_lines.list_hours(line.service_line_id)]
     reading = HoursReading(reading_id="never-sent", start=hours.start, end=hours.end, hours=Decimal(1))
     asked = (
-        (client.correct_hours, CorrectHoursBody(source=hours.source, reading=reading, reason="a tour")),
-        (client.void_hours, VoidHoursBody(source=hours.source, reading_id="never-sent", reason="a tour")),
+        (client.service_lines.correct_hours, CorrectHoursBody(source=hours.source, reading=reading, reason="a tour")),
+        (client.service_lines.void_hours, VoidHoursBody(source=hours.source, reading_id="never-sent", reason="a tour")),
     )
     for ask, body in asked:
         with pytest.raises(ProblemError) as caught:
@@ -130,21 +130,21 @@ async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:
     offer = ProposeServiceLineBody(
         grant_id=ids["second_grant"], name="support", price_usd_per_hour=Decimal(1), hours=Decimal(1)
     )
-    for ask in (client.propose_service_line(offer), client.agree_service_line(ids["declined_line"])):
+    for ask in (client.service_lines.propose(offer), client.service_lines.agree(ids["declined_line"])):
         with pytest.raises(ProblemError) as caught:
             await ask
         assert caught.value.code in {"grant_terminated", "service_line_declined"}
-    assert (await client.approve_service_line(ids["declined_line"])).id == ids["declined_line"]
-    assert (await client.decline_service_line(ids["declined_line"], "still")).id == ids["declined_line"]
+    assert (await client.service_lines.approve(ids["declined_line"])).id == ids["declined_line"]
+    assert (await client.service_lines.decline(ids["declined_line"], "still")).id == ids["declined_line"]
 
 
 async def _see_quotes(client: MarketplaceClient, world: World) -> None:
     body = msgspec.convert(build_cash_order(world, cash="2.5"), HoldQuoteBody)
     now = world.stage.services.handler.clock.now()
     window = {"start_earliest": now + timedelta(days=2), "start_latest": now + timedelta(days=3)}
-    answer = await client.ask_quote(body.startup_id, msgspec.structs.replace(body.terms, **window))
+    answer = await client.quotes.ask(body.startup_id, msgspec.structs.replace(body.terms, **window))
     assert answer.guarantee in {"sure", "indicative"}
-    taken = await client.get_quote(world.ids["taken_quote"])
+    taken = await client.quotes.get(world.ids["taken_quote"])
     assert (taken.quote_id, taken.status) == (world.ids["taken_quote"], "taken")
 
 
@@ -152,7 +152,7 @@ async def _trade(client: MarketplaceClient, world: World) -> None:
     """Bring a fabric, hold and take a quote on it, sell part of that on and take it back, and leave the market."""
     now, ids = world.stage.services.handler.clock.now(), world.ids
     begin = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
-    await client.deposit(ids["account"], Decimal(10_000), "for the tour")
+    await client.accounts.deposit(ids["account"], Decimal(10_000), "for the tour")
     fabric = OpenPoolBody(
         site_id=ids["site"],
         gpu_class="GB300",
@@ -161,50 +161,50 @@ async def _trade(client: MarketplaceClient, world: World) -> None:
         nodes=4,
         power_per_node_kw=1,
     )
-    pool_id = (await client.open_pool(fabric)).id
+    pool_id = (await client.pools.open(fabric)).id
     lot = ListLotBody(
         pool_id=pool_id, nodes=4, start=begin, end=begin + timedelta(days=9), ask_usd_per_gpu_hour=Decimal(1)
     )
     steps = (AskStep(nodes=1, ask_usd_per_gpu_hour=Decimal(3)),)
-    listed = (await client.list_lot(lot)).id
-    await client.reprice_lot(listed, RepriceLotBody(ask_usd_per_gpu_hour=Decimal(2), further_asks=steps))
-    stepped = {known.lot_id: known async for known in client.list_lots(pool_id=pool_id)}[listed]
+    listed = (await client.lots.offer(lot)).id
+    await client.lots.reprice(listed, RepriceLotBody(ask_usd_per_gpu_hour=Decimal(2), further_asks=steps))
+    stepped = {known.lot_id: known async for known in client.lots.list(pool_id=pool_id)}[listed]
     assert (stepped.ask_usd_per_gpu_hour, stepped.further_asks) == (2, steps)
     grant_id = await _take(client, ids["startup"], begin)
     resale = ResellGrantBody(nodes=1, start=begin, end=begin + timedelta(days=1), ask_usd_per_gpu_hour=Decimal("2.50"))
-    lot_id = (await client.resell_grant(grant_id, resale)).id
-    assert lot_id in {known.lot_id async for known in client.list_lots(pool_id=pool_id)}
-    await client.withdraw_lot(lot_id, "needed after all")
-    left = {known.lot_id: known async for known in client.list_lots(pool_id=pool_id)}[lot_id]
+    lot_id = (await client.grants.resell(grant_id, resale)).id
+    assert lot_id in {known.lot_id async for known in client.lots.list(pool_id=pool_id)}
+    await client.lots.withdraw(lot_id, "needed after all")
+    left = {known.lot_id: known async for known in client.lots.list(pool_id=pool_id)}[lot_id]
     assert (left.status, left.grant_id, left.provider_id) == ("withdrawn", grant_id, ids["startup"])
     await _fail_and_end(client, pool_id, grant_id, now)
-    await client.close_pool(pool_id, ClosePoolBody(closes_at=now + timedelta(days=30), reason="the lease ends"))
-    pools = {known.pool_id: known async for known in client.list_pools(gpu_class="GB300")}
+    await client.pools.close(pool_id, ClosePoolBody(closes_at=now + timedelta(days=30), reason="the lease ends"))
+    pools = {known.pool_id: known async for known in client.pools.list(gpu_class="GB300")}
     assert pools[pool_id].closes_at == now + timedelta(days=30)
 
 
 async def _fail_and_end(client: MarketplaceClient, pool_id: str, grant_id: str, now: datetime) -> None:
     """Let a node fail and come back, and end a grant as the platform, which owes no notice."""
-    grant = await client.get_grant(grant_id)
+    grant = await client.grants.get(grant_id)
     assert grant.service == STANDARD_SERVICE
-    await client.fail_nodes(pool_id, FailNodesBody(incident_id="fans", nodes=1, at=now - timedelta(hours=2)))
-    await client.restore_nodes(pool_id, "fans", now - timedelta(hours=1))
-    await client.terminate_grant(
+    await client.pools.fail_nodes(pool_id, FailNodesBody(incident_id="fans", nodes=1, at=now - timedelta(hours=2)))
+    await client.pools.restore_nodes(pool_id, "fans", now - timedelta(hours=1))
+    await client.grants.terminate(
         grant_id, TerminateGrantBody(at=grant.end - timedelta(hours=1), reason="a change of plans")
     )
-    assert (await client.get_grant(grant_id)).status == "terminated"
+    assert (await client.grants.get(grant_id)).status == "terminated"
 
 
 async def _see_statement(client: MarketplaceClient, statement_id: str) -> None:
     """Look at a statement that is settled; nobody disputes it any more."""
-    assert (await client.get_statement(statement_id)).status == "accepted"
+    assert (await client.statements.get(statement_id)).status == "accepted"
     late = {"reason": "it comes late"}
     for sent in (
-        client.dispute_statement(statement_id, DisputeStatementBody(gpu_seconds_counted=0, **late)),
-        client.answer_dispute(statement_id, AnswerDisputeBody(**late)),
-        client.concede_part(statement_id, ConcedePartBody(gpu_seconds=0, **late)),
-        client.refer_dispute(statement_id, ReferDisputeBody(**late)),
-        client.resolve_statement(statement_id, ResolveStatementBody(gpu_seconds=0, **late)),
+        client.statements.dispute(statement_id, DisputeStatementBody(gpu_seconds_counted=0, **late)),
+        client.statements.answer_dispute(statement_id, AnswerDisputeBody(**late)),
+        client.statements.concede_part(statement_id, ConcedePartBody(gpu_seconds=0, **late)),
+        client.statements.refer_dispute(statement_id, ReferDisputeBody(**late)),
+        client.statements.resolve(statement_id, ResolveStatementBody(gpu_seconds=0, **late)),
     ):
         with pytest.raises(ProblemError) as caught:
             await sent
@@ -216,108 +216,110 @@ async def _take(client: MarketplaceClient, startup_id: str, begin: datetime) -> 
     offer = ClassOffer(gpu_class="GB300", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0))
     terms = OrderTerms(nodes=2, duration_hours=48, start_earliest=begin, start_latest=begin, offers=(offer,))
     body = HoldQuoteBody(startup_id=startup_id, terms=terms)
-    gone = (await client.hold_quote(body)).id
-    await client.release_quote(gone, "changed plans")
-    assert (await client.get_quote(gone)).status == "released"
-    kept = (await client.hold_quote(body)).id
-    order_id = (await client.take_quote(kept)).id
-    assert (await client.get_quote(kept)).status == "taken"
-    order = await client.get_order(order_id)
+    gone = (await client.quotes.hold(body)).id
+    await client.quotes.release(gone, "changed plans")
+    assert (await client.quotes.get(gone)).status == "released"
+    kept = (await client.quotes.hold(body)).id
+    order_id = (await client.quotes.take(kept)).id
+    assert (await client.quotes.get(kept)).status == "taken"
+    order = await client.orders.get(order_id)
     assert (order.status, order.grant_id is None) == ("matched", False)
     return str(order.grant_id)
 
 
 async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
     account, now = ids["account"], datetime.now(UTC)
-    assert "USD" in {row.unit async for row in client.list_balances(party_id=ids["startup"])}
-    assert [hold.hold_id async for hold in client.list_holds(account)]
-    explained = await client.explain_balance(account, limit=3)
+    assert "USD" in {row.unit async for row in client.accounts.list_balances(party_id=ids["startup"])}
+    assert [hold.hold_id async for hold in client.accounts.list_holds(account)]
+    explained = await client.accounts.explain_balance(account, limit=3)
     assert len(explained.entries) == 3
-    statement = await client.get_account_statement(account, now - timedelta(days=400), now + timedelta(days=400))
+    statement = await client.accounts.get_statement(account, now - timedelta(days=400), now + timedelta(days=400))
     assert statement.lines
 
 
 async def _see_proposals(client: MarketplaceClient, world: World) -> None:
     closing, spare = world.ids["closing"], world.ids["spare_transfer"]
-    assert (await client.get_rights()).decide_within_days == 14
-    assert (await client.get_proposal(closing)).status == "effective"
-    assert (await client.get_proposed_changes(closing)).shares == ()
-    found = {proposal.proposal_id: proposal.status async for proposal in client.list_proposals()}
+    assert (await client.proposals.get_rights()).decide_within_days == 14
+    assert (await client.proposals.get(closing)).status == "effective"
+    assert (await client.proposals.get_changes(closing)).shares == ()
+    found = {proposal.proposal_id: proposal.status async for proposal in client.proposals.list()}
     assert (found[closing], found[spare], found[world.ids["transfer"]]) == ("effective", "withdrawn", "refused")
     with pytest.raises(ProblemError) as caught:
-        await client.get_proposed_waterfall(closing)
+        await client.proposals.get_waterfall(closing)
     assert caught.value.code == "not_a_sale"
     with pytest.raises(ProblemError) as caught:
-        await client.agree_to_proposal(spare)
+        await client.proposals.agree(spare)
     assert caught.value.code == "proposal_withdrawn"
     with pytest.raises(ProblemError) as caught:
-        await client.refuse_proposal(closing, "too late")
+        await client.proposals.refuse(closing, "too late")
     assert caught.value.code == "proposal_effective"
     with pytest.raises(ProblemError) as caught:
-        await client.withdraw_consent(closing, "too late")
+        await client.proposals.withdraw_consent(closing, "too late")
     assert caught.value.code == "proposal_effective"
     with pytest.raises(ProblemError) as caught:
-        await client.withdraw_proposal(closing, "too late")
+        await client.proposals.withdraw(closing, "too late")
     assert caught.value.code == "proposal_effective"
 
 
 async def _see_position(client: MarketplaceClient, issuer_id: str) -> tuple[int, object]:
     """Return how far the log goes, and what the projections know of a company."""
-    page, last = await client.read_events(), 0
+    page, last = await client.events.read(), 0
     while page.next_after > last:
         last = page.next_after
-        page = await client.read_events(after=last)
-    return last, (await client.get_cap_table(issuer_id), await client.get_issuer(issuer_id))
+        page = await client.events.read(after=last)
+    return last, (await client.cap_tables.get(issuer_id), await client.issuers.get(issuer_id))
 
 
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
     await _see_proposals(client, world)
-    instrument = await client.get_instrument(world.ids["instrument"])
+    instrument = await client.instruments.get(world.ids["instrument"])
     assert (instrument.status, instrument.draw) == ("active", None), instrument.status
-    drawn = await client.get_instrument(world.ids["drawn"])
+    drawn = await client.instruments.get(world.ids["drawn"])
     assert drawn.draw is not None
     assert drawn.draw.source.id == world.ids["auction"]
-    kinds = [movement.kind async for movement in client.list_movements(instrument.instrument_id)]
+    kinds = [movement.kind async for movement in client.instruments.list_movements(instrument.instrument_id)]
     assert kinds == ["accrued", "reversed", "converted", "reversed"]
     with pytest.raises(ProblemError) as caught:
-        await client.pay_debt(instrument.instrument_id, Decimal(1))
+        await client.instruments.pay_debt(instrument.instrument_id, Decimal(1))
     assert caught.value.code == "debt_exceeded"
     with pytest.raises(ProblemError) as caught:
-        await client.mature_note(instrument.instrument_id)
+        await client.instruments.mature(instrument.instrument_id)
     assert caught.value.code == "not_a_note"
     with pytest.raises(ProblemError) as caught:
-        await client.issue_shares(instrument.instrument_id)
+        await client.instruments.issue_shares(instrument.instrument_id)
     assert caught.value.code == "nothing_to_convert"
-    assert [each.issuer_id async for each in client.list_issuers()]
-    assert await client.list_stock_classes(issuer)
-    assert [each.holder_id async for each in client.list_stakeholders(issuer)]
-    assert [each.issuer_id async for each in client.list_holdings(fund)]
+    assert [each.issuer_id async for each in client.issuers.list()]
+    assert await client.issuers.list_stock_classes(issuer)
+    assert [each.holder_id async for each in client.issuers.list_stakeholders(issuer)]
+    assert [each.issuer_id async for each in client.issuers.list_holdings(fund)]
     limit = LimitDilutionBody(dilution_max=Decimal("0.5"), valuation_usd=Decimal(10_000_000))
     with pytest.raises(ProblemError) as caught:
-        await client.limit_dilution(issuer, limit)
+        await client.issuers.limit_dilution(issuer, limit)
     assert caught.value.code == "issuer_ended"
-    assert (await client.get_issuer(issuer)).dilution_max == Decimal("0.90")
-    assert (await client.get_financing(issuer, world.ids["financing"])).pricing is not None
-    assert (await client.get_liquidity_event(issuer, world.ids["liquidity"])).issuer_id == issuer
-    report = await client.get_cap_table_report(issuer)
+    assert (await client.issuers.get(issuer)).dilution_max == Decimal("0.90")
+    assert (await client.financings.get(issuer, world.ids["financing"])).pricing is not None
+    assert (await client.financings.get_liquidity_event(issuer, world.ids["liquidity"])).issuer_id == issuer
+    report = await client.cap_tables.get_report(issuer)
     assert report.dilution is not None
     assert report.fully_diluted_shares > 0
-    assert (await client.explain_cap_table(issuer)).rows
-    assert (await client.export_issuer(issuer)).startswith(b"PK")
+    assert (await client.cap_tables.explain(issuer)).rows
+    assert (await client.issuers.export_ocf(issuer)).startswith(b"PK")
     body = msgspec.convert(build_scenario(world), ScenarioBody, strict=False)
     with pytest.raises(ProblemError) as caught:
-        await client.count_pending(issuer, body)
+        await client.cap_tables.run_scenario(issuer, body)
     assert caught.value.code == "issuer_ended"
-    numbers = {number.name: number for number in (await client.explain_cap_table(issuer)).numbers}
+    numbers = {number.name: number for number in (await client.cap_tables.explain(issuer)).numbers}
     known = numbers["outstanding"].entries[-1].sequence
-    pending = await client.count_pending(issuer, msgspec.structs.replace(body, known=known))
+    pending = await client.cap_tables.run_scenario(issuer, msgspec.structs.replace(body, known=known))
     assert pending.before.issuer_id == pending.after.issuer_id == issuer
     position, companies = await _see_position(client, issuer)
-    rounds = await client.plot_rounds(issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False))
-    exits = await client.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
+    rounds = await client.cap_tables.plot_rounds(
+        issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False)
+    )
+    exits = await client.cap_tables.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
     assert len(rounds) == len(exits) == RANGE["points"]
     assert await _see_position(client, issuer) == (position, companies), "what if records nothing"
-    assert (await client.get_portfolio(fund, retail="H100_SXM:4")).positions
-    recovery = await client.ask_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
+    assert (await client.parties.get_portfolio(fund, retail="H100_SXM:4")).positions
+    recovery = await client.parties.estimate_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
     assert recovery.table

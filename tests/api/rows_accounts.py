@@ -69,7 +69,7 @@ HOLDS = (
         build_credit,
         refused=(lambda world: build_credit(world, startup_id=world.ids["provider"]), 404, "party_unknown"),
         other=(404, "party_unknown"),
-        ask=lambda client, ids: client.limit_credit(ids["provider"], ids["startup"], Decimal("900.00")),
+        ask=lambda client, ids: client.accounts.limit_credit(ids["provider"], ids["startup"], Decimal("900.00")),
     ),
     Row(
         "GET",
@@ -78,7 +78,7 @@ HOLDS = (
         refused=("limit=0", 422, "request_invalid"),
         other=SEEN,
         check=lambda page: [(row["limit_usd"], row["taken_usd"]) for row in page["items"]] == [("900.00", "0.00")],
-        ask=lambda client, ids: anext(client.list_credits(party_id=ids["startup"])),
+        ask=lambda client, ids: anext(client.accounts.list_credits(party_id=ids["startup"])),
     ),
     Row(
         "GET",
@@ -105,7 +105,7 @@ APPROVALS = (
         "chief",
         {"limit_usd": "100"},
         refused=({"limit_usd": "-1"}, 422, "amount_not_positive"),
-        ask=lambda client, ids: client.set_limit(ids["till"], Decimal(100)),
+        ask=lambda client, ids: client.accounts.set_limit(ids["till"], Decimal(100)),
     ),
     Row(
         "POST",
@@ -122,7 +122,7 @@ APPROVALS = (
         "clerk",
         {"reason": "it was typed wrong"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.withdraw_approval(ids["till"], ids["withdrawn_approval"], "again"),
+        ask=lambda client, ids: client.accounts.withdraw_approval(ids["till"], ids["withdrawn_approval"], "again"),
     ),
     Row("POST", "/v1/accounts/{till}/withdrawals", "clerk", _WIRE, 202, save="refused_approval"),
     Row(
@@ -131,21 +131,21 @@ APPROVALS = (
         "chief",
         {"reason": "nobody knows the payee"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.refuse_approval(ids["till"], ids["refused_approval"], "again"),
+        ask=lambda client, ids: client.accounts.refuse_approval(ids["till"], ids["refused_approval"], "again"),
     ),
     Row("POST", "/v1/accounts/{till}/withdrawals", "clerk", _WIRE, 202, save="approval"),
     Row(
         "POST",
         "/v1/accounts/{till}/approvals/{approval}/approve",
         "chief",
-        ask=lambda client, ids: client.approve(ids["till"], ids["approval"]),
+        ask=lambda client, ids: client.accounts.approve(ids["till"], ids["approval"]),
     ),
     Row(
         "GET",
         "/v1/accounts/{till}/approvals",
         "clerk",
         check=lambda page: sorted(row["status"] for row in page["items"]) == ["approved", "refused", "withdrawn"],
-        ask=lambda client, ids: anext(client.list_approvals(ids["till"], status="approved")),
+        ask=lambda client, ids: anext(client.accounts.list_approvals(ids["till"], status="approved")),
     ),
     Row(
         "GET",
@@ -154,7 +154,7 @@ APPROVALS = (
         refused=("party_id={fund}", 404, "party_unknown"),
         other=SEEN,
         check=lambda page: {one["status"] for one in page["items"]} == {"approved", "refused"},
-        ask=lambda client, _: anext(client.list_every_approval(status="approved")),
+        ask=lambda client, _: anext(client.accounts.list_every_approval(status="approved")),
     ),
 )
 BOOKS = (

@@ -27,7 +27,7 @@ async def name_claim(world: World) -> None:
 
 async def claim_again(client, ids) -> None:
     with pytest.raises(ProblemError, match="claim_exists"):
-        await client.claim_bond(ids["second_grant"], ClaimBody())
+        await client.bonds.claim(ids["second_grant"], ClaimBody())
 
 
 ROWS = (
@@ -41,7 +41,7 @@ ROWS = (
         other=(404, "party_unknown"),
         save="bond",
         before=fund_bond,
-        ask=lambda client, ids: client.post_bond(
+        ask=lambda client, ids: client.bonds.post(
             PostBondBody(party_id=ids["provider"], amount_usd=Decimal(9), lot_id=ids["lot"])
         ),
     ),
@@ -60,7 +60,7 @@ ROWS = (
         refused=("limit=0", 422, "request_invalid"),
         other=SEEN,
         check=lambda page: [item["remedy"] for row in page["items"] for item in row["items"]] == ["make_whole"],
-        ask=lambda client, ids: anext(client.list_claims(party_id=ids["startup"])),
+        ask=lambda client, ids: anext(client.bonds.list_claims(party_id=ids["startup"])),
     ),
     Row(
         "POST",
@@ -69,7 +69,7 @@ ROWS = (
         {"reason": "the fibre is cut"},
         refused=({"reason": "the fibre is cut", "amount_usd": "1000000"}, 422, "answer_above_claim"),
         before=name_claim,
-        ask=lambda client, ids: client.answer_claim(ids["bond"], ids["claim"], "the fibre is cut"),
+        ask=lambda client, ids: client.bonds.answer_claim(ids["bond"], ids["claim"], "the fibre is cut"),
     ),
     Row(
         "GET",
@@ -78,7 +78,7 @@ ROWS = (
         refused=("limit=0", 422, "request_invalid"),
         other=SEEN,
         check=lambda page: any(Decimal(row["claims_open_usd"]) > 0 for row in page["items"]),
-        ask=lambda client, ids: anext(client.list_bonds(party_id=ids["provider"])),
+        ask=lambda client, ids: anext(client.bonds.list(party_id=ids["provider"])),
     ),
 )
 RELEASE = (
@@ -88,6 +88,6 @@ RELEASE = (
         "provider",
         {},
         refused=({"lot_id": f"lot_{ABSENT}"}, 422, "bond_empty"),
-        ask=lambda client, ids: client.release_bond(ids["bond"]),
+        ask=lambda client, ids: client.bonds.release(ids["bond"]),
     ),
 )

@@ -80,7 +80,7 @@ PARTIES = (
         "startup",
         {"role": "provider", "reason": "it bought GPUs"},
         refused=({"role": "king", "reason": "it is one"}, 422, "body_invalid"),
-        ask=lambda client, ids: client.add_role(ids["startup"], "provider", "it bought GPUs"),
+        ask=lambda client, ids: client.parties.add_role(ids["startup"], "provider", "it bought GPUs"),
     ),
     Row(
         "POST",
@@ -88,7 +88,7 @@ PARTIES = (
         "platform",
         {"role": "provider", "reason": "its site is not ready"},
         refused=({"role": "fund", "reason": "never asked for"}, 422, "role_not_requested"),
-        ask=lambda client, ids: client.refuse_role(ids["startup"], "provider", "its site is not ready"),
+        ask=lambda client, ids: client.parties.refuse_role(ids["startup"], "provider", "its site is not ready"),
     ),
     Row(
         "POST",
@@ -96,7 +96,7 @@ PARTIES = (
         "platform",
         {"stage": "seed"},
         refused=({"stage": "unicorn"}, 422, "body_invalid"),
-        ask=lambda client, ids: client.record_stage(ids["startup"], "seed"),
+        ask=lambda client, ids: client.parties.record_stage(ids["startup"], "seed"),
         other=PLATFORM_ONLY,
     ),
     Row(
@@ -106,7 +106,7 @@ PARTIES = (
         {"kind": "owner", "owner": "lei:5967007lieexzx4lpk21", "reason": "it holds 40%"},
         refused=({"kind": "owner", "reason": "nobody is named"}, 422, "relation_ambiguous"),
         save="relation",
-        ask=lambda client, ids: client.declare_relation(
+        ask=lambda client, ids: client.parties.declare_relation(
             ids["startup"], RelationBody(kind="affiliate", owner="lei:5967007lieexzx4lpk21", reason="the same")
         ),
     ),
@@ -116,7 +116,7 @@ PARTIES = (
         check=lambda page: (
             [(one["stated_by"], one["is_found"]) for one in page["items"]] == [([page["items"][0]["party_id"]], False)]
         ),
-        ask=lambda client, ids: anext(client.list_relations(ids["startup"])),
+        ask=lambda client, ids: anext(client.parties.list_relations(ids["startup"])),
     ),
     Row(
         "POST",
@@ -124,7 +124,7 @@ PARTIES = (
         "startup",
         {"reason": "the shares were sold"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.end_relation(ids["startup"], ids["relation"], "the shares were sold"),
+        ask=lambda client, ids: client.parties.end_relation(ids["startup"], ids["relation"], "the shares were sold"),
     ),
     Row("GET", "/v1/parties/{startup}", check=lambda one: one["status"] == "cleared"),
     Row(
@@ -300,7 +300,7 @@ POOLS = (
         check=lambda page: (
             [(one["incident_id"], one["nodes"], one["ended_at"]) for one in page["items"]] == [("i1", 1, None)]
         ),
-        ask=lambda client, _: anext(client.list_incidents(is_open=True)),
+        ask=lambda client, _: anext(client.pools.list_incidents(open=True)),
     ),
     Row(
         "POST",
@@ -376,7 +376,7 @@ LOTS = (
         "provider",
         {"reason": "maintenance"},
         refused=({"reason": 1}, 422, "body_invalid"),
-        ask=lambda client, ids: client.pause_lot(ids["lot"], "maintenance"),
+        ask=lambda client, ids: client.lots.pause(ids["lot"], "maintenance"),
     ),
     Row("POST", "/v1/lots/{lot}/resume", "provider", refused=({"reason": "x"}, 422, "body_invalid")),
     Row(

@@ -454,7 +454,9 @@ STATEMENTS = (
         other=SEEN,
         refused=("start=2100-01-01T00:00:00Z&end=2020-01-01T00:00:00Z", 422, "request_invalid"),
         check=check_earnings,
-        ask=lambda client, _: client.sum_earnings(datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
+        ask=lambda client, _: client.statements.sum_earnings(
+            datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+        ),
     ),
     Row("GET", "/v1/statements?status=accepted", other=SEEN, check=lambda page: len(page["items"]) >= 2),
 )
@@ -496,7 +498,7 @@ APPROVED = (
         "/v1/mandates/{careful}/holds/{asked_hold}/approve",
         "fund",
         before=ask_holder,
-        ask=lambda client, ids: client.approve_order(ids["careful"], ids["asked_hold"]),
+        ask=lambda client, ids: client.mandates.approve_order(ids["careful"], ids["asked_hold"]),
     ),
     Row(
         "POST",
@@ -504,7 +506,7 @@ APPROVED = (
         "fund",
         {"reason": "one is enough"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.refuse_order(ids["careful"], ids["unwanted_hold"], "one is enough"),
+        ask=lambda client, ids: client.mandates.refuse_order(ids["careful"], ids["unwanted_hold"], "one is enough"),
     ),
 )
 REST = (

@@ -23,19 +23,19 @@ async def open_pool(client: MarketplaceClient, provider_id: str, power_kw: int) 
         renewable_share=Decimal("0.5"),
     )
     pool = OpenPoolBody(
-        site_id=(await client.register_site(site)).id,
+        site_id=(await client.sites.register(site)).id,
         gpu_class="H100_SXM",
         interconnect="infiniband",
         gpus_per_node=8,
         nodes=4,
         power_per_node_kw=11,
     )
-    return (await client.open_pool(pool)).id
+    return (await client.pools.open(pool)).id
 
 
 @asynccontextmanager
 async def acting_for(client: MarketplaceClient, party_id: str) -> AsyncIterator[MarketplaceClient]:
     """Yield a client with a key of a party, for what the platform may not do in its name."""
-    token = (await client.issue_key(IssueKeyBody(name="own", scopes=("*",), party_id=party_id))).token
+    token = (await client.api_keys.issue(IssueKeyBody(name="own", scopes=("*",), party_id=party_id))).token
     async with MarketplaceClient("http://test", token, client._http._transport) as own:
         yield own

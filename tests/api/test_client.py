@@ -45,7 +45,7 @@ async def test_a_command_whose_answer_is_lost_takes_effect_once(status):
     async with open_stage(MemoryLog()) as stage:
         transport = Breaking(stage, 2, status)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
-            receipt = await client.register_party(BODY)
+            receipt = await client.parties.register(BODY)
         assert len(transport.keys) == 3
         assert len(set(transport.keys)) == 1
         assert receipt.sequence == (await stage.services.handler.log.health()).last_sequence == 2
@@ -58,7 +58,7 @@ async def test_a_refusal_is_raised_with_its_code_at_once():
         transport = Breaking(stage, 0)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
             with pytest.raises(ProblemError) as caught:
-                await client.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
+                await client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
         assert (caught.value.status, caught.value.code) == (404, "account_unknown")
         assert len(transport.keys) == 1
 
@@ -78,20 +78,20 @@ async def test_an_answer_that_asks_for_a_long_wait_is_raised_at_once():
         transport = Breaking(stage, 1, 503, wait=61)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
             with pytest.raises(ProblemError, match="503 busy"):
-                await client.register_party(BODY)
+                await client.parties.register(BODY)
         assert len(transport.keys) == 1
 
 
 async def test_the_client_without_asyncio_commands_reads_follows_and_refuses():
     def use(address: str) -> None:
         with SyncMarketplaceClient(address, ADMIN_KEY) as client:
-            receipt = client.register_party(BODY)
-            assert client.last_sequence == receipt.sequence == client.read_events().next_after
-            assert [sequence for sequence, _ in islice(client.follow_events(), 2)] == [1, 2]
+            receipt = client.parties.register(BODY)
+            assert client.last_sequence == receipt.sequence == client.events.read().next_after
+            assert [sequence for sequence, _ in islice(client.events.follow(), 2)] == [1, 2]
             with pytest.raises(ProblemError, match="account_unknown"):
-                client.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
+                client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
         with pytest.raises(RuntimeError, match="outside its `with` block"):
-            client.get_clock()
+            client.clock.get()
 
     async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
         await asyncio.to_thread(use, address)
@@ -101,8 +101,8 @@ async def test_reads_see_what_the_client_wrote(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage:
         transport = httpx.ASGITransport(stage.application)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
-            made = [(await client.register_party(BODY)).id for _ in range(3)]
+            made = [(await client.parties.register(BODY)).id for _ in range(3)]
             rows: AsyncIterator[PartyView] = client.rows("/v1/parties", PartyView)
             assert [row.party_id async for row in rows] == sorted(made)
-            page = await client.read_events()
+            page = await client.events.read()
             assert len(page.items) == 6

@@ -76,12 +76,12 @@ class Company:
 
     async def count(self, holder_id: str, class_id: str = "common") -> int:
         """Return how many shares a holder has."""
-        rows = (await self.client.get_cap_table(self.issuer)).rows
+        rows = (await self.client.cap_tables.get(self.issuer)).rows
         return sum(row.shares for row in rows if (row.holder_id, row.class_id) == (holder_id, class_id))
 
     async def invest(self, terms: PrincipalTerms, usd: int = 1_000) -> str:
         body = InvestBody(startup_id=self.startup, mandate_id=self.mandate, amount_usd=Decimal(usd), terms=terms)
-        return (await self.client.invest(body)).id
+        return (await self.client.instruments.invest(body)).id
 
 
 @asynccontextmanager
@@ -92,18 +92,18 @@ async def found(database_url: str) -> AsyncIterator[Company]:
         formed = FormIssuerBody(
             party_id=startup, legal_name="Acme, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1)
         )
-        issuer = (await client.form_issuer(formed)).id
+        issuer = (await client.issuers.form(formed)).id
         founder, angel = [
-            (await client.add_stakeholder(issuer, AddStakeholderBody(name=name, kind=kind))).id
+            (await client.issuers.add_stakeholder(issuer, AddStakeholderBody(name=name, kind=kind))).id
             for name, kind in (("Founder", "founder"), ("Angel", "investor"))
         ]
-        await client.create_stock_class(
+        await client.issuers.create_stock_class(
             issuer, CreateStockClassBody(class_id="common", kind="common", shares_authorised=2_000_000)
         )
         stock = IssueStockBody(
             holder_id=founder, class_id="common", shares=1_000_000, price_usd_per_share=Decimal("0.0001")
         )
-        await client.issue_stock(issuer, stock)
+        await client.stock.issue(issuer, stock)
         rules = MandateTerms(
             instrument_kinds=("safe", "convertible_note", "stock"),
             equity_credit=Decimal("0.8"),
@@ -112,8 +112,8 @@ async def found(database_url: str) -> AsyncIterator[Company]:
             direct_budget_usd=Decimal(40_000),
         )
         async with acting_for(client, fund) as own:
-            mandate = await own.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
-        now = (await client.get_clock()).now
+            mandate = await own.mandates.grant(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+        now = (await client.clock.get()).now
         yield Company(client, startup, fund, issuer, founder, angel, mandate.id, now)
 
 
@@ -122,10 +122,10 @@ async def test_stock_is_transferred_bought_back_converted_and_split(database_url
         client, issuer, founder, angel = company.client, company.issuer, company.founder, company.angel
         common = {"class_id": "common", "shares": 1_000}
         move = TransferStockBody(holder_id=founder, holder_id_after=angel, **common)
-        await client.transfer_stock(issuer, move)
+        await client.stock.transfer(issuer, move)
         assert (await company.count(founder), await company.count(angel)) == (999_000, 1_000)
         price = {"price_usd_per_share": Decimal("0.01")}
-        await client.repurchase_stock(issuer, RepurchaseStockBody(holder_id=angel, **common, **price))
+        await client.stock.repurchase(issuer, RepurchaseStockBody(holder_id=angel, **common, **price))
         assert await company.count(angel) == 0
         seed = CreateStockClassBody(
             class_id="seed",
@@ -134,19 +134,19 @@ async def test_stock_is_transferred_bought_back_converted_and_split(database_url
             price_per_share_usd=Decimal("0.50"),
             liquidation_multiple=Decimal(1),
         )
-        await client.create_stock_class(issuer, seed)
+        await client.issuers.create_stock_class(issuer, seed)
         paid = IssueStockBody(holder_id=angel, class_id="seed", shares=300, price_usd_per_share=Decimal("0.50"))
-        await client.issue_stock(issuer, paid)
+        await client.stock.issue(issuer, paid)
         assert await company.count(angel, "seed") == 300
         turn = ConvertStockBody(holder_id=angel, class_id="seed", shares=300, class_id_after="common")
-        await client.convert_stock(issuer, turn)
+        await client.stock.convert(issuer, turn)
         assert (await company.count(angel), await company.count(angel, "seed")) == (300, 0)
-        seen = await client.get_issuer(issuer)
-        await client.split_stock(issuer, SplitStockBody(numerator=2, denominator=1), if_match=seen.last_sequence)
+        seen = await client.issuers.get(issuer)
+        await client.stock.split(issuer, SplitStockBody(numerator=2, denominator=1), if_match=seen.last_sequence)
         assert (await company.count(founder), await company.count(angel)) == (1_998_000, 600)
         more = AdjustAuthorisedBody(class_id="common", shares_authorised=9_000_000, approval=CONSENT)
-        await client.adjust_authorised(issuer, more)
-        classes = {each.class_id: each for each in await client.list_stock_classes(issuer)}
+        await client.issuers.adjust_authorised(issuer, more)
+        classes = {each.class_id: each for each in await client.issuers.list_stock_classes(issuer)}
         assert (classes["common"].shares_authorised, classes["seed"].shares_authorised) == (9_000_000, 2_000)
 
 
@@ -161,13 +161,13 @@ async def test_offered_shares_are_waived_withdrawn_and_taken(database_url: str):
             price_usd_per_share=Decimal("0.02"),
             decide_until=company.now + 30 * DAY,
         )
-        first = (await client.offer_stock(issuer, offer)).id
-        await client.waive_first_refusal(issuer, first, WaiveFirstRefusalBody(approval=CONSENT))
-        second = (await client.offer_stock(issuer, offer)).id
-        await client.withdraw_offer(issuer, second, "the founder keeps them")
-        third = (await client.offer_stock(issuer, offer)).id
-        await client.exercise_first_refusal(issuer, third, ExerciseFirstRefusalBody(holder_id=company.angel))
-        status = {each.transfer_id: each.status async for each in client.list_offers(issuer)}
+        first = (await client.stock.offer(issuer, offer)).id
+        await client.stock.waive_first_refusal(issuer, first, WaiveFirstRefusalBody(approval=CONSENT))
+        second = (await client.stock.offer(issuer, offer)).id
+        await client.stock.withdraw_offer(issuer, second, "the founder keeps them")
+        third = (await client.stock.offer(issuer, offer)).id
+        await client.stock.exercise_first_refusal(issuer, third, ExerciseFirstRefusalBody(holder_id=company.angel))
+        status = {each.transfer_id: each.status async for each in client.stock.list_offers(issuer)}
         assert status == {first: "waived", second: "withdrawn", third: "exercised"}
         assert await company.count(company.angel) == 1_000
 
@@ -175,18 +175,18 @@ async def test_offered_shares_are_waived_withdrawn_and_taken(database_url: str):
 async def test_options_promises_and_warrants_become_shares(database_url: str):
     async with found(database_url) as company:
         client, issuer, angel = company.client, company.issuer, company.angel
-        await client.adjust_stock_plan(issuer, 10_000, approval=CONSENT)
-        assert (await client.get_issuer(issuer)).plan_shares_reserved == 10_000
-        promise = (await client.promise_option(issuer, PromiseOptionBody(holder_id=angel, shares=9_500))).id
+        await client.issuers.adjust_stock_plan(issuer, 10_000, approval=CONSENT)
+        assert (await client.issuers.get(issuer)).plan_shares_reserved == 10_000
+        promise = (await client.options.promise(issuer, PromiseOptionBody(holder_id=angel, shares=9_500))).id
         granted = GrantOptionBody(holder_id=angel, shares=1_000, exercise_price_usd=Decimal("0.10"))
-        assert await refuse(client.grant_option(issuer, granted)) == "pool_exhausted"
-        await client.withdraw_promise(issuer, promise, "the candidate declined")
-        option = (await client.grant_option(issuer, granted)).id
-        await client.exercise_option(issuer, option, ExerciseOptionBody(class_id="common", shares=400))
+        assert await refuse(client.options.grant(issuer, granted)) == "pool_exhausted"
+        await client.options.withdraw_promise(issuer, promise, "the candidate declined")
+        option = (await client.options.grant(issuer, granted)).id
+        await client.options.exercise(issuer, option, ExerciseOptionBody(class_id="common", shares=400))
         ended = CancelOptionBody(shares=600, kind="cancelled", reason="by agreement")
-        await client.cancel_option(issuer, option, ended)
+        await client.options.cancel(issuer, option, ended)
         again = ExerciseOptionBody(class_id="common", shares=1)
-        assert await refuse(client.exercise_option(issuer, option, again)) == "option_overdrawn"
+        assert await refuse(client.options.exercise(issuer, option, again)) == "option_overdrawn"
         right = IssueWarrantBody(
             holder_id=angel,
             class_id="common",
@@ -195,16 +195,16 @@ async def test_options_promises_and_warrants_become_shares(database_url: str):
             expires_at=company.now + 900 * DAY,
             settlement="either",
         )
-        warrant = (await client.issue_warrant(issuer, right)).id
+        warrant = (await client.warrants.issue(issuer, right)).id
         net = ExerciseWarrantBody(shares=900, settlement="net")
-        assert await refuse(client.exercise_warrant(issuer, warrant, net)) == "fair_value_missing"
+        assert await refuse(client.warrants.exercise(issuer, warrant, net)) == "fair_value_missing"
         fair = RecordValuationBody(price_usd_per_share=Decimal("0.30"), method="409A", effective_on=date(2025, 5, 1))
-        await client.record_valuation(issuer, fair)
-        await client.exercise_warrant(issuer, warrant, net)
+        await client.issuers.record_valuation(issuer, fair)
+        await client.warrants.exercise(issuer, warrant, net)
         assert await company.count(angel) == 400 + 600, "two thirds of the warrant are left once its price is paid"
         worth = RecordValuationBody(price_usd_per_share=Decimal("0.12"), method="409A", effective_on=date(2025, 6, 1))
-        await client.record_valuation(issuer, worth)
-        (_, valued) = [each async for each in client.list_valuations(issuer)]
+        await client.issuers.record_valuation(issuer, worth)
+        (_, valued) = [each async for each in client.issuers.list_valuations(issuer)]
         assert (valued.method, valued.price_usd_per_share) == ("409A", Decimal("0.12"))
 
 
@@ -213,20 +213,20 @@ async def test_an_instrument_is_amended_suspended_taken_back_and_cancelled(datab
         client = company.client
         instrument = await company.invest(SAFE)
         discounted = msgspec.structs.replace(SAFE, discount=Decimal("0.20"))
-        await client.amend_instrument(instrument, AmendInstrumentBody(terms=discounted, applies_to_earlier=True))
-        await client.suspend_instrument(instrument, "in dispute")
-        seen = await client.get_instrument(instrument)
+        await client.instruments.amend(instrument, AmendInstrumentBody(terms=discounted, applies_to_earlier=True))
+        await client.instruments.suspend(instrument, "in dispute")
+        seen = await client.instruments.get(instrument)
         assert (seen.terms, seen.status, seen.principal_usd) == (discounted, "suspended", 1_000)
-        await client.resume_instrument(instrument)
-        assert (await client.get_instrument(instrument)).status == "active"
-        (accrued,) = [each async for each in client.list_movements(instrument)]
+        await client.instruments.resume(instrument)
+        assert (await client.instruments.get(instrument)).status == "active"
+        (accrued,) = [each async for each in client.instruments.list_movements(instrument)]
         back = ReversePrincipalBody(tranche_id=accrued.tranche_id, principal_usd=Decimal(400), reason="refunded")
-        await client.reverse_principal(instrument, back)
-        (row,) = [each async for each in client.list_principal(company.issuer)]
+        await client.instruments.reverse_principal(instrument, back)
+        (row,) = [each async for each in client.issuers.list_principal(company.issuer)]
         assert (row.instrument_id, row.principal_usd) == (instrument, 600)
         late = TimedReasonBody(at=company.now, reason="nothing accrued")
-        assert await refuse(client.cancel_instrument(instrument, late)) == "principal_accrued"
-        (listed,) = [each async for each in client.list_instruments(issuer_id=company.issuer, holder_id=company.fund)]
+        assert await refuse(client.instruments.cancel(instrument, late)) == "principal_accrued"
+        (listed,) = [each async for each in client.instruments.list(issuer_id=company.issuer, holder_id=company.fund)]
         assert (listed.instrument_id, listed.principal_usd) == (instrument, 600)
 
 
@@ -242,17 +242,17 @@ async def test_a_note_is_repaid_and_a_favoured_safe_takes_later_terms(database_u
                 valuation_cap_usd=Decimal(10_000_000),
             )
         )
-        await client.repay_note(note)
-        assert (await client.get_instrument(note)).status == "repaid"
+        await client.instruments.repay(note)
+        assert (await client.instruments.get(note)).status == "repaid"
         favoured = await company.invest(msgspec.structs.replace(SAFE, most_favoured_nation=True))
         better = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(5_000_000))
         later = await company.invest(better)
         notice = NoticeMfnBody(later_instrument_id=later, elect_until=company.now + 30 * DAY)
-        noticed = await client.notice_mfn(favoured, notice)
-        seen = await client.get_instrument(favoured)
+        noticed = await client.instruments.notice_mfn(favoured, notice)
+        seen = await client.instruments.get(favoured)
         assert seen.last_sequence == noticed.version, "what was read is what an election refers to"
-        await client.elect_mfn(favoured, later, if_match=seen.last_sequence)
-        assert await refuse(client.elect_mfn(favoured, None)) == "election_made"
+        await client.instruments.elect_mfn(favoured, later, if_match=seen.last_sequence)
+        assert await refuse(client.instruments.elect_mfn(favoured, None)) == "election_made"
 
 
 async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database_url: str):
@@ -275,32 +275,36 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
             participation="none",
         )
         body = OpenFinancingBody(name="Series A", terms=draft)
-        left = (await client.open_financing(issuer, body)).id
-        await client.abandon_financing(issuer, left, "the lead left")
-        financing = (await client.open_financing(issuer, body)).id
-        await client.price_financing(issuer, financing)
-        await client.close_financing(issuer, financing, CloseFinancingBody(approval=CONSENT))
-        status = {each.financing_id: each.status async for each in client.list_financings(issuer)}
+        left = (await client.financings.open(issuer, body)).id
+        await client.financings.abandon(issuer, left, "the lead left")
+        financing = (await client.financings.open(issuer, body)).id
+        await client.financings.price(issuer, financing)
+        await client.financings.close(issuer, financing, CloseFinancingBody(approval=CONSENT))
+        status = {each.financing_id: each.status async for each in client.financings.list(issuer)}
         assert status == {left: "abandoned", financing: "closed"}
-        assert (await client.get_instrument(instrument)).status == "converted"
+        assert (await client.instruments.get(instrument)).status == "converted"
         assert await company.count(company.angel, "series-a") > 0
         terms = HolderTermsBody(terms=HolderTerms(pro_rata=(company.angel,), pro_rata_days=1), approval=CONSENT)
-        await client.agree_holder_terms(issuer, terms)
-        assert (await client.get_issuer(issuer)).holder_terms.pro_rata == (company.angel,)
+        await client.financings.agree_holder_terms(issuer, terms)
+        assert (await client.issuers.get(issuer)).holder_terms.pro_rata == (company.angel,)
         lead = (Investment(holder_id=company.founder, amount_usd=Decimal(1_000_000)),)
         bridge = msgspec.structs.replace(draft, class_id="bridge", investments=lead)
-        offered = (await client.open_financing(issuer, OpenFinancingBody(name="Bridge", terms=bridge))).id
-        (offer,) = (await client.get_financing(issuer, offered)).pro_rata
+        offered = (await client.financings.open(issuer, OpenFinancingBody(name="Bridge", terms=bridge))).id
+        (offer,) = (await client.financings.get(issuer, offered)).pro_rata
         assert offer.holder_id == company.angel
         decline = AnswerProRataBody(amount_usd=Decimal(0))
-        assert await refuse(client.answer_pro_rata(issuer, offered, decline)) == "pro_rata_unknown", "not its holder"
-        await client.abandon_financing(issuer, offered, "a buyer came")
-        former = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(8_000)))).id
-        await client.withdraw_liquidity(issuer, former, "too little")
-        assert (await client.get_liquidity_event(issuer, former)).status == "withdrawn"
-        sale = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
-        await client.pay_distribution(issuer, sale)
-        sold = {each.liquidity_id: each async for each in client.list_liquidity_events(issuer)}[sale]
+        assert await refuse(client.financings.answer_pro_rata(issuer, offered, decline)) == "pro_rata_unknown", (
+            "not its holder"
+        )
+        await client.financings.abandon(issuer, offered, "a buyer came")
+        former = (
+            await client.financings.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(8_000)))
+        ).id
+        await client.financings.withdraw_liquidity(issuer, former, "too little")
+        assert (await client.financings.get_liquidity_event(issuer, former)).status == "withdrawn"
+        sale = (await client.financings.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
+        await client.financings.pay_distribution(issuer, sale)
+        sold = {each.liquidity_id: each async for each in client.financings.list_liquidity_events(issuer)}[sale]
         assert sold.status == "paid"
         assert sold.paid_usd == sum(each.cash_usd for each in sold.waterfall.payouts)
 
@@ -308,12 +312,12 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
 async def test_a_company_goes_out_as_a_package_and_another_comes_in_from_it(database_url: str):
     async with found(database_url) as company:
         client = company.client
-        heir = (await client.register_party(RegisterPartyBody(name="Heir", roles=("startup",), jurisdiction="US"))).id
-        await client.clear_party(heir, ("sanctions",))
-        package = await client.export_issuer(company.issuer)
+        heir = (await client.parties.register(RegisterPartyBody(name="Heir", roles=("startup",), jurisdiction="US"))).id
+        await client.parties.clear(heir, ("sanctions",))
+        package = await client.issuers.export_ocf(company.issuer)
         body = ImportIssuerBody(party_id=heir, source="x.zip", package_base64=base64.b64encode(package).decode())
-        report = await client.judge_import(body)
+        report = await client.issuers.check_ocf(body)
         assert (report.clean, report.findings) == (True, ())
-        inherited = (await client.import_issuer(body)).id
-        assert await client.export_issuer(inherited) == package
-        assert {each.name async for each in client.list_stakeholders(inherited)} == {"Founder", "Angel"}
+        inherited = (await client.issuers.import_ocf(body)).id
+        assert await client.issuers.export_ocf(inherited) == package
+        assert {each.name async for each in client.issuers.list_stakeholders(inherited)} == {"Founder", "Angel"}

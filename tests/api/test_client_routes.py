@@ -4,6 +4,7 @@ Every method is called, and what it sends is held against the document: nothing 
 """
 
 import ast
+import operator
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, get_args, get_origin
 import pytest
 
 from marketplace.client import MarketplaceClient, SyncMarketplaceClient
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Group, Transport
 from marketplace.log.memory import MemoryLog
 from scripts.sync_client import STUB, render_stub
 from tests.api.client_calls import KEY, SEQUENCE, VERSION, Call, call, call_all, list_methods, name_route
@@ -25,6 +26,8 @@ SPEAKERS = {"client", "tenant", "anyone", "platform"}
 """What tests call a typed client."""
 WALKED = "cursor"
 """What a walk over pages fills in by itself."""
+FOLLOW = "events.follow"
+"""A second method, of the operation that answers pages or a stream."""
 COUNTED = "count"
 """What `Transport.count` asks of every list."""
 
@@ -80,18 +83,35 @@ async def test_every_operation_has_a_method_of_the_client(document: Document, ca
     assert len(document.operations) > 190
 
 
+async def test_an_operation_its_method_and_what_they_take_have_one_name(document: Document, calls: list[Call]):
+    """``orders.place`` is `client.orders.place`; an argument is the whole body, a parameter or a member of the body."""
+    ids = {route: operation["operationId"] for route, operation in document.operations.items()}
+    names = [each.name for each in calls if each.name != FOLLOW]
+    assert sorted(names) == sorted(ids.values())
+    for each in calls:
+        assert ids[each.route] == ("events.read" if each.name == FOLLOW else each.name)
+        in_path = document.list_parameters(each.route, "path")
+        known = in_path | document.list_parameters(each.route, "query") | document.list_members(each.route) | {"body"}
+        arguments = {argument.removesuffix("_") for argument in each.arguments}  # ``from_``: `from` is Python's own
+        assert in_path <= arguments <= known, each.name
+
+
 async def test_an_operation_without_a_method_is_found(document: Document, calls: list[Call]):
     """A method that names the path and sends something else does not count, nor do those that take any path."""
 
-    class Talking(Transport):
-        async def suspend_party(self, party_id: str) -> dict:
+    class Talk(Group):
+        async def suspend(self, party_id: str) -> dict:
             """POST f"/v1/parties/{party_id}/suspend"."""
-            return await self.get(f"/v1/parties/{party_id}", dict)
+            return await self._api.get(f"/v1/parties/{party_id}", dict)
 
-    said = await call(Talking, "suspend_party")
-    others = [each for each in calls if each.name != "suspend_party"]
+    class Talking(Transport):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.parties = Talk(self)
+
+    said = await call(Talking, "parties.suspend")
+    others = [each for each in calls if each.name != "parties.suspend"]
     assert find_uncovered(document, [*others, said]) == {("POST", "/v1/parties/{}/suspend")}
-    assert {"get", "rows", "command", "send", "probe"}.isdisjoint(list_methods(MarketplaceClient))
     grown = Document({"components": {"schemas": {}}, "paths": {"/v1/things/{thing_id}": {"delete": {}, "get": {}}}})
     assert find_uncovered(grown, calls) == {("DELETE", "/v1/things/{}"), ("GET", "/v1/things/{}")}
 
@@ -149,7 +169,9 @@ def _spell(answer: Any) -> str:
 
 def test_the_client_without_asyncio_has_every_method_and_its_signature():
     assert STUB.read_text() == render_stub(), "run scripts/render_contracts.py"
-    assert {*list_methods(MarketplaceClient)} <= {*dir(SyncMarketplaceClient)}
+    client = SyncMarketplaceClient("http://test", "mkp_key")
+    for name in list_methods(MarketplaceClient):
+        assert callable(operator.attrgetter(name)(client)), name
 
 
 async def test_every_method_is_asked_by_a_test_of_the_running_api(calls: list[Call]):
@@ -160,11 +182,6 @@ async def test_every_method_is_asked_by_a_test_of_the_running_api(calls: list[Ca
 
 
 def find_asked(text: str) -> set[str]:
-    """Return the methods of clients that a module calls, or hands on to be called."""
-    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
-    return {
-        node.attr
-        for node in found
-        if (isinstance(node.value, ast.Name) and node.value.id in SPEAKERS)
-        or (isinstance(node.value, ast.Attribute) and node.value.attr in SPEAKERS)
-    }
+    """Return the methods of clients that a module calls, or hands on to be called: ``<group>.<method>``."""
+    found = [ast.unparse(node).split(".") for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    return {f"{parts[-2]}.{parts[-1]}" for parts in found if parts[-3:-2] and parts[-3] in SPEAKERS}

@@ -31,27 +31,27 @@ TERMS = MandateTerms(
 async def test_power_of_a_site_goes_up_and_down(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
         provider = await stage.register("Plant", "provider")
-        pool = await client.get_pool(await open_pool(client, provider, 100))
+        pool = await client.pools.get(await open_pool(client, provider, 100))
         assert (pool.provider_id, pool.nodes, pool.gpus_per_node, pool.gpu_class) == (provider, 4, 8, "H100_SXM")
-        assert await refuse(client.get_pool(f"pol_{ABSENT}")) == "pool_unknown"
-        assert await client.list_gpu_classes() == ["H100_SXM"]
-        site_id, now = pool.site_id, (await client.get_clock()).now
+        assert await refuse(client.pools.get(f"pol_{ABSENT}")) == "pool_unknown"
+        assert await client.market.list_gpu_classes() == ["H100_SXM"]
+        site_id, now = pool.site_id, (await client.clock.get()).now
         less = DerateSiteBody(power_energised_kw=60, at=now, reason="heat")
-        assert (await client.derate_site(site_id, less)).id == site_id
-        site = await client.get_site(site_id)
+        assert (await client.sites.derate(site_id, less)).id == site_id
+        site = await client.sites.get(site_id)
         assert (site.provider_id, site.power_contracted_kw, site.power_energised_kw) == (provider, 100, 60)
         more = DerateSiteBody(power_energised_kw=70, at=now, reason="heat")
-        assert await refuse(client.derate_site(site_id, more)) == "power_not_lowered"
-        assert await refuse(client.energise_site(site_id, 101, now)) == "power_above_contract"
-        raised = await client.energise_site(site_id, 90, now, if_match=site.last_sequence)
-        (found,) = [each async for each in client.list_sites(provider_id=provider)]
+        assert await refuse(client.sites.derate(site_id, more)) == "power_not_lowered"
+        assert await refuse(client.sites.energise(site_id, 101, now)) == "power_above_contract"
+        raised = await client.sites.energise(site_id, 90, now, if_match=site.last_sequence)
+        (found,) = [each async for each in client.sites.list(provider_id=provider)]
         assert (found.power_energised_kw, found.last_sequence) == (90, raised.version)
-        assert [each async for each in client.list_sites(provider_id=f"pty_{ABSENT}")] == []
+        assert [each async for each in client.sites.list(provider_id=f"pty_{ABSENT}")] == []
 
 
 async def test_the_date_of_a_conversion_slips(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
-        ready = (await client.get_clock()).now.replace(microsecond=0) + 30 * DAY
+        ready = (await client.clock.get()).now.replace(microsecond=0) + 30 * DAY
         planned = RegisterSiteBody(
             provider_id=await stage.register("Plant", "provider"),
             name="South",
@@ -63,80 +63,84 @@ async def test_the_date_of_a_conversion_slips(database_url: str):
             power_usage_effectiveness=Decimal("1.2"),
             renewable_share=Decimal("0.5"),
         )
-        site_id = (await client.register_site(planned)).id
+        site_id = (await client.sites.register(planned)).id
         scheduled = ScheduleConversionBody(former_use="bitcoin mining", ready_at=ready)
-        await client.schedule_conversion(site_id, scheduled)
-        site = await client.get_site(site_id)
+        await client.sites.schedule_conversion(site_id, scheduled)
+        site = await client.sites.get(site_id)
         assert (site.status, site.former_use, site.ready_at) == ("converting", "bitcoin mining", ready)
-        await client.slip_conversion(site_id, SlipConversionBody(ready_at=ready + DAY, reason="a transformer is late"))
-        site = await client.get_site(site_id)
+        await client.sites.slip_conversion(
+            site_id, SlipConversionBody(ready_at=ready + DAY, reason="a transformer is late")
+        )
+        site = await client.sites.get(site_id)
         assert (site.ready_at, site.reason) == (ready + DAY, "a transformer is late")
 
 
 async def list_one(client: MarketplaceClient, pool_id: str, begin: datetime) -> str:
     lot = ListLotBody(pool_id=pool_id, nodes=4, start=begin, end=begin + 9 * DAY, ask_usd_per_gpu_hour=Decimal("2.10"))
-    return (await client.list_lot(lot)).id
+    return (await client.lots.offer(lot)).id
 
 
 async def test_a_lot_is_paused_resumed_and_moved(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
         pool_id = await open_pool(client, await stage.register("Plant", "provider"), 100)
-        begin = (await client.get_clock()).now.replace(minute=0, second=0, microsecond=0) + DAY
+        begin = (await client.clock.get()).now.replace(minute=0, second=0, microsecond=0) + DAY
         lot_id = await list_one(client, pool_id, begin)
-        lot = await client.get_lot(lot_id)
+        lot = await client.lots.get(lot_id)
         assert (lot.pool_id, lot.status, lot.start) == (pool_id, "listed", begin)
         assert lot.ask_usd_per_gpu_hour == Decimal("2.10")
         other_id = await open_pool(client, await stage.register("Works", "provider"), 100)
-        step, idle = await client.read_capacity([pool_id, other_id], start=begin, end=begin + DAY)
+        step, idle = await client.market.get_capacity([pool_id, other_id], start=begin, end=begin + DAY)
         assert (idle.pool_id, idle.offered, step.pool_id) == (other_id, 0, pool_id)
-        unknown = client.read_capacity([pool_id, f"pol_{ABSENT}"], start=begin, end=begin + DAY)
+        unknown = client.market.get_capacity([pool_id, f"pol_{ABSENT}"], start=begin, end=begin + DAY)
         assert await refuse(unknown) == "pool_unknown"
         assert (step.start, step.end, step.offered, step.free) == (begin, begin + DAY, 4, 4)
-        await client.pause_lot(lot_id, "maintenance")
-        (paused,) = [each async for each in client.list_lots(status="paused")]
+        await client.lots.pause(lot_id, "maintenance")
+        (paused,) = [each async for each in client.lots.list(status="paused")]
         assert (paused.lot_id, paused.reason) == (lot_id, "maintenance")
-        assert await client.read_depth("H100_SXM") == [], "what is paused asks nothing"
-        await client.resume_lot(lot_id)
-        assert (await client.get_lot(lot_id)).status == "listed"
+        assert await client.market.get_depth("H100_SXM") == [], "what is paused asks nothing"
+        await client.lots.resume(lot_id)
+        assert (await client.lots.get(lot_id)).status == "listed"
         later = RescheduleLotBody(start=begin + DAY, end=begin + 3 * DAY, reason="late")
-        moved = await client.reschedule_lot(lot_id, later)
-        lot = await client.get_lot(lot_id)
+        moved = await client.lots.reschedule(lot_id, later)
+        lot = await client.lots.get(lot_id)
         assert (lot.start, lot.end, lot.last_sequence) == (later.start, later.end, moved.version)
         reverse = RescheduleLotBody(start=later.end, end=later.start, reason="late")
-        assert await refuse(client.reschedule_lot(lot_id, reverse)) == "span_empty"
-        await client.withdraw_lot(lot_id, "sold elsewhere")
-        assert await refuse(client.pause_lot(lot_id, "x")) == await refuse(client.resume_lot(lot_id)) == "lot_withdrawn"
-        assert await refuse(client.get_lot(f"lot_{ABSENT}")) == "lot_unknown"
+        assert await refuse(client.lots.reschedule(lot_id, reverse)) == "span_empty"
+        await client.lots.withdraw(lot_id, "sold elsewhere")
+        assert (
+            await refuse(client.lots.pause(lot_id, "x")) == await refuse(client.lots.resume(lot_id)) == "lot_withdrawn"
+        )
+        assert await refuse(client.lots.get(f"lot_{ABSENT}")) == "lot_unknown"
 
 
 async def test_a_mandate_is_amended_and_revoked(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as platform:
         fund = await stage.register("Fund", "fund", usd="2000")
         granted = GrantMandateBody(holder_id=fund, funding="cash", terms=TERMS)
-        assert await refuse(platform.grant_mandate(granted)) == "payer_only"
+        assert await refuse(platform.mandates.grant(granted)) == "payer_only"
         async with acting_for(platform, fund) as client:
             await _amend_and_revoke(client, granted)
 
 
 async def _amend_and_revoke(client: MarketplaceClient, granted: GrantMandateBody) -> None:
-    fund, mandate_id = granted.holder_id, (await client.grant_mandate(granted)).id
+    fund, mandate_id = granted.holder_id, (await client.mandates.grant(granted)).id
     more = msgspec.structs.replace(TERMS, budget_usd=Decimal(1_500))
-    amended = await client.amend_mandate(mandate_id, more)
-    mandate = await client.get_mandate(mandate_id)
+    amended = await client.mandates.amend(mandate_id, more)
+    mandate = await client.mandates.get(mandate_id)
     assert (mandate.holder_id, mandate.terms, mandate.last_sequence) == (fund, more, amended.version)
     most = msgspec.structs.replace(TERMS, budget_usd=Decimal(2_500))
-    assert await refuse(client.amend_mandate(mandate_id, most)) == "funds_insufficient"
-    assert await refuse(client.amend_mandate(mandate_id, more, if_match=1)) == "version_stale"
-    (offer,) = [each async for each in client.list_open_mandates()]
+    assert await refuse(client.mandates.amend(mandate_id, most)) == "funds_insufficient"
+    assert await refuse(client.mandates.amend(mandate_id, more, if_match=1)) == "version_stale"
+    (offer,) = [each async for each in client.market.list_mandates()]
     assert (offer.mandate_id, offer.equity_credit, offer.instrument_kinds) == (
         mandate_id,
         Decimal("0.8"),
         ("safe",),
     )
-    assert [each async for each in client.list_budget_holds(mandate_id)] == []
-    await client.revoke_mandate(mandate_id, "spent elsewhere")
-    (gone,) = [each async for each in client.list_mandates(holder_id=fund, status="revoked")]
+    assert [each async for each in client.mandates.list_holds(mandate_id)] == []
+    await client.mandates.revoke(mandate_id, "spent elsewhere")
+    (gone,) = [each async for each in client.mandates.list(holder_id=fund, status="revoked")]
     assert (gone.mandate_id, gone.reason) == (mandate_id, "spent elsewhere")
-    assert [each async for each in client.list_open_mandates()] == []
-    assert await refuse(client.amend_mandate(mandate_id, TERMS)) == "mandate_revoked"
-    assert await refuse(client.get_mandate(f"mnd_{ABSENT}")) == "mandate_unknown"
+    assert [each async for each in client.market.list_mandates()] == []
+    assert await refuse(client.mandates.amend(mandate_id, TERMS)) == "mandate_revoked"
+    assert await refuse(client.mandates.get(f"mnd_{ABSENT}")) == "mandate_unknown"

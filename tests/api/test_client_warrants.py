@@ -35,11 +35,12 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
         sides = OpenProgrammeBody(
             name="Compute", customer_ids=(company.startup,), vendor_ids=(company.fund,), counts_outside=True
         )
-        programme = (await client.open_programme(issuer, sides)).id
-        source = (await client.name_price_source(issuer, NamePriceSourceBody(name="Exchange"))).id
-        assert await refuse(client.add_programme_grant(issuer, programme, ABSENT)) == "grant_unknown"
+        programme = (await client.warrants.open_programme(issuer, sides)).id
+        source = (await client.warrants.name_price_source(issuer, NamePriceSourceBody(name="Exchange"))).id
+        assert await refuse(client.warrants.add_programme_grant(issuer, programme, ABSENT)) == "grant_unknown"
         average = PriceAverage(source_id=source, days=30)
         works = AttestedMilestone(name="works", description="it trains")
+        vesting = Proportion(basis="paid", from_usd=Decimal(0), to_usd=Decimal(100))
         terms = IssueWarrantBody(
             holder_id=angel,
             class_id="common",
@@ -51,9 +52,7 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
             transfer="affiliates",
             affiliate_ids=(founder,),
             tranches=(
-                WarrantTranche(
-                    shares=1_000, proportion=Proportion(basis="paid", from_usd=Decimal(0), to_usd=Decimal(100))
-                ),
+                WarrantTranche(shares=1_000, proportion=vesting),
                 WarrantTranche(
                     shares=100,
                     conditions=((PriceMilestone(price_usd_per_share=Decimal(2), average=average),),),
@@ -61,7 +60,7 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
                 ),
             ),
         )
-        warrant = (await client.issue_warrant(issuer, terms)).id
+        warrant = (await client.warrants.issue(issuer, terms)).id
         paid = StatePurchasesBody(
             customer_id=company.startup,
             vendor_id=company.fund,
@@ -72,22 +71,23 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
             document="statement",
             excludes_market=True,
         )
-        await client.state_purchases(issuer, programme, paid)
+        await client.warrants.state_purchases(issuer, programme, paid)
         seen = ObservePriceBody(day=company.now.date(), price_usd_per_share=Decimal(3), volume=10)
-        await client.observe_price(issuer, source, seen)
-        await client.correct_price(issuer, source, CorrectPriceBody(**structs.asdict(seen), reason="typo"))
-        (opened,) = [each async for each in client.list_programmes(issuer)]
+        await client.warrants.observe_price(issuer, source, seen)
+        await client.warrants.correct_price(issuer, source, CorrectPriceBody(**structs.asdict(seen), reason="typo"))
+        (opened,) = [each async for each in client.warrants.list_programmes(issuer)]
         assert [each.paid_usd for each in opened.purchases] == [40]
-        (named,) = [each async for each in client.list_price_sources(issuer)]
-        (priced,) = [each async for each in client.list_price_observations(issuer, named.source_id)]
+        (named,) = [each async for each in client.warrants.list_price_sources(issuer)]
+        (priced,) = [each async for each in client.warrants.list_price_observations(issuer, named.source_id)]
         assert (named.name, priced.price_usd_per_share, priced.volume) == ("Exchange", 3, 10)
-        shown = await client.get_warrant(issuer, warrant)
+        shown = await client.warrants.get(issuer, warrant)
         assert [(each.shares_unvested, each.shares_exercisable) for each in shown.tranches] == [(600, 400), (0, 0)]
-        await client.attest_milestone(issuer, warrant, AttestMilestoneBody(milestone="works", document="report"))
-        await client.transfer_warrant(issuer, warrant, TransferWarrantBody(holder_id=angel, holder_id_after=founder))
-        (listed,) = [each async for each in client.list_warrants(issuer)]
+        reached = AttestMilestoneBody(milestone="works", document="report")
+        await client.warrants.attest_milestone(issuer, warrant, reached)
+        await client.warrants.transfer(issuer, warrant, TransferWarrantBody(holder_id=angel, holder_id_after=founder))
+        (listed,) = [each async for each in client.warrants.list(issuer)]
         assert (listed.holder_id, listed.attested, listed.tranches[1].shares_exercisable) == (founder, ("works",), 100)
-        await client.exercise_warrant(issuer, warrant, ExerciseWarrantBody(shares=500))
+        await client.warrants.exercise(issuer, warrant, ExerciseWarrantBody(shares=500))
         assert await company.count(founder) == 1_000_000 + 500 + 600, "and the rest of the warrant"
 
 
@@ -96,8 +96,8 @@ async def test_a_party_reads_its_own_programmes_and_pages_hold_no_others(databas
         client, issuer = company.client, company.issuer
         for vendor in (company.fund, company.angel):
             sides = OpenProgrammeBody(name="Compute", customer_ids=(company.startup,), vendor_ids=(vendor,))
-            await client.open_programme(issuer, sides)
-        both = [each async for each in client.list_programmes(issuer)]
+            await client.warrants.open_programme(issuer, sides)
+        both = [each async for each in client.warrants.list_programmes(issuer)]
         engine = build_engine(database_url)
         async with engine.connect() as connection:
             own = {each.vendor_ids: each for each in both}
@@ -110,10 +110,10 @@ async def test_a_party_reads_its_own_programmes_and_pages_hold_no_others(databas
 async def test_prices_are_read_in_pages_and_a_foreign_cursor_is_refused(database_url: str):
     async with found(database_url) as company:
         client, issuer = company.client, company.issuer
-        source = (await client.name_price_source(issuer, NamePriceSourceBody(name="Exchange"))).id
+        source = (await client.warrants.name_price_source(issuer, NamePriceSourceBody(name="Exchange"))).id
         days = [company.now.date() - DAY * back for back in (2, 1, 0)]
         for day in days:
-            await client.observe_price(
+            await client.warrants.observe_price(
                 issuer, source, ObservePriceBody(day=day, price_usd_per_share=Decimal("0.00000067"), volume=1)
             )
         path = f"/v1/issuers/{issuer}/price-sources/{source}/observations"

@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from marketplace.api.http.deprecation import NOTICE_MIN, Deprecation, list_deprecated
+from marketplace.api.http.document import name_group
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
 from tests.api.test_commands import PARTY
@@ -107,6 +108,8 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
     assert len(names) == len(set(names)) > 200
     assert {name for name in names if not re.fullmatch(r"[a-z_]+\.[a-z_]+", name)} == set()
     assert {"orders.place", "grants.list"} < set(names)
+    for operation in operations:
+        assert [operation["operationId"].partition(".")[0]] == [name_group(tag) for tag in operation["tags"]]
 
 
 VENDORED = {
@@ -205,7 +208,7 @@ async def test_what_will_end_is_announced_in_headers_and_in_the_document(monkeyp
             assert {name: answer.headers[name] for name in headers if name in answer.headers} == expected, path
         del stage.application.state["document"]
         document = (await stage.admin.get("/schema/openapi.json")).json()
-    assert [*list_deprecated(document)] == ["auctions.list status", "clock.tell"]
+    assert [*list_deprecated(document)] == ["auctions.list status", "clock.get"]
     assert "may end on 2027-06-30. Use orders.list." in document["paths"]["/v1/test/clock"]["get"]["description"]
 
 

@@ -316,15 +316,15 @@ async def test_the_typed_client_follows_events_as_they_happen():
     async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
         get_id(await stage.post(stage.admin, "/v1/parties", PARTY))
         async with MarketplaceClient(address, ADMIN_KEY) as client, asyncio.timeout(PATIENCE_SECONDS):
-            async with aclosing(client.follow_events()) as events:
+            async with aclosing(client.events.follow()) as events:
                 sequence, item = await anext(events)
                 assert (sequence, json.loads(item)["sequence"]) == (1, 1)
-            async with aclosing(client.follow_events(after=1)) as events:
+            async with aclosing(client.events.follow(after=1)) as events:
                 assert (await anext(events))[0] == 2
                 later = asyncio.create_task(anext(events))
                 await stage.post(stage.admin, "/v1/parties", PARTY | {"name": "Another"}, key="another")
                 assert (await later)[0] == 3
         async with MarketplaceClient(address, f"{ADMIN_KEY}x") as stranger:
             with pytest.raises(ProblemError) as caught:
-                await anext(aiter(stranger.follow_events()))
+                await anext(aiter(stranger.events.follow()))
             assert caught.value.code == "credentials_invalid"

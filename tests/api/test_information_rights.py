@@ -45,7 +45,7 @@ async def refuse(asked):
 async def agree(parties, proposed, *voters):
     """Let the voters agree; what each reads afterwards includes what the last of them brought about."""
     for voter in voters:
-        await voter.agree_to_proposal(proposed.id)
+        await voter.proposals.agree(proposed.id)
     everyone = (parties.startup, *voters)
     latest = max(client.last_sequence for client in everyone)
     for client in everyone:
@@ -54,10 +54,10 @@ async def agree(parties, proposed, *voters):
 
 async def join(parties, stack):
     """Register another fund with its own key and money."""
-    party = await parties.admin.register_party(RegisterPartyBody(name="Other", roles=("fund",), jurisdiction="US"))
-    await parties.admin.clear_party(party.id, ("sanctions",))
-    await parties.admin.deposit(rename_id("acc", party.id), Decimal(6_000_000), f"wire {party.id}")
-    issued = await parties.admin.issue_key(IssueKeyBody(name="own", scopes=("*",), party_id=party.id))
+    party = await parties.admin.parties.register(RegisterPartyBody(name="Other", roles=("fund",), jurisdiction="US"))
+    await parties.admin.parties.clear(party.id, ("sanctions",))
+    await parties.admin.accounts.deposit(rename_id("acc", party.id), Decimal(6_000_000), f"wire {party.id}")
+    issued = await parties.admin.api_keys.issue(IssueKeyBody(name="own", scopes=("*",), party_id=party.id))
     client = MarketplaceClient("http://test", issued.token, parties.transport)
     return party.id, await stack.enter_async_context(client)
 
@@ -66,22 +66,24 @@ async def buy(parties, holder_id, shares, *voters):
     """Let a holder buy common stock, with the votes of those who hold some."""
     issuer = parties.issuer_id
     body = AddStakeholderBody(name="F", kind="investor", holder_id=holder_id)
-    await parties.startup.add_stakeholder(issuer, body)
+    await parties.startup.issuers.add_stakeholder(issuer, body)
     stock = IssueStockBody(holder_id=holder_id, class_id="common", shares=shares, price_usd_per_share=Decimal("0.01"))
-    await agree(parties, await parties.startup.issue_stock(issuer, stock), *voters)
+    await agree(parties, await parties.startup.stock.issue(issuer, stock), *voters)
 
 
 async def read_all(client, issuer):
     """Return how many rows of the cap table, stock classes, rounds and sales a party reads."""
-    table = await client.get_cap_table(issuer)
-    rounds = [each async for each in client.list_financings(issuer)]
-    sales = [each async for each in client.list_liquidity_events(issuer)]
-    classes = await client.list_stock_classes(issuer)
+    table = await client.cap_tables.get(issuer)
+    rounds = [each async for each in client.financings.list(issuer)]
+    sales = [each async for each in client.financings.list_liquidity_events(issuer)]
+    classes = await client.issuers.list_stock_classes(issuer)
     return table, rounds, sales, classes
 
 
 async def set_terms(parties, terms, *voters):
-    proposed = await parties.startup.agree_holder_terms(parties.issuer_id, HolderTermsBody(terms=terms, approval=PAPER))
+    proposed = await parties.startup.financings.agree_holder_terms(
+        parties.issuer_id, HolderTermsBody(terms=terms, approval=PAPER)
+    )
     await agree(parties, proposed, *voters)
 
 
@@ -102,9 +104,9 @@ async def finance(parties, investor_id, *voters):
         participation="none",
     )
     issuer = parties.issuer_id
-    financing = (await parties.startup.open_financing(issuer, OpenFinancingBody(name="A", terms=draft))).id
-    await parties.startup.price_financing(issuer, financing)
-    closing = await parties.startup.close_financing(issuer, financing, CloseFinancingBody(approval=PAPER))
+    financing = (await parties.startup.financings.open(issuer, OpenFinancingBody(name="A", terms=draft))).id
+    await parties.startup.financings.price(issuer, financing)
+    closing = await parties.startup.financings.close(issuer, financing, CloseFinancingBody(approval=PAPER))
     await agree(parties, closing, *voters)
 
 
@@ -113,10 +115,10 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         issuer = parties.issuer_id
         other_id, other = await join(parties, stack)
         for client in (parties.fund, other):
-            assert await refuse(client.get_cap_table(issuer)) == "issuer_unknown"
-            assert await refuse(client.get_issuer(issuer)) == "issuer_unknown"
-            assert await refuse(client.explain_cap_table(issuer)) == "issuer_unknown"
-            assert await refuse(client.plot_exits(issuer, EXITS)) == "issuer_unknown"
+            assert await refuse(client.cap_tables.get(issuer)) == "issuer_unknown"
+            assert await refuse(client.issuers.get(issuer)) == "issuer_unknown"
+            assert await refuse(client.cap_tables.explain(issuer)) == "issuer_unknown"
+            assert await refuse(client.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await finance(parties, other_id, parties.fund, other)
 
@@ -125,11 +127,11 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         sums = {(row.holder_id, row.security): row.shares for row in table.rows if row not in own}
         assert [row.shares for row in own] == [1_000]
         assert sums[issuer, "common"] == 8_000_000, "summary is the default: others stand in one row"
-        explained = await parties.fund.explain_cap_table(issuer)
+        explained = await parties.fund.cap_tables.explain(issuer)
         assert ({row.holder_id for row in explained.rows}, explained.numbers) == ({parties.fund_id}, ())
-        assert await refuse(parties.fund.explain_cap_table(issuer, holder_id=other_id)) == "party_unknown"
-        whole = await parties.startup.plot_exits(issuer, EXITS)
-        assert await refuse(parties.fund.plot_exits(issuer, EXITS)) == "depth_insufficient", (
+        assert await refuse(parties.fund.cap_tables.explain(issuer, holder_id=other_id)) == "party_unknown"
+        whole = await parties.startup.cap_tables.plot_exits(issuer, EXITS)
+        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "depth_insufficient", (
             "it would find others' caps"
         )
         assert other_id not in str(table)
@@ -139,28 +141,28 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         assert [each.holder_id for each in one.terms.investments] == [issuer]
         assert sales == []
         assert {each.class_id for each in classes} == {"common", "series-a"}
-        mine = [each async for each in other.list_financings(issuer)]
+        mine = [each async for each in other.financings.list(issuer)]
         assert [each.holder_id for each in mine[0].pricing.allotments] == [other_id]
 
         await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
-        assert {row.holder_id for row in (await parties.fund.get_cap_table(issuer)).rows} == {parties.fund_id}
-        assert await refuse(parties.fund.plot_exits(issuer, EXITS)) == "depth_insufficient"
-        assert {each.shares_outstanding for each in await parties.fund.list_stock_classes(issuer)} == {None}
-        assert await other.plot_exits(issuer, EXITS) == whole
-        assert (await other.explain_cap_table(issuer, holder_id=parties.fund_id)).rows
-        seen = await other.get_cap_table(issuer)
+        assert {row.holder_id for row in (await parties.fund.cap_tables.get(issuer)).rows} == {parties.fund_id}
+        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "depth_insufficient"
+        assert {each.shares_outstanding for each in await parties.fund.issuers.list_stock_classes(issuer)} == {None}
+        assert await other.cap_tables.plot_exits(issuer, EXITS) == whole
+        assert (await other.cap_tables.explain(issuer, holder_id=parties.fund_id)).rows
+        seen = await other.cap_tables.get(issuer)
         assert parties.fund_id in {row.holder_id for row in seen.rows}
-        assert (await anext(other.list_financings(issuer))).pricing.certificate_json
-        assert (await parties.fund.get_issuer(issuer)).holder_terms.depth == "own"
-        for private in (parties.fund.list_stakeholders(issuer), parties.fund.list_valuations(issuer)):
+        assert (await anext(other.financings.list(issuer))).pricing.certificate_json
+        assert (await parties.fund.issuers.get(issuer)).holder_terms.depth == "own"
+        for private in (parties.fund.issuers.list_stakeholders(issuer), parties.fund.issuers.list_valuations(issuer)):
             assert await refuse(anext(private)) == "issuer_unknown"
 
         back = RepurchaseStockBody(
             holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
         )
-        await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
-        assert await refuse(parties.fund.get_cap_table(issuer)) == "issuer_unknown"
-        assert await refuse(parties.fund.plot_exits(issuer, EXITS)) == "issuer_unknown"
+        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund)
+        assert await refuse(parties.fund.cap_tables.get(issuer)) == "issuer_unknown"
+        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
 
 
 async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url):
@@ -171,32 +173,32 @@ async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await buy(parties, other_id, 3_000, parties.fund, other)
         sale = DeclareLiquidityBody(proceeds_usd=Decimal(8_004), safe_seniority=1)
-        proposed = (await parties.startup.declare_liquidity(issuer, sale)).id
-        await parties.startup.get_proposal(proposed)  # waits until what it wrote can be read
+        proposed = (await parties.startup.financings.declare_liquidity(issuer, sale)).id
+        await parties.startup.proposals.get(proposed)  # waits until what it wrote can be read
 
-        waterfall = await parties.fund.get_proposed_waterfall(proposed)
+        waterfall = await parties.fund.proposals.get_waterfall(proposed)
         paid = {payout.holder_id: payout.amount_usd for payout in waterfall.payouts}
         assert paid == {parties.fund_id: Decimal("1.00"), issuer: Decimal("8003.00")}
         assert (waterfall.proceeds_usd, waterfall.certificate_json) == (8_004, "")
-        seen = await parties.fund.get_proposal(proposed)
+        seen = await parties.fund.proposals.get(proposed)
         assert other_id not in str(seen.effects), "what others get is not in the effects either"
         assert seen.sale.yours_usd == 1
-        (listed,) = [row async for row in parties.fund.list_proposals(status="open")]
+        (listed,) = [row async for row in parties.fund.proposals.list(status="open")]
         assert listed == seen
-        whole = await parties.startup.get_proposed_waterfall(proposed)
+        whole = await parties.startup.proposals.get_waterfall(proposed)
         assert {other_id, parties.fund_id} < {payout.holder_id for payout in whole.payouts}
         assert whole.certificate_json
-        hidden = (stranger.get_proposed_waterfall, stranger.get_proposal, stranger.get_proposed_changes)
+        hidden = (stranger.proposals.get_waterfall, stranger.proposals.get, stranger.proposals.get_changes)
         for read in (one(proposed) for one in hidden):
             assert await refuse(read) == "proposal_unknown"
         terms = HolderTermsBody(terms=HolderTerms(depth="own"), approval=PAPER)
-        other_act = await parties.startup.agree_holder_terms(issuer, terms)
-        assert await refuse(parties.startup.get_proposed_waterfall(other_act.id)) == "not_a_sale"
+        other_act = await parties.startup.financings.agree_holder_terms(issuer, terms)
+        assert await refuse(parties.startup.proposals.get_waterfall(other_act.id)) == "not_a_sale"
 
 
 async def follow(client, issuer):
     """Return the last event of each type about an issuer or a proposal of it on a party's feed, with its body."""
-    items = [(item, json.loads(bytes(item.event.data))) for item in (await client.read_events()).items]
+    items = [(item, json.loads(bytes(item.event.data))) for item in (await client.events.read()).items]
     return {item.event.type[12:]: (item, body) for item, body in items if body.get("issuer_id") == issuer}
 
 
@@ -207,7 +209,7 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         stranger_id, stranger = await join(parties, stack)
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await finance(parties, other_id, parties.fund, other)
-        await other.get_issuer(issuer)  # waits until what it agreed to can be read
+        await other.issuers.get(issuer)  # waits until what it agreed to can be read
 
         seen = await follow(parties.fund, issuer)
         for tag in ("issuer.financing_opened.v1", "issuer.financing_priced.v1", "issuer.financing_closed.v1"):
@@ -220,8 +222,10 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         assert "issuer.financing_opened.v1" not in await follow(other, issuer), "it held nothing then"
 
         await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
-        sale = await parties.startup.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))
-        await parties.startup.get_proposal(sale.id)
+        sale = await parties.startup.financings.declare_liquidity(
+            issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000))
+        )
+        await parties.startup.proposals.get(sale.id)
         made = {client: (await follow(client, issuer))["proposal.made.v1"] for client in (parties.fund, other)}
         assert (made[parties.fund][0].depth, made[other][0].depth) == ("own", "full")
         assert other_id not in str(made[parties.fund][1]["effects"])
@@ -230,10 +234,10 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         back = RepurchaseStockBody(
             holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
         )
-        await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
+        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund)
         limit = LimitDilutionBody(dilution_max=Decimal("0.2"), valuation_usd=Decimal(9_000_000))
-        await agree(parties, await parties.startup.limit_dilution(issuer, limit), other)
-        await parties.startup.get_issuer(issuer)
+        await agree(parties, await parties.startup.issuers.limit_dilution(issuer, limit), other)
+        await parties.startup.issuers.get(issuer)
         after = await follow(parties.fund, issuer)
         assert after["issuer.stock_repurchased.v1"][1]["holder_id"] == parties.fund_id, "the end itself is its own"
         assert "issuer.dilution_limited.v1" not in after
@@ -244,8 +248,8 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
 
         async with serve(parties.application) as address:
             for party_id, known in ((parties.fund_id, parties.fund), (stranger_id, stranger)):
-                key = await parties.admin.issue_key(IssueKeyBody(name="sse", scopes=("*",), party_id=party_id))
-                pages = (await known.read_events()).items
+                key = await parties.admin.api_keys.issue(IssueKeyBody(name="sse", scopes=("*",), party_id=party_id))
+                pages = (await known.events.read()).items
                 headers = {"Authorization": f"Bearer {key.token}"}
                 async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
                     streamed = [data for _, _, data in await read_stream(client, len(pages))]

@@ -93,7 +93,7 @@ async def test_every_instant_and_date_of_every_body_is_bounded():
                             let_in.append((operation["operationId"], body, answer.status_code, answer.text[:200]))
     assert not let_in, "\n".join(map(str, let_in))
     assert len(asked) > 80
-    assert {("lots.offer", "/end"), ("orders.place", "/terms/start_latest"), ("pools.fail", "/at")} <= asked
+    assert {("lots.offer", "/end"), ("orders.place", "/terms/start_latest"), ("pools.fail_nodes", "/at")} <= asked
 
 
 async def test_a_body_out_of_bounds_is_refused_with_all_its_faults():

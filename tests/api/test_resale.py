@@ -33,16 +33,16 @@ class Market:
 
     async def register(self, name: str, role: Any, usd: int = 0) -> str:
         body = RegisterPartyBody(name=name, roles=(role,), jurisdiction="US")
-        party_id = (await self.client.register_party(body)).id
-        await self.client.clear_party(party_id, ("sanctions",))
+        party_id = (await self.client.parties.register(body)).id
+        await self.client.parties.clear(party_id, ("sanctions",))
         if usd:
-            await self.client.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {name}")
+            await self.client.accounts.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {name}")
         return party_id
 
     async def list_nodes(self, provider_id: str, begin: Any) -> str:
         pool_id = await open_pool(self.client, provider_id, 100)
         span = {"start": begin, "end": begin + 4 * DAY}
-        await self.client.list_lot(ListLotBody(pool_id=pool_id, nodes=4, **span, ask_usd_per_gpu_hour=Decimal(2)))
+        await self.client.lots.offer(ListLotBody(pool_id=pool_id, nodes=4, **span, ask_usd_per_gpu_hour=Decimal(2)))
         return pool_id
 
     def terms(self, nodes: int, hours: int, start: Any, cash: str) -> OrderTerms:
@@ -52,9 +52,9 @@ class Market:
         return OrderTerms(nodes=nodes, duration_hours=hours, start_earliest=start, start_latest=start, offers=(offer,))
 
     async def move_to(self, at: Any) -> None:
-        seconds = int((at - (await self.client.get_clock()).now).total_seconds()) + 1
+        seconds = int((at - (await self.client.clock.get()).now).total_seconds()) + 1
         if seconds > 0:
-            await self.client.advance_clock(seconds)
+            await self.client.clock.advance(seconds)
 
     async def wait(self, ask: Callable[[], Awaitable[Any]], accept: Callable[[Any], bool]) -> Any:
         async with asyncio.timeout(60):
@@ -66,45 +66,45 @@ class Market:
 
     async def report(self, grant_id: str, start: Any, end: Any, nodes: int) -> None:
         reading = ReadingBody(reading_id=f"{grant_id}-{start:%d}", start=start, end=end, nodes=nodes)
-        receipt = await self.client.report_usage(grant_id, ReportUsageBody(source="dcgm", readings=(reading,)))
+        receipt = await self.client.usage.report(grant_id, ReportUsageBody(source="dcgm", readings=(reading,)))
         assert [answer.outcome for answer in receipt.readings] == ["accepted"]
 
     async def settle(self, grant_id: str) -> Any:
         """Accept the one statement of a grant that is over."""
 
         async def ask() -> list[Any]:
-            return [row async for row in self.client.list_statements(grant_id=grant_id)]
+            return [row async for row in self.client.statements.list(grant_id=grant_id)]
 
         [statement] = await self.wait(ask, bool)
-        await self.client.accept_statement(statement.statement_id)
+        await self.client.statements.accept(statement.statement_id)
         return statement
 
     async def get_cash(self, party_id: str) -> Decimal:
-        balances = [row async for row in self.client.list_balances(party_id=party_id) if row.unit == "USD"]
+        balances = [row async for row in self.client.accounts.list_balances(party_id=party_id) if row.unit == "USD"]
         return sum((row.amount for row in balances), Decimal(0))
 
 
 async def play(market: Market) -> tuple[dict[str, Decimal], Fraction]:
     """Sell half of a grant on for a day, deliver and settle; return the dollars of all, and the grant's price."""
     client = market.client
-    begin = ((await client.get_clock()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = ((await client.clock.get()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
     buyer, noon = await market.register("Buyer", "startup", 10_000), begin + DAY
     await market.list_nodes(provider, begin)
     held = HoldQuoteBody(startup_id=seller, terms=market.terms(4, 96, begin, "3"))
-    order_id = (await client.take_quote((await client.hold_quote(held)).id)).id
-    grant_id = str((await client.get_order(order_id)).grant_id)
+    order_id = (await client.quotes.take((await client.quotes.hold(held)).id)).id
+    grant_id = str((await client.orders.get(order_id)).grant_id)
     span = {"start": noon, "end": noon + DAY}
     resale = ResellGrantBody(nodes=2, **span, ask_usd_per_gpu_hour=Decimal("2.50"))
-    await client.resell_grant(grant_id, resale)
-    quoted = await client.ask_quote(buyer, market.terms(2, 24, noon, "2.75"))
+    await client.grants.resell(grant_id, resale)
+    quoted = await client.quotes.ask(buyer, market.terms(2, 24, noon, "2.75"))
     assert [placement.resold for placement in quoted.placements] == [True]
-    wanted = (await client.place_order(buyer, market.terms(2, 24, noon, "2.75"))).id
-    lock = (await client.get_clock()).now + timedelta(hours=1)
+    wanted = (await client.orders.place(buyer, market.terms(2, 24, noon, "2.75"))).id
+    lock = (await client.clock.get()).now + timedelta(hours=1)
     auction = OpenAuctionBody(locks_at=lock, horizon_start=begin, period_hours=24, periods=4, seed=1)
-    await client.open_auction(auction)
+    await client.auctions.open(auction)
     await market.move_to(lock)
-    order = await market.wait(lambda: client.get_order(wanted), lambda one: one.status == "matched")
+    order = await market.wait(lambda: client.orders.get(wanted), lambda one: one.status == "matched")
     await market.move_to(begin + 2 * DAY)
     await market.report(str(order.grant_id), noon, noon + DAY, 2)
     await market.move_to(begin + 4 * DAY)
@@ -115,7 +115,7 @@ async def play(market: Market) -> tuple[dict[str, Decimal], Fraction]:
     assert sold.charges.gpu_seconds + own.charges.gpu_seconds == 4 * 8 * 4 * 86_400
     parties = {"provider": provider, "seller": seller, "buyer": buyer}
     cash = {name: await market.get_cash(party) for name, party in parties.items()}
-    grants = {row.grant_id: row async for row in client.list_grants()}
+    grants = {row.grant_id: row async for row in client.grants.list()}
     return cash, Fraction(grants[grant_id].price_usd_per_gpu_hour)
 
 
@@ -134,33 +134,33 @@ async def test_what_is_sold_on_is_paid_by_the_buyer_to_the_seller_and_the_provid
 async def hold_and_take(market: Market) -> None:
     """Hold what a startup resells and read the market as it was before and after."""
     client = market.client
-    begin = ((await client.get_clock()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = ((await client.clock.get()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
     buyer, noon = await market.register("Buyer", "startup", 10_000), begin + DAY
     await market.list_nodes(provider, begin)
     whole = HoldQuoteBody(startup_id=seller, terms=market.terms(4, 96, begin, "3"))
-    order_id = (await client.take_quote((await client.hold_quote(whole)).id)).id
-    grant_id = str((await client.get_order(order_id)).grant_id)
+    order_id = (await client.quotes.take((await client.quotes.hold(whole)).id)).id
+    grant_id = str((await client.orders.get(order_id)).grant_id)
     resale = ResellGrantBody(nodes=2, start=noon, end=noon + DAY, ask_usd_per_gpu_hour=Decimal("2.50"))
-    offered = await client.resell_grant(grant_id, resale)
-    held = await client.hold_quote(HoldQuoteBody(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75")))
+    offered = await client.grants.resell(grant_id, resale)
+    held = await client.quotes.hold(HoldQuoteBody(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75")))
     assert [await read_asked(client, at) for at in (offered.sequence, held.sequence, None)] == [48, 0, 0]
     other = await market.register("Other", "startup")
     with pytest.raises(ProblemError) as refused:
         await client.command(f"/v1/grants/{grant_id}/transfer", TransferGrantBody(startup_id=other))
     assert (refused.value.status, refused.value.code) == (409, "resale_held")
-    taken = await client.take_quote(held.id)
-    bought = str((await client.get_order(taken.id)).grant_id)
-    assert {row.grant_id async for row in client.list_grants_at(held.sequence)} == {grant_id}
-    assert {row.grant_id async for row in client.list_grants_at(taken.sequence)} == {grant_id, bought}
-    grants = {row.grant_id: row async for row in client.list_grants()}
+    taken = await client.quotes.take(held.id)
+    bought = str((await client.orders.get(taken.id)).grant_id)
+    assert {row.grant_id async for row in client.grants.list_at(held.sequence)} == {grant_id}
+    assert {row.grant_id async for row in client.grants.list_at(taken.sequence)} == {grant_id, bought}
+    grants = {row.grant_id: row async for row in client.grants.list()}
     assert grants[bought].resale is not None
     assert [part.resale_grant_id for part in grants[grant_id].resold] == [bought]
 
 
 async def read_asked(client: MarketplaceClient, at: int | None) -> Decimal:
     """Return the node-hours that are asked for at the price of the resale."""
-    levels = await client.read_depth("H100_SXM", at=at)
+    levels = await client.market.get_depth("H100_SXM", at=at)
     return sum((level.node_hours for level in levels if level.price_usd_per_gpu_hour == Decimal("2.50")), Decimal(0))
 
 

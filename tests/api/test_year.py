@@ -35,9 +35,9 @@ class Year:
         self.begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + 2 * DAY
 
     async def move_to(self, at):
-        now = (await self.client.get_clock()).now
+        now = (await self.client.clock.get()).now
         if at > now:
-            await self.client.advance_clock(math.ceil((at - now).total_seconds()))
+            await self.client.clock.advance(math.ceil((at - now).total_seconds()))
 
     async def wait(self, look):
         """Return what a look at the API gives, once it gives something."""
@@ -49,10 +49,10 @@ class Year:
 
     async def register(self, name, role, usd=None):
         client = self.client
-        party_id = (await client.register_party(RegisterPartyBody(name=name, roles=(role,), jurisdiction="US"))).id
-        await client.clear_party(party_id, ("sanctions",))
+        party_id = (await client.parties.register(RegisterPartyBody(name=name, roles=(role,), jurisdiction="US"))).id
+        await client.parties.clear(party_id, ("sanctions",))
         if usd is not None:
-            await client.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {party_id}")
+            await client.accounts.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {party_id}")
         return party_id
 
     async def supply(self, mandate_id):
@@ -65,7 +65,7 @@ class Year:
             ask_usd_per_gpu_hour=Decimal(2),
             mandate_ids=(mandate_id,),
         )
-        await self.client.list_lot(lot)
+        await self.client.lots.offer(lot)
 
     async def trade(self):
         """Bring the parties together, and return the grant that the auction awards."""
@@ -80,19 +80,19 @@ class Year:
             startup_accepts_alone=True,
         )
         async with acting_for(client, fund) as own:
-            mandate_id = (await own.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=mandate))).id
+            mandate_id = (await own.mandates.grant(GrantMandateBody(holder_id=fund, funding="cash", terms=mandate))).id
         await self.supply(mandate_id)
-        await client.form_issuer(
+        await client.issuers.form(
             FormIssuerBody(party_id=startup, legal_name="Startup, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1))
         )
         self.matures_on = (self.begin + 500 * DAY).date()
-        order_id = (await client.place_order(startup, self.build_terms(mandate_id))).id
-        locks_at = (await client.get_clock()).now + timedelta(minutes=1)
+        order_id = (await client.orders.place(startup, self.build_terms(mandate_id))).id
+        locks_at = (await client.clock.get()).now + timedelta(minutes=1)
         auction = OpenAuctionBody(locks_at=locks_at, horizon_start=self.begin, period_hours=24, periods=380, seed=1)
-        await client.open_auction(auction)
+        await client.auctions.open(auction)
         await self.move_to(locks_at)
         order = await self.wait(lambda: self.find_matched(order_id))
-        return await client.get_grant(order.grant_id)
+        return await client.grants.get(order.grant_id)
 
     def build_terms(self, mandate_id):
         offer = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(1), equity_usd_per_gpu_hour=Decimal(3))
@@ -115,25 +115,25 @@ class Year:
         )
 
     async def find_matched(self, order_id):
-        order = await self.client.get_order(order_id)
+        order = await self.client.orders.get(order_id)
         return order if order.status == "matched" else None
 
     async def lose_three_nodes(self, at):
         """Let one of the grant's two nodes fail for six days; two more of the pool are spare."""
         await self.move_to(at)
-        await self.client.fail_nodes(self.pool, FailNodesBody(incident_id="fans", nodes=3, at=at))
+        await self.client.pools.fail_nodes(self.pool, FailNodesBody(incident_id="fans", nodes=3, at=at))
         await self.wait(lambda: self.find_grant("degraded"))
         await self.move_to(at + 6 * DAY)
-        await self.client.restore_nodes(self.pool, "fans", at + 6 * DAY)
+        await self.client.pools.restore_nodes(self.pool, "fans", at + 6 * DAY)
         await self.wait(lambda: self.find_grant("active"))
 
     async def find_grant(self, status):
-        grant = await self.client.get_grant(self.grant_id)
+        grant = await self.client.grants.get(self.grant_id)
         return grant if grant.status == status else None
 
     async def find_statement(self, month, *statuses):
         start = self.begin + 30 * month * DAY
-        async for statement in self.client.list_statements(grant_id=self.grant_id):
+        async for statement in self.client.statements.list(grant_id=self.grant_id):
             if statement.period_start == start and statement.status in statuses:
                 return statement
         return None
@@ -147,7 +147,7 @@ class Year:
             ReadingBody(reading_id=f"{month}/{day}", start=start + day * DAY, end=start + (day + 1) * DAY, nodes=2)
             for day in range(30)
         )
-        await self.client.report_usage(self.grant_id, ReportUsageBody(source="dcgm", readings=readings))
+        await self.client.usage.report(self.grant_id, ReportUsageBody(source="dcgm", readings=readings))
         await self.move_to(end + 25 * timedelta(hours=1))
         issued = await self.wait(lambda: self.find_statement(month, "issued", "accepted"))
         await self.move_to(issued.accept_until)
@@ -186,12 +186,12 @@ async def _check_books(client, year, statements):
     """Check principal, reliability, dollars and the note, which falls due last."""
     given_back = statements[BAD_MONTH].service_credit.principal_usd
     accrued = sum(one.charges.principal_usd for one in statements) - given_back
-    (note,) = [one async for one in client.list_instruments()]
+    (note,) = [one async for one in client.instruments.list()]
     assert (note.principal_usd, note.status) == (accrued, "lapsed")
     undelivered = round(statements[BAD_MONTH].charges.principal_usd / 9, 2)  # a tenth of the month's nodes failed
     assert note.lapsed_usd == given_back + undelivered
-    assert (await client.get_reliability(year.provider)).uptime == Decimal("0.991666666667")
-    assert not sum(row.amount for row in await client.get_trial_balance() if row.unit == "USD")
+    assert (await client.market.get_reliability(year.provider)).uptime == Decimal("0.991666666667")
+    assert not sum(row.amount for row in await client.accounts.get_trial_balance() if row.unit == "USD")
     await year.move_to(datetime.combine(year.matures_on + DAY, datetime.min.time(), UTC) + timedelta(seconds=1))
     due = await year.wait(lambda: _find_due(client))
     assert due.matured_on == year.matures_on
@@ -199,4 +199,4 @@ async def _check_books(client, year, statements):
 
 
 async def _find_due(client):
-    return next((one for one in [one async for one in client.list_instruments()] if one.matured_on is not None), None)
+    return next((one for one in [one async for one in client.instruments.list()] if one.matured_on is not None), None)

@@ -63,9 +63,9 @@ async def offer_instruments(browsers: dict[str, httpx.AsyncClient], scene: Scene
         issuer_usd_max=Decimal(10_000),
     )
     async with open_client(scene.stage, ADMIN_KEY) as platform:
-        await platform.deposit("acc" + scene.fund[3:], Decimal(10_100), "for notes and warrants")
+        await platform.accounts.deposit("acc" + scene.fund[3:], Decimal(10_100), "for notes and warrants")
     async with open_client(scene.stage, scene.keys["fund"]) as fund:
-        mandate = await fund.grant_mandate(GrantMandateBody(holder_id=scene.fund, funding="cash", terms=terms))
+        mandate = await fund.mandates.grant(GrantMandateBody(holder_id=scene.fund, funding="cash", terms=terms))
     path = "/console/orders/new"
     form = Act(scene, browsers["startup"], path)
     now = scene.stage.services.handler.clock.now()
@@ -127,8 +127,8 @@ async def exercise_a_warrant(browsers: dict[str, httpx.AsyncClient], scene: Scen
     )
     async with open_client(scene.stage, scene.keys["startup"]) as startup:
         fund = AddStakeholderBody(name="Fund", kind="investor", holder_id=scene.fund)
-        await startup.add_stakeholder(scene.issuer, fund)
-        proposal = (await startup.issue_warrant(scene.issuer, body)).id
+        await startup.issuers.add_stakeholder(scene.issuer, fund)
+        proposal = (await startup.warrants.issue(scene.issuer, body)).id
     agreed = f"/console/proposals/{proposal}"
     await Act(scene, browsers["fund"], agreed).send(f"{agreed}/agree", IssuerWarrantIssued, confirm="yes")
     path = f"/console/cap-tables/{scene.issuer}/warrants"

@@ -94,21 +94,21 @@ def open_client(stage: Stage, token: str) -> MarketplaceClient:
 async def propose_stock(client: MarketplaceClient, issuer: str) -> str:
     async with client as startup:
         common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
-        await startup.create_stock_class(issuer, common)
-        founder = (await startup.add_stakeholder(issuer, AddStakeholderBody(name="F", kind="founder"))).id
+        await startup.issuers.create_stock_class(issuer, common)
+        founder = (await startup.issuers.add_stakeholder(issuer, AddStakeholderBody(name="F", kind="founder"))).id
         paid = {"class_id": "common", "shares": 900, "price_usd_per_share": Decimal("0.01")}
-        proposal = (await startup.issue_stock(issuer, IssueStockBody(holder_id=founder, **paid))).id
-        assert (await startup.get_proposal(proposal)).status == "open"  # pages read what was written
+        proposal = (await startup.stock.issue(issuer, IssueStockBody(holder_id=founder, **paid))).id
+        assert (await startup.proposals.get(proposal)).status == "open"  # pages read what was written
     return proposal
 
 
 async def form_company(client: MarketplaceClient, party_id: str) -> str:
     """Form a company whose only stock is a founder's, so that nobody votes on a sale."""
     formed = FormIssuerBody(party_id=party_id, legal_name="Rival Inc.", formed_on=date(2025, 1, 1), jurisdiction="US")
-    issuer = (await client.form_issuer(formed)).id
+    issuer = (await client.issuers.form(formed)).id
     common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
-    await client.create_stock_class(issuer, common)
-    founder = (await client.add_stakeholder(issuer, AddStakeholderBody(name="Founder", kind="founder"))).id
+    await client.issuers.create_stock_class(issuer, common)
+    founder = (await client.issuers.add_stakeholder(issuer, AddStakeholderBody(name="Founder", kind="founder"))).id
     paid = {"class_id": "common", "shares": 900, "price_usd_per_share": Decimal("0.01")}
-    await client.issue_stock(issuer, IssueStockBody(holder_id=founder, **paid))
+    await client.stock.issue(issuer, IssueStockBody(holder_id=founder, **paid))
     return issuer

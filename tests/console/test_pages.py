@@ -231,11 +231,11 @@ async def _sell_a_company(rival: httpx.AsyncClient, scene: Scene) -> None:
     """Play a sale, declare one, and read what it pays; once it is paid, nothing is left to play."""
     async with open_client(scene.stage, scene.keys["rival"]) as client:
         issuer = await form_company(client, scene.rival)
-        sale = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
+        sale = (await client.financings.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
         await catch_up(scene)
         page = (await rival.get(f"/console/cap-tables/{issuer}/sale")).text
         assert all(text in page for text in (">declared</span>", "$10.00 per common share", 'name="range.low_usd"'))
-        await client.pay_distribution(issuer, sale)
+        await client.financings.pay_distribution(issuer, sale)
         await catch_up(scene)
     page = (await rival.get(f"/console/cap-tables/{issuer}/sale")).text
     assert ">paid</span>" in page

@@ -61,7 +61,12 @@ async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[Re
     return command.answer(await suspend_party(command.handler, command.context, party_id, reason=data.reason))
 
 
-@post("/{party_id:str}/roles", status_code=200, summary="Add a role to a party, or ask for it")
+@post(
+    "/{party_id:str}/roles",
+    status_code=200,
+    operation_id="parties.add_role",
+    summary="Add a role to a party, or ask for it",
+)
 async def add(command: Commanded, party_id: FromPath[str], data: JSONBody[RoleBody]) -> Response[ReceiptBody]:
     """Give a party another role, as the platform. As the party, ask the platform for it."""
     receipt = await add_role(command.handler, command.context, party_id, role=data.role, reason=data.reason)
@@ -75,13 +80,23 @@ async def refuse_role(command: Commanded, party_id: FromPath[str], data: JSONBod
     return command.answer(receipt)
 
 
-@post("/{party_id:str}/stage", status_code=200, summary="Record the stage of a company")
+@post(
+    "/{party_id:str}/stage",
+    status_code=200,
+    operation_id="parties.record_stage",
+    summary="Record the stage of a company",
+)
 async def stage(command: Commanded, party_id: FromPath[str], data: JSONBody[StageBody]) -> Response[ReceiptBody]:
     """Record how far a company has come, as the platform. Mandates may take only some stages."""
     return command.answer(await record_stage(command.handler, command.context, party_id, stage=data.stage))
 
 
-@post("/{party_id:str}/relations", status_code=200, summary="Declare an owner or affiliate")
+@post(
+    "/{party_id:str}/relations",
+    status_code=200,
+    operation_id="parties.declare_relation",
+    summary="Declare an owner or affiliate",
+)
 async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[RelationBody]) -> Response[ReceiptBody]:
     """State who owns a party or is its affiliate, as the party; record what was found, as the platform.
 
@@ -94,7 +109,12 @@ async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[Rel
     return command.answer(receipt)
 
 
-@post("/{party_id:str}/relations/{relation_id:str}/end", status_code=200, summary="End a relation")
+@post(
+    "/{party_id:str}/relations/{relation_id:str}/end",
+    status_code=200,
+    operation_id="parties.end_relation",
+    summary="End a relation",
+)
 async def unrelate(
     command: Commanded, party_id: FromPath[str], relation_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
@@ -103,7 +123,7 @@ async def unrelate(
     return command.answer(receipt)
 
 
-@get("/{party_id:str}/relations", summary="List a party's relations")
+@get("/{party_id:str}/relations", operation_id="parties.list_relations", summary="List a party's relations")
 async def get_relations(
     reader: Read, party_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[RelationView]:
@@ -115,7 +135,7 @@ async def get_relations(
     return build_page(rows, limit, lambda row: row.relation_id)
 
 
-@get("/names", summary="List names of parties")
+@get("/names", operation_id="parties.list_names", summary="List names of parties")
 async def read_names(
     *,
     reader: Read,

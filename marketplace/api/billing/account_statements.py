@@ -39,7 +39,7 @@ ExplainedLimit = Annotated[int, QueryParameter(ge=1, le=EXPLAINED_MAX, descripti
 _LOCKED: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-@get("/{account_id:str}/explain", summary="Explain a balance")
+@get("/{account_id:str}/explain", operation_id="accounts.explain_balance", summary="Explain a balance")
 async def explain(
     *,
     reader: Read,
@@ -89,7 +89,7 @@ async def _load(
         return await load_account_statement(connection, account, start=first, end=last, basis=basis, last=last_lines)
 
 
-@get("/{account_id:str}/statement", summary="Read a statement of account")
+@get("/{account_id:str}/statement", operation_id="accounts.get_statement", summary="Read a statement of account")
 async def read_statement(
     *,
     reader: Read,
@@ -106,7 +106,12 @@ async def read_statement(
     return await _load(reader, account_id, start, end, basis=basis, last_lines=last)
 
 
-@get("/{account_id:str}/statement.csv", summary="Read a statement of account as CSV", media_type="text/csv")
+@get(
+    "/{account_id:str}/statement.csv",
+    operation_id="accounts.get_statement_csv",
+    summary="Read a statement of account as CSV",
+    media_type="text/csv",
+)
 async def read_statement_csv(
     reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> Response[str]:
@@ -116,7 +121,12 @@ async def read_statement_csv(
     return Response(text, media_type="text/csv; charset=utf-8; header=present", headers=headers)
 
 
-@get("/{account_id:str}/statement.html", summary="Read a statement of account as a page", media_type="text/html")
+@get(
+    "/{account_id:str}/statement.html",
+    operation_id="accounts.get_statement_html",
+    summary="Read a statement of account as a page",
+    media_type="text/html",
+)
 async def read_statement_page(
     reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> Response[str]:

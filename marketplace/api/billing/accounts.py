@@ -28,7 +28,13 @@ from marketplace.projections.views.billing import AccountView, BalanceView, Entr
 PATH: Final = "/v1/accounts"
 
 
-@post("/{account_id:str}/deposits", status_code=200, summary="Record a deposit", opt={"scope": "accounts:deposit"})
+@post(
+    "/{account_id:str}/deposits",
+    status_code=200,
+    operation_id="accounts.deposit",
+    summary="Record a deposit",
+    opt={"scope": "accounts:deposit"},
+)
 async def record_deposit(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
@@ -57,7 +63,13 @@ async def _answer(command: Commanded, receipt: Receipt, account_id: str) -> Resp
     return command.answer(receipt)
 
 
-@post("/{account_id:str}/withdrawals", status_code=200, summary="Withdraw money", opt={"scope": "accounts:withdraw"})
+@post(
+    "/{account_id:str}/withdrawals",
+    status_code=200,
+    operation_id="accounts.withdraw",
+    summary="Withdraw money",
+    opt={"scope": "accounts:withdraw"},
+)
 async def record_withdrawal(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
@@ -91,7 +103,7 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
     return build_page(rows, limit, lambda row: row.account_id)
 
 
-@get("/v1/balances", summary="List balances")
+@get("/v1/balances", operation_id="accounts.list_balances", summary="List balances")
 async def read_balances(
     *,
     reader: Read,
@@ -119,7 +131,7 @@ async def read_balances(
     return build_page(rows, limit, lambda row: row.account)
 
 
-@get("/v1/entries", summary="List entries")
+@get("/v1/entries", operation_id="accounts.list_entries", summary="List entries")
 async def read_entries(
     *,
     reader: Read,
@@ -141,7 +153,7 @@ async def read_entries(
     return build_page(rows, limit, lambda row: (row.sequence, row.line))
 
 
-@get("/v1/trial-balance", summary="Read the trial balance")
+@get("/v1/trial-balance", operation_id="accounts.get_trial_balance", summary="Read the trial balance")
 async def read_trial_balance(reader: Read, at: AtText = None) -> list[TrialBalanceView]:
     """Return the sums per unit and kind of account, for the platform. The sums of a unit add up to zero."""
     reader.require_platform()

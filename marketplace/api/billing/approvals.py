@@ -21,7 +21,13 @@ from marketplace.projections.views.billing import ApprovalView
 PATH: Final = "/v1/accounts/{account_id:str}"
 
 
-@post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
+@post(
+    "/limit",
+    status_code=200,
+    operation_id="accounts.set_limit",
+    summary="Set an account's limit",
+    opt={"scope": "accounts:limit"},
+)
 async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
     """Set what one person alone may move out of an account in 24 hours, and order for at once and in 7 days.
 
@@ -64,6 +70,7 @@ async def approve(command: Commanded, account_id: FromPath[str], approval_id: Fr
 @post(
     "/approvals/{approval_id:str}/refuse",
     status_code=200,
+    operation_id="accounts.refuse_approval",
     summary="Refuse as a second person",
     opt={"scope": "accounts:approve"},
 )
@@ -80,6 +87,7 @@ async def refuse(
 @post(
     "/approvals/{approval_id:str}/withdraw",
     status_code=200,
+    operation_id="accounts.withdraw_approval",
     summary="Withdraw a request for approval",
     opt={"scope": "accounts:withdraw"},
 )
@@ -93,7 +101,7 @@ async def withdraw(
     return command.answer(receipt)
 
 
-@get("/approvals", summary="List what waits for a second person")
+@get("/approvals", operation_id="accounts.list_approvals", summary="List what waits for a second person")
 async def list_all(
     reader: Read,
     account_id: FromPath[str],
@@ -114,14 +122,13 @@ async def list_all(
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 
 
-@get("/", summary="List what waits for a second person on all accounts")
+@get("/", operation_id="accounts.list_every_approval", summary="List what waits for a second person on all accounts")
 async def list_every(
     reader: Read, listing: List, status: Statuses[ApprovalStatus] = None, party_id: Word = None
 ) -> Page[ApprovalView]:
     """Return the party's requests for approval; for the platform, those of all parties or of one.
 
-    A key sees those for orders only with ``orders:read``, those for mandates with ``mandates:read`` and those for
-    proposals with ``proposals:read``; a key of the platform sees those for orders only with ``orders:sealed``.
+    A key sees those that it sees of an account.
     """
     async with reader.connect() as connection:
         rows = await list_approvals(

@@ -19,7 +19,7 @@ from marketplace.projections.views.billing import BondView, ClaimView
 PATH: Final = "/v1/bonds"
 
 
-@post("/", summary="Post a bond", opt={"scope": "accounts:hold"})
+@post("/", operation_id="bonds.post", summary="Post a bond", opt={"scope": "accounts:hold"})
 async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[ReceiptBody]:
     """Set money of a provider apart, from which startups are paid for hours that it does not deliver.
 
@@ -63,7 +63,12 @@ async def claim(command: Commanded, grant_id: FromPath[str], data: JSONBody[Clai
     return command.answer(receipt)
 
 
-@post("/{bond_id:str}/claims/{claim_id:str}/answer", status_code=200, summary="Answer a claim")
+@post(
+    "/{bond_id:str}/claims/{claim_id:str}/answer",
+    status_code=200,
+    operation_id="bonds.answer_claim",
+    summary="Answer a claim",
+)
 async def answer(
     command: Commanded, bond_id: FromPath[str], claim_id: FromPath[str], data: JSONBody[AnswerClaimBody]
 ) -> Response[ReceiptBody]:
@@ -83,7 +88,7 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, part
     return build_page(rows, limit, lambda row: (row.bond_id, row.lot_id or ""))
 
 
-@get("/claims", summary="List claims on bonds")
+@get("/claims", operation_id="bonds.list_claims", summary="List claims on bonds")
 async def list_all_claims(
     reader: Read,
     listing: List,

@@ -18,7 +18,13 @@ from marketplace.projections.views.billing import CreditView
 PATH: Final = "/v1/credits"
 
 
-@post("/", status_code=200, summary="Limit the credit of a startup", opt={"scope": "accounts:hold"})
+@post(
+    "/",
+    status_code=200,
+    operation_id="accounts.limit_credit",
+    summary="Limit the credit of a startup",
+    opt={"scope": "accounts:hold"},
+)
 async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[ReceiptBody]:
     """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
 
@@ -36,7 +42,7 @@ async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[Rece
     return command.answer(receipt)
 
 
-@get("/", summary="List credits")
+@get("/", operation_id="accounts.list_credits", summary="List credits")
 async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None) -> Page[CreditView]:
     """Return what startups may take on credit, and take now, by account and provider; a tenant sees its own."""
     first, second = parse_cursor(cursor, ("", ""))

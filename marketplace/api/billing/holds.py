@@ -22,7 +22,12 @@ from marketplace.projections.views.billing import HoldView
 PATH: Final = "/v1/accounts/{account_id:str}"
 
 
-@post("/holds", summary="Hold money for another account", opt={"scope": "accounts:hold"})
+@post(
+    "/holds",
+    operation_id="accounts.place_hold",
+    summary="Hold money for another account",
+    opt={"scope": "accounts:hold"},
+)
 async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
     """Set money aside from which another account may be paid until an instant. The rest is then available again.
 
@@ -43,7 +48,13 @@ async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[Pl
     return command.answer_created(receipt, f"/v1/accounts/{account_id}/holds", command.derive("hld"))
 
 
-@post("/holds/{hold_id:str}/capture", status_code=200, summary="Pay from a hold", opt={"scope": "accounts:capture"})
+@post(
+    "/holds/{hold_id:str}/capture",
+    status_code=200,
+    operation_id="accounts.capture_hold",
+    summary="Pay from a hold",
+    opt={"scope": "accounts:capture"},
+)
 async def capture(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[CaptureHoldBody]
 ) -> Response[ReceiptBody]:
@@ -55,7 +66,13 @@ async def capture(
     return command.answer(receipt)
 
 
-@post("/holds/{hold_id:str}/release", status_code=200, summary="Release a hold", opt={"scope": "accounts:hold"})
+@post(
+    "/holds/{hold_id:str}/release",
+    status_code=200,
+    operation_id="accounts.release_hold",
+    summary="Release a hold",
+    opt={"scope": "accounts:hold"},
+)
 async def release(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
@@ -67,7 +84,7 @@ async def release(
     return command.answer(receipt)
 
 
-@get("/holds", summary="List the holds of an account")
+@get("/holds", operation_id="accounts.list_holds", summary="List the holds of an account")
 async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpose: Word = None) -> Page[HoldView]:
     """Return the party's holds on an account, including past ones."""
     async with reader.connect() as connection:

@@ -66,7 +66,12 @@ async def decline(
     return command.answer(receipt)
 
 
-@post("/{service_line_id:str}/hours/corrections", status_code=200, summary="Correct hours")
+@post(
+    "/{service_line_id:str}/hours/corrections",
+    status_code=200,
+    operation_id="service_lines.correct_hours",
+    summary="Correct hours",
+)
 async def correct(
     command: Commanded, service_line_id: FromPath[str], data: JSONBody[CorrectHoursBody]
 ) -> Response[ReceiptBody]:
@@ -77,7 +82,9 @@ async def correct(
     return command.answer(receipt)
 
 
-@post("/{service_line_id:str}/hours/voids", status_code=200, summary="Void hours")
+@post(
+    "/{service_line_id:str}/hours/voids", status_code=200, operation_id="service_lines.void_hours", summary="Void hours"
+)
 async def void(
     command: Commanded, service_line_id: FromPath[str], data: JSONBody[VoidHoursBody]
 ) -> Response[ReceiptBody]:
@@ -106,7 +113,7 @@ async def get_one(reader: Read, service_line_id: FromPath[str]) -> Response[Serv
     return answer_versioned(view, view.last_sequence)
 
 
-@get("/{service_line_id:str}/hours", summary="List hours of a service line")
+@get("/{service_line_id:str}/hours", operation_id="service_lines.list_hours", summary="List hours of a service line")
 async def list_readings(
     reader: Read, service_line_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[HoursReadingView]:

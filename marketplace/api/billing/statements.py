@@ -61,7 +61,9 @@ async def dispute(
     return command.answer(receipt)
 
 
-@post("/{statement_id:str}/answer", status_code=200, summary="Answer a dispute")
+@post(
+    "/{statement_id:str}/answer", status_code=200, operation_id="statements.answer_dispute", summary="Answer a dispute"
+)
 async def answer(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[AnswerDisputeBody]
 ) -> Response[ReceiptBody]:
@@ -81,7 +83,12 @@ async def answer(
     return command.answer(receipt)
 
 
-@post("/{statement_id:str}/concede", status_code=200, summary="Concede a part of a dispute by a new total")
+@post(
+    "/{statement_id:str}/concede",
+    status_code=200,
+    operation_id="statements.concede_part",
+    summary="Concede a part of a dispute by a new total",
+)
 async def concede(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ConcedePartBody]
 ) -> Response[ReceiptBody]:
@@ -100,7 +107,12 @@ async def concede(
     return command.answer(receipt)
 
 
-@post("/{statement_id:str}/refer", status_code=200, summary="Ask the platform to decide a dispute")
+@post(
+    "/{statement_id:str}/refer",
+    status_code=200,
+    operation_id="statements.refer_dispute",
+    summary="Ask the platform to decide a dispute",
+)
 async def refer(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ReferDisputeBody]
 ) -> Response[ReceiptBody]:
@@ -133,7 +145,7 @@ async def resolve(
     return command.answer(receipt)
 
 
-@get("/earnings", summary="Sum what a provider earned")
+@get("/earnings", operation_id="statements.sum_earnings", summary="Sum what a provider earned")
 async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: Word = None) -> EarningsView:
     """Return the sums of a provider's statements whose periods end after `start` and not after `end`.
 

@@ -148,7 +148,7 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
     return command.answer_created(receipt, LOTS)
 
 
-@post("/{grant_id:str}/stages", status_code=200, summary="Pay a stage of a grant")
+@post("/{grant_id:str}/stages", status_code=200, operation_id="grants.pay_stage", summary="Pay a stage of a grant")
 async def pay_next_stage(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
     """Set aside the cash of the next stage, or of all that have begun, as the startup that pays for a staged grant.
 
@@ -188,7 +188,7 @@ async def get_one(reader: Read, grant_id: FromPath[str], expand: Expanded = None
     return answer_versioned(expanded, expanded.last_sequence)
 
 
-@get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
+@get("/{grant_id:str}/history", operation_id="grants.get_at", summary="Get a grant as of a point in the past")
 async def get_past(reader: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
     """Return the grant's changing properties as of `at`.
 
@@ -204,7 +204,7 @@ async def get_past(reader: Read, grant_id: FromPath[str], at: AtText = None) -> 
     return view
 
 
-@get("/history", summary="List grants as of a point in the past")
+@get("/history", operation_id="grants.list_at", summary="List grants as of a point in the past")
 async def list_past(
     *, reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
 ) -> Page[GrantAtView]:

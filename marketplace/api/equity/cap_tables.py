@@ -6,6 +6,7 @@ from litestar import Response, Router, get
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.api.equity.explanations import EXPLANATION_HANDLERS
 from marketplace.api.equity.information import limit_cap_table, load_seen, load_sight
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
@@ -62,7 +63,7 @@ async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView
     return answer_versioned(view, view.last_sequence)
 
 
-@get("/{issuer_id:str}/cap-table", summary="Read a cap table")
+@get("/{issuer_id:str}/cap-table", operation_id="cap_tables.get", summary="Read a cap table")
 async def read_cap_table(
     reader: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
 ) -> CapTableView:
@@ -76,7 +77,9 @@ async def read_cap_table(
         return limit_cap_table(await load_cap_table(connection, issuer_id, at=point, known=known), sight)
 
 
-@get("/{issuer_id:str}/principal", summary="List principal that is not converted")
+@get(
+    "/{issuer_id:str}/principal", operation_id="issuers.list_principal", summary="List principal that is not converted"
+)
 async def read_principal(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, at: AtText = None
 ) -> Page[PrincipalView]:
@@ -88,7 +91,7 @@ async def read_principal(
     return build_page(rows, limit, lambda row: row.instrument_id)
 
 
-@get("/{issuer_id:str}/stakeholders", summary="List stakeholders")
+@get("/{issuer_id:str}/stakeholders", operation_id="issuers.list_stakeholders", summary="List stakeholders")
 async def read_stakeholders(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[StakeholderView]:
@@ -100,7 +103,7 @@ async def read_stakeholders(
     return build_page(rows, limit, lambda row: row.holder_id)
 
 
-@get("/{issuer_id:str}/stock-classes", summary="List classes of stock")
+@get("/{issuer_id:str}/stock-classes", operation_id="issuers.list_stock_classes", summary="List classes of stock")
 async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
     """Return the classes of stock with their outstanding shares, which the depth ``own`` does not show."""
     async with reader.connect() as connection:
@@ -108,7 +111,7 @@ async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[Sto
         return [limit_class(each, sight) for each in await list_stock_classes(connection, issuer_id)]
 
 
-@get("/{issuer_id:str}/valuations", summary="List valuations")
+@get("/{issuer_id:str}/valuations", operation_id="issuers.list_valuations", summary="List valuations")
 async def read_valuations(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ValuationView]:
@@ -120,7 +123,7 @@ async def read_valuations(
     return build_page(rows, limit, lambda row: row.recorded_sequence)
 
 
-@get("/v1/holdings", summary="List a party's holdings")
+@get("/v1/holdings", operation_id="issuers.list_holdings", summary="List a party's holdings")
 async def read_holdings(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None
 ) -> Page[HoldingView]:
@@ -141,10 +144,15 @@ async def read_holdings(
 ISSUER_HANDLERS: Final = (
     list_all,
     get_one,
-    read_cap_table,
     read_principal,
     read_stakeholders,
     read_stock_classes,
     read_valuations,
 )
-ROUTER: Final = Router("/", route_handlers=[read_holdings], tags=["issuers"], opt={"feature": "issuers"})
+HOLDINGS: Final = Router("/", route_handlers=[read_holdings], tags=["issuers"], opt={"feature": "issuers"})
+ROUTER: Final = Router(
+    "/v1/issuers",
+    route_handlers=[read_cap_table, *EXPLANATION_HANDLERS],
+    tags=["cap tables"],
+    opt={"feature": "issuers"},
+)

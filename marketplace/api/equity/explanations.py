@@ -40,7 +40,7 @@ from marketplace.projections.access.parties import list_names
 ENTRIES_MAX: Final = 20_000
 
 
-@get("/{issuer_id:str}/cap-table/report", summary="Read a cap table in full")
+@get("/{issuer_id:str}/cap-table/report", operation_id="cap_tables.get_report", summary="Read a cap table in full")
 async def report(
     reader: Read, issuer_id: FromPath[str], at: OptionalInstantText = None, known: KnownSequence = None
 ) -> CapTableReport:
@@ -115,7 +115,12 @@ async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
     return await load_history(command.handler.histories, issuer_id)
 
 
-@post("/{issuer_id:str}/cap-table/scenario", status_code=200, summary="Read a cap table with pending conversions")
+@post(
+    "/{issuer_id:str}/cap-table/scenario",
+    status_code=200,
+    operation_id="cap_tables.run_scenario",
+    summary="Read a cap table with pending conversions",
+)
 async def count_pending(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[ScenarioBody]
 ) -> Response[CapTableScenario]:

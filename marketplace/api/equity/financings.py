@@ -61,7 +61,7 @@ async def open_one(
     return await answer(command, receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
 
 
-@post("/holder-terms", status_code=200, summary="Agree on holder terms")
+@post("/holder-terms", status_code=200, operation_id="financings.agree_holder_terms", summary="Agree on holder terms")
 async def agree_terms(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[HolderTermsBody]
 ) -> Response[ReceiptBody]:
@@ -72,7 +72,12 @@ async def agree_terms(
     return await answer(command, receipt)
 
 
-@post("/financings/{financing_id:str}/pro-rata", status_code=200, summary="Answer a pro rata offer")
+@post(
+    "/financings/{financing_id:str}/pro-rata",
+    status_code=200,
+    operation_id="financings.answer_pro_rata",
+    summary="Answer a pro rata offer",
+)
 async def answer_offer(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[AnswerProRataBody]
 ) -> Response[ReceiptBody]:
@@ -115,7 +120,7 @@ async def abandon(
     return await answer(command, receipt)
 
 
-@post("/liquidity-events", summary="Declare an acquisition")
+@post("/liquidity-events", operation_id="financings.declare_liquidity", summary="Declare an acquisition")
 async def declare(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[DeclareLiquidityBody]
 ) -> Response[ReceiptBody]:
@@ -141,7 +146,12 @@ async def declare(
     return await answer(command, receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
 
 
-@post("/liquidity-events/{liquidity_id:str}/pay", status_code=200, summary="Pay the proceeds")
+@post(
+    "/liquidity-events/{liquidity_id:str}/pay",
+    status_code=200,
+    operation_id="financings.pay_distribution",
+    summary="Pay the proceeds",
+)
 async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay the proceeds of a declared sale from the startup's account, as company, holder or platform; the issuer ends.
 
@@ -151,7 +161,12 @@ async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPa
     return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
 
 
-@post("/liquidity-events/{liquidity_id:str}/withdraw", status_code=200, summary="Withdraw a declared sale")
+@post(
+    "/liquidity-events/{liquidity_id:str}/withdraw",
+    status_code=200,
+    operation_id="financings.withdraw_liquidity",
+    summary="Withdraw a declared sale",
+)
 async def withdraw(
     command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
@@ -160,7 +175,7 @@ async def withdraw(
     return await answer(command, receipt)
 
 
-@get("/financings", summary="List financings")
+@get("/financings", operation_id="financings.list", summary="List financings")
 async def list_rounds(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[FinancingView]:
@@ -173,7 +188,7 @@ async def list_rounds(
     return build_page(rows, limit, lambda row: row.financing_id)
 
 
-@get("/financings/{financing_id:str}", summary="Get a financing")
+@get("/financings/{financing_id:str}", operation_id="financings.get", summary="Get a financing")
 async def get_round(reader: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
     """Return a financing with its pricing and certificate.
 
@@ -188,7 +203,7 @@ async def get_round(reader: Read, issuer_id: FromPath[str], financing_id: FromPa
     return limit_financing(view, sight)
 
 
-@get("/liquidity-events", summary="List liquidity events")
+@get("/liquidity-events", operation_id="financings.list_liquidity_events", summary="List liquidity events")
 async def list_sales(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[LiquidityView]:
@@ -201,7 +216,11 @@ async def list_sales(
     return build_page(rows, limit, lambda row: row.liquidity_id)
 
 
-@get("/liquidity-events/{liquidity_id:str}", summary="Get a liquidity event")
+@get(
+    "/liquidity-events/{liquidity_id:str}",
+    operation_id="financings.get_liquidity_event",
+    summary="Get a liquidity event",
+)
 async def get_sale(reader: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
     """Return a liquidity event with its waterfall.
 

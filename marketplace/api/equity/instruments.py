@@ -42,7 +42,7 @@ PATH: Final = "/v1/instruments"
 Status = Literal["active", "suspended", "lapsed", "converted", "repaid", "cancelled"]
 
 
-@post("/", summary="Take a direct cash investment")
+@post("/", operation_id="instruments.invest", summary="Take a direct cash investment")
 async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Response[ReceiptBody]:
     """Accept a cash investment under a mandate, as the startup. Money moves and all principal accrues at once."""
     receipt = await invest(
@@ -89,7 +89,12 @@ async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[R
     return command.answer(await resume_instrument(command.handler, command.context, instrument_id))
 
 
-@post("/{instrument_id:str}/reverse", status_code=200, summary="Reverse principal")
+@post(
+    "/{instrument_id:str}/reverse",
+    status_code=200,
+    operation_id="instruments.reverse_principal",
+    summary="Reverse principal",
+)
 async def reverse(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
 ) -> Response[ReceiptBody]:
@@ -107,7 +112,12 @@ async def reverse(
     return command.answer(receipt)
 
 
-@post("/{instrument_id:str}/pay-debt", status_code=200, summary="Pay a debt of a clawback")
+@post(
+    "/{instrument_id:str}/pay-debt",
+    status_code=200,
+    operation_id="instruments.pay_debt",
+    summary="Pay a debt of a clawback",
+)
 async def settle_debt(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[PayDebtBody]
 ) -> Response[ReceiptBody]:
@@ -131,7 +141,12 @@ async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[Re
     return await answer(command, await repay_note(command.handler, command.context, instrument_id))
 
 
-@post("/{instrument_id:str}/issue-shares", status_code=200, summary="Issue the shares that priced stock owes")
+@post(
+    "/{instrument_id:str}/issue-shares",
+    status_code=200,
+    operation_id="instruments.issue_shares",
+    summary="Issue the shares that priced stock owes",
+)
 async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Issue the shares that principal of priced stock bought while too few were authorised."""
     return command.answer(await issue_shares(command.handler, command.context, instrument_id))
@@ -146,7 +161,12 @@ async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[R
     return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
 
 
-@post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Extend a notice of a later SAFE")
+@post(
+    "/{instrument_id:str}/mfn-notices",
+    status_code=200,
+    operation_id="instruments.notice_mfn",
+    summary="Extend a notice of a later SAFE",
+)
 async def notice(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
 ) -> Response[ReceiptBody]:
@@ -164,7 +184,12 @@ async def notice(
     return command.answer(receipt)
 
 
-@post("/{instrument_id:str}/mfn-election", status_code=200, summary="Elect the terms of a later SAFE")
+@post(
+    "/{instrument_id:str}/mfn-election",
+    status_code=200,
+    operation_id="instruments.elect_mfn",
+    summary="Elect the terms of a later SAFE",
+)
 async def elect(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ElectMfnBody]
 ) -> Response[ReceiptBody]:
@@ -188,7 +213,7 @@ async def get_one(reader: Read, instrument_id: FromPath[str]) -> Response[Instru
     return answer_versioned(view, view.last_sequence)
 
 
-@get("/{instrument_id:str}/movements", summary="List movements of principal")
+@get("/{instrument_id:str}/movements", operation_id="instruments.list_movements", summary="List movements of principal")
 async def read_movements(
     reader: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MovementView]:

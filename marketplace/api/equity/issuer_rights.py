@@ -19,7 +19,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.domain.equity.issuer import rights_commands
 
 
-@post("/promises", summary="Promise an option")
+@post("/promises", operation_id="options.promise", summary="Promise an option")
 async def promise_option(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PromiseOptionBody]
 ) -> Response[ReceiptBody]:
@@ -40,7 +40,7 @@ async def withdraw_promise(
     return await carry_out(command, deed)
 
 
-@post("/options", summary="Grant an option")
+@post("/options", operation_id="options.grant", summary="Grant an option")
 async def grant_option(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[GrantOptionBody]
 ) -> Response[ReceiptBody]:
@@ -54,7 +54,9 @@ async def grant_option(
     return await create(command, "options", option_id, deed)
 
 
-@post("/options/{option_id:str}/exercise", status_code=200, summary="Exercise an option")
+@post(
+    "/options/{option_id:str}/exercise", status_code=200, operation_id="options.exercise", summary="Exercise an option"
+)
 async def exercise_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[ExerciseOptionBody]
 ) -> Response[ReceiptBody]:
@@ -70,7 +72,7 @@ async def exercise_option(
     return await carry_out(command, deed)
 
 
-@post("/options/{option_id:str}/cancel", status_code=200, summary="Cancel an option")
+@post("/options/{option_id:str}/cancel", status_code=200, operation_id="options.cancel", summary="Cancel an option")
 async def cancel_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[CancelOptionBody]
 ) -> Response[ReceiptBody]:
@@ -88,6 +90,6 @@ async def cancel_option(
 ROUTER: Final = Router(
     f"{PATH}/{{issuer_id:str}}",
     route_handlers=[promise_option, withdraw_promise, grant_option, exercise_option, cancel_option],
-    tags=["issuers"],
+    tags=["options"],
     opt={"feature": "issuers"},
 )

@@ -29,7 +29,7 @@ from marketplace.projections.equity.cap_tables import list_offers
 from marketplace.projections.views.equity import OfferView
 
 
-@post("/stock", summary="Issue stock")
+@post("/stock", operation_id="stock.issue", summary="Issue stock")
 async def issue_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueStockBody]
 ) -> Response[ReceiptBody]:
@@ -43,7 +43,7 @@ async def issue_stock(
     return await create(command, "stock", security_id, deed)
 
 
-@post("/stock/offers", summary="Offer stock before a transfer")
+@post("/stock/offers", operation_id="stock.offer", summary="Offer stock before a transfer")
 async def offer_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[OfferStockBody]
 ) -> Response[ReceiptBody]:
@@ -58,7 +58,7 @@ async def offer_stock(
     return await create(command, "stock/offers", transfer_id, deed)
 
 
-@get("/stock/offers", summary="List offers of stock")
+@get("/stock/offers", operation_id="stock.list_offers", summary="List offers of stock")
 async def read_offers(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[OfferView]:
@@ -70,7 +70,12 @@ async def read_offers(
     return build_page(rows, limit, lambda row: row.transfer_id)
 
 
-@post("/stock/offers/{offer_id:str}/waive", status_code=200, summary="Waive the right of first refusal")
+@post(
+    "/stock/offers/{offer_id:str}/waive",
+    status_code=200,
+    operation_id="stock.waive_first_refusal",
+    summary="Waive the right of first refusal",
+)
 async def waive(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[WaiveFirstRefusalBody]
 ) -> Response[ReceiptBody]:
@@ -79,7 +84,12 @@ async def waive(
     return await carry_out(command, deed)
 
 
-@post("/stock/offers/{offer_id:str}/exercise", status_code=200, summary="Exercise the right of first refusal")
+@post(
+    "/stock/offers/{offer_id:str}/exercise",
+    status_code=200,
+    operation_id="stock.exercise_first_refusal",
+    summary="Exercise the right of first refusal",
+)
 async def exercise(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ExerciseFirstRefusalBody]
 ) -> Response[ReceiptBody]:
@@ -94,7 +104,12 @@ async def exercise(
     return await carry_out(command, deed)
 
 
-@post("/stock/offers/{offer_id:str}/withdraw", status_code=200, summary="Withdraw an offer of stock")
+@post(
+    "/stock/offers/{offer_id:str}/withdraw",
+    status_code=200,
+    operation_id="stock.withdraw_offer",
+    summary="Withdraw an offer of stock",
+)
 async def withdraw(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
@@ -103,7 +118,7 @@ async def withdraw(
     return await carry_out(command, deed)
 
 
-@post("/stock/transfers", status_code=200, summary="Transfer stock")
+@post("/stock/transfers", status_code=200, operation_id="stock.transfer", summary="Transfer stock")
 async def transfer_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[TransferStockBody]
 ) -> Response[ReceiptBody]:
@@ -119,7 +134,7 @@ async def transfer_stock(
     return await carry_out(command, deed)
 
 
-@post("/stock/repurchases", status_code=200, summary="Repurchase stock")
+@post("/stock/repurchases", status_code=200, operation_id="stock.repurchase", summary="Repurchase stock")
 async def repurchase_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RepurchaseStockBody]
 ) -> Response[ReceiptBody]:
@@ -132,7 +147,7 @@ async def repurchase_stock(
     return await carry_out(command, deed)
 
 
-@post("/stock/splits", status_code=200, summary="Split stock")
+@post("/stock/splits", status_code=200, operation_id="stock.split", summary="Split stock")
 async def split_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[SplitStockBody]
 ) -> Response[ReceiptBody]:
@@ -145,7 +160,7 @@ async def split_stock(
     return await carry_out(command, deed)
 
 
-@post("/stock/conversions", status_code=200, summary="Convert preferred stock")
+@post("/stock/conversions", status_code=200, operation_id="stock.convert", summary="Convert preferred stock")
 async def convert_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[ConvertStockBody]
 ) -> Response[ReceiptBody]:
@@ -172,6 +187,6 @@ ROUTER: Final = Router(
         split_stock,
         convert_stock,
     ],
-    tags=["issuers"],
+    tags=["stock"],
     opt={"feature": "issuers"},
 )

@@ -140,7 +140,12 @@ async def transfer(
     return await answer(command, receipt)
 
 
-@post("/warrants/{warrant_id:str}/attestations", status_code=200, summary="Attest a milestone")
+@post(
+    "/warrants/{warrant_id:str}/attestations",
+    status_code=200,
+    operation_id="warrants.attest_milestone",
+    summary="Attest a milestone",
+)
 async def attest(
     command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[AttestMilestoneBody]
 ) -> Response[ReceiptBody]:
@@ -170,7 +175,7 @@ async def open_programme(
     return await create(command, "programmes", programme_id, deed)
 
 
-@get("/programmes", summary="List programmes")
+@get("/programmes", operation_id="warrants.list_programmes", summary="List programmes")
 async def read_programmes(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ProgrammeView]:
@@ -199,7 +204,12 @@ async def _find_outsider(connection: AsyncConnection, reader: Reader, issuer_id:
     return None if sees_all else party_id
 
 
-@post("/programmes/{programme_id:str}/grants", status_code=200, summary="Add a grant to a programme")
+@post(
+    "/programmes/{programme_id:str}/grants",
+    status_code=200,
+    operation_id="warrants.add_programme_grant",
+    summary="Add a grant to a programme",
+)
 async def add_grant(
     command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[AddProgrammeGrantBody]
 ) -> Response[ReceiptBody]:
@@ -243,7 +253,7 @@ async def name_price_source(
     return await create(command, "price-sources", source_id, deed)
 
 
-@get("/price-sources", summary="List price sources")
+@get("/price-sources", operation_id="warrants.list_price_sources", summary="List price sources")
 async def read_price_sources(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceSourceView]:
@@ -272,7 +282,11 @@ async def _require_measured(
         raise refuse_unknown("issuer", issuer_id)
 
 
-@get("/price-sources/{source_id:str}/observations", summary="List recorded prices")
+@get(
+    "/price-sources/{source_id:str}/observations",
+    operation_id="warrants.list_price_observations",
+    summary="List recorded prices",
+)
 async def read_observations(
     reader: Read, issuer_id: FromPath[str], source_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceObservationView]:
@@ -342,6 +356,6 @@ ROUTER: Final = Router(
         observe_price,
         correct_price,
     ],
-    tags=["issuers"],
+    tags=["warrants"],
     opt={"feature": "issuers"},
 )

@@ -7,7 +7,6 @@ from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.cap_tables import ISSUER_HANDLERS
-from marketplace.api.equity.explanations import EXPLANATION_HANDLERS
 from marketplace.api.equity.packages import PACKAGE_HANDLERS
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
@@ -109,7 +108,12 @@ async def adjust_authorised(
     )
 
 
-@post("/{issuer_id:str}/valuations", status_code=200, summary="Record a valuation")
+@post(
+    "/{issuer_id:str}/valuations",
+    status_code=200,
+    operation_id="issuers.record_valuation",
+    summary="Record a valuation",
+)
 async def value(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
 ) -> Response[ReceiptBody]:
@@ -118,7 +122,12 @@ async def value(
     return command.answer(await record_valuation(command.handler, command.context, deed))
 
 
-@post("/{issuer_id:str}/dilution-limit", status_code=200, summary="Limit dilution by instruments")
+@post(
+    "/{issuer_id:str}/dilution-limit",
+    status_code=200,
+    operation_id="issuers.limit_dilution",
+    summary="Limit dilution by instruments",
+)
 async def limit(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[LimitDilutionBody]
 ) -> Response[ReceiptBody]:
@@ -148,7 +157,6 @@ ROUTER: Final = Router(
         value,
         *ISSUER_HANDLERS,
         *PACKAGE_HANDLERS,
-        *EXPLANATION_HANDLERS,
     ],
     tags=["issuers"],
     opt={"feature": "issuers"},

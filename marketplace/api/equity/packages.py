@@ -34,7 +34,12 @@ async def load_own_history(reader: Reader, issuer_id: str) -> History:
     return history
 
 
-@get("/{issuer_id:str}/ocf", summary="Export an issuer as an OCF package", media_type="application/zip")
+@get(
+    "/{issuer_id:str}/ocf",
+    operation_id="issuers.export_ocf",
+    summary="Export an issuer as an OCF package",
+    media_type="application/zip",
+)
 async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[bytes]:
     """Return the issuer as an Open Cap Table Format 1.2.0 package; a file beside it has what OCF cannot express.
 
@@ -46,7 +51,7 @@ async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[byt
     return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
 
 
-@post("/import/dry-run", status_code=200, summary="Check an OCF package")
+@post("/import/dry-run", status_code=200, operation_id="issuers.check_ocf", summary="Check an OCF package")
 async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> ImportReport:
     """Return every problem of a package by file, item and reason, and every loss. Nothing is written.
 
@@ -68,7 +73,7 @@ async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Impor
     )
 
 
-@post("/import", summary="Import an issuer from an OCF package")
+@post("/import", operation_id="issuers.import_ocf", summary="Import an issuer from an OCF package")
 async def import_package(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Response[ReceiptBody]:
     """Import an issuer from a package, as a whole or, if the package has a problem, not at all.
 

@@ -20,7 +20,7 @@ PriceList = Annotated[
 ]
 
 
-@get("/{party_id:str}/portfolio", summary="Read a holder's portfolio")
+@get("/{party_id:str}/portfolio", operation_id="parties.get_portfolio", summary="Read a holder's portfolio")
 async def read_portfolio(
     reader: Read,
     party_id: FromPath[str],
@@ -37,7 +37,12 @@ async def read_portfolio(
         return await load_portfolio(connection, reader.services.handler.histories, party_id, at=instant, prices=prices)
 
 
-@post("/{party_id:str}/portfolio/recovery", status_code=200, summary="Estimate the recovery of granted compute")
+@post(
+    "/{party_id:str}/portfolio/recovery",
+    status_code=200,
+    operation_id="parties.estimate_recovery",
+    summary="Estimate the recovery of granted compute",
+)
 async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONBody[AskRecoveryBody]) -> Recovery:
     """Return which part of the companies must succeed, by multiple and cost, and a seeded simulation of portfolios."""
     require_tenant(command.context, party_id)

@@ -23,7 +23,7 @@ from marketplace.projections.feed.chain import Link, load_chain
 Position = Annotated[int, QueryParameter(ge=1, le=2**53 - 1, description="Position of the event in the log")]
 
 
-@get("/chain", summary="Read causes and effects of an event", opt={"sealed": True})
+@get("/chain", operation_id="events.get_chain", summary="Read causes and effects of an event", opt={"sealed": True})
 async def read_chain(reader: Read, sequence: Position) -> list[ChainCommand]:
     """Return the commands before an event that led to it, and those that followed; at most 60; for the platform.
 
@@ -38,7 +38,7 @@ async def read_chain(reader: Read, sequence: Position) -> list[ChainCommand]:
     return [_render(link, first) for link, first in zip(links, firsts, strict=True)]
 
 
-@get("/states", summary="Read the states around an event", opt={"sealed": True})
+@get("/states", operation_id="events.get_states", summary="Read the states around an event", opt={"sealed": True})
 async def read_states(reader: Read, sequence: Position) -> StatesAround:
     """Return the state of the event's aggregate before and after it; for the platform.
 

@@ -19,7 +19,7 @@ from marketplace.projections.registry import PROJECTIONS, get_projection
 PATH: Final = "/v1/projections"
 
 
-@get("/", summary="List projections")
+@get("/", operation_id="operation.list_projections", summary="List projections")
 async def list_all(reader: Read) -> list[ProjectionView]:
     """Return how far each projection is, with the last job of this process on it; for the platform."""
     reader.require_platform()
@@ -33,14 +33,14 @@ async def list_all(reader: Read) -> list[ProjectionView]:
     ]
 
 
-@get("/stuck", summary="List stuck tasks")
+@get("/stuck", operation_id="operation.list_stuck", summary="List stuck tasks")
 async def read_stuck(reader: Read) -> list[StuckTaskView]:
     """Return what workers repeat without success and which events they cannot read, at most 1,000; for the platform."""
     reader.require_platform()
     return [StuckTaskView(**row) for row in await list_stuck(reader.services.get_engine())]
 
 
-@post("/rebuilds", status_code=202, summary="Rebuild a projection")
+@post("/rebuilds", status_code=202, operation_id="operation.rebuild_projection", summary="Rebuild a projection")
 async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
     """Rebuild a projection's rows from the log in the background, and swap them in; for the platform.
 
@@ -50,7 +50,7 @@ async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> Job
     return _start(command, "rebuild", data.name)
 
 
-@post("/verifications", status_code=202, summary="Verify a projection")
+@post("/verifications", status_code=202, operation_id="operation.verify_projection", summary="Verify a projection")
 async def verify_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
     """Compare a projection's rows with what the log makes, in the background; for the platform.
 

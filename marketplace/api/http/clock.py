@@ -27,11 +27,11 @@ async def advance(command: Commanded, data: JSONBody[AdvanceClockBody]) -> Respo
     return command.answer(await advance_clock(command.handler, command.context, seconds=data.seconds))
 
 
-@get("/", summary="Get market time")
+@get("/", operation_id="clock.get", summary="Get market time")
 async def tell(reader: Read) -> ClockView:
     """Return market time as this process knows it."""
     clock = reader.services.handler.clock
     return ClockView(now=clock.now(), offset_seconds=clock.offset_seconds)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[advance, tell], tags=["test clock"], opt={"feature": "clock"})
+ROUTER: Final = Router(PATH, route_handlers=[advance, tell], tags=["clock"], opt={"feature": "clock"})

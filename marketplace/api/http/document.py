@@ -76,13 +76,23 @@ Answers may have further members later; bodies may not have members that are not
 
 
 def name_operation(route_handler: HTTPRouteHandler, http_method: Method, path_components: list[Any]) -> str:
-    """Return the id of an operation: its module and what it does, such as ``orders.place`` or ``grants.list``."""
+    """Return the id of an operation, such as ``orders.place``: a method of the typed client, `client.orders.place`.
+
+    It is the one that the route states, or else the tag and the name of the function.
+    """
     del http_method, path_components
-    module = route_handler.fn.__module__.rpartition(".")[2]
+    if isinstance(route_handler.operation_id, str):
+        return route_handler.operation_id
+    (tag,) = route_handler.resolve_tags()
     name = route_handler.handler_name
     for ending in _ENDINGS:
         name = name.removesuffix(ending)
-    return f"{module}.{name}"
+    return f"{name_group(tag)}.{name}"
+
+
+def name_group(tag: str) -> str:
+    """Return the group of operations that a tag names: of ``API keys``, ``api_keys``."""
+    return tag.lower().replace(" ", "_")
 
 
 class Document(JsonRenderPlugin):
@@ -173,7 +183,7 @@ def _list_tags(operations: Iterable[_Operation]) -> Iterator[Schema]:
     for _, _, operation, handler in operations:
         for tag in operation["tags"]:
             name = handler.fn.__module__
-            if tag not in modules or name.endswith(f".{tag}"):
+            if tag not in modules or name.endswith(f".{name_group(tag)}"):
                 modules[tag] = name
     for tag, name in modules.items():
         text = (sys.modules[name].__doc__ or tag).partition("\n\n")[0]

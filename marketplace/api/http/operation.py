@@ -32,7 +32,7 @@ def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
     return dict(codes)
 
 
-@get("/health/live", summary="Check that the process answers", security=[{}])
+@get("/health/live", operation_id="operation.get_liveness", summary="Check that the process answers", security=[{}])
 async def tell_live() -> Liveness:
     """Answer while the process runs. Restart the process if this fails."""
     return Liveness(status="live")
@@ -40,6 +40,7 @@ async def tell_live() -> Liveness:
 
 @get(
     "/health/ready",
+    operation_id="operation.get_readiness",
     summary="Check that commands are accepted",
     security=[{}],
     responses={503: ResponseSpec(Readiness, generate_examples=False)},

@@ -63,7 +63,7 @@ def _parse(reading: UseBody) -> Measurement:
     return Measurement(reading_id=reading.reading_id, start=reading.start, end=reading.end, gpus=reading.gpus)
 
 
-@post("/", status_code=200, summary="Report a tenant's usage")
+@post("/", status_code=200, operation_id="usage.allocate", summary="Report a tenant's usage")
 async def report(command: Commanded, data: JSONBody[AllocateUsageBody]) -> Response[AllocationReceipt]:
     """Report a tenant's usage of a class. Each reading is allocated to its grants by priority, expiry and age.
 
@@ -102,7 +102,7 @@ def _answer(reading_id: str, index: int, receipt: Receipt, allocation: Allocatio
     )
 
 
-@post("/corrections", status_code=200, summary="Correct a tenant's reading")
+@post("/corrections", status_code=200, operation_id="usage.correct_allocation", summary="Correct a tenant's reading")
 async def correct(command: Commanded, data: JSONBody[CorrectAllocationBody]) -> Response[ReceiptBody]:
     """Replace a reading, as its source. Lower usage reduces the last grants of its allocation first.
 
@@ -121,7 +121,7 @@ async def correct(command: Commanded, data: JSONBody[CorrectAllocationBody]) -> 
     return command.answer(receipt)
 
 
-@post("/voids", status_code=200, summary="Void a tenant's reading")
+@post("/voids", status_code=200, operation_id="usage.void_allocation", summary="Void a tenant's reading")
 async def void(command: Commanded, data: JSONBody[VoidAllocationBody]) -> Response[ReceiptBody]:
     """Void a reading, on every grant that carries a part of it.
 
@@ -135,7 +135,7 @@ async def void(command: Commanded, data: JSONBody[VoidAllocationBody]) -> Respon
     return command.answer(receipt)
 
 
-@get("/", summary="List allocated readings")
+@get("/", operation_id="usage.list_allocations", summary="List allocated readings")
 async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[AllocationView]:
     """Return the party's allocated readings, oldest first, each with the grants that carry it."""
     after = parse_cursor(cursor, (0, "", ""))

@@ -48,6 +48,7 @@ class MeterOperation(Operation):
 @post(
     "/",
     status_code=200,
+    operation_id="usage.ingest",
     summary="Report readings of meters",
     opt={"media_types": MEDIA_TYPES, "encodings": ENCODINGS, "repeatable": True},
     request_max_body_size=BODY_BYTES_MAX,

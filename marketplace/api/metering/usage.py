@@ -84,7 +84,7 @@ async def keep_evidence(
     return Response(body, headers=render_headers(receipt))
 
 
-@get("/contradictions", summary="Find contradictions")
+@get("/contradictions", operation_id="usage.find_contradictions", summary="Find contradictions")
 async def find_all(
     reader: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[Contradiction]:
@@ -132,7 +132,7 @@ async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidU
     return command.answer(receipt)
 
 
-@get("/", summary="Sum a grant's usage")
+@get("/", operation_id="usage.sum", summary="Sum a grant's usage")
 async def sum_up(
     reader: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> UsageView:
@@ -152,7 +152,7 @@ async def sum_days(reader: Read, grant_id: FromPath[str]) -> list[UsageDay]:
         return await list_usage_days(connection, grant_id)
 
 
-@get("/readings", summary="List a grant's readings")
+@get("/readings", operation_id="usage.list_readings", summary="List a grant's readings")
 async def list_all(
     *,
     reader: Read,

@@ -34,7 +34,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
     return command.answer_created(receipt, PATH)
 
 
-@post("/{pool_id:str}/fail-nodes", status_code=200, summary="Report failed nodes")
+@post("/{pool_id:str}/fail-nodes", status_code=200, operation_id="pools.fail_nodes", summary="Report failed nodes")
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
     """Report, as the provider, that nodes stopped working, or, with `until`, an outage that is over.
 
@@ -53,7 +53,9 @@ async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNo
     return command.answer(receipt)
 
 
-@post("/{pool_id:str}/restore-nodes", status_code=200, summary="Report repaired nodes")
+@post(
+    "/{pool_id:str}/restore-nodes", status_code=200, operation_id="pools.restore_nodes", summary="Report repaired nodes"
+)
 async def restore(
     command: Commanded, pool_id: FromPath[str], data: JSONBody[RestoreNodesBody]
 ) -> Response[ReceiptBody]:
@@ -115,7 +117,7 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.pool_id)
 
 
-@get("/incidents", summary="List incidents of pools")
+@get("/incidents", operation_id="pools.list_incidents", summary="List incidents of pools")
 async def read_incidents(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, is_open: IsOpen = None
 ) -> Page[IncidentView]:

@@ -68,7 +68,12 @@ async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[Dera
     return command.answer(receipt)
 
 
-@post("/{site_id:str}/schedule-conversion", status_code=200, summary="Schedule a conversion")
+@post(
+    "/{site_id:str}/schedule-conversion",
+    status_code=200,
+    operation_id="sites.schedule_conversion",
+    summary="Schedule a conversion",
+)
 async def schedule(
     command: Commanded, site_id: FromPath[str], data: JSONBody[ScheduleConversionBody]
 ) -> Response[ReceiptBody]:
@@ -79,7 +84,12 @@ async def schedule(
     return command.answer(receipt)
 
 
-@post("/{site_id:str}/slip-conversion", status_code=200, summary="Move the date of a conversion")
+@post(
+    "/{site_id:str}/slip-conversion",
+    status_code=200,
+    operation_id="sites.slip_conversion",
+    summary="Move the date of a conversion",
+)
 async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
     """Report that a conversion is late.
 

@@ -129,7 +129,12 @@ async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
     return render_bundle(published.book, published.clearing)
 
 
-@get("/{auction_id:str}/decisions", summary="List an auction's decisions", opt={"sealed": True})
+@get(
+    "/{auction_id:str}/decisions",
+    operation_id="auctions.list_decisions",
+    summary="List an auction's decisions",
+    opt={"sealed": True},
+)
 async def read_decisions(
     reader: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, matched: Matched = None
 ) -> Page[DecisionView]:

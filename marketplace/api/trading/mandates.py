@@ -68,6 +68,7 @@ async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[R
 @post(
     "/{mandate_id:str}/holds/{hold_id:str}/approve",
     status_code=200,
+    operation_id="mandates.approve_order",
     summary="Approve an order above the mandate's amount",
     opt={"scope": "mandates:approve"},
 )
@@ -79,6 +80,7 @@ async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPa
 @post(
     "/{mandate_id:str}/holds/{hold_id:str}/refuse",
     status_code=200,
+    operation_id="mandates.refuse_order",
     summary="Refuse an order that is not matched",
     opt={"scope": "mandates:approve"},
 )
@@ -124,7 +126,7 @@ async def list_all(
     return listing.build_page(rows, rows, lambda row: (row.granted_at, row.mandate_id))
 
 
-@get("/exposure", summary="Read exposure by vendor and generation of GPUs")
+@get("/exposure", operation_id="mandates.list_exposure", summary="Read exposure by vendor and generation of GPUs")
 async def read_exposure(reader: Read, holder_id: Word = None) -> list[ExposureView]:
     """Return what the holder's mandates hold and have committed, by vendor and generation.
 

@@ -65,14 +65,14 @@ def _render_offer(mandate: MandateView) -> MandateOffer:
     )
 
 
-@get("/classes", summary="List GPU classes")
+@get("/classes", operation_id="market.list_gpu_classes", summary="List GPU classes")
 async def read_classes(reader: Read) -> list[str]:
     """Return every GPU class that a pool has."""
     async with reader.connect() as connection:
         return await list_classes(connection)
 
 
-@get("/depth", summary="Read the depth of a GPU class")
+@get("/depth", operation_id="market.get_depth", summary="Read the depth of a GPU class")
 async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
     """Return the asks, cheapest first, summed by price; now or as of `at`. Bids are sealed: see `/v1/market/curves`."""
     point = parse_at(at)
@@ -83,7 +83,7 @@ async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, 
     return levels
 
 
-@get("/prices", summary="List prices of auctions")
+@get("/prices", operation_id="market.list_prices", summary="List prices of auctions")
 async def read_prices(
     *,
     reader: Read,
@@ -116,7 +116,7 @@ async def read_prices(
     return build_page(found, limit, lambda row: (row.last_sequence, row.pool_id, row.from_period))
 
 
-@get("/capacity", summary="Read the capacity calendar of pools")
+@get("/capacity", operation_id="market.get_capacity", summary="Read the capacity calendar of pools")
 async def read_capacity(
     reader: Read, pool_id: PoolTexts, start: InstantText, end: InstantText, at: AtText = None
 ) -> list[CapacityStep]:
@@ -135,7 +135,7 @@ async def read_capacity(
         return await load_calendar(connection, pool_id, start=first, end=last, at=point)
 
 
-@get("/mandates", summary="List open mandates")
+@get("/mandates", operation_id="market.list_mandates", summary="List open mandates")
 async def read_mandates(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[MandateOffer]:
     """Return the rules of mandates that are open to new orders, by id."""
     after = parse_cursor(cursor, "")
@@ -144,7 +144,7 @@ async def read_mandates(reader: Read, limit: Limit = 100, cursor: Cursor = None)
     return build_page([_render_offer(row) for row in rows], limit, lambda row: row.mandate_id)
 
 
-@get("/reliability", summary="List providers' reliability")
+@get("/reliability", operation_id="market.list_reliability", summary="List providers' reliability")
 async def read_reliability(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[ReliabilityView]:
     """Return the reliability of each provider that has a history, by id."""
     after = parse_cursor(cursor, "")

@@ -33,7 +33,7 @@ INDEX_DAYS_MAX: Final = 366
 PUBLIC_DAYS: Final = 90
 
 
-@get("/index", summary="Read the index of a GPU class")
+@get("/index", operation_id="market.get_index", summary="Read the index of a GPU class")
 async def read_index(
     reader: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[IndexPoint]:
@@ -64,7 +64,11 @@ def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date,
 
 
 @get(
-    "/public", summary="Read what everybody may see of the market", security=[{"apiKey": []}, {}], opt={"public": True}
+    "/public",
+    operation_id="market.get_public",
+    summary="Read what everybody may see of the market",
+    security=[{"apiKey": []}, {}],
+    opt={"public": True},
 )
 async def read_public(request: Request[Any, Any, Any], gpu_class: Word = None) -> PublicMarket:
     """Return a class's index, list prices and depth, without a key where the operator allows it.
@@ -88,14 +92,14 @@ async def read_public(request: Request[Any, Any, Any], gpu_class: Word = None) -
     return PublicMarket(classes=tuple(classes), gpu_class=gpu_class, index=tuple(index), depth=tuple(depth))
 
 
-@get("/generations", summary="Read the market by vendor and generation of GPUs")
+@get("/generations", operation_id="market.list_generations", summary="Read the market by vendor and generation of GPUs")
 async def read_generations(reader: Read) -> list[GenerationView]:
     """Return supply, awards and index of each vendor's generations of GPUs, with their classes."""
     async with reader.connect() as connection:
         return await load_generations(connection, now=reader.services.handler.clock.now())
 
 
-@get("/curves", summary="Read supply and demand of a GPU class")
+@get("/curves", operation_id="market.get_curves", summary="Read supply and demand of a GPU class")
 async def read_curves(reader: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
     """Return the steps of both curves of a cleared auction; by default the last one's. Single offers stay sealed."""
     async with reader.connect() as connection:
@@ -107,7 +111,7 @@ async def read_curves(reader: Read, gpu_class: GpuClassText, auction_id: Word = 
     return steps
 
 
-@get("/list-prices", summary="List public prices of other clouds")
+@get("/list-prices", operation_id="market.list_pricelists", summary="List public prices of other clouds")
 async def read_list_prices(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, gpu_class: Word = None
 ) -> Page[ListPriceView]:
@@ -120,14 +124,14 @@ async def read_list_prices(
     return build_page(rows, limit, lambda row: (row.gpu_class, row.provider, row.product, row.region, row.listed_on))
 
 
-@post("/list-prices", summary="Import public prices of other clouds")
+@post("/list-prices", operation_id="market.publish_pricelist", summary="Import public prices of other clouds")
 async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> Response[ReceiptBody]:
     """Publish a dated table of other clouds' list prices; for the platform."""
     receipt = await publish_pricelist(command.handler, command.context, name=data.name, prices=data.prices)
     return command.answer_created(receipt, f"{PATH}/list-prices")
 
 
-@get("/schedule", summary="Read the schedule of quotas and fees")
+@get("/schedule", operation_id="market.get_schedule", summary="Read the schedule of quotas and fees")
 async def read_schedule(reader: Read) -> ScheduleTerms:
     """Return the least order value, quotas, and what held quotes and early ends cost, as they apply now."""
     entry = await reader.services.handler.cache.load(SCHEDULE, SCHEDULE_ID)
@@ -135,7 +139,7 @@ async def read_schedule(reader: Read) -> ScheduleTerms:
     return schedule.terms
 
 
-@post("/schedule", summary="Publish the schedule of quotas and fees")
+@post("/schedule", operation_id="market.publish_schedule", summary="Publish the schedule of quotas and fees")
 async def change_schedule(command: Commanded, data: JSONBody[PublishScheduleBody]) -> Response[ReceiptBody]:
     """Publish the schedule for what begins from now on; for the platform. Shares of 0 waive fees."""
     receipt = await publish_schedule(command.handler, command.context, terms=data.terms)

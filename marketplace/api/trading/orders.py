@@ -74,7 +74,12 @@ async def get_one(reader: Read, order_id: FromPath[str], expand: Expanded = None
     return answer_versioned(expanded, expanded.last_sequence)
 
 
-@get("/{order_id:str}/decisions", summary="List an order's decisions", opt={"sealed": True})
+@get(
+    "/{order_id:str}/decisions",
+    operation_id="orders.list_decisions",
+    summary="List an order's decisions",
+    opt={"sealed": True},
+)
 async def read_decisions(
     reader: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
@@ -106,7 +111,7 @@ async def list_all(
     return listing.build_page(rows, shown, lambda row: (row.placed_at, row.order_id))
 
 
-@get("/book", summary="Read the book", opt={"sealed": True})
+@get("/book", operation_id="orders.list_book", summary="Read the book", opt={"sealed": True})
 async def read_book(reader: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
     """Return the startup's orders that were open or locked, now or as of a point in the past."""
     after, point = parse_cursor(cursor, ""), parse_at(at)

@@ -18,7 +18,7 @@ async def take_round(play: Play) -> None:
     """Close the scenario's priced round, with the cap table before and after."""
     financing = play.scenario.financing
     client, issuer_id = play.client(financing.startup), rename_id("iss", play.ids[financing.startup])
-    before = await client.get_cap_table(issuer_id)
+    before = await client.cap_tables.get(issuer_id)
     terms = RoundDraft(
         class_id=financing.stock_class.lower().replace(" ", "-"),
         pre_money_usd=financing.pre_money_usd,
@@ -34,26 +34,26 @@ async def take_round(play: Play) -> None:
         seniority=1,
         participation="none",
     )
-    await client.open_financing(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
-    opened = [one async for one in client.list_financings(issuer_id)][-1]
-    await client.price_financing(issuer_id, opened.financing_id)
+    await client.financings.open(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
+    opened = [one async for one in client.financings.list(issuer_id)][-1]
+    await client.financings.price(issuer_id, opened.financing_id)
     account_id = rename_id("acc", play.ids[financing.investor])
-    await play.platform.deposit(account_id, financing.investment_usd, f"the money of {opened.financing_id}")
-    closing = await client.close_financing(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
+    await play.platform.accounts.deposit(account_id, financing.investment_usd, f"the money of {opened.financing_id}")
+    closing = await client.financings.close(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
     await let_agree(play, client, closing.id)
-    closed = [one async for one in client.list_financings(issuer_id)][-1]
+    closed = [one async for one in client.financings.list(issuer_id)][-1]
     assert closed.status == "closed", closed.status
-    tables.show_round(play, before, closed, await client.get_cap_table(issuer_id))
+    tables.show_round(play, before, closed, await client.cap_tables.get(issuer_id))
 
 
 async def let_agree(play: Play, company: MarketplaceClient, proposal_id: str) -> None:
     """Let every party that a company's proposal asks agree to it, each with its own key."""
-    proposal = await company.get_proposal(proposal_id)
+    proposal = await company.proposals.get(proposal_id)
     for vote in proposal.votes:
         if vote.vote == "asked" and proposal.status == "open":
             voter = play.client(play.names[vote.party_id])
-            await voter.agree_to_proposal(proposal_id)
-            proposal = await voter.get_proposal(proposal_id)
+            await voter.proposals.agree(proposal_id)
+            proposal = await voter.proposals.get(proposal_id)
     assert proposal.status == "effective", (proposal.status, proposal.reason)
 
 
@@ -62,13 +62,13 @@ async def sell(play: Play) -> None:
     acquisition = play.scenario.acquisition
     client, issuer_id = play.client(acquisition.startup), rename_id("iss", play.ids[acquisition.startup])
     account_id = rename_id("acc", play.ids[acquisition.startup])
-    await play.platform.deposit(account_id, acquisition.price_usd, "proceeds of the acquisition")
+    await play.platform.accounts.deposit(account_id, acquisition.price_usd, "proceeds of the acquisition")
     body = DeclareLiquidityBody(proceeds_usd=acquisition.price_usd, safe_seniority=1)
-    sale = await client.declare_liquidity(issuer_id, body)
+    sale = await client.financings.declare_liquidity(issuer_id, body)
     await let_agree(play, client, sale.id)
-    declared = [one async for one in client.list_liquidity_events(issuer_id)][-1]
-    await play.client(acquisition.startup).pay_distribution(issuer_id, declared.liquidity_id)
-    paid = [one async for one in client.list_liquidity_events(issuer_id)][-1]
+    declared = [one async for one in client.financings.list_liquidity_events(issuer_id)][-1]
+    await play.client(acquisition.startup).financings.pay_distribution(issuer_id, declared.liquidity_id)
+    paid = [one async for one in client.financings.list_liquidity_events(issuer_id)][-1]
     assert paid.status == "paid", paid.status
-    stakeholders = {one.holder_id: one.name async for one in client.list_stakeholders(issuer_id)}
+    stakeholders = {one.holder_id: one.name async for one in client.issuers.list_stakeholders(issuer_id)}
     tables.show_sale(play, paid, stakeholders)

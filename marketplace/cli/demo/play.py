@@ -88,7 +88,9 @@ class Play:
         direct = self.scenario.direct_investment
         safe = next(safe for safe in self.scenario.safes if safe.key == direct.safe)
         holder_id = self.ids[direct.holder]
-        await self.platform.deposit(rename_id("acc", holder_id), direct.amount_usd, "wire for the direct investment")
+        await self.platform.accounts.deposit(
+            rename_id("acc", holder_id), direct.amount_usd, "wire for the direct investment"
+        )
         terms = MandateTerms(
             instrument_kinds=("safe",),
             equity_credit=Decimal(1),
@@ -97,11 +99,11 @@ class Play:
             direct_budget_usd=direct.amount_usd,
         )
         granted = GrantMandateBody(holder_id=holder_id, funding="cash", terms=terms)
-        mandate_id = (await self.client(direct.holder).grant_mandate(granted)).id
+        mandate_id = (await self.client(direct.holder).mandates.grant(granted)).id
         body = InvestBody(
             startup_id=self.ids[direct.startup], mandate_id=mandate_id, amount_usd=direct.amount_usd, terms=safe.terms
         )
-        await self.client(direct.startup).invest(body)
+        await self.client(direct.startup).instruments.invest(body)
 
     async def place_orders(self) -> None:
         """Place every order as its startup."""
@@ -118,7 +120,7 @@ class Play:
             mandate_ids=tuple(self.ids[name_mandate(key)] for key in order.mandates),
             safe=safe.terms,
         )
-        receipt = await self.client(startup.key).place_order(self.ids[startup.key], terms)
+        receipt = await self.client(startup.key).orders.place(self.ids[startup.key], terms)
         self.names[receipt.id] = order.key
 
     async def slip(self) -> None:
@@ -128,18 +130,18 @@ class Play:
         assert conversion is not None, "the site was chosen because it is converting"
         ready_at = self.day(conversion.slipped_ready_day)
         body = SlipConversionBody(ready_at=ready_at, reason=conversion.slip_reason)
-        await self.client(site.provider).slip_conversion(self.ids[site.key], body)
+        await self.client(site.provider).sites.slip_conversion(self.ids[site.key], body)
 
         async def moved() -> bool:
             pools = {self.ids[pool.key] for pool in self.scenario.pools if pool.site == site.key}
-            lots = [lot async for lot in self.platform.list_lots() if lot.pool_id in pools]
+            lots = [lot async for lot in self.platform.lots.list() if lot.pool_id in pools]
             return all(lot.start >= ready_at or lot.status == "withdrawn" for lot in lots)
 
         await self.wait_for(moved, "the lots of the late site to move")
 
     async def clear(self) -> None:
         """Open an auction, advance the clock to its lock, and wait until every decision is carried out."""
-        now = (await self.platform.get_clock()).now
+        now = (await self.platform.clock.get()).now
         body = OpenAuctionBody(
             locks_at=now + timedelta(hours=1),
             horizon_start=self.first_day,
@@ -147,33 +149,33 @@ class Play:
             periods=self.scenario.horizon_days,
             seed=SEED,
         )
-        self.auction_id = (await self.platform.open_auction(body)).id
-        await self.platform.advance_clock(3_660)
+        self.auction_id = (await self.platform.auctions.open(body)).id
+        await self.platform.clock.advance(3_660)
 
         async def completed() -> bool:
-            return (await self.platform.get_auction(self.auction_id)).carried_out_at is not None
+            return (await self.platform.auctions.get(self.auction_id)).carried_out_at is not None
 
         await self.wait_for(completed, "the auction to be completed")
 
     async def deliver(self, say: Callable[[str], None]) -> None:
         """Advance the horizon day by day: meters report daily, statements are accepted weekly, principal accrues."""
         days = self.scenario.horizon_days
-        first = int((self.first_day - (await self.platform.get_clock()).now).total_seconds())
-        await self.platform.advance_clock(max(first, 0) + 60)
-        grants = [grant async for grant in self.platform.list_grants()]
+        first = int((self.first_day - (await self.platform.clock.get()).now).total_seconds())
+        await self.platform.clock.advance(max(first, 0) + 60)
+        grants = [grant async for grant in self.platform.grants.list()]
         for index in range(days):
             say(f"Delivering, day {index + 1} of {days} …")
-            await self.platform.advance_clock(DAY_SECONDS)
+            await self.platform.clock.advance(DAY_SECONDS)
             day = self.day(index)
             running = [grant for grant in grants if grant.start <= day < grant.end and grant.status != "terminated"]
             await self.each(running, partial(self._report, day))
             if index % 7 == 6:  # noqa: PLR2004 - once a week
                 await self._accept()
-        await self.platform.advance_clock(2 * DAY_SECONDS)
+        await self.platform.clock.advance(2 * DAY_SECONDS)
 
         async def ended() -> bool:
             await self._accept()
-            return not [grant async for grant in self.platform.list_grants() if grant.status in OPEN]
+            return not [grant async for grant in self.platform.grants.list() if grant.status in OPEN]
 
         await self.wait_for(ended, "every grant to end")
 
@@ -183,17 +185,17 @@ class Play:
         )
         provider = self.names[grant.provider_id]
         body = ReportUsageBody(source=f"meter.{provider}", readings=(reading,))
-        answer = await self.client(provider).report_usage(grant.grant_id, body)
+        answer = await self.client(provider).usage.report(grant.grant_id, body)
         assert answer.readings[0].outcome == "accepted", answer.readings[0]
 
     async def _accept(self) -> None:
-        issued = [statement async for statement in self.platform.list_statements(status="issued")]
+        issued = [statement async for statement in self.platform.statements.list(status="issued")]
         await self.each(issued, self._accept_one)
 
     async def _accept_one(self, statement: StatementView) -> None:
         """Accept a statement, unless it was accepted after the list was read: by silence, or by the previous round."""
         try:
-            await self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id)
+            await self.client(self.names[statement.startup_id]).statements.accept(statement.statement_id)
         except ProblemError as problem:
             if problem.code != "statement_accepted":
                 raise

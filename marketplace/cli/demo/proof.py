@@ -56,7 +56,7 @@ async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
     finally:
         await engine.dispose()
     sums: dict[str, int] = {}
-    for row in await platform.get_trial_balance():
+    for row in await platform.accounts.get_trial_balance():
         sums[row.unit] = sums.get(row.unit, 0) + int(row.amount * 100)
     unbalanced = {unit: cents for unit, cents in sums.items() if cents}
     if unbalanced:

@@ -44,11 +44,11 @@ async def _register(
     body = RegisterPartyBody(
         name=organisation.name, roles=(role,), jurisdiction=organisation.jurisdiction, sector=sector
     )
-    party_id = (await platform.register_party(body)).id
-    await platform.clear_party(party_id, ("identity", "sanctions"))
+    party_id = (await platform.parties.register(body)).id
+    await platform.parties.clear(party_id, ("identity", "sanctions"))
     if deposit_usd:
-        await platform.deposit(rename_id("acc", party_id), deposit_usd, f"wire of {organisation.key}")
-    key = await platform.issue_key(IssueKeyBody(name=organisation.key, scopes=("*",), party_id=party_id))
+        await platform.accounts.deposit(rename_id("acc", party_id), deposit_usd, f"wire of {organisation.key}")
+    key = await platform.api_keys.issue(IssueKeyBody(name=organisation.key, scopes=("*",), party_id=party_id))
     play.ids[organisation.key] = party_id
     play.names[party_id] = organisation.key
     play.enter(organisation.key, key.token)
@@ -68,7 +68,7 @@ async def _form(play: Play, startup: Startup) -> None:
         jurisdiction=startup.jurisdiction,
         formed_on=formed_on,
     )
-    issuer_id = (await client.form_issuer(body)).id
+    issuer_id = (await client.issuers.form(body)).id
     prices: dict[str, Decimal] = {}
     for rank, one in enumerate(startup.stock_classes):
         prices[one.key] = one.original_issue_price_usd or PAR_USD
@@ -80,12 +80,12 @@ async def _form(play: Play, startup: Startup) -> None:
             liquidation_multiple=one.liquidation_multiple,
             seniority=rank if one.kind == "preferred" else 0,
         )
-        await client.create_stock_class(issuer_id, stock_class)
+        await client.issuers.create_stock_class(issuer_id, stock_class)
     holders: dict[str, str] = {}
     for holding in startup.holdings:
         if holding.stakeholder not in holders:
             body_ = AddStakeholderBody(name=holding.stakeholder, kind=_find_kind(holding.stakeholder))
-            await client.add_stakeholder(issuer_id, body_)
+            await client.issuers.add_stakeholder(issuer_id, body_)
             added = await _find_holder(play, startup.key, issuer_id, holding.stakeholder)
             holders[holding.stakeholder] = added
         stock = IssueStockBody(
@@ -94,12 +94,12 @@ async def _form(play: Play, startup: Startup) -> None:
             shares=holding.shares,
             price_usd_per_share=prices[holding.stock_class],
         )
-        await client.issue_stock(issuer_id, stock)
-    await client.adjust_stock_plan(issuer_id, startup.pool_shares_reserved)
+        await client.stock.issue(issuer_id, stock)
+    await client.issuers.adjust_stock_plan(issuer_id, startup.pool_shares_reserved)
 
 
 async def _find_holder(play: Play, key: str, issuer_id: str, name: str) -> str:
-    async for stakeholder in play.client(key).list_stakeholders(issuer_id):
+    async for stakeholder in play.client(key).issuers.list_stakeholders(issuer_id):
         if stakeholder.name == name:
             return stakeholder.holder_id
     raise AssertionError(f"{name} was added")
@@ -119,7 +119,7 @@ async def _grant(play: Play, mandate: Mandate) -> None:
         startup_accepts_alone=True,
     )
     body = GrantMandateBody(holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms)
-    play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).grant_mandate(body)).id
+    play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).mandates.grant(body)).id
 
 
 async def _register_site(play: Play, site: Site) -> None:
@@ -135,12 +135,12 @@ async def _register_site(play: Play, site: Site) -> None:
         power_usage_effectiveness=site.power_usage_effectiveness,
         renewable_share=site.renewable_share,
     )
-    play.ids[site.key] = (await client.register_site(body)).id
+    play.ids[site.key] = (await client.sites.register(body)).id
     if site.conversion is not None:
         schedule = ScheduleConversionBody(
             former_use=site.conversion.former_use, ready_at=play.day(site.conversion.ready_day)
         )
-        await client.schedule_conversion(play.ids[site.key], schedule)
+        await client.sites.schedule_conversion(play.ids[site.key], schedule)
 
 
 async def _open_pool(play: Play, pool: Pool) -> None:
@@ -153,7 +153,7 @@ async def _open_pool(play: Play, pool: Pool) -> None:
         nodes=pool.nodes,
         power_per_node_kw=pool.power_per_node_kw,
     )
-    play.ids[pool.key] = (await play.client(site.provider).open_pool(body)).id
+    play.ids[pool.key] = (await play.client(site.provider).pools.open(body)).id
     play.names[play.ids[pool.key]] = pool.key
 
 
@@ -170,6 +170,6 @@ async def _list_lot(play: Play, lot: Lot) -> None:
         duration_hours_min=lot.duration_hours_min,
         mandate_ids=tuple(play.ids[name_mandate(key)] for key in lot.mandates),
     )
-    receipt = await play.client(site.provider).list_lot(body)
+    receipt = await play.client(site.provider).lots.offer(body)
     play.ids[lot.key] = receipt.id
     play.names[receipt.id] = lot.key

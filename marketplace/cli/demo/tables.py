@@ -31,10 +31,10 @@ def _usd(amount: Decimal | Fraction) -> str:
 async def show_inventory(play: Play) -> None:
     """Show what is for sale, one line per pool."""
     lots = defaultdict(list)
-    async for lot in play.platform.list_lots():
+    async for lot in play.platform.lots.list():
         lots[lot.pool_id].append(lot)
     table = Table("pool", "region", "class", "fabric", "nodes", "lots", "asks, USD per GPU-hour", title="Inventory")
-    async for pool in play.platform.list_pools():
+    async for pool in play.platform.pools.list():
         asks = sorted({lot.ask_usd_per_gpu_hour for lot in lots[pool.pool_id]})
         table.add_row(
             play.names[pool.pool_id],
@@ -55,9 +55,9 @@ def _render_offer(terms: OrderTerms, gpu_class: str) -> str:
 
 async def show_auction(play: Play) -> None:
     """Show prices, winners with their prices, and why others lost."""
-    auction = await play.platform.get_auction(play.auction_id)
-    decisions = [decision async for decision in play.platform.list_decisions(play.auction_id)]
-    orders = {order.order_id: order async for order in play.platform.list_orders()}
+    auction = await play.platform.auctions.get(play.auction_id)
+    decisions = [decision async for decision in play.platform.auctions.list_decisions(play.auction_id)]
+    orders = {order.order_id: order async for order in play.platform.orders.list()}
     certificate = msgspec.convert(auction.certificate, Certificate, from_attributes=True)
     CONSOLE.print(
         mark("bold", "Auction"),
@@ -68,13 +68,13 @@ async def show_auction(play: Play) -> None:
         f" book {certificate.book_hash[:16]}…",
     )
     prices = defaultdict(list)
-    async for price in play.platform.list_prices(auction_id=play.auction_id):
+    async for price in play.platform.market.list_prices(auction_id=play.auction_id):
         prices[price.gpu_class or "?"].append(price.price_usd_per_gpu_hour)
     table = Table("class", "lowest", "highest", title="Prices, USD per GPU-hour")
     for gpu_class, found in sorted(prices.items()):
         table.add_row(gpu_class, str(min(found)), str(max(found)))
     CONSOLE.print(table)
-    classes = {pool.pool_id: pool.gpu_class async for pool in play.platform.list_pools()}
+    classes = {pool.pool_id: pool.gpu_class async for pool in play.platform.pools.list()}
     won = [decision for decision in decisions if decision.match is not None]
     table = Table("order", "pool", "nodes", "offer", "worth", "pays", title=f"Winners, {WINNERS_SHOWN} of {len(won)}")
     for decision in won[:WINNERS_SHOWN]:
@@ -113,13 +113,13 @@ def _pick(lost: list) -> list:  # type: ignore[type-arg]
 async def show_delivery(play: Play) -> None:
     """Show what was delivered, paid and owed, per startup."""
     totals: dict[str, list[Decimal]] = defaultdict(lambda: [ZERO] * 5)
-    async for statement in play.platform.list_statements(status="accepted"):
+    async for statement in play.platform.statements.list(status="accepted"):
         row, charges = totals[statement.startup_id], statement.charges
         money = (charges.provider_usd, charges.cash_usd, charges.holder_usd, charges.principal_usd)
         amounts: tuple[Decimal, ...] = (Decimal(charges.gpu_seconds), *money)
         for index, amount in enumerate(amounts):
             row[index] += amount
-    counts = Counter([grant.startup_id async for grant in play.platform.list_grants()])
+    counts = Counter([grant.startup_id async for grant in play.platform.grants.list()])
     table = Table(
         "startup", "grants", "GPU-hours", "providers got", "startup paid", "holders paid", "principal accrued",
         title="Grants, usage accepted and principal accrued (USD)",
@@ -182,7 +182,7 @@ async def show_balances(play: Play) -> None:
     """Show account balances, which sum to zero per unit."""
     table = Table("unit", "kind of account", "accounts", "balance", title="Trial balance")
     sums: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    for row in await play.platform.get_trial_balance():
+    for row in await play.platform.accounts.get_trial_balance():
         unit = "principal-USD, all instruments" if row.unit.startswith("principal-USD") else row.unit
         sums[unit] += row.amount
         if not row.unit.startswith("principal-USD"):

@@ -55,9 +55,9 @@ class Holding(NamedTuple):
 @get("/")
 async def list_all(desk: Desked) -> Response[Any] | Template:
     """List the companies whose cap table the key may see; lead to the cap table if there is one only."""
-    found = [(one.issuer_id, one.legal_name, one.status) async for one in desk.client.list_issuers()]
+    found = [(one.issuer_id, one.legal_name, one.status) async for one in desk.client.issuers.list()]
     if desk.principal.party_id is not None and desk.principal.allows("parties:read"):
-        portfolio = await desk.client.get_portfolio(desk.party_id)
+        portfolio = await desk.client.parties.get_portfolio(desk.party_id)
         known = {issuer_id for issuer_id, _, _ in found}
         held = {line.issuer_id: line for line in portfolio.positions if line.issuer_id not in known}
         found += [(line.issuer_id, line.issuer_name, "") for line in held.values()]
@@ -69,11 +69,13 @@ async def list_all(desk: Desked) -> Response[Any] | Template:
 @get("/{issuer_id:str}")
 async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPath[str]) -> Template:
     """Show a cap table, as of an event or an instant, and as known at a sequence."""
-    issuer = await desk.client.get_issuer(issuer_id)
+    issuer = await desk.client.issuers.get(issuer_id)
     moment = await _find_moment(desk, issuer_id, request.query_params)
-    table = await desk.client.get_cap_table(issuer_id, moment.at, known=moment.known)
+    table = await desk.client.cap_tables.get(issuer_id, moment.at, known=moment.known)
     columns = list_columns(table)
-    principal: list[PrincipalView] = await attempt(collect(desk.client.list_principal(issuer_id, moment.at)), [])
+    principal: list[PrincipalView] = await attempt(
+        collect(desk.client.issuers.list_principal(issuer_id, moment.at)), []
+    )
     return desk.show(
         "equity/cap_table.html",
         live=f"aggregate_id={issuer_id}",
@@ -92,7 +94,7 @@ async def explain(request: Request[Any, Any, Any], desk: Desked, issuer_id: From
     """Show the events behind one cell: the rows of a holder in one security."""
     query = request.query_params
     kind, security = query.get("kind"), query.get("security") or None
-    explained = await desk.client.explain_cap_table(
+    explained = await desk.client.cap_tables.explain(
         issuer_id,
         known=_parse_sequence(query.get("known")),
         at=parse_local(query.get("at")),

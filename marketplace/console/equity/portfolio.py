@@ -26,10 +26,10 @@ _DIMENSIONS: Final = {
 async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQuery[str | None] = None) -> Template:
     """Show the portfolio of the party; the platform names a party."""
     holder_id = party_id or desk.party_id
-    portfolio = await desk.client.get_portfolio(holder_id, at=parse_local(at))
+    portfolio = await desk.client.parties.get_portfolio(holder_id, at=parse_local(at))
     holder = desk.party.name if desk.party is not None and desk.party.party_id == holder_id else holder_id
     if desk.party is None and desk.principal.allows("parties:read"):
-        holder = (await desk.client.get_party(holder_id)).name
+        holder = (await desk.client.parties.get(holder_id)).name
     return desk.show(
         "equity/portfolio.html",
         live="aggregate=instrument&aggregate=issuer&aggregate=mandate&aggregate=statement",

@@ -71,9 +71,9 @@ async def list_all(
 @get("/{proposal_id:str}")
 async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
     """Show a proposal with what it changes, and what the party may do with it."""
-    proposal = await desk.client.get_proposal(proposal_id)
+    proposal = await desk.client.proposals.get(proposal_id)
     issuers = await _name_issuers(desk, {proposal.issuer_id})
-    changes = await desk.client.get_proposed_changes(proposal_id)
+    changes = await desk.client.proposals.get_changes(proposal_id)
     holders = [one.electorate.removeprefix("holder/") for one in proposal.consents]
     named = [*holders, *(one.party_id for one in proposal.votes), *(one.holder_id for one in changes.principal)]
     return desk.show(
@@ -107,12 +107,12 @@ def _is_asked(proposal: ProposalView, desk: Desk) -> bool:
 
 async def _name_issuers(desk: Desk, issuer_ids: set[str]) -> dict[str, str]:
     """Return the names of companies, as far as the key sees them; a buyer may vote on one that it does not hold."""
-    found = [await attempt(desk.client.get_issuer(one), None) for one in sorted(issuer_ids)]
+    found = [await attempt(desk.client.issuers.get(one), None) for one in sorted(issuer_ids)]
     return {one.issuer_id: one.legal_name for one in found if one is not None}
 
 
 async def _name_rights(desk: Desk) -> dict[str, str]:
-    return {right.name: right.act for right in (await desk.client.get_rights()).rights}
+    return {right.name: right.act for right in (await desk.client.proposals.get_rights()).rights}
 
 
 async def _read_effect(desk: Desk, effect: ProposedEvent) -> Effect:
@@ -130,11 +130,11 @@ async def _read_effect(desk: Desk, effect: ProposedEvent) -> Effect:
 async def _load_before(desk: Desk, effect: ProposedEvent) -> dict[str, Any]:
     """Return the terms that an effect replaces; empty where it replaces none or the key may not see them."""
     if effect.type == _AMENDED:
-        instrument = await attempt(desk.client.get_instrument(effect.aggregate_id), None)
+        instrument = await attempt(desk.client.instruments.get(effect.aggregate_id), None)
         if instrument is not None:
             return {"terms": msgspec.to_builtins(instrument.terms), "terms_version": instrument.terms_version}
     if effect.type == _TERMS_AGREED:
-        issuer = await attempt(desk.client.get_issuer(effect.aggregate_id), None)
+        issuer = await attempt(desk.client.issuers.get(effect.aggregate_id), None)
         if issuer is not None:
             return {"terms": msgspec.to_builtins(issuer.holder_terms or HolderTerms())}
     return {}

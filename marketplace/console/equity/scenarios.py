@@ -42,8 +42,8 @@ _CONVENTIONS: Final = {
 @get("/{issuer_id:str}/rounds")
 async def show_rounds(desk: Desked, issuer_id: FromPath[str]) -> Template:
     """Show who owned which part before and after each closed round."""
-    issuer = await desk.client.get_issuer(issuer_id)
-    rounds = [one async for one in desk.client.list_financings(issuer_id)]
+    issuer = await desk.client.issuers.get(issuer_id)
+    rounds = [one async for one in desk.client.financings.list(issuer_id)]
     stages = await list_stages(desk.client, issuer, rounds, desk.principal.party_id)
     names = list(dict.fromkeys(name for stage in stages for name in stage.parts))
     chart = render_flow(issuer.legal_name, stages) if any(stage.parts for stage in stages) else ""
@@ -57,14 +57,16 @@ async def show_sale(request: Request[Any, Any, Any], desk: Desked, issuer_id: Fr
 
     The sales that were declared stand above. A company that was sold has no scenario any more.
     """
-    issuer = await desk.client.get_issuer(issuer_id)
-    sales = [one async for one in desk.client.list_liquidity_events(issuer_id)]
+    issuer = await desk.client.issuers.get(issuer_id)
+    sales = [one async for one in desk.client.financings.list_liquidity_events(issuer_id)]
     fields = _SALE | {name: text for name, text in request.query_params.items() if text.strip()}
     investors = await _list_investors(desk, issuer_id)
     points, problem = list[ExitPoint](), None
     if issuer.status != "ended":
         try:
-            points = await desk.client.plot_exits(issuer_id, parse_form(_complete(fields, investors), PlotExitsBody))
+            points = await desk.client.cap_tables.plot_exits(
+                issuer_id, parse_form(_complete(fields, investors), PlotExitsBody)
+            )
         except ProblemError as error:
             problem = error
     played = [point for point in points if not point.refused]
@@ -112,7 +114,7 @@ def _complete(fields: dict[str, str], investors: Sequence[tuple[str, str]]) -> I
 
 async def _list_investors(desk: Desk, issuer_id: str) -> list[tuple[str, str]]:
     """Return who may invest in the scenario's round: stakeholders, as far as the key sees them; else the party."""
-    found = await attempt(collect(desk.client.list_stakeholders(issuer_id)), None)
+    found = await attempt(collect(desk.client.issuers.list_stakeholders(issuer_id)), None)
     return [(desk.party_id, "You")] if found is None else [(one.holder_id, one.name) for one in found]
 
 
@@ -130,11 +132,11 @@ async def list_stages(
     issuer_id, tables = issuer.issuer_id, list[tuple[str, CapTableView]]()
     closed = [one for one in rounds if one.status == "closed"][-_ROUNDS_MAX:]
     if closed and closed[0].priced_sequence:
-        first = await client.get_cap_table(issuer_id, closed[0].priced_sequence - 1)
+        first = await client.cap_tables.get(issuer_id, closed[0].priced_sequence - 1)
         tables.append((f"Before {closed[0].name}", first))
     for one in closed:
-        tables.append((one.name, await client.get_cap_table(issuer_id, one.closed_at)))
-    now = await client.get_cap_table(issuer_id)
+        tables.append((one.name, await client.cap_tables.get(issuer_id, one.closed_at)))
+    now = await client.cap_tables.get(issuer_id)
     if not tables or now.last_sequence != tables[-1][1].last_sequence:
         tables.append(("Now", now))
     parts = [(title, _sum_parts(table, issuer, party_id)) for title, table in tables]

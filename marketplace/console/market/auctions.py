@@ -52,7 +52,7 @@ async def show(
         cursor: Where their page begins.
         pools: How many pools are left out before those that are shown.
     """
-    auction = await desk.client.get_auction(auction_id)
+    auction = await desk.client.auctions.get(auction_id)
     shown: dict[str, Any] = {"prices": [], "curves": {}, "lanes": [], "decisions": [], "pages": {}}
     if auction.certificate is not None:
         shown |= await _load_market(desk, auction, max(0, pools))
@@ -65,7 +65,7 @@ async def show(
 @post("/{auction_id:str}/verify", status_code=200)
 async def verify(desk: Desked, auction_id: FromPath[str]) -> Template:
     """Check the published result with the independent verifier, which shares no code with the engine."""
-    document = await desk.client.auction_audit(auction_id)
+    document = await desk.client.auctions.get_audit(auction_id)
     violations = await asyncio.to_thread(_verify, document)
     return desk.show("market/verified.html", auction_id=auction_id, violations=violations)
 
@@ -77,10 +77,10 @@ def _verify(document: Any) -> tuple[Violation, ...]:
 
 async def _load_market(desk: Desk, auction: AuctionView, skipped: int) -> dict[str, Any]:
     """Return curves by class, and calendar and prices of a page of pools."""
-    prices = [one async for one in desk.client.list_prices(auction_id=auction.auction_id)]
+    prices = [one async for one in desk.client.market.list_prices(auction_id=auction.auction_id)]
     curves = await _draw_curves(desk, auction.auction_id, prices)
     priced = {one.pool_id for one in prices}
-    pools = sort_pools([one async for one in desk.client.list_pools() if one.pool_id in priced])
+    pools = sort_pools([one async for one in desk.client.pools.list() if one.pool_id in priced])
     shown = pools[skipped : skipped + _POOLS]
     end = auction.horizon_start + timedelta(hours=auction.period_hours * auction.periods)
     return {
@@ -101,7 +101,7 @@ def _arrange(prices: list[MarketPrice], pools: list[PoolView]) -> list[PriceLane
 
 async def _draw_curves(desk: Desk, auction_id: str, prices: list[MarketPrice]) -> dict[str, str]:
     classes = sorted({one.gpu_class for one in prices if one.gpu_class})
-    steps = await asyncio.gather(*(desk.client.read_curves(name, auction_id=auction_id) for name in classes))
+    steps = await asyncio.gather(*(desk.client.market.get_curves(name, auction_id=auction_id) for name in classes))
     return {
         name: render_curves(name, found, [one.price_usd_per_gpu_hour for one in prices if one.gpu_class == name])
         for name, found in zip(classes, steps, strict=True)

@@ -35,7 +35,7 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
     after = int(query["after"]) if query.get("after", "").isdecimal() else None
     latest = after is None and not filters
     if after is None:
-        head = 0 if filters else (await desk.client.get_readiness()).log_sequence or 0
+        head = 0 if filters else (await desk.client.operation.get_readiness()).log_sequence or 0
         after = max(0, head - _PAGE)
     page = await desk.client.get("/v1/events", FeedPage, after=after, limit=_PAGE, **filters)
     known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES), "rows": _PAGE}
@@ -55,7 +55,7 @@ async def jump(desk: Desked, to: FromQuery[str]) -> Redirect:
     elif name.startswith(_COMMAND):
         path = f"{_PATH}?command_id={name}"
     elif name.startswith(_EVENT):
-        found = (await desk.client.read_events(event_id=name)).items
+        found = (await desk.client.events.read(event_id=name)).items
         if not found:
             raise ProblemError(404, {"code": "event_unknown", "detail": f"there is no event {name} that this key sees"})
         path = f"{_PATH}/{found[0].sequence}"
@@ -65,10 +65,10 @@ async def jump(desk: Desked, to: FromQuery[str]) -> Redirect:
 @get("/{sequence:int}")
 async def show(desk: Desked, sequence: FromPath[int]) -> Template:
     """Show one event, and for the platform its causes and effects."""
-    page = await desk.client.read_events(max(0, sequence - 1), 1)
+    page = await desk.client.events.read(max(0, sequence - 1), 1)
     found = next((one for one in page.items if one.sequence == sequence), None)
     body = "" if found is None else msgspec.json.format(found.event.data, indent=2).decode()
-    commands = [] if found is None else await attempt(desk.client.read_chain(sequence), [])
+    commands = [] if found is None else await attempt(desk.client.events.get_chain(sequence), [])
     actors = [one.actor for one in commands] + ([] if found is None else [found.event.actor])
     shown = {"event": found, "sequence": sequence, "body": body, "names": await desk.load_names(actors)}
     live = "" if commands else None  # effects follow

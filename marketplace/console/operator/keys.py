@@ -32,7 +32,7 @@ async def issue(desk: Desked, form: Filed) -> Template:
     """Issue a key, and show its token once."""
     fields = [one for one in form.fields if one[0] != "scopes"]
     fields += [("scopes[]", scope) for scope in form.get("scopes").replace(",", " ").split()]
-    issued = await desk.client.issue_key(parse_form(fields, IssueKeyBody), key=form.key)
+    issued = await desk.client.api_keys.issue(parse_form(fields, IssueKeyBody), key=form.key)
     return desk.show("operator/key_issued.html", issued=issued)
 
 
@@ -41,11 +41,11 @@ async def change(desk: Desked, form: Filed, key_id: FromPath[str], act: FromPath
     """Suspend, resume or revoke a key."""
     match act:
         case "suspend":
-            await desk.client.suspend_key(key_id, form.read(ReasonBody).reason, key=form.key)
+            await desk.client.api_keys.suspend(key_id, form.read(ReasonBody).reason, key=form.key)
         case "resume":
-            await desk.client.resume_key(key_id, form.read(ReasonBody).reason, key=form.key)
+            await desk.client.api_keys.resume(key_id, form.read(ReasonBody).reason, key=form.key)
         case "revoke":
-            await desk.client.revoke_key(key_id, key=form.key)
+            await desk.client.api_keys.revoke(key_id, key=form.key)
         case _:
             raise refuse_act(act, "key")
     return desk.go(_PATH)

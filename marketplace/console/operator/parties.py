@@ -42,8 +42,8 @@ async def list_all(
 @get("/{party_id:str}")
 async def show(desk: Desked, party_id: FromPath[str]) -> Template:
     """Show one party."""
-    party = await desk.client.get_party(party_id)
-    relations = [one async for one in desk.client.list_relations(party_id)]
+    party = await desk.client.parties.get(party_id)
+    relations = [one async for one in desk.client.parties.list_relations(party_id)]
     names = await desk.load_names(one.related_id for one in relations)
     return desk.show(
         "operator/party.html",
@@ -63,17 +63,17 @@ async def decide(desk: Desked, form: Filed, party_id: FromPath[str], act: FromPa
     match act:
         case "clear":
             checks = tuple(part.strip() for part in form.get("checks").split(",") if part.strip())
-            await client.clear_party(party_id, checks, key=key)
+            await client.parties.clear(party_id, checks, key=key)
         case "suspend":
-            await client.suspend_party(party_id, form.read(ReasonBody).reason, key=key)
+            await client.parties.suspend(party_id, form.read(ReasonBody).reason, key=key)
         case "add-role":
             body = form.read(RoleBody)
-            await client.add_role(party_id, body.role, body.reason, key=key)
+            await client.parties.add_role(party_id, body.role, body.reason, key=key)
         case "refuse-role":
             body = form.read(RoleBody)
-            await client.refuse_role(party_id, body.role, body.reason, key=key)
+            await client.parties.refuse_role(party_id, body.role, body.reason, key=key)
         case "stage":
-            await client.record_stage(party_id, form.read(StageBody).stage, key=key)
+            await client.parties.record_stage(party_id, form.read(StageBody).stage, key=key)
         case _:
             raise refuse_act(act, "party")
     return desk.go(f"{PATH}/{party_id}")

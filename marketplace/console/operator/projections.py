@@ -71,17 +71,17 @@ async def start(desk: Desked, form: Filed, kind: FromPath[str]) -> Response[Any]
     """Begin to rebuild or verify a projection."""
     name = form.get("name")
     if kind == "rebuild":
-        await desk.client.rebuild_projection(name)
+        await desk.client.operation.rebuild_projection(name)
     elif kind == "verify":
-        await desk.client.verify_projection(name)
+        await desk.client.operation.verify_projection(name)
     else:
         raise refuse_act(kind, "projection")
     return desk.go(_PATH)
 
 
 async def _render(desk: Desk) -> Template:
-    views = await desk.client.list_projections()
-    ready = await desk.client.get_readiness()
+    views = await desk.client.operation.list_projections()
+    ready = await desk.client.operation.get_readiness()
     now = datetime.now(UTC)
     TREND.add(now, views)
     return desk.show(
@@ -90,7 +90,7 @@ async def _render(desk: Desk) -> Template:
         projections=views,
         head=ready.log_sequence,
         unreadable=ready.unreadable,
-        stuck=await desk.client.list_stuck(),
+        stuck=await desk.client.operation.list_stuck(),
         stalled={view.name for view in views if _is_stalled(view, now)},
         stalled_seconds=int(STALLED.total_seconds()),
         trend=TREND,

@@ -31,7 +31,7 @@ async def show(desk: Desked) -> Template:
         get_page("/v1/statements", Page[StatementView], status="disputed", **oldest),
         get_page("/v1/approvals", Page[ApprovalView], status="open", **oldest),
         get_page("/v1/pools/incidents", Page[IncidentView], open="true", limit=_SHOWN),
-        collect(desk.client.list_parties()),
+        collect(desk.client.parties.list()),
     )
     asking = [one for one in parties if one.roles_requested and one.status != "registered"]
     ids = {one.party_id for one in approvals.items} | {one.provider_id for one in incidents.items}
@@ -51,14 +51,14 @@ async def show(desk: Desked) -> Template:
 @post("/approvals/{account_id:str}/{approval_id:str}/approve")
 async def approve(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Approve as the second person."""
-    await desk.client.approve(account_id, approval_id, key=form.key)
+    await desk.client.accounts.approve(account_id, approval_id, key=form.key)
     return desk.go(_PATH)
 
 
 @post("/approvals/{account_id:str}/{approval_id:str}/refuse")
 async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Refuse a request for approval."""
-    await desk.client.refuse_approval(account_id, approval_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.accounts.refuse_approval(account_id, approval_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(_PATH)
 
 
@@ -66,7 +66,7 @@ async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_
 async def restore(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that the nodes of an incident work again."""
     body = form.read(RestoreNodesBody)
-    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
+    await desk.client.pools.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
     return desk.go(_PATH)
 
 

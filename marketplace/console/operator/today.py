@@ -35,10 +35,10 @@ class Counts(NamedTuple):
 @get("/")
 async def show(desk: Desked) -> Template:
     """Show the market now."""
-    ready = await desk.client.get_readiness()
+    ready = await desk.client.operation.get_readiness()
     head = ready.log_sequence or 0
     open_auctions, page, counts = await asyncio.gather(
-        collect(list_open_auctions(desk.client)), desk.client.read_events(max(0, head - _EVENTS)), _load_counts(desk)
+        collect(list_open_auctions(desk.client)), desk.client.events.read(max(0, head - _EVENTS)), _load_counts(desk)
     )
     return desk.show(
         "operator/today.html",
@@ -71,7 +71,7 @@ async def _load_counts(desk: Desk) -> Counts:
 
 async def list_open_auctions(client: MarketplaceClient) -> AsyncIterator[AuctionView]:
     """Yield the auctions that are not over, the next lock first."""
-    found = [one async for one in client.list_auctions() if not one.is_over]
+    found = [one async for one in client.auctions.list() if not one.is_over]
     for one in sorted(found, key=lambda one: one.locks_at):
         yield one
 

@@ -23,11 +23,11 @@ async def draw_market(desk: Desk, gpu_class: str, lots: Sequence[LotView]) -> Ma
 
     None if there was no auction, or the key may not see its curves.
     """
-    steps = await attempt(desk.client.read_curves(gpu_class), None)
+    steps = await attempt(desk.client.market.get_curves(gpu_class), None)
     if not steps:
         return None
     auction_id = steps[0].auction_id
-    rows = desk.client.list_prices(auction_id=auction_id, gpu_class=gpu_class)
+    rows = desk.client.market.list_prices(auction_id=auction_id, gpu_class=gpu_class)
     prices = [one.price_usd_per_gpu_hour async for one in rows]
     asks = sorted({ask for lot in lots for ask in list_asks(lot)})
     drawing = render_curves(gpu_class, steps, prices, asks)

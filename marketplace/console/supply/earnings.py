@@ -22,10 +22,10 @@ async def show(desk: Desked) -> Template:
     own = desk.party_id
     since = _go_back(desk.now, _MONTHS - 1)
     earned, bonds, claims, reliability = await asyncio.gather(
-        desk.client.sum_earnings(since, desk.now),
-        attempt(collect(desk.client.list_bonds(party_id=own)), []),
-        attempt(collect(desk.client.list_claims(party_id=own)), []),
-        attempt(desk.client.get_reliability(own), None),
+        desk.client.statements.sum_earnings(since, desk.now),
+        attempt(collect(desk.client.bonds.list(party_id=own)), []),
+        attempt(collect(desk.client.bonds.list_claims(party_id=own)), []),
+        attempt(desk.client.market.get_reliability(own), None),
     )
     return desk.show(
         "supply/earnings.html",
@@ -42,14 +42,14 @@ async def show(desk: Desked) -> Template:
 @post("/bonds")
 async def post_bond(desk: Desked, form: Filed) -> Response[Any]:
     """Set money apart, for one lot or for all grants."""
-    await desk.client.post_bond(form.read(PostBondBody, party_id=desk.party_id), key=form.key)
+    await desk.client.bonds.post(form.read(PostBondBody, party_id=desk.party_id), key=form.key)
     return desk.go(PATH)
 
 
 @post("/bonds/{bond_id:str}/release")
 async def release_bond(desk: Desked, form: Filed, bond_id: FromPath[str]) -> Response[Any]:
     """Take back what a bond has left."""
-    await desk.client.release_bond(bond_id, lot_id=form.read(ReleaseBondBody).lot_id, key=form.key)
+    await desk.client.bonds.release(bond_id, lot_id=form.read(ReleaseBondBody).lot_id, key=form.key)
     return desk.go(PATH)
 
 
@@ -57,7 +57,7 @@ async def release_bond(desk: Desked, form: Filed, bond_id: FromPath[str]) -> Res
 async def answer_claim(desk: Desked, form: Filed, bond_id: FromPath[str], claim_id: FromPath[str]) -> Response[Any]:
     """Concede or contest a claim."""
     body = form.read(AnswerClaimBody)
-    await desk.client.answer_claim(bond_id, claim_id, body.reason, amount_usd=body.amount_usd, key=form.key)
+    await desk.client.bonds.answer_claim(bond_id, claim_id, body.reason, amount_usd=body.amount_usd, key=form.key)
     return desk.go(PATH)
 
 

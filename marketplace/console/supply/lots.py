@@ -22,7 +22,7 @@ _STEPS: Final = 3
 @get("/{lot_id:str}")
 async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
     """Show one lot."""
-    lot = await desk.client.get_lot(lot_id)
+    lot = await desk.client.lots.get(lot_id)
     return desk.show(
         "supply/lot.html",
         live="aggregate=lot&aggregate=auction",
@@ -38,28 +38,28 @@ async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
 @post("/{lot_id:str}/reprice")
 async def reprice(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Replace the lot's asks by those of the form."""
-    await desk.client.reprice_lot(lot_id, form.read(RepriceLotBody), key=form.key)
+    await desk.client.lots.reprice(lot_id, form.read(RepriceLotBody), key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/pause")
 async def pause(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Pause the lot: until it is resumed, it takes no new orders."""
-    await desk.client.pause_lot(lot_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.lots.pause(lot_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/resume")
 async def resume(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Resume a paused lot: it takes new orders again."""
-    await desk.client.resume_lot(lot_id, key=form.key)
+    await desk.client.lots.resume(lot_id, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/withdraw")
 async def withdraw(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Take the lot off the market for good."""
-    await desk.client.withdraw_lot(lot_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.lots.withdraw(lot_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 

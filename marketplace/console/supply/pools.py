@@ -46,9 +46,9 @@ async def show(desk: Desked) -> Template:
     """Show the provider's sites, pools and lots, with the capacity of its pools."""
     own = desk.party_id
     sites, pools, lots = await asyncio.gather(
-        collect(desk.client.list_sites(provider_id=own)),
-        collect(desk.client.list_pools(provider_id=own)),
-        collect(desk.client.list_lots(provider_id=own)),
+        collect(desk.client.sites.list(provider_id=own)),
+        collect(desk.client.pools.list(provider_id=own)),
+        collect(desk.client.lots.list(provider_id=own)),
     )
     start, end = _find_window(desk)
     lanes = await load_lanes(desk.client, sort_pools(pools), start, end)
@@ -66,28 +66,28 @@ async def show(desk: Desked) -> Template:
 @post("/sites")
 async def register_site(desk: Desked, form: Filed) -> Response[Any]:
     """Register a data center of the provider."""
-    await desk.client.register_site(form.read(RegisterSiteBody, provider_id=desk.party_id), key=form.key)
+    await desk.client.sites.register(form.read(RegisterSiteBody, provider_id=desk.party_id), key=form.key)
     return desk.go(PATH)
 
 
 @post("/pools")
 async def open_pool(desk: Desked, form: Filed) -> Response[Any]:
     """Open a pool at a site."""
-    receipt = await desk.client.open_pool(form.read(OpenPoolBody), key=form.key)
+    receipt = await desk.client.pools.open(form.read(OpenPoolBody), key=form.key)
     return desk.go(f"{PATH}/pools/{receipt.id}")
 
 
 @get("/pools/{pool_id:str}")
 async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
     """Show one pool: its capacity, a form that lists more of it, its lots, and its incidents."""
-    pool = await desk.client.get_pool(pool_id)
+    pool = await desk.client.pools.get(pool_id)
     start, end = _find_window(desk)
     site, lots, steps, capacity, mandates = await asyncio.gather(
-        desk.client.get_site(pool.site_id),
-        collect(desk.client.list_lots(pool_id=pool_id)),
+        desk.client.sites.get(pool.site_id),
+        collect(desk.client.lots.list(pool_id=pool_id)),
         load_history(desk, pool_id, *_INCIDENTS),
-        desk.client.read_capacity([pool_id], start=start, end=end),
-        collect(desk.client.list_open_mandates()),
+        desk.client.market.get_capacity([pool_id], start=start, end=end),
+        collect(desk.client.market.list_mandates()),
     )
     lanes = [Lane(f"{pool.gpu_class} {pool.region}", pool.nodes, capacity)]
     is_own = pool.provider_id == desk.principal.party_id
@@ -114,11 +114,11 @@ async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
 @get("/pools/{pool_id:str}/unlisted")
 async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Template:
     """Say how many nodes no lot offers in the span of the form."""
-    pool = await desk.client.get_pool(pool_id)
+    pool = await desk.client.pools.get(pool_id)
     span = parse_form([(name, request.query_params.get(name, "")) for name in ("start", "end")], dict[str, datetime])
     free = None
     if len(span) == 2 and span["start"] < span["end"]:  # noqa: PLR2004 - a start and an end
-        steps = await desk.client.read_capacity([pool_id], start=span["start"], end=span["end"])
+        steps = await desk.client.market.get_capacity([pool_id], start=span["start"], end=span["end"])
         free = count_unlisted(pool, steps, span["start"], span["end"])
     return desk.show("supply/unlisted.part.html", pool=pool, free=free)
 
@@ -126,14 +126,14 @@ async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: 
 @post("/pools/{pool_id:str}/lots")
 async def list_lot(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """List nodes of a pool for sale."""
-    receipt = await desk.client.list_lot(form.read(ListLotBody, pool_id=pool_id), key=form.key)
+    receipt = await desk.client.lots.offer(form.read(ListLotBody, pool_id=pool_id), key=form.key)
     return desk.go(f"{PATH}/lots/{receipt.id}")
 
 
 @post("/pools/{pool_id:str}/fail-nodes")
 async def fail_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that nodes stopped working."""
-    await desk.client.fail_nodes(pool_id, form.read(FailNodesBody), key=form.key)
+    await desk.client.pools.fail_nodes(pool_id, form.read(FailNodesBody), key=form.key)
     return desk.go(f"{PATH}/pools/{pool_id}")
 
 
@@ -141,7 +141,7 @@ async def fail_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Respo
 async def restore_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that the nodes of an incident work again."""
     body = form.read(RestoreNodesBody)
-    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
+    await desk.client.pools.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
     return desk.go(f"{PATH}/pools/{pool_id}")
 
 

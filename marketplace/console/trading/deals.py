@@ -28,9 +28,9 @@ class Deals(NamedTuple):
 async def load_deals(desk: Desk, grant: GrantView) -> Deals:
     """Return a grant's claims and service lines, the latest first."""
     whose = None if desk.principal.party_id else grant.payer_id
-    found = await attempt(collect(desk.client.list_claims(party_id=whose)), list[ClaimView]())
+    found = await attempt(collect(desk.client.bonds.list_claims(party_id=whose)), list[ClaimView]())
     claims = sorted((one for one in found if one.grant_id == grant.grant_id), key=lambda one: one.claimed_at)
-    lines = await collect(desk.client.list_service_lines(grant.grant_id))
+    lines = await collect(desk.client.service_lines.list(grant.grant_id))
     return Deals(claims[::-1], [(one, list_answers(desk, one)) for one in reversed(lines)])
 
 
@@ -49,28 +49,28 @@ def list_answers(desk: Desk, line: ServiceLineView) -> set[str]:
 async def transfer(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Let another startup use the capacity."""
     form.require_confirmation()
-    await desk.client.transfer_grant(grant_id, form.read(TransferGrantBody).startup_id, key=form.key)
+    await desk.client.grants.transfer(grant_id, form.read(TransferGrantBody).startup_id, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/resell")
 async def resell(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Offer unused nodes in the next auctions; the lot is then a lot like any other."""
-    receipt = await desk.client.resell_grant(grant_id, form.read(ResellGrantBody), key=form.key)
+    receipt = await desk.client.grants.resell(grant_id, form.read(ResellGrantBody), key=form.key)
     return desk.go(f"/console/supply/lots/{receipt.id}")
 
 
 @post("/{grant_id:str}/claim")
 async def claim(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Claim on the provider's bond for hours that were not delivered."""
-    await desk.client.claim_bond(grant_id, form.read(ClaimBody), key=form.key)
+    await desk.client.bonds.claim(grant_id, form.read(ClaimBody), key=form.key)
     return desk.go(f"{PATH}/{grant_id}#claims")
 
 
 @post("/{grant_id:str}/lines")
 async def propose_line(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Propose work for the startup, as the provider."""
-    await desk.client.propose_service_line(form.read(ProposeServiceLineBody, grant_id=grant_id), key=form.key)
+    await desk.client.service_lines.propose(form.read(ProposeServiceLineBody, grant_id=grant_id), key=form.key)
     return desk.go(f"{PATH}/{grant_id}#lines")
 
 
@@ -80,11 +80,11 @@ async def answer_line(
 ) -> Response[Any]:
     """Agree to a service line, as the startup; approve its equity part, as the holder; decline or withdraw it."""
     if act == "agree":
-        await desk.client.agree_service_line(line_id, key=form.key)
+        await desk.client.service_lines.agree(line_id, key=form.key)
     elif act == "approve":
-        await desk.client.approve_service_line(line_id, key=form.key)
+        await desk.client.service_lines.approve(line_id, key=form.key)
     elif act == "decline":
-        await desk.client.decline_service_line(line_id, form.read(ReasonBody).reason, key=form.key)
+        await desk.client.service_lines.decline(line_id, form.read(ReasonBody).reason, key=form.key)
     else:
         raise refuse_act(act, "service line")
     return desk.go(f"{PATH}/{grant_id}#lines")

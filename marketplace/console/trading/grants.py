@@ -73,11 +73,11 @@ async def list_own(
 @get("/{grant_id:str}")
 async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     """Show one grant."""
-    grant = await desk.client.get_grant(grant_id)
-    listed = collect(desk.client.list_statements(grant_id=grant_id, order="oldest"))
+    grant = await desk.client.grants.get(grant_id)
+    listed = collect(desk.client.statements.list(grant_id=grant_id, order="oldest"))
     statements, days, steps, deals = await asyncio.gather(
         attempt(listed, []),
-        attempt(desk.client.sum_usage_days(grant_id), []),
+        attempt(desk.client.usage.sum_days(grant_id), []),
         load_history(desk, grant_id),
         load_deals(desk, grant),
     )
@@ -115,28 +115,28 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
 @post("/{grant_id:str}/stages")
 async def pay_stage(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Set the cash of the next stage aside."""
-    await desk.client.pay_stage(grant_id, key=form.key)
+    await desk.client.grants.pay_stage(grant_id, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/degrade")
 async def degrade(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Report an incident, as the provider."""
-    await desk.client.degrade_grant(grant_id, form.read(DegradeGrantBody), key=form.key)
+    await desk.client.grants.degrade(grant_id, form.read(DegradeGrantBody), key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/resume")
 async def resume(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Report that all nodes work again, as the provider."""
-    await desk.client.resume_grant(grant_id, form.read(ResumeGrantBody).at, key=form.key)
+    await desk.client.grants.resume(grant_id, form.read(ResumeGrantBody).at, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/terminate")
 async def terminate(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """End a grant early."""
-    await desk.client.terminate_grant(grant_id, form.read(TerminateGrantBody), key=form.key)
+    await desk.client.grants.terminate(grant_id, form.read(TerminateGrantBody), key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 

@@ -70,7 +70,7 @@ async def list_own(
 async def show_form(desk: Desked) -> Template:
     """Show the form of a new order."""
     start = (desk.now + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
-    classes = await desk.client.list_gpu_classes()
+    classes = await desk.client.market.list_gpu_classes()
     latest = start + timedelta(days=_DAYS)
     terms = OrderTerms(
         nodes=1,
@@ -85,10 +85,10 @@ async def show_form(desk: Desked) -> Template:
 @get("/{order_id:str}/amend")
 async def show_amendment(desk: Desked, order_id: FromPath[str]) -> Template | Response[Any]:
     """Show the form that amends an order; lead to the order where it is not open."""
-    order = await desk.client.get_order(order_id)
+    order = await desk.client.orders.get(order_id)
     if order.status != "open":
         return desk.go(f"{_PATH}/{order_id}")
-    return await _show_form(desk, order.terms, await desk.client.list_gpu_classes(), order)
+    return await _show_form(desk, order.terms, await desk.client.market.list_gpu_classes(), order)
 
 
 def _offer(gpu_class: str) -> ClassOffer:
@@ -96,8 +96,8 @@ def _offer(gpu_class: str) -> ClassOffer:
 
 
 async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: OrderView | None) -> Template:
-    mandates = [one async for one in desk.client.list_open_mandates()] if order is None else []
-    regions = sorted({one.region async for one in desk.client.list_pools()})
+    mandates = [one async for one in desk.client.market.list_mandates()] if order is None else []
+    regions = sorted({one.region async for one in desk.client.pools.list()})
     return desk.show(
         "trading/order_form.html",
         terms=terms,
@@ -114,7 +114,7 @@ async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: O
 async def quote(desk: Desked, form: Filed) -> Template:
     """Say what the form's order would need to win now."""
     terms = await _read_terms(form, desk)
-    answer = await desk.client.ask_quote(desk.party_id, terms, form.get("order_id") or None)
+    answer = await desk.client.quotes.ask(desk.party_id, terms, form.get("order_id") or None)
     return desk.show("trading/quote.part.html", quote=answer)
 
 
@@ -122,7 +122,7 @@ async def quote(desk: Desked, form: Filed) -> Template:
 async def show_alternatives(desk: Desked, form: Filed) -> Template:
     """Say which changes of the form's order would cost less."""
     terms = await _read_terms(form, desk)
-    classes = await desk.client.list_gpu_classes()
+    classes = await desk.client.market.list_gpu_classes()
     order_id = form.get("order_id") or None
     answers = await asyncio.gather(
         *(_find_cost(desk, one, order_id) for one in (terms, *(changed for _, changed in _change(terms, classes))))
@@ -155,7 +155,7 @@ def _change(terms: OrderTerms, classes: list[str]) -> Iterator[tuple[str, OrderT
 async def _find_cost(desk: Desk, terms: OrderTerms, order_id: str | None) -> Decimal | ProblemError | None:
     """Return the least that an order costs now; None if nothing serves it, or why it cannot be placed."""
     try:
-        answer = await desk.client.ask_quote(desk.party_id, terms, order_id)
+        answer = await desk.client.quotes.ask(desk.party_id, terms, order_id)
     except ProblemError as problem:
         if problem.status != _REFUSED:
             raise
@@ -166,7 +166,7 @@ async def _find_cost(desk: Desk, terms: OrderTerms, order_id: str | None) -> Dec
 @post("/new")
 async def place(desk: Desked, form: Filed) -> Response[Any]:
     """Place the form's order. The form's own key makes a second press the same command."""
-    receipt = await desk.client.place_order(desk.party_id, await _read_terms(form, desk), key=form.key)
+    receipt = await desk.client.orders.place(desk.party_id, await _read_terms(form, desk), key=form.key)
     return desk.go(f"{_PATH}/{receipt.id}")
 
 
@@ -176,7 +176,7 @@ async def amend(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[
     terms = await _read_terms(form, desk)
     version = form.get("version")
     if_match = int(version) if version.isdecimal() else None
-    await desk.client.amend_order(order_id, terms, key=form.key, if_match=if_match)
+    await desk.client.orders.amend(order_id, terms, key=form.key, if_match=if_match)
     return desk.go(f"{_PATH}/{order_id}")
 
 
@@ -185,7 +185,7 @@ async def _read_terms(form: Form, desk: Desk) -> OrderTerms:
     terms = parse_form(select_fields(form.fields), OrderTerms)
     if not (order_id := form.get("order_id")):
         return terms
-    before = (await desk.client.get_order(order_id)).terms
+    before = (await desk.client.orders.get(order_id)).terms
     return msgspec.structs.replace(before, **{name: getattr(terms, name) for name in _FIELDS})
 
 
@@ -203,8 +203,8 @@ def select_fields(given: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]
 @get("/{order_id:str}")
 async def show(desk: Desked, order_id: FromPath[str]) -> Template:
     """Show one order with its decisions."""
-    order = await desk.client.get_order(order_id)
-    decisions = [one async for one in desk.client.list_order_decisions(order_id)]
+    order = await desk.client.orders.get(order_id)
+    decisions = [one async for one in desk.client.orders.list_decisions(order_id)]
     steps = await load_history(desk, order_id)
     shown = {"order": order, "decisions": decisions, "steps": steps}
     return desk.show("trading/order.html", live=f"aggregate_id={order_id}", **shown)
@@ -213,7 +213,7 @@ async def show(desk: Desked, order_id: FromPath[str]) -> Template:
 @post("/{order_id:str}/cancel")
 async def cancel(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[Any]:
     """Cancel an open order."""
-    await desk.client.cancel_order(order_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.orders.cancel(order_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{_PATH}/{order_id}")
 
 

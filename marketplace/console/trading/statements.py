@@ -75,7 +75,7 @@ async def list_own(
 @get("/{statement_id:str}")
 async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | None] = None) -> Template:
     """Show one statement. One of its days is shown reading by reading: `day`, or else the first that needs a look."""
-    statement = await desk.client.get_statement(statement_id)
+    statement = await desk.client.statements.get(statement_id)
     days, hours, steps = await asyncio.gather(
         _load_days(desk, statement), _load_hours(desk, statement), load_history(desk, statement_id)
     )
@@ -103,7 +103,7 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
 @post("/{statement_id:str}/accept")
 async def accept(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Accept a statement, or the other side's offer."""
-    await desk.client.accept_statement(statement_id, key=form.key)
+    await desk.client.statements.accept(statement_id, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -111,7 +111,7 @@ async def accept(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Resp
 async def dispute(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """State a lower count."""
     body = parse_form(_convert(form.fields), DisputeStatementBody)
-    await desk.client.dispute_statement(statement_id, body, key=form.key)
+    await desk.client.statements.dispute(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -119,7 +119,7 @@ async def dispute(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Res
 async def answer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Offer an amount between both positions, or insist."""
     body = parse_form(_convert(form.fields), AnswerDisputeBody)
-    await desk.client.answer_dispute(statement_id, body, key=form.key)
+    await desk.client.statements.answer_dispute(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -127,7 +127,7 @@ async def answer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Resp
 async def concede(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Give up a part of a dispute."""
     body = parse_form(_convert(form.fields), ConcedePartBody)
-    await desk.client.concede_part(statement_id, body, key=form.key)
+    await desk.client.statements.concede_part(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -135,7 +135,7 @@ async def concede(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Res
 async def refer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Ask the platform to decide."""
     body = parse_form(_convert(form.fields), ReferDisputeBody)
-    await desk.client.refer_dispute(statement_id, body, key=form.key)
+    await desk.client.statements.refer_dispute(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -143,7 +143,7 @@ async def refer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Respo
 async def resolve(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Concede the count or accept the payers' offer, as the provider; decide, as the platform."""
     body = parse_form(_convert(form.fields), ResolveStatementBody)
-    await desk.client.resolve_statement(statement_id, body, key=form.key)
+    await desk.client.statements.resolve(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -163,7 +163,7 @@ async def _load_hours(desk: Desk, statement: StatementView) -> list[HoursReading
     """Return the readings of a service line that end in the statement's period."""
     if statement.service_line_id is None:
         return []
-    hours = await collect(desk.client.list_hours(statement.service_line_id))
+    hours = await collect(desk.client.service_lines.list_hours(statement.service_line_id))
     return [one for one in hours if statement.period_start < one.end <= statement.period_end]
 
 
@@ -172,8 +172,8 @@ async def _load_days(desk: Desk, statement: StatementView) -> list[Day]:
         return []
     grant_id, start, end = statement.grant_id, statement.period_start, statement.period_end
     readings, found = await asyncio.gather(
-        attempt(collect(desk.client.list_readings(grant_id, start=start, end=end)), []),
-        attempt(desk.client.find_contradictions(grant_id, start=start, end=end), [], "span_too_wide"),
+        attempt(collect(desk.client.usage.list_readings(grant_id, start=start, end=end)), []),
+        attempt(desk.client.usage.find_contradictions(grant_id, start=start, end=end), [], "span_too_wide"),
     )
     by_day: dict[date, list[ReadingView]] = defaultdict(list)
     for reading in sorted(readings, key=lambda one: (one.start, one.meter, one.reading_id)):
