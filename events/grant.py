@@ -104,7 +104,8 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         end: Instant after the last.
         lots: Which lots carry it.
         price_usd_per_gpu_hour: p, exact.
-        cash_share: The part of the price that is paid in cash, exact: 1 for cash alone.
+        cash_share: The part of the price that is paid in cash: 1 for cash alone. The cash is a round amount near the
+            offer's proportion, which stays sealed.
         startup_account_id: Which account pays the cash part.
         provider_account_id: Which account is paid.
         hold_id: The hold that pays for it.

@@ -37,6 +37,7 @@ STATEMENT_STEPS: Final[Steps] = {
     "referred": (frozenset({"disputed"}), "disputed"),
     "part_settled": (frozenset({"disputed"}), "disputed"),
 }
+_CENT: Final = Fraction(1, 100)
 GRANT_STEPS: Final = {"issued", "activated", "completed", "terminated"}
 
 
@@ -297,9 +298,12 @@ class Market:
         text = f"{grant_id} pays {price}, it offered {value}"
         self.findings.require(price <= value, "price", message.sequence, text)
         if equity is not None:
-            parts = Fraction(body["cash_share"]) * value, Fraction(equity["principal_share"]) * value
-            text = f"{grant_id} pays in the shares of {parts}, it offered {offer}"
-            self.findings.require(parts == offer, "price", message.sequence, text)
+            shares = Fraction(body["cash_share"]), Fraction(equity["principal_share"])
+            paid, owed = price * shares[0], price * shares[1]
+            text = f"{grant_id} pays {paid} and owes {owed} of {price}, it offered {offer}"
+            fits = paid <= cash and owed <= principal and abs(paid - price * cash / value) <= min(_CENT, price / 10)
+            whole = paid + Fraction(equity["equity_credit"]) * owed == price
+            self.findings.require(fits and whole, "price", message.sequence, text)
 
     def _take_nodes(self, message: Message, grant: Grant, name: str, body: dict[str, Any]) -> None:
         """Fold what of a grant did not work, and check at its end that no more was charged than did."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from events.registry import list_tags
 from events.subjects import parse_subject
 from marketplace.api.http.visibility import EVERYBODY, PLATFORM, RULES, UNSTATED
-from marketplace.application.delivery.grants import transfer_grant
+from marketplace.application.delivery.grants import terminate_grant, transfer_grant
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
@@ -32,6 +32,8 @@ DECISIONS = "/v1/auctions/{}/decisions"
 """Everybody may ask, about an auction that everybody sees, and gets the decisions on its own orders."""
 DERIVED = {"payer_id"}
 """In the event it is `startup_id`, until the grant is transferred."""
+HOUR = timedelta(hours=1)
+TERMINATED = "marketplace.grant.terminated.v1"
 SECRETS = {"winner": (CASH, EQUITY, VALUE), "rival": (LOST, OPEN)}
 
 
@@ -100,6 +102,46 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
     assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)
     assert views[trade.startup] == views[trade.provider]
     assert all(views[trade.startup][name] is not None for name in costs)
+
+
+async def test_a_user_by_transfer_learns_the_end_and_not_its_fee_and_nothing_after_it_handed_the_grant_on(database_url):
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    first = await market.party("First", "startup")
+    second = await market.party("Second", "startup")
+    async with market.worker():
+        grant = await market.award(trade)
+        id_ = grant.issued.grant_id
+        for user, giver in ((first, trade.startup), (second, first)):
+            await transfer_grant(market.handler, market.context(giver), id_, startup_id=user)
+        market.clock.at = grant.issued.start
+        await market.until("grant", id_, "active")
+        await market.deliver(grant, 1)
+        end, by = grant.end, market.context(trade.startup)
+        await terminate_grant(market.handler, by, id_, at=end - HOUR, reason="done", by="startup")
+    async with open_stage(market.log, database_url) as stage:
+        reach = {"Min-Seq": await stage.reach()}
+        seen = {}
+        for party_id in (first, second, trade.startup):
+            seen[party_id] = await list_feed(await stage.open_tenant(party_id), id_, reach)
+    ends = {party_id: one for party_id, items in seen.items() for one in items if one["event"]["type"] == TERMINATED}
+    assert set(ends) == {second, trade.startup}
+    fees = {party_id: Decimal(one["event"]["data"]["fee_usd"]) for party_id, one in ends.items()}
+    assert fees[trade.startup] > 0
+    assert fees[second] == 0
+    assert {one["event"]["hash"] for one in seen[second] if one["depth"] == "own"} == {""}
+    assert {one["depth"] for one in seen[second]} == {"own", "full"}
+    assert [one["event"]["type"] for one in seen[first]][-1] == "marketplace.grant.transferred.v1"
+    assert any(one["event"]["type"].startswith("marketplace.usage.") for one in seen[second])
+
+
+async def list_feed(client, aggregate_id, headers):
+    """Return the events of a grant and its usage in a party's feed."""
+    items, page = [], {"items": [], "next_after": 0}
+    while page["items"] or not page["next_after"]:
+        page = (await client.get("/v1/events", params={"after": page["next_after"]}, headers=headers)).json()
+        items += [one for one in page["items"] if one["event"]["data"].get("grant_id") == aggregate_id]
+    return items
 
 
 async def require_names(stage, trade, heir, stranger):

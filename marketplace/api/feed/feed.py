@@ -19,12 +19,12 @@ from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
 from marketplace.api.http.queries import Reader
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Corrupt
-from marketplace.domain.equity.information import limit_event
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.projections.engine.positions import load_reached
 from marketplace.projections.feed import PROJECTION, EventView, list_events
 from marketplace.projections.feed.queries import EventFilter
+from marketplace.projections.feed.visibility import limit_seen
 
 BODIES_AT_ONCE_MAX: Final = 32
 FILTERED_MAX: Final = 100_000
@@ -41,12 +41,13 @@ def is_limited(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
     return depth != "full" or (party_id is not None and recorded.envelope.type == _PROPOSED)
 
 
-def hides_hash(recorded: Recorded, party_id: str | None) -> bool:
+def hides_hash(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
     """Return whether a party does not see an event's hashes: with them it could find hidden amounts by trying.
 
-    The hash of an event covers all earlier ones of its aggregate, so that no party sees any of an issuer or a proposal.
+    The hash of an event covers all earlier ones of its aggregate, so that no party sees any of an issuer or a proposal,
+    nor of a grant that it uses by transfer.
     """
-    return party_id is not None and recorded.envelope.type.startswith(_OF_ISSUERS)
+    return party_id is not None and (depth != "full" or recorded.envelope.type.startswith(_OF_ISSUERS))
 
 
 def hides_person(envelope: Envelope, party_id: str | None) -> bool:
@@ -59,8 +60,8 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
     envelope: Envelope = recorded.envelope
     body = recorded.body
     if is_limited(recorded, depth, party_id):
-        body = render_body(limit_event(parse_event(recorded), party_id, depth))
-    hidden = hides_hash(recorded, party_id)
+        body = render_body(limit_seen(parse_event(recorded), party_id, depth))
+    hidden = hides_hash(recorded, depth, party_id)
     foreign = hides_person(envelope, party_id)
     event = CloudEvent(
         specversion=SPEC_VERSION,

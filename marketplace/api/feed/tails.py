@@ -246,7 +246,7 @@ def _hand_out(recorded: Recorded, takers: Collection[tuple[EventView, Tail]]) ->
             continue
         depth = "full" if tail.party_id is None else view.depth
         seen = (depth, tail.party_id) if is_limited(recorded, depth, tail.party_id) else ("full", None)
-        rights = *seen, hides_hash(recorded, tail.party_id), hides_person(recorded.envelope, tail.party_id)
+        rights = *seen, hides_hash(recorded, depth, tail.party_id), hides_person(recorded.envelope, tail.party_id)
         if rights not in rendered:
             rendered[rights] = render_message(render_item(recorded, depth, tail.party_id))
         tail.add(recorded.sequence, rendered[rights])

@@ -28,7 +28,7 @@ from marketplace.application.trading.orders import (
 )
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO, render_ratio
+from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.draw import build_draw
@@ -76,7 +76,13 @@ from marketplace.domain.trading.order import (
     Order,
     UnmatchOrder,
 )
-from marketplace.domain.trading.order_terms import compute_credit, compute_principal_max, compute_value, get_offer
+from marketplace.domain.trading.order_terms import (
+    compute_credit,
+    compute_principal_max,
+    compute_value,
+    get_offer,
+    split_price,
+)
 from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -352,8 +358,8 @@ async def _build_grant(
     require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
     offer = get_offer(order.terms, pool.opened.gpu_class)
     known = (hold.equity_credit for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
-    value = Fraction(compute_value(offer, next(known, ZERO)))  # the bid of own capacity is worth less
-    owed = Fraction(offer.equity_usd_per_gpu_hour) / value
+    # The bid of own capacity is worth less than its offer.
+    cash_share, owed = split_price(parse_ratio(match.price_usd_per_gpu_hour), offer, next(known, ZERO))
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,
@@ -368,7 +374,7 @@ async def _build_grant(
         end=match.end,
         lots=match.lots,
         price_usd_per_gpu_hour=match.price_usd_per_gpu_hour,
-        cash_share=render_ratio(Fraction(offer.cash_usd_per_gpu_hour) / value),
+        cash_share=render_ratio(cash_share),
         startup_account_id=order.placed.account_id,
         provider_account_id=rename_id("acc", pool.opened.provider_id),
         hold_id=order.hold_id,

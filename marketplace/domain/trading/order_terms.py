@@ -4,6 +4,7 @@
 credit, and class_not_offered.
 """
 
+import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,7 @@ from marketplace.domain.supply.stages import count_hours_held, require_stages
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
 SIZES_MAX = 32
+CENT = Fraction(1, 100)
 NOTE_TAIL = timedelta(days=90)
 """Notes and warrants must outlive their run by this long, because disputed statements may still accrue."""
 PRINCIPAL_USD_MAX = AMOUNT_MAX
@@ -300,6 +302,28 @@ def compute_principal_max(terms: OrderTerms) -> Decimal:
 def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
     """Return the value of an offer, cash + h · equity, in USD per GPU-hour; h is `equity_credit`."""
     return offer.cash_usd_per_gpu_hour + equity_credit * offer.equity_usd_per_gpu_hour
+
+
+def split_price(price: Fraction, offer: ClassOffer, equity_credit: Decimal) -> tuple[Fraction, Fraction]:
+    """Return which part of a price per GPU-hour an offer pays in cash, and which it owes as principal.
+
+    They stand in the proportion of the offer, with the cash rounded to a cent, or to a hundredth of the price's power
+    of ten below a dollar: from exact proportions those who see a grant would find the sealed offer, whose amounts are
+    round. Neither part exceeds the offer's own. Only a price so near to the offer's value that no rounded cash leaves
+    room for that is split exactly.
+    """
+    cash, equity = Fraction(offer.cash_usd_per_gpu_hour), Fraction(offer.equity_usd_per_gpu_hour)
+    value, credit = Fraction(compute_value(offer, equity_credit)), Fraction(equity_credit)
+    exact, owed = cash / value, equity / value
+    if not (price and cash and equity and credit):
+        return exact, owed
+    step = min(CENT, Fraction(10) ** (math.floor(math.log10(price)) - 2))
+    rate = round(exact * price / step) * step
+    for rounded in (rate, rate - step, rate + step):
+        principal = (price - rounded) / credit
+        if 0 < rounded <= cash and 0 < principal <= equity:
+            return rounded / price, principal / price
+    return exact, owed
 
 
 def compute_value_max(terms: OrderTerms, equity_credits: Iterable[Decimal]) -> Decimal:

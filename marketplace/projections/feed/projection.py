@@ -1,6 +1,6 @@
 """Indexes the log: which command made which events, when, and whom each concerns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import BigInteger, Index, literal_column
@@ -20,7 +20,14 @@ from marketplace.projections.feed.holders import (
     list_depths,
     load,
 )
-from marketplace.projections.feed.visibility import get_audience, get_joined, get_joining, get_relatives
+from marketplace.projections.feed.visibility import (
+    find_used,
+    get_audience,
+    get_joined,
+    get_joining,
+    get_relatives,
+    name_users,
+)
 
 BLOCK_ROWS: Final = 10_000
 BLOCK: Final = literal_column(f"(sequence / {BLOCK_ROWS})", BigInteger)
@@ -59,12 +66,9 @@ def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
     chain = None if envelope.correlationid == envelope.causationid else envelope.correlationid
     names = (fact.aggregate, fact.id, fact.tag, envelope.id, envelope.causationid, chain, envelope.fingerprint)
     changes.append(event_index, fact.sequence, *names, envelope.time)
-    members: set[str] = set()
-    for relative in get_relatives(fact):
-        row = changes.find(owners, relative)
-        if row is not None:
-            members.update(row["parties"])
-    audience = get_audience(fact, members, list_depths(changes, get_issuer(fact) or ""))
+    members = _list_parties(changes, get_relatives(fact))
+    users = _list_parties(changes, _list_groups(fact))
+    audience = get_audience(fact, members, list_depths(changes, get_issuer(fact) or ""), users)
     for party_id, depth in sorted(audience.items()):
         changes.append(event_parties, party_id, fact.sequence, depth)
     fold(changes, fact)
@@ -73,14 +77,25 @@ def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
         changes.put(owners, id=get_joined(fact), parties=sorted(joining))
 
 
+def _list_groups(fact: RecordedEvent) -> list[str]:
+    grant_id = find_used(fact)
+    return [] if grant_id is None else [name_users(grant_id)]
+
+
+def _list_parties(changes: WriteBatch, groups: Iterable[str]) -> set[str]:
+    rows = (changes.find(owners, group) for group in groups)
+    return {party_id for row in rows if row is not None for party_id in row["parties"]}
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    await changes.load(connection, owners, {(relative,) for fact in batch for relative in get_relatives(fact)})
+    groups = {(group,) for fact in batch for group in (*get_relatives(fact), *_list_groups(fact))}
+    await changes.load(connection, owners, groups)
     await load(changes, batch, connection)
 
 
 PROJECTION: Final = Projection(
     name="feed",
-    version=6,
+    version=7,
     tables=(event_index, event_parties, owners, event_holders, event_instruments),
     reads=AGGREGATES,
     handlers=dict.fromkeys(EVENT_TYPES.values(), _index),

@@ -1,6 +1,6 @@
 """Whom each event concerns: the one table that decides which events a tenant's feed shows.
 
-Which fields of an event it shows is decided by `information.limit_event`.
+Which fields of an event it shows is decided by `limit_seen`.
 
 - ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
 - ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, command records, and an
@@ -9,18 +9,21 @@ Which fields of an event it shows is decided by `information.limit_event`.
   that its first event names, and the members of its grant or issuer. The actor alone is not enough: a command of one
   party moves others' money.
 
-A party sees a body completely or not at all, with one exception: a holder of an issuer's equity sees the issuer's
+A party sees a body completely or not at all, with two exceptions. A holder of an issuer's equity sees the issuer's
 terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
-(`marketplace.domain.equity.information`). Only its startup sees the sealed terms of an order. A party that an event
-adds to an aggregate or to an issuer's holders counts from then on, not before: the answer depends only on the log's
-order, never on batches.
+(`marketplace.domain.equity.information`). A startup that uses a grant by transfer does not see the fee of its early
+end, nor the hashes of its events, by which it could find the fee by trying. Only its startup sees the sealed terms of
+an order. A party that an event adds to an aggregate or to an issuer's holders counts from then on, not before: the
+answer depends only on the log's order, never on batches.
 
 Invariant: every event type is in exactly one of the three sets.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from msgspec import structs
 
 from events import (
     auction,
@@ -37,12 +40,14 @@ from events import (
 from events.issuer_holders import Depth
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
 from events.types import Event
-from marketplace.domain.equity.information import LIMITED, WHOLE
+from marketplace.core.money import ZERO
+from marketplace.domain.equity.information import LIMITED, WHOLE, limit_event
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 
 EVERYONE: Final = "*"
 FULL: Final[Depth] = "full"
+OWN: Final[Depth] = "own"
 PUBLIC: Final = tags_of(
     site.SiteRegistered,
     site.SiteEnergised,
@@ -124,8 +129,6 @@ def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
 
     An event about holding or releasing nodes of a resold grant also concerns the seller.
     """
-    if (grant_id := _find_used(fact)) is not None:
-        return fact.id, grant_id, name_users(grant_id)
     held = isinstance(fact.event, pool.PoolCapacityHeld | pool.PoolCapacityReleased)
     if held and (seller := getattr(fact.event, "grant_id_before", None)) is not None:
         return fact.id, seller
@@ -139,20 +142,23 @@ def name_users(grant_id: str) -> str:
     return f"{grant_id}/users"
 
 
-def _find_used(fact: RecordedEvent) -> str | None:
+def find_used(fact: RecordedEvent) -> str | None:
     """Return the grant whose users by transfer see the event too, because it is not about costs; None otherwise."""
     if fact.aggregate == "grant" and not isinstance(fact.event, COSTS):
         return fact.id
     return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None
 
 
-def get_audience(fact: RecordedEvent, members: set[str], depths: Mapping[str, Depth]) -> dict[str, Depth]:
+def get_audience(
+    fact: RecordedEvent, members: set[str], depths: Mapping[str, Depth], users: Iterable[str] = ()
+) -> dict[str, Depth]:
     """Return the parties that an event concerns, and how deep they see it; `EVERYONE` stands for all.
 
     Args:
         fact: The event.
         members: The members, before the event, of the aggregates that `get_relatives` returns.
         depths: How deep each holder of its issuer's equity sees into the issuer before it.
+        users: The parties that use its grant by transfer, before the event.
     """
     if fact.tag in PUBLIC:
         return {EVERYONE: FULL}
@@ -169,7 +175,14 @@ def get_audience(fact: RecordedEvent, members: set[str], depths: Mapping[str, De
         return {**depths, **named}
     if isinstance(fact.event, WHOLE):
         return {**{party_id: depth for party_id, depth in depths.items() if depth == FULL}, **named}
-    return named
+    return {**dict.fromkeys(users, OWN), **named}
+
+
+def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
+    """Return what a party may see of an event that concerns it."""
+    if isinstance(event, grant.GrantTerminated) and depth != FULL:
+        return structs.replace(event, fee_usd=ZERO)
+    return limit_event(event, party_id, depth)
 
 
 def get_joined(fact: RecordedEvent) -> str:
@@ -183,10 +196,14 @@ def get_joined(fact: RecordedEvent) -> str:
 def get_joining(fact: RecordedEvent, members: set[str]) -> set[str]:
     """Return all members that the group of `get_joined` has from the event on; empty unless it is in `FOUNDING`.
 
+    Who hands a grant on that it uses by transfer, uses it no longer.
+
     Args:
         fact: The event.
         members: As in `get_audience`.
     """
     if fact.tag not in FOUNDING:
         return set()
+    if isinstance(fact.event, grant.GrantTransferred):
+        return {fact.event.startup_id}
     return get_named(fact.event) | members
