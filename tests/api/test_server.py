@@ -27,6 +27,7 @@ async def app(scope, receive, send) -> None:
     """Answer at once, when told to, or with more than a client wants to read."""
     while (await receive()).get("more_body"):
         pass
+    assert (b"x", b"y") not in scope["headers"], "a field of the trailer"
     if scope["path"] == "/later":
         await asyncio.sleep(PATIENCE_SECONDS)
     body = b"x" * (50_000_000 if scope["path"] == "/much" else 3)
@@ -221,6 +222,29 @@ async def test_a_head_is_counted_where_it_begins():
         await asyncio.sleep(0.1)
         clients.writers[-1].write(body[10:] + GET[:-4] + b"\r\nx: " + b"y" * 3_000 + b"\r\n\r\n")
         assert b"HTTP/1.1 431 " in await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("line", [b"2\r\nab\r\n0\r\nx: ", b"2;", b"2\r\nab\r\n0;", b"2\r\nab\r\n2;x="])
+async def test_a_body_in_chunks_has_a_bound_on_all_that_is_not_content(line):
+    """Of the trailer's line, or a chunk's extension, that never ends; the parser joins its parts at quadratic cost."""
+    head = b"POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(head_bytes_max=2_000) as clients:
+        reader = await clients.open(head + line + b"y" * 3_000)
+        await clients.read_problem(reader, 431, "head_too_large")
+        reader = await clients.open(head + line)
+        for _ in range(30):
+            await asyncio.sleep(0.01)
+            clients.writers[-1].write(b"y" * 100)
+        await clients.read_problem(reader, 431, "head_too_large")
+
+
+async def test_a_body_in_many_chunks_with_a_short_trailer_is_answered():
+    head = b"POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(head_bytes_max=2_000) as clients:
+        reader = await clients.open(head + b"1\r\na\r\n" * 5_000 + b"0\r\nx: y\r\n\r\n" + GET)
+        for _ in range(2):
+            assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(3) == b"xxx"
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,9 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read the client's data in parts, unless it already got its final answer.
 
-        The parser does not say where in a part a head begins. The part in which it begins is not counted, nor the one
-        in which it ends, so a head may exceed its bound by an eighth.
+        The bound is for the bytes of a head, and for those of a body in chunks that are not content: the parser joins
+        the parts of a line at quadratic cost. It does not say where in a part a head begins. The part in which it
+        begins is not counted, nor the one in which it ends, so a head may exceed its bound by an eighth.
         """
         bytes_max = self.config.bounds.head_bytes_max
         step = bytes_max // _HEAD_PARTS
@@ -103,8 +104,15 @@ class BoundedConnection(HttpToolsProtocol):
             part = data[begin : begin + step]
             self._head_bytes += len(part)
             super().data_received(part)
-            if self._reading == "head" and self._head_bytes > bytes_max:
+            if self._head_bytes <= bytes_max or self._ending_since is not None:
+                continue
+            if self._reading == "head":
                 text = f"the head of a request may have {bytes_max} bytes; send fewer headers"
+                self._answer(431, "head_too_large", text)
+            elif self._reading == "body":
+                text = (
+                    f"the length of a chunk and what follows the last one may have {bytes_max} bytes; send less there"
+                )
                 self._answer(431, "head_too_large", text)
 
     def on_message_begin(self) -> None:
@@ -114,8 +122,18 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start to count a body's seconds."""
-        self._reading, self._since = "body", time.monotonic()
+        self._reading, self._since, self._head_bytes = "body", time.monotonic(), 0
         super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head. What follows a body in chunks is no part of it (RFC 9110, 6.5.1): leave it out."""
+        if self._reading == "head":
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, and count the bytes without content anew."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Protect the connection from being displaced while its request is answered."""
@@ -143,9 +161,15 @@ class BoundedConnection(HttpToolsProtocol):
         self._answer(400, "request_malformed", f"{msg} Send HTTP/1.1.")
 
     def _answer(self, status: int, code: str, detail: str, headers: str = "") -> None:
-        """Answer a request that never reached the application, and end the connection once it is read."""
+        """Answer a request that never reached the application, and end the connection once it is read.
+
+        A request that was answered before its body was whole gets no second answer.
+        """
         self._ending_since = time.monotonic()
         unanswered = self._get_unanswered()
+        if unanswered is None and self._reading == "body":
+            self.transport.abort()
+            return
         if unanswered is not None:
             unanswered.disconnected = True
             unanswered.message_event.set()
