@@ -8,8 +8,8 @@ Invariants:
        money and no securities to others.
     3. At most one order of each group of a startup's orders is matched.
 
-Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served · role_exists ·
-role_not_requested.
+Refusals in order: party_unknown · party_exists · country_unlisted · roles_missing · checks_missing · group_served ·
+role_exists · role_not_requested.
 
 Refusals of `require_trader`, in order: party_unknown · party_not_cleared · role_missing.
 
@@ -35,6 +35,7 @@ from events.party import (
     PartySuspended,
 )
 from events.types import Role, Stage
+from marketplace.core.countries import require_country
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
@@ -237,6 +238,7 @@ def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]
         if state.registered == event:
             return []
         raise refuse_exists("party", command.party_id)
+    require_country(command.jurisdiction, "/jurisdiction")
     if not command.roles:
         raise Refusal("roles_missing", "a party needs at least one role", pointer="/roles")
     return [event]

@@ -167,6 +167,16 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
             "/name",
         ),
         (rb'{"name": "\u115f\udb40\udd00", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
+        *(
+            (
+                f'{{"name": "A{one}B", "roles": ["startup"], "jurisdiction": "US"}}'.encode(),
+                422,
+                "text_unprintable",
+                "/name",
+            )
+            for one in ("\ufdd0", "\ufdef", "\ufffe", "\uffff", "\U0001fffe", "\U0010ffff", "\\uffff", "\\ud83f\\udffe")
+        ),
+        ('{"name": "A\ufdcf\ufdf0\ufffd", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 201, "", None),
         ('{"name": "A\u2028B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
         (b'{"name": "A", "roles": ["startup"], "jurisdiction": "US", "x": 1e400}', 422, "body_invalid", ""),
         (b'{"name": ' + b"9" * 5_000 + b"}", 422, "body_invalid", ""),
@@ -321,6 +331,44 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
     told = await reading.post(reading.admin, "/v1/parties?dry_run=true", PARTY)
     assert_problem(told, 422, "parameter_unsupported", "/dry_run")
     assert (await reading.services.handler.log.health()).last_sequence == 0
+
+
+async def test_an_empty_filter_is_refused_with_what_it_may_be(reading: Stage):
+    absent = "01jdm5v5tze1xa6a4sbz1gk3c4"
+    for query, what in (
+        ("orders?status=", "use open, locked, matched"),
+        ("parties?role=", "use startup, provider, fund"),
+        ("lots?order=", "use id, oldest, newest"),
+        ("balances?unit=", "units are USD, "),
+        ("pools?region=", "it has none yet"),
+        ("lots?gpu_class=", "it has none yet"),
+        ("market/depth?gpu_class=", ""),
+        ("events?type=", "no event has the type ''"),
+        ("entries?account=", "length >= 1"),
+        (f"accounts/acc_{absent}/holds?purpose=", "length >= 1"),
+        (f"issuers/iss_{absent}/cap-table/explain?security=", "length >= 1"),
+        (f"parties/pty_{absent}/portfolio?retail=", "length >= 1"),
+        (f"parties/pty_{absent}/portfolio?own_cost=", "length >= 1"),
+    ):
+        answer = await reading.admin.get(f"/v1/{query}")
+        assert answer.status_code == 422, (query, answer.text)
+        assert what in answer.json()["detail"], (query, answer.text)
+
+
+async def test_a_query_is_utf_8(reading: Stage):
+    for query in ("account=%ff%fe", "account=a%c3"):
+        assert_problem(await reading.admin.get(f"/v1/entries?{query}"), 400, "header_invalid")
+    assert (await reading.admin.get("/v1/entries?account=%C5%BC")).status_code == 200
+
+
+async def test_a_key_of_other_characters_is_refused_with_those_it_may_have(stage: Stage):
+    for key in ("a b", "é", "", "a" * 201):
+        headers = {"Idempotency-Key": key.encode()}
+        answer = await stage.admin.post("/v1/parties", json=PARTY, headers=headers)
+        assert_problem(answer, 400, "header_invalid")
+        assert "1 to 200 characters of ASCII from ! to ~" in answer.json()["detail"]
+    answer = await stage.admin.post("/v1/parties", json=PARTY, headers={"Idempotency-Key": "!" + "~" * 199})
+    assert answer.status_code == 201
 
 
 async def test_a_class_or_region_that_nobody_has_is_refused_with_the_nearest(reading: Stage):

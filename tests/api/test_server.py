@@ -198,6 +198,13 @@ async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
         reader = await clients.open(GET + b"x" * 3_000)
         await clients.read_problem(reader, 400, "request_malformed")
         await clients.read_problem(await clients.open(b"\x16\x03\x01 hello\r\n\r\n"), 400, "request_malformed")
+        for method in (b"FOO", b"get", b"M-NEW"):
+            reader = await clients.open(method + b" /now HTTP/1.1\r\nHost: a\r\n\r\n")
+            await clients.read_problem(reader, 501, "method_unsupported")
+        for head in (b"Content-Length: 1\r\nContent-Length: 2", b"Host: a\r\n b"):
+            await clients.read_problem(
+                await clients.open(b"GET /now HTTP/1.1\r\n" + head + b"\r\n\r\n"), 400, "request_malformed"
+            )
         await clients.read_problem(await clients.open(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, "request_malformed")
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 

@@ -44,6 +44,7 @@ REQUESTED, ADDED = PartyRoleRequested(**ROLE), PartyRoleAdded(**ROLE)
 REFUSALS = [
     Row("party_unknown", (), CLEAR),
     Row("party_exists", (REGISTERED,), build.register_party(name="Other")),
+    Row("country_unlisted", (), build.register_party(jurisdiction="ZZ"), "/jurisdiction"),
     Row("roles_missing", (), build.register_party(roles=()), "/roles"),
     Row("checks_missing", (REGISTERED,), ClearParty(party_id=STARTUP, checks=()), "/checks"),
     Row("group_served", (REGISTERED, SERVED), ServeGroup(party_id=STARTUP, group="either", order_id=id_of("ord", 2))),
@@ -53,7 +54,8 @@ REFUSALS = [
 ]
 PRECEDENCE = [
     Row("party_unknown", (), ClearParty(party_id=STARTUP, checks=())),
-    Row("party_exists", (REGISTERED,), build.register_party(roles=())),
+    Row("party_exists", (REGISTERED,), build.register_party(roles=(), jurisdiction="ZZ")),
+    Row("country_unlisted", (), build.register_party(roles=(), jurisdiction="ZZ")),
 ]
 
 

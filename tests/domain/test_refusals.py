@@ -42,6 +42,7 @@ RAISED_BY = {
     "require_consequence": {"consequence_missing"},
     "find_interval_fault": {"time_naive", "span_empty", "seconds_not_whole"},
     "find_late_fault": {"from_the_future", "interval_too_long"},
+    "require_country": {"country_unlisted"},
     "require_service": AMOUNTS | {"credits_above_promise", "credits_out_of_order"},
 }
 

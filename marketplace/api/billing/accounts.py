@@ -11,7 +11,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_unit
 from marketplace.api.http.paging import Cursor, Limit, build_page
-from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
+from marketplace.api.http.queries import AtText, FreeWord, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import deposit, withdraw
 from marketplace.application.billing.approvals import find_approval
@@ -138,7 +138,7 @@ async def read_entries(
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
-    account: Word = None,
+    account: FreeWord = None,
     account_id: Word = None,
 ) -> Page[EntryView]:
     """Return entries, oldest first, each with its event.

@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Word
+from marketplace.api.http.queries import FreeWord, Read
 from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import close_account
 from marketplace.application.billing.approvals import find_approval
@@ -85,7 +85,7 @@ async def release(
 
 
 @get("/holds", operation_id="accounts.list_holds", summary="List the holds of an account")
-async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpose: Word = None) -> Page[HoldView]:
+async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpose: FreeWord = None) -> Page[HoldView]:
     """Return the party's holds on an account, including past ones."""
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)

@@ -13,7 +13,7 @@ from marketplace.api.equity.information import load_sight
 from marketplace.api.equity.packages import load_own_history
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.queries import KnownSequence, OptionalInstantText, Read, Reader, Word, parse_instant
+from marketplace.api.http.queries import FreeWord, KnownSequence, OptionalInstantText, Read, Reader, Word, parse_instant
 from marketplace.application.steps.access import load_issuer
 from marketplace.captable.branch import begin_branch
 from marketplace.captable.explanation import Explanation, explain_cap_table
@@ -73,7 +73,7 @@ async def explain(
     at: OptionalInstantText = None,
     known: KnownSequence = None,
     holder_id: Word = None,
-    security: Word = None,
+    security: FreeWord = None,
 ) -> Explanation:
     """Return every number of a cap table with the events behind it; of one holder, one security, or all.
 

@@ -16,7 +16,9 @@ from marketplace.equity.recovery import Assumptions
 
 PriceList = Annotated[
     str | None,
-    QueryParameter(max_length=2_000, description="USD per GPU-hour by class, for example H100_SXM:2.99,A100:1.10"),
+    QueryParameter(
+        min_length=1, max_length=2_000, description="USD per GPU-hour by class, for example H100_SXM:2.99,A100:1.10"
+    ),
 ]
 
 

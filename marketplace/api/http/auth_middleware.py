@@ -7,7 +7,7 @@ parameter_unsupported · requests_exhausted.
 
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -221,8 +221,8 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     """Refuse unsupported encodings and media types, characters that cannot be stored, and paths with an invalid id.
 
     Raises:
-        Refusal: ``encoding_unsupported`` · ``media_type_unsupported`` · ``header_invalid`` for a NUL in the query ·
-            ``<aggregate>_unknown`` for an id in the path.
+        Refusal: ``encoding_unsupported`` · ``media_type_unsupported`` · ``header_invalid`` for a query that is not
+            UTF-8 or has a NUL · ``<aggregate>_unknown`` for an id in the path.
     """
     options = scope["route_handler"].opt
     encodings: tuple[bytes, ...] = options.get("encodings", (_IDENTITY,))
@@ -240,6 +240,11 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
         raise Refusal("media_type_unsupported", "bodies are UTF-8; send it so, without another charset")
     if b"%00" in scope["query_string"]:
         raise Refusal("header_invalid", "the query contains a NUL character; leave it out")
+    if b"%" in scope["query_string"] or not scope["query_string"].isascii():
+        try:
+            unquote_to_bytes(scope["query_string"]).decode()
+        except UnicodeDecodeError:
+            raise Refusal("header_invalid", "the query is not UTF-8; send it so, percent-encoded") from None
     for name, value in scope["path_params"].items():
         aggregate = name.removesuffix("_id")
         if aggregate in PREFIXED and not is_id(value, PREFIXED[aggregate]):

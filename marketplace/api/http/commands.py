@@ -287,7 +287,8 @@ def parse_key(key: str | None, method: str) -> str | None:
     if key is None:
         raise Refusal("idempotency_key_missing", "send an Idempotency-Key, a new one for each new command")
     if not _KEY.match(key):
-        raise Refusal("header_invalid", "Idempotency-Key must be 1 to 200 printable characters without spaces")
+        text = "Idempotency-Key must be 1 to 200 characters of ASCII from ! to ~, without spaces, such as a UUID"
+        raise Refusal("header_invalid", text)
     return key
 
 

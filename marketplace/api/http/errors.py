@@ -34,6 +34,7 @@ _REMEDIES: Final[dict[int | None, str]] = {
     "with a new `Idempotency-Key`.",
     431: "Send fewer or shorter headers.",
     429: "Wait for the seconds of `Retry-After`, and send the same request again.",
+    501: "Send a method of HTTP, in capitals.",
     500: "Send the request again, with the same `Idempotency-Key`. Tell the operator the `Request-Id` if it stays.",
     503: "A server that the market needs is away. Wait for the seconds of `Retry-After`, and send the request again "
     "with the same `Idempotency-Key`.",

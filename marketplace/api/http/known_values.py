@@ -35,13 +35,13 @@ def suggest(value: str, known: Collection[str]) -> str:
 async def require_known(
     connection: AsyncConnection, kind: Kind, value: str | None, *, pointer: str | None = None
 ) -> None:
-    """Refuse a filter by a class or a region that the market does not have. A market without any refuses none.
+    """Refuse a filter by a class or a region that the market does not have; where it has none, by an empty one alone.
 
     Raises:
         Refusal: ``gpu_class_unoffered`` or ``region_unoffered``.
     """
     known = await _LISTS[kind](connection) if value is not None else []
-    if value is not None and known and value not in known:
+    if value is not None and value not in known and (known or not value):
         raise _refuse(kind, value, known, pointer or f"/{kind}")
 
 
@@ -51,7 +51,7 @@ async def require_unit(connection: AsyncConnection, unit: str | None) -> None:
     Raises:
         Refusal: ``request_invalid``, or ``gpu_class_unoffered`` for a class that the market does not have.
     """
-    kind, _, rest = (unit or UNITS[0]).partition(":")
+    kind, _, rest = (UNITS[0] if unit is None else unit).partition(":")
     if unit is not None and (kind, bool(rest)) not in {(each.partition(":")[0], ":" in each) for each in UNITS}:
         text = f"no balance is in the unit {unit!r}; units are {', '.join(UNITS)}"
         raise Refusal("request_invalid", text, pointer="/unit")
@@ -92,5 +92,5 @@ async def _list_unoffered(services: Services, kind: Kind, wanted: Iterable[tuple
 
 def _refuse(kind: Kind, value: str, known: Collection[str], pointer: str) -> Refusal:
     name = {"gpu_class": "GPU class", "region": "region"}[kind]
-    text = f"the market has no {name} {value!r}; it has {', '.join(known)}{suggest(value, known)}"
+    text = f"the market has no {name} {value!r}; it has {', '.join(known) or 'none yet'}{suggest(value, known)}"
     return Refusal(f"{kind}_unoffered", text, pointer=pointer)

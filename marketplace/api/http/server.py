@@ -7,8 +7,10 @@ that take too long.
 
 import asyncio
 import contextlib
+import re
 import resource
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Final, Literal
@@ -16,6 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 import uvicorn
+from httptools.parser.errors import HttpParserError, HttpParserInvalidMethodError
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -36,6 +39,10 @@ UNSENT_BYTES_PER_SECOND: Final = 16_384
 _HEAD_PARTS: Final = 16
 _BODY_SLACK_SECONDS: Final = 15.0
 _TICKS_PER_SWEEP: Final = 5
+_REQUEST_LINE: Final = re.compile(
+    rb"(?!(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT) )[A-Za-z-]{1,20} \S+ HTTP/1\.[01]\r?\n"
+)
+"""Of a request with a method that is none of HTTP's. TLS and HTTP/2 begin otherwise."""
 _log = structlog.get_logger(__name__)
 
 
@@ -61,7 +68,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.address = self.client[0]
         self._reading: Literal["nothing", "head", "body"] = "nothing"
         self._since = time.monotonic()
-        self._head_bytes = 0
+        self._head_bytes, self._part = 0, b""
         self._is_used = False
         self._unsent_deadline: float | None = None
         self._ending_since: float | None = None
@@ -102,6 +109,7 @@ class BoundedConnection(HttpToolsProtocol):
             if self._ending_since is not None:
                 return
             part = data[begin : begin + step]
+            self._part = part
             self._head_bytes += len(part)
             super().data_received(part)
             if self._head_bytes <= bytes_max or self._ending_since is not None:
@@ -157,8 +165,14 @@ class BoundedConnection(HttpToolsProtocol):
         return None if cycle is None or cycle.response_complete else cycle
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._answer(400, "request_malformed", f"{msg} Send HTTP/1.1.")
+        """Answer what is not HTTP, or has a method that is none of HTTP's."""
+        fault = sys.exception()
+        if isinstance(fault, HttpParserInvalidMethodError) and _REQUEST_LINE.match(self._part):
+            text = "HTTP has no such method; send GET, POST, PUT or DELETE, in capitals"
+            self._answer(501, "method_unsupported", text)
+            return
+        what = f" {fault}." if isinstance(fault, HttpParserError) else ""
+        self._answer(400, "request_malformed", f"{msg}{what} Send HTTP/1.1.")
 
     def _answer(self, status: int, code: str, detail: str, headers: str = "") -> None:
         """Answer a request that never reached the application, and end the connection once it is read.

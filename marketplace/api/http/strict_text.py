@@ -18,7 +18,7 @@ from marketplace.core.errors import Refusal
 _SUSPECT: Final = re.compile(
     rb'"\s+"|\\[bfnrtu]|\x7f|\xc2[\x80-\xa0\xad]|\xcd\x8f|\xd8\x9c|\xe1\x85[\x9f\xa0]|\xe1\x9a\x80|\xe1\x9e[\xb4\xb5]|\xe1\xa0[\x8b-\x8f]'
     rb"|\xe2\x80[\x80-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\xa0\x80|\xe3\x80\x80|\xe3\x85\xa4|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xef\xbe\xa0"
-    rb"|\xef\xbf[\xb9-\xbb]|\xf0\x9b\xb2[\xa0-\xa3]|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0[\x80-\x87]"
+    rb"|\xef\xb7[\x90-\xaf]|\xef\xbf[\xb9-\xbb\xbe\xbf]|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]|\xf0\x9b\xb2[\xa0-\xa3]|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0[\x80-\x87]"
 )
 """The bytes of characters that `_require_text` may refuse, as UTF-8 or escaped."""
 _OF_LINES: Final = "\t\n\r"
@@ -28,14 +28,16 @@ _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 """Letters and marks that show nothing: fillers, joiners and variation selectors."""
+_NONCHARACTERS: Final = range(0xFDD0, 0xFDF0)
+"""Beside the last two of each plane, the code points that are for ever no characters."""
 _UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})
 
 
 def require_readable(body: bytes) -> Any:
     """Return the body in JSON's own types; refuse repeated members, blank text, and control characters in it.
 
-    Tabs and line breaks are allowed. Overrides of the direction of text, which show another text than is stored, and
-    Unicode's separators of lines count as control characters.
+    Tabs and line breaks are allowed. Overrides of the direction of text, which show another text than is stored,
+    Unicode's separators of lines, and its noncharacters count as control characters.
 
     Raises:
         Refusal: ``member_repeated`` · ``text_blank`` · ``text_unprintable``.
@@ -85,8 +87,14 @@ def _require_text(text: str, pointer: str) -> None:
         where = pointer or "a name in the body"
         raise Refusal("text_blank", f"{where} holds white space alone; send text, or leave it out", pointer=pointer)
     for character in text:
-        if character in _OVERRIDES or (unicodedata.category(character) in _UNPRINTABLE and character not in _OF_LINES):
+        if _is_no_text(character):
             raise refuse_unprintable(f"U+{ord(character):04X}", pointer)
+
+
+def _is_no_text(character: str) -> bool:
+    if character in _OVERRIDES or (unicodedata.category(character) in _UNPRINTABLE and character not in _OF_LINES):
+        return True
+    return ord(character) in _NONCHARACTERS or ord(character) & 0xFFFE == 0xFFFE  # noqa: PLR2004 - the last of a plane
 
 
 def refuse_unprintable(name: str, pointer: str) -> Refusal:

@@ -15,12 +15,14 @@ Invariants:
 
 Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 
-Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
-grant_closed · interval_too_long · devices_too_many · device_counted · nodes_above_grant.
+Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant ·
+utilisation_out_of_range · from_the_future · grant_closed · interval_too_long · devices_too_many · device_counted ·
+nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · outside_grant ·
-from_the_future · reading_unknown · reading_voided · allocation_unknown · allocation_voided · allocation_exists ·
-grants_too_many · grants_exhausted · parts_too_many, then, for a correction, its faults.
+from_the_future · utilisation_out_of_range · reading_unknown · reading_voided · allocation_unknown ·
+allocation_voided · allocation_exists · grants_too_many · grants_exhausted · parts_too_many, then, for a
+correction, its faults.
 """
 
 from collections import Counter
@@ -83,6 +85,7 @@ from marketplace.domain.metering.usage_record import (
     count_gpus,
     digest_key,
     digest_reading,
+    find_busy_fault,
     find_fault,
     find_outside,
     has_content,
@@ -194,7 +197,9 @@ def _look(command: EvidenceUsage, state: UsageState) -> tuple[list[Sample], dict
         key = _name_device(command.source, sample.device)
         last = looked.get(key) or state.looked.get(key)
         if last is None or last < sample.at:
-            refusal = _find_unwitnessed(sample.at, command.at, metered, f"/samples/{place}/at")
+            refusal = _find_unwitnessed(sample.at, command.at, metered, f"/samples/{place}/at") or find_busy_fault(
+                sample.gpu_utilisation, f"/samples/{place}/gpu_utilisation"
+            )
             if refusal is not None:
                 refused[place] = refusal
                 continue

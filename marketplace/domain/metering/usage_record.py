@@ -8,6 +8,7 @@ second. `usage.py` lists answers and faults in order.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 import msgspec
@@ -306,6 +307,14 @@ def find_interval_fault(start: datetime, end: datetime) -> Refusal | None:
     return None
 
 
+def find_busy_fault(gpu_utilisation: Decimal | None, pointer: str | None = None) -> Refusal | None:
+    """Return why the share of time that a GPU was busy is none, ``utilisation_out_of_range``; None if it is one."""
+    if gpu_utilisation is None or (gpu_utilisation.is_finite() and 0 <= gpu_utilisation <= 1):
+        return None
+    text = f"gpu_utilisation is {gpu_utilisation}; state the share of time that the GPU was busy, from 0 to 1"
+    return Refusal("utilisation_out_of_range", text, pointer=pointer)
+
+
 def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusal | None) -> Refusal | None:
     """Return why an interval does not count now: it is not over, nothing counts any more, or it is too long.
 
@@ -350,6 +359,10 @@ def find_fault(
     outside = find_outside(start, end, metered)
     if outside is not None:
         return outside
+    evidence = measurement.evidence
+    unreal = None if evidence is None else find_busy_fault(evidence.gpu_utilisation)
+    if unreal is not None:
+        return unreal
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("grant_closed", settled) if state.closed else None
     return find_late_fault(start, end, at, closed) or _find_excess(measurement, metered, count)

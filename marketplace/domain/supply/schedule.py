@@ -11,7 +11,8 @@ Invariants:
     3. A person's deposits count for 7 days, from when there is a limit.
     4. The platform's fee of an order is the one of its placing or last amendment, and its grant's too.
 
-Refusals in order: not_a_number · amount_not_positive · amount_too_large · amount_too_precise · steps_unordered.
+Refusals in order: not_a_number · amount_not_positive · amount_too_large · amount_too_precise · multiple_out_of_range ·
+steps_unordered.
 """
 
 from collections.abc import Iterable, Sequence
@@ -149,6 +150,8 @@ def _publish(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEven
     if terms.platform_fee is not None:
         require_share(terms.platform_fee.provider_share, "/terms/platform_fee/provider_share")
         require_share(terms.platform_fee.startup_share, "/terms/platform_fee/startup_share")
+    for index, near in enumerate(terms.near):
+        _require_multiple(near.multiple, f"/terms/near/{index}/multiple")
     _require_rising("near", [near.hours_max for near in terms.near])
     _require_rising("ends", [end.value_usd_min for end in terms.ends])
     for index, end in enumerate(terms.ends):
@@ -160,6 +163,15 @@ def _publish(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEven
             require_share(end.remedies.damages_share, f"/terms/ends/{index}/remedies/damages_share")
             require_share(end.remedies.make_whole_share, f"/terms/ends/{index}/remedies/make_whole_share")
     return [SchedulePublished(schedule_id=command.schedule_id, terms=terms)]
+
+
+def _require_multiple(multiple: Decimal, pointer: str) -> None:
+    if not (multiple.is_finite() and multiple >= 1):
+        raise Refusal(
+            "multiple_out_of_range",
+            f"{pointer} is {multiple}; near capacity costs more, so state 1 or above",
+            pointer=pointer,
+        )
 
 
 def _require_rising(name: str, steps: Iterable[Decimal | int]) -> None:

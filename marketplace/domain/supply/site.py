@@ -10,9 +10,10 @@ Invariants:
     4. Hours without power are only added. Reserved nodes that had no power count as dark until they are reported to
        have it, and only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
 
-Refusals in order: site_unknown · site_exists · time_naive · pue_out_of_range · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · power_above_contract · power_not_raised · power_not_lowered · site_operating ·
-conversion_scheduled · conversion_not_scheduled · resumption_backdated · site_power_exceeded · value_out_of_bounds.
+Refusals in order: site_unknown · site_exists · country_unlisted · time_naive · pue_out_of_range · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · power_above_contract · power_not_raised ·
+power_not_lowered · site_operating · conversion_scheduled · conversion_not_scheduled · resumption_backdated ·
+site_power_exceeded · value_out_of_bounds.
 """
 
 from bisect import bisect_left, bisect_right
@@ -38,6 +39,7 @@ from events.site import (
     SiteRegistered,
     SiteStatus,
 )
+from marketplace.core.countries import require_country
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
@@ -184,6 +186,7 @@ def _register(command: RegisterSite, state: SiteState) -> Sequence[SiteEvent]:
         if state.registered == registered:
             return []
         raise refuse_exists("site", registered.site_id)
+    require_country(registered.jurisdiction, "/jurisdiction")
     pue = registered.power_usage_effectiveness
     if not pue.is_finite() or not 1 <= pue <= PUE_MAX:
         raise Refusal(

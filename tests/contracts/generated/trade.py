@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from market_client import AuthenticatedClient
 from market_client.api.auctions import auctions_open
+from market_client.api.clock import clock_advance, clock_get
 from market_client.api.grants import grants_activate, grants_get, grants_list
 from market_client.api.lots import lots_offer
 from market_client.api.orders import orders_get, orders_place
 from market_client.api.pools import pools_list, pools_open
 from market_client.api.sites import sites_register
 from market_client.api.statements import statements_list
-from market_client.api.test_clock import clock_advance, clock_tell
 from market_client.api.usage import usage_report
 from market_client.models.advance_clock_body import AdvanceClockBody
 from market_client.models.class_offer import ClassOffer
@@ -80,7 +80,7 @@ def main() -> None:
         AuthenticatedClient(base_url=facts["url"], token=facts[f"{role}_key"], raise_on_unexpected_status=True)
         for role in ("admin", "provider", "startup")
     )
-    now = expect(ClockView, clock_tell.sync(client=admin)).now
+    now = expect(ClockView, clock_get.sync(client=admin)).now
     begin = (now + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
     offer_capacity(provider, startup, facts["provider_id"], begin)
     order_id = order_nodes(provider, startup, facts["startup_id"], begin)

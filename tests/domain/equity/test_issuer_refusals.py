@@ -98,7 +98,7 @@ ODD = [
 ]
 
 REFUSED = {
-    "form": [("issuer_exists", [FORMED], form(legal_name="Other"))],
+    "form": [("issuer_exists", [FORMED], form(legal_name="Other")), ("country_unlisted", [], form(jurisdiction="ZZ"))],
     "stakeholder": [
         ("issuer_unknown", [], add()),
         ("stakeholder_exists", FOUNDED, add(name="Other")),

@@ -31,7 +31,7 @@ from marketplace.domain.metering.usage import (
 from marketplace.domain.metering.usage_commands import CloseUsage, CorrectUsage, EvidenceUsage, LimitUsage, VoidUsage
 from marketplace.domain.metering.usage_record import DEVICES_MAX, answer
 from tests.domain import allocations, build
-from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
+from tests.domain.build import GRANT, NAIVE, NAN, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given
 
 SOURCE = "/meters/1"
@@ -85,12 +85,14 @@ LIMITED = UsageLimited(
     meter="startup",
 )
 
+BUSY = "/samples/0/gpu_utilisation"
 FAULTS = {
     "time_naive": measurement(start=NAIVE),
     "span_empty": measurement(end=hour(10)),
     "seconds_not_whole": measurement(end=hour(11).replace(microsecond=1)),
     "nodes_not_positive": measurement(nodes=0),
     "outside_grant": measurement(start=hour(9)),
+    "utilisation_out_of_range": measurement(evidence=replace(EVIDENCE, gpu_utilisation=usd("-0.01"))),
     "from_the_future": measurement(end=hour(13)),
     "devices_too_many": measurement(devices=("gpu-1",) * (DEVICES_MAX + 1)),
     "device_counted": measurement(devices=("gpu-1", "gpu-1")),
@@ -102,6 +104,7 @@ TWO_FAULTS = [
     ("seconds_not_whole", measurement(end=hour(11).replace(microsecond=1), nodes=0)),
     ("nodes_not_positive", measurement(start=hour(9), nodes=-2)),
     ("outside_grant", measurement(end=hour(21))),
+    ("utilisation_out_of_range", measurement(end=hour(13), evidence=replace(EVIDENCE, gpu_utilisation=NAN))),
     ("from_the_future", measurement(end=hour(13), nodes=3)),
 ]
 REFUSALS = [
@@ -112,6 +115,7 @@ REFUSALS = [
     Row("outside_grant", (), look(samples=(replace(SAMPLE, at=hour(9)),) * 2), "/samples/0/at"),
     Row("outside_grant", (), look(samples=(replace(SAMPLE, at=hour(21)),)), "/samples/0/at"),
     Row("from_the_future", (), look(samples=(replace(SAMPLE, at=hour(12)),), at=hour(11)), "/samples/0/at"),
+    Row("utilisation_out_of_range", (), look(samples=(replace(SAMPLE, gpu_utilisation=usd("1.1")),)), BUSY),
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),

@@ -45,6 +45,12 @@ REFUSALS = [
     Row("amount_too_large", (), publish(hold_share_per_hour=usd("1.1")), "/terms/hold_share_per_hour"),
     Row("amount_too_large", (), publish(platform_fee=fee(provider="1.1")), "/terms/platform_fee/provider_share"),
     Row("amount_too_precise", (), publish(order_usd_min=usd("0.001")), "/terms/order_usd_min"),
+    *(
+        Row(
+            "multiple_out_of_range", (), publish(near=(NearHold(hours_max=9, multiple=each),)), "/terms/near/0/multiple"
+        )
+        for each in (usd(-1), usd("0.99"), NAN)
+    ),
     Row("steps_unordered", (), publish(near=(NearHold(hours_max=9, multiple=usd(2)),) * 2), "/terms/near"),
     Row("steps_unordered", (), publish(ends=(end(5, 0), end(5, 0))), "/terms/ends"),
     Row("steps_unordered", (), publish(ends=(end(0, 9, 9),)), "/terms/ends/0/fees"),

@@ -64,6 +64,7 @@ LATE = (REGISTERED, SCHEDULED, SLIPPED, reserved(10, start=90, end=250))
 REFUSALS = [
     Row("site_unknown", (), energise()),
     Row("site_exists", (REGISTERED,), build.register_site(name="Other")),
+    Row("country_unlisted", (), build.register_site(jurisdiction="UK"), "/jurisdiction"),
     Row("time_naive", (REGISTERED,), energise(at=NAIVE), "/at"),
     Row("time_naive", (REGISTERED,), derate(at=NAIVE), "/at"),
     Row("time_naive", (REGISTERED,), schedule(ready_at=NAIVE), "/ready_at"),
@@ -94,6 +95,7 @@ REFUSALS = [
 PRECEDENCE = [
     Row("site_unknown", (), energise(at=NAIVE)),
     Row("site_exists", (REGISTERED,), build.register_site(power_usage_effectiveness=NAN)),
+    Row("country_unlisted", (), build.register_site(jurisdiction="UK", power_usage_effectiveness=NAN)),
     Row("time_naive", (REGISTERED,), energise(power_energised_kw=1_001, at=NAIVE)),
     Row("time_naive", (REGISTERED,), slip(ready_at=NAIVE)),
     Row("pue_out_of_range", (), build.register_site(power_usage_effectiveness=NAN, renewable_share=NAN)),

@@ -24,7 +24,7 @@ Refusals in order, of each command:
   declared sale stale by its own act · shares_too_many, if by its own act it would have too many shares for its
   instruments to become stock · missing_convention of the limit · dilution_exceeded, if instruments would exceed the
   issuer's limit; see `dilution`
-- form: issuer_exists
+- form: issuer_exists · country_unlisted
 - import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · refusals of
   the command of each event · certificate_fails · payment_differs · act_repeated
 - stakeholder: stakeholder_exists
@@ -117,6 +117,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from events.issuer import IssuerEvent, IssuerFormed
+from marketplace.core.countries import require_country
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import (
@@ -342,11 +343,12 @@ def _form(command: FormIssuer, state: IssuerState) -> Sequence[IssuerEvent]:
         jurisdiction=command.jurisdiction,
         formed_on=command.formed_on,
     )
-    if not isinstance(state, Issuer):
-        return [event]
-    if state.formed == event:
-        return []
-    raise refuse_exists("issuer", command.issuer_id)
+    if isinstance(state, Issuer):
+        if state.formed == event:
+            return []
+        raise refuse_exists("issuer", command.issuer_id)
+    require_country(command.jurisdiction, "/jurisdiction")
+    return [event]
 
 
 ISSUER: Decider[IssuerCommand, IssuerEvent, IssuerState] = Decider("issuer", "iss", None, decide, evolve)
