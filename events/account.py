@@ -10,7 +10,7 @@ from events.mandate import MandateTerms
 from events.order import OrderTerms
 from events.types import Event, Id, Instant, Person, Text, Usd
 
-Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id; it counts once")]
+Reference = Annotated[str, Meta(min_length=1, max_length=200)]
 ProviderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}(?!\n)$", description="Name of a payment provider")]
 
 

@@ -1,8 +1,10 @@
 """Lots: nodes of a pool for sale over a span at an ask."""
 
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from events.service import ServiceTerms
 from events.stages import StageTerms
@@ -53,8 +55,8 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     ask_usd_per_gpu_hour: UsdPerGpuHour
     nodes_min: Nodes = 1
     duration_hours_min: RunHours = 1
-    mandate_ids: tuple[Id, ...] = ()
-    further_asks: tuple[AskStep, ...] = ()
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
     grant_id: Id | None = None
     ask_floor_usd_per_gpu_hour: UsdPerGpuHour = Decimal(0)
     service: ServiceTerms | None = None
@@ -72,7 +74,7 @@ class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):
 
     lot_id: Id
     ask_usd_per_gpu_hour: UsdPerGpuHour
-    further_asks: tuple[AskStep, ...] = ()
+    further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
 
 
 class LotRescheduled(Event, frozen=True, kw_only=True, tag="lot.rescheduled.v1"):

@@ -73,7 +73,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         expires_at: When it ends; None: when revoked.
     """
 
-    instrument_kinds: tuple[InstrumentKind, ...]
+    instrument_kinds: Annotated[tuple[InstrumentKind, ...], Meta(max_length=4)]
     equity_credit: Share
     budget_usd: Usd
     issuer_usd_max: Usd
@@ -100,12 +100,12 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     resale: bool = False
     related_parties: bool = False
     startup_accepts_alone: bool = False
-    sectors: tuple[Name, ...] = ()
-    stages: tuple[Stage, ...] = ()
-    gpu_vendors: tuple[GpuVendor, ...] = ()
-    issuer_ids: tuple[Id, ...] = ()
-    provider_ids: tuple[Id, ...] = ()
-    site_ids: tuple[Id, ...] = ()
+    sectors: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
+    stages: Annotated[tuple[Stage, ...], Meta(max_length=7)] = ()
+    gpu_vendors: Annotated[tuple[GpuVendor, ...], Meta(max_length=6)] = ()
+    issuer_ids: Annotated[tuple[Id, ...], Meta(max_length=500)] = ()
+    provider_ids: Annotated[tuple[Id, ...], Meta(max_length=500)] = ()
+    site_ids: Annotated[tuple[Id, ...], Meta(max_length=500)] = ()
     expires_at: Instant | None = None
 
 
@@ -197,7 +197,7 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
     instrument: PrincipalTerms | None = None
     implied_cap_usd: Usd | None = None
     until: Instant | None = None
-    gpu_classes: tuple[GpuClass, ...] = ()
+    gpu_classes: Annotated[tuple[GpuClass, ...], Meta(max_length=16)] = ()
 
 
 class MandateOrderApproved(Event, frozen=True, kw_only=True, tag="mandate.order_approved.v1"):

@@ -80,8 +80,8 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     duration_hours: RunHours
     start_earliest: Instant
     start_latest: Instant
-    offers: tuple[ClassOffer, ...]
-    regions: tuple[Region, ...] = ()
+    offers: Annotated[tuple[ClassOffer, ...], Meta(max_length=16)]
+    regions: Annotated[tuple[Region, ...], Meta(max_length=64)] = ()
     interconnect: Literal["any", "ethernet", "infiniband"] = "any"
     nodes_min: Nodes | None = None
     nodes_step: Nodes = 1
@@ -93,7 +93,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     group: Name | None = None
     parent_order_id: Id | None = None
     principal_usd_max: Usd | None = None
-    mandate_ids: tuple[Id, ...] = ()
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=4)] = ()
     instrument: PrincipalTerms | None = None
     standing: bool = False
     backstop: bool = False
@@ -122,6 +122,9 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
     until: Instant | None = None
 
 
+BudgetHolds = Annotated[tuple[BudgetHold, ...], Meta(max_length=4)]
+
+
 class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
     """A startup asked for capacity, and its money and the mandates' budget were set aside.
 
@@ -147,7 +150,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
     hold_id: Id
     terms: OrderTerms
     cash_hold_usd: Usd
-    budget_holds: tuple[BudgetHold, ...] = ()
+    budget_holds: BudgetHolds = ()
     quote_id: Id | None = None
     split_ratio: Ratio | None = None
     platform_fee: PlatformFee | None = None
@@ -172,7 +175,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
     hold_id: Id
     terms: OrderTerms
     cash_hold_usd: Usd
-    budget_holds: tuple[BudgetHold, ...] = ()
+    budget_holds: BudgetHolds = ()
     keeps_priority: bool = False
     split_ratio: Ratio | None = None
     platform_fee: PlatformFee | None = None

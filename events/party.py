@@ -1,6 +1,8 @@
 """Organisations that trade: startups, providers, funds and the platform."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from events.types import Country, Event, Id, Name, Role, Stage, Text
 
@@ -18,7 +20,7 @@ class PartyRegistered(Event, frozen=True, kw_only=True, tag="party.registered.v1
 
     party_id: Id
     name: Name
-    roles: tuple[Role, ...]
+    roles: Annotated[tuple[Role, ...], Meta(max_length=4)]
     jurisdiction: Country
     sector: Name | None = None
 
@@ -32,7 +34,7 @@ class PartyCleared(Event, frozen=True, kw_only=True, tag="party.cleared.v1"):
     """
 
     party_id: Id
-    checks: tuple[Name, ...]
+    checks: Annotated[tuple[Name, ...], Meta(max_length=50)]
 
 
 class PartySuspended(Event, frozen=True, kw_only=True, tag="party.suspended.v1"):

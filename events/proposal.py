@@ -13,7 +13,6 @@ Electorate = Annotated[
     str,
     Meta(
         pattern=r"^[a-z_]+(/[a-z0-9][a-z0-9_-]{0,39})?(?!\n)$",
-        description="Such as holder/pty_…, company, class/series-a, instruments, commitments, options, warrants",
     ),
 ]
 

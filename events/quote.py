@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from events.auction import MatchTerms
-from events.order import BudgetHold, OrderTerms
+from events.order import BudgetHolds, OrderTerms
 from events.schedule import PlatformFee
 from events.types import Event, Id, Instant, Ratio, Text, Usd
 
@@ -54,7 +54,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
     hold_id: Id
     terms: OrderTerms
     cash_hold_usd: Usd
-    budget_holds: tuple[BudgetHold, ...] = ()
+    budget_holds: BudgetHolds = ()
     match: MatchTerms
     expires_at: Instant
     split_ratio: Ratio | None = None

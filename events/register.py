@@ -17,7 +17,6 @@ Owner = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9][a-z0-9 ._:/-]{2,99}(?!\n)$",
-        description="Identifier of an owner outside this market, such as lei:5493001kjtiigc8y1r12; equal ones are one",
     ),
 ]
 
@@ -30,7 +29,7 @@ class RegisterRelationStated(Event, frozen=True, kw_only=True, tag="register.rel
         relation_id: The relation; the same from either end.
         party_id: Who states it.
         related_id: The other party; None for an owner outside this market.
-        owner: The owner outside this market; None for a party.
+        owner: The owner outside this market, such as ``lei:5493001kjtiigc8y1r12``; None for a party.
         kind: What the other one is to the party.
         since: Since when; None: for as long as both exist.
         reason: How, for example by which holding.
@@ -56,7 +55,7 @@ class RegisterRelationFound(Event, frozen=True, kw_only=True, tag="register.rela
         relation_id: The relation; the same from either end.
         party_id: The party.
         related_id: The other party; None for an owner outside this market.
-        owner: The owner outside this market; None for a party.
+        owner: The owner outside this market, such as ``lei:5493001kjtiigc8y1r12``; None for a party.
         kind: What the other one is to the party.
         since: Since when; None: for as long as both exist. Trades since then are marked.
         reason: What it was found by.

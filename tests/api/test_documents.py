@@ -50,6 +50,22 @@ def check_requests(text, document):
     assert bodies > 100
 
 
+def list_unbounded(part, schemas, path=""):
+    """Yield the arrays of a schema, down to what it refers to, that have no greatest length."""
+    if isinstance(part, list):
+        for each in part:
+            yield from list_unbounded(each, schemas, path)
+    if not isinstance(part, dict):
+        return
+    if part.get("type") == "array" and "maxItems" not in part:
+        yield path
+    name = part.get("$ref", "").removeprefix("#/components/schemas/")
+    if name:
+        yield from list_unbounded(schemas.pop(name, None), schemas, name)
+    for member, each in part.items():
+        yield from list_unbounded(each, schemas, f"{path}.{member}")
+
+
 EXACT_FRACTION = '"#/components/schemas/Ratio"'
 """Where the document refers to it, a decimal stands beside."""
 BYTES_MAX = 585_000
@@ -79,6 +95,8 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
     assert offer["$ref"] == "#/components/schemas/UsdPerGpuHour"
     assert components["schemas"]["Usd"]["pattern"] == r"^-?[0-9]{1,24}(\.[0-9]{1,24})?$"
     assert "OrderPage" in components["schemas"]
+    bodies = [each.get("requestBody") for item in document["paths"].values() for each in item.values()]
+    assert [*list_unbounded(bodies, dict(components["schemas"]))] == [], "a list of a body has a greatest length"
     for path, item in document["paths"].items():
         for operation in item.values():
             assert operation["summary"], path

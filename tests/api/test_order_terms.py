@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from marketplace.client import MarketplaceClient
 from marketplace.log.memory import MemoryLog
-from tests.api.stage import Stage, get_id, open_stage
+from tests.api.stage import ADMIN_KEY, Stage, get_id, open_stage
+from tests.api.supplying import open_pool
 from tests.api.test_commands import assert_problem
 
 TERMS = {
@@ -106,3 +109,18 @@ async def test_a_parent_of_another_startup_is_unknown(stage: Stage):
         client, "/v1/orders", {"startup_id": other_id, "terms": TERMS | {"parent_order_id": parent_id}}
     )
     assert_problem(answer, 404, "order_unknown")
+
+
+async def test_a_list_beyond_its_bound_is_one_fault_and_an_answer_has_twenty_at_most(stage: Stage):
+    startup_id = await stage.register("Wide", "startup", usd="100000")
+    async with MarketplaceClient("http://test", ADMIN_KEY, httpx.ASGITransport(stage.application)) as platform:
+        await open_pool(platform, await stage.register("Provider", "provider"), 400)
+    await stage.admin.get("/v1/sites", headers={"Min-Seq": await stage.reach()})
+    many = [f"zz-r{number}" for number in range(64)]
+    known = await place(stage, startup_id, regions=many)
+    assert_problem(known, 422, "region_unoffered")
+    assert [each["pointer"] for each in known.json()["errors"]] == [f"/terms/regions/{n}" for n in range(20)]
+    for regions in ([*many, "zz-last"], ["no region"] * 60_000):
+        refused = await place(stage, startup_id, regions=regions)
+        assert_problem(refused, 422, "body_invalid")
+        assert refused.json()["errors"] == [{"pointer": "/terms/regions", "detail": "Expected a list of length <= 64"}]

@@ -1,7 +1,7 @@
 """The largest bodies that the API takes, sent for real: what is stored of them fits a message by far.
 
-`test_sizes.py` builds what a decider bounds by a number. Here a tenant fills a request up to its last byte, in the
-members of which an event takes over most.
+`test_sizes.py` builds what a decider bounds by a number. Here a tenant fills the lists of which an event takes over
+most, up to their bounds.
 """
 
 import json
@@ -21,11 +21,9 @@ HEADROOM_BYTES = 2 * 1024 * 1024
 """What has to be left of a message: for its headers, and for what an event says beside the request."""
 
 
-def fill(body, members, item, bytes_max):
-    """Return the JSON of a body whose list `members` has as many of `item` as fit."""
-    rest = bytes_max - len(json.dumps(body, separators=(",", ":")).encode())
-    encoded = json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()
-    members.extend([item] * (rest // (len(encoded) + 1) - 1))
+def fill(body, members, item, count):
+    """Return the JSON of a body whose list `members` has as many of `item` as it may."""
+    members[:] = [item] * count
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -35,22 +33,26 @@ async def find_largest(log, type_):
     return max((len(body) for body in bodies), default=0)
 
 
-async def post(stage, path, content, *, method="POST", **headers):
+async def send(stage, path, content, *, method="POST", **headers):
     sent = {"Content-Type": "application/json", "Idempotency-Key": f"large-{next(stage.numbers)}", **headers}
-    answer = await stage.admin.request(method, path, content=content, headers=sent)
+    return await stage.admin.request(method, path, content=content, headers=sent)
+
+
+async def post(stage, path, content, **how):
+    answer = await send(stage, path, content, **how)
     assert answer.is_success, answer.text[:500]
     return answer.json()
 
 
 def build_requests(stage, startup, fund):
-    """Return path, body, the list that grows, and what it grows by, for each type of event."""
+    """Return path, body, the list that grows, what it grows by, and how many it may have, for each type of event."""
     terms = build_terms(lambda days: f"2099-01-{days:02}T00:00:00Z")
     sectors, regions = ["b" * 200], ["us-" + "c" * 37]
     mandate = {"holder_id": fund, "funding": "own_capacity", "terms": MANDATE | {"sectors": sectors}}
     order = {"startup_id": startup, "terms": terms | {"regions": regions}}
     return {
-        "mandate.granted.v1": ("/v1/mandates", mandate, sectors, "\U0001f5a5" * 200),
-        "order.placed.v1": ("/v1/orders", order, regions, regions[0]),
+        "mandate.granted.v1": ("/v1/mandates", mandate, sectors, "\U0001f5a5" * 200, 50),
+        "order.placed.v1": ("/v1/orders", order, regions, regions[0], 64),
     }
 
 
@@ -60,11 +62,12 @@ async def test_the_largest_request_of_a_tenant_is_stored_with_room_left(type_):
     async with open_stage(log) as stage:
         startup = await stage.register("Startup", "startup", usd="900000000")
         fund = await stage.register("Fund", "fund", "provider", usd="900000000")
-        path, body, members, item = build_requests(stage, startup, fund)[type_]
-        content = fill(body, members, item, REQUEST_BYTES_MAX)
-        assert REQUEST_BYTES_MAX - 2_000 < len(content) <= REQUEST_BYTES_MAX
+        path, body, members, item, count = build_requests(stage, startup, fund)[type_]
+        assert (await send(stage, path, fill(body, members, item, count + 1))).json()["code"] == "body_invalid"
+        content = fill(body, members, item, count)
+        assert len(content) < REQUEST_BYTES_MAX
         await post(stage, path, content)
-        assert REQUEST_BYTES_MAX / 2 < await find_largest(log, type_) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
+        assert len(content) / 2 < await find_largest(log, type_) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
 
 
 @pytest.mark.parametrize(
@@ -77,11 +80,14 @@ async def test_the_largest_amendment_of_a_tenant_is_stored_with_room_left(create
     async with open_stage(log, database_url) as stage:
         startup = await stage.register("Startup", "startup", usd="900000000")
         fund = await stage.register("Fund", "fund", "provider", usd="900000000")
-        path, body, members, item = build_requests(stage, startup, fund)[created]
+        path, body, members, item, count = build_requests(stage, startup, fund)[created]
         made = await post(stage, path, json.dumps(body).encode())
-        content = fill({"terms": body["terms"]}, members, item, REQUEST_BYTES_MAX)
-        await post(stage, f"{path}/{made['id']}", content, method="PUT")
-        assert REQUEST_BYTES_MAX / 2 < await find_largest(log, amended) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
+        path, body = f"{path}/{made['id']}", {"terms": body["terms"]}
+        refused = await send(stage, path, fill(body, members, item, count + 1), method="PUT")
+        assert refused.json()["code"] == "body_invalid"
+        content = fill(body, members, item, count)
+        await post(stage, path, content, method="PUT")
+        assert len(content) / 2 < await find_largest(log, amended) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
 
 
 async def test_the_largest_batch_of_readings_is_stored_with_room_left():

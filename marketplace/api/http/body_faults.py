@@ -46,8 +46,9 @@ def _walk(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
         yield from _walk_object(base, value, pointer)
     elif get_origin(base) in (tuple, list) and isinstance(value, list):
         bounds = arguments[1:] if origin is Annotated else ()
-        yield from _convert(Annotated[(list[Any], *bounds)] if bounds else list[Any], value, pointer)
-        for index, item in enumerate(value):
+        faults = [*_convert(Annotated[(list[Any], *bounds)] if bounds else list[Any], value, pointer)]
+        yield from faults
+        for index, item in enumerate(() if faults else value):
             yield from _walk(get_args(base)[0], item, f"{pointer}/{index}")
     elif get_origin(base) is dict and isinstance(value, dict):
         for name, item in value.items():

@@ -18,7 +18,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.typing import FieldDefinition
 
 from events.plain_json import encode_plain
-from marketplace.api.http.body_faults import BodyFault, list_literals, render_faults
+from marketplace.api.http.body_faults import FAULTS_MAX, BodyFault, list_literals, render_faults
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
@@ -206,7 +206,7 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
     if isinstance(refusal, BodyInvalid):
         errors = _list_errors(refusal.faults)
     elif refusal.pointer is not None:
-        found = (refusal, *refusal.others)
+        found = (refusal, *refusal.others)[:FAULTS_MAX]
         errors = tuple(FieldError(pointer=each.pointer or "", detail=each.message) for each in found)
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
 
@@ -326,7 +326,7 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
 
 
 def _list_errors(faults: Sequence[BodyFault]) -> tuple[FieldError, ...]:
-    return tuple(FieldError(**fault._asdict()) for fault in faults)
+    return tuple(FieldError(**fault._asdict()) for fault in faults[:FAULTS_MAX])
 
 
 def _find_missing(text: str) -> Iterator[BodyFault]:

@@ -96,8 +96,18 @@ class AskRecoveryBody(Body, frozen=True, kw_only=True):
     grants: Annotated[int, Meta(ge=1, le=1_000)]
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
     seed: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1
-    multiples: tuple[Usd, ...] = (Decimal(2), Decimal(5), Decimal(10), Decimal(20), Decimal(50))
-    costs_per_granted_usd: tuple[Usd, ...] = (Decimal(1), Decimal("0.5"), Decimal("0.25"))
+    multiples: Annotated[tuple[Usd, ...], Meta(max_length=20)] = (
+        Decimal(2),
+        Decimal(5),
+        Decimal(10),
+        Decimal(20),
+        Decimal(50),
+    )
+    costs_per_granted_usd: Annotated[tuple[Usd, ...], Meta(max_length=20)] = (
+        Decimal(1),
+        Decimal("0.5"),
+        Decimal("0.25"),
+    )
 
 
 class HoldingView(msgspec.Struct, frozen=True, kw_only=True):

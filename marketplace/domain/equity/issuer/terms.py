@@ -5,9 +5,10 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from events.financing import (
     CapitalizationDefinition,
@@ -56,7 +57,7 @@ class RoundDraft(msgspec.Struct, frozen=True, kw_only=True):
 
     class_id: str
     pre_money_usd: Decimal
-    investments: tuple[Investment, ...]
+    investments: Annotated[tuple[Investment, ...], Meta(max_length=INVESTMENTS_MAX)]
     pool_post_money: Decimal
     liquidation_multiple: Decimal
     seniority: int
