@@ -1,6 +1,5 @@
 """Lots: nodes of a pool for sale over a span at an ask."""
 
-from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -39,8 +38,6 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         mandate_ids: Mandates that may take the equity part of an order served from it; none: cash only.
         further_asks: Steps at rising asks, which take their nodes from the end of `nodes`; none: one ask for all.
         grant_id: The grant whose unused nodes are resold; None: the provider's own nodes.
-        ask_floor_usd_per_gpu_hour: The lowest ask allowed; for a resale, what the holder of the grant's equity would
-            have paid for an hour.
         service: The promise to grants that it carries; None: the pool's promise.
         stages: The shortest stages and the least security of staged orders that it serves; None: it serves none. Every
             lot serves orders that set all of their cash aside.
@@ -58,7 +55,6 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
     further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
     grant_id: Id | None = None
-    ask_floor_usd_per_gpu_hour: UsdPerGpuHour = Decimal(0)
     service: ServiceTerms | None = None
     stages: StageTerms | None = None
 

@@ -176,7 +176,6 @@ def _create_lots() -> None:
         text("reason", null=True),
         timestamp("listed_at"),
         text("grant_id", null=True),
-        numeric("ask_floor_usd_per_gpu_hour"),
         jsonb("stages", null=True),
         bigint("last_sequence"),
         key("lots", "lot_id"),

@@ -22,7 +22,6 @@ def tell_resale(story: Story) -> None:
             **span,
             ask_usd_per_gpu_hour=usd("2.75"),
             grant_id=SELLER,
-            ask_floor_usd_per_gpu_hour=usd("0.5"),
         ),
         pool.PoolCapacityOffered(pool_id=POOL, lot_id=RESALE_LOT, **span, grant_id=SELLER),
         actor=STARTUP,

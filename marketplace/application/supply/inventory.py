@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
+
 from events.lot import AskStep, LotListed
 from events.pool import PoolOpened
 from events.service import STANDARD_SERVICE, ServiceTerms
@@ -20,6 +22,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
+from marketplace.domain.billing.settlement import compute_ask_floor
 from marketplace.domain.delivery.grant import GRANT, find_fee
 from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.party import PARTY, require_trader
@@ -279,10 +282,13 @@ async def _change(
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
         await require_lot_free(unit, lot, auction_ids)
-        await unit.decide(LOT, lot_id, command)
-        if isinstance(command, RepriceLot) and lot.listed.grant_id is not None:
-            grant = await unit.get(GRANT, lot.listed.grant_id)
-            await count_resale(unit, grant.issued, lot.listed, command.ask_usd_per_gpu_hour)
+        if not isinstance(command, RepriceLot) or lot.listed.grant_id is None:
+            await unit.decide(LOT, lot_id, command)
+            return
+        issued = (await unit.get(GRANT, lot.listed.grant_id)).issued
+        floored = msgspec.structs.replace(command, floor_usd_per_gpu_hour=compute_ask_floor(issued))
+        await unit.decide(LOT, lot_id, floored)
+        await count_resale(unit, issued, lot.listed, command.ask_usd_per_gpu_hour)
 
     return await handler.run(context, LOT, lot_id, work)
 

@@ -13,9 +13,7 @@ from events.lot import LotListed
 from marketplace.application.steps.access import load_grant, load_named_mandates
 from marketplace.application.steps.reductions import count_resale
 from marketplace.core.ids import derive_id
-from marketplace.core.money import PRICE_PLACES
-from marketplace.core.rounding import round_places
-from marketplace.domain.billing.settlement import compute_holder_rate
+from marketplace.domain.billing.settlement import compute_ask_floor
 from marketplace.domain.delivery.grant import require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.lot import LOT, ListLot
@@ -74,9 +72,9 @@ async def resell_grant(
             duration_hours_min=duration_hours_min,
             mandate_ids=mandate_ids,
             grant_id=grant_id,
-            ask_floor_usd_per_gpu_hour=round_places(compute_holder_rate(grant.issued), PRICE_PLACES, "ceiling"),
         )
-        await unit.decide(LOT, lot_id, ListLot(listed=listed))
+        floor_usd = compute_ask_floor(grant.issued)
+        await unit.decide(LOT, lot_id, ListLot(listed=listed, floor_usd_per_gpu_hour=floor_usd))
         offer = OfferCapacity(
             pool_id=grant.pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end, grant_id=grant_id
         )

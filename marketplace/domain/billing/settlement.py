@@ -32,7 +32,8 @@ import msgspec
 from events.grant import GrantIssued
 from events.schedule import PlatformFee
 from events.statement import Charges, ServiceCredit
-from marketplace.core.money import CENT, SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
+from marketplace.core.money import CENT, PRICE_PLACES, SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
+from marketplace.core.rounding import round_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,11 @@ def compute_holder_rate(grant: GrantIssued) -> Fraction:
     """Return the exact USD per GPU-hour that the holder of a grant's equity pays; 0 without equity."""
     tariff = build_tariff(grant)
     return tariff.price * (1 - tariff.cash_share) if grant.equity is not None else Fraction(0)
+
+
+def compute_ask_floor(grant: GrantIssued) -> Decimal:
+    """Return the lowest ask in USD per GPU-hour at which a grant may be resold: what the holder of its equity pays."""
+    return round_places(compute_holder_rate(grant), PRICE_PLACES, "ceiling")
 
 
 def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -> Charges:

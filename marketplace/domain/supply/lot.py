@@ -43,9 +43,10 @@ STEPS_MAX: Final = 16
 
 
 class ListLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Offer nodes for a span. The event contains the whole lot."""
+    """Offer nodes for a span. The event contains the whole lot; not its lowest allowed ask, which tells of equity."""
 
     listed: LotListed
+    floor_usd_per_gpu_hour: Decimal = ZERO
 
     @property
     def lot_id(self) -> str:
@@ -59,6 +60,7 @@ class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
     lot_id: str
     ask_usd_per_gpu_hour: Decimal
     further_asks: tuple[AskStep, ...] = ()
+    floor_usd_per_gpu_hour: Decimal = ZERO
 
 
 class RescheduleLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +183,7 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
             return []
         raise refuse_exists("lot", listed.lot_id)
     require_span(listed.start, listed.end, "/end")
-    _require_ask(listed.ask_usd_per_gpu_hour, listed.ask_floor_usd_per_gpu_hour)
+    _require_ask(listed.ask_usd_per_gpu_hour, command.floor_usd_per_gpu_hour)
     if listed.nodes_min > listed.nodes:
         raise Refusal(
             "nodes_min_above_nodes",
@@ -242,7 +244,7 @@ def _require_steps(ask: Decimal, further: tuple[AskStep, ...], nodes: int) -> No
 
 
 def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
-    _require_ask(command.ask_usd_per_gpu_hour, state.listed.ask_floor_usd_per_gpu_hour)
+    _require_ask(command.ask_usd_per_gpu_hour, command.floor_usd_per_gpu_hour)
     _require_steps(command.ask_usd_per_gpu_hour, command.further_asks, state.listed.nodes)
     asks = (command.ask_usd_per_gpu_hour, command.further_asks)
     if asks == (state.ask_usd_per_gpu_hour, state.further_asks):

@@ -145,6 +145,10 @@ PROJECTION: Final = Projection(
 )
 
 
+STEP_USD: Final = 1_000
+"""What claims could still cost is public in these steps: the exact sum would tell the price of a grant."""
+
+
 async def list_bonds(
     connection: AsyncConnection,
     *,
@@ -156,7 +160,10 @@ async def list_bonds(
     lot_id = func.nullif(bonds.c.part, ALL_GRANTS).label("lot_id")
     free = (bonds.c.posted_usd - bonds.c.paid_usd - bonds.c.released_usd).label("free_usd")
     open_usd = (
-        select(func.coalesce(func.sum(bond_claims.c.demand_usd - bond_claims.c.paid_usd), 0))
+        select(
+            func.ceil(func.coalesce(func.sum(bond_claims.c.demand_usd - bond_claims.c.paid_usd), 0) / STEP_USD)
+            * STEP_USD
+        )
         .where(bond_claims.c.bond_id == bonds.c.bond_id)
         .scalar_subquery()
         .label("claims_open_usd")

@@ -80,7 +80,6 @@ lots: Final = define(
     text("reason", null=True),
     instant("listed_at"),
     text("grant_id", null=True),
-    exact("ask_floor_usd_per_gpu_hour"),
     document("stages", null=True),
     Index("ix_lots_pool", "pool_id", "lot_id"),
     Index("ix_lots_provider", "provider_id", "lot_id"),
@@ -156,7 +155,7 @@ def _lot_withdrawn(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotW
 
 PROJECTION: Final = Projection(
     name="inventory",
-    version=2,
+    version=3,
     tables=(sites, pools, lots),
     reads=("site", "pool", "lot"),
     handlers={

@@ -58,7 +58,8 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
         paid_usd: What was paid to startups.
         released_usd: What the provider took back.
         free_usd: What is left.
-        claims_open_usd: The most that open claims on the whole bond, with its other parts, may still cost.
+        claims_open_usd: The most that open claims on the whole bond, with its other parts, may still cost, rounded up
+            to whole thousands.
         stands_until: It is released 30 days after that at the earliest; for a withdrawn lot, 30 days after its last
             grant is over.
         last_sequence: The event that changed it last.

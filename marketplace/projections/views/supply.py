@@ -85,7 +85,6 @@ class LotView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     listed_at: datetime
     grant_id: str | None
-    ask_floor_usd_per_gpu_hour: Decimal
     stages: StageTerms | None
     last_sequence: int
 

@@ -242,6 +242,21 @@ async def test_what_is_not_its_own_to_sell_is_refused(market, changes, code):
     assert caught.value.code == code
 
 
+async def test_the_floor_of_a_resale_holds_for_a_later_ask_too_and_no_event_tells_it(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        lot_id = await resell(market, trade, grant)
+        seller, ask = market.context(trade.startup), Decimal("1.4")
+        with pytest.raises(Refusal) as caught:
+            await inventory.reprice_lot(market.handler, seller, lot_id, ask_usd_per_gpu_hour=ask)
+    assert caught.value.code == "ask_below_principal"
+    floor = caught.value.facts["floor_usd_per_gpu_hour"]
+    events = await market.log.load(f"marketplace.lot.{lot_id}")
+    assert events
+    assert not any(floor in event.body.decode() for event in events)
+
+
 async def test_what_is_offered_is_not_offered_twice_and_what_was_delivered_not_at_all(market):
     async with market.worker():
         trade = await market.trade(days=10, nodes=4)

@@ -142,7 +142,6 @@ def tell_resale(teller: Teller) -> None:
         end=_END,
         ask_usd_per_gpu_hour=Decimal("2.50"),
         grant_id=_GRANT,
-        ask_floor_usd_per_gpu_hour=Decimal("1.20"),
     )
     offered = PoolCapacityOffered(pool_id=POOL, lot_id=_RESALE_LOT, nodes=1, start=_NOON, end=_END, grant_id=_GRANT)
     teller.tell("2026-03-08T10:00", QUILLWORK, listed, offered)

@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.lot import AskStep, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from events.stages import StageTerms
@@ -27,8 +28,11 @@ WITHDRAW = WithdrawLot(lot_id=build.LOT, reason="sold elsewhere")
 LISTED = build.lot_listed()
 
 
+FLOOR = {"floor_usd_per_gpu_hour": usd("0.80")}
+
+
 def resale(**changes):
-    return list_lot(**{"grant_id": build.GRANT, "ask_floor_usd_per_gpu_hour": usd("0.80"), **changes})
+    return replace(list_lot(**{"grant_id": build.GRANT, **changes}), **FLOOR)
 
 
 RESOLD = resale().listed
@@ -57,7 +61,7 @@ REFUSALS = [
     Row("amount_too_large", (), list_lot(ask_usd_per_gpu_hour=usd("1000000000.000001"))),
     Row("amount_too_precise", (LISTED,), reprice(ask_usd_per_gpu_hour=usd("1.1234567"))),
     Row("ask_below_principal", (), resale(ask_usd_per_gpu_hour=usd("0.79")), "/ask_usd_per_gpu_hour"),
-    Row("ask_below_principal", (RESOLD,), reprice(ask_usd_per_gpu_hour=usd("0.79")), "/ask_usd_per_gpu_hour"),
+    Row("ask_below_principal", (RESOLD,), reprice(ask_usd_per_gpu_hour=usd("0.79"), **FLOOR), "/ask_usd_per_gpu_hour"),
     Row("nodes_min_above_nodes", (), list_lot(nodes_min=7), "/nodes_min"),
     Row("duration_min_above_span", (), list_lot(duration_hours_min=101), "/duration_hours_min"),
     Row("duration_min_above_span", (LISTED,), reschedule(end=hour(53)), "/end"),
