@@ -21,6 +21,7 @@ _SUSPECT: Final = re.compile(
     rb"|\xef\xb7[\x90-\xaf]|\xef\xbf[\xb9-\xbb\xbe\xbf]|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]|\xf0\x9b\xb2[\xa0-\xa3]|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0[\x80-\x87]"
 )
 """The bytes of characters that `_require_text` may refuse, as UTF-8 or escaped."""
+_BLANK_TEXT: Final = re.compile(rb'"\s+"')
 _OF_LINES: Final = "\t\n\r"
 _OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BLANK: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
@@ -47,7 +48,7 @@ def require_readable(body: bytes) -> Any:
     decoded = msgspec.json.decode(body)
     if msgspec.json.encode(decoded) != msgspec.json.format(body, indent=-1):
         _require_unique(body)
-    if _SUSPECT.search(body):
+    if (b"\\" in body or b"\x7f" in body or _BLANK_TEXT.search(body)) if body.isascii() else _SUSPECT.search(body):
         for pointer, text in _list_texts(decoded, ""):
             _require_text(text, pointer)
     return decoded
