@@ -92,7 +92,7 @@ class Gains:
                 gaining = set() if self._is_fair_investment(body, now) else {body["holder_id"]}
             case "issuer.stock_repurchased":
                 gaining = {body["holder_id"]} if self.is_dear(name, body, now) else set()
-            case "issuer.stock_plan_adjusted":
+            case "issuer.stock_plan_adjusted" | "issuer.dilution_limited":
                 gaining = {ANYONE}
             case "issuer.stock_transferred":
                 gaining = {body["holder_id" if self.is_dear(name, body, now) else "holder_id_after"]}

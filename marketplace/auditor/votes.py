@@ -103,6 +103,8 @@ class Votes:
         rights: Warrants by id.
         terms: The holder terms of each issuer.
         limits: The dilution limit of each issuer, and its valuation.
+        limited: The parties that held something of each issuer when its limit was agreed on.
+        bound: The same for its holder terms.
         gains: Who gains by an act.
     """
 
@@ -113,6 +115,8 @@ class Votes:
     rights: dict[str, Right] = field(default_factory=dict)
     terms: dict[str, Body] = field(default_factory=dict)
     limits: dict[str, Body] = field(default_factory=dict)
+    limited: dict[str, set[str]] = field(default_factory=dict)
+    bound: dict[str, set[str]] = field(default_factory=dict)
     gains: Gains = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,8 +156,10 @@ class Votes:
             self.rights[body["warrant_id"]].holder_id = body["holder_id_after"]
         elif name == "holder_terms_agreed":
             self.terms[body["issuer_id"]] = body["terms"]
+            self.bound[body["issuer_id"]] = self._find_holding(body["issuer_id"])
         elif name == "dilution_limited":
             self.limits[body["issuer_id"]] = body
+            self.limited[body["issuer_id"]] = self._find_holding(body["issuer_id"])
 
     def _check(self, decision: Sequence[Message]) -> None:
         """Check that each group that an act asks agreed by its majority, and its parts by theirs."""
@@ -220,11 +226,14 @@ class Votes:
 
     def _find_entitled(self, issuer_id: str) -> set[str]:
         """Return the parties with a pro rata right that hold something of an issuer."""
+        return self._find_holding(issuer_id) & {*self.terms.get(issuer_id, {}).get("pro_rata", ())}
+
+    def _find_holding(self, issuer_id: str) -> set[str]:
+        """Return the parties that hold something of an issuer."""
         issuer = self.equity.issuers.get(issuer_id, Issuer())
         holding = {holder_id for (_, holder_id, _), shares in issuer.holdings.items() if shares}
         holding |= {*self.gains.find_company(issuer_id).signed.values()}
-        named = self.terms.get(issuer_id, {}).get("pro_rata", ())
-        return {each for each in named if each in holding and self._votes(each, issuer)}
+        return {each for each in holding if self._votes(each, issuer)}
 
     def _list_shrunk(self, name: str, body: Body, beside: Sequence[tuple[str, Body]]) -> set[str]:
         """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up."""
@@ -292,9 +301,19 @@ class Votes:
         together = self._weigh_together(issuer_id, issuer, sale, drag["share_needed"]) if drag else {}
         if together:
             own = {"instruments", "commitments", *(f"stock {each}" for each in drag.get("classes", ()))}
-            groups = {group: weights for group, weights in groups.items() if group in own}
+            groups = {
+                group: weights
+                for group, weights in groups.items()
+                if group in own or not self._is_dragged(weights, issuer_id)
+            }
             yield Asked(issuer_id, {_TOGETHER: together}, drag["share_needed"], gaining)
         yield Asked(issuer_id, groups, terms.get("sale_share_needed"), gaining)
+
+    def _is_dragged(self, weights: Mapping[str, int], issuer_id: str) -> bool:
+        """Return whether those who held something when a drag-along was agreed on may decide for a group."""
+        share, bound = self.terms[issuer_id].get("sale_share_needed"), self.bound.get(issuer_id, set())
+        given, whole = sum(weight for each, weight in weights.items() if each in bound), sum(weights.values())
+        return 2 * given > whole if share is None else given >= whole * Fraction(share)
 
     def _list_gaining(
         self, name: str, body: Body, issuer_id: str, bodies: Sequence[tuple[str, Body]], now: datetime
@@ -365,7 +384,7 @@ class Votes:
                 return name in _UNCAUSED
 
     def _is_lifted(self, body: Body) -> bool:
-        """Return whether a dilution limit is the first one, or higher, or has another valuation."""
+        """Return whether a dilution limit is the first one, higher, has another valuation, or joins holders to it."""
         most, value = (
             [
                 None if each.get(key) is None else Decimal(each[key])
@@ -373,7 +392,9 @@ class Votes:
             ]
             for key in ("dilution_max", "valuation_usd")
         )
-        return most[0] is None or most[1] is None or most[1] > most[0] or value[0] != value[1]
+        if most[0] is None or most[1] is None or most[1] > most[0] or value[0] != value[1]:
+            return True
+        return bool(self._find_holding(body["issuer_id"]) - self.limited.get(body["issuer_id"], set()))
 
     def _list_counting(self, body: Body, now: datetime) -> set[str]:
         """Return the holders of warrants that count purchases of a programme."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.application.equity import instruments, issuers
+from marketplace.application.equity import issuers
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.sales import Sales
 from marketplace.auditor.stream import Findings, Message
@@ -17,21 +17,24 @@ from tests.application.equity.test_equity import found, invest, pay_in
 from tests.application.equity.test_holder_terms import hold, propose_sale
 from tests.application.equity.test_hostile_pairs import ask
 from tests.application.equity.test_hostile_variants import agree_open
-from tests.support.market.agreeing import agree_all
+from tests.application.equity.test_sale_and_end import settle_first
 from tests.support.market.auditing import read_messages
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
 _PLAYED: list[Message] = []
 
 
 async def play():
-    """Sell a company; beside the sale a holder sells half of its stock, and an investor signs. Return the log."""
+    """Sell a company; beside the sale a holder sells half of its stock, and principal accrues. Return the log."""
     market = Market(MemoryLog())
     trade = await market.trade()
     await found(market, trade.startup)
     bank = await market.party("Bank", "fund")
     await invest(market, trade, 10_000)
+    async with market.worker():
+        grant = await market.award(trade)
+    await market.deliver(grant, 10)
     await hold(market, trade.startup, trade.fund, 1_000)
     await hold(market, trade.startup, bank, 600)
     await pay_in(market, trade.startup)
@@ -41,10 +44,7 @@ async def play():
     moved |= {"class_id": "common", "shares": 500, "at": market.clock.at}
     proposal_id, _ = await ask(market, trade.startup, TransferStock, startup=trade.startup, **moved)
     assert await agree_open(market, proposal_id) == "effective"
-    context = market.context(trade.startup)
-    members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(7_000), "terms": SAFE}
-    await instruments.invest(market.handler, context, **members)
-    await agree_all(market, context)
+    await settle_first(market, grant, by=trade.startup)
     await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
     return await read_messages(market.log)
 

@@ -39,7 +39,8 @@ from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.rules import require_no_sale
+from marketplace.domain.equity.issuer.state import Issuer, list_parties
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
 from marketplace.domain.supply.lot import LOT, find_promise
@@ -179,7 +180,9 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         return
-    if order_id in issuer.exposures and (issuer.limit is not None or not isinstance(instrument, PricedTerms)):
+    require_no_sale(issuer)
+    is_agreed = issuer.limit is not None and list_parties(issuer) <= issuer.limited
+    if order_id in issuer.exposures and (is_agreed or not isinstance(instrument, PricedTerms)):
         return
     principal_usd, mandate_ids, ratio = compute_principal_max(order.terms), order.terms.mandate_ids, order.split_ratio
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids, split_ratio=ratio)

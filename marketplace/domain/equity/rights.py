@@ -102,6 +102,7 @@ from marketplace.domain.equity.issuer.state import (
     Issuer,
     list_holders,
     list_live_warrants,
+    list_parties,
     measure_ownership,
 )
 from marketplace.domain.equity.issuer.stock_commands import (
@@ -517,9 +518,11 @@ def _list_outranked(event: IssuerLiquidityDeclared, issuer: Issuer) -> set[str]:
 def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
     before = setting.issuer.limit
     if before is None or before.dilution_max is None:
-        return Asked(company=True, vote=True)
+        return Asked(company=True, vote=True, gain=(_ANYONE,))
     lifted = event.dilution_max is None or event.dilution_max > before.dilution_max
-    return Asked(company=True, vote=lifted or event.valuation_usd != before.valuation_usd)
+    joins = event.dilution_max is not None and not list_parties(setting.issuer) <= setting.issuer.limited
+    votes = lifted or joins or event.valuation_usd != before.valuation_usd
+    return Asked(company=True, vote=votes, gain=(_ANYONE,) if votes else ())
 
 
 def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
@@ -779,7 +782,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the limit on dilution by instruments changes",
         "company",
         "vote",
-        "an existing limit becomes no higher and keeps its valuation",
+        "an existing limit becomes no higher and keeps its valuation, and all holders held something when it was set",
         _limit,
     ),
     IssuerHolderTermsAgreed: Right(
@@ -829,7 +832,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " not paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a note, if"
         " nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
-        " classes that it does not name. The company states which holders without a key agreed",
+        " classes that it does not name, as far as those who held something when it was agreed on have the majority of"
+        " the group. The company states which holders without a key agreed",
         _sell,
     ),
     IssuerLiquidityWithdrawn: Right(
@@ -953,14 +957,17 @@ class _Group(NamedTuple):
 
 
 def _ask(found: dict[str, Consent], right: str, group: _Group) -> None:
-    consent = Consent(
+    found.setdefault(group.electorate, _build_consent(right, group))
+
+
+def _build_consent(right: str, group: _Group) -> Consent:
+    return Consent(
         electorate=group.electorate,
         right=right,
         voters=tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in sorted(group.weights.items())),
         share_needed=group.share_needed,
         weight_absent=group.weight_absent,
     )
-    found.setdefault(group.electorate, consent)
 
 
 def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
@@ -1014,6 +1021,10 @@ def _list_assuming(setting: Setting) -> Iterable[_Group]:
 
 
 def _list_sellers(setting: Setting, terms: HolderTerms, leaning: frozenset[str]) -> Iterable[_Group]:
+    """Yield who agrees for the holders: each group or, by a drag-along, all together.
+
+    A drag-along binds a group only if the parties that held something when it was agreed on could decide for it.
+    """
     drag = terms.drag_along
     together = None if drag is None else _weigh_together(setting, drag.share_needed)
     if drag is not None and together is not None:
@@ -1023,8 +1034,10 @@ def _list_sellers(setting: Setting, terms: HolderTerms, leaning: frozenset[str])
             yield _Group("holders_here", here)
         own = frozenset({"instruments", "commitments", *(f"class/{class_id}" for class_id in drag.classes)})
     for electorate, weights in _list_groups(setting, leaning):
-        if together is None or electorate.removeprefix(_UNRELATED).removeprefix(_DISINTERESTED) in own:
-            yield _Group(electorate, weights, terms.sale_share_needed)
+        group = _Group(electorate, weights, terms.sale_share_needed)
+        is_own = together is None or electorate.removeprefix(_UNRELATED).removeprefix(_DISINTERESTED) in own
+        if is_own or not has_majority(_build_consent("sale", group), setting.issuer.bound):
+            yield group
 
 
 def _weigh_together(setting: Setting, share_needed: Decimal) -> _Group | None:

@@ -15,10 +15,12 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
 from tests.application.equity.test_equity import act, found
 from tests.application.equity.test_note_orders import offer_equity
+from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, for_cash
 
 MOST = Decimal(12_000_000)
+LIMIT = {"dilution_max": Decimal(1), "valuation_usd": Decimal(9_900_000)}
 STOCK = StockTerms(class_id="common", price_usd_per_share=Decimal("1.1"), service_consequence="credit")
 """Nine million shares and rights are worth 9.9 M."""
 
@@ -29,8 +31,7 @@ async def founded(memory_log):
     trade = await market.trade(days=10)
     await found(market, trade.startup)
     await market.cancel(trade.startup, trade.order)
-    limit = {"dilution_max": Decimal(1), "valuation_usd": Decimal(9_900_000)}
-    await limit_dilution(market.handler, market.context(trade.startup), trade.issuer, **limit)
+    await limit_dilution(market.handler, market.context(trade.startup), trade.issuer, **LIMIT)
     return market, trade
 
 
@@ -134,6 +135,9 @@ async def test_what_a_safe_beside_it_becomes_counts_toward_the_range(founded, te
     members = {"mandate_id": mandate, "amount_usd": Decimal(9_900_000), "terms": terms}
     await instruments.invest(market.handler, context, startup_id=trade.startup, **members)
     await refuse("cap_outside_range", invest(market, trade, stock, "stock"))
+    agreed = market.context(trade.startup)
+    await limit_dilution(market.handler, agreed, trade.issuer, **LIMIT)
+    await agree_all(market, agreed)
     amended = orders.amend_order(market.handler, market.context(trade.startup), placed, terms=order.terms)
     await refuse("cap_outside_range", amended)
     await invest(market, trade, stock, "stock", most=Decimal(1_100_000_000))

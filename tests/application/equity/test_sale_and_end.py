@@ -15,10 +15,11 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from tests.application.equity.test_equity import build_round, found, invest, pay_in
+from tests.application.equity.test_note_orders import offer_equity
 from tests.support.market.agreeing import agree_all
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market, for_cash
+from tests.support.market.market import Market
 
 
 @pytest.fixture
@@ -262,20 +263,23 @@ async def test_stock_that_principal_buys_beside_a_sale_waits_for_its_end_and_sto
     market = Market(memory_log)
     trade = await market.trade()
     await found(market, trade.startup)
-    await invest(market, trade, 10_000)
-    await pay_in(market, trade.fund, 4_000)
-    trade.mandate = await market.mandate(trade.fund, instrument_kinds=("stock",), **for_cash(4_000))
+    await market.cancel(trade.startup, trade.order)
+    terms = StockTerms(class_id="common", price_usd_per_share=Decimal(1), service_consequence="credit")
+    trade.order = await offer_equity(market, trade, "stock", terms)
+    async with market.worker():
+        grant = await market.award(trade)
+    await market.deliver(grant, 10)
     former = await declare(market, trade)
-    bought = await invest(market, trade, 1_000, StockTerms(class_id="common", price_usd_per_share=Decimal(1)))
-    instrument = await market.state("instrument", bought.id)
-    assert (instrument.outstanding_usd, instrument.conversions) == (1_000, ())
+    await settle_first(market, grant, by=trade.startup)
+    instrument = await market.state("instrument", rename_id("ins", grant.issued.grant_id))
+    assert instrument.outstanding_usd > 0 == len(instrument.conversions)
     sale = await declare(market, trade)
     market.clock.at = (await market.state("issuer", trade.issuer)).sales[sale].declared.pay_until
     await issuers.lapse_liquidity(market.handler, market.context(), trade.issuer, sale)
     assert sale != former
     issuer = await market.state("issuer", trade.issuer)
     assert issuer.find_sale() is None
-    assert issuer.holdings[trade.fund, "common"] == 1_000
+    assert issuer.holdings[trade.fund, "common"] == instrument.outstanding_usd // 1
 
 
 async def spend(market, trade, how, usd):

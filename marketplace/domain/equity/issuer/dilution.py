@@ -41,8 +41,8 @@ from marketplace.domain.equity.issuer.as_converted import convert_row, convert_s
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import SHARES_MAX, is_main_class, refuse_missing
-from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
+from marketplace.domain.equity.issuer.rules import SHARES_MAX, is_main_class, refuse_missing, require_no_sale
+from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_parties, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
 _ORDER = "ord_"
@@ -53,6 +53,7 @@ REFUSED_OFFERS: Final = frozenset(
         "dilution_unagreed",
         "missing_convention",
         "price_below_preference",
+        "sale_declared",
         "stack_exceeds_company",
         "terms_unagreed",
     }
@@ -85,14 +86,16 @@ class Dilution(NamedTuple):
 
 
 def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the limit; nothing if it is recorded."""
+    """Return the limit; nothing if it is recorded, and was agreed on with every party that holds something."""
     event = IssuerDilutionLimited(
         issuer_id=command.issuer_id,
         dilution_max=command.dilution_max,
         valuation_usd=command.valuation_usd,
         instruments=command.instruments,
     )
-    if event == state.limit or (command.dilution_max is None and state.limit is None):
+    if command.dilution_max is None and state.limit is None:
+        return []
+    if event == state.limit and list_parties(state) <= state.limited:
         return []
     if command.dilution_max is not None:
         require_share(command.dilution_max, "/dilution_max")
@@ -108,8 +111,8 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     """Return the exposure of an order or instrument; nothing if it is recorded so, or an instrument's issuer has ended.
 
     Raises:
-        Refusal: For an order, those of `require_agreed` · ``stack_exceeds_company``, unless the exposure is owed or
-            the issuer has ended.
+        Refusal: For an order, ``sale_declared`` and those of `require_agreed` · ``stack_exceeds_company``, unless the
+            exposure is owed or the issuer has ended.
     """
     subject_id, exposures = command.subject_id, command.exposures
     refusal = None if command.owed or state.is_ended else _refuse_stack(state, subject_id, exposures)
@@ -117,6 +120,8 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     if subject_id.startswith(_ORDER):
         require_agreed(state, exposures, command.offered_to, command.split_ratio)
     is_offer = subject_id.startswith(_ORDER) and bool(exposures)
+    if is_offer and changes and state.liquidity_id is not None:
+        require_no_sale(state)
     if (refusal is None and not changes) or (state.is_ended and not is_offer):
         return []
     if refusal is not None:
@@ -129,10 +134,11 @@ def require_agreed(
 ) -> None:
     """Refuse an instrument for compute that dilutes other holders more than they agreed to.
 
-    If there are other holders, stock and warrants need a dilution limit, and a price of at least the preference of
-    their class. So does a note that becomes another class at its maturity than the largest one of common stock. A SAFE
-    or note takes at most `DISCOUNT_MAX` and `RATE_MAX` beside its cap, and its principal in a sale. Whatever
-    values the company below a cap or price of another holder needs a limit that its takers did not decide alone.
+    If there are other holders, stock and warrants need a dilution limit that was agreed on when all of them held
+    something, and a price of at least the preference of their class. So does a note that becomes another class at its
+    maturity than the largest one of common stock. A SAFE or note takes at most `DISCOUNT_MAX` and `RATE_MAX` beside its
+    cap, and its principal in a sale. Whatever values the company below a cap or price of another holder needs a limit
+    that its takers did not decide alone.
 
     Args:
         state: The issuer.
@@ -147,7 +153,7 @@ def require_agreed(
     nobody_holds = not state.instruments and not state.securities and not state.warrants and not state.options
     if not offered or nobody_holds or state.is_ended:
         return
-    holders = frozenset(each for each in list_holders(state) if is_id(each, "pty")) - {state.formed.party_id}
+    holders = list_parties(state)
     apart = [(group, holders - group) for group in takers]
     others = sorted(frozenset[str]().union(*(each for _, each in apart)))
     if not others:
@@ -165,14 +171,16 @@ def require_agreed(
 def _require_class_terms(
     state: Issuer, chosen: Iterable[PrincipalTerms], others: Sequence[str], since: Fraction
 ) -> None:
-    """Refuse what becomes a stated class of stock without a dilution limit, or below the preference of the class."""
-    if state.limit is None:
+    """Refuse what becomes a stated class without a limit agreed on with all others, or below its preference."""
+    unasked = sorted({*others} if state.limit is None else {*others} - state.limited)
+    if unasked:
         raise Refusal(
             "dilution_unagreed",
-            f"{', '.join(others[:5])} hold securities of {state.formed.issuer_id}, and stock or a warrant for compute"
+            f"{', '.join(unasked[:5])} hold securities of {state.formed.issuer_id}, and stock or a warrant for compute"
             " dilutes them, or a note that becomes such a class; agree with them on a dilution limit first, within"
-            " which it may be offered",
-            holders=list(others),
+            " which it may be offered. One that was agreed on before they held something counts once it is agreed on"
+            " again",
+            holders=unasked,
         )
     for terms in chosen:
         class_id, price = _find_offered_price(terms, state, since)
@@ -210,6 +218,7 @@ def _require_value(state: Issuer, offered: Fraction, takers: frozenset[str], oth
     """Refuse to value the company below what others paid, unless they agreed to a dilution limit.
 
     A limit that the takers may have decided alone is not agreed to: they hold most of every class that parties hold.
+    Nor is one of a time when not all the others held something.
 
     Args:
         state: The issuer.
@@ -218,12 +227,13 @@ def _require_value(state: Issuer, offered: Fraction, takers: frozenset[str], oth
         others: The other holders.
     """
     paid = max(_list_values(state, others), default=Fraction(0))
-    if offered >= paid or (state.limit is not None and not _have_majority(state, takers)):
+    is_agreed = state.limit is not None and others <= state.limited
+    if offered >= paid or (is_agreed and not _have_majority(state, takers)):
         return
     least, leading = ceil_cents(paid), ", ".join(sorted(takers & list_holders(state)))
     remedy = (
         "agree with them on a dilution limit first"
-        if state.limit is None
+        if not is_agreed
         else f"take an investment on which they vote, since {leading} alone may have decided the dilution limit"
     )
     raise Refusal(
@@ -596,7 +606,7 @@ def _measure_split(state: Issuer, split_ratio: str | None) -> Fraction:
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
     """Return the state with a limit, counting the instruments that the event states and all open orders; or without."""
     if event.dilution_max is None:
-        return replace(state, limit=None)
+        return replace(state, limit=None, limited=frozenset())
     orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
     counted = {each.instrument_id: each.exposures for each in event.instruments if each.exposures}
-    return replace(state, limit=event, exposures=Map({**orders, **counted}))
+    return replace(state, limit=event, limited=list_parties(state), exposures=Map({**orders, **counted}))

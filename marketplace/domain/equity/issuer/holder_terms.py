@@ -13,7 +13,7 @@ from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, CountProposal
 from marketplace.domain.equity.issuer.rules import get_class, require_stakeholder
-from marketplace.domain.equity.issuer.state import COUNT_WITHIN, Issuer
+from marketplace.domain.equity.issuer.state import COUNT_WITHIN, Issuer, list_parties
 from marketplace.domain.refusals import refuse_unknown
 
 PROPOSALS_MAX: Final = 100
@@ -22,9 +22,9 @@ _HALF: Final = Decimal("0.5")
 
 
 def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the terms; nothing if they are in force."""
+    """Return the terms; nothing if they are in force and bind every party that holds something."""
     terms = command.terms
-    if terms == state.holder_terms:
+    if terms == state.holder_terms and list_parties(state) <= state.bound:
         return []
     if terms.sale_share_needed is not None:
         _require_majority(terms.sale_share_needed, "/terms/sale_share_needed")

@@ -8,7 +8,7 @@ from events.types import PricedTerms
 from marketplace.core.money import require_usd
 from marketplace.domain.equity.issuer.commands import SignInstrument
 from marketplace.domain.equity.issuer.dilution import require_agreed, require_room
-from marketplace.domain.equity.issuer.rules import get_class, is_repeated
+from marketplace.domain.equity.issuer.rules import get_class, is_repeated, require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer
 
 
@@ -24,6 +24,7 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
     )
     if is_repeated("instrument", command.instrument_id, state.instruments, event):
         return []
+    require_no_sale(state)
     require_usd(command.commitment_usd, "/commitment_usd")
     if isinstance(command.terms, PricedTerms):
         get_class(state, command.terms.class_id)

@@ -78,10 +78,10 @@ Refusals in order, of each command:
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
-- instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company · dilution_unagreed ·
-  price_below_preference · terms_unagreed · cap_below_holders
+- instrument signed: instrument_exists · sale_declared · amounts · stock_class_unknown · stack_exceeds_company ·
+  dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
-- exposure recorded: dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders ·
+- exposure recorded: sale_declared · dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders ·
   stack_exceeds_company
 - proposal counted: proposals_too_many
 - holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·

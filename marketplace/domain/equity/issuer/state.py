@@ -48,6 +48,7 @@ from events.issuer import (
 )
 from events.issuer_dilution import Exposure
 from events.issuer_holders import HolderTerms
+from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
@@ -343,6 +344,8 @@ class Issuer:
         proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, by its id.
         holder_terms: What the company and its holders agreed on.
         limit: The dilution limit; None if the issuer set none.
+        limited: The parties that held something when the limit was agreed on. It permits nothing beside others.
+        bound: The parties that held something when the holder terms were agreed on. Their drag-along binds no others.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.
@@ -376,6 +379,8 @@ class Issuer:
     proposals: Map[str, tuple[str, datetime]] = field(default_factory=Map)
     holder_terms: HolderTerms = field(default_factory=HolderTerms)
     limit: IssuerDilutionLimited | None = None
+    limited: frozenset[str] = frozenset()
+    bound: frozenset[str] = frozenset()
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)
     split_at_issue: Map[str, Fraction] = field(default_factory=Map)
@@ -486,6 +491,11 @@ def list_holders(state: Issuer) -> frozenset[str]:
     """Return everyone who holds stock, an option, a warrant, a promise or an instrument of the issuer."""
     rows = {row.holder_id for row in list_rows(state) if row.holder_id is not None}
     return frozenset(rows | {signed.holder_id for signed in state.instruments.values()})
+
+
+def list_parties(state: Issuer) -> frozenset[str]:
+    """Return the parties that hold something of the issuer, without the issuer's own."""
+    return frozenset(each for each in list_holders(state) if is_id(each, "pty")) - {state.formed.party_id}
 
 
 def total_shares(state: Issuer, at: datetime | None = None) -> Totals:
