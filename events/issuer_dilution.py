@@ -18,12 +18,16 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
         interest_from: First day of interest of a note; None of a SAFE.
         offered_cap_usd: The lowest post-money cap of which the holder of a most-favoured SAFE got notice, while its
             clause is not used; None: none.
+        offered_pre_money_cap_usd: The lowest pre-money cap of such a notice, or cap of a note; None: none.
+        offered_discount: The highest discount of such a notice; None: none.
     """
 
     terms: PrincipalTerms
     amount_usd: Usd
     interest_from: date | None = None
     offered_cap_usd: Usd | None = None
+    offered_pre_money_cap_usd: Usd | None = None
+    offered_discount: Share | None = None
 
 
 class CountedInstrument(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,7 +115,8 @@ def _list_claims(
         return [] if claim is None else [claim]
     amount, worth = principal * find_growth_of(exposure), max(value, Fraction(1, 100))
     repaid = amount + principal * (Fraction(terms.get("repayment_multiple") or 1) - 1)
-    claims = [(max(amount / (1 - Fraction(terms.get("discount") or 0)), repaid) / worth, False)]
+    discount = max(Fraction(each.get(key) or 0) for each, key in ((terms, "discount"), (exposure, "offered_discount")))
+    claims = [(max(amount / (1 - discount), repaid) / worth, False)]
     is_post = terms.get("conversion_timing") == "post_money"
     cap, offered = terms.get("valuation_cap_usd"), exposure.get("offered_cap_usd")
     if cap is not None:
@@ -129,6 +130,8 @@ def _list_claims(
         )
     if offered is not None:
         claims.append((amount / Fraction(offered), True))
+    if (noticed := exposure.get("offered_pre_money_cap_usd")) is not None:
+        claims.append((amount / Fraction(noticed), False))
     return claims
 
 

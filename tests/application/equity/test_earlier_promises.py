@@ -135,6 +135,26 @@ async def test_a_drag_along_of_before_takes_no_class_from_who_came_since(founded
     await check_log(market.log)
 
 
+@pytest.mark.parametrize("later", [{"discount": Decimal("0.99")}, {"valuation_cap_usd": Decimal(100_000)}])
+async def test_a_range_counts_what_a_most_favoured_safe_may_still_elect(founded, later):
+    """It elected the terms of a SAFE of 1 USD after the fund had paid 900,000, and got all of a sale."""
+    market, trade = founded
+    friend = await market.party("Friend", "fund", usd=200_000)
+    mandate = await market.mandate(friend, instrument_kinds=("safe",), uncapped=True, **for_cash(200_000))
+    favoured = SafeTerms(conversion_timing="pre_money", most_favoured_nation=True)
+    signed = []
+    for usd, terms in ((90_000, favoured), (1, SafeTerms(conversion_timing="pre_money", **later))):
+        context = market.context(trade.startup)
+        members = {"mandate_id": mandate, "amount_usd": Decimal(usd), "terms": terms}
+        receipt = await instruments.invest(market.handler, context, startup_id=trade.startup, **members)
+        signed.append(receipt.id)
+    await refuse("cap_outside_range", draw(market, trade))
+    declined = {"later_instrument_id": None}
+    await instruments.elect_mfn(market.handler, market.context(friend), signed[0], **declined)
+    await draw(market, trade)
+    await check_log(market.log)
+
+
 async def test_a_company_whose_sale_is_declared_draws_on_no_mandate_and_offers_no_equity(founded):
     """It had the fund's 900,000 for 59 days without interest, and paid them back beside a sale of 100 M."""
     market, trade = founded

@@ -65,10 +65,10 @@ def issued(class_id, shares, number=9):
     )
 
 
-def owed(amount, terms=CAPPED, number=1, since=None, offered=None):
+def owed(amount, terms=CAPPED, number=1, since=None, **offered):
     """Return the events by which principal may still become equity."""
     named = {**OF_ISS, "instrument_id": make_id("ins", number)}
-    exposure = Exposure(terms=terms, amount_usd=Decimal(amount), interest_from=since, offered_cap_usd=offered)
+    exposure = Exposure(terms=terms, amount_usd=Decimal(amount), interest_from=since, **offered)
     return (
         IssuerInstrumentSigned(**named, holder_id=PROVIDER, commitment_usd=Decimal(amount), terms=terms),
         IssuerExposureRecorded(**OF_ISS, subject_id=make_id("ins", number), exposures=(exposure,)),
@@ -144,9 +144,19 @@ WORTH = {
         18_000_000,
     ),
     "a most-favoured SAFE, at a cap of which it got notice": (
-        owed(9_900_000, structs.replace(UNCAPPED, most_favoured_nation=True), offered=Decimal(10_000_000)),
+        owed(9_900_000, structs.replace(UNCAPPED, most_favoured_nation=True), offered_cap_usd=Decimal(10_000_000)),
         buy(),
         900_000_000,
+    ),
+    "a most-favoured SAFE, at a discount of which it got notice": (
+        owed(900_000, structs.replace(UNCAPPED, most_favoured_nation=True), offered_discount=Decimal("0.9")),
+        buy(),
+        18_000_000,
+    ),
+    "a most-favoured SAFE, at a pre-money cap of which it got notice": (
+        owed(900_000, structs.replace(CAPPED, most_favoured_nation=True), offered_pre_money_cap_usd=Decimal(900_000)),
+        buy(),
+        18_000_000,
     ),
     "SAFEs of all of it": ([*owed(6_000_000), *owed(6_000_000, number=2)], buy(), ALL_USD),
     "a note with its interest": (owed(9_000_000, NOTE, since=date(2026, 3, 1)), buy(), 9_000_000 + 10_800_000),

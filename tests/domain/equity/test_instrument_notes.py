@@ -270,6 +270,16 @@ def test_a_clause_counts_at_the_lowest_post_money_cap_of_a_notice_until_it_is_us
     assert (exposure.terms, exposure.offered_cap_usd) == (counted, offered)
 
 
+def test_a_clause_counts_at_the_best_discount_and_pre_money_cap_of_a_notice():
+    """A most-favoured SAFE of 100,000 elected a discount of 0.99 after a fund had paid 900,000 within its range."""
+    offer = {"later_instrument_id": make_id("ins", 5), "terms": structs.replace(CAP_10M, discount=Decimal("0.99"))}
+    events = [FAVOURED, NOTICED, NOTICED_LOW, structs.replace(NOTICED_THIRD, **offer)]
+    (exposure,) = INSTRUMENT.fold(events).list_exposures(NOON.date())
+    assert (exposure.offered_pre_money_cap_usd, exposure.offered_discount) == (9, Decimal("0.99"))
+    (used,) = INSTRUMENT.fold([*events, DECLINED]).list_exposures(NOON.date())
+    assert (used.offered_pre_money_cap_usd, used.offered_discount) == (None, None)
+
+
 OVERDUE = AccruePrincipal(
     instrument_id=INS,
     tranche_id=make_id("trn", 2),

@@ -244,7 +244,7 @@ class Instrument:
                 terms=terms,
                 amount_usd=amount_usd,
                 interest_from=since if isinstance(terms, NoteTerms) else None,
-                offered_cap_usd=self._find_offered_cap(terms),
+                **self._find_offers(terms),
             )
             for terms, (amount_usd, since) in amounts.items()
             if amount_usd
@@ -257,15 +257,30 @@ class Instrument:
         elected = self._find_election(terms, None)
         return structs.replace(elected if isinstance(elected, SafeTerms) else terms, most_favoured_nation=False)
 
-    def _find_offered_cap(self, terms: PrincipalTerms) -> Decimal | None:
-        """Return the lowest post-money cap that a most-favoured SAFE was ever offered, in USD, until it has elected.
+    def _find_offers(self, terms: PrincipalTerms) -> dict[str, Decimal | None]:
+        """Return the best of each term that a most-favoured SAFE was ever offered, until it has elected.
 
         A closed window does not end an offer, because the next notice opens it again.
         """
         if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation or self.election is not None:
-            return None
-        offers = (each.terms for each in self.notices.values() if each.terms.conversion_timing == "post_money")
-        return min((each.valuation_cap_usd for each in offers if each.valuation_cap_usd is not None), default=None)
+            return {}
+        offers = [each.terms for each in self.notices.values()]
+        caps = {
+            timing: min(
+                (
+                    each.valuation_cap_usd
+                    for each in offers
+                    if each.valuation_cap_usd is not None and each.conversion_timing == timing
+                ),
+                default=None,
+            )
+            for timing in ("post_money", "pre_money")
+        }
+        return {
+            "offered_cap_usd": caps["post_money"],
+            "offered_pre_money_cap_usd": caps["pre_money"],
+            "offered_discount": max((each.discount for each in offers if each.discount is not None), default=None),
+        }
 
     def has_open_notice(self, at: datetime | None) -> bool:
         """Return whether a later instrument's terms may be elected at `at`, the last instant included; None: ever."""

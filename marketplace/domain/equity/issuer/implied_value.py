@@ -5,7 +5,8 @@ price. It adds up:
 
 1. The price of a share, as converted, times all shares and rights with the pool.
 2. The same price times the shares that unconverted SAFEs and notes would become in a round at this price. Each counts
-   at its cap, its discount or the price, whichever gives it most, a note also at what a sale would repay of it. Undrawn
+   at its cap, its discount or the price, whichever gives it most, a note also at what a sale would repay of it. A
+   most-favoured SAFE counts at the best of each term of which it got notice, until it has elected. Undrawn
    principal counts, and so does stock, and rights to stock, that principal may still buy at a price of its own.
 3. The preferences of other classes that rank before the stock or beside it, also of shares that warrants and
    instruments may still buy.
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
-from marketplace.core.money import USD_MAX, floor_cents
+from marketplace.core.money import USD_MAX, ZERO, floor_cents
 from marketplace.domain.equity.issuer.as_converted import find_preference, measure_company
 from marketplace.domain.equity.issuer.dilution import find_price, find_priced_part, find_safe_cap, measure_balance
 from marketplace.domain.equity.issuer.rules import get_class
@@ -105,7 +106,8 @@ def _list_ways(state: Issuer, name: str, exposure: Exposure, value_usd: Fraction
     if isinstance(terms, PricedTerms):
         return [_Way(find_priced_part(state, name, exposure))]
     value = max(value_usd, Fraction(1, 100))
-    ways = [_Way(amount / (1 - Fraction(terms.discount or 0)) / value)]
+    discount = max(terms.discount or ZERO, exposure.offered_discount or ZERO)
+    ways = [_Way(amount / (1 - Fraction(discount)) / value)]
     if isinstance(terms, NoteTerms):
         ways.append(_Way((amount + Fraction(exposure.amount_usd) * (Fraction(terms.repayment_multiple) - 1)) / value))
     if terms.valuation_cap_usd is not None:
@@ -114,6 +116,8 @@ def _list_ways(state: Issuer, name: str, exposure: Exposure, value_usd: Fraction
         ways.append(_Way(amount / Fraction(terms.valuation_cap_usd) * base, is_within))
     if (elected := find_safe_cap(exposure)) is not None:
         ways.append(_Way(amount / Fraction(elected), is_within=True))
+    if exposure.offered_pre_money_cap_usd is not None:
+        ways.append(_Way(amount / Fraction(exposure.offered_pre_money_cap_usd)))
     return ways
 
 
