@@ -12,9 +12,9 @@ class PriceSource(msgspec.Struct, frozen=True, kw_only=True):
     """What set the prices of a drawdown.
 
     Attributes:
-        kind: ``auction``: an auction, by the certificate of its ``auction.cleared``; ``quote``: a quote that was taken,
-            by its ``quote.held``; ``resale``: an auction in which a startup sold unused capacity; ``service_line``: an
-            agreement, by its ``service_line.proposed``.
+        kind: ``auction``: a clearing, certified in its ``auction.cleared``; ``quote``: a held quote, matched in its
+            ``quote.held``; ``resale``: a clearing in which a startup sold unused capacity on; ``service_line``: an
+            agreement on a line, in its ``service_line.proposed``.
         id: The auction, the quote, or the service line.
         seller_grant_id: The seller's grant of a resale; None where the provider sold it.
     """
@@ -28,9 +28,8 @@ class DrawTerms(msgspec.Struct, frozen=True, kw_only=True):
     """The signed terms of a drawdown: cost and principal of each accepted unit, within a window.
 
     They are the grant's terms at its issue and never change. Later events change what is drawn: ``grant.extended`` if a
-    missed period rolls forward, ``grant.rescheduled`` if its startup shortens or moves it, ``grant.resold`` for resold
-    capacity, ``grant.terminated`` for an early end. Statements round the cumulative sums of cash and principal to the
-    cent.
+    missed period rolls forward, ``grant.resold`` for resold capacity, ``grant.terminated`` for an early end. Statements
+    round the cumulative sums of cash and principal to the cent.
 
     Attributes:
         start: First instant of the window.

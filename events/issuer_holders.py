@@ -15,8 +15,8 @@ Depth = Literal["own", "summary", "full"]
 class DragAlong(msgspec.Struct, frozen=True, kw_only=True):
     """A share of the stockholders that binds all others, and options and warrants, to a sale.
 
-    Stockholders that are no parties here count as the company states; more than half of the shares of the others must
-    agree too. Holders of unconverted principal still agree themselves.
+    Stockholders that are not parties here count with what the company states of them; more than half of the shares of
+    those who are here must agree too. Holders of principal that is not converted still agree by themselves.
 
     Attributes:
         share_needed: Share of all shares, as converted, whose holders must agree; above one half.

@@ -28,7 +28,7 @@ class Bonds:
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others.
-        ends: How often each grant was ended early by its provider's fault, or hours were taken off it.
+        ends: How often each grant was ended early by its provider's fault.
         own: The payments that come from what a provider has available.
         kept: What providers keep for each claim.
         settled: The claims whose amount is final.
@@ -49,8 +49,9 @@ class Bonds:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
         stated: Counter[_Move] = Counter()
         for message in decision:
-            if message.event_type in {"grant.terminated.v1", "grant.rescheduled.v1"}:
-                self._end(message.read())
+            if message.event_type == "grant.terminated.v1":
+                ended = message.read()
+                self.ends[ended["grant_id"]] += ended["by"] == ("startup" if ended["for_cause"] else "provider")
             if message.event_type.startswith("bond."):
                 self._take_bond(message, message.read(), stated)
         moved: Counter[_Move] = Counter()
@@ -68,13 +69,6 @@ class Bonds:
             self.findings.require(stated[move] == moved[move], "bond", decision[0].sequence, text)
         if any(message.event_type.startswith(("bond.", "account.reserved")) for message in decision):
             self._check_kept(decision[-1].sequence)
-
-    def _end(self, ended: dict[str, Any]) -> None:
-        """Count an early end by the provider's fault, or hours that the startup took off a late grant."""
-        is_fault = ended.get("gpu_seconds_cut", 0) > 0
-        if "by" in ended:
-            is_fault = ended["by"] == ("startup" if ended.get("for_cause") else "provider")
-        self.ends[ended["grant_id"]] += is_fault
 
     def _check_kept(self, sequence: int) -> None:
         """Check that a provider keeps at most what each claim may still come to, and no less than all bonds lack."""

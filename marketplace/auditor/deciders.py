@@ -39,7 +39,6 @@ DECIDES: Final[dict[str, Who]] = {
     "bond.claimed": ("startup",),
     "bond.posted": ("provider", "platform"),
     "bond.released": ("provider", "platform"),
-    "grant.rescheduled": ("startup", "platform"),
     "grant.substituted": ("provider", "platform", "worker"),
     "instrument.debt_paid": ("holder", "platform"),
     "instrument.mfn_elected": ("holder", "platform"),

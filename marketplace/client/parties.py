@@ -138,13 +138,16 @@ class ApiKeys(Group):
         """Issue an API key; only this answer has its token."""
         return await self._api.send("/v1/api-keys", IssuedKey, body, **options)
 
-    async def revoke(self, key_id: str, **options: Any) -> None:
+    async def revoke(self, key_id: str, *, keep_issued: bool = False, **options: Any) -> None:
         """Revoke an API key for good; it and its streams end within a second, in every API process.
+
+        Keys that it issued end with it, except the one that asks, and with `keep_issued` none of them.
 
         Raises:
             ProblemError: ``key_unknown``, also if it is another's.
         """
-        await self._api.send(f"/v1/api-keys/{key_id}", type(None), method="DELETE", **options)
+        path = f"/v1/api-keys/{key_id}" + ("?keep_issued=true" if keep_issued else "")
+        await self._api.send(path, type(None), method="DELETE", **options)
 
     async def suspend(self, key_id: str, reason: str, **options: Any) -> KeyView:
         """Suspend an API key until it is resumed, as the platform.

@@ -32,6 +32,7 @@ def _create_api_keys() -> None:
         text("party_id", null=True),
         text("person", null=True),
         text("named_by", null=True),
+        text("issued_by", null=True),
         text("name"),
         jsonb("scopes"),
         binary("hmac"),
@@ -42,6 +43,7 @@ def _create_api_keys() -> None:
         key("api_keys", "key_id"),
     )
     op.create_index("ix_api_keys_party", "api_keys", ["party_id", "key_id"])
+    op.create_index("ix_api_keys_issuer", "api_keys", ["issued_by"])
 
 
 def _create_api_key_changes() -> None:

@@ -63,7 +63,7 @@ class Site:
             created_at=since,
             expires_at=since + timedelta(days=1),
         )
-        keys.remember(keys.seal(record))
+        keys.remember((keys.seal(record),))
         return await self.stage.open_client(keys.derive_token(key_id))
 
     def event(self, grant_id: str, reading_id: str, start: float = 0, end: float = 1, **data) -> dict:

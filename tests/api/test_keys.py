@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 import structlog
@@ -20,6 +21,7 @@ from marketplace.embedded.nats import embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.operations import CHAIN_MAX
 from tests.api.doors import open_door
 from tests.api.stage import ADMIN_KEY, SECRET, Stage, open_stage
 from tests.api.test_commands import PARTY, assert_problem
@@ -138,6 +140,102 @@ async def test_a_key_ends_none_that_may_do_more_than_itself(stage: Stage):
         assert (await clerk.delete(f"/v1/api-keys/{own.json()['key_id']}")).status_code == 204
     assert_problem(await stage.post(clerk, f"{path}/suspend", {"reason": "x"}), 403, "key_stronger")
     assert (await (await stage.open_client(chief.json()["token"])).get("/v1/orders")).status_code == 200
+
+
+async def issue(stage: Stage, client: httpx.AsyncClient, **body) -> tuple[str, httpx.AsyncClient]:
+    answer = await stage.post(client, "/v1/api-keys", {"name": "k", "scopes": ["api_keys:write", "*:read"]} | body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["key_id"], await stage.open_client(answer.json()["token"])
+
+
+async def list_working(*clients: httpx.AsyncClient) -> list[bool]:
+    return [(await client.get("/v1/orders")).status_code == 200 for client in clients]
+
+
+async def test_a_key_ends_with_the_keys_that_led_to_it_in_every_process(stage: Stage, database_url: str):
+    party = await stage.register("Startup", "startup")
+    clerk_id, clerk = await issue(stage, stage.admin, scopes=["*"])
+    owner_id, owner = await issue(stage, clerk, party_id=party)
+    robot_id, robot = await issue(stage, owner)
+    last_id, last = await issue(stage, robot)
+    other_id, other = await issue(stage, stage.admin, party_id=party)
+    listed = {each["key_id"]: each["issued_by"] for each in (await other.get("/v1/api-keys")).json()["items"]}
+    assert listed == {owner_id: None, robot_id: owner_id, last_id: robot_id, other_id: None}
+    seen = {each["key_id"]: each["issued_by"] for each in (await stage.admin.get("/v1/api-keys")).json()["items"]}
+    assert seen == listed | {owner_id: clerk_id, clerk_id: None}
+    engine = build_engine(database_url)
+    elsewhere, ended = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine)), []
+    elsewhere.list_streaming, elsewhere.end_streams = lambda: [last_id], ended.append
+    assert (await elsewhere.admit(last_id)).party_id == party
+    assert await list_working(owner, robot, last, other) == [True] * 4
+    path = f"/v1/api-keys/{owner_id}"
+    suspended = await stage.post(stage.admin, f"{path}/suspend", {"reason": "leaked"})
+    assert suspended.json()["status"] == "suspended"
+    assert await list_working(owner, robot, last, other, clerk) == [False, False, False, True, True]
+    await elsewhere.confirm()
+    assert ended == [last_id]
+    statuses = {each["key_id"]: each["status"] for each in (await other.get("/v1/api-keys")).json()["items"]}
+    assert statuses == {owner_id: "suspended", robot_id: "suspended", last_id: "suspended", other_id: "active"}
+    await stage.post(stage.admin, f"/v1/api-keys/{robot_id}/suspend", {"reason": "this one too"})
+    assert (await stage.post(stage.admin, f"{path}/resume", {"reason": "not leaked"})).json()["status"] == "active"
+    assert await list_working(owner, robot, last) == [True, False, False], "each resumes for itself"
+    await stage.post(stage.admin, f"/v1/api-keys/{robot_id}/resume", {"reason": "found"})
+    assert await list_working(owner, robot, last) == [True] * 3
+    assert (await stage.admin.delete(f"/v1/api-keys/{clerk_id}")).status_code == 204
+    assert await list_working(clerk, owner, robot, last, other) == [False] * 4 + [True]
+    with pytest.raises(Refusal, match="not valid"):
+        await elsewhere.verify(f"Bearer {elsewhere.derive_token(last_id)}")
+    assert (await stage.admin.delete(f"/v1/api-keys/{clerk_id}?keep_issued=true")).status_code == 204
+    assert await list_working(owner, last) == [False, False], "what ended is not handed on"
+    await engine.dispose()
+
+
+async def test_a_key_is_rotated_by_its_successor_and_what_it_issued_may_be_kept(stage: Stage):
+    party = await stage.register("Startup", "startup")
+    old_id, old = await issue(stage, stage.admin, party_id=party)
+    _, robot = await issue(stage, old)
+    middle_id, middle = await issue(stage, old)
+    new_id, new = await issue(stage, middle)
+    assert (await new.delete(f"/v1/api-keys/{old_id}")).status_code == 204
+    assert await list_working(old, robot, middle, new) == [False, False, False, True]
+    listed = {each["key_id"]: each["issued_by"] for each in (await new.get("/v1/api-keys")).json()["items"]}
+    assert (listed[new_id], listed[middle_id]) == (None, old_id)
+    robot_id, robot = await issue(stage, new)
+    next_id, following = await issue(stage, new)
+    assert (await following.delete(f"/v1/api-keys/{new_id}?keep_issued=true")).status_code == 204
+    assert await list_working(new, robot, following) == [False, True, True]
+    _, child = await issue(stage, following)
+    assert (await following.delete(f"/v1/api-keys/{next_id}")).status_code == 204
+    assert await list_working(following, child, robot) == [False, False, True], (
+        "who ends its own key ends what it issued"
+    )
+    assert (await stage.admin.delete(f"/v1/api-keys/{robot_id}")).status_code == 204
+
+
+async def test_a_row_of_keys_that_issue_each_other_is_short_and_a_changed_issuer_ends_the_key(
+    stage: Stage, database_url: str
+):
+    party = await stage.register("Startup", "startup")
+    ids, client = [], stage.admin
+    for _ in range(CHAIN_MAX):
+        key_id, client = await issue(stage, client, party_id=party)
+        ids.append(key_id)
+    assert await list_working(client) == [True]
+    body = {"name": "k", "scopes": ["*:read"]}
+    assert_problem(await stage.post(client, "/v1/api-keys", body), 422, "keys_in_a_row")
+    engine = build_engine(database_url)
+    async with engine.begin() as connection:
+        changed = {"key": ids[-1], "issuer": ids[0]}
+        await connection.execute(sql("UPDATE api_keys SET issued_by = :issuer WHERE key_id = :key"), changed)
+    ring = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine))
+    with structlog.testing.capture_logs() as told, pytest.raises(Refusal, match="not valid"):
+        await ring.admit(ids[-1])
+    assert [line["key_id"] for line in told if line["event"] == "api_key_tampered"] == [ids[-1]]
+    await ring.revoke(ids[0], by=ring.admin_key_id, keeps=True)
+    with pytest.raises(Refusal, match="not valid"):
+        await ring.admit(ids[-1])
+    assert (await ring.admit(ids[1])).party_id == party
+    await engine.dispose()
 
 
 async def test_events_name_the_key_that_acted(stage: Stage):

@@ -4,23 +4,26 @@ A key names the person who acts with it, so that two persons can be told apart w
 issues keys for its own person only; the platform names the persons of parties. Its first key names those of the
 platform. A key records which operator named its person: two persons that one operator named do not approve each other's
 requests. Otherwise one person could act as two.
+
+A key ends with the key that issued it. Who revokes a key may hand on what it issued (`keep_issued`), for example at the
+end of a rotation; the key that asks is always handed on.
 """
 
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
 from marketplace.api.http.cursors import parse_cursor
-from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Principal, get_status
+from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Chain, KeyRing, Principal, get_status
 from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -31,25 +34,29 @@ from marketplace.core.instants import render_instant
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.execution.handler import refuse_reused
-from marketplace.projections.engine.operations import ApiKey, KeyChange
+from marketplace.projections.engine.operations import CHAIN_MAX, ApiKey, KeyChange
 
 PATH: Final = "/v1/api-keys"
+KeepIssued = Annotated[bool, QueryParameter(description="Whether what it issued goes on, as issued by its own issuer")]
 UNLOGGED: Final = {"command": Provide(provide_unlogged_command)}
 
 
-def _render(key: ApiKey) -> KeyView:
+def _render(chain: Chain, principal: Principal) -> KeyView:
+    key, *above = chain
+    is_shown = bool(above) and principal.party_id in (None, above[0].party_id)
     return KeyView(
         key_id=key.key_id,
-        status=get_status(key),
+        status=get_status(chain),
         party_id=key.party_id,
         person=key.person,
         named_by=key.named_by,
+        issued_by=key.issued_by if is_shown else None,
         name=key.name,
         scopes=key.scopes,
         created_at=key.created_at,
         expires_at=key.expires_at,
-        suspended_at=key.suspended_at,
-        revoked_at=key.revoked_at,
+        suspended_at=next((each.suspended_at for each in chain if each.suspended_at is not None), None),
+        revoked_at=next((each.revoked_at for each in chain if each.revoked_at is not None), None),
     )
 
 
@@ -144,15 +151,27 @@ def _require_same(stored: ApiKey, key: ApiKey, expires_at: datetime | None) -> N
         raise refuse_reused()
 
 
-def _require_usable(key: ApiKey) -> None:
+def _require_usable(chain: Chain) -> None:
     """Refuse to show the token of a key that no longer works.
 
     Raises:
         Refusal: ``key_expired`` · ``key_suspended`` · ``key_revoked``.
     """
-    state = get_status(key)
+    state = get_status(chain)
     if state != "active":
-        raise Refusal(f"key_{state}", f"{key.key_id} is {state}, and its token does not work; issue a new key")
+        raise Refusal(f"key_{state}", f"{chain[0].key_id} is {state}, and its token does not work; issue a new key")
+
+
+async def _require_short(keys: KeyRing, issuer_id: str) -> None:
+    """Refuse a key to one that stands at the end of a long chain already.
+
+    Raises:
+        Refusal: ``keys_in_a_row``.
+    """
+    for chain in await keys.trace([issuer_id]):
+        if len(chain) >= CHAIN_MAX:
+            text = f"{CHAIN_MAX} keys were issued one by the other up to this one; use one of the first of them"
+            raise Refusal("keys_in_a_row", text, keys_max=CHAIN_MAX)
 
 
 def _render_issued(key: ApiKey) -> tuple[object, ...]:
@@ -163,16 +182,18 @@ async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> 
     """Store a new key, and return it, or the key that the same command stored before.
 
     Raises:
-        Refusal: ``expiry_past`` · ``expiry_too_late`` · ``idempotency_key_reused`` · ``key_revoked`` ·
-            ``key_suspended`` · ``key_expired``.
+        Refusal: ``expiry_past`` · ``expiry_too_late`` · ``keys_in_a_row`` · ``idempotency_key_reused`` ·
+            ``key_revoked`` · ``key_suspended`` · ``key_expired``.
     """
-    store = command.services.keys.store
+    keys, store = command.services.keys, command.services.keys.store
     before = await store.find(key.key_id)
     if before is None:
         _require_expiry(command.principal, key)
+        await _require_short(keys, command.principal.key_id)
     else:
         _require_same(before, key, expires_at)
-        _require_usable(before)
+        for chain in await keys.trace([before.key_id]):
+            _require_usable(chain)
         _require_no_longer(command.principal, before)
     await record_operation(command.handler, command.context)
     if before is None and not await store.add(key):
@@ -190,8 +211,8 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
 
     Raises:
         Refusal: ``party_unknown`` · ``scope_invalid`` · ``scope_missing`` · ``person_foreign`` · ``expiry_past`` ·
-            ``expiry_too_late``; of a repeat ``idempotency_key_reused`` · ``key_revoked`` · ``key_suspended`` ·
-            ``key_expired``.
+            ``expiry_too_late`` · ``keys_in_a_row``; of a repeat ``idempotency_key_reused`` · ``key_revoked`` ·
+            ``key_suspended`` · ``key_expired``.
     """
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
@@ -211,6 +232,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
             hmac=b"",
             person=data.person or principal.person if party_id == principal.party_id else data.person,
             named_by=principal.operator,
+            issued_by=None if principal.key_id == keys.admin_key_id else principal.key_id,
             created_at=now,
             expires_at=data.expires_at or min(now + LIFETIME_MAX, principal.expires_at or now + LIFETIME_MAX),
         )
@@ -230,7 +252,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
 
 @post("/{key_id:str}/suspend", status_code=200, dependencies=UNLOGGED, summary="Suspend an API key")
 async def suspend(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
-    """Suspend a key until it is resumed. Its streams end within a second, in every process.
+    """Suspend a key, with those that it issued, until it is resumed. Streams end within a second, in every process.
 
     Raises:
         Refusal: ``platform_only`` · ``key_unknown`` · ``key_stronger`` · ``key_revoked`` · ``key_tampered``.
@@ -260,9 +282,10 @@ async def _change(command: Command, key_id: str, change: Literal["suspended", "r
         reason=reason,
         actor=command.principal.key_id,
     )
-    key = require_found("key", key_id, await command.services.keys.suspend(record))
+    require_found("key", key_id, await command.services.keys.suspend(record))
     await _record(command)
-    return _render(key)
+    (chain,) = await command.services.keys.trace([key_id])
+    return _render(chain, command.principal)
 
 
 async def _record(command: Command) -> None:
@@ -272,8 +295,10 @@ async def _record(command: Command) -> None:
 
 
 @delete("/{key_id:str}", dependencies=UNLOGGED, summary="Revoke an API key")
-async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
-    """Revoke a key for good. It and its streams end within a second, in every process.
+async def revoke(command: Commanded, key_id: FromPath[str], keep_issued: KeepIssued = False) -> None:
+    """Revoke a key for good, with those that it issued. They and their streams end within a second, in every process.
+
+    The key that asks does not end with the key that it revokes.
 
     Raises:
         Refusal: ``key_unknown`` · ``key_stronger``.
@@ -283,15 +308,17 @@ async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
     if key is None or command.principal.party_id not in (None, key.party_id):
         raise refuse_unknown("key", key_id)
     _require_weaker(command.principal, key)
-    await keys.revoke(key_id)
+    await keys.revoke(key_id, by=command.principal.key_id, keeps=keep_issued)
     await _record(command)
 
 
 @get("/", summary="List API keys")
 async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[KeyView]:
     """Return keys by id, including revoked ones, without their secrets."""
-    store, after = reader.services.keys.store, parse_cursor(cursor, "")
-    rows = [_render(key) for key in await store.list(party_id=reader.party_id, after=after, limit=limit + 1)]
+    keys, after = reader.services.keys, parse_cursor(cursor, "")
+    found = await keys.store.list(party_id=reader.party_id, after=after, limit=limit + 1)
+    chains = await keys.trace(key.key_id for key in found)
+    rows = [_render(chain, reader.principal) for chain in chains]
     return build_page(rows, limit, lambda row: row.key_id)
 
 

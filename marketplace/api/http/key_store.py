@@ -15,6 +15,7 @@ from marketplace.projections.engine.operations import (
     list_api_keys,
     load_api_keys,
     lock_api_key,
+    lock_issued_keys,
     update_api_key,
 )
 
@@ -60,6 +61,30 @@ class SqlKeys:
             changed = change(key)
             await update_api_key(connection, changed)
             return changed
+
+    async def revoke(
+        self,
+        key_id: str,
+        revoke: Callable[[ApiKey], ApiKey],
+        hand: Callable[[ApiKey, ApiKey], ApiKey],
+        *,
+        by: str,
+        keeps: bool,
+    ) -> None:
+        """See `KeyStore.revoke`."""
+        async with reachable(), self._engine.begin() as connection:
+            key = await lock_api_key(connection, key_id)
+            if key is None or key.revoked_at is not None:
+                return
+            handed: list[ApiKey | None] = []
+            if keeps:
+                handed += await lock_issued_keys(connection, key_id)
+            elif by != key_id and key_id in {each.key_id for each in await load_api_keys(connection, [by])}:
+                handed.append(await lock_api_key(connection, by))
+            for each in handed:
+                if each is not None:
+                    await update_api_key(connection, hand(each, key))
+            await update_api_key(connection, revoke(key))
 
     async def record(self, change: KeyChange) -> bool:
         """See `KeyStore.record`."""

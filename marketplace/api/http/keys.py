@@ -4,8 +4,11 @@ A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server'
 therefore returns the same key although the key is not stored, and a forged key is refused without a query.
 
 Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the person, who
-named the person, the scopes, the expiry and the state. A key whose row was changed by other means is invalid; the
-process logs it as ``api_key_tampered``.
+named the person, the key that issued it, the scopes, the expiry and the state. A key whose row was changed by other
+means is invalid; the process logs it as ``api_key_tampered``.
+
+A key is valid while the key that issued it is, up to the platform's first key, which is never stored. So nothing else
+is written where a key is suspended, resumed or revoked, and no key that is issued at the same moment is missed.
 
 Every `CONFIRM_SECONDS`, each process confirms with PostgreSQL the keys that it used within `ACTIVE_SECONDS` and those
 of open streams. Any other key is confirmed before use if its last confirmation is older than `CONFIRMED_SECONDS_MAX`. A
@@ -112,7 +115,7 @@ class KeyStore(Protocol):
         ...
 
     async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
-        """Return those of the keys that exist, in any state."""
+        """Return those of the keys that exist, and the keys that they end with, in any state."""
         ...
 
     async def add(self, key: ApiKey) -> bool:
@@ -131,6 +134,26 @@ class KeyStore(Protocol):
         """
         ...
 
+    async def revoke(
+        self,
+        key_id: str,
+        revoke: Callable[[ApiKey], ApiKey],
+        hand: Callable[[ApiKey, ApiKey], ApiKey],
+        *,
+        by: str,
+        keeps: bool,
+    ) -> None:
+        """Revoke a key under a lock, unless it is revoked or does not exist.
+
+        Args:
+            key_id: The key.
+            revoke: Returns it revoked.
+            hand: Returns a key, handed from the revoked one to the one above.
+            by: The key that asks. If it would end too, it is handed.
+            keeps: Whether all keys are handed that the revoked one issued.
+        """
+        ...
+
     async def record(self, change: KeyChange) -> bool:
         """Record a change, whatever the key's state; False if its command was recorded before."""
         ...
@@ -140,11 +163,15 @@ class KeyStore(Protocol):
         ...
 
 
+Chain = tuple[ApiKey, ...]
+"""A key, the key that issued it, the one that issued that, up to one that the platform's first key issued."""
+
+
 @dataclass(slots=True)
 class _Known:
-    """A key in memory: its row, and when it was last confirmed and used, on the monotonic clock."""
+    """A key in memory: its chain, and when it was last confirmed and used, on the monotonic clock."""
 
-    key: ApiKey
+    chain: Chain
     principal: Principal
     confirmed: float
     used: float
@@ -222,7 +249,7 @@ class KeyRing:
     def _compute_seal(self, key: ApiKey) -> bytes:
         expiry = render_instant(key.expires_at.astimezone(UTC))
         secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
-        persons = [key.person, key.named_by]
+        persons = [key.person, key.named_by, key.issued_by]
         return self._mac([_SEAL, key.key_id, secret, key.party_id, *persons, scopes, expiry, get_state(key)])
 
     def is_sealed(self, key: ApiKey) -> bool:
@@ -265,7 +292,7 @@ class KeyRing:
         if key_id == self._admin.key_id:
             return self._admin
         known = await self._find(key_id)
-        if known is None or has_expired(known.key):
+        if known is None or get_status(known.chain) == "expired":
             raise refuse_credentials()
         return known.principal
 
@@ -298,39 +325,40 @@ class KeyRing:
             return known
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                record = await self._store.find(key_id)
+                found = await self._store.load([key_id])
         except (Unavailable, TimeoutError) as error:
             if known is not None and self._may_go_on(known, now):
                 return known
             raise Unavailable("PostgreSQL", f"the API key cannot be confirmed: {error}") from error
-        return self._take(key_id, record, now)
+        return self._take(key_id, build_chain(key_id, found), now)
 
     def _may_go_on(self, known: _Known, now: float) -> bool:
         return now - known.confirmed < self._offline_seconds_max
 
-    def _take(self, key_id: str, record: ApiKey | None, now: float) -> _Known | None:
-        """Store the row of a key in memory and return it. If it is missing or no longer valid, end the key: None."""
+    def _take(self, key_id: str, chain: Chain, now: float) -> _Known | None:
+        """Store the chain of a key in memory and return it. If it is missing or no longer valid, end the key: None."""
         known = self._known.get(key_id)
-        if record is not None and known is not None and record == known.key and not has_expired(record):
+        is_active = get_status(chain) == "active"
+        if is_active and known is not None and chain == known.chain:
             known.confirmed = now
             return known
-        is_usable = record is not None and self.is_sealed(record) and get_state(record) == "active"
-        if record is None or not is_usable or has_expired(record):
+        if not all(self.is_sealed(each) for each in chain) or not is_active:
             self.end(key_id)
             self._unknown[key_id] = now + UNKNOWN_SECONDS
             if len(self._unknown) > UNKNOWN_MAX:
                 self._unknown.popitem(last=False)
             return None
-        if known is not None and _render_principal(record) != known.principal:
+        if known is not None and _render_principal(chain[0]) != known.principal:
             self.end(key_id)
-        return self.remember(record, now)
+        return self.remember(chain, now)
 
-    def remember(self, record: ApiKey, now: float | None = None) -> _Known:
+    def remember(self, chain: Chain, now: float | None = None) -> _Known:
         """Keep an active key in memory."""
         now = time.monotonic() if now is None else now
-        used = self._known[record.key_id].used if record.key_id in self._known else now
-        known = self._known[record.key_id] = _Known(record, _render_principal(record), now, used)
-        self._unknown.pop(record.key_id, None)
+        key_id = chain[0].key_id
+        used = self._known[key_id].used if key_id in self._known else now
+        known = self._known[key_id] = _Known(chain, _render_principal(chain[0]), now, used)
+        self._unknown.pop(key_id, None)
         if len(self._known) > self._known_max:
             self._known.popitem(last=False)
         return known
@@ -339,6 +367,13 @@ class KeyRing:
         """Forget a key, and end the streams that it opened."""
         self._known.pop(key_id, None)
         self.end_streams(key_id)
+
+    def _end_issued(self, key_id: str) -> None:
+        """Forget a key and those that end with it."""
+        for ended, known in list(self._known.items()):
+            if any(each.key_id == key_id for each in known.chain):
+                self.end(ended)
+        self.end(key_id)
 
     async def confirm(self) -> None:
         """End the keys in use that are no longer valid.
@@ -349,7 +384,7 @@ class KeyRing:
         now = time.monotonic()
         streaming = set(self.list_streaming()) - {self._admin.key_id}
         for key_id, known in list(self._known.items()):
-            if has_expired(known.key) or (self._store is not None and not self._may_go_on(known, now)):
+            if get_status(known.chain) == "expired" or (self._store is not None and not self._may_go_on(known, now)):
                 self.end(key_id)
             elif now - known.used > self._offline_seconds_max and key_id not in streaming:
                 del self._known[key_id]
@@ -363,12 +398,12 @@ class KeyRing:
         before = {key_id: self._known.get(key_id) for key_id in wanted}
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                found = {record.key_id: record for record in await store.load(wanted)}
+                found = await store.load(wanted)
         except TimeoutError:
             raise Unavailable("PostgreSQL", f"it did not answer within {ANSWER_SECONDS_MAX} s") from None
         for key_id in wanted:
             if self._known.get(key_id) is before[key_id]:
-                self._take(key_id, found.get(key_id), now)
+                self._take(key_id, build_chain(key_id, found), now)
 
     async def follow(self) -> None:
         """Confirm keys for ever; run it as a task."""
@@ -383,15 +418,24 @@ class KeyRing:
                 self._is_away = False
             await asyncio.sleep(CONFIRM_SECONDS)
 
-    async def revoke(self, key_id: str) -> None:
-        """Revoke a key for good."""
+    async def revoke(self, key_id: str, *, by: str, keeps: bool) -> None:
+        """Revoke a key for good, and with it what it issued. See `KeyStore.revoke`."""
 
-        def change(key: ApiKey) -> ApiKey:
-            at = key.revoked_at or datetime.now(UTC)
-            return self.seal(msgspec.structs.replace(key, revoked_at=at))
+        def revoke(key: ApiKey) -> ApiKey:
+            return self.seal(msgspec.structs.replace(key, revoked_at=datetime.now(UTC)))
 
-        await self.store.update(key_id, change)
-        self.end(key_id)
+        def hand(key: ApiKey, revoked: ApiKey) -> ApiKey:
+            is_sealed = self.is_sealed(key) and self.is_sealed(revoked)
+            return self.seal(msgspec.structs.replace(key, issued_by=revoked.issued_by)) if is_sealed else key
+
+        await self.store.revoke(key_id, revoke, hand, by=by, keeps=keeps)
+        self._end_issued(key_id)
+
+    async def trace(self, key_ids: Iterable[str]) -> list[Chain]:
+        """Return the chains of keys, in their order; those that do not exist are left out."""
+        wanted = list(key_ids)
+        found = await self.store.load(wanted)
+        return [chain for key_id in wanted if (chain := build_chain(key_id, found))]
 
     async def suspend(self, record: KeyChange) -> ApiKey | None:
         """Suspend or resume a key, once for each command. Return the key, or None if it does not exist.
@@ -410,8 +454,8 @@ class KeyRing:
 
         changed = await self.store.update(record.key_id, change, record)
         if changed is not None and changed.suspended_at is not None:
-            self.end(record.key_id)
-        self._unknown.pop(record.key_id, None)
+            self._end_issued(record.key_id)
+        self._unknown.clear()
         return changed
 
     async def use_link(self, key_id: str, link_id: str) -> bool:
@@ -441,9 +485,15 @@ def _render_principal(key: ApiKey) -> Principal:
     )
 
 
-def has_expired(key: ApiKey) -> bool:
-    """Return whether the time of a key is over."""
-    return key.expires_at <= datetime.now(UTC)
+def build_chain(key_id: str, found: Sequence[ApiKey]) -> Chain:
+    """Return a key of these and those that it ends with; empty if it is not among them."""
+    keys = {key.key_id: key for key in found}
+    chain: list[ApiKey] = []
+    above: str | None = key_id
+    while above in keys:
+        chain.append(keys.pop(above))
+        above = chain[-1].issued_by
+    return tuple(chain)
 
 
 def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
@@ -453,10 +503,18 @@ def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
     return "active" if key.suspended_at is None else "suspended"
 
 
-def get_status(key: ApiKey) -> Literal["active", "suspended", "revoked", "expired"]:
-    """Return the state of a key as people read it: what is not revoked expires with its time."""
-    state = get_state(key)
-    return "expired" if state != "revoked" and has_expired(key) else state
+def get_status(chain: Chain) -> Literal["active", "suspended", "revoked", "expired"]:
+    """Return the state of a key: the worst of those that it ends with. What is not revoked expires with its time.
+
+    A chain that does not lead to the platform's first key, because a row is missing, counts as revoked.
+    """
+    states = {get_state(key) for key in chain}
+    if not chain or chain[-1].issued_by is not None or "revoked" in states:
+        return "revoked"
+    now = datetime.now(UTC)
+    if any(key.expires_at <= now for key in chain):
+        return "expired"
+    return "suspended" if "suspended" in states else "active"
 
 
 def refuse_credentials() -> Refusal:

@@ -73,6 +73,7 @@ WORDS: Final = {
     "multiple": "Dollars that a success returns per dollar granted.",
     "name": "Its name.",
     "named_by": "The operator of the platform that issued it; null for its first key.",
+    "issued_by": "The key that issued it, with which it ends; null: the platform.",
     "nodes": "Whole nodes.",
     "occurred_at": "When it happened.",
     "opened_at": "When it was opened.",

@@ -83,10 +83,7 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Copy the grant's present end, resold nodes and gaps to its record, in the batch that changes the grant.
-
-    `start` is None while the grant begins as it was issued.
-    """
+    """Copy the grant's present end, resold nodes and gaps to its record, in the batch that changes the grant."""
 
     usage_id: str
     grant_id: str
@@ -94,7 +91,6 @@ class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
     resold: tuple[Load, ...]
     meter: Meter
     gaps: tuple[Gap, ...] = ()
-    start: datetime | None = None
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ api_keys: Final = Table(
     text("party_id", null=True),
     text("person", null=True),
     text("named_by", null=True),
+    text("issued_by", null=True),
     text("name"),
     document("scopes"),
     Column("hmac", LargeBinary, nullable=False),
@@ -32,6 +33,7 @@ api_keys: Final = Table(
     instant("suspended_at", null=True),
     instant("revoked_at", null=True),
     Index("ix_api_keys_party", "party_id", "key_id"),
+    Index("ix_api_keys_issuer", "issued_by"),
 )
 
 api_key_changes: Final = Table(
@@ -57,6 +59,10 @@ snapshots: Final = Table(
 )
 
 
+CHAIN_MAX: Final = 16
+"""The most keys of which each issued the next."""
+
+
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """An API key. Its secret is stored nowhere.
 
@@ -71,6 +77,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         person: Who acts with it, by the party's own identifier; None if nobody was named.
         named_by: The operator that issued it: a person of the platform, or a key that names nobody. None if that was
             the first key, from the settings.
+        issued_by: The key that it ends with: the one that issued it, or the next one to which it was handed. None for
+            the first key, which stands in no table.
         suspended_at: Since when it is suspended; None while it is not.
         revoked_at: When it was revoked for good; None while it was not.
     """
@@ -84,6 +92,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     person: str | None = None
     named_by: str | None = None
+    issued_by: str | None = None
     suspended_at: datetime | None = None
     revoked_at: datetime | None = None
 
@@ -121,8 +130,13 @@ async def lock_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | Non
 
 
 async def update_api_key(connection: AsyncConnection, key: ApiKey) -> None:
-    """Store the state of a key and its seal."""
-    values = {"hmac": key.hmac, "suspended_at": key.suspended_at, "revoked_at": key.revoked_at}
+    """Store the state of a key, what it ends with, and its seal."""
+    values = {
+        "hmac": key.hmac,
+        "issued_by": key.issued_by,
+        "suspended_at": key.suspended_at,
+        "revoked_at": key.revoked_at,
+    }
     await connection.execute(update(api_keys).where(api_keys.c.key_id == key.key_id).values(values))
 
 
@@ -143,10 +157,19 @@ async def find_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | Non
 
 
 async def load_api_keys(connection: AsyncConnection, key_ids: Sequence[str]) -> list[ApiKey]:
-    """Return the keys among these that exist, whatever their state."""
-    return await load_all(
-        connection, select(api_keys).where(api_keys.c.key_id == any_(literal(list(key_ids), ARRAY(Text)))), ApiKey
-    )
+    """Return the keys among these that exist, and those that they end with, whatever their state."""
+    asked = select(api_keys.c.key_id, api_keys.c.issued_by, literal(1).label("depth"))
+    chain = asked.where(api_keys.c.key_id == any_(literal(list(key_ids), ARRAY(Text)))).cte("chain", recursive=True)
+    further = select(api_keys.c.key_id, api_keys.c.issued_by, chain.c.depth + 1)
+    above = further.join(chain, api_keys.c.key_id == chain.c.issued_by).where(chain.c.depth < CHAIN_MAX)
+    found = select(chain.union(above).c.key_id)
+    return await load_all(connection, select(api_keys).where(api_keys.c.key_id.in_(found)), ApiKey)
+
+
+async def lock_issued_keys(connection: AsyncConnection, key_id: str) -> list[ApiKey]:
+    """Return the keys that a key issued itself, locked until this transaction ends."""
+    query = select(api_keys).where(api_keys.c.issued_by == key_id).order_by(api_keys.c.key_id).with_for_update()
+    return await load_all(connection, query, ApiKey)
 
 
 async def list_api_keys(

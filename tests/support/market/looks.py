@@ -259,15 +259,6 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "again",
         "usage": "again",
     },
-    "rescheduling:reschedule_grant": {
-        "account": "met",
-        "auction": "final",
-        "bond": "met",
-        "lot": "met",
-        "mandate": "other",
-        "order": "final",
-        "usage": "met",
-    },
     "substitution:substitute_grant": {
         "auction": "final",
         "issuer": "met",

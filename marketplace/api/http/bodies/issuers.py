@@ -277,9 +277,9 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         shares: Rights to use.
-        settlement: ``cash``: the price is paid from the holder's account. ``net``: by giving up rights, each share at
-            the average price that the warrant defines, or else at the latest price that holder and company did not
-            make alone.
+        settlement: ``cash``: the price is paid from the holder's account; ``net``: by giving up rights, each share at
+            the average price that the warrant defines, or else at the latest that holder and company did not make
+            alone.
         tranche: Only this tranche; needed if tranches of several prices may be exercised.
     """
 

@@ -100,6 +100,8 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """A key without its secret. `named_by` is the operator of the platform that issued it; None for its first key.
 
+    It ends with `issued_by`, the key that issued it; None: a key of the platform that the reader does not see.
+
     `status` is ``active``, ``suspended``, ``revoked`` or ``expired``.
     """
 
@@ -108,6 +110,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     party_id: str | None
     person: str | None
     named_by: str | None
+    issued_by: str | None
     name: str
     scopes: tuple[str, ...]
     created_at: datetime
