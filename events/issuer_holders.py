@@ -15,8 +15,8 @@ Depth = Literal["own", "summary", "full"]
 class DragAlong(msgspec.Struct, frozen=True, kw_only=True):
     """A share of the stockholders that binds all others, and options and warrants, to a sale.
 
-    Stockholders that are not parties here count with what the company states of them; more than half of the shares of
-    those who are here must agree too. Holders of principal that is not converted still agree by themselves.
+    The company states which stockholders without a key agree; more than half of the shares of the others must agree
+    too. Holders of principal agree by themselves.
 
     Attributes:
         share_needed: Share of all shares, as converted, whose holders must agree; above one half.
@@ -46,17 +46,19 @@ class HolderTerms(msgspec.Struct, frozen=True, kw_only=True):
         sale_share_needed: Share of the weight of each group that must agree to a sale; None: more than half.
         directors: Parties that must agree to a sale by majority, besides the company.
         drag_along: The share of the holders that binds the rest; None: every group agrees.
-        pro_rata: Holders that may take their part of every further round.
-        pro_rata_days: How long after its opening they may.
-        depth: What holders of stock, of instruments, options and warrants see.
-        depths: What the holders of a class of stock see where it is more.
+        pro_rata: Holders that may take part in every further round, besides investors here.
+        pro_rata_waived: Investors that gave that up.
+        pro_rata_days: For how long a round is offered.
+        depth: What holders see.
+        depths: What holders of a class of stock see where it is more.
     """
 
     sale_share_needed: Share | None = None
     directors: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
     drag_along: DragAlong | None = None
     pro_rata: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
-    pro_rata_days: Annotated[int, Meta(ge=1, le=60)] = 10
+    pro_rata_waived: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
+    pro_rata_days: Annotated[int, Meta(ge=7, le=60)] = 10
     depth: Depth = "summary"
     depths: Annotated[dict[ClassId, Depth], Meta(max_length=50)] = {}
 
@@ -80,10 +82,10 @@ class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: Who.
-        amount_max_usd: The most that it may invest by right: its share of the company times the money of the round,
-            less what it invests in the round already.
-        duty: What it must take until ``pro_rata_until``, or else its stock of the duty's class becomes common stock
-            (`pay_to_play` of the round's terms); None: a right alone, and who declines loses nothing.
+        amount_max_usd: The most that it may invest by right: its part of the company times the money of the round,
+            less what it invests already.
+        duty: What it must take by ``pro_rata_until`` to keep its stock of the duty's class (`pay_to_play`); None: a
+            right alone.
     """
 
     holder_id: Id

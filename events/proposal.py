@@ -47,17 +47,17 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     """An agreement that a proposal needs, of more than half of the weight of its voters unless it states a share.
 
     Attributes:
-        electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
-            class of stock; ``instruments``, by their outstanding principal; ``commitments``, by what may still be
-            drawn; ``options``; ``warrants``; of a sale ``directors``, all ``holders`` whose share binds the rest,
-            those of them that are parties here (``holders_here``), and of a buyer that pays in its stock the same
-            groups behind ``buyer_``. Behind ``unrelated_`` are those of a group whom no firm relation connects with
-            the company; they are asked where others of the group are connected.
+        electorate: Who is asked: ``holder/`` and a party, alone; ``company``; ``class/`` and a class of stock;
+            ``instruments``, by their outstanding principal; ``commitments``, by what may still be drawn; ``options``;
+            ``warrants``; of a sale ``directors``, all ``holders`` whose share binds the rest, those of them that are
+            parties here (``holders_here``), and of a buyer that pays in its stock the same groups behind ``buyer_``;
+            ``pro_rata``: investors who may refuse new stock. Behind ``unrelated_`` are those of a group whom no firm
+            relation connects with the company; they are asked where others of the group are connected.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
         share_needed: The least share of the weight that agrees; None: more than half.
-        weight_absent: Weight of holders that are not parties here and have not agreed, as far as the company states.
-            The company votes with the weight of those that have.
+        weight_absent: Weight of holders without a key that have not agreed; the company votes for those that have.
+        waived_at: From when silence agrees; None: never.
     """
 
     electorate: Electorate
@@ -65,6 +65,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     voters: tuple[Voter, ...]
     share_needed: Share | None = None
     weight_absent: Annotated[int, Meta(ge=0)] = 0
+    waived_at: Instant | None = None
 
 
 class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
@@ -79,7 +80,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         proposed_at: When. What depends on the day, such as interest, is computed for this one.
         effects: The events that will be recorded, in order, once all who are asked have agreed.
         consents: The agreements that it needs.
-        decide_until: When it lapses. A voter who stays silent until then does not count as agreeing.
+        decide_until: When it lapses. A voter who stays silent does not count as agreeing, except from `waived_at` on.
         company_exact: Shares and rights of the company as converted, without its unissued pool, when it was proposed;
             exact. With more of them, what is computed from the company is void; with as many or fewer, a sale or a
             closing is computed again at the last agreement.

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
@@ -37,6 +38,9 @@ CITED: Final = {
 CONCERNS_ALL: Final = frozenset({"issuer.financing_closed.v1", "issuer.liquidity_declared.v1"})
 """Events that change the position of everybody who holds stock or rights of the issuer."""
 
+PRO_RATA: Final = "pro_rata"
+WAIVED_AFTER: Final = timedelta(days=7)
+"""How long an investor may refuse that others get stock without an offer of its part."""
 Told = tuple[str, Mapping[str, Any]]
 """An event's type and body."""
 ZERO: Final = Fraction(0)
@@ -70,21 +74,37 @@ FOLLOWS: Final = (
 """Events that may be stored beside a proposal's effects, and are not compared with them."""
 
 
+def _find_time(message: Message) -> datetime:
+    return parse_instant(message.headers["ce-time"])
+
+
 @dataclass(slots=True)
 class Proposal:
-    """One proposal, from its events alone."""
+    """One proposal, from its events alone; `refused` are those who did in the time before their silence waives."""
 
     made: Mapping[str, Any]
     agreed: set[str]
     ended: bool = False
+    refused: set[str] = field(default_factory=set)
 
-    def list_missing(self, agreed: set[str] | None = None) -> list[str]:
+    def list_missing(self, now: datetime, agreed: set[str] | None = None) -> list[str]:
         """Return the electorates that have not agreed, by more than half or at least the share that the consent states.
 
         Without `agreed`, the parties count that agreed to the proposal.
         """
-        given = self.agreed if agreed is None else agreed
-        return [consent["electorate"] for consent in self.made["consents"] if not _is_given(consent, given)]
+        given, waiving = self.agreed if agreed is None else agreed, self.list_waiving(now)
+        return [
+            consent["electorate"]
+            for consent in self.made["consents"]
+            if not _is_given(consent, given | waiving if consent.get("waived_at") else given)
+        ]
+
+    def list_waiving(self, now: datetime) -> set[str]:
+        """Return the investors that might have bought a part, and did not refuse in time; nobody before that."""
+        asked = [each for each in self.made["consents"] if each["electorate"] == PRO_RATA]
+        if not asked or now < parse_instant(self.made["proposed_at"]) + WAIVED_AFTER:
+            return set()
+        return {voter["party_id"] for each in asked for voter in each["voters"]} - self.refused
 
 
 def _is_given(consent: Mapping[str, Any], given: set[str]) -> bool:
@@ -150,6 +170,8 @@ class Consents:
             known.agreed.add(body["party_id"])
         elif name in {"refused", "consent_withdrawn"}:
             known.agreed.discard(body["party_id"])
+            if name == "refused" and body["party_id"] not in known.list_waiving(_find_time(message)):
+                known.refused.add(body["party_id"])
         else:
             known.ended = True
 
@@ -159,8 +181,9 @@ class Consents:
         proposal = self.proposals.get(carried.read()["proposal_id"])
         if proposal is None:
             return
-        require(not proposal.list_missing(), "consent", sequence, f"{proposal.list_missing()} have not agreed")
-        time = parse_instant(carried.headers["ce-time"])
+        time = _find_time(carried)
+        missing = proposal.list_missing(time)
+        require(not missing, "consent", sequence, f"{missing} have not agreed")
         late = time >= parse_instant(proposal.made["decide_until"])
         require(not late, "consent", sequence, f"it could be decided until {proposal.made['decide_until']}")
         proposed = sorted(
@@ -202,7 +225,8 @@ class Consents:
         )
         less = {name for name, amount in before.items() if after.get(name, ZERO) < amount * (1 - TOLERANCE)}
         covered = {party_id for party_id in proposal.agreed if party_id not in less}
-        missing = proposal.list_missing(covered) if "issuer.liquidity_declared.v1" in dict(proposed) else sorted(less)
+        time, is_sale = _find_time(carried), "issuer.liquidity_declared.v1" in dict(proposed)
+        missing = proposal.list_missing(time, covered) if is_sale else sorted(less)
         require(not missing, "consent", sequence, f"{missing} would get less than was agreed to")
 
     def _check_consolidated(

@@ -200,19 +200,7 @@ class Gains:
         waiting = waiting if fair is None or is_fair else set()
         if is_fair and _is_usual(closing.opened["terms"]):
             return waiting
-        return {*buyers, *self._list_offered(closing, issuer), *waiting}
-
-    def _list_offered(self, closing: Round, issuer: Issuer) -> Iterator[str]:
-        """Yield who may buy its whole part of a round."""
-        invested: dict[str, Fraction] = {}
-        for each in closing.opened["terms"]["investments"]:
-            invested[each["holder_id"]] = Fraction(each["amount_usd"])
-        owned, money = list_owned(issuer), sum(invested.values(), Fraction(0))
-        for offer in closing.opened.get("pro_rata", ()):
-            holder_id = offer["holder_id"]
-            part = Fraction(int(owned.get(holder_id, Fraction(0)) * money * 100), 100)
-            if Fraction(offer["amount_max_usd"]) + invested.get(holder_id, 0) >= part:
-                yield holder_id
+        return {*buyers, *_list_offered(closing, issuer, company.named), *waiting}
 
     def list_overcharged(self, body: Body, beside: Bodies, voting: set[str], expired: set[str]) -> set[str]:
         """Return who loses preferred stock in a round by a duty above its part of the parties' money, or above others'.
@@ -259,6 +247,23 @@ class Gains:
         for holder_id, part in company.list_claims(uncapped, whole):
             parts[holder_id] = parts.get(holder_id, Fraction(0)) + part
         return parts
+
+
+def _list_offered(closing: Round, issuer: Issuer, named: Iterable[str]) -> Iterator[str]:
+    """Yield who may buy its whole part of a round, by a right that holder terms name or by a duty."""
+    invested: dict[str, Fraction] = {}
+    for each in closing.opened["terms"]["investments"]:
+        invested[each["holder_id"]] = Fraction(each["amount_usd"])
+    owned, money = list_owned(issuer), sum(invested.values(), Fraction(0))
+    for offer in closing.opened.get("pro_rata", ()):
+        holder_id, duty = offer["holder_id"], offer.get("duty")
+        part = Fraction(int(owned.get(holder_id, Fraction(0)) * money * 100), 100)
+        if holder_id in set(named):
+            is_whole = Fraction(offer["amount_max_usd"]) + invested.get(holder_id, 0) >= part
+        else:
+            is_whole = duty is not None and Fraction(duty["obligation_usd"]) >= part
+        if is_whole:
+            yield holder_id
 
 
 def _is_usual(terms: Body) -> bool:

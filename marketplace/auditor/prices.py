@@ -38,12 +38,13 @@ class Mark(NamedTuple):
 
 
 class Lot(NamedTuple):
-    """Stock that was issued to a holder, and the price of a share, after all splits."""
+    """Stock that was issued to a holder, the price of a share, after all splits, and what it followed from."""
 
     holder_id: str
     class_id: str
     shares: Fraction
     price: Fraction
+    cause: str | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Company:
         split_ratio: All splits.
         warrant_classes: The class that each warrant buys.
         signed_shares: All shares and rights when an instrument was signed, in shares before any split.
+        named: Who has a pro rata right by holder terms.
     """
 
     classes: dict[str, StockClass] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class Company:
     split_ratio: Fraction = ONE
     warrant_classes: dict[str, str] = field(default_factory=dict)
     signed_shares: dict[str, Fraction] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
     def take(self, name: str, body: Body, company_id: str) -> None:
         """Fold one event."""
@@ -113,7 +116,8 @@ class Company:
                 self.classes[body["class_id"]].ratio *= change
             case "stock_issued":
                 price = Fraction(body["price_usd_per_share"])
-                self.lots.append(Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price))
+                lot = Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price, body.get("cause"))
+                self.lots.append(lot)
             case "stock_offered":
                 self.offers[body["transfer_id"]] = Fraction(body["price_usd_per_share"])
             case "stock_split":
@@ -134,6 +138,8 @@ class Company:
 
     def _take_price(self, name: str, body: Body, company_id: str) -> None:
         match name:
+            case "holder_terms_agreed":
+                self.named = tuple(body["terms"].get("pro_rata", ()))
             case "financing_opened":
                 self.rounds[body["financing_id"]] = Round(body)
             case "financing_priced" if body["financing_id"] in self.rounds:
@@ -173,6 +179,29 @@ class Company:
             left -= taken
             after.append({**each, "amount_usd": Fraction(each["amount_usd"]) - taken})
         self.exposures[instrument["instrument_id"]] = after
+
+    def list_investors(self, holdings: Mapping[tuple[str, str, str], int]) -> set[str]:
+        """Return who holds what it got for compute or money.
+
+        That is an instrument that is open, preferred stock, or any stock, if the holder bought some in a round, by an
+        instrument, or for more than the least price at which that class was issued.
+        """
+        stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
+        found = {holder for holder, class_id in stock if self.classes[class_id].kind == "preferred"}
+        for name, holder_id in self.signed.items():
+            if any(Fraction(each["amount_usd"]) for each in self.exposures.get(name, ())):
+                found.add(holder_id)
+        least: dict[str, Fraction] = {}
+        for lot in self.lots:
+            if lot.cause is None:
+                least[lot.class_id] = min(lot.price, least.get(lot.class_id, lot.price))
+        buyers = {lot.holder_id for lot in self.lots if self._is_bought(lot, least)}
+        return found | (buyers & {holder for holder, _ in stock})
+
+    def _is_bought(self, lot: Lot, least: Mapping[str, Fraction]) -> bool:
+        if lot.cause is None:
+            return lot.price > least[lot.class_id]
+        return lot.cause in self.signed or lot.cause in self.rounds
 
     def list_claims(self, uncapped: Fraction, whole: Fraction) -> Iterator[tuple[str, Fraction]]:
         """Yield the holder of each instrument, and the part of the company that it asks for.

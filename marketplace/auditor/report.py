@@ -19,6 +19,7 @@ from marketplace.auditor.index import Index
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
+from marketplace.auditor.preemption import Preemption
 from marketplace.auditor.proceeds import Proceeds
 from marketplace.auditor.promises import Promises
 from marketplace.auditor.ranges import Ranges
@@ -71,6 +72,7 @@ class Audit:
     relations: Relations = field(init=False)
     index: Index = field(init=False)
     votes: Votes = field(init=False)
+    preemption: Preemption = field(init=False)
     stakes: Stakes = field(init=False)
     ranges: Ranges = field(init=False)
     deciders: Deciders = field(init=False)
@@ -101,6 +103,7 @@ class Audit:
         self.deciders = Deciders(self.findings)
         self.caps = Caps(self.findings, self.relations)
         self.votes = Votes(self.findings, self.consents, self.relations)
+        self.preemption = Preemption(self.findings, self.votes)
         self.stakes = Stakes(self.findings, self.votes)
         self.ranges = Ranges(self.findings, self.votes.gains)
 
@@ -155,6 +158,7 @@ class Audit:
         self.stakes.take(decision)
         self.consents.take(decision)
         self.ranges.take(decision)
+        self.preemption.take(decision)
         self.votes.take(decision)
         self.deciders.take(decision)
         self.reductions.take(decision)

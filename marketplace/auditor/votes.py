@@ -164,7 +164,7 @@ class Votes:
     def _check(self, decision: Sequence[Message]) -> None:
         """Check that each group that an act asks agreed by its majority, and its parts by theirs."""
         bodies = [(message.event_type.removesuffix(".v1"), message.read()) for message in decision]
-        agreed, sequence = self._list_agreed(decision, bodies), decision[-1].sequence
+        agreed, sequence = self.list_agreed(decision, bodies), decision[-1].sequence
         now = parse_instant(decision[0].headers["ce-time"])
         for name, body in bodies:
             if name == "issuer.financing_closed":
@@ -206,7 +206,7 @@ class Votes:
     def _list_entitled(self, name: str, body: Body, beside: Collection[str]) -> set[str]:
         """Return the parties without whose own agreement an act passes over their pro rata right, or takes it away."""
         issuer_id = body.get("issuer_id") or ""
-        entitled, before = self._find_entitled(issuer_id), self.terms.get(issuer_id, {})
+        entitled, before = self._find_named(issuer_id), self.terms.get(issuer_id, {})
         match name:
             case "issuer.stock_issued" | "issuer.warrant_issued":
                 is_asked = body.get("cause") is None
@@ -216,17 +216,20 @@ class Votes:
                 is_asked = "instrument.principal_accrued" in beside and body["terms"]["kind"] in {"stock", "warrant"}
             case "issuer.holder_terms_agreed":
                 days = [each.get("pro_rata_days", _DAYS) for each in (before, body["terms"])]
-                return entitled - (set() if days[1] < days[0] else set(body["terms"].get("pro_rata", ())))
+                kept = set() if days[1] < days[0] else self.list_entitled(issuer_id, body["terms"])
+                unnamed = entitled - set(body["terms"].get("pro_rata", ()))
+                return (self.list_entitled(issuer_id) - kept) | unnamed
             case "issuer.liquidity_declared":
                 stock = body["waterfall"].get("stock") or {}
-                return self._find_entitled(stock.get("buyer_issuer_id") or "")
+                return self._find_named(stock.get("buyer_issuer_id") or "")
             case _:
                 is_asked = False
         return entitled if is_asked else set()
 
-    def _find_entitled(self, issuer_id: str) -> set[str]:
-        """Return the parties with a pro rata right that hold something of an issuer."""
-        return self._find_holding(issuer_id) & {*self.terms.get(issuer_id, {}).get("pro_rata", ())}
+    def _find_named(self, issuer_id: str, terms: Body | None = None) -> set[str]:
+        """Return the parties that holder terms give a pro rata right, and that hold something of an issuer."""
+        agreed = self.terms.get(issuer_id, {}) if terms is None else terms
+        return self._find_holding(issuer_id) & {*agreed.get("pro_rata", ())}
 
     def _find_holding(self, issuer_id: str) -> set[str]:
         """Return the parties that hold something of an issuer."""
@@ -234,6 +237,17 @@ class Votes:
         holding = {holder_id for (_, holder_id, _), shares in issuer.holdings.items() if shares}
         holding |= {*self.gains.find_company(issuer_id).signed.values()}
         return {each for each in holding if self._votes(each, issuer)}
+
+    def list_entitled(self, issuer_id: str, terms: Body | None = None) -> set[str]:
+        """Return the parties with a pro rata right: those named, and investors that did not waive it.
+
+        `terms` stand in place of the holder terms in force.
+        """
+        issuer = self.equity.issuers.get(issuer_id, Issuer())
+        agreed = self.terms.get(issuer_id, {}) if terms is None else terms
+        investors = self.gains.find_company(issuer_id).list_investors(issuer.holdings)
+        investors -= set(agreed.get("pro_rata_waived", ()))
+        return self._find_named(issuer_id, agreed) | {each for each in investors if self._votes(each, issuer)}
 
     def _list_shrunk(self, name: str, body: Body, beside: Sequence[tuple[str, Body]]) -> set[str]:
         """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up."""
@@ -253,7 +267,7 @@ class Votes:
                 shrunk.add(holder_id)
         return {each for each in shrunk if self._votes(each, issuer)}
 
-    def _list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:
+    def list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:
         """Return who agreed to an act: the voters of its proposal, or who did it; and holders by their mandates."""
         agreed = {decision[0].headers["ce-actor"]}
         carried = next((body for name, body in bodies if name == "proposal.carried_out"), None)

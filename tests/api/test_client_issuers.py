@@ -278,14 +278,17 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
         left = (await client.financings.open(issuer, body)).id
         await client.financings.abandon(issuer, left, "the lead left")
         financing = (await client.financings.open(issuer, body)).id
+        assert await refuse(client.financings.price(issuer, financing)) == "pro_rata_open"
+        decline = AnswerProRataBody(amount_usd=Decimal(0), holder_id=company.fund)
+        await client.financings.answer_pro_rata(issuer, financing, decline)
         await client.financings.price(issuer, financing)
         await client.financings.close(issuer, financing, CloseFinancingBody(approval=CONSENT))
         status = {each.financing_id: each.status async for each in client.financings.list(issuer)}
         assert status == {left: "abandoned", financing: "closed"}
         assert (await client.instruments.get(instrument)).status == "converted"
         assert await company.count(company.angel, "series-a") > 0
-        terms = HolderTermsBody(terms=HolderTerms(pro_rata=(company.angel,), pro_rata_days=1), approval=CONSENT)
-        await client.financings.agree_holder_terms(issuer, terms)
+        terms = HolderTerms(pro_rata=(company.angel,), pro_rata_waived=(company.fund,), pro_rata_days=7)
+        await client.financings.agree_holder_terms(issuer, HolderTermsBody(terms=terms, approval=CONSENT))
         assert (await client.issuers.get(issuer)).holder_terms.pro_rata == (company.angel,)
         lead = (Investment(holder_id=company.founder, amount_usd=Decimal(1_000_000)),)
         bridge = msgspec.structs.replace(draft, class_id="bridge", investments=lead)

@@ -11,6 +11,7 @@ from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.api.http.bodies.equity import (
+    AnswerProRataBody,
     CloseFinancingBody,
     DeclareLiquidityBody,
     HolderTermsBody,
@@ -105,6 +106,9 @@ async def finance(parties, investor_id, *voters):
     )
     issuer = parties.issuer_id
     financing = (await parties.startup.financings.open(issuer, OpenFinancingBody(name="A", terms=draft))).id
+    for offer in (await parties.startup.financings.get(issuer, financing)).pro_rata:
+        decline = AnswerProRataBody(amount_usd=Decimal(0), holder_id=offer.holder_id)
+        await parties.admin.financings.answer_pro_rata(issuer, financing, decline)
     await parties.startup.financings.price(issuer, financing)
     closing = await parties.startup.financings.close(issuer, financing, CloseFinancingBody(approval=PAPER))
     await agree(parties, closing, *voters)

@@ -18,6 +18,7 @@ from tests.application.equity.test_equity import build_round, found, pay_in
 from tests.application.equity.test_holder_terms import hold, propose_sale
 from tests.application.equity.test_hostile_pairs import ask, propose_closing
 from tests.application.equity.test_hostile_variants import agree_open, exercise, propose_warrant
+from tests.support.market.agreeing import decline_all
 from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
 
@@ -43,6 +44,7 @@ async def play(act):
         context = market.context(trade.startup)
         await issuers.open_financing(market.handler, context, trade.issuer, name="A", terms=build_round(lead))
         financing = derive_id("fin", context.command_id)
+        await decline_all(market, trade.issuer)
         await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
         proposal_id = await propose_closing(market, trade, financing)
     else:

@@ -22,6 +22,7 @@ from marketplace.domain.equity.issuer.commands import (
     SignInstrument,
 )
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import (
     CancelOption,
@@ -267,9 +268,19 @@ def borrow(life):
     life.deed(commands.AmendInstrument(instrument_id=DRAWDOWN, terms=CAP_18M, applies_to_earlier=True))
 
 
+def decline(life, financing_id):
+    """Let every holder decline its part of a round, at once."""
+    step, life.step = life.step, timedelta(0)
+    for offer in life.issuer.financings[financing_id].opened.pro_rata:
+        declined = {"holder_id": offer.holder_id, "amount_usd": Decimal(0)}
+        life.act(AnswerProRata, financing_id=financing_id, **declined, at=life.time)
+    life.step = step
+
+
 def finance(life):
     """Price and close Series A, in which everything outstanding converts."""
     life.act(OpenFinancing, financing_id=SERIES_A, name="Series A", terms=ROUND, at=life.time)
+    decline(life, SERIES_A)
     instruments = life.list_converting()
     life.act(PriceFinancing, financing_id=SERIES_A, instruments=instruments, at=life.time)
     before = life.issuer

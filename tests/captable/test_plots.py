@@ -18,7 +18,20 @@ from marketplace.captable.plots import (
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import CloseFinancing, OpenFinancing, PriceFinancing
 from marketplace.domain.equity.issuer.state import total_shares
-from tests.captable.company import FOUNDER, FUND, MINUTES, PROVIDER, ROUND, SERIES_A, Life, borrow, found, live, make_id
+from tests.captable.company import (
+    FOUNDER,
+    FUND,
+    MINUTES,
+    PROVIDER,
+    ROUND,
+    SERIES_A,
+    Life,
+    borrow,
+    decline,
+    found,
+    live,
+    make_id,
+)
 
 LEAD = make_id("stk", 77)
 SERIES_B = msgspec.structs.replace(
@@ -42,6 +55,7 @@ def test_a_branch_comes_to_what_the_issuer_itself_would_decide():
     after, pricing = branch.close_round(ROUND)
     members = {"financing_id": SERIES_A}
     life.act(OpenFinancing, **members, name="Series A", terms=ROUND, at=life.time)
+    decline(life, SERIES_A)
     instruments = life.list_converting()
     life.act(PriceFinancing, **members, instruments=instruments, at=branch.at)
     life.act(CloseFinancing, **members, instruments=instruments, approval=MINUTES, at=branch.at)

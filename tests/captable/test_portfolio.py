@@ -40,6 +40,7 @@ from tests.captable.company import (
     SERIES_A,
     Life,
     borrow,
+    decline,
     found,
     live,
     make_id,
@@ -197,6 +198,7 @@ def raise_round(life, number, pre_money_usd, **amounts):
     )
     financing = {"financing_id": make_id("fin", number), "at": life.time}
     life.act(OpenFinancing, **financing, name=f"Round {number}", terms=terms)
+    decline(life, financing["financing_id"])
     life.act(PriceFinancing, **financing, instruments=life.list_converting())
     names = tuple(NewStakeholder(holder_id=key, name="Investor", kind="investor") for key in amounts)
     new = tuple(each for each in names if each.holder_id not in life.issuer.stakeholders)

@@ -7,6 +7,7 @@ from events.financing import Approval, ConvertingInstrument, Investment, LaterPr
 from events.issuer import (
     IssuerFinancingOpened,
     IssuerFormed,
+    IssuerHolderTermsAgreed,
     IssuerInstrumentSigned,
     IssuerOptionGranted,
     IssuerStakeholderAdded,
@@ -15,6 +16,7 @@ from events.issuer import (
     IssuerStockPlanAdjusted,
     IssuerWarrantIssued,
 )
+from events.issuer_holders import HolderTerms
 from events.types import SafeTerms
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
@@ -124,7 +126,14 @@ def list_owed(*instruments):
     )
 
 
+def waive(*holders):
+    """Return terms by which investors gave up their pro rata right, so that a round is priced at once."""
+    terms = HolderTerms(pro_rata_waived=holders)
+    return IssuerHolderTermsAgreed(**OF_ISS, terms=terms, approval=APPROVAL)
+
+
 def signed(*instruments):
+    """Return the signing of instruments whose holders waive their pro rata right."""
     return [
         IssuerInstrumentSigned(
             **OF_ISS,
@@ -134,7 +143,7 @@ def signed(*instruments):
             terms=instrument.terms,
         )
         for instrument in instruments
-    ]
+    ] + [waive(*sorted({instrument.holder_id for instrument in instruments}))]
 
 
 ROUND = {

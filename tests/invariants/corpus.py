@@ -267,8 +267,8 @@ INVARIANTS: Final = (
         "tests.domain.equity.test_consent_properties:test_a_proposal_takes_effect_only_after_enough_agreed_in_time",
         Mutant(
             "marketplace.domain.equity.proposal",
-            "if not has_majority(consent, covered)]\n    if missing:",
-            "if not has_majority(consent, covered)]\n    if missing and not state.agreed:",
+            "state.list_missing(command.at, command.covered)\n    if missing:",
+            "state.list_missing(command.at, command.covered)\n    if missing and not state.agreed:",
         ),
     ),
     Invariant(

@@ -28,7 +28,7 @@ from marketplace.domain.equity.information import (
     split_shares,
     sum_payouts,
 )
-from marketplace.domain.equity.proposal import list_acts
+from marketplace.domain.equity.proposal import list_acts, list_missing
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.views.equity import (
@@ -152,12 +152,14 @@ def limit_proposal(view: ProposalView, sight: Sight, now: datetime) -> ProposalV
     vote = next((each.vote for each in view.votes if each.party_id == sight.party_id), None)
     is_proposer = sight.party_id == view.proposer_id
     waterfall, hidden = find_waterfall(view.effects), list_hidden(view.consents, sight)
+    agreed = frozenset(each.party_id for each in view.votes if each.vote == "agreed")
+    is_ready = not list_missing(view.consents, agreed, now)
     view = structs.replace(
         view,
         consents=limit_consents(view.consents, sight),
         votes=tuple(vote for vote in view.votes if vote.party_id not in hidden),
         effects=limit_effects(view.effects, sight),
-        may=list_acts(view.status, view.decide_until, vote=vote, is_proposer=is_proposer, at=now),
+        may=list_acts(view.status, view.decide_until, vote=vote, is_proposer=is_proposer, at=now, is_ready=is_ready),
     )
     if waterfall is None:
         return view

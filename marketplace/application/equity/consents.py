@@ -394,7 +394,7 @@ async def give_consent(unit: UnitOfWork, proposal_id: str) -> None:
     """
     command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=unit.context.at)
     proposal = await unit.decide(PROPOSAL, proposal_id, command)
-    if not proposal.list_missing():
+    if not proposal.list_missing(unit.context.at):
         await _require_none_suspended(unit, proposal)
         await _take_effect(unit, proposal)
     await _free_refund(unit, proposal_id)
@@ -409,7 +409,7 @@ async def _require_none_suspended(unit: UnitOfWork, proposal: Proposal) -> None:
     proposer_id = proposal.made.proposer_id
     for party_id in sorted(proposal.agreed | {proposer_id}):
         rest = proposal.agreed - {party_id}
-        if party_id == proposer_id or not all(has_majority(consent, rest) for consent in proposal.made.consents):
+        if party_id == proposer_id or proposal.list_missing(unit.context.at, rest):
             await require_unfrozen(unit, party_id)
 
 
@@ -456,12 +456,15 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
     effects, covered = unit.list_effects(without=PROPOSAL), None
     if _order(_render_all(effects)) != _order(made.effects):
         covered = _list_covered(proposal, issuer, [event for _, event in effects])
-        if any(not has_majority(consent, covered) for consent in made.consents):
+        if proposal.list_missing(unit.context.at, covered):
             text = "it would now record other events than were agreed to, because the company or a price changed since"
             return text, None
     agreed = (proposal.agreed if covered is None else covered) | {made.proposer_id} | list_mandated(parse_effects(made))
     needed = await _list_consents(unit, issuer, made.proposer_id, again=True)
-    missing = [consent.electorate for consent in needed if not has_majority(consent, agreed)]
+    waiving = agreed | proposal.list_waiving(unit.context.at)
+    missing = [
+        each.electorate for each in needed if not has_majority(each, agreed if each.waived_at is None else waiving)
+    ]
     if missing:
         return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}", None
     return None, covered

@@ -1,9 +1,15 @@
 """A priced round in which a SAFE converts, and a sale that pays holders by the waterfall. All who are asked agree."""
 
+from decimal import Decimal
 from typing import Final
 
 from events.financing import Approval, Investment
-from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.api.http.bodies.equity import (
+    AnswerProRataBody,
+    CloseFinancingBody,
+    DeclareLiquidityBody,
+    OpenFinancingBody,
+)
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.play import Play
 from marketplace.client.market import MarketplaceClient
@@ -15,7 +21,7 @@ APPROVAL: Final = Approval(document="board consent of the demonstration", note="
 
 
 async def take_round(play: Play) -> None:
-    """Close the scenario's priced round, with the cap table before and after."""
+    """Close the scenario's priced round, whose new money is the lead's alone: holders decline their parts."""
     financing = play.scenario.financing
     client, issuer_id = play.client(financing.startup), rename_id("iss", play.ids[financing.startup])
     before = await client.cap_tables.get(issuer_id)
@@ -36,6 +42,9 @@ async def take_round(play: Play) -> None:
     )
     await client.financings.open(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
     opened = [one async for one in client.financings.list(issuer_id)][-1]
+    for offer in opened.pro_rata:
+        holder, decline = play.client(play.names[offer.holder_id]), AnswerProRataBody(amount_usd=Decimal(0))
+        await holder.financings.answer_pro_rata(issuer_id, opened.financing_id, decline)
     await client.financings.price(issuer_id, opened.financing_id)
     account_id = rename_id("acc", play.ids[financing.investor])
     await play.platform.accounts.deposit(account_id, financing.investment_usd, f"the money of {opened.financing_id}")

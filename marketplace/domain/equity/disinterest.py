@@ -145,13 +145,20 @@ def _gains_by_price(warrant: Warrant) -> bool:
 
 
 def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:
-    """Yield who may buy its whole part of the round, by right or as an investor; a duty may be for less."""
+    """Yield who may buy its whole part of the round as an investor, or by a right that holder terms name, or a duty.
+
+    The right that investors have by default takes no say from them.
+    """
     owned, terms = measure_ownership(issuer), financing.opened.terms
     money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
     invested = {each.holder_id: each.amount_usd for each in terms.investments}
     for offer in financing.opened.pro_rata:
         part = floor_cents(owned.get(offer.holder_id, Fraction(0)) * money)
-        if offer.amount_max_usd + invested.get(offer.holder_id, ZERO) >= part:
+        if offer.holder_id in issuer.holder_terms.pro_rata:
+            is_whole = offer.amount_max_usd + invested.get(offer.holder_id, ZERO) >= part
+        else:
+            is_whole = offer.duty is not None and offer.duty.obligation_usd >= part
+        if is_whole:
             yield offer.holder_id
 
 

@@ -4,7 +4,8 @@ Subject: ``marketplace.proposal.<proposal_id>``.
 
 Invariants:
     1. A proposal takes effect only if in each of its electorates voters of more than half of the weight, or of the
-       share that it states, agree at that moment.
+       share that it states, agree at that moment. Who might buy a part by a pro rata right agrees by its silence, from
+       the instant that the electorate states.
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
@@ -12,7 +13,7 @@ Refusals in order: proposal_exists · effects_too_large · proposal_unknown · p
 not_proposer · deadline_passed · consents_missing · not_asked · not_agreed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -43,6 +44,10 @@ Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
 
 DECIDE_WITHIN: Final = timedelta(days=14)
 """A proposal that waits for so long lapses. A voter who stays silent does not agree."""
+WAIVED_AFTER: Final = timedelta(days=7)
+"""How long an investor may refuse that others get stock without an offer of its part; then its silence waives it."""
+PRO_RATA: Final = "pro_rata"
+"""The electorate of those who might buy their part of what is issued."""
 EFFECTS_BYTES_MAX: Final = 7 * 2**20
 """The largest size of a proposal's effects and consents together; with more it would not fit a message of 8 MB."""
 
@@ -170,17 +175,37 @@ class Proposal:
         """Return every party that is asked."""
         return frozenset(voter.party_id for consent in self.made.consents for voter in consent.voters)
 
-    def list_missing(self) -> list[Consent]:
-        """Return the agreements that it still needs."""
-        return [consent for consent in self.made.consents if not has_majority(consent, self.agreed)]
+    def list_missing(self, at: datetime, covered: frozenset[str] | None = None) -> list[Consent]:
+        """Return the agreements that it still needs, if only those of `covered` count; None: all do."""
+        agreed = self.agreed if covered is None else self.agreed & covered
+        return list_missing(self.made.consents, agreed, at)
 
-    def find_impossible(self) -> Consent | None:
+    def list_waiving(self, at: datetime) -> frozenset[str]:
+        """Return who had a part to buy, and did not refuse in time that others buy it: a refusal ends the proposal."""
+        return frozenset(voter.party_id for each in self.made.consents if is_waived(each, at) for voter in each.voters)
+
+    def is_ready(self, party_id: str, at: datetime) -> bool:
+        """Return whether a party made it and nobody else is missing, so that it takes effect as the party agrees."""
+        return party_id == self.made.proposer_id and not self.list_missing(at)
+
+    def find_impossible(self, at: datetime) -> Consent | None:
         """Return an agreement that those who refuse make impossible; None if each may still be given."""
         rest = self.voters - self.refused
-        return next((consent for consent in self.made.consents if not has_majority(consent, rest)), None)
+        asked = (each for each in self.made.consents if not is_waived(each, at))
+        return next((each for each in asked if not has_majority(each, rest)), None)
 
 
 ProposalState = Proposal | None
+
+
+def list_missing(consents: Iterable[Consent], agreed: frozenset[str], at: datetime) -> list[Consent]:
+    """Return the agreements that are neither given by these parties nor by a silence that waives."""
+    return [each for each in consents if not is_waived(each, at) and not has_majority(each, agreed)]
+
+
+def is_waived(consent: Consent, at: datetime) -> bool:
+    """Return whether the time has passed in which an electorate could refuse; silence has agreed then."""
+    return consent.waived_at is not None and at >= consent.waived_at
 
 
 def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
@@ -201,7 +226,7 @@ def find_side(consent: Consent, party_id: str) -> bool | None:
     if party_id not in {voter.party_id for voter in consent.voters}:
         return None
     side = consent.electorate.removeprefix("buyer_")
-    if side.startswith("holder/") or side in {"company", "buyer"}:
+    if side.startswith("holder/") or side in {"company", "buyer", PRO_RATA}:
         return None
     return side != consent.electorate
 
@@ -222,6 +247,8 @@ def decide(command: ProposalCommand, state: ProposalState) -> Sequence[ProposalE
     _require_time(command.at, state)
     if isinstance(command, CarryOutProposal):
         return _carry_out(command, state)
+    if isinstance(command, AgreeToProposal) and state.is_ready(command.party_id, command.at):
+        return []
     if command.party_id not in state.voters:
         raise Refusal(
             "not_asked",
@@ -290,8 +317,9 @@ def _lapse(command: LapseProposal, state: Proposal) -> Sequence[ProposalEvent]:
             f"proposal {command.proposal_id} may be decided until {render_instant(until)}",
             proposal_id=command.proposal_id,
         )
-    missing = ", ".join(consent.electorate for consent in state.list_missing())
-    return [_end(state, "lapsed", shorten(f"by {render_instant(until)} these had not agreed: {missing}"))]
+    missing = ", ".join(consent.electorate for consent in state.list_missing(command.at))
+    text = f"by {render_instant(until)} these had not agreed: {missing or 'its proposer, after the others'}"
+    return [_end(state, "lapsed", shorten(text))]
 
 
 def _require_time(at: datetime, state: Proposal) -> None:
@@ -305,8 +333,7 @@ def _require_time(at: datetime, state: Proposal) -> None:
 
 
 def _carry_out(command: CarryOutProposal, state: Proposal) -> Sequence[ProposalEvent]:
-    covered = state.agreed if command.covered is None else state.agreed & command.covered
-    missing = [consent for consent in state.made.consents if not has_majority(consent, covered)]
+    missing = state.list_missing(command.at, command.covered)
     if missing:
         electorates = [consent.electorate for consent in missing]
         raise Refusal(
@@ -337,14 +364,14 @@ def _vote(command: AgreeToProposal | WithdrawConsent | RefuseProposal, state: Pr
         return []
     refused = ProposalRefused(proposal_id=proposal_id, party_id=party_id, reason=command.reason)
     after = _evolve_open(state, refused)
-    impossible = after.find_impossible()
+    impossible = after.find_impossible(command.at)
     if impossible is None:
         return [refused]
     return [refused, _end(after, "refused", f"{impossible.electorate} can no longer agree")]
 
 
 def list_acts(
-    status: str, decide_until: datetime, *, vote: str | None, is_proposer: bool, at: datetime
+    status: str, decide_until: datetime, *, vote: str | None, is_proposer: bool, at: datetime, is_ready: bool = False
 ) -> tuple[Act, ...]:
     """Return the acts of a party that would change a proposal now.
 
@@ -354,6 +381,7 @@ def list_acts(
         vote: The party's vote: ``asked``, ``agreed``, ``refused`` or ``withdrawn``; None: it is not asked.
         is_proposer: Whether it made the proposal.
         at: Now.
+        is_ready: Whether nobody is missing, so that it takes effect once its proposer agrees again.
     """
     if status != "open":
         return ()
@@ -361,6 +389,8 @@ def list_acts(
     if vote is not None and at < decide_until:
         acts += ["agree"] if vote != "agreed" else ["withdraw_consent"]
         acts += ["refuse"] if vote != "refused" else []
+    if is_ready and is_proposer and at < decide_until and "agree" not in acts:
+        acts += ["agree"]
     return (*acts, "withdraw") if is_proposer else tuple(acts)
 
 

@@ -88,6 +88,7 @@ from marketplace.domain.equity.disinterest import (
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
+from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
     find_class_price,
@@ -100,7 +101,6 @@ from marketplace.domain.equity.issuer.rules import is_main_class
 from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
-    list_holders,
     list_live_warrants,
     list_parties,
     measure_ownership,
@@ -112,7 +112,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     TransferStock,
     WithdrawOffer,
 )
-from marketplace.domain.equity.proposal import DECIDE_WITHIN, has_majority
+from marketplace.domain.equity.proposal import DECIDE_WITHIN, PRO_RATA, WAIVED_AFTER, has_majority
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
 
@@ -173,6 +173,7 @@ class Asked(NamedTuple):
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
         terms: Whether they vote on other holder terms, by the majorities that the terms in force require for a sale.
         gain: Who is not disinterested in the vote, besides those who are related to it. `_ANYONE`: it is not known.
+        offered: Investors who might buy their part. Their silence waives it after `WAIVED_AFTER`.
     """
 
     holders: tuple[str, ...] = ()
@@ -181,6 +182,7 @@ class Asked(NamedTuple):
     sale: bool = False
     terms: bool = False
     gain: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
 
 
 class Right(NamedTuple):
@@ -210,7 +212,14 @@ def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
         return Asked()  # what it follows from is asked about: a round, a split, an exercise, an instrument
     prices = _list_prices(setting, event.holder_id)
     gain = () if is_fair_stock(prices, event.class_id, event.price_usd_per_share) else (event.holder_id,)
-    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True, gain=gain)
+    return _ask_about_sale(event.holder_id, setting, gain)
+
+
+def _ask_about_sale(holder_id: str, setting: Setting, gain: tuple[str, ...]) -> Asked:
+    """Ask about stock, or rights to it, that somebody buys without a round; others might buy their part."""
+    named = _list_named_by_terms(setting)
+    offered = tuple(each for each in list_entitled(setting.issuer) if each not in {holder_id, *named})
+    return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=offered)
 
 
 def _list_prices(setting: Setting, *buyers: str) -> Prices:
@@ -219,10 +228,9 @@ def _list_prices(setting: Setting, *buyers: str) -> Prices:
     return Prices(setting.issuer, interested, setting.at.date())
 
 
-def _list_entitled(setting: Setting) -> tuple[str, ...]:
-    """Return the holders with a pro rata right. The right of one that holds nothing any more is not asked about."""
-    holders = list_holders(setting.issuer)
-    return tuple(each for each in setting.issuer.holder_terms.pro_rata if each in holders)
+def _list_named_by_terms(setting: Setting) -> tuple[str, ...]:
+    """Return the holders that holder terms give a pro rata right, without those that hold nothing any more."""
+    return tuple(each for each in list_entitled(setting.issuer) if each in setting.issuer.holder_terms.pro_rata)
 
 
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
@@ -394,7 +402,7 @@ def _is_closing(setting: Setting) -> bool:
 
 
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
-    return Asked((event.holder_id, *_list_entitled(setting)), company=True, vote=True, gain=(event.holder_id,))
+    return _ask_about_sale(event.holder_id, setting, (event.holder_id,))
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
@@ -468,7 +476,7 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
-    by_right = _list_entitled(setting) if _is_party(event.holder_id, setting) else ()
+    by_right = _list_named_by_terms(setting) if _is_party(event.holder_id, setting) else ()
     votes = _is_party(event.holder_id, setting)
     return Asked((event.holder_id, *by_right), company=True, vote=votes, gain=(event.holder_id,))
 
@@ -528,7 +536,9 @@ def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
 def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
     before = setting.issuer.holder_terms
     hastens = event.terms.pro_rata_days < before.pro_rata_days
-    lost = set(_list_entitled(setting)) - (set() if hastens else set(event.terms.pro_rata))
+    kept = () if hastens else list_entitled(setting.issuer, event.terms)
+    unnamed = set(_list_named_by_terms(setting)) - set(event.terms.pro_rata)
+    lost = (set(list_entitled(setting.issuer)) - set(kept)) | unnamed
     return Asked(tuple(sorted(lost)), company=True, terms=True)
 
 
@@ -537,9 +547,11 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
 
 
 def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
-    by_right = _list_entitled(setting) if isinstance(event.terms, PricedTerms) else ()
     fair = is_fair_investment(_list_prices(setting, event.holder_id), event.terms)
-    return Asked((event.holder_id, *by_right), company=True, vote=True, gain=() if fair else (event.holder_id,))
+    gain = () if fair else (event.holder_id,)
+    if isinstance(event.terms, PricedTerms):
+        return _ask_about_sale(event.holder_id, setting, gain)
+    return Asked((event.holder_id,), company=True, vote=True, gain=gain)
 
 
 def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
@@ -556,6 +568,11 @@ _ENDED: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. So that nobody blocks a consolidation for ever, the platform"
     " may then record a valuation, which is an independent price, or decide with a document"
 )
+_SOLD: Final = (
+    f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
+    f" {WAIVED_AFTER.days} days waives its part; then the company agrees again. If it refuses, a round can offer it its"
+    " part"
+)
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
 _FEW: Final = Fraction(1, 1_000)
@@ -565,9 +582,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "issue",
         "stock is issued",
         "company",
-        "the holder; vote; each holder with a pro rata right, which covers rounds only",
+        "the holder; vote; each holder with a pro rata right that holder terms name. The other investors may refuse",
         "an instrument, a closed round, an option or a warrant is its cause",
         _issue,
+        _SOLD,
     ),
     IssuerStockClassCreated: Right(
         "new_class",
@@ -653,7 +671,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "promise",
         "an option is promised",
         "company",
-        "the holder; if the holder votes, a vote and each holder with a pro rata right",
+        "the holder; if the holder votes, a vote and each holder with a pro rata right that holder terms name",
         _NONE,
         _option,
     ),
@@ -661,7 +679,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "option",
         "an option is granted",
         "company",
-        "the holder; if the holder votes, a vote and each holder with a pro rata right",
+        "the holder; if the holder votes, a vote and each holder with a pro rata right that holder terms name",
         _NONE,
         _option,
     ),
@@ -681,9 +699,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "warrant",
         "a warrant is issued",
         "company",
-        "the holder; vote; each holder with a pro rata right",
+        "the holder; vote; each holder with a pro rata right that holder terms name. The other investors may refuse",
         _NONE,
         _issue_warrant,
+        _SOLD,
     ),
     IssuerWarrantExercised: Right(
         "warrant_exercise",
@@ -760,9 +779,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "cash is invested for an instrument, besides compute",
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
-        " For stock or a warrant, also each holder with a pro rata right",
+        " For stock or a warrant, also each holder with a pro rata right that holder terms name; the other investors"
+        " may refuse",
         "the investor alone has the majority of every group: then there is no vote",
         _invest,
+        _SOLD,
     ),
     IssuerFinancingClosed: Right(
         "round",
@@ -828,9 +849,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the company is sold",
         "company",
         "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, its vote, and each"
-        " of its holders with a pro rata right; a buyer that takes over capacity. Also each holder whose principal is"
-        " not paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a note, if"
-        " nothing is left for others",
+        " holder that its terms give a pro rata right; a buyer that takes over capacity. Also each holder whose"
+        " principal is not paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a"
+        " note, if nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
         " classes that it does not name, as far as those who held something when it was agreed on have the majority of"
         " the group. The company states which holders without a key agreed",
@@ -937,6 +958,9 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
             _ask(found, right.name, _Group("company", {setting.company_id: 1}))
         for group in _list_electorates(asked, setting):
             _ask(found, right.name, group)
+        offered = {each: 1 for each in asked.offered if _is_party(each, setting)}
+        if offered:
+            _ask(found, right.name, _Group(PRO_RATA, offered, Decimal(1), waived_at=setting.at + WAIVED_AFTER))
     given = frozenset({proposer_id}) | list_mandated(setting.effects)
     return tuple(consent for consent in found.values() if not has_majority(consent, given))
 
@@ -954,6 +978,7 @@ class _Group(NamedTuple):
     weights: Mapping[str, int]
     share_needed: Decimal | None = None
     weight_absent: int = 0
+    waived_at: datetime | None = None
 
 
 def _ask(found: dict[str, Consent], right: str, group: _Group) -> None:
@@ -967,6 +992,7 @@ def _build_consent(right: str, group: _Group) -> Consent:
         voters=tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in sorted(group.weights.items())),
         share_needed=group.share_needed,
         weight_absent=group.weight_absent,
+        waived_at=group.waived_at,
     )
 
 
@@ -1007,7 +1033,7 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
         return
     buying = setting._replace(issuer=buyer, company_id=buyer.formed.party_id, buyer=None)
     yield _Group("buyer", {buying.company_id: 1})
-    for holder_id in (each for each in _list_entitled(buying) if _is_party(each, buying)):
+    for holder_id in (each for each in _list_named_by_terms(buying) if _is_party(each, buying)):
         yield _Group(f"buyer_holder/{holder_id}", {holder_id: 1})
     for electorate, weights in _list_groups(buying, list_leaning(buyer, setting.issuer, setting.register)):
         yield _Group(f"buyer_{electorate}", weights)

@@ -15,7 +15,7 @@ from marketplace.domain.equity.issuer.rights_commands import GrantOption, IssueW
 from marketplace.log.events import parse_event
 from tests.application.equity.test_equity import act, build_round
 from tests.application.equity.test_holder_terms import PAPER, propose_sale, vote
-from tests.support.market.agreeing import agree_all
+from tests.support.market.agreeing import agree_all, decline_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -121,6 +121,7 @@ async def test_one_share_of_a_warrant_does_not_veto_the_closing_of_a_round(marke
     context = market.context(trade.startup)
     await issuers.open_financing(market.handler, context, trade.issuer, name="A", terms=build_round(trade.fund))
     financing = derive_id("fin", context.command_id)
+    await decline_all(market, trade.issuer)
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
     await deposit(market, trade.fund, 5_000_000)
     closing = market.context(trade.startup)
@@ -143,6 +144,7 @@ async def test_a_round_closes_only_while_its_price_is_young_and_a_sale_only_whil
     members = {"name": "A", "terms": build_round(trade.fund), "closing_days": 10}
     await issuers.open_financing(market.handler, opened, trade.issuer, **members)
     financing = derive_id("fin", opened.command_id)
+    await decline_all(market, trade.issuer)
     await deposit(market, trade.fund, 5_000_000)
     statuses = []
     for days in (11, 9):

@@ -205,7 +205,7 @@ async def price(market, trade, financing):
 
 async def test_a_holder_joins_a_round_by_its_right_and_pays_as_it_closes(market, held):
     trade, bank, angel = held
-    await agree_on(market, trade, pro_rata=(bank, angel), pro_rata_days=7)
+    await agree_on(market, trade, pro_rata=(bank, angel), pro_rata_days=7, pro_rata_waived=(trade.fund,))
     lead = await market.party("Lead", "fund")
     await pay_in(market, lead)
     financing = await open_round(market, trade, lead)

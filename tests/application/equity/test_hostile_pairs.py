@@ -25,7 +25,7 @@ from tests.application.equity.test_equity import act, build_round, deliver_all, 
 from tests.application.equity.test_holder_terms import PAPER, agree_on, list_asked, open_round, propose_sale, vote
 from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_reductions import correct, look
-from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.agreeing import act_agreed, agree_all, decline_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -73,6 +73,7 @@ async def price(market, trade, **changes):
     terms = structs.replace(build_round(trade.fund), **changes)
     await issuers.open_financing(market.handler, context, trade.issuer, name="Series A", terms=terms)
     financing = derive_id("fin", context.command_id)
+    await decline_all(market, trade.issuer)
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
     return financing
 
@@ -149,18 +150,19 @@ async def test_a_note_names_a_class_that_its_holder_has_a_say_in(market, held):
 
 async def test_a_pro_rata_right_is_dodged_neither_by_stock_without_a_round_nor_by_a_day(market, held):
     """A majority sold a company's stock to itself, share by share, beside the holder whose right covers rounds."""
-    trade, _, angel = held
+    trade, bank, angel = held
     await agree_on(market, trade, pro_rata=(angel,), pro_rata_days=30)
     issue = {"security_id": derive_id("sec", angel, "more"), "holder_id": trade.fund, "class_id": "common"}
     issue |= {"shares": 50_000, "price_usd_per_share": Decimal("0.01")}
     _, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issue)
     holders = {f"holder/{trade.fund}", f"holder/{angel}"}
-    assert asked == {*holders, "class/common", "disinterested_class/common"}
+    assert asked == {*holders, "class/common", "disinterested_class/common", "pro_rata"}
     context = market.context(trade.startup)
     terms = HolderTerms(pro_rata=(angel,), pro_rata_days=1)
     await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=terms, approval=PAPER)
     proposal_id = await consents.find_proposal(market.handler, context)
-    assert set(await list_asked(market, proposal_id)) == {f"holder/{angel}", "class/common"}
+    investors = {f"holder/{each}" for each in (angel, bank, trade.fund)}
+    assert set(await list_asked(market, proposal_id)) == {*investors, "class/common"}
 
 
 async def test_money_that_only_the_company_has_seen_binds_no_uncapped_safe(market):

@@ -37,7 +37,7 @@ from tests.application.equity.test_holder_terms import (
     take,
     vote,
 )
-from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.agreeing import act_agreed, agree_all, decline_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 
@@ -328,6 +328,7 @@ async def test_a_round_that_sells_next_to_nothing_binds_no_uncapped_safe(market)
         )
         await issuers.open_financing(market.handler, context, trade.issuer, name="Series A", terms=terms)
         financing = derive_id("fin", context.command_id)
+        await decline_all(market, trade.issuer)
         await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
         closing = market.context(trade.startup)
         await issuers.close_financing(market.handler, closing, trade.issuer, financing, approval=PAPER)

@@ -345,6 +345,7 @@ async def test_a_note_for_compute_takes_no_preference_that_it_does_not_pay_for(m
 async def test_who_has_a_duty_to_pay_is_offered_its_part_and_agrees_to_more(market, held):
     """A majority named a duty for a holder that the round had no room for, and took its preferred stock."""
     trade, bank, angel = held
+    await agree_on(market, trade, pro_rata_waived=(trade.fund, bank, angel))
     seed = {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1), "seniority": 1}
     seed |= {"class_id": "seed", "kind": "preferred", "shares_authorised": 10_000}
     await act_agreed(market, trade.startup, CreateStockClass, **seed)
@@ -437,7 +438,7 @@ async def test_a_pro_rata_right_is_dodged_neither_by_a_warrant_nor_by_an_option(
     await agree_on(market, trade, pro_rata=(angel,), pro_rata_days=30)
     _, proposal_id = await propose_warrant(market, trade, trade.fund, 50_000, "0.0001")
     votes = {f"holder/{angel}", "class/common", "disinterested_class/common"}
-    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", *votes}
+    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", *votes, "pro_rata"}
     option = {"option_id": derive_id("opt", bank), "holder_id": bank, "shares": 5_000}
     option |= {"exercise_price_usd": Decimal("0.0001"), "approval": PAPER}
     _, asked = await ask(market, trade.startup, GrantOption, startup=trade.startup, **option)
@@ -1016,7 +1017,7 @@ async def test_a_majority_lets_no_holder_without_a_key_have_stock_that_ranks_bef
     price, both = {"price_usd_per_share": Decimal("0.0001")}, {"class/common", "disinterested_class/common"}
     issued = {"security_id": derive_id("sec", ghost), "holder_id": ghost, "class_id": "boss", "shares": 10, **price}
     proposal, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issued)
-    assert asked == both
+    assert asked == {*both, "pro_rata"}
     assert await vote(market, founder, proposal) == "open"
     grown, asked = await ask(market, trade.startup, AdjustStockPlan, startup=trade.startup, shares_reserved=9_000_000)
     assert asked == both

@@ -46,6 +46,7 @@ from tests.domain.issuer_samples import (
     make_id,
     open_round,
     price,
+    waive,
     warrant,
 )
 from tests.support.spec import Given
@@ -353,7 +354,7 @@ def test_without_a_limit_an_order_is_counted_and_not_refused_and_no_limit_is_set
 
 def test_a_round_turns_what_was_pending_into_shares_that_still_count():
     safe = converting(1, 500_000)
-    state = ISSUER.fold([*COMPANY, limited("0.06"), noted(600_000)])
+    state = ISSUER.fold([*COMPANY, limited("0.06"), noted(600_000), waive(PROVIDER)])
     state = ISSUER.fold(ISSUER.decide(open_round(), state), state)
     state = ISSUER.fold(ISSUER.decide(price(safe), state), state)
     state = ISSUER.fold(ISSUER.decide(close(safe), state), state)
@@ -409,7 +410,7 @@ ACTS = st.one_of(
 
 def test_a_series_of_instruments_whose_price_was_protected_counts_for_what_it_converts_into():
     safe = converting(1, 500_000)
-    state = ISSUER.fold([*COMPANY, limited("0.50"), noted(500_000)])
+    state = ISSUER.fold([*COMPANY, limited("0.50"), noted(500_000), waive(PROVIDER)])
     for command in (open_round(), price(safe), close(safe)):
         state = ISSUER.fold(ISSUER.decide(command, state), state)
     before = measure_dilution(state)

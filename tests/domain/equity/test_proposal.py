@@ -174,7 +174,7 @@ def test_a_consent_that_was_taken_back_does_not_count():
     back = ProposalConsentWithdrawn(proposal_id=id_of("prp"), party_id=ANGEL, reason="second thoughts")
     given = (MADE, agreed(FUND), agreed(ANGEL))
     Given(PROPOSAL, *given).when(take_back(party_id=ANGEL, reason="second thoughts")).then(back)
-    assert [each.electorate for each in PROPOSAL.fold([*given, back]).list_missing()] == ["class/seed"]
+    assert [each.electorate for each in PROPOSAL.fold([*given, back]).list_missing(PROPOSED)] == ["class/seed"]
 
 
 def test_is_refused_once_an_electorate_can_no_longer_agree():

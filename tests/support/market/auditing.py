@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
+from marketplace.auditor.preemption import Preemption
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.stakes import Stakes
 from marketplace.auditor.stream import Findings, Message
@@ -37,6 +38,21 @@ class CountedVotes(Votes):
         self.consents.take(decision)
         super().take(decision)
         self.equity.take(decision)
+
+
+class OfferedParts(Preemption):
+    """Offers by pro rata rights, with the votes, cap tables and prices that they rest on."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings, CountedVotes(Findings()))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        self.votes.relations.take(decision)
+        self.votes.consents.take(decision)
+        super().take(decision)
+        Votes.take(self.votes, decision)
+        self.votes.equity.take(decision)
 
 
 class CountedStakes(Stakes):

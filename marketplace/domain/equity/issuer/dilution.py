@@ -521,15 +521,21 @@ def measure_claims(state: Issuer, shares: Fraction) -> Fraction:
     return claims
 
 
-def list_claims(state: Issuer, uncapped: Fraction) -> Iterator[tuple[str, Fraction]]:
-    """Yield each instrument's holder and part of the company: at its cap, or `uncapped` where no price is known."""
+def list_claims(
+    state: Issuer, uncapped: Fraction = Fraction(0), *, pre_money_usd: Fraction | None = None
+) -> Iterator[tuple[str, Fraction]]:
+    """Yield each instrument's holder and part of the company: at its cap or price.
+
+    Where no price is known: at `pre_money_usd`, or without it `uncapped`.
+    """
     for name, exposure in _list_exposures(state):
         signed = state.instruments.get(name)
         if signed is not None and exposure.amount_usd:
             try:
                 yield signed.holder_id, _value(state, name, exposure)[0]
             except Refusal:
-                yield signed.holder_id, uncapped
+                stated = None if pre_money_usd is None else measure_balance(name, exposure) / pre_money_usd
+                yield signed.holder_id, uncapped if stated is None else stated
 
 
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:

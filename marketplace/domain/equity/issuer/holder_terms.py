@@ -32,15 +32,16 @@ def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEven
         _require_majority(terms.drag_along.share_needed, "/terms/drag_along/share_needed")
     for class_id in (*(terms.drag_along.classes if terms.drag_along else ()), *terms.depths):
         get_class(state, class_id)
-    for name in ("directors", "pro_rata"):
+    for name in ("directors", "pro_rata", "pro_rata_waived"):
         named: tuple[str, ...] = getattr(terms, name)
         if len(set(named)) < len(named):
             raise Refusal("party_repeated", f"{name} names a party twice; name each once", pointer=f"/terms/{name}")
     outside = next((director_id for director_id in terms.directors if not is_id(director_id, "pty")), None)
     if outside is not None:
         raise refuse_unknown("party", outside)
-    for index, holder_id in enumerate(terms.pro_rata):
-        require_stakeholder(state, holder_id, f"/terms/pro_rata/{index}")
+    for name in ("pro_rata", "pro_rata_waived"):
+        for index, holder_id in enumerate(getattr(terms, name)):
+            require_stakeholder(state, holder_id, f"/terms/{name}/{index}")
     return [IssuerHolderTermsAgreed(issuer_id=command.issuer_id, terms=terms, approval=command.approval)]
 
 

@@ -43,7 +43,7 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     price_conversion,
     price_instruments,
 )
-from marketplace.domain.equity.issuer.financing.pro_rata import list_offers, require_answered
+from marketplace.domain.equity.issuer.financing.pro_rata import PRO_RATA_MAX, list_offers, require_answered
 from marketplace.domain.equity.issuer.rules import (
     get_financing,
     refuse_missing,
@@ -68,7 +68,6 @@ CLOSING_DAYS_MAX: Final = 92
 """The most days for which a round may close after it is priced."""
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
-PRO_RATA_MAX: Final = 50
 INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * (INVESTMENTS_MAX + PRO_RATA_MAX) - DUTIES_MAX - PROTECTED_MAX - 3) // 4
 """The limit that keeps a closing within one atomic batch: per instrument a holder, a class, shares and a conversion."""
 

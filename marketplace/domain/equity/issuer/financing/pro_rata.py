@@ -1,45 +1,107 @@
 """Pro rata rights: a holder's part of every further round, offered when it opens, and taken or declined in its time.
 
-`marketplace.domain.equity.issuer.issuer` documents the order of refusals. A holder's part is its share of the fully
-diluted company, times the money that the round states. It is raised on top of that money. If the holder is an investor
-of the round already, only the rest of its part is offered. A party that a duty of pay-to-play names is offered what is
-left of the duty, so that it keeps its preferred stock if it pays.
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals. Investors that are parties here have the
+right unless they waived it; holder terms may name others. A holder's part is its share of the fully diluted company
+and of what its instruments would become, times the money that the round states. It is raised on top of that money. If
+the holder is an investor of the round already, only the rest of its part is offered. A party that a duty of pay-to-play
+names is offered what is left of the duty, so that it keeps its preferred stock if it pays.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
+from typing import Final
 
 from events.financing import RoundTerms
-from events.issuer import IssuerEvent, IssuerProRataAnswered
-from events.issuer_holders import ProRataOffer
+from events.issuer import IssuerEvent, IssuerProRataAnswered, IssuerStockIssued
+from events.issuer_holders import HolderTerms, ProRataOffer
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
+from marketplace.domain.equity.issuer.dilution import list_claims
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.rules import get_financing, require_open
-from marketplace.domain.equity.issuer.state import Financing, Issuer, measure_ownership
+from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, measure_ownership
 from marketplace.domain.refusals import require_found
+
+PRO_RATA_MAX: Final = 50
+"""The most holders that are offered a part of one round by right alone: those with the largest parts."""
+
+
+def list_investors(state: Issuer) -> frozenset[str]:
+    """Return the parties that hold what they got for compute or money, without the company.
+
+    These are an instrument that is open, preferred stock, and any stock, if the holder bought some in a round, by an
+    instrument, or for more than the least price at which that class was issued: for that one founders get theirs.
+    """
+    found = {
+        signed.holder_id
+        for name, signed in state.instruments.items()
+        if any(exposure.amount_usd for exposure in state.exposures.get(name, ()))
+    }
+    found |= {holder for holder, class_id in state.holdings if state.classes[class_id].created.kind == "preferred"}
+    stockholders, least = {holder for holder, _ in state.holdings}, dict[str, Fraction]()
+    sold = [(each, _price_now(state, each)) for each in state.securities.values()]
+    for issued, price in sold:
+        if issued.cause is None:
+            least[issued.class_id] = min(price, least.get(issued.class_id, price))
+    for issued, price in sold:
+        bought = issued.cause in state.instruments or issued.cause in state.financings
+        dear = issued.cause is None and price > least[issued.class_id]
+        if (bought or dear) and issued.holder_id in stockholders:
+            found.add(issued.holder_id)
+    return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)
+
+
+def _price_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:
+    """Return the USD that a share cost, after all splits."""
+    return Fraction(issued.price_usd_per_share) * state.split_at_issue[issued.security_id] / state.split_ratio
+
+
+def list_entitled(state: Issuer, terms: HolderTerms | None = None) -> tuple[str, ...]:
+    """Return who may take its part of what the company sells: named holders, then investors that did not waive it.
+
+    A holder that holds nothing any more is left out. `terms` stand in place of those in force.
+    """
+    agreed, holders = terms or state.holder_terms, list_holders(state)
+    named = [each for each in agreed.pro_rata if each in holders]
+    return (*named, *sorted(list_investors(state) - {*named, *agreed.pro_rata_waived}))
 
 
 def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProRataOffer]:
     """Yield how many USD of a round each holder with a right may take, in whole cents; holders with 0 are left out."""
-    owned = measure_ownership(state, at)
+    owned, claimed = measure_ownership(state, at), _sum_claims(state, terms)
     money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
     invested = {each.holder_id: each.amount_usd for each in terms.investments}
     parts = {
-        each: owned.get(each, Fraction(0)) * money - Fraction(invested.get(each, ZERO))
-        for each in state.holder_terms.pro_rata
+        each: floor_cents(
+            max(
+                min(owned.get(each, Fraction(0)) + claimed.get(each, Fraction(0)), Fraction(1)) * money
+                - Fraction(invested.get(each, ZERO)),
+                Fraction(0),
+            )
+        )
+        for each in list_entitled(state)
     }
+    largest = sorted(parts, key=lambda each: parts[each], reverse=True)[:PRO_RATA_MAX]
+    parts = {each: amount for each, amount in parts.items() if each in largest}
     duties = {duty.holder_id: duty for duty in (() if terms.pay_to_play is None else terms.pay_to_play.duties)}
     for duty in duties.values():
         paid = sum((invested.get(each, ZERO) for each in (duty.holder_id, *duty.paid_by)), ZERO)
-        parts[duty.holder_id] = max(parts.get(duty.holder_id, Fraction(0)), Fraction(duty.obligation_usd - paid))
-    for holder_id, part in parts.items():
-        amount = floor_cents(max(part, Fraction(0)))
-        if amount:
+        parts[duty.holder_id] = max(parts.get(duty.holder_id, ZERO), duty.obligation_usd - paid)
+    for holder_id, amount in parts.items():
+        if amount > 0:
             yield ProRataOffer(holder_id=holder_id, amount_max_usd=amount, duty=duties.get(holder_id))
+
+
+def _sum_claims(state: Issuer, terms: RoundTerms) -> dict[str, Fraction]:
+    """Return the part of the company that each holder's instruments ask for, at their caps or the round's valuation."""
+    found: dict[str, Fraction] = {}
+    for holder_id, part in list_claims(state, pre_money_usd=Fraction(terms.pre_money_usd)):
+        found[holder_id] = found.get(holder_id, Fraction(0)) + part
+    return found
 
 
 def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEvent]:

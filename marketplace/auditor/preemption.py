@@ -1,0 +1,111 @@
+"""Checks pro rata rights: investors are offered their part of a round, and may refuse an issue beside one in time.
+
+An investor is a registered party that holds an instrument which is open, preferred stock, or any stock, if it bought
+some in a round, by an instrument, or for more than the least price at which that class was issued.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.equity import Issuer
+from marketplace.auditor.gains import list_owned
+from marketplace.auditor.notes import find_growth_of
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.votes import Votes
+
+OFFERS_MAX: Final = 50
+"""The most holders that are offered a part of one round by right alone."""
+DAYS_MIN: Final = timedelta(days=7)
+Body = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Preemption:
+    """Checks offers and issues. It takes a decision before the votes and the cap tables do.
+
+    Attributes:
+        votes: The cap tables, terms, prices and parties before a decision.
+    """
+
+    findings: Findings
+    votes: Votes
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Check one command."""
+        bodies = [(message.event_type.removesuffix(".v1"), message.read()) for message in decision]
+        if any(name == "issuer.imported" for name, _ in bodies):
+            return
+        now, sequence = parse_instant(decision[0].headers["ce-time"]), decision[-1].sequence
+        for name, body in bodies:
+            problem = None
+            if name == "issuer.financing_opened":
+                problem = self._check_offers(body, now)
+            elif name == "issuer.financing_priced":
+                problem = self._check_answers(body, now)
+            elif decision[0].headers.get("ce-actor", "").startswith("pty_"):
+                problem = self._check_silence(name, body, decision, bodies)
+            text = f"{name} of {body.get('issuer_id')}: {problem}"
+            self.findings.require(problem is None, "pro_rata", sequence, text)
+
+    def _check_offers(self, opened: Body, now: datetime) -> str | None:
+        """Return what is wrong with the offers of a round; None if each investor has its part, and time to take it."""
+        offers = {each["holder_id"]: Fraction(each["amount_max_usd"]) for each in opened.get("pro_rata", ())}
+        if offers and parse_instant(opened["pro_rata_until"]) < now + DAYS_MIN:
+            return f"it may be joined by right only until {opened['pro_rata_until']}"
+        investments = {each["holder_id"]: Fraction(each["amount_usd"]) for each in opened["terms"]["investments"]}
+        money, parts = sum(investments.values(), Fraction(0)), self._measure_parts(opened, now)
+        for holder_id in sorted(self.votes.list_entitled(opened["issuer_id"])):
+            part = min(parts.get(holder_id, Fraction(0)), Fraction(1)) * money - investments.get(holder_id, 0)
+            due = Fraction(int(max(part, Fraction(0)) * 100), 100)
+            if offers.get(holder_id, 0) < due and len(offers) < OFFERS_MAX:
+                return f"{holder_id} is offered {offers.get(holder_id, 0)} USD, its part is {due}"
+        return None
+
+    def _measure_parts(self, opened: Body, now: datetime) -> dict[str, Fraction]:
+        """Return each holder's part of the shares and rights that exist, and of what its instruments ask for."""
+        issuer = self.votes.equity.issuers.get(opened["issuer_id"], Issuer())
+        company = self.votes.gains.find_company(opened["issuer_id"])
+        parts = list_owned(issuer, {each for each, right in self.votes.rights.items() if now > right.expires_at})
+        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        for name, holder_id in company.signed.items():
+            for each in company.exposures.get(name, ()):
+                claim = company.find_claim(name, each, whole)
+                stated = (
+                    Fraction(each["amount_usd"]) * find_growth_of(each) / Fraction(opened["terms"]["pre_money_usd"])
+                )
+                parts[holder_id] = parts.get(holder_id, Fraction(0)) + (stated if claim is None else claim[0])
+        return parts
+
+    def _check_answers(self, priced: Body, now: datetime) -> str | None:
+        """Return what is wrong if a round is priced while somebody may still join it by right."""
+        known = self.votes.gains.find_company(priced["issuer_id"]).rounds.get(priced["financing_id"])
+        if known is None or not known.opened.get("pro_rata") or now >= parse_instant(known.opened["pro_rata_until"]):
+            return None
+        silent = {each["holder_id"] for each in known.opened["pro_rata"]} - known.answers.keys()
+        return f"{', '.join(sorted(silent))} may still join it" if silent else None
+
+    def _check_silence(
+        self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]
+    ) -> str | None:
+        """Return what is wrong if investors have neither agreed to new stock or warrants nor been silent in time."""
+        match name:
+            case "issuer.stock_issued" | "issuer.warrant_issued":
+                is_sold = body.get("cause") is None
+            case "issuer.instrument_signed":
+                cash = any(each == "instrument.principal_accrued" for each, _ in bodies)
+                is_sold = cash and body["terms"]["kind"] in {"stock", "warrant"}
+            case _:
+                is_sold = False
+        if not is_sold:
+            return None
+        asked = self.votes.list_entitled(body["issuer_id"]) - {body["holder_id"]}
+        carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
+        proposal = self.votes.consents.proposals.get(carried)
+        silent = asked - self.votes.list_agreed(decision, bodies)
+        if proposal is not None:
+            silent -= proposal.list_waiving(parse_instant(decision[0].headers["ce-time"]))
+        return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None

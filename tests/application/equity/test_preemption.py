@@ -1,0 +1,216 @@
+"""Investors have a pro rata right unless they waived it: in rounds, and on stock and warrants that a vote issues."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from msgspec import structs
+
+from events.financing import Investment
+from events.issuer_holders import HolderTerms
+from marketplace.application.equity import consents, issuers
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.core.money import floor_cents
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.state import measure_ownership
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
+from marketplace.domain.equity.proposal import WAIVED_AFTER
+from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
+from tests.application.equity.test_holder_terms import PAPER, hold, list_asked, open_round, price, take, vote
+from tests.application.equity.test_hostile_pairs import ask, propose_closing
+from tests.application.equity.test_hostile_parties import refuse
+from tests.application.equity.test_hostile_variants import agree_open, propose_warrant
+from tests.support.market.agreeing import act_agreed
+from tests.support.market.auditing import OfferedParts, find_faults
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+@pytest.fixture
+async def led(market):
+    """Return a trade whose founder's party votes alone, beside a fund that paid a hundred times its price."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    founder = await market.party("Founder", "fund", usd=9_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=founder, name="Founder", kind="founder")
+    stock = {"security_id": derive_id("sec", founder), "holder_id": founder, "class_id": "common", "shares": 8_000}
+    await act_agreed(market, trade.startup, IssueStock, **stock, price_usd_per_share=Decimal("0.0001"))
+    await hold(market, trade.startup, trade.fund, 450)
+    return trade, founder
+
+
+async def list_offers(market, trade, financing):
+    opened = (await market.state("issuer", trade.issuer)).financings[financing].opened
+    return {each.holder_id: each.amount_max_usd for each in opened.pro_rata}, opened.pro_rata_until
+
+
+async def issue_first(market, trade):
+    """Create a class that ranks before all others by the founder's vote, and propose shares of it for a straw."""
+    straw = await market.party("Straw", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=straw, name="Straw", kind="investor")
+    terms = {"price_per_share_usd": Decimal(1_000_000), "liquidation_multiple": Decimal(10), "seniority": 9}
+    created = {"class_id": "boss", "kind": "preferred", "shares_authorised": 10, **terms}
+    proposal_id, _ = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **created)
+    await agree_open(market, proposal_id)
+    issued = {"security_id": derive_id("sec", straw), "holder_id": straw, "class_id": "boss", "shares": 10}
+    price_usd = {"price_usd_per_share": Decimal("0.0001")}
+    proposal_id, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issued, **price_usd)
+    assert "pro_rata" in asked
+    return straw, proposal_id
+
+
+@pytest.mark.parametrize("takes", [True, False], ids=["takes", "silent"])
+async def test_a_straw_buys_a_round_only_beside_the_part_that_a_fund_was_offered(market, led, takes):
+    """A majority sold a round to a straw alone; the fund had no say on it and no part of it."""
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    part = measure_ownership(await market.state("issuer", trade.issuer), market.clock.now())[trade.fund]
+    financing = await open_round(market, trade, straw)
+    offers, until = await list_offers(market, trade, financing)
+    assert offers == {trade.fund: floor_cents(part * 5_000_000)}, "founders and the straw are no investors"
+    assert until == market.clock.now() + timedelta(days=10)
+    await refuse("pro_rata_open", price(market, trade, financing))
+    if takes:
+        await take(market, trade, financing, trade.fund, offers[trade.fund])
+    else:
+        market.clock.at = until - INSTANT
+        await refuse("pro_rata_open", price(market, trade, financing))
+        market.clock.at = until
+    await price(market, trade, financing)
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    holdings = (await market.state("issuer", trade.issuer)).holdings
+    bought = holdings.get((trade.fund, "series-a"), 0)
+    assert (bought > 0) is takes
+    if takes:
+        assert abs(Decimal(bought) / holdings[straw, "series-a"] - Decimal(str(float(part)))) < Decimal("0.0001")
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_the_auditor_finds_a_round_without_offers_or_priced_too_early(market, led):
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    financing = await open_round(market, trade, straw)
+    await take(market, trade, financing, trade.fund, "0")
+    await price(market, trade, financing)
+    assert await find_faults(OfferedParts, market.log) == []
+    ((kind, _, text),) = await find_faults(OfferedParts, market.log, drop="issuer.pro_rata_answered.v1")
+    assert (kind, trade.fund in text) == ("pro_rata", True)
+    for fault in ({"pro_rata": []}, {"pro_rata_until": market.clock.now().isoformat()}):
+        assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **fault)}
+
+
+async def test_stock_by_a_vote_waits_for_an_investor_whose_silence_waives_its_part(market, led):
+    """A majority gave a party that nobody knew ten shares that got all of the next sale, the same minute."""
+    trade, founder = led
+    straw, proposal_id = await issue_first(market, trade)
+    asked = await list_asked(market, proposal_id)
+    assert asked["pro_rata"] == (1, Decimal(1))
+    assert await vote(market, founder, proposal_id) == "open"
+    assert await vote(market, straw, proposal_id) == "open", "all but the fund have agreed"
+    market.clock.at += WAIVED_AFTER - INSTANT
+    await refuse("not_asked", vote(market, trade.startup, proposal_id))
+    market.clock.at += INSTANT
+    assert await vote(market, trade.startup, proposal_id) == "effective", "the company agrees again"
+    with pytest.raises(Refusal) as caught:
+        await vote(market, trade.startup, proposal_id)
+    assert caught.value.code == "proposal_effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
+async def test_an_investor_that_refuses_in_time_ends_an_issue_and_is_offered_a_round(market, led):
+    trade, founder = led
+    straw, proposal_id = await issue_first(market, trade)
+    for party_id in (founder, straw):
+        await vote(market, party_id, proposal_id)
+    await consents.refuse(market.handler, market.context(trade.fund), proposal_id, reason="offer me my part")
+    assert (await market.state("proposal", proposal_id)).status == "refused"
+    await pay_in(market, straw)
+    offers, _ = await list_offers(market, trade, await open_round(market, trade, straw))
+    assert set(offers) == {trade.fund}
+
+
+async def test_a_refusal_after_the_time_counts_in_votes_only(market, led):
+    """An investor could wait until everybody had agreed, and refuse before the company came back."""
+    trade, founder = led
+    straw, proposal_id = await issue_first(market, trade)
+    await vote(market, straw, proposal_id)
+    market.clock.at += WAIVED_AFTER
+    await consents.refuse(market.handler, market.context(trade.fund), proposal_id, reason="no")
+    assert await vote(market, founder, proposal_id) == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_a_warrant_waits_for_investors_too_and_one_that_agrees_ends_the_wait(market, led):
+    trade, founder = led
+    straw = await market.party("Straw", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=straw, name="Straw", kind="investor")
+    _, proposal_id = await propose_warrant(market, trade, straw, 50_000, "0.0001")
+    for party_id in (founder, straw):
+        assert await vote(market, party_id, proposal_id) == "open"
+    assert await vote(market, trade.fund, proposal_id) == "effective"
+
+
+async def test_a_safe_counts_at_its_cap_and_without_one_at_the_rounds_valuation(market):
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 50_000)
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    offers, _ = await list_offers(market, trade, await open_round(market, trade, straw))
+    assert offers == {trade.fund: Decimal("25000.00")}, "50,000 at a cap of 10 M are a two-hundredth of 5 M"
+
+
+async def test_an_investor_waives_its_right_itself_and_nobody_in_its_place(market, led):
+    trade, founder = led
+    context = market.context(trade.startup)
+    terms = HolderTerms(pro_rata_waived=(trade.fund,))
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=terms, approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert f"holder/{trade.fund}" in await list_asked(market, proposal_id)
+    assert await vote(market, founder, proposal_id) == "open", "a majority waives nobody else's right"
+    assert await vote(market, trade.fund, proposal_id) == "effective"
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    financing = await open_round(market, trade, straw)
+    assert await list_offers(market, trade, financing) == ({}, None)
+    await price(market, trade, financing)
+    await check_log(market.log)
+
+
+async def test_an_offer_by_default_takes_no_say_on_a_cheap_round(market, led):
+    """Who may buy its part by right under the terms has no say on the price; all investors would have none."""
+    trade, founder = led
+    await pay_in(market, founder)
+    sham = {"pre_money_usd": Decimal(9_000), "investments": (Investment(holder_id=founder, amount_usd=Decimal(999)),)}
+    context = market.context(trade.startup)
+    terms = structs.replace(build_round(founder), **sham, price_places=8)
+    await issuers.open_financing(market.handler, context, trade.issuer, name="A", terms=terms)
+    financing = derive_id("fin", context.command_id)
+    _, market.clock.at = await list_offers(market, trade, financing)
+    await price(market, trade, financing)
+    made = (await market.state("proposal", await propose_closing(market, trade, financing))).made
+    (apart,) = (each for each in made.consents if each.electorate == "disinterested_class/common")
+    assert {voter.party_id for voter in apart.voters} == {trade.fund}
+
+
+async def test_who_needs_no_waiver_waits_for_nobody(market):
+    """A company without investors issues founders' stock at once."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    founder = await market.party("Founder", "fund", usd=9_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=founder, name="Founder", kind="founder")
+    stock = {"security_id": derive_id("sec", founder), "holder_id": founder, "class_id": "common", "shares": 8_000}
+    _, asked = await ask(
+        market, trade.startup, IssueStock, startup=trade.startup, **stock, price_usd_per_share=Decimal("0.0001")
+    )
+    assert asked == {f"holder/{founder}"}
