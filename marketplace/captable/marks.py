@@ -1,11 +1,14 @@
 """Marks: the closed round whose price values a share, and the investors whose money set that price.
 
-A round is a mark only if enough of its money is new: from investors that held nothing of the issuer when it opened.
-Money of parties here moved on the ledger when the round closed; money of others is what the company states. A round of
-insiders may lower an earlier mark, and never raises one: a company and its holders could agree on any price.
+A round is a mark only if enough of its money is new: it moved on the ledger as the round closed, from parties here that
+held nothing of the issuer when it opened and are related neither to it nor to the holder whose position is marked. What
+the company pays an investor for its stock within `RETURNED_WITHIN` counts no more. Money of investors without a key,
+and of a round that was imported, is only stated. A round without enough new money may lower an earlier mark, and never
+raises one: a company and its friends could state any amount at any price.
 """
 
-from datetime import date, datetime
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -15,11 +18,13 @@ import msgspec
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, floor_cents
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
 
 NEW_MONEY_MIN: Final = Fraction(1, 4)
 """The share of a round's money that must be new for its price to be a mark."""
+RETURNED_WITHIN: Final = timedelta(days=366)
+"""How long after a round money that goes back to an investor takes its part out of the round's new money."""
 
 
 class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +33,9 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         financing_id: The round.
         closed_on: Its day.
-        new_usd: Money of parties here that held nothing before; it moved on the ledger.
-        stated_usd: Money of investors that are not parties here and held nothing before, as the company states.
-        insider_usd: Money of those who held something before, and of the company itself. If it is more than three
-            quarters of the money, the round lowered an earlier mark.
+        new_usd: Money of unrelated parties here that held nothing before; it moved on the ledger, and stayed.
+        stated_usd: Money of other investors that held nothing before, as the company states; it raises no mark.
+        insider_usd: Money of those who held something before, of related parties, and what went back to an investor.
     """
 
     financing_id: str
@@ -42,9 +46,8 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_new(self) -> bool:
-        """Return whether `new_usd` and `stated_usd` are at least `NEW_MONEY_MIN` of all the money."""
-        new = Fraction(self.new_usd + self.stated_usd)
-        return new >= NEW_MONEY_MIN * (new + Fraction(self.insider_usd))
+        """Return whether `new_usd` is at least `NEW_MONEY_MIN` of all the money."""
+        return Fraction(self.new_usd) >= NEW_MONEY_MIN * Fraction(self.new_usd + self.stated_usd + self.insider_usd)
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,23 +57,23 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     source: MarkSource
 
 
-def find_mark(history: History, issuer: Issuer) -> Mark | None:
+def find_mark(history: History, issuer: Issuer, interested: Collection[str] = frozenset()) -> Mark | None:
     """Return the mark of the latest round with enough new money, or of the newest round since, if that is cheaper.
 
-    None if no round had enough new money.
+    None if no round had enough new money. `interested` are the holder, and who is related to it or to the company.
     """
     insiders: Mark | None = None
     for act in reversed(history.acts):
         if not isinstance(act.event, issuers.IssuerFinancingClosed):
             continue
-        mark = _build_mark(history, issuer, act, act.event.financing_id)
+        mark = _build_mark(history, issuer, act, act.event.financing_id, interested)
         if mark.source.is_new:
             return mark if insiders is None or insiders.price_usd >= mark.price_usd else insiders
         insiders = insiders or mark
     return None
 
 
-def _build_mark(history: History, issuer: Issuer, act: Act, financing_id: str) -> Mark:
+def _build_mark(history: History, issuer: Issuer, act: Act, financing_id: str, interested: Collection[str]) -> Mark:
     financing = issuer.financings[financing_id]
     assert financing.pricing is not None, "a round is closed at a price"
     opened = next(
@@ -79,11 +82,15 @@ def _build_mark(history: History, issuer: Issuer, act: Act, financing_id: str) -
         if isinstance(each.event, issuers.IssuerFinancingOpened) and each.event.financing_id == financing_id
     )
     before = History(history.issuer_id, history.acts[:opened]).get_issuer()
-    known = list_holders(before) | {issuer.formed.party_id}
+    known = {*list_holders(before), issuer.formed.party_id, *interested}
+    is_imported, returned = _is_imported(history, act), _list_returned(history, issuer, act)
     money = {"new": ZERO, "stated": ZERO, "insider": ZERO}
     for each in financing.pricing.allotments:
-        name = "insider" if each.holder_id in known else "new" if is_id(each.holder_id, "pty") else "stated"
-        money[name] += each.amount_usd
+        moved = is_id(each.holder_id, "pty") and not is_imported
+        back = min(each.amount_usd, floor_cents(returned.get(each.holder_id, Fraction(0)))) if moved else ZERO
+        name = "insider" if each.holder_id in known else "new" if moved else "stated"
+        money[name] += each.amount_usd - back
+        money["insider"] += back
     source = MarkSource(
         financing_id=financing_id,
         closed_on=act.time.date(),
@@ -93,6 +100,29 @@ def _build_mark(history: History, issuer: Issuer, act: Act, financing_id: str) -
     )
     price = Fraction(financing.pricing.price_usd_per_share) / split_after(history, act.time)
     return Mark(price_usd=price, source=source)
+
+
+def _is_imported(history: History, closing: Act) -> bool:
+    """Return whether a round closed before the company was imported, so that its money moved nowhere here."""
+    return any(isinstance(act.event, issuers.IssuerImported) and closing.time <= act.time for act in history.acts)
+
+
+def _list_returned(history: History, issuer: Issuer, closing: Act) -> dict[str, Fraction]:
+    """Return the USD that the company paid each holder for stock after a round, within `RETURNED_WITHIN`."""
+    found: dict[str, Fraction] = {}
+    for act in history.acts:
+        event, price = act.event, ZERO
+        if not closing.time <= act.time <= closing.time + RETURNED_WITHIN:
+            continue
+        if isinstance(event, issuers.IssuerStockRepurchased):
+            price = event.price_usd_per_share
+        elif isinstance(event, issuers.IssuerStockTransferred) and event.transfer_id in issuer.offers:
+            is_own = event.holder_id_after == issuer.formed.party_id
+            price = issuer.offers[event.transfer_id].offered.price_usd_per_share if is_own else ZERO
+        else:
+            continue
+        found[event.holder_id] = found.get(event.holder_id, Fraction(0)) + Fraction(price) * event.shares
+    return found
 
 
 def split_after(history: History, time: datetime) -> Fraction:

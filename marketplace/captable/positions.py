@@ -8,7 +8,7 @@ for cash, the principal. A later clawback does not reduce the cost, and money pa
 Receipts are money that moved on the ledger. Stock that went to a holder who is not a party here brings no receipt,
 because the ledger does not record that payment.
 
-Marks: stock is worth the price of the latest closed round with new money (``last_round``, see `marks`) for each common
+Marks: stock is worth the price of the latest closed round with new money (``last_round``, `marks`) for each common
 share that it converts into, or its cost if there was none. An option, or what has vested of a warrant, is worth that
 price less its exercise price. Principal that is not converted is worth its cost. A position that ended in a sale is
 worth nothing.
@@ -63,10 +63,11 @@ class Source(NamedTuple):
 
 
 class HeldIssuer(NamedTuple):
-    """An issuer whose equity the holder has: its history and its sector."""
+    """An issuer whose equity the holder has: its history, its sector, and who is related to it or to the holder."""
 
     history: History
     sector: str | None
+    related: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class _Company:
         self.issuer = issuer
         self.holder_id = holder_id
         self.sector = held.sector or NO_SECTOR
-        self.mark = find_mark(held.history, issuer)
+        self.mark = find_mark(held.history, issuer, {holder_id, *held.related})
         self.ended_on = _find_end(held.history) if issuer.is_ended else None
         self.agreements = {
             key: _Agreement(state)

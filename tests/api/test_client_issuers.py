@@ -287,6 +287,9 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
         assert status == {left: "abandoned", financing: "closed"}
         assert (await client.instruments.get(instrument)).status == "converted"
         assert await company.count(company.angel, "series-a") > 0
+        portfolio = await client.parties.get_portfolio(company.fund)
+        marks = {(line.mark_method, line.mark_source) for line in portfolio.positions}
+        assert (marks, portfolio.sums.moic) == ({("cost", None)}, 1), "the angel's money is only stated"
         terms = HolderTerms(pro_rata=(company.angel,), pro_rata_waived=(company.fund,), pro_rata_days=7)
         await client.financings.agree_holder_terms(issuer, HolderTermsBody(terms=terms, approval=CONSENT))
         assert (await client.issuers.get(issuer)).holder_terms.pro_rata == (company.angel,)

@@ -114,6 +114,24 @@ async def finance(parties, investor_id, *voters):
     await agree(parties, closing, *voters)
 
 
+async def test_a_mark_ends_once_the_money_behind_it_went_back_to_its_investor(database_url):
+    """A friend of the company paid for a round at a high price, and was bought out at that price in the next call."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        other_id, other = await join(parties, stack)
+        await buy(parties, parties.fund_id, 1_000, parties.fund)
+        await finance(parties, other_id, parties.fund, other)
+        (line,) = (await parties.fund.parties.get_portfolio(parties.fund_id)).positions
+        assert (line.mark_method, line.mark_source.new_usd) == ("last_round", 5_000_000)
+        (known,) = [each async for each in parties.startup.financings.list(parties.issuer_id)]
+        (bought,) = known.pricing.allotments
+        back = {"shares": bought.shares * 9 // 10, "price_usd_per_share": known.pricing.price_usd_per_share}
+        body = RepurchaseStockBody(holder_id=other_id, class_id="series-a", **back)
+        await agree(parties, await parties.startup.stock.repurchase(parties.issuer_id, body), other)
+        portfolio = await parties.fund.parties.get_portfolio(parties.fund_id)
+        (line,) = portfolio.positions
+        assert (line.mark_method, line.mark_source, portfolio.sums.moic) == ("cost", None, 1)
+
+
 async def test_a_holder_a_former_holder_and_a_stranger(database_url):
     async with begin(database_url) as parties, AsyncExitStack() as stack:
         issuer = parties.issuer_id

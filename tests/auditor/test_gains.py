@@ -115,8 +115,9 @@ def invest(**terms):
     return [("issuer.instrument_signed", body), ("instrument.principal_accrued", {"instrument_id": "ins_2"})]
 
 
-def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), conversions=(), **terms):
+def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), named_by_terms=True, conversions=(), **terms):
     """Return a round of these buyers, who pay a dollar a share, and its closing."""
+    right = {"pro_rata": [holder for holder, _ in offers] if named_by_terms else []}
     named = [{"holder_id": holder, "shares": shares, "amount_usd": str(shares)} for holder, shares in buyers]
     rights = [{"holder_id": holder, "amount_max_usd": usd} for holder, usd in offers]
     forfeits = [{"holder_id": each["holder_id"]} for each in terms.get("pay_to_play", {}).get("duties", ())]
@@ -125,7 +126,11 @@ def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), conversions=(), **
     opened = OF | {"financing_id": "fin_1", "terms": terms | {"investments": named}, "pro_rata": rights}
     priced = OF | {"financing_id": "fin_1", "pricing": pricing, "close_until": "2026-01-30T00:00:00Z"}
     return (
-        [("issuer.financing_opened", opened), ("issuer.financing_priced", priced)],
+        [
+            ("issuer.holder_terms_agreed", OF | {"terms": right}),
+            ("issuer.financing_opened", opened),
+            ("issuer.financing_priced", priced),
+        ],
         [("issuer.financing_closed", OF | {"financing_id": "fin_1"})],
     )
 
@@ -147,6 +152,7 @@ def oblige(small, big="30", tiny="5"):
 ROUNDS = [
     (raise_money(), [BIG], APART),
     (raise_money(offers=[(SMALL, "15")]), [BIG], ["0 of 10 disinterested stock common agreed"]),
+    (raise_money(offers=[(SMALL, "15")], named_by_terms=False), [BIG], APART),
     (raise_money(offers=[(SMALL, "14.99")]), [BIG], APART),
     (raise_money(buyers=[(BIG, 50), (OUT, 8)]), [BIG, OUT], []),
     (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, OUT], APART),

@@ -55,8 +55,8 @@ def make_id(prefix, number):
     return f"{prefix}_{number:026d}"
 
 
-ISS, FUND, PROVIDER = make_id("iss", 1), make_id("pty", 8), make_id("pty", 9)
-FOUNDER, COFOUNDER, EMPLOYEE, INVESTOR = (make_id("stk", number) for number in range(1, 5))
+ISS, FUND, PROVIDER, INVESTOR = make_id("iss", 1), make_id("pty", 8), make_id("pty", 9), make_id("pty", 10)
+FOUNDER, COFOUNDER, EMPLOYEE = (make_id("stk", number) for number in range(1, 4))
 SAFE, DRAWDOWN, LATER = (make_id("ins", number) for number in range(1, 4))
 SERIES_A = make_id("fin", 1)
 OPTION, WARRANT = make_id("opt", 1), make_id("wrt", 1)

@@ -25,7 +25,7 @@ from marketplace.domain.equity.issuer.commands import (
     OpenFinancing,
     PriceFinancing,
 )
-from marketplace.domain.equity.issuer.stock_commands import SplitStock
+from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock, SplitStock
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.recovery import Assumptions
 from tests.captable.company import (
@@ -205,7 +205,7 @@ def raise_round(life, number, pre_money_usd, **amounts):
     life.act(CloseFinancing, **financing, instruments=life.list_converting(), approval=MINUTES, stakeholders=new)
 
 
-NEWCOMER = make_id("pty", 70)
+NEWCOMER, GHOST = make_id("pty", 70), make_id("stk", 71)
 
 
 @pytest.mark.parametrize(
@@ -215,22 +215,69 @@ NEWCOMER = make_id("pty", 70)
         (10**12, {make_id("pty", 1): 1_000_000}, False),
         (10**12, {FUND: 900_000, NEWCOMER: 100_000}, False),
         (10**12, {FUND: 500_000, NEWCOMER: 500_000}, True),
+        (10**12, {GHOST: 600_000_000}, False),
+        (10**12, {FUND: 100_000, GHOST: 600_000, NEWCOMER: 300_000}, True),
         (10**6, {FUND: 100_000}, True),
+        (10**6, {GHOST: 100_000}, True),
     ],
-    ids=["insiders", "the company itself", "a tenth is new", "half is new", "insiders lower it"],
+    ids=[
+        "insiders",
+        "the company itself",
+        "a tenth is new",
+        "half is new",
+        "only stated",
+        "stated beside new",
+        "insiders lower it",
+        "stated money lowers it",
+    ],
 )
 def test_a_mark_follows_a_round_of_insiders_only_downwards_and_says_its_source(pre_money, amounts, follows):
     life = live()
     before = get_line(build(life, PROVIDER), DRAWDOWN)
     source = before.mark_source
-    assert (source.financing_id, source.stated_usd, source.new_usd, source.insider_usd) == (SERIES_A, 10_000_000, 0, 0)
+    assert (source.financing_id, source.stated_usd, source.new_usd, source.insider_usd) == (SERIES_A, 0, 10_000_000, 0)
     if make_id("pty", 1) in amounts:
         life.act(AddStakeholder, holder_id=make_id("pty", 1), name="Itself", kind="other")
     raise_round(life, 2, pre_money, **amounts)
     after = get_line(build(life, PROVIDER), DRAWDOWN)
     assert (after.mark_usd != before.mark_usd) == follows
     assert after.mark_source.financing_id == (make_id("fin", 2) if follows else SERIES_A)
-    assert follows is False or after.mark_source.insider_usd == amounts[FUND]
+    assert follows is False or after.mark_source.insider_usd == amounts.get(FUND, 0)
+
+
+def mark(life, **changes):
+    """Return the mark of a provider's drawdown, and the round that it follows."""
+    held = [HeldIssuer(life.history, "robotics", **changes)]
+    portfolio = build_portfolio(PROVIDER, AT, list_positions(PROVIDER, held, DELIVERIES, SOURCES, PRICES))
+    line = get_line(portfolio, DRAWDOWN)
+    return line.mark_usd, line.mark_source.financing_id
+
+
+@pytest.mark.parametrize(
+    ("part", "share_of_price", "days", "follows"),
+    [(1, 1, 1, False), (1, "0.9", 300, False), ("0.5", 1, 1, True), (1, "0.1", 1, True), (1, 1, 367, True)],
+    ids=["at once", "a little cheaper", "half of it", "for a tenth of the price", "after a year"],
+)
+def test_money_that_goes_back_to_an_investor_marks_nothing(part, share_of_price, days, follows):
+    """A friend paid 600 M for a round, and was bought out at that price in the next call."""
+    life = live()
+    before = mark(life)
+    raise_round(life, 2, 10**12, **{NEWCOMER: 1_000_000})
+    assert mark(life) != before
+    life.time += timedelta(days=days - 1)
+    shares = int(life.issuer.holdings[NEWCOMER, "series-2"] * Decimal(part))
+    price_usd = life.issuer.financings[make_id("fin", 2)].pricing.price_usd_per_share * Decimal(share_of_price)
+    bought = {"repurchase_id": make_id("rep", 9), "holder_id": NEWCOMER, "class_id": "series-2", "shares": shares}
+    life.act(RepurchaseStock, **bought, price_usd_per_share=price_usd.quantize(Decimal("1E-12")))
+    assert (mark(life) != before) is follows
+
+
+def test_money_of_a_party_related_to_the_company_or_the_holder_marks_nothing():
+    life = live()
+    before = mark(life)
+    raise_round(life, 2, 10**12, **{NEWCOMER: 1_000_000})
+    assert mark(life) != before
+    assert mark(life, related=frozenset({NEWCOMER})) == before
 
 
 def test_a_round_of_insiders_alone_marks_nothing():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +15,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import require_price
 from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.history import Histories, load_history
 from marketplace.projections.access.parties import find_parties, find_party
 from marketplace.projections.billing.statements import list_statements
@@ -70,6 +71,8 @@ async def _load_held(
     """
     issuer_ids: set[str] = set()
     grants: set[str] = set()
+    stated: list[Any] = [act.event for act in await histories.load("register", REGISTER_ID)]
+    register = REGISTER.fold(stated)
     after = ""
     for _ in range(_PAGES_MAX):
         page = await list_instruments(connection, holder_id=party_id, window=Window(after=after, limit=_PAGE))
@@ -90,8 +93,10 @@ async def _load_held(
     for first in range(0, len(named), _AT_ONCE):
         batch = named[first : first + _AT_ONCE]
         for loaded in await asyncio.gather(*(load_history(histories, each) for each in batch)):
-            company = companies.get(rename_id("pty", loaded.issuer_id))
-            held.append(HeldIssuer(loaded.until(at), None if company is None else company.sector))
+            company_id = rename_id("pty", loaded.issuer_id)
+            company = companies.get(company_id)
+            related = register.list_group(company_id) | register.list_group(party_id)
+            held.append(HeldIssuer(loaded.until(at), None if company is None else company.sector, related))
     return held, grants
 
 

@@ -92,7 +92,7 @@ def _ended(changes: WriteBatch, _: RecordedEvent, event: proposal.ProposalEnded)
 
 PROJECTION: Final = Projection(
     name="proposals",
-    version=4,
+    version=5,
     tables=(proposals, proposal_votes),
     reads=("proposal",),
     handlers={

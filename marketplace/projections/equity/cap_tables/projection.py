@@ -461,7 +461,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=8,
+    version=9,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},
