@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from marketplace.api.http.bodies.accounts import CaptureHoldBody, CreditBody, LimitBody, PlaceHoldBody, TransferBody
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.client.transport import Group, Listed, Point, Statuses
+from marketplace.client.transport import Group, Listed, Point, Statuses, segment
 from marketplace.projections.views.billing import (
     AccountStatementView,
     AccountView,
@@ -41,7 +41,7 @@ class Accounts(Group):
         Above a limit, another person of the platform must approve it; the receipt's id is then the request's.
         """
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
-        return await self._api.command(f"/v1/accounts/{account_id}/deposits", body, **options)
+        return await self._api.command(f"/v1/accounts/{segment(account_id)}/deposits", body, **options)
 
     async def withdraw(
         self,
@@ -57,24 +57,28 @@ class Accounts(Group):
         Above the account's limit, a second person must approve it; the receipt's id is then the request's.
         """
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
-        return await self._api.command(f"/v1/accounts/{account_id}/withdrawals", body, **options)
+        return await self._api.command(f"/v1/accounts/{segment(account_id)}/withdrawals", body, **options)
 
     async def place_hold(self, account_id: str, body: PlaceHoldBody, **options: Any) -> ReceiptBody:
         """Hold money, as the payer, from which another account may be paid; the receipt's id is the hold's.
 
         Above the account's limit, a second person must approve it; the receipt's id is then the request's.
         """
-        return await self._api.command(f"/v1/accounts/{account_id}/holds", body, **options)
+        return await self._api.command(f"/v1/accounts/{segment(account_id)}/holds", body, **options)
 
     async def capture_hold(self, account_id: str, hold_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
         """Pay the payee from a hold, in part or in full, as payer, payee or platform."""
         body = CaptureHoldBody(amount_usd=amount_usd)
-        return await self._api.command(f"/v1/accounts/{account_id}/holds/{hold_id}/capture", body, **options)
+        return await self._api.command(
+            f"/v1/accounts/{segment(account_id)}/holds/{segment(hold_id)}/capture", body, **options
+        )
 
     async def release_hold(self, account_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Release what is left of a hold, as its payee or the platform."""
         body = ReasonBody(reason=reason)
-        return await self._api.command(f"/v1/accounts/{account_id}/holds/{hold_id}/release", body, **options)
+        return await self._api.command(
+            f"/v1/accounts/{segment(account_id)}/holds/{segment(hold_id)}/release", body, **options
+        )
 
     async def set_limit(
         self,
@@ -96,7 +100,7 @@ class Accounts(Group):
                 ``amount_not_positive`` · ``amount_too_large`` · ``amount_too_precise``.
         """
         body = LimitBody(limit_usd=limit_usd, order_limit_usd=order_limit_usd, week_limit_usd=week_limit_usd, unit=unit)
-        return await self._api.command(f"/v1/accounts/{account_id}/limit", body, **options)
+        return await self._api.command(f"/v1/accounts/{segment(account_id)}/limit", body, **options)
 
     async def approve(self, account_id: str, approval_id: str, **options: Any) -> ReceiptBody:
         """Approve, as a second person, what another person of the party asked for. The act takes effect at once.
@@ -105,7 +109,9 @@ class Accounts(Group):
             ProblemError: ``account_unknown`` · ``party_suspended`` · ``approval_unknown`` · ``approval_…`` for one that
                 is over · ``person_missing`` · ``person_same`` · refusals of the act.
         """
-        return await self._api.command(f"/v1/accounts/{account_id}/approvals/{approval_id}/approve", **options)
+        return await self._api.command(
+            f"/v1/accounts/{segment(account_id)}/approvals/{segment(approval_id)}/approve", **options
+        )
 
     async def refuse_approval(self, account_id: str, approval_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Refuse, as a second person, what another person of the party asked for.
@@ -114,7 +120,7 @@ class Accounts(Group):
             ProblemError: ``account_unknown`` · ``approval_unknown`` · ``approval_…`` · ``person_missing`` ·
                 ``person_same``.
         """
-        path = f"/v1/accounts/{account_id}/approvals/{approval_id}/refuse"
+        path = f"/v1/accounts/{segment(account_id)}/approvals/{segment(approval_id)}/refuse"
         return await self._api.command(path, ReasonBody(reason=reason), **options)
 
     async def withdraw_approval(self, account_id: str, approval_id: str, reason: str, **options: Any) -> ReceiptBody:
@@ -124,14 +130,14 @@ class Accounts(Group):
             ProblemError: ``account_unknown`` · ``approval_unknown`` · ``approval_…`` · ``person_missing`` ·
                 ``requester_only``.
         """
-        path = f"/v1/accounts/{account_id}/approvals/{approval_id}/withdraw"
+        path = f"/v1/accounts/{segment(account_id)}/approvals/{segment(approval_id)}/withdraw"
         return await self._api.command(path, ReasonBody(reason=reason), **options)
 
     def list_approvals(
         self, account_id: str, *, status: Statuses = None, **listed: Unpack[Listed]
     ) -> AsyncIterator[ApprovalView]:
         """Yield requests for a second person's approval; `status` is ``open`` or how a request ended."""
-        return self._api.rows(f"/v1/accounts/{account_id}/approvals", ApprovalView, status=status, **listed)
+        return self._api.rows(f"/v1/accounts/{segment(account_id)}/approvals", ApprovalView, status=status, **listed)
 
     def list_every_approval(
         self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
@@ -141,13 +147,15 @@ class Accounts(Group):
 
     async def close(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Close an account that has no holds: nothing new can begin on it. It still receives what it is owed."""
-        return await self._api.command(f"/v1/accounts/{account_id}/close", ReasonBody(reason=reason), **options)
+        return await self._api.command(
+            f"/v1/accounts/{segment(account_id)}/close", ReasonBody(reason=reason), **options
+        )
 
     def list_holds(
         self, account_id: str, *, purpose: str | None = None, **listed: Unpack[Listed]
     ) -> AsyncIterator[HoldView]:
         """Yield the present and past holds on an account."""
-        return self._api.rows(f"/v1/accounts/{account_id}/holds", HoldView, purpose=purpose, **listed)
+        return self._api.rows(f"/v1/accounts/{segment(account_id)}/holds", HoldView, purpose=purpose, **listed)
 
     async def get(self, account_id: str) -> AccountView:
         """Return an account with the money that is available and held on it now.
@@ -155,7 +163,7 @@ class Accounts(Group):
         Raises:
             ProblemError: ``account_unknown``, also if it is another party's.
         """
-        return await self._api.get(f"/v1/accounts/{account_id}", AccountView)
+        return await self._api.get(f"/v1/accounts/{segment(account_id)}", AccountView)
 
     async def limit_credit(self, provider_id: str, startup_id: str, limit_usd: Decimal, **options: Any) -> ReceiptBody:
         """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
@@ -221,7 +229,7 @@ class Accounts(Group):
         next one.
         """
         return await self._api.get(
-            f"/v1/accounts/{account_id}/explain",
+            f"/v1/accounts/{segment(account_id)}/explain",
             ExplanationView,
             at=at,
             occurred_until=occurred_until,
@@ -245,7 +253,7 @@ class Accounts(Group):
             ProblemError: ``account_unknown``, also if it is another party's; ``statement_too_long`` above 10,000
                 entries.
         """
-        path = f"/v1/accounts/{account_id}/statement"
+        path = f"/v1/accounts/{segment(account_id)}/statement"
         return await self._api.get(path, AccountStatementView, start=start, end=end, basis=basis, last=last)
 
     async def get_statement_csv(
@@ -258,7 +266,9 @@ class Accounts(Group):
         Raises:
             ProblemError: ``account_unknown``, also if it is another party's.
         """
-        return await self._api.download(f"/v1/accounts/{account_id}/statement.csv", start=start, end=end, basis=basis)
+        return await self._api.download(
+            f"/v1/accounts/{segment(account_id)}/statement.csv", start=start, end=end, basis=basis
+        )
 
     async def get_statement_html(
         self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
@@ -268,4 +278,6 @@ class Accounts(Group):
         Raises:
             ProblemError: ``account_unknown``, also if it is another party's.
         """
-        return await self._api.download(f"/v1/accounts/{account_id}/statement.html", start=start, end=end, basis=basis)
+        return await self._api.download(
+            f"/v1/accounts/{segment(account_id)}/statement.html", start=start, end=end, basis=basis
+        )

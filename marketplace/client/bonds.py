@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
-from marketplace.client.transport import Group, Listed, Statuses
+from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.billing import BondView, ClaimView
 
 
@@ -30,7 +30,9 @@ class Bonds(Group):
         Raises:
             ProblemError: ``bond_unknown`` · ``bond_empty`` · ``bond_stands`` · ``bond_claimed``.
         """
-        return await self._api.command(f"/v1/bonds/{bond_id}/release", ReleaseBondBody(lot_id=lot_id), **options)
+        return await self._api.command(
+            f"/v1/bonds/{segment(bond_id)}/release", ReleaseBondBody(lot_id=lot_id), **options
+        )
 
     async def claim(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
         """Claim for undelivered hours of a grant, as its startup; the receipt's id is that of the provider's bond.
@@ -40,7 +42,7 @@ class Bonds(Group):
                 ``grant_not_defaulted`` · ``claim_late`` · ``claim_exists`` · ``hours_remedied`` · ``nothing_owed`` ·
                 ``replacement_unfit`` · ``replacement_claimed``.
         """
-        return await self._api.command(f"/v1/bonds/claims/{grant_id}", body, **options)
+        return await self._api.command(f"/v1/bonds/claims/{segment(grant_id)}", body, **options)
 
     async def answer_claim(
         self, bond_id: str, claim_id: str, reason: str, *, amount_usd: Decimal | None = None, **options: Any
@@ -54,7 +56,9 @@ class Bonds(Group):
                 ``answer_late`` · ``answer_above_claim`` · ``answer_below_admitted``.
         """
         body = AnswerClaimBody(reason=reason, amount_usd=amount_usd)
-        return await self._api.command(f"/v1/bonds/{bond_id}/claims/{claim_id}/answer", body, **options)
+        return await self._api.command(
+            f"/v1/bonds/{segment(bond_id)}/claims/{segment(claim_id)}/answer", body, **options
+        )
 
     def list(self, *, party_id: str | None = None) -> AsyncIterator[BondView]:
         """Yield what providers have set apart, by bond and lot."""

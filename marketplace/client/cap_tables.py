@@ -12,7 +12,7 @@ from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
 from marketplace.captable.scenario import CapTableScenario
-from marketplace.client.transport import Group, Point
+from marketplace.client.transport import Group, Point, segment
 from marketplace.projections.views.equity import CapTableView
 
 
@@ -21,7 +21,7 @@ class CapTables(Group):
 
     async def get(self, issuer_id: str, at: Point | None = None, *, known: int | None = None) -> CapTableView:
         """Return a cap table, now or as of `at`, by the events up to the sequence `known`."""
-        return await self._api.get(f"/v1/issuers/{issuer_id}/cap-table", CapTableView, at=at, known=known)
+        return await self._api.get(f"/v1/issuers/{segment(issuer_id)}/cap-table", CapTableView, at=at, known=known)
 
     async def get_report(
         self, issuer_id: str, at: datetime | str | None = None, known: int | None = None
@@ -30,7 +30,9 @@ class CapTables(Group):
 
         It is as of the instant `at`, by the events up to the sequence `known`; None: now, and all events.
         """
-        return await self._api.get(f"/v1/issuers/{issuer_id}/cap-table/report", CapTableReport, at=at, known=known)
+        return await self._api.get(
+            f"/v1/issuers/{segment(issuer_id)}/cap-table/report", CapTableReport, at=at, known=known
+        )
 
     async def explain(
         self,
@@ -42,17 +44,21 @@ class CapTables(Group):
         security: str | None = None,
     ) -> Explanation:
         """Return the numbers of a cap table with the events behind each; of one holder or security, or all."""
-        path = f"/v1/issuers/{issuer_id}/cap-table/explain"
+        path = f"/v1/issuers/{segment(issuer_id)}/cap-table/explain"
         return await self._api.get(path, Explanation, at=at, known=known, holder_id=holder_id, security=security)
 
     async def run_scenario(self, issuer_id: str, body: ScenarioBody, **options: Any) -> CapTableScenario:
         """Return the cap table before and after a round on stated terms; nothing is recorded."""
-        return await self._api.send(f"/v1/issuers/{issuer_id}/cap-table/scenario", CapTableScenario, body, **options)
+        return await self._api.send(
+            f"/v1/issuers/{segment(issuer_id)}/cap-table/scenario", CapTableScenario, body, **options
+        )
 
     async def plot_rounds(self, issuer_id: str, body: PlotRoundsBody, **options: Any) -> list[RoundPoint]:
         """Return a round at several pre-money valuations; nothing is recorded."""
-        return await self._api.send(f"/v1/issuers/{issuer_id}/what-if/rounds", list[RoundPoint], body, **options)
+        return await self._api.send(
+            f"/v1/issuers/{segment(issuer_id)}/what-if/rounds", list[RoundPoint], body, **options
+        )
 
     async def plot_exits(self, issuer_id: str, body: PlotExitsBody, **options: Any) -> list[ExitPoint]:
         """Return what a sale pays each holder at several proceeds; nothing is recorded."""
-        return await self._api.send(f"/v1/issuers/{issuer_id}/what-if/exits", list[ExitPoint], body, **options)
+        return await self._api.send(f"/v1/issuers/{segment(issuer_id)}/what-if/exits", list[ExitPoint], body, **options)

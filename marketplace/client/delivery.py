@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
-from marketplace.client.transport import Group, Listed, Point, Statuses
+from marketplace.client.transport import Group, Listed, Point, Statuses, segment
 from marketplace.projections.views.billing import EarningsView, StatementView
 from marketplace.projections.views.delivery import GrantAtView, GrantView
 
@@ -30,7 +30,7 @@ class Grants(Group):
 
     async def get(self, grant_id: str, *, expand: Sequence[str] = ()) -> GrantView:
         """Return a grant; ``statement`` in `expand` adds the latest statement of its usage."""
-        return await self._api.get(f"/v1/grants/{grant_id}", GrantView, expand=list(expand))
+        return await self._api.get(f"/v1/grants/{segment(grant_id)}", GrantView, expand=list(expand))
 
     def list(
         self,
@@ -50,7 +50,7 @@ class Grants(Group):
         Raises:
             ProblemError: ``grant_unknown``, also if it was issued later.
         """
-        return await self._api.get(f"/v1/grants/{grant_id}/history", GrantAtView, at=at)
+        return await self._api.get(f"/v1/grants/{segment(grant_id)}/history", GrantAtView, at=at)
 
     def list_at(self, at: Point | None, *, party_id: str | None = None) -> AsyncIterator[GrantAtView]:
         """Yield the changing fields of the party's grants, by id, now or as of a sequence or an instant.
@@ -65,7 +65,7 @@ class Grants(Group):
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>`` · ``grant_not_due`` before its start.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/activate", **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/activate", **options)
 
     async def degrade(self, grant_id: str, body: DegradeGrantBody, **options: Any) -> ReceiptBody:
         """Report, as the provider, that fewer nodes work than were granted.
@@ -73,7 +73,7 @@ class Grants(Group):
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>`` · ``nodes_above_grant``.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/degrade", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/degrade", body, **options)
 
     async def suspend(self, grant_id: str, at: datetime, reason: str, **options: Any) -> ReceiptBody:
         """Report, as the provider, that no node of a grant works from an instant on, until it is resumed.
@@ -82,7 +82,7 @@ class Grants(Group):
             ProblemError: ``grant_unknown`` · ``grant_<status>``, unless it is active or degraded.
         """
         return await self._api.command(
-            f"/v1/grants/{grant_id}/suspend", TimedReasonBody(at=at, reason=reason), **options
+            f"/v1/grants/{segment(grant_id)}/suspend", TimedReasonBody(at=at, reason=reason), **options
         )
 
     async def resume(self, grant_id: str, at: datetime, **options: Any) -> ReceiptBody:
@@ -91,7 +91,7 @@ class Grants(Group):
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>``.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/resume", ResumeGrantBody(at=at), **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/resume", ResumeGrantBody(at=at), **options)
 
     async def substitute(self, grant_id: str, pool_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Move the rest of a grant to another pool of its provider, as the provider, at no higher price.
@@ -102,7 +102,7 @@ class Grants(Group):
                 ``substitute_full`` · ``pool_unchanged``.
         """
         body = SubstituteGrantBody(pool_id=pool_id, reason=reason)
-        return await self._api.command(f"/v1/grants/{grant_id}/substitute", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/substitute", body, **options)
 
     async def transfer(self, grant_id: str, startup_id: str, **options: Any) -> ReceiptBody:
         """Transfer the use of a grant to another cleared startup, as its startup, which still pays and owes the equity.
@@ -113,12 +113,12 @@ class Grants(Group):
                 ``limit_exceeded``.
         """
         body = TransferGrantBody(startup_id=startup_id)
-        return await self._api.command(f"/v1/grants/{grant_id}/transfer", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/transfer", body, **options)
 
     async def prioritise(self, grant_id: str, priority: int, **options: Any) -> ReceiptBody:
         """Set, as the startup, a grant's rank for allocated usage: usage goes to the grant with the lowest first."""
         body = PrioritiseGrantBody(priority=priority)
-        return await self._api.command(f"/v1/grants/{grant_id}/prioritise", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/prioritise", body, **options)
 
     async def pay_stage(self, grant_id: str, **options: Any) -> ReceiptBody:
         """Set aside, as the payer, the cash of a staged grant's next stage, or of all stages that have begun.
@@ -127,18 +127,18 @@ class Grants(Group):
             ProblemError: ``grant_unknown`` · ``wrong_side`` · ``grant_prepaid`` · ``stages_paid`` ·
                 ``funds_insufficient`` · ``funds_reserved``.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/stages", **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/stages", **options)
 
     async def terminate(self, grant_id: str, body: TerminateGrantBody, **options: Any) -> ReceiptBody:
         """End a grant early, as its startup or provider, after the notice of its terms or for cause.
 
         Without cause, the side that ends it may owe the other one a fee: `ends` of the grant.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/terminate", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/terminate", body, **options)
 
     async def resell(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
         """Offer unused nodes of a grant for resale, as its startup; the receipt's id is the lot's."""
-        return await self._api.command(f"/v1/grants/{grant_id}/resell", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/resell", body, **options)
 
 
 class Statements(Group):
@@ -146,7 +146,7 @@ class Statements(Group):
 
     async def get(self, statement_id: str) -> StatementView:
         """Return a statement, with its charges and credits."""
-        return await self._api.get(f"/v1/statements/{statement_id}", StatementView)
+        return await self._api.get(f"/v1/statements/{segment(statement_id)}", StatementView)
 
     def list(
         self,
@@ -173,24 +173,24 @@ class Statements(Group):
 
     async def accept(self, statement_id: str, **options: Any) -> ReceiptBody:
         """Accept a statement. It settles once all who pay accepted, at the latest after the acceptance period."""
-        return await self._api.command(f"/v1/statements/{statement_id}/accept", **options)
+        return await self._api.command(f"/v1/statements/{segment(statement_id)}/accept", **options)
 
     async def dispute(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
         """Dispute a statement until its `accept_until`, as one who pays it: count less delivery than it charges."""
-        return await self._api.command(f"/v1/statements/{statement_id}/dispute", body, **options)
+        return await self._api.command(f"/v1/statements/{segment(statement_id)}/dispute", body, **options)
 
     async def answer_dispute(self, statement_id: str, body: AnswerDisputeBody, **options: Any) -> ReceiptBody:
         """Answer the other side of a dispute, when it is the sender's turn: offer an amount, or insist."""
-        return await self._api.command(f"/v1/statements/{statement_id}/answer", body, **options)
+        return await self._api.command(f"/v1/statements/{segment(statement_id)}/answer", body, **options)
 
     async def concede_part(self, statement_id: str, body: ConcedePartBody, **options: Any) -> ReceiptBody:
         """Give up a part of a dispute for good, by the sender's new total for the period; the rest stays disputed."""
-        return await self._api.command(f"/v1/statements/{statement_id}/concede", body, **options)
+        return await self._api.command(f"/v1/statements/{segment(statement_id)}/concede", body, **options)
 
     async def refer_dispute(self, statement_id: str, body: ReferDisputeBody, **options: Any) -> ReceiptBody:
         """Ask the platform to decide a dispute, after an answer of each side or 14 days. Its decision is final."""
-        return await self._api.command(f"/v1/statements/{statement_id}/refer", body, **options)
+        return await self._api.command(f"/v1/statements/{segment(statement_id)}/refer", body, **options)
 
     async def resolve(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:
         """End a dispute: as the provider, concede; as the platform, decide."""
-        return await self._api.command(f"/v1/statements/{statement_id}/resolve", body, **options)
+        return await self._api.command(f"/v1/statements/{segment(statement_id)}/resolve", body, **options)

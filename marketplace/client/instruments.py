@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.equity import (
     ReversePrincipalBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
-from marketplace.client.transport import Group, Listed, Statuses
+from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.equity import InstrumentView, MovementView
 
 
@@ -30,7 +30,7 @@ class Instruments(Group):
 
     async def get(self, instrument_id: str) -> InstrumentView:
         """Return an instrument with its principal and its conversions."""
-        return await self._api.get(f"/v1/instruments/{instrument_id}", InstrumentView)
+        return await self._api.get(f"/v1/instruments/{segment(instrument_id)}", InstrumentView)
 
     def list(
         self,
@@ -47,56 +47,58 @@ class Instruments(Group):
 
     def list_movements(self, instrument_id: str) -> AsyncIterator[MovementView]:
         """Yield the movements of an instrument's principal, oldest first."""
-        return self._api.rows(f"/v1/instruments/{instrument_id}/movements", MovementView)
+        return self._api.rows(f"/v1/instruments/{segment(instrument_id)}/movements", MovementView)
 
     async def amend(self, instrument_id: str, body: AmendInstrumentBody, **options: Any) -> ReceiptBody:
         """Propose new terms to the other side and to a vote; the platform records agreed terms without a proposal."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}", body, method="PUT", **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}", body, method="PUT", **options)
 
     async def suspend(self, instrument_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Stop the accrual of principal until the instrument is resumed, as the platform."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}/suspend", ReasonBody(reason=reason), **options)
+        return await self._api.command(
+            f"/v1/instruments/{segment(instrument_id)}/suspend", ReasonBody(reason=reason), **options
+        )
 
     async def resume(self, instrument_id: str, **options: Any) -> ReceiptBody:
         """Let principal accrue again, as the platform."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}/resume", **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/resume", **options)
 
     async def reverse_principal(self, instrument_id: str, body: ReversePrincipalBody, **options: Any) -> ReceiptBody:
         """Reverse a tranche, or part of it, as the platform; shares and money that it became are taken back too."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}/reverse", body, **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/reverse", body, **options)
 
     async def pay_debt(self, instrument_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
         """Pay the startup, as the holder, a debt for principal that was clawed back, in part or in full."""
         body = PayDebtBody(amount_usd=amount_usd)
-        return await self._api.command(f"/v1/instruments/{instrument_id}/pay-debt", body, **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/pay-debt", body, **options)
 
     async def cancel(self, instrument_id: str, body: TimedReasonBody, **options: Any) -> ReceiptBody:
         """Cancel an agreement under which nothing accrued, as the platform."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}/cancel", body, **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/cancel", body, **options)
 
     async def repay(self, instrument_id: str, **options: Any) -> ReceiptBody:
         """Repay a note with its interest, as the startup, from its account. Before maturity its holder must agree."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}/repay", **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/repay", **options)
 
     async def mature(self, instrument_id: str, **options: Any) -> ReceiptBody:
         """Record that a note matured, and convert it into stock if its terms say so.
 
         A worker does this on the day. Send it to try again if the class of stock was missing or too small then.
         """
-        return await self._api.command(f"/v1/instruments/{instrument_id}/mature", **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/mature", **options)
 
     async def issue_shares(self, instrument_id: str, **options: Any) -> ReceiptBody:
         """Issue shares that principal of priced stock bought when too few were authorised."""
-        return await self._api.command(f"/v1/instruments/{instrument_id}/issue-shares", **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/issue-shares", **options)
 
     async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
         """Extend, as the startup, the time in which the holder of a most-favoured SAFE may elect a later one's terms.
 
         The first notice is recorded as the later one is signed or amended (else ``notice_unknown``).
         """
-        return await self._api.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/mfn-notices", body, **options)
 
     async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
         """Elect the terms of a later SAFE or note, as the holder, once; None keeps the present terms for good."""
         body = ElectMfnBody(later_instrument_id=later_instrument_id)
-        return await self._api.command(f"/v1/instruments/{instrument_id}/mfn-election", body, **options)
+        return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/mfn-election", body, **options)

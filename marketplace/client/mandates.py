@@ -8,7 +8,7 @@ from events.mandate import MandateTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody, RefuseOrderBody
-from marketplace.client.transport import Group, Listed, Statuses
+from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
 
@@ -27,7 +27,7 @@ class Mandates(Group):
                 ``budget_below_committed`` · ``funds_insufficient`` for a larger budget of a cash mandate.
         """
         body = AmendMandateBody(terms=terms)
-        return await self._api.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
+        return await self._api.command(f"/v1/mandates/{segment(mandate_id)}", body, method="PUT", **options)
 
     async def revoke(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Revoke a mandate: it takes nothing new, its holds for open orders end, and captured budget stays owed.
@@ -35,7 +35,9 @@ class Mandates(Group):
         Raises:
             ProblemError: ``mandate_unknown``.
         """
-        return await self._api.command(f"/v1/mandates/{mandate_id}/revoke", ReasonBody(reason=reason), **options)
+        return await self._api.command(
+            f"/v1/mandates/{segment(mandate_id)}/revoke", ReasonBody(reason=reason), **options
+        )
 
     async def approve_order(self, mandate_id: str, hold_id: str, **options: Any) -> ReceiptBody:
         """Approve an order that draws more than the mandate's `approval_above_usd`.
@@ -44,7 +46,9 @@ class Mandates(Group):
             ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``party_suspended`` · ``mandate_revoked`` ·
                 ``approval_unneeded`` · ``order_…`` for one that is over.
         """
-        return await self._api.command(f"/v1/mandates/{mandate_id}/holds/{hold_id}/approve", **options)
+        return await self._api.command(
+            f"/v1/mandates/{segment(mandate_id)}/holds/{segment(hold_id)}/approve", **options
+        )
 
     async def refuse_order(
         self, mandate_id: str, hold_id: str, reason: str, *, barred_days: int = 0, **options: Any
@@ -56,7 +60,7 @@ class Mandates(Group):
         Raises:
             ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``hold_committed``.
         """
-        path = f"/v1/mandates/{mandate_id}/holds/{hold_id}/refuse"
+        path = f"/v1/mandates/{segment(mandate_id)}/holds/{segment(hold_id)}/refuse"
         return await self._api.command(path, RefuseOrderBody(reason=reason, barred_days=barred_days), **options)
 
     async def get(self, mandate_id: str) -> MandateView:
@@ -65,7 +69,7 @@ class Mandates(Group):
         Raises:
             ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
-        return await self._api.get(f"/v1/mandates/{mandate_id}", MandateView)
+        return await self._api.get(f"/v1/mandates/{segment(mandate_id)}", MandateView)
 
     async def list_exposure(self, *, holder_id: str | None = None) -> builtins.list[ExposureView]:
         """Return the dollars that the holder's mandates hold and have committed, by vendor and generation of GPUs.
@@ -86,4 +90,4 @@ class Mandates(Group):
         Raises:
             ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
-        return self._api.rows(f"/v1/mandates/{mandate_id}/holds", BudgetHoldView)
+        return self._api.rows(f"/v1/mandates/{segment(mandate_id)}/holds", BudgetHoldView)

@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.market import (
     PublishPricelistBody,
     PublishScheduleBody,
 )
-from marketplace.client.transport import Group, Point
+from marketplace.client.transport import Group, Point, segment
 from marketplace.projections.views.delivery import ReliabilityView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
 from marketplace.projections.views.trading import CurveStep, GenerationView, IndexPoint, ListPriceView
@@ -101,4 +101,4 @@ class Market(Group):
 
     async def get_reliability(self, party_id: str) -> ReliabilityView:
         """Return the reliability of a provider so far."""
-        return await self._api.get(f"/v1/market/reliability/{party_id}", ReliabilityView)
+        return await self._api.get(f"/v1/market/reliability/{segment(party_id)}", ReliabilityView)

@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.delivery import (
     VoidUsageBody,
 )
 from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
-from marketplace.client.transport import Group
+from marketplace.client.transport import Group, segment
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.projections.views.metering import AllocationView, ReadingView, UsageDay, UsageView
 
@@ -30,7 +30,7 @@ class Usage(Group):
 
     async def report(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
         """Report readings of a grant; the answer states for each whether it was accepted."""
-        return await self._api.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
+        return await self._api.send(f"/v1/grants/{segment(grant_id)}/usage", UsageReceipt, body, **options)
 
     async def ingest(self, body: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
         """Send at most 1,000 readings, in 4 MiB, as CloudEvents; the answer states for each whether it was accepted."""
@@ -39,7 +39,7 @@ class Usage(Group):
 
     async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> EvidenceReceipt:
         """Store samples of a grant's machines as evidence; the answer states which were left out, and why."""
-        return await self._api.send(f"/v1/grants/{grant_id}/usage/evidence", EvidenceReceipt, body, **options)
+        return await self._api.send(f"/v1/grants/{segment(grant_id)}/usage/evidence", EvidenceReceipt, body, **options)
 
     async def correct(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
         """Replace the reading with a source and id, as the side whose meter it is. A settled period is adjusted.
@@ -48,7 +48,7 @@ class Usage(Group):
             ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · ``limit_exceeded`` · the new
                 content's refusal, such as ``nodes_above_grant`` or ``outside_grant``.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/usage/corrections", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/usage/corrections", body, **options)
 
     async def void(self, grant_id: str, body: VoidUsageBody, **options: Any) -> ReceiptBody:
         """Void a reading, as the side whose meter it is, so that it counts nothing. A settled period is adjusted.
@@ -56,7 +56,7 @@ class Usage(Group):
         Raises:
             ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``limit_exceeded``.
         """
-        return await self._api.command(f"/v1/grants/{grant_id}/usage/voids", body, **options)
+        return await self._api.command(f"/v1/grants/{segment(grant_id)}/usage/voids", body, **options)
 
     async def sum(self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None) -> UsageView:
         """Return the GPU-seconds of readings that begin in ``[start, end)``, separately for each side's meters.
@@ -64,7 +64,7 @@ class Usage(Group):
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return await self._api.get(f"/v1/grants/{grant_id}/usage", UsageView, start=start, end=end)
+        return await self._api.get(f"/v1/grants/{segment(grant_id)}/usage", UsageView, start=start, end=end)
 
     async def sum_days(self, grant_id: str) -> list[UsageDay]:
         """Return the GPU-seconds of readings by the day in UTC on which they begin, for each side's meters.
@@ -72,7 +72,7 @@ class Usage(Group):
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return await self._api.get(f"/v1/grants/{grant_id}/usage/days", list[UsageDay])
+        return await self._api.get(f"/v1/grants/{segment(grant_id)}/usage/days", list[UsageDay])
 
     def list_readings(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
@@ -82,7 +82,7 @@ class Usage(Group):
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return self._api.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView, start=start, end=end)
+        return self._api.rows(f"/v1/grants/{segment(grant_id)}/usage/readings", ReadingView, start=start, end=end)
 
     async def find_contradictions(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
@@ -93,7 +93,7 @@ class Usage(Group):
             ProblemError: ``grant_unknown`` · ``span_too_wide`` above 10,000 readings or samples.
         """
         return await self._api.get(
-            f"/v1/grants/{grant_id}/usage/contradictions", list[Contradiction], start=start, end=end
+            f"/v1/grants/{segment(grant_id)}/usage/contradictions", list[Contradiction], start=start, end=end
         )
 
     async def allocate(self, body: AllocateUsageBody, **options: Any) -> AllocationReceipt:

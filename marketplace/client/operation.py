@@ -59,6 +59,11 @@ class Clock(Group):
         return await self._api.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
 
 
+def as_list(names: Sequence[str]) -> list[str]:
+    """Return one name or several as a list; a text is one name."""
+    return [names] if isinstance(names, str) else list(names)
+
+
 class Events(Group):
     """The event feed: as pages, or as one stream. Both are the operation ``events.read``."""
 
@@ -80,7 +85,7 @@ class Events(Group):
         Args:
             after: Only events above this sequence.
             limit: The most events of the page, at most 1,000.
-            type: Only of these types, such as ``grant.issued.v1``.
+            type: Only of these types, such as ``grant.issued.v1``; one or several.
             aggregate: Only of these kinds, such as ``grant``.
             aggregate_id: Only of this aggregate.
             event_id: Only the event with this id.
@@ -88,7 +93,7 @@ class Events(Group):
             party_id: Only what concerns this party.
             from_: Only from this instant on.
         """
-        query: dict[str, Any] = {"type": list(type), "aggregate": list(aggregate), "from": from_}
+        query: dict[str, Any] = {"type": as_list(type), "aggregate": as_list(aggregate), "from": from_}
         query |= {"aggregate_id": aggregate_id, "event_id": event_id, "command_id": command_id, "party_id": party_id}
         return await self._api.get("/v1/events", FeedPage, after=after, limit=limit, **query)
 
@@ -118,5 +123,5 @@ class Events(Group):
             ProblemError: The stream was refused.
             httpx.TransportError: The API could not be reached, or the connection broke.
         """
-        query: dict[str, Any] = {"type": list(type), "aggregate": list(aggregate), "from": from_}
+        query: dict[str, Any] = {"type": as_list(type), "aggregate": as_list(aggregate), "from": from_}
         return self._api.stream("/v1/events", after, aggregate_id=aggregate_id, party_id=party_id, **query)

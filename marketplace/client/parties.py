@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.parties import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.captable.portfolio import Portfolio, Recovery
-from marketplace.client.transport import Group, Listed, Statuses
+from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.access import PartyName, PartyView, RelationView
 
 
@@ -39,12 +39,12 @@ class Parties(Group):
         `retail` and `own_cost` are US dollars per GPU-hour by class, such as ``H100_SXM:2.99,A100:1.10``.
         """
         return await self._api.get(
-            f"/v1/parties/{party_id}/portfolio", Portfolio, at=at, retail=retail, own_cost=own_cost
+            f"/v1/parties/{segment(party_id)}/portfolio", Portfolio, at=at, retail=retail, own_cost=own_cost
         )
 
     async def estimate_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:
         """Return which part of the companies must succeed to repay the granted compute, and a simulation of it."""
-        return await self._api.send(f"/v1/parties/{party_id}/portfolio/recovery", Recovery, body, **options)
+        return await self._api.send(f"/v1/parties/{segment(party_id)}/portfolio/recovery", Recovery, body, **options)
 
     async def register(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
         """Register an organisation, as the platform, and open its account: its id with the prefix ``acc_``."""
@@ -52,7 +52,9 @@ class Parties(Group):
 
     async def clear(self, party_id: str, checks: tuple[str, ...], **options: Any) -> ReceiptBody:
         """Record, as the platform, the checks that a party has passed. It may trade from then on."""
-        return await self._api.command(f"/v1/parties/{party_id}/clear", ClearPartyBody(checks=checks), **options)
+        return await self._api.command(
+            f"/v1/parties/{segment(party_id)}/clear", ClearPartyBody(checks=checks), **options
+        )
 
     async def suspend(self, party_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Suspend a party, as the platform: it can begin nothing new, and what it began continues.
@@ -60,7 +62,7 @@ class Parties(Group):
         Raises:
             ProblemError: ``platform_only`` · ``party_unknown``.
         """
-        return await self._api.command(f"/v1/parties/{party_id}/suspend", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/parties/{segment(party_id)}/suspend", ReasonBody(reason=reason), **options)
 
     async def add_role(self, party_id: str, role: Role, reason: str, **options: Any) -> ReceiptBody:
         """Give a party another role. With the party's own key, this only asks the platform for the role.
@@ -69,7 +71,7 @@ class Parties(Group):
             ProblemError: ``party_unknown`` · ``role_exists``.
         """
         body = RoleBody(role=role, reason=reason)
-        return await self._api.command(f"/v1/parties/{party_id}/roles", body, **options)
+        return await self._api.command(f"/v1/parties/{segment(party_id)}/roles", body, **options)
 
     async def refuse_role(self, party_id: str, role: Role, reason: str, **options: Any) -> ReceiptBody:
         """Refuse a requested role, as the platform; withdraw the request, as the party.
@@ -78,7 +80,7 @@ class Parties(Group):
             ProblemError: ``party_unknown`` · ``role_not_requested``.
         """
         body = RoleBody(role=role, reason=reason)
-        return await self._api.command(f"/v1/parties/{party_id}/roles/refuse", body, **options)
+        return await self._api.command(f"/v1/parties/{segment(party_id)}/roles/refuse", body, **options)
 
     async def record_stage(self, party_id: str, stage: Stage, **options: Any) -> ReceiptBody:
         """Record how far a company has come, as the platform. Mandates may take only some stages.
@@ -86,7 +88,7 @@ class Parties(Group):
         Raises:
             ProblemError: ``platform_only`` · ``party_unknown``.
         """
-        return await self._api.command(f"/v1/parties/{party_id}/stage", StageBody(stage=stage), **options)
+        return await self._api.command(f"/v1/parties/{segment(party_id)}/stage", StageBody(stage=stage), **options)
 
     async def declare_relation(self, party_id: str, body: RelationBody, **options: Any) -> ReceiptBody:
         """State an owner or affiliate, as the party; record what was found, as the platform.
@@ -97,7 +99,7 @@ class Parties(Group):
             ProblemError: ``party_unknown`` · ``relation_ambiguous`` · ``relation_to_itself`` · ``since_future`` ·
                 ``relations_too_many``.
         """
-        return await self._api.command(f"/v1/parties/{party_id}/relations", body, **options)
+        return await self._api.command(f"/v1/parties/{segment(party_id)}/relations", body, **options)
 
     async def end_relation(self, party_id: str, relation_id: str, reason: str, **options: Any) -> ReceiptBody:
         """End a relation, as the platform; take back what the party alone stated, as the party.
@@ -105,12 +107,12 @@ class Parties(Group):
         Raises:
             ProblemError: ``relation_unknown`` · ``relation_firm`` · ``relation_unstated``.
         """
-        path = f"/v1/parties/{party_id}/relations/{relation_id}/end"
+        path = f"/v1/parties/{segment(party_id)}/relations/{segment(relation_id)}/end"
         return await self._api.command(path, ReasonBody(reason=reason), **options)
 
     def list_relations(self, party_id: str) -> AsyncIterator[RelationView]:
         """Yield the relations of a party by id, ended ones too."""
-        return self._api.rows(f"/v1/parties/{party_id}/relations", RelationView)
+        return self._api.rows(f"/v1/parties/{segment(party_id)}/relations", RelationView)
 
     async def get(self, party_id: str) -> PartyView:
         """Return a party, with the checks that it passed or the reason of its suspension.
@@ -118,7 +120,7 @@ class Parties(Group):
         Raises:
             ProblemError: ``party_unknown``, also if it is not the tenant itself.
         """
-        return await self._api.get(f"/v1/parties/{party_id}", PartyView)
+        return await self._api.get(f"/v1/parties/{segment(party_id)}", PartyView)
 
     def list_names(self, party_id: Sequence[str] | None = None) -> AsyncIterator[PartyName]:
         """Yield the names of parties by id, of all that the key may name, or of at most 100 of them."""
@@ -146,7 +148,7 @@ class ApiKeys(Group):
         Raises:
             ProblemError: ``key_unknown``, also if it is another's.
         """
-        path = f"/v1/api-keys/{key_id}" + ("?keep_issued=true" if keep_issued else "")
+        path = f"/v1/api-keys/{segment(key_id)}" + ("?keep_issued=true" if keep_issued else "")
         await self._api.send(path, type(None), method="DELETE", **options)
 
     async def suspend(self, key_id: str, reason: str, **options: Any) -> KeyView:
@@ -155,7 +157,9 @@ class ApiKeys(Group):
         Raises:
             ProblemError: ``platform_only`` · ``key_unknown`` · ``key_revoked`` · ``key_tampered``.
         """
-        return await self._api.send(f"/v1/api-keys/{key_id}/suspend", KeyView, ReasonBody(reason=reason), **options)
+        return await self._api.send(
+            f"/v1/api-keys/{segment(key_id)}/suspend", KeyView, ReasonBody(reason=reason), **options
+        )
 
     async def resume(self, key_id: str, reason: str, **options: Any) -> KeyView:
         """Resume a suspended API key, as the platform.
@@ -163,7 +167,9 @@ class ApiKeys(Group):
         Raises:
             ProblemError: ``platform_only`` · ``key_unknown`` · ``key_revoked`` · ``key_tampered`` · ``key_stronger``.
         """
-        return await self._api.send(f"/v1/api-keys/{key_id}/resume", KeyView, ReasonBody(reason=reason), **options)
+        return await self._api.send(
+            f"/v1/api-keys/{segment(key_id)}/resume", KeyView, ReasonBody(reason=reason), **options
+        )
 
     def list(self) -> AsyncIterator[KeyView]:
         """Yield API keys by id, revoked ones included, without tokens; only `issue_key` returns a token."""

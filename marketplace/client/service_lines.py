@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.service_lines import (
     ProposeServiceLineBody,
     VoidHoursBody,
 )
-from marketplace.client.transport import Group, Listed, Statuses
+from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 
@@ -23,28 +23,30 @@ class ServiceLines(Group):
 
     async def approve(self, service_line_id: str, **options: Any) -> ReceiptBody:
         """Approve the equity part of its price, as the holder of the grant's equity."""
-        return await self._api.command(f"/v1/service-lines/{service_line_id}/approve", **options)
+        return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/approve", **options)
 
     async def agree(self, service_line_id: str, **options: Any) -> ReceiptBody:
         """Agree to a service line, as the startup; the price of all hours is held."""
-        return await self._api.command(f"/v1/service-lines/{service_line_id}/agree", **options)
+        return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/agree", **options)
 
     async def decline(self, service_line_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Decline a proposal, or withdraw it."""
         body = DeclineServiceLineBody(reason=reason)
-        return await self._api.command(f"/v1/service-lines/{service_line_id}/decline", body, **options)
+        return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/decline", body, **options)
 
     async def correct_hours(self, service_line_id: str, body: CorrectHoursBody, **options: Any) -> ReceiptBody:
         """Replace a reading of hours, as its source. A settled period is adjusted."""
-        return await self._api.command(f"/v1/service-lines/{service_line_id}/hours/corrections", body, **options)
+        return await self._api.command(
+            f"/v1/service-lines/{segment(service_line_id)}/hours/corrections", body, **options
+        )
 
     async def void_hours(self, service_line_id: str, body: VoidHoursBody, **options: Any) -> ReceiptBody:
         """Void a reading of hours, as its source. A settled period is adjusted."""
-        return await self._api.command(f"/v1/service-lines/{service_line_id}/hours/voids", body, **options)
+        return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/hours/voids", body, **options)
 
     async def get(self, service_line_id: str) -> ServiceLineView:
         """Return a service line, with its worked hours."""
-        return await self._api.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
+        return await self._api.get(f"/v1/service-lines/{segment(service_line_id)}", ServiceLineView)
 
     def list(
         self,
@@ -61,4 +63,4 @@ class ServiceLines(Group):
 
     def list_hours(self, service_line_id: str) -> AsyncIterator[HoursReadingView]:
         """Yield readings of hours, oldest first."""
-        return self._api.rows(f"/v1/service-lines/{service_line_id}/hours", HoursReadingView)
+        return self._api.rows(f"/v1/service-lines/{segment(service_line_id)}/hours", HoursReadingView)

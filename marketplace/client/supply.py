@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.supply import (
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.client.transport import Group, Listed, Statuses
+from marketplace.client.transport import Group, Listed, Statuses, segment
 from marketplace.projections.views.supply import IncidentView, LotView, PoolView, SiteView
 
 
@@ -40,7 +40,7 @@ class Sites(Group):
             ProblemError: ``site_unknown`` · ``power_above_contract`` · ``power_not_raised``.
         """
         body = EnergiseSiteBody(power_energised_kw=power_energised_kw, at=at)
-        return await self._api.command(f"/v1/sites/{site_id}/energise", body, **options)
+        return await self._api.command(f"/v1/sites/{segment(site_id)}/energise", body, **options)
 
     async def derate(self, site_id: str, body: DerateSiteBody, **options: Any) -> ReceiptBody:
         """Report less live power, in kW.
@@ -48,19 +48,19 @@ class Sites(Group):
         Raises:
             ProblemError: ``site_unknown`` · ``power_not_lowered``.
         """
-        return await self._api.command(f"/v1/sites/{site_id}/derate", body, **options)
+        return await self._api.command(f"/v1/sites/{segment(site_id)}/derate", body, **options)
 
     async def schedule_conversion(self, site_id: str, body: ScheduleConversionBody, **options: Any) -> ReceiptBody:
         """Schedule the day on which a site of another use becomes a data center."""
-        return await self._api.command(f"/v1/sites/{site_id}/schedule-conversion", body, **options)
+        return await self._api.command(f"/v1/sites/{segment(site_id)}/schedule-conversion", body, **options)
 
     async def slip_conversion(self, site_id: str, body: SlipConversionBody, **options: Any) -> ReceiptBody:
         """Report a later date of a conversion."""
-        return await self._api.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
+        return await self._api.command(f"/v1/sites/{segment(site_id)}/slip-conversion", body, **options)
 
     async def get(self, site_id: str) -> SiteView:
         """Return any provider's site as it is now; power is in kW."""
-        return await self._api.get(f"/v1/sites/{site_id}", SiteView)
+        return await self._api.get(f"/v1/sites/{segment(site_id)}", SiteView)
 
     def list(self, *, provider_id: str | None = None) -> AsyncIterator[SiteView]:
         """Yield sites by id, of one provider or of all."""
@@ -76,12 +76,12 @@ class Pools(Group):
 
     async def fail_nodes(self, pool_id: str, body: FailNodesBody, **options: Any) -> ReceiptBody:
         """Report, as the provider, that nodes stopped working, or an outage that is over."""
-        return await self._api.command(f"/v1/pools/{pool_id}/fail-nodes", body, **options)
+        return await self._api.command(f"/v1/pools/{segment(pool_id)}/fail-nodes", body, **options)
 
     async def restore_nodes(self, pool_id: str, incident_id: str, at: datetime, **options: Any) -> ReceiptBody:
         """Report that the nodes of an incident work again."""
         body = RestoreNodesBody(incident_id=incident_id, at=at)
-        return await self._api.command(f"/v1/pools/{pool_id}/restore-nodes", body, **options)
+        return await self._api.command(f"/v1/pools/{segment(pool_id)}/restore-nodes", body, **options)
 
     def list_incidents(
         self,
@@ -93,11 +93,11 @@ class Pools(Group):
 
     async def close(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
         """Close a pool: it takes nothing new from now on, and grants that still run end at `closes_at`."""
-        return await self._api.command(f"/v1/pools/{pool_id}/close", body, **options)
+        return await self._api.command(f"/v1/pools/{segment(pool_id)}/close", body, **options)
 
     async def get(self, pool_id: str) -> PoolView:
         """Return any provider's pool; its free nodes over time come from `read_capacity`."""
-        return await self._api.get(f"/v1/pools/{pool_id}", PoolView)
+        return await self._api.get(f"/v1/pools/{segment(pool_id)}", PoolView)
 
     def list(
         self, *, provider_id: str | None = None, gpu_class: str | None = None, region: str | None = None
@@ -115,7 +115,7 @@ class Lots(Group):
 
     async def reprice(self, lot_id: str, body: RepriceLotBody, **options: Any) -> ReceiptBody:
         """Change the asks of a lot."""
-        return await self._api.command(f"/v1/lots/{lot_id}/reprice", body, **options)
+        return await self._api.command(f"/v1/lots/{segment(lot_id)}/reprice", body, **options)
 
     async def reschedule(self, lot_id: str, body: RescheduleLotBody, **options: Any) -> ReceiptBody:
         """Change the span of a lot; grants that no longer fit in it end.
@@ -123,7 +123,7 @@ class Lots(Group):
         Raises:
             ProblemError: ``lot_unknown`` · ``span_empty`` · ``resale_fixed`` of a resale · ``pool_full``.
         """
-        return await self._api.command(f"/v1/lots/{lot_id}/reschedule", body, **options)
+        return await self._api.command(f"/v1/lots/{segment(lot_id)}/reschedule", body, **options)
 
     async def pause(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Pause a lot: it takes no new orders until it is resumed, and its grants stay.
@@ -131,7 +131,7 @@ class Lots(Group):
         Raises:
             ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
         """
-        return await self._api.command(f"/v1/lots/{lot_id}/pause", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/lots/{segment(lot_id)}/pause", ReasonBody(reason=reason), **options)
 
     async def resume(self, lot_id: str, **options: Any) -> ReceiptBody:
         """Resume a paused lot.
@@ -139,15 +139,15 @@ class Lots(Group):
         Raises:
             ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
         """
-        return await self._api.command(f"/v1/lots/{lot_id}/resume", **options)
+        return await self._api.command(f"/v1/lots/{segment(lot_id)}/resume", **options)
 
     async def withdraw(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Withdraw a lot for good. Grants on it stay."""
-        return await self._api.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/lots/{segment(lot_id)}/withdraw", ReasonBody(reason=reason), **options)
 
     async def get(self, lot_id: str) -> LotView:
         """Return any seller's lot as it is now; asks are in US dollars per GPU-hour."""
-        return await self._api.get(f"/v1/lots/{lot_id}", LotView)
+        return await self._api.get(f"/v1/lots/{segment(lot_id)}", LotView)
 
     def list(
         self,

@@ -15,7 +15,7 @@ from marketplace.api.http.bodies.trading import (
     OpenAuctionBody,
     PlaceOrderBody,
 )
-from marketplace.client.transport import Group, Listed, Point, Statuses
+from marketplace.client.transport import Group, Listed, Point, Statuses, segment
 from marketplace.projections.views.trading import (
     AuctionView,
     BookOrderView,
@@ -46,15 +46,15 @@ class Quotes(Group):
 
     async def take(self, quote_id: str, **options: Any) -> ReceiptBody:
         """Place the order of a held quote, which is matched at once; the receipt's id is the order's."""
-        return await self._api.command(f"/v1/quotes/{quote_id}/take", **options)
+        return await self._api.command(f"/v1/quotes/{segment(quote_id)}/take", **options)
 
     async def release(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Release a held quote, and everything that was set aside for it."""
-        return await self._api.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/quotes/{segment(quote_id)}/release", ReasonBody(reason=reason), **options)
 
     async def get(self, quote_id: str) -> QuoteView:
         """Return a held quote."""
-        return await self._api.get(f"/v1/quotes/{quote_id}", QuoteView)
+        return await self._api.get(f"/v1/quotes/{segment(quote_id)}", QuoteView)
 
     def list(
         self, *, startup_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
@@ -83,7 +83,9 @@ class Orders(Group):
             ProblemError: ``order_unknown`` · ``bundle_fixed`` · ``order_locked`` from the `no_cancel_at` of an auction
                 that takes it · ``order_…`` for one that is over.
         """
-        return await self._api.command(f"/v1/orders/{order_id}", AmendOrderBody(terms=terms), method="PUT", **options)
+        return await self._api.command(
+            f"/v1/orders/{segment(order_id)}", AmendOrderBody(terms=terms), method="PUT", **options
+        )
 
     async def cancel(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Cancel an open order.
@@ -92,11 +94,11 @@ class Orders(Group):
             ProblemError: ``order_unknown`` · ``order_locked`` from the `no_cancel_at` of an auction that takes it ·
                 ``order_…`` for one that is over.
         """
-        return await self._api.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
+        return await self._api.command(f"/v1/orders/{segment(order_id)}/cancel", ReasonBody(reason=reason), **options)
 
     async def get(self, order_id: str, *, expand: Sequence[str] = ()) -> OrderView:
         """Return an order; `expand` adds its last ``decision`` and the ``grant`` that it won."""
-        return await self._api.get(f"/v1/orders/{order_id}", OrderView, expand=list(expand))
+        return await self._api.get(f"/v1/orders/{segment(order_id)}", OrderView, expand=list(expand))
 
     def list(
         self,
@@ -120,7 +122,7 @@ class Orders(Group):
         Raises:
             ProblemError: ``order_unknown``, also if it is another startup's.
         """
-        return self._api.rows(f"/v1/orders/{order_id}/decisions", DecisionView)
+        return self._api.rows(f"/v1/orders/{segment(order_id)}/decisions", DecisionView)
 
     def list_book(self, at: Point | None = None) -> AsyncIterator[BookOrderView]:
         """Yield the startup's own open or locked orders by id, now or as of a sequence or an instant."""
@@ -136,7 +138,7 @@ class Auctions(Group):
 
     async def get(self, auction_id: str) -> AuctionView:
         """Return an auction with its certificate."""
-        return await self._api.get(f"/v1/auctions/{auction_id}", AuctionView)
+        return await self._api.get(f"/v1/auctions/{segment(auction_id)}", AuctionView)
 
     def list(self, *, status: Statuses = None, **listed: Unpack[Listed]) -> AsyncIterator[AuctionView]:
         """Yield auctions by id; ``collecting``, ``locked``, ``cleared`` or ``failed``."""
@@ -148,7 +150,7 @@ class Auctions(Group):
         Raises:
             ProblemError: ``auction_unknown`` · ``auction_<status>`` until it is cleared.
         """
-        return await self._api.get(f"/v1/auctions/{auction_id}/certificate", CertificateView)
+        return await self._api.get(f"/v1/auctions/{segment(auction_id)}/certificate", CertificateView)
 
     async def get_book(self, auction_id: str) -> Book:
         """Return the frozen book of an auction, as the platform; it contains every startup's offer.
@@ -156,12 +158,12 @@ class Auctions(Group):
         Raises:
             ProblemError: ``platform_only`` · ``auction_unknown`` · ``auction_<status>`` until it is locked.
         """
-        return await self._api.get(f"/v1/auctions/{auction_id}/book", Book)
+        return await self._api.get(f"/v1/auctions/{segment(auction_id)}/book", Book)
 
     async def get_audit(self, auction_id: str) -> dict[str, Any]:
         """Return a cleared auction's book and whole result, as `marketplace auction verify` reads them."""
-        return await self._api.get(f"/v1/auctions/{auction_id}/audit", dict[str, Any])
+        return await self._api.get(f"/v1/auctions/{segment(auction_id)}/audit", dict[str, Any])
 
     def list_decisions(self, auction_id: str, *, matched: bool | None = None) -> AsyncIterator[DecisionView]:
         """Yield the decisions of an auction; with `matched`, only those with a match, or only those without."""
-        return self._api.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView, matched=matched)
+        return self._api.rows(f"/v1/auctions/{segment(auction_id)}/decisions", DecisionView, matched=matched)

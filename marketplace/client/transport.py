@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypedDict, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -255,6 +256,17 @@ class Group:
 
     def __init__(self, api: Transport) -> None:
         self._api = api
+
+
+def segment(text: str) -> str:
+    """Return a value as one segment of a path, so that no id that came from elsewhere leads to another route.
+
+    Raises:
+        ValueError: It is no segment: empty, or one that leads to another folder.
+    """
+    if text in {"", ".", ".."}:
+        raise ValueError(f"{text!r} is no id")
+    return quote(text, safe="")
 
 
 def _render(value: Any) -> Any:

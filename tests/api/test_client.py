@@ -40,6 +40,31 @@ class Breaking(httpx.AsyncBaseTransport):
         return httpx.Response(self._status, headers={"Retry-After": self._wait}, json={"code": "busy"})
 
 
+async def test_an_id_leads_to_no_other_route_and_a_text_is_one_name():
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(404, json={"code": "order_unknown"})
+
+    async with MarketplaceClient("http://test", ADMIN_KEY, httpx.MockTransport(answer)) as client:
+        for order_id in ("../lots?limit=1", "a/b#c", "ord_x/cancel?reason=%2e"):
+            with pytest.raises(ProblemError, match="404"):
+                await client.orders.cancel(order_id, "test")
+        for order_id in ("", ".", ".."):
+            with pytest.raises(ValueError, match="is no id"):
+                await client.orders.cancel(order_id, "test")
+        with pytest.raises(ProblemError, match="404"):
+            await client.events.read(type="order.placed.v1", aggregate="order")
+    *paths, feed = [url.raw_path.decode() for url in asked]
+    assert paths == [
+        "/v1/orders/..%2Flots%3Flimit%3D1/cancel",
+        "/v1/orders/a%2Fb%23c/cancel",
+        "/v1/orders/ord_x%2Fcancel%3Freason%3D%252e/cancel",
+    ]
+    assert "type=order.placed.v1&aggregate=order" in feed
+
+
 @pytest.mark.parametrize("status", [None, 503, 429])
 async def test_a_command_whose_answer_is_lost_takes_effect_once(status):
     async with open_stage(MemoryLog()) as stage:

@@ -15,7 +15,7 @@ from marketplace.api.metering.meter_subject import AT_ONCE, SUBJECT, MeterSubjec
 from marketplace.embedded.nats import NatsServers
 from marketplace.log.inboxes import METER_INBOX
 from marketplace.log.jetstream import JetStreamLog
-from tests.api.meters import BATCH, Site, open_site
+from tests.api.meters import BATCH, ONE, Site, open_site
 from tests.api.stage import ADMIN_KEY, running
 from tests.domain.build import PROVIDER
 from tests.support.clients import connected
@@ -81,6 +81,7 @@ async def test_more_requests_than_are_answered_at_once_are_all_answered(site: Si
         ({"Authorization": ""}, "401", "credentials_invalid"),
         ({"Authorization": f"Bearer {ADMIN_KEY}x"}, "401", "credentials_invalid"),
         ({"Content-Type": "application/json"}, "415", "media_type_unsupported"),
+        ({"Content-Type": f"{BATCH['Content-Type']}; charset=utf-16"}, "415", "media_type_unsupported"),
         ({"Content-Encoding": "br"}, "415", "encoding_unsupported"),
         ({"Idempotency-Key": "a b"}, "400", "header_invalid"),
     ],
@@ -88,6 +89,31 @@ async def test_more_requests_than_are_answered_at_once_are_all_answered(site: Si
 async def test_what_is_refused_over_http_is_refused_here(site: Site, meter: Client, change, status, code):
     said, problem, headers = await ask(meter, [site.event("grt", "r1")], HEADERS | change)
     assert (said, problem["code"], headers["Content-Type"]) == (status, code, "application/problem+json")
+
+
+async def test_a_body_that_is_nested_deeply_or_says_something_twice_is_answered(site: Site, meter: Client):
+    grant_id = await site.grant()
+    deep = b"[" * 5_000
+    for body, headers in ((deep, HEADERS), (b'{"data":' + deep, HEADERS | ONE)):
+        status, problem, _ = await ask(meter, body, headers)
+        assert (status, problem["code"]) == ("400", "body_malformed")
+        answer = await site.stage.admin.post("/v1/usage", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "body_malformed")
+    event = json.dumps(site.event(grant_id, "r1"))
+    twice = f'[{event[:-1]},"id":"r2"}},{event}]'.encode()
+    for answered in (
+        (await ask(meter, twice))[1],
+        (await site.stage.admin.post("/v1/usage", content=twice, headers=BATCH)).json(),
+    ):
+        first, second = answered["readings"]
+        assert (first["outcome"], first["code"]) == ("rejected", "member_repeated")
+        assert second["outcome"] in {"accepted", "duplicate"}
+
+
+async def test_an_error_of_the_server_is_answered_too(site: Site, meter: Client, monkeypatch):
+    monkeypatch.setattr("marketplace.api.metering.meter_subject.ingest_request", None)
+    status, problem, _ = await ask(meter, [])
+    assert (status, problem["code"]) == ("500", "internal_error")
 
 
 async def test_a_key_needs_the_scope(site: Site, meter: Client):

@@ -86,6 +86,17 @@ BAD = {
     "another type of event": (lambda site, grant: {**site.event(grant, "x"), "type": "x"}, "body_invalid", "/1/type"),
     "an unknown member": (lambda site, grant: site.event(grant, "x", watts=3), "body_invalid", "/1/data/watts"),
     "no data": (lambda site, grant: {**site.event(grant, "x"), "data": None}, "body_invalid", "/1/data"),
+    "a name that is overridden": (
+        lambda site, grant: {**site.event(grant, "x"), "id": "a\u202eb"},
+        "text_unprintable",
+        "/1/id",
+    ),
+    "a blank name": (lambda site, grant: {**site.event(grant, "x"), "id": "\u3164"}, "text_blank", "/1/id"),
+    "a source that turns": (
+        lambda site, grant: {**site.event(grant, "x"), "source": "urn:\u2066m"},
+        "text_unprintable",
+        "/1/source",
+    ),
     "a naive time": (
         lambda site, grant: {**site.event(grant, "x"), "data": {"start": "2026-01-01T00:00:00", "end": "x"}},
         "body_invalid",

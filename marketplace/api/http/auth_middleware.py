@@ -5,7 +5,6 @@ media_type_unsupported · header_invalid · <aggregate>_unknown for a path that 
 parameter_unsupported · requests_exhausted.
 """
 
-from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -17,6 +16,7 @@ from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.known_values import suggest
+from marketplace.api.http.media_types import parse_media_type, require_utf8
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
@@ -43,7 +43,6 @@ _FILTERED: Final = {
 """Prefixes of the ids by which lists are filtered. Others are of several kinds: entries of an account may be those of a
 grant, and a holder need not be a party."""
 _JSON: Final = b"application/json"
-_CHARSETS: Final = frozenset({b"", b"utf-8", b"utf8"})
 _IDENTITY: Final = b"identity"
 _STREAM_TYPE: Final = b"text/event-stream"
 SESSION: Final = "marketplace.session"
@@ -208,15 +207,6 @@ def _list_needed(scope: Any, principal: Principal) -> tuple[str, ...]:
     return (needed, SEALED) if options.get("sealed") and principal.party_id is None else (needed,)
 
 
-@lru_cache(maxsize=256)
-def _parse_media_type(header: bytes) -> tuple[bytes, bytes]:
-    """Return the media type and the charset, which is empty where none is stated."""
-    media_type, _, parameters = header.lower().partition(b";")
-    stated = (parameter.strip().partition(b"=") for parameter in parameters.split(b";"))
-    charsets = [value.strip(b' "') for name, _, value in stated if name == b"charset"]
-    return media_type.strip(), charsets[0] if charsets else b""
-
-
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     """Refuse unsupported encodings and media types, characters that cannot be stored, and paths with an invalid id.
 
@@ -229,15 +219,14 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     if headers.get(b"content-encoding", _IDENTITY) not in encodings:
         known = ", ".join(encoding.decode() for encoding in encodings)
         raise Refusal("encoding_unsupported", f"bodies are read as {known} here; send it with such a Content-Encoding")
-    media_type, charset = _parse_media_type(headers.get(b"content-type", b""))
+    media_type, charset = parse_media_type(headers.get(b"content-type", b""))
     media_types: tuple[bytes, ...] = options.get("media_types", (_JSON,))
     if has_body(headers) and media_type not in media_types:
         known = " or ".join(known.decode() for known in media_types)
         raise Refusal(
             "media_type_unsupported", f"this route does not accept this media type; send Content-Type: {known}"
         )
-    if charset not in _CHARSETS:
-        raise Refusal("media_type_unsupported", "bodies are UTF-8; send it so, without another charset")
+    require_utf8(charset)
     if b"%00" in scope["query_string"]:
         raise Refusal("header_invalid", "the query contains a NUL character; leave it out")
     if b"%" in scope["query_string"] or not scope["query_string"].isascii():

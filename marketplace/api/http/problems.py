@@ -22,7 +22,7 @@ from marketplace.api.http.body_faults import FAULTS_MAX, BodyFault, list_literal
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
-from marketplace.api.http.strict_json import BodyInvalid
+from marketplace.api.http.strict_json import BodyInvalid, refuse_nested
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
 from marketplace.domain.value_faults import render_fault
 from marketplace.log.annotations import GAP
@@ -309,18 +309,18 @@ def answer_nested(request: Request[Any, Any, Any], error: RecursionError) -> Res
     """Answer a body that is nested more deeply than the decoder reads; any other recursion is an unexpected error."""
     if not has_body(dict(request.scope["headers"])):
         return answer_unforeseen(request, error)
-    detail = "the body is nested too deeply; send one with the few levels that the route reads"
-    return render_problem(HTTPStatus.BAD_REQUEST, "body_malformed", detail)
+    return answer_refusal(request, refuse_nested())
 
 
-def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_unforeseen(request: Request[Any, Any, Any] | None, error: Exception) -> Response[bytes]:
     """Answer an unexpected error. The process's log gets the traceback, but no variable, body or header.
 
     If structlog's renderer were given the exception itself, it would show the variables of every frame.
     """
     lines = traceback.format_tb(error.__traceback__)
     where = "".join(lines[-_FRAMES_MAX:])
-    _logger.error("unforeseen_error", method=request.method, path=request.url.path, error=repr(error), where=where)
+    method, path = ("NATS", "") if request is None else (request.method, request.url.path)
+    _logger.error("unforeseen_error", method=method, path=path, error=repr(error), where=where)
     detail = "the server made an error; a command may be sent again with the same Idempotency-Key"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 

@@ -107,8 +107,8 @@ class Decoders:
         self._twin = msgspec.json.Decoder(self._twin_type)
         self._true = msgspec.json.Decoder(annotation)
 
-    def decode(self, body: bytes | msgspec.Raw) -> Any:
-        """Return the body.
+    def decode(self, body: bytes | msgspec.Raw, *, is_readable: bool = False) -> Any:
+        """Return the body; one that `is_readable` was checked by `require_readable` as a part of another.
 
         Raises:
             Refusal: ``body_malformed`` · ``member_repeated`` · ``text_blank`` · ``text_unprintable`` ·
@@ -116,7 +116,7 @@ class Decoders:
         """
         decoded: Any = msgspec.UNSET
         try:
-            decoded = require_readable(bytes(body))
+            decoded = msgspec.json.decode(body) if is_readable else require_readable(bytes(body))
             self._twin.decode(body)
             true = self._true.decode(body)
         except msgspec.ValidationError as error:
@@ -136,6 +136,11 @@ class Decoders:
 def refuse_malformed(error: Exception) -> Refusal:
     """Return the refusal of a body that is not JSON."""
     return Refusal("body_malformed", f"the body is not JSON: {error}")
+
+
+def refuse_nested() -> Refusal:
+    """Return the refusal of a body that is nested more deeply than the decoder reads."""
+    return Refusal("body_malformed", "the body is nested too deeply; send one with the few levels that are read here")
 
 
 def parse_validation_error(error: msgspec.ValidationError) -> Refusal:

@@ -26,8 +26,10 @@ from marketplace.api.http.bodies.meters import (
 )
 from marketplace.api.http.commands import REPLAYED, REUSED, build_context, parse_key, split_context
 from marketplace.api.http.keys import Principal
+from marketplace.api.http.media_types import parse_media_type, require_utf8
 from marketplace.api.http.services import Services
-from marketplace.api.http.strict_json import get_decoders, parse_validation_error, refuse_malformed
+from marketplace.api.http.strict_json import get_decoders, parse_validation_error, refuse_malformed, refuse_nested
+from marketplace.api.http.strict_text import require_readable
 from marketplace.application.billing.service_hours import report_hours
 from marketplace.application.metering.usage import report_usage
 from marketplace.application.steps.records import record_rejections
@@ -108,10 +110,11 @@ async def ingest_request(services: Services, principal: Principal, headers: Mapp
         Conflict: See `ingest`.
         Unavailable: See `ingest`.
     """
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower().encode()
+    media_type, charset = parse_media_type(headers.get("content-type", "").encode())
     if media_type not in MEDIA_TYPES:
         known = " or ".join(known.decode() for known in MEDIA_TYPES)
         raise Refusal("media_type_unsupported", f"readings are CloudEvents; send Content-Type: {known}")
+    require_utf8(charset)
     encoding = headers.get("content-encoding", "identity").encode()
     if encoding not in ENCODINGS:
         raise Refusal("encoding_unsupported", "readings may be sent plain or as gzip; send no other Content-Encoding")
@@ -188,6 +191,8 @@ def _split(media_type: bytes, body: bytes) -> list[msgspec.Raw]:
         raise parse_validation_error(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse_malformed(error) from None
+    except RecursionError:
+        raise refuse_nested() from None
     require_report(len(items), "")
     return items
 
@@ -196,16 +201,18 @@ def _parse(index: int, item: msgspec.Raw) -> _Parsed:
     """Return a reading.
 
     Raises:
-        Refusal: ``body_malformed`` or ``body_invalid`` with a pointer into the event.
+        Refusal: ``body_malformed`` · ``member_repeated`` · ``text_blank`` · ``text_unprintable`` · ``body_invalid``
+            with a pointer into the event.
     """
     try:
+        require_readable(bytes(item))
         event = _EVENT.decode(item)
     except msgspec.ValidationError as error:
         raise parse_validation_error(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse_malformed(error) from None
-    if "\x00" in event.id or "\x00" in event.source:
-        raise Refusal("body_invalid", "the event holds a NUL character, which is not stored; leave it out", pointer="")
+    except RecursionError:
+        raise refuse_nested() from None
     try:
         measurement = _parse_hours(event) if isinstance(event, HoursEvent) else _parse_reading(event)
     except Refusal as refusal:
@@ -214,7 +221,7 @@ def _parse(index: int, item: msgspec.Raw) -> _Parsed:
 
 
 def _parse_reading(event: ReadingEvent) -> Measurement:
-    data: ReadingData = _DATA.decode(bytes(event.data))
+    data: ReadingData = _DATA.decode(event.data, is_readable=True)
     if data.nodes is None and data.gpus is None:
         raise Refusal("body_invalid", "state the nodes, or the GPUs, that were allocated", pointer="/nodes")
     return Measurement(
@@ -229,7 +236,7 @@ def _parse_reading(event: ReadingEvent) -> Measurement:
 
 
 def _parse_hours(event: HoursEvent) -> HoursReading:
-    data: HoursData = _HOURS.decode(bytes(event.data))
+    data: HoursData = _HOURS.decode(event.data, is_readable=True)
     return HoursReading(reading_id=event.id, start=data.start, end=data.end, hours=data.hours)
 
 
@@ -279,7 +286,7 @@ def _find_names(item: msgspec.Raw) -> Iterator[tuple[str, str]]:
     """Yield the readable parts of the key of an unreadable reading."""
     try:
         members = _NAMED.decode(item)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     for name in ("id", "source"):
         try:

@@ -16,7 +16,13 @@ from litestar import Response
 from nats.aio.msg import Msg
 
 from marketplace.api.http.keys import Principal
-from marketplace.api.http.problems import MEDIA_TYPE, answer_conflict, answer_refusal, answer_unavailable
+from marketplace.api.http.problems import (
+    MEDIA_TYPE,
+    answer_conflict,
+    answer_refusal,
+    answer_unavailable,
+    answer_unforeseen,
+)
 from marketplace.api.http.services import Services
 from marketplace.api.metering.ingestion import ingest_request
 from marketplace.core.errors import Conflict, Refusal, Unavailable
@@ -95,6 +101,8 @@ class MeterSubject:
             return _render(answer_conflict(None, conflict))
         except Unavailable as error:
             return _render(answer_unavailable(None, error))
+        except Exception as error:  # noqa: BLE001 - one request's error is its own answer, as over HTTP
+            return _render(answer_unforeseen(None, error))
         answered = {STATUS: "200", "Content-Type": "application/json"} | ingested.headers
         return msgspec.json.encode(ingested.receipt), answered
 
