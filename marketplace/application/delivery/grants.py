@@ -39,7 +39,7 @@ from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
-from marketplace.domain.delivery.cause import find_failing_since
+from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -299,6 +299,7 @@ async def _terminate(
         for_cause=for_cause,
         is_late=for_cause and await _is_late(unit, grant),
         failing_since=failing_since,
+        failed_before=await _list_unanswered(unit, grant) if for_cause else None,
         is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
@@ -339,6 +340,11 @@ async def _find_failing_since(unit: UnitOfWork, grant: Grant) -> datetime | None
     pool = await unit.get(POOL, grant.pool_id)
     site = await unit.get(SITE, pool.opened.site_id)
     return find_failing_since(grant, pool, site, unit.context.at)
+
+
+async def _list_unanswered(unit: UnitOfWork, grant: Grant) -> tuple[tuple[datetime, datetime], ...]:
+    pools = [await unit.get(POOL, pool_id) for pool_id in sorted(grant.pools_before | {grant.pool_id})]
+    return tuple(list_unanswered(grant, pools))
 
 
 async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:

@@ -1,12 +1,16 @@
-"""Whether the failures that a grant shows last, and since when its provider could answer for them.
+"""Whether the failures that a grant shows last, and how much time its provider had to answer for them.
 
 A grant that is degraded because nodes of its pool failed follows the pool with a delay, and keeps the instant at which
 it was first degraded while failures take turns. A cause to end the grant rests on the pool itself, as it is then.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
+from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import SiteState, list_dark
 
@@ -38,3 +42,29 @@ def find_failing_since(grant: Grant, pool: Pool, site: SiteState, at: datetime) 
         return grant.failing_since
     told = min((incident.reported_at for incident in own), default=None)
     return None if told is None else max(told, grant.failing_since)
+
+
+def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datetime, datetime]]:
+    """Yield from when to when past outages of a grant took of the time that its provider has to answer.
+
+    Where the startup's meter counts too, an incident that evidence opened and that ended within `ANSWERED_WITHIN` of
+    its report takes nothing: a startup that reports what its provider refutes gains no cause by repeating it.
+
+    Args:
+        grant: The grant.
+        pools: Where it is and was.
+    """
+    terms = grant.issued.service
+    if terms is None or terms.detection is None or terms.detection.meters != "both":
+        yield from grant.failed_before
+        return
+    answered = [
+        Load(incident.start, incident.end, -incident.nodes)
+        for pool in pools
+        for incident in pool.incidents.values()
+        if incident.grant_id == grant.issued.grant_id and incident.end - incident.reported_at <= ANSWERED_WITHIN
+    ]
+    for start, end in grant.failed_before:
+        for run in build_steps([*list_failed(grant, start, end), *answered], start, end):
+            if run.amount > 0:
+                yield run.start, run.end

@@ -128,6 +128,7 @@ class Grant:
         phase: Independent of `condition`: the nodes of a terminated grant deliver until `end`.
         startup_id: Who uses it.
         pool_id: Where it is now.
+        pools_before: Where it was before.
         lots: Which lots carry it.
         end: When delivery ends. A termination brings it forward, an extension moves it back.
         nodes_available: Nodes that work, by the last report that named a number.
@@ -164,6 +165,7 @@ class Grant:
     outages: tuple[Outage, ...] = ()
     failing_since: datetime | None = None
     failed_before: tuple[tuple[datetime, datetime], ...] = ()
+    pools_before: frozenset[str] = frozenset()
     follows_pool: bool = False
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
@@ -693,7 +695,8 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     if command.for_cause:
         status = state.condition if state.phase == "terminated" else state.status
         since = None if command.is_repaired else command.failing_since or state.failing_since
-        answer_by = find_answer_time(since, state.failed_before)
+        before = state.failed_before if command.failed_before is None else command.failed_before
+        answer_by = find_answer_time(since, before)
         require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
@@ -769,7 +772,8 @@ def _hand_over(
             extensions = (*state.extensions, (event.start, event.end))
             return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)
         case GrantSubstituted():
-            return replace(state, pool_id=event.pool_id, lots=event.lots)
+            pools_before = state.pools_before | {state.pool_id}
+            return replace(state, pool_id=event.pool_id, lots=event.lots, pools_before=pools_before)
         case GrantTransferred():
             return replace(state, startup_id=event.startup_id)
         case GrantResold():

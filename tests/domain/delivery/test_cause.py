@@ -1,11 +1,14 @@
 """A startup's cause rests on failures that last now, each as old as its own report."""
 
+from decimal import Decimal
+
 import pytest
 
-from events.grant import GrantActivated, GrantDegraded
+from events.grant import GrantActivated, GrantDegraded, GrantResumed
 from events.pool import PoolNodeFailed, PoolNodeRestored
+from events.service import DetectionTerms, ServiceTerms
 from events.site import PowerDraw, SiteDerated, SitePowerReserved
-from marketplace.domain.delivery.cause import find_failing_since
+from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
@@ -86,3 +89,48 @@ def test_a_site_that_lacks_power_for_other_grants_alone_is_no_cause(start, since
     site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), *reserved, less])
     told = find([degrade(3, 10)], [fail("a", 9), restore("a", 12)], site=site)
     assert told == (None if since is None else hour(since))
+
+
+def resume(at):
+    return GrantResumed(**MINE, at=hour(at))
+
+
+@pytest.mark.parametrize("meters", ["both", "provider"])
+@pytest.mark.parametrize(
+    ("told", "pool", "counted"),
+    [
+        ([degrade(3, 10), resume(22)], [fail("a", 9), restore("a", 22)], []),
+        ([degrade(3, 10), resume(34)], [fail("a", 9), restore("a", 34)], []),
+        ([degrade(3, 10), resume(35)], [fail("a", 9), restore("a", 35)], [(10, 35)]),
+        ([degrade(3, 10), resume(22)], [fail("a", 9, None), restore("a", 22)], [(10, 22)]),
+        ([degrade(3, 10), resume(22)], [], [(10, 22)]),
+        ([degrade(3, 10), resume(22)], [fail("a", 9, id_of("grt", 9)), restore("a", 22)], [(10, 22)]),
+        (
+            [degrade(3, 10), degrade(2, 33), degrade(3, 34), resume(50)],
+            [fail("a", 9), fail("b", 32), restore("a", 33), restore("b", 50)],
+            [],
+        ),
+        (
+            [degrade(3, 10), degrade(2, 15), degrade(3, 20), resume(22)],
+            [fail("a", 9), fail("b", 14, None), restore("b", 19), restore("a", 22)],
+            [(14, 19)],
+        ),
+        (
+            [degrade(3, 10), resume(12), degrade(3, 20), resume(30)],
+            [fail("a", 9), restore("a", 12), fail("b", 19), restore("b", 30)],
+            [],
+        ),
+        (
+            [degrade(3, 10), degrade(0, 12, follows_pool=False), resume(22)],
+            [fail("a", 9), restore("a", 22)],
+            [(11, 22)],
+        ),
+    ],
+)
+def test_evidence_that_was_answered_in_time_takes_none_of_the_time_to_answer(told, pool, counted, meters):
+    service = ServiceTerms(availability_min=Decimal(0), detection=DetectionTerms(meters=meters))
+    issued = build.grant_issued(nodes=4, start=hour(0), end=hour(100), service=service)
+    grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), *told])
+    found = list(list_unanswered(grant, [POOL.fold([build.pool_opened(), *pool])]))
+    expected = tuple((hour(start), hour(end)) for start, end in counted)
+    assert tuple(found) == (expected if meters == "both" else grant.failed_before)

@@ -12,6 +12,7 @@ from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.usage import Evidence, Sample, UsageEvidenced
 from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
@@ -333,6 +334,46 @@ async def test_evidence_that_was_answered_ends_no_grant_for_cause_even_before_th
     with pytest.raises(Refusal) as refused:
         await end()
     assert refused.value.code == "cause_missing", "the platform's word counts before any worker applies it"
+
+
+async def test_evidence_that_was_refuted_twice_gives_no_cause_the_third_time(both):
+    """A third time in the same second; also once the grant has moved, since what its old pool refuted stays so."""
+    market = both.market
+
+    async def end():
+        context, at = market.context(both.trade.startup), market.clock.now()
+        await grants.terminate_grant(market.handler, context, both.grant_id, at=at, reason="broken", for_cause=True)
+
+    async with market.worker():
+        await both.begin()
+        provider, startup = both.trade.provider, both.trade.startup
+        for hours in (0, 14):
+            minute = hours * 60
+            market.clock.at = both.start + minute * MINUTE
+            await both.see(startup, (minute - 1, 79), (minute, 79))
+            await both.until_nodes(1)
+            market.clock.at += timedelta(hours=13)
+            last = (await both.list_events(PoolNodeFailed))[-1]
+            await both.restore(last.incident_id, market.clock.now(), provider)
+            await both.until_nodes(2)
+        market.clock.at = both.start + timedelta(hours=28)
+        minute = 28 * 60
+        await both.see(startup, (minute - 1, 79), (minute, 79))
+        await both.until_nodes(1)
+        with pytest.raises(Refusal) as refused:
+            await end()
+        due = render_instant(both.start + timedelta(hours=52))
+        assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", due)
+        _, other = await market.pool(provider, nodes=2)
+        await market.lot(provider, other, ask="0.5", nodes=2, start=0)
+        await substitute_grant(market.handler, market.context(provider), both.grant_id, pool_id=other, reason="move")
+        context = market.context(provider)
+        await grants.degrade_grant(
+            market.handler, context, both.grant_id, nodes_available=0, at=market.clock.now(), reason="cooling"
+        )
+        with pytest.raises(Refusal) as refused:
+            await end()
+        assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", due)
 
 
 BOTH = DetectionTerms(meters="both")
