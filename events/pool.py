@@ -22,6 +22,7 @@ class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
         nodes: Nodes that exist.
         power_per_node_kw: Draw of one node, rounded up.
         service: What is promised of grants on it, unless a lot says otherwise; None: nothing.
+        opened_at: When it was opened; None: not known.
     """
 
     pool_id: Id
@@ -34,6 +35,7 @@ class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
     nodes: Nodes
     power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
     service: ServiceTerms | None = None
+    opened_at: Instant | None = None
 
 
 class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_offered.v1"):

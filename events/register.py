@@ -16,7 +16,7 @@ other company that one of them directs, or that directs both."""
 Owner = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9][a-z0-9 ._:/-]{2,99}(?!\n)$",
+        pattern=r"^[a-z][a-z0-9-]{1,19}:[a-z0-9][a-z0-9._:/-]{1,78}(?!\n)$",
     ),
 ]
 

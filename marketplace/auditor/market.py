@@ -272,7 +272,8 @@ class Market:
         grant = self.grants.get(grant_id)
         if not require(grant is not None, "grant", sequence, f"{grant_id} was never issued") or grant is None:
             return
-        over = grant.status == "completed" and not (name == "degraded" and body.get("until"))
+        late = name == "marked" or (name == "degraded" and body.get("until"))
+        over = grant.status == "completed" and not late
         require(not over, "grant", sequence, f"{grant_id} is completed and is {name}")
         if name == "extended":
             grant.end = parse_instant(body["end"])

@@ -408,14 +408,14 @@ STATEMENTS = (
         "/v1/statements/{statement}/answer",
         "provider",
         {"reason": "see the log", "evidence": [{"kind": "document", "reference": "https://example.com/rack.log"}]},
-        refused=({"gpu_seconds_offered": 10**12, "reason": "x"}, 422, "offer_outside"),
+        refused=({"gpu_seconds": 10**12, "reason": "x"}, 422, "offer_outside"),
     ),
     Row(
         "POST",
         "/v1/statements/{statement}/answer",
         "startup",
-        {"gpu_seconds_offered": 1_000_002, "reason": "then this"},
-        refused=({"hours_offered": "1", "reason": "x"}, 422, "amount_missing"),
+        {"gpu_seconds": 1_000_002, "reason": "then this"},
+        refused=({"hours": "1", "reason": "x"}, 422, "amount_missing"),
     ),
     Row(
         "POST",

@@ -3,12 +3,13 @@
 from contextlib import nullcontext
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
+from events.register import Owner, RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from marketplace.core.errors import Refusal
 from marketplace.domain.register import (
     REGISTER,
@@ -129,6 +130,13 @@ def test_a_providers_word_alone_bars_no_claim(events, barred):
     register = REGISTER.fold(events, REGISTER.initial)
     with pytest.raises(Refusal, match="claims nothing") if barred else nullcontext():
         require_claimable(register, STARTUP, PROVIDER)
+
+
+@pytest.mark.parametrize("owner", ["somebody", "lei:", ":x", "lei: x", "lei:\n", "LEI:5493001KJTIIGC8Y1R12", "lei:x\n"])
+def test_an_owner_outside_is_named_by_an_identifier_with_its_scheme(owner):
+    assert msgspec.convert(OWNER, Owner) == OWNER
+    with pytest.raises(msgspec.ValidationError, match="matching regex"):
+        msgspec.convert(owner, Owner)
 
 
 def test_a_relation_holds_since_the_instant_that_is_found():

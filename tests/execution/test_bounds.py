@@ -10,7 +10,7 @@ from events.instants import FIRST, FOREVER
 from events.pool import PoolNodeFailed
 from events.registry import get_tag, render_body, render_type
 from events.subjects import render_subject
-from marketplace.application.supply import inventory
+from marketplace.application.supply import sites
 from marketplace.core.errors import Refusal, UnreadableEvent
 from marketplace.core.instants import render_instant
 from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog
@@ -32,11 +32,13 @@ EDGES = [
 async def test_no_command_stores_an_instant_out_of_bounds_whoever_calls_it(at):
     market = Market(MemoryLog())
     provider = await market.party("Provider", "provider")
-    _, pool = await market.pool(provider)
+    site, _ = await market.pool(provider, status="planned")
     before = (await market.log.health()).last_sequence
     with pytest.raises(Refusal) as caught:
-        await inventory.fail_nodes(market.handler, market.context(provider), pool, incident_id="i1", nodes=1, at=at)
-    assert (caught.value.code, caught.value.pointer) == ("value_out_of_bounds", "/at")
+        await sites.schedule_conversion(
+            market.handler, market.context(provider), site, former_use="mining", ready_at=at
+        )
+    assert (caught.value.code, caught.value.pointer) == ("value_out_of_bounds", "/ready_at")
     assert (await market.log.health()).last_sequence == before
 
 

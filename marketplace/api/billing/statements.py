@@ -75,8 +75,8 @@ async def answer(
         command.handler,
         command.context,
         statement_id,
-        gpu_seconds_offered=data.gpu_seconds_offered,
-        hours_offered=data.hours_offered,
+        gpu_seconds=data.gpu_seconds,
+        hours=data.hours,
         reason=data.reason,
         evidence=data.evidence,
     )

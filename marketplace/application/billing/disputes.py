@@ -52,8 +52,8 @@ async def answer_dispute(
     statement_id: str,
     *,
     reason: str,
-    gpu_seconds_offered: int | None = None,
-    hours_offered: Decimal | None = None,
+    gpu_seconds: int | None = None,
+    hours: Decimal | None = None,
     evidence: tuple[Reference, ...] = (),
 ) -> Receipt:
     """Answer the other side of a dispute, if it is this side's turn: offer an amount between both, or insist.
@@ -69,8 +69,8 @@ async def answer_dispute(
             by=await _find_party(unit, statement),
             reason=reason,
             at=context.at,
-            gpu_seconds_offered=gpu_seconds_offered,
-            hours_offered=hours_offered,
+            gpu_seconds_offered=gpu_seconds,
+            hours_offered=hours,
             evidence=evidence,
         )
         await unit.decide(STATEMENT, statement_id, command)

@@ -89,6 +89,7 @@ async def open_pool(
             nodes=nodes,
             power_per_node_kw=power_per_node_kw,
             service=STANDARD_SERVICE if service is None else service,
+            opened_at=context.at,
         )
         await unit.decide(POOL, pool_id, OpenPool(opened=opened))
 

@@ -30,7 +30,7 @@ from marketplace.projections.views.metering import ReadingView
 PATH: Final = "/console/statements"
 _PAGE: Final = 100
 _DAY: Final = timedelta(days=1)
-_SECONDS: Final = frozenset({"gpu_seconds", "gpu_seconds_counted", "gpu_seconds_offered"})
+_SECONDS: Final = frozenset({"gpu_seconds", "gpu_seconds_counted"})
 """Fields in which a form states GPU-hours and the API takes GPU-seconds."""
 
 

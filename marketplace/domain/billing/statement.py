@@ -579,10 +579,8 @@ def require_amount(
 
 def _answer(command: AnswerDispute, state: Statement) -> Sequence[StatementEvent]:
     dispute = get_dispute(state)
-    offered = require_amount(
-        state, command.gpu_seconds_offered, command.hours_offered, ("/gpu_seconds_offered", "/hours_offered")
-    )
-    pointer = "/gpu_seconds_offered" if command.hours_offered is None else "/hours_offered"
+    offered = require_amount(state, command.gpu_seconds_offered, command.hours_offered, ("/gpu_seconds", "/hours"))
+    pointer = "/gpu_seconds" if command.hours_offered is None else "/hours"
     require_answer(dispute, command.by, offered, command.at, pointer)
     return [
         StatementAnswered(

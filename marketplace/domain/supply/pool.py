@@ -20,7 +20,7 @@ amount_too_precise · credits_above_promise · credits_out_of_order · reservati
 incident_unknown · time_naive · incident_restored · span_empty · notice_too_short · closing_brought_forward ·
 pool_closing · resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven ·
 lot_not_offered · lot_sold · nodes_failed · outage_open · nodes_exceeded · resumption_backdated ·
-value_out_of_bounds.
+value_out_of_bounds · from_the_future · pool_unopened.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,7 +52,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_aware, require_span
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_bounds
-from marketplace.domain.supply.outages import require_over, require_prompt
+from marketplace.domain.supply.outages import BACKDATED_MAX, require_over, require_prompt
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     CapacityCommand,
@@ -450,10 +450,33 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
             pointer="/nodes",
         )
     require_bounds(event)
+    _require_past(command, state.opened)
     if until is None:
         return [event]
     restored = PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=until)
     return [event, restored]
+
+
+def _require_past(command: FailNodes, opened: PoolOpened) -> None:
+    """Refuse to report nodes as failed after now, or more than `BACKDATED_MAX` before their pool was opened.
+
+    Raises:
+        Refusal: ``from_the_future`` · ``pool_unopened``.
+    """
+    if command.reported_at is not None and command.at > command.reported_at:
+        raise Refusal(
+            "from_the_future",
+            f"the nodes would fail at {render_instant(command.at)}, after now; report it once they do",
+            pointer="/at",
+        )
+    if opened.opened_at is not None and command.at < opened.opened_at - BACKDATED_MAX:
+        raise Refusal(
+            "pool_unopened",
+            f"pool {command.pool_id} was opened at {render_instant(opened.opened_at)}, long after"
+            f" {render_instant(command.at)}; state since when its nodes do not work",
+            pointer="/at",
+            opened_at=render_instant(opened.opened_at),
+        )
 
 
 def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:

@@ -33,7 +33,7 @@ class Argument(Month):
         return self.market.context(None if side == "platform" else getattr(self.trade, side))
 
     async def answer(self, side, offered=None, **more):
-        named = {"gpu_seconds_offered": offered, "reason": "the logs say so", **more}
+        named = {"gpu_seconds": offered, "reason": "the logs say so", **more}
         await disputes.answer_dispute(self.market.handler, self.context(side), self.first.statement_id, **named)
 
     async def concede(self, side, gpu_seconds):

@@ -154,7 +154,7 @@ class Life:
             )
         elif kind == "answer":
             offer = amount if percent % 2 else None
-            await disputes.answer_dispute(handler, context, statement_id, gpu_seconds_offered=offer, reason="no")
+            await disputes.answer_dispute(handler, context, statement_id, gpu_seconds=offer, reason="no")
         elif kind == "concede":
             await disputes.concede_part(handler, context, statement_id, gpu_seconds=amount, reason="so far")
         elif kind == "refer":

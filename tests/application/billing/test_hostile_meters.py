@@ -11,6 +11,7 @@ from marketplace.application.billing import accounts, statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
+from marketplace.auditor.market import Market as AuditedMarket
 from marketplace.auditor.money import Money
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -361,6 +362,14 @@ async def test_late_readings_among_related_parties_need_the_second_meter_too(mon
     assert (adjusted.disputed.by, adjusted.disputed.gpu_seconds_counted) == ("meters", 0)
     month.market.clock.at += timedelta(days=7)
     assert (await month.adjusted(0)).charges.gpu_seconds == 0, "the provider's silence settles at the claim"
+
+
+async def test_a_relation_stated_after_a_grant_is_completed_marks_it_and_the_auditor_finds_nothing(month):
+    await month.market.deliver(month.grant, 30)
+    await month.settle()
+    await month.complete()
+    await relate_both(month)
+    assert await find_faults(AuditedMarket, month.market.log) == []
 
 
 @pytest.mark.parametrize("related", [False, True])

@@ -162,14 +162,14 @@ REFUSALS = [
         (ISSUED, DISPUTED, *(msgspec.structs.replace(CONCEDED, gpu_seconds=28_801 + step) for step in range(3))),
         concede(by="startup"),
     ),
-    Row("amount_missing", (ISSUED, DISPUTED), answer(hours_offered=usd(1)), "/gpu_seconds_offered"),
-    Row("amount_missing", (LINE_ISSUED, LINE_DISPUTED), answer(), "/hours_offered"),
+    Row("amount_missing", (ISSUED, DISPUTED), answer(hours_offered=usd(1)), "/gpu_seconds"),
+    Row("amount_missing", (LINE_ISSUED, LINE_DISPUTED), answer(), "/hours"),
     *(
         Row(
             code,
             (LINE_ISSUED, LINE_DISPUTED),
             answer(gpu_seconds_offered=None, hours_offered=hours),
-            "/hours_offered",
+            "/hours",
         )
         for code, hours in (
             ("not_a_number", NAN),
@@ -179,7 +179,7 @@ REFUSALS = [
         )
     ),
     *(
-        Row("offer_outside", (ISSUED, DISPUTED), answer(gpu_seconds_offered=offer), "/gpu_seconds_offered")
+        Row("offer_outside", (ISSUED, DISPUTED), answer(gpu_seconds_offered=offer), "/gpu_seconds")
         for offer in (28_800, 57_600)
     ),
     Row("concession_outside", (ISSUED, DISPUTED), concede(charges=charges()), "/gpu_seconds"),

@@ -192,6 +192,13 @@ REFUSALS = [
     Row("resumption_backdated", (OPENED, FAILED), build.restore_nodes(at=hour(5), reported_at=hour(7)), "/at"),
     Row("value_out_of_bounds", (), build.open_pool(gpus_per_node=0)),
     Row("value_out_of_bounds", (OPENED,), build.fail_nodes(nodes=-1)),
+    Row("from_the_future", (OPENED,), build.fail_nodes(at=hour(9.01), reported_at=hour(9)), "/at"),
+    Row(
+        "pool_unopened",
+        (msgspec.structs.replace(OPENED, opened_at=hour(4)),),
+        build.fail_nodes(at=hour(2.99), until=hour(8), reported_at=hour(9)),
+        "/at",
+    ),
 ]
 PRECEDENCE = [
     Row("pool_unknown", (), offer(end=hour(0))),

@@ -179,14 +179,14 @@ class AnswerDisputeBody(Body, frozen=True, kw_only=True):
     """An answer to the other side of a dispute.
 
     Attributes:
-        gpu_seconds_offered: A counter-offer between both sides' amounts; without one, the sender insists on its own.
-        hours_offered: The same in hours, for a service line.
+        gpu_seconds: A counter-offer between both sides' amounts; without one, the sender insists on its own.
+        hours: The same in hours, for a service line.
         reason: Why.
         evidence: References to evidence.
     """
 
-    gpu_seconds_offered: GpuSeconds | None = None
-    hours_offered: Hours | None = None
+    gpu_seconds: GpuSeconds | None = None
+    hours: Hours | None = None
     reason: Text
     evidence: References = ()
 
