@@ -1,12 +1,13 @@
 """Checks that a mandate takes only instruments that its rules welcome: kinds, discounts, terms of notes, and a cap.
 
-`ranges` checks the cap's amount.
+`ranges` checks the cap's amount. It also checks that no more of the price of an hour becomes principal than may.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.spans import parse_instant
@@ -14,6 +15,10 @@ from marketplace.auditor.stream import Findings, Message
 
 _KINDS: Final = {"safe": "safe", "note": "convertible_note", "warrant": "warrant", "stock": "stock"}
 Terms = Mapping[str, Any]
+PRINCIPAL_MAX: Final = 25
+"""The most principal per GPU-hour, in USD."""
+WORK_MAX: Final = 500
+"""The most principal per hour of work, in USD."""
 
 
 @dataclass(slots=True)
@@ -33,11 +38,23 @@ class Welcome:
             body = message.read()
             if message.event_type in {"mandate.granted.v1", "mandate.amended.v1"}:
                 self.terms[body["mandate_id"]] = body["terms"]
+            elif message.event_type in {"grant.issued.v1", "service_line.agreed.v1"} and body.get("equity"):
+                self._check_price(body, message.sequence)
             elif message.event_type == "instrument.issued.v1" and body.get("mandate_id") in self.terms:
                 today = parse_instant(message.headers["ce-time"]).date()
                 for fault in _list_faults(self.terms[body["mandate_id"]], body["terms"], today):
                     text = f"{body['mandate_id']} takes {body['instrument_id']}, {fault}"
                     self.findings.add("mandate", message.sequence, text)
+
+    def _check_price(self, body: Terms, sequence: int) -> None:
+        """Check how much of the price of an hour of GPUs, or of work, becomes principal."""
+        part, hours = body["equity"], body.get("hours")
+        if hours is None:
+            most, owed = PRINCIPAL_MAX, Fraction(part["principal_share"]) * Fraction(body["price_usd_per_gpu_hour"])
+        else:
+            most, owed = WORK_MAX, Fraction(part["principal_commitment_usd"]) / Fraction(hours)
+        text = f"{part['instrument_id']} has {float(owed):.2f} of principal per hour; the most is {most}"
+        self.findings.require(owed <= most, "mandate", sequence, text)
 
 
 def _list_faults(rules: Terms, terms: Terms, today: date) -> Iterator[str]:

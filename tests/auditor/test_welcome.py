@@ -45,5 +45,22 @@ def test_what_a_mandates_rules_exclude_is_found(rules, terms, fault):
     assert audit({**BOTH, **rules}, terms) == ([] if fault is None else [f"mnd_1 takes ins_1, {fault}"])
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "owed"),
+    [
+        ("grant.issued.v1", {"price_usd_per_gpu_hour": "30/1"}, None),
+        ("grant.issued.v1", {"price_usd_per_gpu_hour": "301/10"}, "25.08 of principal per hour; the most is 25"),
+        ("service_line.agreed.v1", {"hours": "2"}, None),
+        ("service_line.agreed.v1", {"hours": "1.9"}, "526.32 of principal per hour; the most is 500"),
+    ],
+)
+def test_more_principal_per_hour_than_may_be_is_found(name, body, owed):
+    part, equity = Welcome(Findings()), {"principal_share": "5/6", "principal_commitment_usd": "1000"}
+    headers = {"ce-type": name, "ce-time": "2026-01-01T00:00:00Z"}
+    body = body | {"equity": equity | {"instrument_id": "ins_1"}}
+    part.take([Message(1, "subject", headers, json.dumps(body).encode())])
+    assert [text for _, _, text in part.findings.kept] == ([] if owed is None else [f"ins_1 has {owed}"])
+
+
 def test_the_rules_in_force_count():
     assert audit(BOTH, NOTE, {**BOTH, "note_rate_min": "0.05"}) == ["mnd_1 takes ins_1, with 0.04 of interest a year"]

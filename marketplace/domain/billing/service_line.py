@@ -16,8 +16,8 @@ amount_too_precise · outside_grant · before_agreement · from_the_future · se
 hours_above_agreement · readings_exhausted.
 
 Refusals in order: service_line_unknown · service_line_exists · not_a_number · amount_not_positive · amount_too_large ·
-amount_too_precise · service_line_<status> · approval_missing · readings_missing · readings_too_many · reading_unknown ·
-reading_voided, then, for a correction, its faults.
+amount_too_precise · service_line_<status> · approval_missing · amount_too_large · readings_missing ·
+readings_too_many · reading_unknown · reading_voided, then, for a correction, its faults.
 """
 
 from collections.abc import Sequence
@@ -72,6 +72,8 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 HoursEvent = ServiceLineReported | ServiceLineCorrected | ServiceLineVoided
 KEPT_MAX: Final = 10_000
 """The most readings of one service line, including voided ones."""
+PRINCIPAL_PER_HOUR_USD_MAX: Final = 500
+"""The most principal per hour of work, in USD."""
 Status = Literal["proposed", "agreed", "declined", "closed"]
 Key = tuple[str, str]
 
@@ -276,6 +278,15 @@ def _agree(command: AgreeServiceLine, state: ServiceLine) -> Sequence[ServiceLin
             " approve it"
             " first",
             holder_id=proposed.holder_id,
+        )
+    principal_usd = ZERO if command.equity is None else command.equity.principal_commitment_usd
+    if principal_usd > PRINCIPAL_PER_HOUR_USD_MAX * proposed.hours:
+        raise Refusal(
+            "amount_too_large",
+            f"{principal_usd} dollars of {proposed.hours} hours would become principal; the most is"
+            f" {PRINCIPAL_PER_HOUR_USD_MAX} an hour. Decline it, and let the provider propose a lower price",
+            value=str(principal_usd),
+            maximum=str(PRINCIPAL_PER_HOUR_USD_MAX * proposed.hours),
         )
     return [
         ServiceLineAgreed(

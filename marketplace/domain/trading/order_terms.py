@@ -31,6 +31,9 @@ NOTE_TAIL = timedelta(days=90)
 PRINCIPAL_USD_MAX = AMOUNT_MAX
 """The most principal that the engine can count. A limit on principal must be lower, so that a larger principal never
 fits it."""
+PRINCIPAL_PRICE_USD_MAX = Decimal(25)
+"""The most principal per GPU-hour, about twice the dearest public price of one. Compute at a price that nobody pays in
+money would buy any part of a company, and any vote."""
 Window = tuple[int, int, int]
 """An order's duration, and its earliest and latest start, in periods of an auction."""
 
@@ -116,6 +119,15 @@ def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
         raise Refusal("class_repeated", f"{offer.gpu_class} has two offers; keep one", pointer=f"{pointer}/gpu_class")
     require_price(offer.cash_usd_per_gpu_hour, f"{pointer}/cash_usd_per_gpu_hour", zero=True)
     require_price(offer.equity_usd_per_gpu_hour, f"{pointer}/equity_usd_per_gpu_hour", zero=True)
+    if offer.equity_usd_per_gpu_hour > PRINCIPAL_PRICE_USD_MAX:
+        raise Refusal(
+            "amount_too_large",
+            f"{offer.equity_usd_per_gpu_hour} dollars of a GPU-hour of {offer.gpu_class} would be principal; the most"
+            f" is {PRINCIPAL_PRICE_USD_MAX}, pay the rest in cash",
+            pointer=f"{pointer}/equity_usd_per_gpu_hour",
+            value=str(offer.equity_usd_per_gpu_hour),
+            maximum=str(PRINCIPAL_PRICE_USD_MAX),
+        )
     if not offer.cash_usd_per_gpu_hour and not offer.equity_usd_per_gpu_hour:
         raise Refusal("offer_empty", f"the offer for {offer.gpu_class} is empty; offer cash or equity", pointer=pointer)
 

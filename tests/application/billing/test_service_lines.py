@@ -364,7 +364,7 @@ async def test_only_who_has_to_says_yes(work):
 
 
 async def test_nothing_is_agreed_on_that_nobody_can_pay(work):
-    await work.propose(hours="1000000", price="1000")
+    await work.propose(hours="1000000", price="400")
     await service_lines.approve_service_line(work.market.handler, work.me("fund"), work.line_id)
     with pytest.raises(Refusal) as caught:
         await service_lines.agree_service_line(work.market.handler, work.me("startup"), work.line_id)

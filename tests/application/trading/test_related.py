@@ -60,7 +60,7 @@ async def find_chain(market, one, two):
 
 @pytest.mark.parametrize("connect", [state_both, state_each_other, state_alone, find_chain])
 async def test_own_startup_and_own_provider_get_nothing_from_a_funds_mandate(market, connect):
-    trade = await market.trade(cash="1", equity="90", days=10)
+    trade = await market.trade(cash="1", equity="24", days=10)
     await connect(market, trade.startup, trade.provider)
     market.clock.at = market.day(0.5)
     async with market.worker():

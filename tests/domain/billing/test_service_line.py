@@ -35,6 +35,13 @@ from tests.domain.lines import (
 from tests.support.spec import Given
 
 WORKED = (*RUNS, reported(reading()))
+
+
+def dear(principal_usd):
+    """Agree to 20 hours of which so much becomes principal."""
+    return agree(equity=build.equity_part(principal_commitment_usd=principal_usd))
+
+
 TAKEN = ServiceLineVoided(**MINE, source=SHEET, reading=reading(), reason="not ours")
 REFUSALS = [
     Row("service_line_unknown", (), approve()),
@@ -51,6 +58,7 @@ REFUSALS = [
     Row("service_line_agreed", RUNS, decline()),
     Row("service_line_closed", (*WORKED, CLOSED), decline()),
     Row("approval_missing", (PROPOSED,), agree()),
+    Row("amount_too_large", (PROPOSED, APPROVED), dear(usd("10000.01"))),
     Row("readings_missing", RUNS, report(), "/readings"),
     Row("readings_too_many", RUNS, report(*[reading()] * (READINGS_MAX + 1)), "/readings"),
     Row("reading_unknown", RUNS, correct()),

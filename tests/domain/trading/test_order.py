@@ -155,6 +155,7 @@ REFUSALS = [
     Row("amount_not_positive", (), place_offer(cash_usd_per_gpu_hour=usd("-0.01"))),
     Row("amount_not_positive", (), place(instrument=safe(valuation_cap_usd=usd(0)))),
     Row("amount_too_large", (), place_offer(cash_usd_per_gpu_hour=usd("1000000001"))),
+    Row("amount_too_large", (), place_offer(equity_usd_per_gpu_hour=usd("25.01"))),
     Row("amount_too_precise", (), place_offer(equity_usd_per_gpu_hour=usd("0.0000001"))),
     Row("offer_empty", (), place_offer(cash_usd_per_gpu_hour=usd(0), equity_usd_per_gpu_hour=usd(0)), OFFER),
     Row("time_naive", (), place(start_earliest=NAIVE), "/terms/start_earliest"),
