@@ -58,6 +58,7 @@ from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 from marketplace.domain.refusals import refuse_status
 from marketplace.domain.supply.lot import Lot
+from marketplace.domain.supply.outages import BACKDATED_MAX
 
 CLAIM_WITHIN: Final = timedelta(days=30)
 """How long a claim may be made after the end of a period or the last report of an outage in it, or after the last hour
@@ -88,7 +89,8 @@ class Default:
 
     Attributes:
         gaps: The undelivered GPUs over time.
-        since: When it began. Only what was bought after that replaces something.
+        since: When it began; for an end for cause, when the nodes failed. Only what was bought after that replaces
+            something.
         remedy: What is owed for hours without a replacement.
         share: The share of their price.
         statement_id: The statement of the period; None for an early end.
@@ -224,6 +226,20 @@ def _list_uncured(missing: Iterable[Load], since: datetime, cure: timedelta) -> 
             yield Load(start, run.end, run.amount)
 
 
+def _find_since(grant: Grant, ended: GrantTerminated) -> datetime:
+    """Return since when nodes had failed when an end for cause was declared; of another end, when it was announced.
+
+    A repair that lasted, or was dated back, by no more than `BACKDATED_MAX` interrupts nothing.
+    """
+    since = ended.noticed_at
+    if ended.for_cause:
+        for run in reversed(list_failed(grant, grant.issued.start, since)):
+            if run.end < since - BACKDATED_MAX:
+                break
+            since = run.start
+    return since
+
+
 def find_ending(grant: Grant, after: datetime | None = None, until: datetime | None = None) -> Default:
     """Return what early ends of a grant leave undelivered by its provider's fault.
 
@@ -248,7 +264,7 @@ def find_ending(grant: Grant, after: datetime | None = None, until: datetime | N
             " the period_start of a period in which its nodes failed",
         )
     gaps = tuple(gap for ended, last in defaults for gap in _list_gaps(grant, ended, last))
-    since, last_day = min(ended.noticed_at for ended, _ in defaults), find_last(grant) + CLAIM_WITHIN
+    since, last_day = min(_find_since(grant, ended) for ended, _ in defaults), find_last(grant) + CLAIM_WITHIN
     fees_usd = sum((ended.fee_usd for ended, _ in defaults if ended.by == "provider"), ZERO)
     return Default(gaps, since, "make_whole", terms.make_whole_share, None, last_day, fees_usd)
 

@@ -7,11 +7,16 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
+from events.grant import GrantActivated, GrantDegraded, GrantResumed, GrantTerminated
 from events.order import ClassOffer, OrderTerms
 from events.plain_json import encode_event
+from events.schedule import EndTerms, RemedyTerms
 from events.stages import CreditTerms, StageTerms
 from marketplace.auditor.replacements import _find_wish
-from marketplace.domain.billing.remedies import find_narrower_wish
+from marketplace.domain.billing.remedies import find_ending, find_narrower_wish
+from marketplace.domain.delivery.grant import GRANT
+from tests.domain import build
+from tests.domain.build import hour
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OFFER = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0))
@@ -76,3 +81,47 @@ def test_an_order_may_name_more_regions_and_not_fewer():
     one, two = (replace(ASKED, regions=regions) for regions in (("eu-west",), ("eu-west", "us-east")))
     assert find_wishes(one, two) == (None, None)
     assert find_wishes(two, one) == ("regions", "regions")
+
+
+ENDS = EndTerms(
+    value_usd_min=Decimal(0),
+    notice_hours_min=0,
+    fees=(),
+    remedies=RemedyTerms(cure_hours=4, damages_share=Decimal("0.3"), make_whole_share=Decimal("0.25")),
+)
+MINE = {"grant_id": build.GRANT}
+
+
+def fail(at, nodes=0, reported=None):
+    return GrantDegraded(
+        **MINE, nodes_available=nodes, at=hour(at), reported_at=hour(at if reported is None else reported), reason="x"
+    )
+
+
+def resume(at):
+    return GrantResumed(**MINE, at=hour(at))
+
+
+@pytest.mark.parametrize(
+    ("told", "since"),
+    [
+        ([fail(20)], 20),
+        ([fail(20, 1), fail(30, 0), fail(40, 2)], 20),
+        ([fail(5), resume(10), fail(20)], 20),
+        ([fail(18), resume(19.5), fail(20)], 18),
+        ([fail(20), resume(49.5)], 20),
+        ([fail(20), resume(48)], 50),
+    ],
+    ids=["one outage", "one after another", "an earlier one", "an hour between", "dated back", "over"],
+)
+def test_a_replacement_may_be_bought_since_the_nodes_failed_for_which_the_grant_ended_for_cause(told, since):
+    issued = build.grant_issued(nodes=4, start=hour(0), end=hour(400), ends=ENDS)
+    ended = GrantTerminated(
+        **MINE, at=hour(50), by="startup", noticed_at=hour(50), reason="dark", for_cause=True, fee_usd=Decimal(0)
+    )
+    failed = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), *told, ended])
+    assert find_ending(failed).since == hour(since)
+    announced = GRANT.fold(
+        [issued, GrantActivated(**MINE, at=hour(0)), *told, replace(ended, by="provider", for_cause=False)]
+    )
+    assert find_ending(announced).since == hour(50)
