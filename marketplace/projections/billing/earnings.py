@@ -21,14 +21,15 @@ WITH amounts AS (
    FROM statements
   WHERE provider_id = :provider_id AND period_end > :start AND period_end <= :end
 ), earned AS (
- SELECT grant_id, month, net, status, CASE status WHEN 'credited' THEN -credited ELSE credited END AS credited,
+ SELECT grant_id, month, CASE status WHEN 'credited' THEN -credited ELSE credited END AS credited,
         CASE status WHEN 'credited' THEN -gpu_seconds ELSE gpu_seconds END AS gpu_seconds,
-        CASE status WHEN 'accepted' THEN net - back WHEN 'credited' THEN back - net ELSE paid END AS earned
+        CASE status WHEN 'accepted' THEN net - back WHEN 'credited' THEN back - net ELSE paid - back END AS earned,
+        CASE WHEN status IN ('accepted', 'credited') THEN 0 ELSE net - paid END AS waiting
    FROM amounts
 )
 SELECT month, grant_id, coalesce(sum(gpu_seconds), 0)::bigint AS gpu_seconds,
        trim_scale(coalesce(sum(earned), 0)) AS earned_usd, trim_scale(coalesce(sum(credited), 0)) AS credited_usd,
-       trim_scale(coalesce(sum(net - earned) FILTER (WHERE status NOT IN ('accepted', 'credited')), 0)) AS waiting_usd
+       trim_scale(coalesce(sum(waiting), 0)) AS waiting_usd
   FROM earned GROUP BY GROUPING SETS ((), (month), (grant_id))
  ORDER BY month DESC NULLS LAST, grant_id DESC NULLS FIRST LIMIT :limit
 """

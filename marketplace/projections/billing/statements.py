@@ -178,7 +178,8 @@ def _referred(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
 
 
 def _part_settled(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementPartSettled) -> None:
-    changes.update(statements, event.statement_id, settled=event.charges)
+    given = {} if event.credit is None else {"service_credit": event.credit}
+    changes.update(statements, event.statement_id, settled=event.charges, **given)
     changes.put(statement_parts, part_id=event.part_id, statement_id=event.statement_id)
 
 
@@ -195,7 +196,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=7,
+    version=8,
     tables=(statements, statement_parts),
     reads=("statement",),
     handlers={

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest_asyncio
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from events.statement import ServiceCredit, StatementDisputed, StatementPartSettled
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.access import parties
 from marketplace.projections.billing import statements
@@ -344,6 +346,28 @@ async def test_statements_by_party_and_status(connection: AsyncConnection):
     (of_line,) = await statements.list_statements(connection, service_line_id=lines.LINE)
     assert (of_line.charges.service_hours, of_line.hours_counted) == (usd("1.5"), 1)
     assert of_line.gpu_seconds_counted is None
+
+
+async def test_a_provider_earned_of_a_part_what_its_service_credit_leaves(engine: AsyncEngine, memory_log: MemoryLog):
+    story, statement_id = Story(), make_id("stm", 2)
+    market.settle(story, 2)
+    named = {"statement_id": statement_id, "grant_id": make_id("grt", 2)}
+    story.tell(StatementDisputed(**named, gpu_seconds_counted=3600, reason="slow", answer_until=START))
+    before = market.CHARGES.provider_usd
+    part = msgspec.structs.replace(market.CHARGES, provider_usd=usd("110.83"), provider_fee_usd=usd("1.11"))
+    zero = {"holder_usd": usd("0"), "principal_usd": usd("0")}
+    credit = ServiceCredit(provider_usd=usd("55.41"), cash_usd=usd("55.41"), provider_fee_usd=usd("0.55"), **zero)
+    story.tell(StatementPartSettled(**named, charges=part, part_id=make_id("stm", 4), credit=credit))
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log, [statements.PROJECTION])
+    async with engine.connect() as connection:
+        found = await statements.find_statement(connection, statement_id)
+        total = (await load_earnings(connection, PROVIDER, start=START, end=START + 999 * HOUR)).total
+    assert found is not None
+    assert (found.status, found.service_credit) == ("disputed", credit)
+    assert total.earned_usd == usd("110.83") - usd("1.11") - usd("55.41") + usd("0.55")
+    assert total.credited_usd == usd("55.41")
+    assert total.waiting_usd == before - usd("110.83") + usd("1.11"), "what is not settled yet waits"
 
 
 async def test_a_page_never_holds_more_than_its_bound(engine: AsyncEngine, memory_log: MemoryLog):
