@@ -187,7 +187,8 @@ class Company:
         instrument, or for more than the least price at which that class was issued.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
-        found = {holder for holder, class_id in stock if self.classes[class_id].kind == "preferred"}
+        preferred = {class_id for class_id, known in self.classes.items() if known.kind == "preferred"}
+        found = {holder for holder, class_id in stock if class_id in preferred}
         for name, holder_id in self.signed.items():
             if any(Fraction(each["amount_usd"]) for each in self.exposures.get(name, ())):
                 found.add(holder_id)
