@@ -64,10 +64,11 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     Attributes:
         bond_id: The bond.
         party_id: The provider.
-        claim_id: The claim: of one statement period of a grant, or of its early ends since the last such claim.
+        claim_id: The claim: of one statement period of a grant, or of its early ends since the last such claim. The
+            market claims for the startup of an order whose match its provider broke after the lock.
         startup_id: Who claims.
         startup_account_id: Which account is paid.
-        grant_id: What was not delivered.
+        grant_id: What was not delivered; of a broken match, the grant that was not issued.
         statement_id: The statement of the period; None: what the early end of the grant leaves undelivered.
         lot_ids: The lots that carry the grant; their bonds pay first, then the one for all of the provider's grants.
         items: Its parts, in the order of the remedies.

@@ -123,11 +123,11 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         sizes: Other sizes that would do.
         group_id: At most one order of a group is matched.
         parent_id: An order without which it is not matched.
-        conflict: Wishes that no offer meets together. Without any one of them an offer does: ``gpu_class``,
-            ``region``, ``interconnect``, ``gpus_per_node``, ``provider_reliability``, ``power_usage_effectiveness``,
-            ``renewable_share``, ``availability`` and ``notice`` (what lots promise), ``lot_terms`` (what lots ask of
-            orders), ``nodes``, ``duration``, ``start_window``; none where it could be served alone. ``own_capacity``
-            stands alone: only the rule for own capacity keeps the order from what is unsold.
+        conflict: Wishes that no offer meets together, but without any one of them: ``gpu_class``, ``region``,
+            ``interconnect``, ``gpus_per_node``, ``provider_reliability``, ``power_usage_effectiveness``,
+            ``renewable_share``, ``availability`` and ``notice`` (what lots promise), ``lot_terms`` (what lots ask),
+            ``nodes``, ``duration``, ``start_window``; none where it could be served alone. ``own_capacity`` stands
+            alone: only the rule for own capacity keeps the order from what is unsold.
         remedies: Replacements for members of the conflict.
     """
 

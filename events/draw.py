@@ -28,8 +28,9 @@ class DrawTerms(msgspec.Struct, frozen=True, kw_only=True):
     """The signed terms of a drawdown: cost and principal of each accepted unit, within a window.
 
     They are the grant's terms at its issue and never change. Later events change what is drawn: ``grant.extended`` if a
-    missed period rolls forward, ``grant.resold`` for resold capacity, ``grant.terminated`` for an early end. Statements
-    round the cumulative sums of cash and principal to the cent.
+    missed period rolls forward, ``grant.rescheduled`` if its startup shortens or moves it, ``grant.resold`` for resold
+    capacity, ``grant.terminated`` for an early end. Statements round the cumulative sums of cash and principal to the
+    cent.
 
     Attributes:
         start: First instant of the window.

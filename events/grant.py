@@ -25,12 +25,16 @@ from events.types import (
 
 Side = Literal["startup", "provider", "platform"]
 """Who ends a grant."""
-Mark = Literal["related", "own_capacity", "assumed"]
+Mark = Literal["related", "own_capacity", "named", "assumed"]
 """Why a grant is no trade that prices count.
 
 ``related``: who buys is related to who sells or delivers; ``own_capacity``: who takes the equity is, or is related to,
-who sells or delivers; ``assumed``: the buyer of a company goes on with its grant at the price agreed before.
+who sells or delivers; ``named``: who sells or delivers states such a relation alone, and whom it names neither states
+it nor is found to have it; ``assumed``: the buyer of a company goes on with its grant at the price agreed before.
 """
+
+Choice = Literal["shortened", "moved"]
+"""What a startup chooses for a grant that cannot begin in time."""
 
 
 class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +256,44 @@ class GrantExtended(Event, frozen=True, kw_only=True, tag="grant.extended.v1"):
     gpu_seconds: GpuSeconds
 
 
+class GrantRescheduled(Event, frozen=True, kw_only=True, tag="grant.rescheduled.v1"):
+    """Its startup chose another span for a grant that could not begin, because its site is late or its nodes are dark.
+
+    Nothing was delivered before; the grant is issued again and begins at the new start. A shortened grant keeps its
+    end. The hours taken off cost nothing and accrue no principal: what was set aside for them is freed in the same
+    batch. Beyond the cure time the startup may claim the make-whole for them. A moved grant keeps its length.
+
+    Attributes:
+        grant_id: The grant.
+        choice: ``shortened`` or ``moved``.
+        start_before: When it was to begin.
+        end_before: When it was to end.
+        start: First instant from now on.
+        end: Instant after the last.
+        lots: Which lots carry it.
+        gpu_seconds_cut: GPU-seconds that are taken off; 0 if it is moved.
+        cash_commitment_usd: Cash when everything that is left is delivered.
+        principal_commitment_usd: Principal then.
+        budget_commitment_usd: Dollars that the holder of the equity pays then.
+        at: When the startup chose.
+        reason: Why, with the choice.
+    """
+
+    grant_id: Id
+    choice: Choice
+    start_before: Instant
+    end_before: Instant
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    gpu_seconds_cut: GpuSeconds
+    cash_commitment_usd: Usd
+    principal_commitment_usd: Usd
+    budget_commitment_usd: Usd
+    at: Instant
+    reason: Text
+
+
 class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.v1"):
     """Another startup uses the capacity from now on; payment and equity stay with the first.
 
@@ -459,6 +501,7 @@ GrantEvent = (
     | GrantResumed
     | GrantSubstituted
     | GrantExtended
+    | GrantRescheduled
     | GrantTransferred
     | GrantPrioritised
     | GrantResold

@@ -242,6 +242,8 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
         gpu_seconds: GPU-seconds that it would have delivered.
         price_usd: What it would have cost.
         cause: Code of the refusal, such as ``nodes_failed``.
+        damages_usd: What the provider owes the startup for it, claimed from its bond in the same batch: the fee of an
+            early end of that size at that notice. 0 if evidence of the GPUs shows every failure.
     """
 
     provider_id: Id
@@ -249,6 +251,7 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
     gpu_seconds: GpuSeconds
     price_usd: Usd
     cause: Text
+    damages_usd: Usd = Decimal(0)
 
 
 class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1"):

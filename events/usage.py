@@ -171,7 +171,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
-    """The limits of a grant's usage changed, because the grant ends sooner or later, or some of its nodes were resold.
+    """The limits of a grant's usage changed: it begins or ends at another time, or some of its nodes were resold.
 
     The event is in the atomic batch of that change, in the records of both sides, so that a reading decided on the
     earlier state cannot be stored after it. It states all limits from then on.
@@ -183,11 +183,13 @@ class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
         resold: Capacity of the grant that was resold, in the order of its sale.
         gaps: Spans before the end in which the grant does not run, because it was extended after it had ended.
         meter: Whose meters it binds.
+        start: When the grant begins, if its startup shortened or moved it; None: as issued.
     """
 
     usage_id: Id
     grant_id: Id
     end: Instant
+    start: Instant | None = None
     resold: tuple[SoldNodes, ...] = ()
     gaps: tuple[Gap, ...] = ()
     meter: Meter = "provider"

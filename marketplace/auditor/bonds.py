@@ -28,7 +28,7 @@ class Bonds:
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others.
-        ends: How often each grant was ended early by its provider's fault.
+        ends: How often each grant was ended early by its provider's fault, or hours were taken off it.
         own: The payments that come from what a provider has available.
         kept: What providers keep for each claim.
         settled: The claims whose amount is final.
@@ -49,9 +49,8 @@ class Bonds:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
         stated: Counter[_Move] = Counter()
         for message in decision:
-            if message.event_type == "grant.terminated.v1":
-                ended = message.read()
-                self.ends[ended["grant_id"]] += ended["by"] == ("startup" if ended["for_cause"] else "provider")
+            if message.event_type in {"grant.terminated.v1", "grant.rescheduled.v1"}:
+                self._end(message.read())
             if message.event_type.startswith("bond."):
                 self._take_bond(message, message.read(), stated)
         moved: Counter[_Move] = Counter()
@@ -67,8 +66,33 @@ class Bonds:
             name, hold_id, _, amount = move
             text = f"{name} of {amount} USD on {hold_id} happens {moved[move]} times, its bond states {stated[move]}"
             self.findings.require(stated[move] == moved[move], "bond", decision[0].sequence, text)
+        self._check_broken(decision)
         if any(message.event_type.startswith(("bond.", "account.reserved")) for message in decision):
             self._check_kept(decision[-1].sequence)
+
+    def _end(self, ended: dict[str, Any]) -> None:
+        """Count an early end by the provider's fault, or hours that the startup took off a late grant."""
+        is_fault = ended.get("gpu_seconds_cut", 0) > 0
+        if "by" in ended:
+            is_fault = ended["by"] == ("startup" if ended.get("for_cause") else "provider")
+        self.ends[ended["grant_id"]] += is_fault
+
+    def _check_broken(self, decision: Sequence[Message]) -> None:
+        """Check that what a provider owes for a match that it broke is claimed from its bond at once, and once."""
+        due: Counter[tuple[str, str]] = Counter()
+        claimed: Counter[tuple[str, str]] = Counter()
+        unmatched = [message.read() for message in decision if message.event_type == "order.unmatched.v1"]
+        for lost in (body["lost"] for body in unmatched if body.get("lost")):
+            owed = Decimal(lost.get("damages_usd", "0"))
+            if owed:
+                due[lost["provider_id"], str(owed)] += 1
+            text = f"{owed} USD are due for a broken match of {lost['price_usd']}"
+            self.findings.require(owed <= Decimal(lost["price_usd"]), "bond", decision[0].sequence, text)
+        for message in decision if unmatched else ():
+            if message.event_type == "bond.claimed.v1":
+                claimed[message.read()["party_id"], str(Decimal(message.read()["amount_usd"]))] += 1
+        text = f"broken matches owe {dict(due)}, and {dict(claimed)} is claimed"
+        self.findings.require(due == claimed, "bond", decision[0].sequence, text)
 
     def _check_kept(self, sequence: int) -> None:
         """Check that a provider keeps at most what each claim may still come to, and no less than all bonds lack."""

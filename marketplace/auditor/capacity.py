@@ -27,6 +27,7 @@ class Pool:
         taken: What each grant takes, by lot.
         failed: Nodes that do not work, by incident.
         held: Future grants, for which held quotes set aside nodes of a grant that is resold.
+        freed: What each grant took before it was released, and the position of its release.
     """
 
     site_id: str
@@ -36,6 +37,7 @@ class Pool:
     taken: dict[str, Shares] = field(default_factory=dict)
     failed: dict[str, Load] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    freed: dict[str, tuple[int, Shares]] = field(default_factory=dict)
 
     def loads(self, lot_id: str | None = None) -> list[Load]:
         """Return the taken nodes, of one lot or of all."""
@@ -257,13 +259,31 @@ class Capacity:
         text = f"{body['grant_id']} takes nodes from {render_instant(start)} on twice"
         self.findings.require(all(load.end <= start for _, load in before), "capacity", message.sequence, text)
         pool.taken[body["grant_id"]] = [*before, *shares]
+        start = max(start, self._find_kept(message, body["grant_id"], pool, shares))
+        if start >= end:
+            return
         loads = [*pool.loads(), *pool.failed.values()]
         self._require_room(message, f"pool {body['pool_id']}", pool.nodes, loads, (start, end))
-        for lot_id in dict.fromkeys(lot for lot, _ in shares):
+        for lot_id in dict.fromkeys(lot for lot, load in shares if load.end > start):
             offer = pool.offers.get(lot_id)
             text = f"lot {lot_id} is not for sale"
             if self.findings.require(offer is not None, "capacity", message.sequence, text) and offer is not None:
                 self._require_room(message, f"lot {lot_id}", offer.amount, pool.loads(lot_id), (start, end))
+
+    def _find_kept(self, message: Message, grant_id: str, pool: Pool, shares: Shares) -> datetime:
+        """Return until when a reservation is what the same grant had, which its release directly before gave up."""
+        none = datetime.min.replace(tzinfo=UTC)
+        at, had = pool.freed.pop(grant_id, (0, []))
+        ends = max((load.end for _, load in had), default=none)
+        kept = [(lot, load) for lot, load in shares if load.start < ends]
+        same = all(
+            any(
+                (lot, load.amount) == (known, old.amount) and old.start <= load.start and load.end <= old.end
+                for known, old in had
+            )
+            for lot, load in kept
+        )
+        return ends if kept and same and at == message.sequence - 1 else none
 
     def _require_room(
         self, message: Message, where: str, nodes: int, loads: list[Load], span: tuple[datetime, datetime]
@@ -291,4 +311,5 @@ class Capacity:
             return
         text = f"{grant_id} takes nothing of {body['pool_id']}"
         self.findings.require(grant_id in pool.taken, "capacity", message.sequence, text)
+        pool.freed[grant_id] = message.sequence, pool.taken.get(grant_id, [])
         pool.taken[grant_id] = cut(pool.taken.get(grant_id, []), at)

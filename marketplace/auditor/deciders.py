@@ -39,6 +39,7 @@ DECIDES: Final[dict[str, Who]] = {
     "bond.claimed": ("startup",),
     "bond.posted": ("provider", "platform"),
     "bond.released": ("provider", "platform"),
+    "grant.rescheduled": ("startup", "platform"),
     "grant.substituted": ("provider", "platform", "worker"),
     "instrument.debt_paid": ("holder", "platform"),
     "instrument.mfn_elected": ("holder", "platform"),
@@ -202,6 +203,8 @@ class Deciders:
         is_of_sale = "issuer.distribution_paid" in beside and str(body.get("reference", "")).startswith("liq_")
         if name == "account.withdrawn" and is_of_sale:
             return None  # a holder may have a sale paid, and `sales.py` compares who is paid with what is due
+        if name == "bond.claimed" and "order.unmatched" in beside:
+            return ("worker",)  # `bonds.py` compares the claim with the match that its provider broke
         if name in BY_COMPANY:
             own = body.get("cause") is None and "issuer.imported" not in beside
             return ("company", "platform") if own else None

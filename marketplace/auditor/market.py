@@ -278,6 +278,9 @@ class Market:
         if name == "extended":
             grant.end = parse_instant(body["end"])
             grant.spans.append((parse_instant(body["start"]), grant.end))
+        elif name == "rescheduled":
+            grant.end = parse_instant(body["end"])
+            grant.spans, grant.outages, grant.status = [(parse_instant(body["start"]), grant.end)], [], "issued"
         elif name == "terminated":
             grant.end = min(grant.end, parse_instant(body["at"]))
         self._take_nodes(message, grant, name, body)

@@ -174,8 +174,9 @@ class Relations:
 
     def _check_mark(self, message: Message, grant_id: str, trade: Trade) -> None:
         """Check that a mark of related parties has a relation behind it, be it stated by one end alone."""
-        if trade.mark == "related":
-            known = trade.sellers & self.reach(trade.buyer, trade.at, firm=False)
+        if trade.mark in {"related", "named"}:
+            sides = [trade.buyer] + [trade.holder] * (trade.mark == "named" and trade.holder is not None)
+            known = [side for side in sides if side and trade.sellers & self.reach(side, trade.at, firm=False)]
             text = f"{grant_id} is marked as related, and nobody stated or found a relation of its parties"
             self.findings.require(bool(known), "relation", message.sequence, text)
 

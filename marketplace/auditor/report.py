@@ -26,6 +26,7 @@ from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.replacements import Replacements
+from marketplace.auditor.reschedules import Reschedules
 from marketplace.auditor.sales import Sales
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
@@ -57,6 +58,7 @@ class Audit:
     replacements: Replacements = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
+    reschedules: Reschedules = field(init=False)
     capacity: Capacity = field(init=False)
     promises: Promises = field(init=False)
     proceeds: Proceeds = field(init=False)
@@ -86,6 +88,7 @@ class Audit:
         self.bonds = Bonds(self.findings)
         self.replacements = Replacements(self.findings)
         self.stages = Stages(self.findings)
+        self.reschedules = Reschedules(self.findings)
         self.capacity = Capacity(self.findings)
         self.promises = Promises(self.findings)
         self.proceeds = Proceeds(self.findings)
@@ -151,6 +154,7 @@ class Audit:
         self.replacements.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)
+        self.reschedules.take(decision)
         self.persons.take(decision)
         self.alone.take(decision)
         self.relations.take(decision)

@@ -27,6 +27,7 @@ class Staged:
         cure_until: Until when a stage that was missed may be paid; None: none was missed.
         withheld_at: Since when delivery is withheld; None: it is not.
         is_over: Whether every statement is paid.
+        stages_paid: How many stages are paid.
     """
 
     issued: dict[str, Any]
@@ -34,6 +35,7 @@ class Staged:
     cure_until: datetime | None = None
     withheld_at: datetime | None = None
     is_over: bool = False
+    stages_paid: int = 1
 
     def price(self, gpu_hours: Fraction, *, with_fee: bool) -> Fraction:
         """Return the dollars of cash that GPU-hours cost, with the startup's part of the platform's fee or without."""
@@ -153,6 +155,11 @@ class Stages:
         match name:
             case "grant.issued":
                 self._check_set_aside(message, grant, 1)
+            case "grant.rescheduled":
+                grant.issued = {**grant.issued, "start": body["start"], "end": body["end"]}
+                grant.end = parse_instant(body["end"])
+                if body["gpu_seconds_cut"]:
+                    self._check_set_aside(message, grant, grant.stages_paid)
             case "grant.completed":
                 grant.is_over = True
             case "grant.terminated":
@@ -160,6 +167,7 @@ class Stages:
                 grant.is_over = grant.end <= grant.find_due(1)
             case "grant.stage_paid":
                 grant.cure_until = None
+                grant.stages_paid = body["stages_paid"]
                 self._check_set_aside(message, grant, body["stages_paid"], Decimal(body["set_aside_usd"]))
             case "grant.stage_missed":
                 due, now = grant.find_due(body["stage"]), parse_instant(message.headers["ce-time"])

@@ -71,7 +71,7 @@ class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: ``outstanding``, ``fully_diluted``, ``reserved``, ``granted``, ``promised``, ``available``; of a class,
             such as ``authorised/common``; or of a warrant's tranche, ``vested/wrt_…/0`` and ``exercisable/wrt_…/0``:
-            its vested shares that are not used, and those that may be exercised.
+            its vested unused shares, and those for exercise.
         value: What it is.
         entries: Oldest first.
     """

@@ -12,6 +12,7 @@ from marketplace.api.http.bodies.delivery import (
     DisputeStatementBody,
     PrioritiseGrantBody,
     ReferDisputeBody,
+    RescheduleGrantBody,
     ResolveStatementBody,
     ResumeGrantBody,
     SubstituteGrantBody,
@@ -103,6 +104,17 @@ class Grants(Group):
         """
         body = SubstituteGrantBody(pool_id=pool_id, reason=reason)
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/substitute", body, **options)
+
+    async def reschedule(self, grant_id: str, body: RescheduleGrantBody, **options: Any) -> ReceiptBody:
+        """Shorten or move, as its startup, a grant that cannot begin because its site is late or its nodes are dark.
+
+        Raises:
+            ProblemError: ``grant_unknown`` · ``wrong_side`` · ``grant_<status>`` · ``site_on_time`` ·
+                ``ready_after_end`` · ``start_unaligned`` · ``start_too_early`` · ``start_too_late`` · ``period_over`` ·
+                ``capacity_delivered`` · ``hours_resold`` · ``grant_bought`` · ``mandate_revoked`` ·
+                ``mandate_expired`` · ``resale_held`` · ``lot_frozen`` · ``hours_taken`` · ``site_power_exceeded``.
+        """
+        return await self._api.command(f"/v1/grants/{grant_id}/reschedule", body, **options)
 
     async def transfer(self, grant_id: str, startup_id: str, **options: Any) -> ReceiptBody:
         """Transfer the use of a grant to another cleared startup, as its startup, which still pays and owes the equity.

@@ -10,11 +10,15 @@ A relation that one party states alone counts for that party and for all parties
 related to the named party, to all parties tied firmly to that one, and to all other parties that name it. It relates
 nobody else, so that nobody can make two strangers related.
 
-Trades: an auction never matches an order with capacity of a related party, and a bid on it does not stand in the book,
-so that it neither wins nor sets a price. By a held quote related parties may trade, at no lower price than the asks;
-the grant is marked. No mandate pays for such a trade unless its terms say so. A marked grant counts in no index,
-reliability or milestone. Where a holder takes equity for its own capacity, or for a related party's, the grant is
-marked too, and counts in no index or reliability.
+Trades: an auction never matches an order with capacity of a party to which the buyer is related by firm relations, by
+its own side's word, or by an owner whom both sides name, and a bid on it does not stand in the book, so that it neither
+wins nor sets a price. By a held quote related parties may trade, at no lower price than the asks; the grant is marked.
+No mandate pays for such a trade unless its terms say so. A marked grant counts in no index, reliability or milestone.
+What the selling side states alone bars nobody: otherwise a provider could keep a rival of its shell out by a false
+word. The named party bids and is paid for as before, and is told of the statement; the grant is marked ``named``, and
+so counts in no index, reliability or milestone. If the named party confirms, or the platform finds the relation, it is
+firm, and the grant is marked ``related``. Where a holder takes equity for its own capacity, or for a related party's,
+the grant is marked too, and counts in no index or reliability.
 
 Claims on a bond: a relation bars a claim only if it is firm or the claimant's side states it (`require_claimable`). A
 provider's word alone takes no remedy from a startup.
@@ -173,6 +177,21 @@ class Register:
         group = self.list_group(party_id, at)
         named = {other for end in group for other in self._list_stated(end, at, by_end=True)}
         return group.union(*(self.list_group(other, at) for other in named - group))
+
+    def list_barred(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
+        """Return the parties that may not sell to a party: its group, whom that group names, and who names these too.
+
+        Who names the group itself, and whom it does not name, is not among them: a false word would bar a stranger.
+        """
+        if party_id not in self.ends:
+            return frozenset({party_id})
+        reached = self.list_named(party_id, at)
+        agreeing = {
+            other
+            for end in reached - self.list_group(party_id, at)
+            for other in self._list_stated(end, at, by_end=False)
+        }
+        return reached.union(*(self.list_group(other, at) for other in agreeing - reached))
 
     def list_group(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
         """Return the party, and all parties and owners that firm relations connect with it at an instant; None: now."""
@@ -354,13 +373,16 @@ def list_sides(issued: GrantIssued) -> Sides:
 def find_mark(register: Register, sides: Sides, at: datetime) -> Mark | None:
     """Return the mark of a grant by how its sides were related at an instant.
 
-    ``related``: the buyer to a seller; ``own_capacity``: only the holder of the equity to a seller; None: neither.
+    ``related``: the buyer to a seller; ``own_capacity``: only the holder of the equity to a seller; ``named``: one of
+    them, but by the word of the seller's side alone; None: neither.
     """
-    if not register.list_related(sides.buyer_id, at).isdisjoint(sides.seller_ids):
+    sellers, holders = frozenset(sides.seller_ids), () if sides.holder_id is None else (sides.holder_id,)
+    if register.list_barred(sides.buyer_id, at) & sellers:
         return "related"
-    holder_id = sides.holder_id
-    if holder_id is not None and not register.list_related(holder_id, at).isdisjoint(sides.seller_ids):
+    if any(register.list_barred(holder_id, at) & sellers for holder_id in holders):
         return "own_capacity"
+    if any(register.list_related(party_id, at) & sellers for party_id in (sides.buyer_id, *holders)):
+        return "named"
     return None
 
 
@@ -378,12 +400,12 @@ def mark_award(register: Register, issued: GrantIssued, at: datetime) -> GrantIs
 
 
 def require_unrelated(register: Register, buyer_id: str, seller_id: str) -> None:
-    """Refuse a buyer that is related now to the seller.
+    """Refuse a buyer that is related now to the seller, not counting what the seller's side alone states.
 
     Raises:
         Refusal: ``parties_related``.
     """
-    if register.are_related(buyer_id, seller_id):
+    if seller_id in register.list_barred(buyer_id):
         raise _refuse_related(buyer_id, (seller_id,))
 
 
@@ -406,8 +428,8 @@ def require_claimable(register: Register, claimant_id: str, provider_id: str) ->
 def _refuse_related(buyer_id: str, seller_ids: Sequence[str]) -> Refusal:
     return Refusal(
         "parties_related",
-        f"{buyer_id} is related to {' or '.join(seller_ids)}, by a declared owner or affiliate, or because it is the"
-        " same party; related parties trade by held quotes only, which set no price",
+        f"{buyer_id} is the same party as {' or '.join(seller_ids)}, or is related to it, as the platform found, both"
+        f" state or {buyer_id} states; related parties trade by held quotes only, which set no price",
         party_id=buyer_id,
     )
 

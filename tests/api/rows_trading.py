@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from httpx import Response
 
+from marketplace.api.http.bodies.delivery import RescheduleGrantBody
 from marketplace.api.trading.auctions import OF_AUDITORS
+from marketplace.client import ProblemError
 from marketplace.core.ids import rename_id
 from tests.api import rows_supply
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
@@ -92,6 +95,11 @@ async def fund_provider(world: World) -> None:
     account_id = rename_id("acc", world.ids["provider"])
     transfer = {"amount_usd": "10000.00", "reference": "for an early end"}
     get_id(await world.stage.post(world.stage.admin, f"/v1/accounts/{account_id}/deposits", transfer))
+
+
+async def reschedule_again(client, ids) -> None:
+    with pytest.raises(ProblemError, match="site_on_time"):
+        await client.grants.reschedule(ids["second_grant"], RescheduleGrantBody(choice="moved"))
 
 
 def build_reading(world: World, reading_id: str, nodes: int = 2) -> dict:
@@ -259,7 +267,7 @@ GRANTS = (
         "POST",
         "/v1/grants/{second_grant}/suspend",
         "provider",
-        lambda world: {"at": world.day(2.05), "reason": "fibre cut"},
+        lambda world: {"at": world.day(2), "reason": "fibre cut"},
         refused=({"reason": "x"}, 422, "body_invalid"),
     ),
     Row(
@@ -276,6 +284,14 @@ GRANTS = (
         refused=("at=x", 422, "request_invalid"),
         other=SEEN,
         check=lambda page: {"active", "suspended"} <= {one["status"] for one in page["items"]},
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{second_grant}/reschedule",
+        "startup",
+        {"choice": "shortened"},
+        refused=(lambda world: {"choice": "moved", "start": world.day(1)}, 422, "start_too_early"),
+        ask=reschedule_again,
     ),
     Row(
         "POST",

@@ -95,6 +95,7 @@ BOUNDS = {
     ("grant.issued.v1", "resale.owed_usd_per_gpu_hour"): NUMBER,
     ("grant.substituted.v1", "lots"): POOL,
     ("grant.extended.v1", "lots"): POOL,
+    ("grant.rescheduled.v1", "lots"): POOL,
     ("grant.resold.v1", "price_usd_per_gpu_hour"): NUMBER,
     ("usage.reported.v1", "readings"): REQUEST,
     ("usage.evidenced.v1", "samples"): REQUEST,

@@ -49,7 +49,7 @@ RAISED_BY = {
 
 PARTS = {
     "account": ("account_approvals", "account_state"),
-    "grant": ("grant_notice",),
+    "grant": ("grant_notice", "rescheduling"),
     "mandate": ("mandate_rules",),
     "order": ("order_terms",),
     "statement": ("dispute",),

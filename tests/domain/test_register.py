@@ -185,10 +185,20 @@ def test_relations_are_symmetric_firm_ones_transitive_and_a_lone_statement_relat
 def test_an_auction_awards_nothing_to_a_related_party_and_a_quote_marks_it(told_pairs, auctioned):
     register, issued = tell(told_pairs), build.grant_issued(startup_id=NODES[0], provider_id=NODES[1])
     issued = structs.replace(issued, auction_id=id_of("auc", 1) if auctioned else None, equity=None)
-    related = register.are_related(NODES[0], NODES[1])
-    if related and auctioned:
+    related, barred = register.are_related(NODES[0], NODES[1]), NODES[1] in register.list_barred(NODES[0])
+    assert related >= barred
+    if barred and auctioned:
         with pytest.raises(Refusal) as caught:
             mark_award(register, issued, NOW)
         assert caught.value.code == "parties_related"
     else:
-        assert mark_award(register, issued, NOW).mark == ("related" if related else None)
+        assert mark_award(register, issued, NOW).mark == ("related" if barred else "named" if related else None)
+
+
+@given(PAIRS)
+def test_who_states_nothing_is_barred_by_firm_relations_alone(told_pairs):
+    register = tell(told_pairs)
+    for party_id in NODES[:5]:
+        group = register.list_group(party_id)
+        if not any(register.count_stated(each) for each in group):
+            assert register.list_barred(party_id) == group

@@ -235,7 +235,7 @@ INVARIANTS: Final = (
         "tests.domain.metering.test_usage_properties:test_nothing_more_is_counted_on_what_the_record_was_told_is_gone",
         Mutant(
             "marketplace.domain.metering.usage_record",
-            "return msgspec.structs.replace(metered, **state.limits._asdict())",
+            "return msgspec.structs.replace(metered, **limits._asdict())",
             "return msgspec.structs.replace(metered, resold=state.limits.resold)",
         ),
     ),

@@ -100,8 +100,8 @@ async def stage(command: Commanded, party_id: FromPath[str], data: JSONBody[Stag
 async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[RelationBody]) -> Response[ReceiptBody]:
     """State who owns a party or is its affiliate, as the party; record what was found, as the platform.
 
-    Related parties are not matched in auctions, and no mandate pays for their trades unless it says so. A party states
-    nothing new while an auction has bound orders.
+    Auctions do not match related parties, and mandates pay for their trades only if they say so. A party states nothing
+    new while an auction has bound orders.
     """
     stated = msgspec.structs.asdict(data)
     auction_ids = await command.list_auctions()
@@ -147,8 +147,8 @@ async def read_names(
 ) -> Page[PartyName]:
     """Return the names of parties by id. A party that the reader may not name, or that does not exist, is left out.
 
-    A tenant reads its own name; those of providers with a site or pool, and of holders of open mandates; and those
-    of the other sides of its grants, instruments, holdings, budgets and proposals.
+    A tenant reads its own name, those of providers with a site or pool and of holders of open mandates, and those of
+    the other sides of its grants, instruments, holdings, budgets and proposals.
     """
     async with reader.connect() as connection:
         rows = await list_names(

@@ -73,7 +73,7 @@ async def _answer(command: Commanded, receipt: Receipt, account_id: str) -> Resp
 async def record_withdrawal(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Withdraw available money. Above the account's limit, this waits for a second person, and the answer is 202."""
+    """Withdraw available money. Above the account's limit, this waits for a second person (202)."""
     receipt = await withdraw(
         command.handler,
         command.context,

@@ -31,7 +31,7 @@ PATH: Final = "/v1/accounts/{account_id:str}"
 async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
     """Set what one person alone may move out of an account in 24 hours, and order for at once and in 7 days.
 
-    The limits replace earlier ones. A change of existing limits waits for a second person, and the answer is 202.
+    The limits replace earlier ones. A change of existing limits waits for a second person (202).
     """
     receipt = await approvals.set_limit(
         command.handler,
@@ -110,8 +110,8 @@ async def list_all(
 ) -> Page[ApprovalView]:
     """Return the account's requests for approval, including past ones.
 
-    A key sees those for orders only with ``orders:read``, those for mandates with ``mandates:read`` and those for
-    proposals with ``proposals:read``; a key of the platform sees those for orders only with ``orders:sealed``.
+    A key sees those for orders with ``orders:read``, for mandates with ``mandates:read`` and for proposals with
+    ``proposals:read``; a key of the platform sees those for orders with ``orders:sealed``.
     """
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)

@@ -23,8 +23,8 @@ PATH: Final = "/v1/bonds"
 async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[ReceiptBody]:
     """Set money of a provider apart, from which startups are paid for hours that it does not deliver.
 
-    It covers the grants of one lot until the lot ends, or all grants of the provider until an instant, and can be
-    released 30 days later at the earliest. Claims that are owed already are paid from it at once.
+    It covers the grants of one lot until that ends, or all of its grants until an instant, and can be released 30 days
+    later. What is owed already is paid from it at once.
     """
     receipt = await post_bond(
         command.handler,
@@ -50,8 +50,8 @@ async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[Rel
 async def claim(command: Commanded, grant_id: FromPath[str], data: JSONBody[ClaimBody]) -> Response[ReceiptBody]:
     """Claim, as the startup of a grant, what the schedule at the grant's issue owes for hours that were not delivered.
 
-    The claim is for one settled statement period in which nodes failed for longer than the cure time, or for the early
-    end of the grant. If the provider does not answer within 72 hours, the claim is conceded.
+    It is for a settled period in which nodes failed beyond the cure time, or for an early end or hours taken off.
+    Without the provider's answer within 72 hours it is conceded.
     """
     receipt = await claim_bond(
         command.handler,

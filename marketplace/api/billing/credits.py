@@ -28,9 +28,9 @@ PATH: Final = "/v1/credits"
 async def limit(command: Commanded, data: JSONBody[CreditBody]) -> Response[ReceiptBody]:
     """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
 
-    The limit, in US dollars, replaces an earlier one; 0 gives nothing to new orders. Orders and grants keep what they
-    took before. The provider bears the risk: an order on credit names it, and only its own lots serve that order.
-    `If-Match` and `ETag` are versions of the provider's account.
+    The limit, in USD, replaces an earlier one; 0 ends it for new orders. Orders and grants keep what they took.
+    The provider bears the risk, and only its own lots serve an order on credit. `If-Match` and `ETag` are versions of
+    its account.
     """
     receipt = await limit_credit(
         command.handler,

@@ -31,8 +31,7 @@ PATH: Final = "/v1/accounts/{account_id:str}"
 async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
     """Set money aside from which another account may be paid until an instant. The rest is then available again.
 
-    Only the payer may do this, so that its key is the consent. Above the account's limit, the hold waits for a second
-    person, and the answer is 202.
+    Only the payer may do this. Above the account's limit, the hold waits for a second person (202).
     """
     receipt = await place_hold(
         command.handler,

@@ -33,9 +33,9 @@ Status = Literal["issued", "disputed", "resolved", "accepted", "credited"]
 async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
     """Accept a statement, as its startup or as the holder that pays a part.
 
-    It is paid, and its principal accrues, once all payers have accepted it or the acceptance period is over. A payer in
-    a dispute accepts the provider's counter-offer by this. If only the difference of the meters disputes the statement
-    and there is no offer, its startup lets that count stand by this, and the part that nobody disputes is paid.
+    It is paid, and its principal accrues, once all payers accepted it or the acceptance period is over. In a
+    dispute it accepts the provider's counter-offer. If only the difference of the meters disputes the statement and
+    there is no offer, its startup lets that count stand, and the undisputed part is paid.
     """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
@@ -46,8 +46,7 @@ async def dispute(
 ) -> Response[ReceiptBody]:
     """Dispute a statement until its `accept_until`, as the startup or the holder that pays: count less delivery.
 
-    If the other payer, or the difference of the meters, has stated a count already, the new count must be lower, and
-    replaces it.
+    A count that the other payer, or the difference of the meters, has stated is replaced by a lower one only.
     """
     receipt = await dispute_statement(
         command.handler,

@@ -10,6 +10,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     DegradeGrantBody,
     PrioritiseGrantBody,
+    RescheduleGrantBody,
     ResumeGrantBody,
     SubstituteGrantBody,
     TerminateGrantBody,
@@ -32,6 +33,7 @@ from marketplace.application.delivery.grants import (
     terminate_grant,
     transfer_grant,
 )
+from marketplace.application.delivery.rescheduling import reschedule_grant
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering.allocations import prioritise_grant
 from marketplace.application.trading.resale import resell_grant
@@ -70,7 +72,7 @@ async def degrade(
 ) -> Response[ReceiptBody]:
     """Report, as the provider, that fewer nodes work than were granted, or that fewer worked over a past span.
 
-    Readings of nodes that did not work are not charged. If they were charged already, an adjustment credits them.
+    Readings of nodes that did not work are not charged, or credited by an adjustment.
     """
     receipt = await degrade_grant(
         command.handler,
@@ -115,6 +117,22 @@ async def substitute(
     return command.answer(receipt)
 
 
+@post("/{grant_id:str}/reschedule", status_code=200, summary="Shorten or move a grant")
+async def reschedule(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[RescheduleGrantBody]
+) -> Response[ReceiptBody]:
+    """Shorten or move, as its startup, a grant whose site is late for it, or that is dark since its start."""
+    receipt = await reschedule_grant(
+        command.handler,
+        command.context,
+        grant_id,
+        choice=data.choice,
+        start=data.start,
+        auction_ids=await command.list_auctions(),
+    )
+    return command.answer(receipt)
+
+
 @post("/{grant_id:str}/transfer", status_code=200, summary="Transfer a grant")
 async def transfer(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
@@ -152,9 +170,8 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
 async def pay_next_stage(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
     """Set aside the cash of the next stage, or of all that have begun, as the startup that pays for a staged grant.
 
-    A stage's cash is set aside automatically as the stage begins, if the account has it available. Otherwise it may
-    still be paid within 72 hours. After that, delivery is withheld until it is paid, and the grant ends after the
-    notice period of its terms.
+    It is set aside by itself as the stage begins, if the account has it. Otherwise it may be paid within 72 hours; then
+    delivery is withheld, and the grant ends after its notice.
     """
     return command.answer(await pay_stage(command.handler, command.context, grant_id))
 
@@ -165,7 +182,7 @@ async def terminate(
 ) -> Response[ReceiptBody]:
     """End a grant early, as its startup or provider, after the notice of its terms or for cause.
 
-    What was delivered is still stated and settled. Without cause, the side that ends it may owe a fee: its `ends`.
+    What was delivered is still settled. Without cause, the side that ends it may owe a fee: its `ends`.
     """
     receipt = await terminate_grant(
         command.handler,
@@ -241,6 +258,7 @@ ROUTER: Final = Router(
         suspend,
         resume,
         substitute,
+        reschedule,
         transfer,
         prioritise,
         resell,

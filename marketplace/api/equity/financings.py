@@ -155,8 +155,8 @@ async def declare(
 async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay the proceeds of a declared sale from the startup's account, as company, holder or platform; the issuer ends.
 
-    Holders that are no parties are paid outside, each by a withdrawal that names it. In a sale for stock, only cash for
-    fractions of a share is paid here.
+    Holders that are no parties are paid outside, each by a withdrawal that names it. A sale for stock pays cash for
+    fractions alone.
     """
     return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
 

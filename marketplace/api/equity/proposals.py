@@ -48,10 +48,9 @@ async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[Pr
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal", opt={"scope": "proposals:agree"})
 async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Agree as a voter. With the last agreement that it needs, the proposal takes effect in the same instant.
+    """Agree as a voter. With the last agreement the proposal takes effect at once.
 
-    If the party may lose more by it than its account lets one person let go, the agreement waits for a second person,
-    and the answer is 202.
+    If it may cost the party more than its account lets one person let go, it waits for a second person (202).
     """
     receipt = await consents.agree(command.handler, command.context, proposal_id)
     return await answer_asked(command, receipt, command.principal.party_id) or command.answer(receipt)

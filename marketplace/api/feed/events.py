@@ -168,8 +168,8 @@ async def read(
 ) -> Response[FeedPage]:
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
 
-    A key sees the kinds that its read scopes cover: orders with ``orders:read``, requests for a second person with
-    those of orders, mandates and proposals. Filters combine. `Last-Event-ID` counts as `after`. A stream takes no
+    A key sees the kinds of its read scopes: orders with ``orders:read``, requests for a second person with those of
+    orders, mandates and proposals. Filters combine. `Last-Event-ID` counts as `after`. A stream takes no
     `limit`. Long pages are compressed with ``Accept-Encoding: gzip``.
 
     Raises:

@@ -44,8 +44,8 @@ async def read_stuck(reader: Read) -> list[StuckTaskView]:
 async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
     """Rebuild a projection's rows from the log in the background, and swap them in; for the platform.
 
-    Readers and the projector continue meanwhile. If a job on the projection is running in this process, that job is
-    returned instead. Nothing is recorded: a repeat with the same idempotency key starts a job again once it is over.
+    The answer is the job that runs, if one does in this process. Nothing
+    is recorded: a repeat starts a job again once it is over.
     """
     return _start(command, "rebuild", data.name)
 
@@ -54,8 +54,7 @@ async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> Job
 async def verify_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
     """Compare a projection's rows with what the log makes, in the background; for the platform.
 
-    If a job on the projection is running in this process, that job is returned instead. Nothing is recorded: a repeat
-    with the same idempotency key starts a job again once it is over.
+    A repeat is answered as for a rebuild.
     """
     return _start(command, "verify", data.name)
 

@@ -38,8 +38,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
     """Report, as the provider, that nodes stopped working, or, with `until`, an outage that is over.
 
-    The outage is credited to the grants that it affects until it is closed. A failure without `until` can be dated back
-    by at most an hour; an earlier outage must be reported with its end.
+    Without `until` it is dated back by an hour at most; report an earlier one with its end.
     """
     receipt = await fail_nodes(
         command.handler,

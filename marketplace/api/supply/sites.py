@@ -93,8 +93,8 @@ async def schedule(
 async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
     """Report that a conversion is late.
 
-    Lots that would begin before the new date are moved. Grants stay, and have no nodes until then. A startup whose
-    grant begins more than 24 hours before the new date may end it for cause at its start, before that comes.
+    Lots that would begin before it are moved. Grants stay, without nodes until then. The startup of one may shorten or
+    move it, or end it for cause if the site is over 24 hours late.
     """
     receipt = await slip_conversion(
         command.handler, command.context, site_id, ready_at=data.ready_at, reason=data.reason

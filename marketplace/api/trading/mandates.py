@@ -33,7 +33,7 @@ Status = Literal["granted", "revoked"]
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
     """Grant a mandate: offer to take equity on its terms, as the holder. A cash mandate holds all of its budgets.
 
-    Above the account's limit, a cash mandate waits for a second person, and the answer is 202.
+    Above the account's limit, a cash mandate waits for a second person (202).
     """
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
@@ -47,7 +47,7 @@ async def amend(
 ) -> Response[ReceiptBody]:
     """Change the rules and the budgets, for orders that are not matched yet.
 
-    Above the account's limit, the change of a cash mandate waits for a second person, and the answer is 202.
+    Above the account's limit, the change of a cash mandate waits for a second person (202).
     """
     receipt = await amend_mandate(
         command.handler, command.context, mandate_id, terms=data.terms, auction_ids=await command.list_auctions()

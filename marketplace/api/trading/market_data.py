@@ -39,8 +39,8 @@ async def read_index(
 ) -> list[IndexPoint]:
     """Return the index of each day, from paid fills of unrelated parties alone, beside public list prices.
 
-    The days are those from the date of `start` until before the date of `end`, at most 366; by default, the last 30
-    with today. A day with too few fills carries the latest print, and later values are revisions.
+    The days are those from `start` until before `end`, at most 366; by default, the last 30 with today. A day with too
+    few fills carries the latest print, and later values are revisions.
     """
     first, last = _parse_days(reader, start, end)
     async with reader.connect() as connection:

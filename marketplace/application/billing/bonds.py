@@ -9,7 +9,6 @@ from msgspec import structs
 
 from events.bond import BondClaimed, BondPaid
 from events.book import Book
-from events.instants import FOREVER
 from marketplace.application.steps.access import (
     list_sides,
     require_decider,
@@ -17,6 +16,7 @@ from marketplace.application.steps.access import (
     require_side,
     require_unfrozen,
 )
+from marketplace.application.steps.claims import keep_for_claims
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain
@@ -25,7 +25,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold, Reserve
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,
@@ -35,7 +35,6 @@ from marketplace.domain.billing.bond import (
     PostBond,
     ReleaseBond,
     list_end_claims,
-    list_uncovered,
     name_claim,
 )
 from marketplace.domain.billing.remedies import (
@@ -116,7 +115,7 @@ async def post_bond(
         bond = await unit.decide(BOND, bond_id, command)
         part = bond.parts[lot_id]
         await use_limit(unit, amount_usd, context.command_id)
-        await _keep_for_claims(unit, bond_id)
+        await keep_for_claims(unit, bond_id)
         await _raise_hold(
             unit, account_id, None if before is None else before.parts.get(lot_id), part.hold_id, amount_usd
         )
@@ -160,14 +159,6 @@ async def _pay_claims(unit: UnitOfWork, bond_id: str) -> None:
             }
             hold_id = event.hold_id
             await pay(unit, Debit(**payment, owed=True) if hold_id is None else CaptureHold(**payment, hold_id=hold_id))
-
-
-async def _keep_for_claims(unit: UnitOfWork, bond_id: str) -> None:
-    """Keep, of what the provider has available, what its bond does not cover of each claim; nothing once it ended."""
-    for claim_id, amount_usd in list_uncovered(await unit.get(BOND, bond_id)).items():
-        account_id = rename_id("acc", bond_id)
-        reserve = Reserve(account_id=account_id, amount_usd=amount_usd, until=FOREVER, cause=claim_id)
-        await unit.decide(ACCOUNT, account_id, reserve)
 
 
 async def claim_bond(
@@ -227,7 +218,7 @@ async def claim_bond(
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
         if unit.list_events(BOND, bond_id):
             await _use_replacements(unit, claimed)
-            await _keep_for_claims(unit, bond_id)
+            await keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
 
@@ -272,7 +263,9 @@ async def _find_default(
 async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decimal:
     """Return the USD that a claim comes to by the log now; 0 if nothing is owed any more."""
     made_at = claimed.made_at
-    grant = await unit.get(GRANT, claimed.grant_id)
+    grant = await unit.load(GRANT, claimed.grant_id)
+    if grant is None:  # a match that its provider broke
+        return claimed.amount_usd
     starts = {period.statement_id: period.start for period in list_periods(grant)}
     bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
     earlier = list_end_claims(bond, claimed.grant_id, made_at)
@@ -381,7 +374,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         decision = structs.replace(command, most_usd=most, money_usd=money_usd, freed_at=freed_at)
         await unit.decide(BOND, bond_id, decision)
         await _pay_claims(unit, bond_id)
-        await _keep_for_claims(unit, bond_id)
+        await keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
 

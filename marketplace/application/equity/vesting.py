@@ -57,12 +57,12 @@ async def list_interested(unit: UnitOfWork, issuer: Issuer) -> dict[str, frozens
 async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, Delivery]:
     """Return what was accepted, less credits, under each grant that the issuer's warrants count.
 
-    A grant among related parties counts in no milestone.
+    A grant among related parties counts in no milestone, also if its seller alone states the relation.
     """
     found = {}
     for grant_id in list_counted_grants(issuer):
         grant = await unit.load(GRANT, grant_id)
-        if grant is not None and grant.mark != "related":
+        if grant is not None and grant.mark not in {"related", "named"}:
             found[grant_id] = await count_accepted(unit, grant)
     return found
 

@@ -20,12 +20,13 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def keep_make_whole(unit: UnitOfWork, grant: Grant) -> None:
-    """Keep the make-whole of an early end on its provider's account for `CLAIM_WITHIN` after delivery ends.
+    """Keep the make-whole of an early end, or of hours taken off a late grant, on its provider's account.
 
-    It keeps what no part of the bond covers, and no more than is free now. A claim replaces what is kept.
+    For `CLAIM_WITHIN` after delivery ends it keeps what no part of the bond covers, and no more than is free now. A
+    claim replaces what is kept.
     """
     issued, at = grant.issued, unit.context.at
-    if not is_default(grant.terminations[-1]):
+    if grant.terminations and not is_default(grant.terminations[-1]):
         return
     bond = await unit.load(BOND, rename_id("bnd", issued.provider_id))
     made = list_end_claims(bond, issued.grant_id, find_notice(grant))

@@ -33,6 +33,7 @@ async def limit_usage(unit: UnitOfWork, grant: Grant) -> None:
             resold=tuple(grant.list_resold()),
             gaps=grant.list_gaps(),
             meter=meter,
+            start=grant.issued.start if grant.rescheduled else None,
         )
         await unit.decide(USAGE, usage_id, command)
 

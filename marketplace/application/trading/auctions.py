@@ -18,6 +18,7 @@ from events.order import LostMatch
 from events.types import PricedTerms, PrincipalTerms, Reason, SafeTerms
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.claims import claim_broken_match, compute_damages
 from marketplace.application.steps.dilution import free_order, sign_instrument
 from marketplace.application.trading.orders import (
     count_order,
@@ -516,6 +517,7 @@ async def carry_out_rejection(
     reasons: tuple[Reason, ...],
     price_to_win_usd_per_gpu_hour: Decimal | None,
     lost: LostMatch | None = None,
+    match: MatchTerms | None = None,
 ) -> Receipt:
     """Record on an order why it lost, and free its holds unless it stays open for the next auction.
 
@@ -527,6 +529,7 @@ async def carry_out_rejection(
         reasons: Why; the main one first.
         price_to_win_usd_per_gpu_hour: The least value at which it would have won; None if there is none.
         lost: The match that it won and whose capacity the provider withdrew after the lock; None without one.
+        match: That match; its provider owes damages, which the market claims for the startup.
 
     Raises:
         Refusal: ``order_unknown`` · ``order_<status>`` · ``order_locked_elsewhere``.
@@ -534,16 +537,19 @@ async def carry_out_rejection(
 
     async def work(unit: UnitOfWork) -> None:
         before, auction = await load_order(unit, order_id), await unit.get(AUCTION, auction_id)
+        broken = None if lost is None or match is None else await compute_damages(unit, match, lost)
         command = UnmatchOrder(
             order_id=order_id,
             auction_id=auction_id,
             reasons=reasons,
             price_to_win_usd_per_gpu_hour=price_to_win_usd_per_gpu_hour,
             at=context.at,
-            lost=lost,
+            lost=broken or lost,
             horizon_end=auction.horizon_end,
         )
         after = await unit.decide(ORDER, order_id, command)
+        if broken is not None and match is not None and broken.damages_usd and before.status == "locked":
+            await claim_broken_match(unit, before, match, broken)
         if after.status == "unmatched" and before.status == "locked":
             await release_order_holds(unit, before, "the order was not matched")
 

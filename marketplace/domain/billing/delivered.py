@@ -9,6 +9,8 @@ from fractions import Fraction
 from typing import Final
 
 from events.statement import Metering
+from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.service_level import assess, list_working
@@ -29,6 +31,22 @@ def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) 
             if since < until and gpus > working.amount:
                 excess += (gpus - working.amount) * ((until - since) // _MICROSECOND)
     return counted - -(-excess // _PER_SECOND)
+
+
+def require_undelivered(grant: Grant, startup: Usage) -> None:
+    """Refuse another span for a grant of which the startup's own meter counted something.
+
+    Readings of the provider are no proof, because nodes that did not work are not charged.
+
+    Raises:
+        Refusal: ``capacity_delivered``.
+    """
+    issued = grant.issued
+    runs = list_runs(startup.timeline, to_second(issued.start), to_second(issued.end))
+    if runs:
+        since = render_instant(EPOCH + runs[0][0] * SECOND)
+        said = f"your meter counted GPUs of grant {issued.grant_id} from {since} on, so its nodes worked"
+        raise Refusal("capacity_delivered", f"{said}; keep the grant or end it", grant_id=issued.grant_id)
 
 
 def count_kept(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Fraction:

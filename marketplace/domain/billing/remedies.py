@@ -1,8 +1,8 @@
 """What a provider owes for undelivered hours of a grant, by the grant's remedies and the log alone.
 
-An hour is undelivered if its nodes are reported as failed once the cure time is over, or if it follows an early end by
-the provider, or by the startup for cause. Under the measure ``metered``, nodes that the provider's meter did not count
-have failed too. Of the undelivered hours
+An hour is undelivered if its nodes are reported as failed once the cure time is over, if it follows an early end by the
+provider, or by the startup for cause, or if the startup took it off a grant whose site was late. Under the measure
+``metered``, nodes that the provider's meter did not count have failed too. Of the undelivered hours
 
 1. ``replacement``: those that the startup bought in a later auction, and got before it claims, cost the difference of
    the two prices, at most the price of the lost hour. The order for them asks for nothing that the lost hours did not
@@ -10,15 +10,16 @@ have failed too. Of the undelivered hours
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price. For an end for cause, these are the
    hours of the nodes that did not work when it was declared; of all nodes if it was before the start, because the site
-   is late.
+   is late. The hours that a startup took off a grant (`grant.rescheduled`) are such hours too, once the cure time is
+   over, which counts once for the grant. Hours that were moved are delivered later, and nothing is owed for them.
 
 The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts
 once in each statement period, however often nodes fail in it. If a failure began before the period, the time that it
 lasted before counts toward the cure time.
 
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
-or disputed, or about the early ends since the last such claim. So no hour is recovered twice. A claim is computed again
-when it is answered; it only falls.
+or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice. A
+claim is computed again when it is answered; it only falls.
 
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
@@ -39,9 +40,9 @@ from itertools import pairwise
 from typing import Final
 
 from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
-from events.grant import GrantTerminated
+from events.grant import GrantRescheduled, GrantTerminated
 from events.order import OrderTerms
-from events.schedule import RemedyTerms
+from events.schedule import EndTerms, RemedyTerms
 from events.service import ServiceResult
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
@@ -59,6 +60,7 @@ from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_se
 from marketplace.domain.refusals import refuse_status
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.outages import BACKDATED_MAX
+from marketplace.domain.supply.schedule import compute_end_fee
 
 CLAIM_WITHIN: Final = timedelta(days=30)
 """How long a claim may be made after the end of a period or the last report of an outage in it, or after the last hour
@@ -105,6 +107,24 @@ class Default:
     statement_id: str | None
     until: datetime
     fees_usd: Decimal = ZERO
+
+
+def compute_broken(ends: Sequence[EndTerms], price_usd: Decimal, notice: timedelta) -> Decimal:
+    """Return the USD that a provider owes for a match that it broke after the lock.
+
+    It is the fee of an early end of the same size and notice, by the schedule in force; at shorter notice than any fee
+    states, that of the shortest.
+
+    Args:
+        ends: The end terms of the schedule.
+        price_usd: The price of the match.
+        notice: How long before its start the match broke.
+    """
+    terms = next((each for each in reversed(ends) if price_usd >= each.value_usd_min), None)
+    if terms is None or not terms.fees:
+        return ZERO
+    shortest = timedelta(hours=terms.fees[0].notice_hours_min)
+    return compute_end_fee(terms.fees, Fraction(price_usd), max(notice, shortest))
 
 
 def find_period(grant: Grant, period_start: datetime) -> Period:
@@ -241,7 +261,7 @@ def _find_since(grant: Grant, ended: GrantTerminated) -> datetime:
 
 
 def find_ending(grant: Grant, after: datetime | None = None, until: datetime | None = None) -> Default:
-    """Return what early ends of a grant leave undelivered by its provider's fault.
+    """Return what early ends of a grant, and hours taken off it, leave undelivered by its provider's fault.
 
     Args:
         grant: The grant.
@@ -257,16 +277,36 @@ def find_ending(grant: Grant, after: datetime | None = None, until: datetime | N
         for ended, last in _list_defaults(grant)
         if (after is None or ended.noticed_at > after) and (until is None or ended.noticed_at <= until)
     ]
-    if not defaults:
+    cuts = [
+        (cut, gap)
+        for cut, gap in _list_cuts(grant, timedelta(hours=terms.cure_hours))
+        if (after is None or cut.at > after) and (until is None or cut.at <= until)
+    ]
+    if not (defaults or cuts):
         raise Refusal(
             "grant_not_defaulted",
-            f"grant {grant.issued.grant_id} was not ended early by its provider, nor by its startup for cause; state"
-            " the period_start of a period in which its nodes failed",
+            f"grant {grant.issued.grant_id} was not ended early by its provider, nor by its startup for cause, and no"
+            " hours beyond the cure time were taken off it; state the period_start of a period in which its nodes"
+            " failed",
         )
     gaps = tuple(gap for ended, last in defaults for gap in _list_gaps(grant, ended, last))
-    since, last_day = min(_find_since(grant, ended) for ended, _ in defaults), find_last(grant) + CLAIM_WITHIN
+    gaps += tuple(gap for _, gap in cuts)
+    since = min([*(_find_since(grant, ended) for ended, _ in defaults), *(cut.at for cut, _ in cuts)])
+    last_day = find_last(grant) + CLAIM_WITHIN
     fees_usd = sum((ended.fee_usd for ended, _ in defaults if ended.by == "provider"), ZERO)
     return Default(gaps, since, "make_whole", terms.make_whole_share, None, last_day, fees_usd)
+
+
+def _list_cuts(grant: Grant, cure: timedelta) -> Iterator[tuple[GrantRescheduled, Load]]:
+    """Yield the GPUs that the startup took off a late grant, each time beyond what is left of the cure time."""
+    left = cure
+    for cut in grant.rescheduled:
+        if cut.gpu_seconds_cut:
+            used = min(left, cut.start - cut.start_before)
+            left -= used
+            if cut.start_before + used < cut.start:
+                gpus = grant.issued.nodes * grant.issued.gpus_per_node
+                yield cut, Load(cut.start_before + used, cut.start, gpus)
 
 
 def _list_gaps(grant: Grant, ended: GrantTerminated, last: datetime) -> Iterator[Load]:
@@ -547,8 +587,9 @@ def find_last(grant: Grant) -> datetime:
 
 
 def find_notice(grant: Grant) -> datetime | None:
-    """Return when the last early end that is the provider's fault was announced; None if there is none."""
-    return next((ended.noticed_at for ended, _ in _list_defaults(grant)), None)
+    """Return when the last early end that is the provider's fault was announced, or hours were taken off; or None."""
+    cuts = [cut.at for cut in grant.rescheduled if cut.gpu_seconds_cut]
+    return max([*(ended.noticed_at for ended, _ in _list_defaults(grant)), *cuts], default=None)
 
 
 def is_default(ended: GrantTerminated) -> bool:

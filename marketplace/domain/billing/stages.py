@@ -19,7 +19,7 @@ from typing import Final
 
 from events.grant import GrantIssued
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, round_cents
-from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant_commands import CollectStage
 from marketplace.domain.delivery.grant_notice import find_deal_notice
@@ -42,6 +42,13 @@ def compute_funding(issued: GrantIssued, stages_paid: int, end: datetime) -> Dec
     covered = (stages_paid * issued.stages.hours + issued.stages.security_hours) * _HOUR
     span = min(covered, min(end, issued.end) - issued.start)
     return max(compute_totals(build_tariff(issued), _count(issued, span)).startup_usd - issued.credit_usd, ZERO)
+
+
+def compute_needed(grant: Grant, totals: Totals) -> Decimal:
+    """Return the USD that are set aside for a grant without deliveries; `totals` is what all of it costs."""
+    if grant.issued.stages is None:
+        return totals.startup_usd
+    return compute_funding(grant.issued, grant.stages_paid, grant.end)
 
 
 def find_spare(issued: GrantIssued, set_aside_usd: Decimal, delivered: timedelta, damages_usd: Decimal) -> Decimal:

@@ -9,13 +9,16 @@ Invariants:
     3. At no instant is more resold than was granted.
     4. Outages are only added. Nodes that were reported as failed count as failed until they are reported to work, and
        only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
-    5. Of a staged grant, delivery is withheld only after a stage was missed and its cure time is over. Withheld hours
+    5. The span changes before anything is delivered: its startup shortens or moves it while its site is late. Then the
+       grant is issued again with the new span, and outages before that are over.
+    6. Of a staged grant, delivery is withheld only after a stage was missed and its cure time is over. Withheld hours
        cost no more than what is set aside beyond the delivered ones.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 outage_open · from_the_future · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered ·
-notice_too_short · grant_bought · grant_transferred · grant_staged · span_empty · resale_outside_grant ·
-resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
+notice_too_short · grant_bought · grant_transferred · grant_staged · hours_resold · site_on_time · ready_after_end ·
+start_unaligned · start_too_early · start_too_late · span_empty · resale_outside_grant · resale_above_grant ·
+grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,6 +40,7 @@ from events.grant import (
     GrantIssued,
     GrantMarked,
     GrantPrioritised,
+    GrantRescheduled,
     GrantResold,
     GrantResumed,
     GrantServiceLineAdded,
@@ -72,6 +76,7 @@ from marketplace.domain.delivery.grant_commands import (
     IssueGrant,
     MarkGrant,
     PrioritiseGrant,
+    RescheduleGrant,
     ResellGrant,
     ResumeGrant,
     SubstituteGrant,
@@ -86,6 +91,7 @@ from marketplace.domain.delivery.grant_notice import (
     require_cause,
     require_notice,
 )
+from marketplace.domain.delivery.rescheduling import find_span
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
@@ -124,7 +130,7 @@ class Grant:
     """An issued grant.
 
     Attributes:
-        issued: The grant as awarded; `issued.startup_id` pays for it.
+        issued: The grant as awarded, with its present start and end; `issued.startup_id` pays for it.
         phase: Independent of `condition`: the nodes of a terminated grant deliver until `end`.
         startup_id: Who uses it.
         pool_id: Where it is now.
@@ -140,6 +146,7 @@ class Grant:
         failed_before: From when to when past outages lasted, each since its first report.
         follows_pool: Whether its present condition was derived from failed nodes of the pool or power of the site.
         extensions: Start and end of each span that was added.
+        rescheduled: How its startup shortened or moved it, in order.
         priority: Usage is allocated to the lowest number first.
         service_lines: Ids of its service lines.
         mark: Why the index does not count it; None if it does.
@@ -168,6 +175,7 @@ class Grant:
     pools_before: frozenset[str] = frozenset()
     follows_pool: bool = False
     extensions: tuple[tuple[datetime, datetime], ...] = ()
+    rescheduled: tuple[GrantRescheduled, ...] = ()
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
     mark: Mark | None = None
@@ -208,10 +216,20 @@ class Grant:
         return min((outage.nodes for outage in self.outages if outage.end is None), default=self.issued.nodes)
 
     @property
+    def is_dark(self) -> bool:
+        """Return whether it runs, and no node has worked since its start."""
+        since = self.issued.start
+        dark = (outage for outage in self.outages if outage.end is None and outage.nodes == 0)
+        return self.phase == "running" and any(outage.start <= since for outage in dark)
+
+    @property
     def gpu_seconds_granted(self) -> int:
-        """Return the GPU-seconds of the whole span as first granted."""
-        seconds = int((self.issued.end - self.issued.start).total_seconds())
-        return self.issued.nodes * self.issued.gpus_per_node * seconds
+        """Return the GPU-seconds of the whole span as first granted, or as its startup shortened it."""
+        return self.count_span(self.issued.start, self.issued.end)
+
+    def count_span(self, start: datetime, end: datetime) -> int:
+        """Return the GPU-seconds of all nodes over a span."""
+        return self.issued.nodes * self.issued.gpus_per_node * int((end - start).total_seconds())
 
     @property
     def gpu_seconds_left(self) -> int:
@@ -327,8 +345,8 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _activate(command, state)
         case SubstituteGrant():
             return _substitute(command, state)
-        case ExtendGrant():
-            return _extend(command, state)
+        case ExtendGrant() | RescheduleGrant():
+            return _extend(command, state) if isinstance(command, ExtendGrant) else _reschedule(command, state)
         case TransferGrant() | PrioritiseGrant() | MarkGrant():
             return _arrange(command, state)
         case ResellGrant() | AddServiceLine():
@@ -503,6 +521,47 @@ def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
             end=command.end,
             lots=command.lots,
             gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
+        )
+    ]
+
+
+def find_new_span(command: RescheduleGrant, state: Grant) -> tuple[datetime, datetime]:
+    """Return the new start and end of a grant that its startup shortens or moves.
+
+    Raises:
+        Refusal: ``grant_<status>`` · ``grant_bought`` · ``hours_resold`` · those of `rescheduling.find_span`.
+    """
+    _require_status(state, *OPEN)
+    issued = state.issued
+    if issued.resale is not None:
+        text = f"grant {issued.grant_id} was bought in a resale, whose span stays; keep it or end it for cause"
+        raise Refusal("grant_bought", text)
+    if state.resold:
+        text = f"hours of grant {issued.grant_id} were resold, and their buyers keep them; keep the rest or end it"
+        raise Refusal("hours_resold", text)
+    return find_span(command, issued, state.status, is_dark=state.is_dark)
+
+
+def _reschedule(command: RescheduleGrant, state: Grant) -> Sequence[GrantEvent]:
+    if any((known.choice, known.at) == (command.choice, command.at) for known in state.rescheduled):
+        return []
+    start, end = find_new_span(command, state)
+    issued = state.issued
+    return [
+        GrantRescheduled(
+            grant_id=command.grant_id,
+            choice=command.choice,
+            start_before=issued.start,
+            end_before=issued.end,
+            start=start,
+            end=end,
+            lots=command.lots,
+            gpu_seconds_cut=state.gpu_seconds_granted - state.count_span(start, end),
+            cash_commitment_usd=command.cash_commitment_usd,
+            principal_commitment_usd=command.principal_commitment_usd,
+            budget_commitment_usd=command.budget_commitment_usd,
+            at=command.at,
+            reason=f"{command.choice}, because its site is late",
         )
     ]
 
@@ -743,6 +802,8 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
             return _evolve_stages(state, event)
         case GrantCompleted():
             return replace(state, phase="completed")
+        case GrantRescheduled():
+            return _begin_anew(state, event)
         case GrantTerminated():
             ended = state.gpu_seconds_ended + state.count_left(event.at)
             terminations = (*state.terminations, event)
@@ -778,6 +839,39 @@ def _hand_over(
             return replace(state, startup_id=event.startup_id)
         case GrantResold():
             return replace(state, resold=(*state.resold, event))
+
+
+def _begin_anew(state: Grant, event: GrantRescheduled) -> Grant:
+    """Return a grant that is issued again with another span. What its provider had to repair it counts on."""
+    since = state.failing_since
+    past = ((since, event.at),) if since is not None and since < event.at else ()
+    equity = state.issued.equity
+    if equity is not None:
+        principal_usd, budget_usd = event.principal_commitment_usd, event.budget_commitment_usd
+        equity = structs.replace(equity, principal_commitment_usd=principal_usd, budget_commitment_usd=budget_usd)
+    issued = structs.replace(
+        state.issued,
+        start=event.start,
+        end=event.end,
+        lots=event.lots,
+        cash_commitment_usd=event.cash_commitment_usd,
+        equity=equity,
+    )
+    return replace(
+        state,
+        issued=issued,
+        phase="issued",
+        lots=event.lots,
+        end=event.end,
+        nodes_available=issued.nodes,
+        condition="active",
+        reason=None,
+        outages=(),
+        failing_since=None,
+        failed_before=(*state.failed_before, *past),
+        follows_pool=False,
+        rescheduled=(*state.rescheduled, event),
+    )
 
 
 def _evolve_stages(

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
-from events.grant import GrantIssued, GrantResold, Mark, Side
+from events.grant import Choice, GrantIssued, GrantResold, Mark, Side
 from events.types import LotShare
 from marketplace.core.money import ZERO
 
@@ -90,6 +90,32 @@ class ExtendGrant(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
     lots: tuple[LotShare, ...]
     at: datetime
+
+
+class RescheduleGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Shorten or move a grant that cannot begin, because its site is late. The pool changes in the same batch.
+
+    Attributes:
+        grant_id: The grant.
+        choice: Whether it keeps its end or its length.
+        start: When a moved grant begins; None: as soon as its site is ready.
+        at: Now.
+        ready_at: When the conversion of its site is to be ready; None if none is ahead.
+        lots: Which lots carry it from then on.
+        cash_commitment_usd: What the startup pays in cash when everything that is left is delivered.
+        principal_commitment_usd: What it owes as principal then.
+        budget_commitment_usd: What the holder of the equity pays then.
+    """
+
+    grant_id: str
+    choice: Choice
+    at: datetime
+    start: datetime | None = None
+    ready_at: datetime | None = None
+    lots: tuple[LotShare, ...] = ()
+    cash_commitment_usd: Decimal = ZERO
+    principal_commitment_usd: Decimal = ZERO
+    budget_commitment_usd: Decimal = ZERO
 
 
 class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +242,7 @@ GrantCommand = (
     | ResumeGrant
     | SubstituteGrant
     | ExtendGrant
+    | RescheduleGrant
     | TransferGrant
     | PrioritiseGrant
     | ResellGrant

@@ -3,7 +3,9 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import Grant
 
 PERIOD = timedelta(days=30)
@@ -24,6 +26,18 @@ class Period(NamedTuple):
     def stated_at(self) -> datetime:
         """When its statement is issued."""
         return self.end + GRACE
+
+
+def require_unstated(grant: Grant, at: datetime) -> None:
+    """Refuse another span for a grant whose first period is over, since its statement is about the present one.
+
+    Raises:
+        Refusal: ``period_over``.
+    """
+    first = next(iter(list_periods(grant)), None)
+    if first is not None and first.end <= at:
+        said = f"the first statement period of grant {grant.issued.grant_id} ended at {render_instant(first.end)}"
+        raise Refusal("period_over", f"{said}, and its statement is about the span as it is; keep the grant or end it")
 
 
 def list_periods(grant: Grant) -> list[Period]:

@@ -3,10 +3,11 @@
 The score is the product of three exact shares. Each is 1 without a history:
 
 - uptime: of the GPU-seconds due under grants, the share that worked. Nodes that were down while a grant was degraded or
-  suspended are lost. A run counts when it ends or when a statement closes its period. If availability was promised, the
-  service result of the statement replaces the runs counted so far in its period, and its adjustments correct it. A
-  match that won, and whose capacity the provider withdrew after the lock in whatever way, was due in full and is lost
-  in full; so is one of resold nodes whose grant the provider reported as failing.
+  suspended are lost, and so are the hours that a startup took off a grant whose site was late. A run counts when it
+  ends or when a statement closes its period. If availability was promised, the service result of the statement replaces
+  the runs counted so far in its period, and its adjustments correct it. A match that won, and whose capacity the
+  provider withdrew after the lock in whatever way, was due in full and is lost in full; so is one of resold nodes whose
+  grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
   ran to their end, by GPU-seconds or by price, whichever is lower. So neither a large grant nor an expensive one that
   is ended is offset by many small or cheap ones. A grant counts whole, less what was resold of it, at the price that
@@ -36,6 +37,7 @@ from events.grant import (
     GrantDegraded,
     GrantIssued,
     GrantMarked,
+    GrantRescheduled,
     GrantResold,
     GrantResumed,
     GrantSuspended,
@@ -54,6 +56,7 @@ _Timed = (
     | GrantDegraded
     | GrantSuspended
     | GrantResumed
+    | GrantRescheduled
     | GrantCompleted
     | GrantTerminated
     | StatementIssued
@@ -62,7 +65,7 @@ _Timed = (
     | StatementCredited
 )
 ReliabilityEvent = _Timed | GrantResold | GrantMarked
-LEFT_OUT: Final = frozenset({"related", "own_capacity"})
+LEFT_OUT: Final = frozenset({"related", "own_capacity", "named"})
 """Marks of grants that count in no reliability."""
 COUNTED: Final = ReliabilityEvent.__args__
 """The event types of grants that affect reliability."""
@@ -283,6 +286,8 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             return replace(course, running=True), record
         case GrantDegraded() | GrantSuspended() | GrantResumed():
             return _evolve_nodes(event, course, record)
+        case GrantRescheduled():
+            return _begin_anew(event, course, record)
         case GrantTerminated():
             ended, record = _count_up_to(course, record, event.at, working=course.working)
             broken = _is_broken(event) and not course.broken
@@ -307,6 +312,26 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             return course, _judge(event, record)
         case GrantIssued():
             return begin(event), record
+
+
+def _begin_anew(event: GrantRescheduled, course: Course, record: Record) -> tuple[Course, Record]:
+    """Count the hours that were taken off as lost, as far as they were not counted, and begin with the new span."""
+    course, record = _count_up_to(course, record, event.at, working=course.nodes)
+    counted = int((course.counted_until - event.start_before).total_seconds()) * course.nodes * course.gpus_per_node
+    lost = max(event.gpu_seconds_cut - counted, 0)
+    left = max(course.gpu_seconds - event.gpu_seconds_cut, 0)
+    anew = replace(
+        course,
+        running=False,
+        counted_until=event.start,
+        stated_until=None if course.stated_until is None else event.start,
+        due_since=0,
+        lost_since=0,
+        gpu_seconds=left,
+        cents=round(Fraction(course.cents * left, course.gpu_seconds)) if left else 0,
+    )
+    due, gone = record.gpu_seconds_due + lost, record.gpu_seconds_lost + lost
+    return anew, replace(record, gpu_seconds_due=due, gpu_seconds_lost=gone)
 
 
 def _evolve_nodes(

@@ -1,6 +1,7 @@
-"""Substitution and succession: which lots carry a grant that moves to another pool, or that a buyer takes over.
+"""Substitution and succession: which lots carry a grant that moves to another pool or span, or that a buyer takes over.
 
-Refusals in order: pool_unlike · grant_over · substitute_full. Of a successor: assumed_exceeded.
+Refusals in order: pool_unlike · grant_over · substitute_full. Of another span: hours_taken. Of a successor:
+assumed_exceeded.
 """
 
 from collections.abc import Iterable
@@ -105,6 +106,35 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
             )
     places = {lot.listed.lot_id: place for place, lot in enumerate(lots)}
     return tuple(sorted(shares, key=lambda share: places[share.lot_id]))
+
+
+def build_further_shares(
+    grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end: datetime
+) -> tuple[LotShare, ...]:
+    """Return the shares of lots that carry a grant over hours that it did not have, whatever these ask by now.
+
+    Raises:
+        Refusal: ``hours_taken``, which names the first instant at which the lots have too few nodes.
+    """
+    shares: list[LotShare] = []
+    for begin, until, free in list_free(pool, lots, start, end):
+        needed = grant.issued.nodes
+        for lot_id, nodes in free.items():
+            part = min(nodes, needed)
+            needed -= part
+            if part:
+                add_share(shares, LotShare(lot_id=lot_id, nodes=part, start=begin, end=until))
+        if needed:
+            raise Refusal(
+                "hours_taken",
+                f"from {render_instant(begin)} on, the lots of grant {grant.issued.grant_id} have"
+                f" {grant.issued.nodes - needed} of its {grant.issued.nodes} nodes free; state a start at which all of"
+                " its hours are free, or shorten it",
+                pointer="/start",
+                at=render_instant(begin),
+                missing=needed,
+            )
+    return tuple(shares)
 
 
 def build_successor(

@@ -249,13 +249,14 @@ def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
 
 
 def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
-    if state.limits == Limits(command.end, command.resold, command.gaps):
+    if state.limits == Limits(command.end, command.resold, command.gaps, command.start):
         return []
     return [
         UsageLimited(
             usage_id=command.usage_id,
             grant_id=command.grant_id,
             end=command.end,
+            start=command.start,
             resold=tuple(SoldNodes(start=load.start, end=load.end, nodes=load.amount) for load in command.resold),
             gaps=command.gaps,
             meter=command.meter,
@@ -332,7 +333,7 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return replace(state, closed=True)
         case UsageLimited():
             resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
-            return replace(state, limits=Limits(event.end, resold, event.gaps))
+            return replace(state, limits=Limits(event.end, resold, event.gaps, event.start))
         case UsageAllocated():
             return _evolve_allocation(state, event, event.allocation)
         case UsageReallocated():

@@ -83,7 +83,10 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Copy the grant's present end, resold nodes and gaps to its record, in the batch that changes the grant."""
+    """Copy the grant's present end, resold nodes and gaps to its record, in the batch that changes the grant.
+
+    `start` is None while the grant begins as it was issued.
+    """
 
     usage_id: str
     grant_id: str
@@ -91,6 +94,7 @@ class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
     resold: tuple[Load, ...]
     meter: Meter
     gaps: tuple[Gap, ...] = ()
+    start: datetime | None = None
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):

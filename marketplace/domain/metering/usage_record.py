@@ -41,11 +41,15 @@ INTERVAL_MAX: Final = timedelta(days=31)
 
 
 class Limits(NamedTuple):
-    """The limits last copied from the grant: when it ends, what was resold, and when it does not run before its end."""
+    """The limits last copied from the grant: when it ends, what was resold, and when it does not run before its end.
+
+    `start` is None for a grant that begins as it was issued.
+    """
 
     end: datetime
     resold: tuple[Load, ...]
     gaps: tuple[Gap, ...] = ()
+    start: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,10 +341,11 @@ def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusa
 
 
 def apply_limits(metered: Metered, state: UsageState) -> Metered:
-    """Return a grant's limits, with end, resold nodes and gaps as last copied to its record, if they were."""
+    """Return a grant's limits, with start, end, resold nodes and gaps as last copied to its record, if they were."""
     if state.limits is None:
         return metered
-    return msgspec.structs.replace(metered, **state.limits._asdict())
+    limits = state.limits._replace(start=state.limits.start or metered.start)
+    return msgspec.structs.replace(metered, **limits._asdict())
 
 
 def find_fault(

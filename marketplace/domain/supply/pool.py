@@ -66,6 +66,7 @@ from marketplace.domain.supply.pool_commands import (
     ResellCapacity,
     ReserveCapacity,
     RestoreNodes,
+    ShiftCapacity,
 )
 from marketplace.domain.supply.service_level import require_service
 
@@ -275,6 +276,8 @@ def _take(command: CapacityCommand, state: Pool) -> Sequence[PoolEvent]:
     match command:
         case ReserveCapacity():
             return _reserve(command, state)
+        case ShiftCapacity():
+            return _shift(command, state)
         case ResellCapacity():
             return _resell(command, state)
         case HoldCapacity():
@@ -357,11 +360,7 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
         _require_staying(state)
         if command.start < held.end:
             raise _refuse_other(command.grant_id)
-    _require_staying(state)
-    _require_even(command)
-    for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
-        _require_lot(command, state, lot_id)
-    _require_working(command, state)
+    _require_room(command, state)
     return [
         PoolCapacityReserved(
             pool_id=command.pool_id,
@@ -371,6 +370,37 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
             end=command.end,
             lots=command.lots,
         )
+    ]
+
+
+def _require_room(command: ReserveCapacity, state: Pool) -> None:
+    _require_staying(state)
+    _require_even(command)
+    for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
+        _require_lot(command, state, lot_id)
+    _require_working(command, state)
+
+
+def _shift(command: ShiftCapacity, state: Pool) -> Sequence[PoolEvent]:
+    """Release a reservation and reserve the new span. Only the hours after its present end are new."""
+    require_span(command.start, command.end, "/end")
+    pool_id, grant_id, nodes, end = command.pool_id, command.grant_id, command.nodes, command.end
+    held = _get_reservation(state, grant_id)
+    if (held.start, held.end) == (command.start, end):
+        return []
+    if end > held.end:
+        start, lots = max(held.end, command.start), command.further
+        further = ReserveCapacity(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=start, end=end, lots=lots)
+        _require_room(further, state)
+    kept = tuple(
+        msgspec.structs.replace(share, start=max(share.start, command.start), end=min(share.end, held.end))
+        for share in held.lots
+        if command.start < min(share.end, held.end)
+    )
+    lots = (*kept, *command.further)
+    return [
+        PoolCapacityReleased(pool_id=pool_id, grant_id=grant_id, at=held.start),
+        PoolCapacityReserved(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=command.start, end=end, lots=lots),
     ]
 
 

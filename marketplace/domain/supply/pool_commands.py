@@ -72,6 +72,20 @@ class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
     resold: tuple[Load, ...] = ()
 
 
+class ShiftCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Let the reservation of a grant begin later, and end later by the hours that `further` lots carry.
+
+    What it has from `start` on stays as it is, also on lots that are off sale and while nodes have failed.
+    """
+
+    pool_id: str
+    grant_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    further: tuple[LotShare, ...] = ()
+
+
 class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """Free a grant's nodes from an instant on, or those that a quote holds for it."""
 
@@ -127,6 +141,6 @@ class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
+CapacityCommand = ReserveCapacity | ShiftCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
 """Commands that take nodes of a pool, or give them back."""
 PoolCommand = OpenPool | OfferCapacity | RecallCapacity | CapacityCommand | FailNodes | RestoreNodes | AnnounceClosing

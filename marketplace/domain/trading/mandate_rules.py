@@ -146,6 +146,22 @@ def find_expiry(terms: MandateTerms, at: datetime) -> datetime | None:
     return terms.expires_at if terms.expires_at is not None and terms.expires_at <= at else None
 
 
+def require_move(mandate: Asked, start_before: datetime, start: datetime) -> None:
+    """Refuse to move what a mandate pays beyond the mandate's end.
+
+    Raises:
+        Refusal: ``mandate_revoked`` · ``mandate_expired``.
+    """
+    mandate_id, terms, revoked = mandate
+    if revoked:
+        said = f"mandate {mandate_id}, which pays a part, is revoked; shorten the grant, keep it or end it"
+        raise Refusal("mandate_revoked", said, mandate_id=mandate_id)
+    ends = find_expiry(terms, start)
+    if ends is not None and ends > start_before:
+        said = f"mandate {mandate_id}, which pays a part, ends at {render_instant(ends)}; begin before that"
+        raise Refusal("mandate_expired", said, mandate_id=mandate_id, pointer="/start")
+
+
 def require_welcome(mandate: Asked, offer: Offer) -> None:
     """Refuse an offer that a mandate's rules exclude, regardless of its budget.
 

@@ -180,6 +180,23 @@ def _extended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.Gran
     _change(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
 
 
+def _rescheduled(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantRescheduled) -> None:
+    row = changes.find(grants, fact.id) or {}
+    span = {"start": event.start, "end": event.end, "lots": event.lots}
+    state = {"status": "issued", "nodes_available": row.get("nodes"), "reason": event.reason}
+    _change(changes, fact, **span, **state, **_commit(row, event))
+
+
+def _commit(row: Mapping[str, Any], event: grant_events.GrantRescheduled | grant_events.GrantResold) -> dict[str, Any]:
+    """Return what a grant costs from an event on that takes hours off it."""
+    commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
+    if row.get("equity") is not None:
+        left = {name: getattr(event, name) for name in ("principal_commitment_usd", "budget_commitment_usd")}
+        equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityView)
+        commitments["equity"] = msgspec.structs.replace(equity, **left)
+    return commitments
+
+
 def _transferred(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantTransferred) -> None:
     _change(changes, fact, startup_id=event.startup_id)
 
@@ -199,13 +216,8 @@ def _line_added(changes: WriteBatch, fact: RecordedEvent, event: grant_events.Gr
 
 def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantResold) -> None:
     row = changes.find(grants, fact.id) or {"resold": []}
-    commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
-    if row.get("equity") is not None:
-        left = {name: getattr(event, name) for name in ("principal_commitment_usd", "budget_commitment_usd")}
-        equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityView)
-        commitments["equity"] = msgspec.structs.replace(equity, **left)
     part = show_decimals(ResoldPart, event, "price_usd_per_gpu_hour")
-    _change(changes, fact, resold=[*row["resold"], part], **commitments)
+    _change(changes, fact, resold=[*row["resold"], part], **_commit(row, event))
 
 
 def _change_stage(changes: WriteBatch, fact: RecordedEvent, **values: Any) -> None:
@@ -263,6 +275,7 @@ PROJECTION: Final = Projection(
         grant_events.GrantResumed: _resumed,
         grant_events.GrantSubstituted: _substituted,
         grant_events.GrantExtended: _extended,
+        grant_events.GrantRescheduled: _rescheduled,
         grant_events.GrantTransferred: _transferred,
         grant_events.GrantPrioritised: _prioritised,
         grant_events.GrantResold: _resold,

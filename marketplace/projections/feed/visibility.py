@@ -75,7 +75,13 @@ PUBLIC: Final = tags_of(
 )
 PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC
 PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
-COSTS: Final = (grant.GrantResold, grant.GrantStagePaid, grant.GrantStageMissed, grant.GrantWithholdingEnded)
+COSTS: Final = (
+    grant.GrantRescheduled,
+    grant.GrantResold,
+    grant.GrantStagePaid,
+    grant.GrantStageMissed,
+    grant.GrantWithholdingEnded,
+)
 """Events of a grant that say what it costs."""
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
 NAMES: Final = (

@@ -72,7 +72,7 @@ GRANT_PARTIES: Final = ("startup_id", "payer_id", "provider_id", "holder_id")
 
 
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant. The events state its price and the part in cash as exact fractions.
+    """A grant. Its events state price and cash part as exact fractions.
 
     To a startup that uses it without paying, the members from `price_usd_per_gpu_hour` to `stage` are None or empty,
     except `provider_account_id`, `service_lines` and `service`.
@@ -83,7 +83,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
         cash_share: The part of the price that is paid in cash, with at most 12 places: 1 for cash alone.
         ends: What an early end without cause costs the side that ends it, by its notice; None: nothing.
         stage: How far its stages have come; None: all of its cash is set aside.
-        mark: Why the price index leaves it out: ``related``, ``own_capacity`` or ``assumed``; None: it counts.
+        mark: Why no price index counts it: ``related``, ``own_capacity``, ``named`` or ``assumed``; None: it counts.
         status: ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
     """
 
@@ -145,9 +145,9 @@ class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         provider_id: The provider.
         uptime: Of the GPU-seconds that were due, the share that worked.
-        completion: Of the grants that ran to their end or ended early by its fault, the share of those that ran to
-            their end, by GPU-seconds or by price, whichever is lower. The provider is at fault if it ended a grant
-            without cause, or if the startup did because nodes failed.
+        completion: Of the grants that ran to their end or ended early by its fault, the share of the former, by
+            GPU-seconds or by price, whichever is lower. It is at fault if it ended a grant without cause, or the
+            startup did for cause.
         undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
         score: The product of the three. An order may require a minimum.
         gpu_seconds_due: GPU-seconds of runs that are over.

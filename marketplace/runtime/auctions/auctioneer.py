@@ -371,7 +371,8 @@ class Auctioneer:
             decision = conceal_decision(decision)
             reasons = decision.reasons
         try:
-            await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour, lost)
+            price_usd, match = decision.price_to_win_usd_per_gpu_hour, decision.match
+            await self._reject(auction_id, order_id, reasons, price_usd, lost=lost, match=match)
         except Refusal:
             order = await self._find_order(order_id)
             if decision.match and isinstance(order, MatchedOrder) and order.grant_id == decision.match.grant_id:
@@ -405,7 +406,9 @@ class Auctioneer:
         order_id: str,
         reasons: tuple[Reason, ...],
         price_to_win_usd: Decimal | None,
+        *,
         lost: LostMatch | None = None,
+        match: MatchTerms | None = None,
     ) -> None:
         context = build_context(self._handler, "auctioneer", auction_id, f"unmatch/{order_id}")
         await auctions.carry_out_rejection(
@@ -416,6 +419,7 @@ class Auctioneer:
             reasons=reasons,
             price_to_win_usd_per_gpu_hour=price_to_win_usd,
             lost=lost,
+            match=match,
         )
 
     async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:

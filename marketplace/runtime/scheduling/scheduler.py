@@ -31,6 +31,7 @@ from events.grant import (
     GrantExtended,
     GrantIssued,
     GrantMarked,
+    GrantRescheduled,
     GrantResumed,
     GrantStageMissed,
     GrantStagePaid,
@@ -381,7 +382,22 @@ class Scheduler:
                     found[Task("issue_service_statement", line_id, index, grant_id)] = period
         return found
 
-    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> None:
+    @notice.register
+    def _reschedule_grant(self, event: GrantRescheduled) -> None:
+        """Schedule a grant that is issued again with another span. Each span is activated by a command of its own."""
+        for task in (self._name_activation(event.grant_id), *self._list_periods(event.grant_id)):
+            self.drop(task)
+        self._turn_grant(event)
+        self.put(self._name_activation(event.grant_id), event.start)
+        for task, period in self._list_periods(event.grant_id).items():
+            self.put(task, period.stated_at)
+        self._collect_next(event.grant_id)
+
+    def _name_activation(self, grant_id: str) -> Task:
+        """Return the task that activates a grant: a further one after each change of its span."""
+        return Task("activate_grant", grant_id, len(self._grants[grant_id].rescheduled))
+
+    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantRescheduled | GrantTerminated) -> None:
         """Update the statement periods of a grant after an event that changes its span."""
         grant = evolve_grant(self._grants.get(event.grant_id), event)
         assert grant is not None, "the grant was issued"
@@ -407,14 +423,14 @@ class Scheduler:
 
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
-        self.drop(Task("activate_grant", event.grant_id))
+        self.drop(self._name_activation(event.grant_id))
         pool_id = self._grants[event.grant_id].issued.pool_id
         if self._failed.has_failed(pool_id):
             self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
-        self.drop(Task("activate_grant", event.grant_id))
+        self.drop(self._name_activation(event.grant_id))
         before = self._list_periods(event.grant_id)
         self._turn_grant(event)
         after = self._list_periods(event.grant_id)

@@ -1,5 +1,6 @@
 """What hostile parties tried before and after the lock of an auction, and what it does now."""
 
+import asyncio
 from asyncio import gather
 from datetime import timedelta
 from decimal import Decimal
@@ -9,26 +10,31 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from events.order import OrderUnmatched
+from events.auction import MatchTerms
+from events.order import LostMatch, OrderUnmatched
 from events.schedule import EndTerms, NoticeFee
+from events.types import LotShare
 from marketplace.application.access.parties import record_stage
-from marketplace.application.billing import accounts
+from marketplace.application.billing import accounts, bonds
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery.grants import activate_grant, degrade_grant, terminate_grant, transfer_grant
 from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.steps.claims import compute_damages
 from marketplace.application.supply import inventory, sites
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import auctions, mandates, orders
 from marketplace.application.trading.quotes import hold_quote, take_quote
+from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
-from marketplace.core.money import ceil_cents, parse_ratio
+from marketplace.core.money import ceil_cents, parse_ratio, round_cents
 from marketplace.domain.delivery.grant import find_price
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.auction import BindAuction
 from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_related import relate
@@ -37,6 +43,7 @@ from tests.support.market.auditing import find_faults
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
+from tests.support.patience import PATIENCE_SECONDS
 
 CHANGES = {
     "reprice": (inventory.reprice_lot, {"ask_usd_per_gpu_hour": Decimal(4)}),
@@ -132,6 +139,73 @@ async def test_nodes_that_fail_once_orders_are_bound_stay_at_their_ask(market, r
         (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
         assert (lost.provider_id, lost.cause) == (trade.provider, "nodes_failed")
     await check_log(market.log)
+
+
+@pytest.mark.parametrize("posted", [0, 300, 9_000])
+async def test_a_broken_match_is_claimed_from_the_bond_at_once_by_the_schedule_and_paid_to_the_order_that_lost_it(
+    market, posted
+):
+    """The fee of an early end of that size at that notice: a tenth of the price at less than a month."""
+    trade = await market.trade(equity="0", cash="3", no_cancel_at=0.4)
+    await market.deposit(trade.provider, 9_000)
+    provider, bond_id = market.context(trade.provider), rename_id("bnd", trade.provider)
+    if posted:
+        await bonds.post_bond(market.handler, provider, trade.provider, amount_usd=Decimal(posted), lot_id=trade.lot)
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+    incident = {"pool_id": trade.pool, "incident_id": "one", "nodes": 4, "at": market.day(0.4)}
+    await inventory.fail_nodes(market.handler, market.context(trade.provider), **incident)
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "completed")
+        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
+        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        assert lost.damages_usd == round_cents(Fraction(lost.price_usd) / 10) > 0
+        [claim] = (await market.state("bond", bond_id)).claims
+        assert (claim.claimed.startup_id, claim.claimed.amount_usd) == (trade.startup, lost.damages_usd)
+        kept = sum(amount for amount, _ in (await market.account(trade.provider)).reserves.values())
+        assert kept == max(lost.damages_usd - posted, 0), "the account keeps what the bond lacks"
+        before = (await market.account(trade.startup)).available_usd
+        market.clock.at = claim.claimed.answer_until
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await market.account(trade.startup)).available_usd == before:
+                await market.tick()
+    assert (await market.account(trade.startup)).available_usd - before == lost.damages_usd
+    [paid] = (await market.state("bond", bond_id)).claims
+    assert paid.paid.get(trade.lot, 0) == min(posted, lost.damages_usd), "the bond of the lot pays first"
+    assert await find_faults(Bonds, market.log) == []
+    assert await find_faults(Bonds, market.log, drop="bond.claimed.v1") != []
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("shown", "owed"), [((True,), False), ((True, False), True), ((), True)])
+async def test_a_match_that_evidence_of_gpus_alone_breaks_costs_its_provider_nothing(market, shown, owed):
+    trade = await market.trade(equity="0", cash="3")
+    for number, is_evident in enumerate(shown):
+        grant_id = rename_id("grt", trade.order) if is_evident else None
+        incident = {"incident_id": str(number), "nodes": 2, "at": market.day(0), "grant_id": grant_id}
+        await inventory.fail_nodes(market.handler, market.context(), trade.pool, **incident)
+    share = LotShare(lot_id=trade.lot, nodes=2, start=market.day(1), end=market.day(41))
+    match = MatchTerms(
+        grant_id=rename_id("grt", trade.order),
+        pool_id=trade.pool,
+        nodes=2,
+        start=share.start,
+        end=share.end,
+        lots=(share,),
+        value_usd_per_gpu_hour=Decimal(3),
+        price_usd_per_gpu_hour="2/1",
+    )
+    lost = LostMatch(
+        provider_id=trade.provider,
+        pool_id=trade.pool,
+        gpu_seconds=16 * 40 * 86_400,
+        price_usd=Decimal("30720.00"),
+        cause="nodes_failed",
+    )
+    after = await compute_damages(UnitOfWork(market.handler.cache, market.context()), match, lost)
+    assert after.damages_usd == (Decimal("3072.00") if owed else 0)
 
 
 async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):

@@ -11,6 +11,7 @@ from marketplace.application.access.relations import declare_relation, end_relat
 from marketplace.application.delivery import grants
 from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.auditor.market import Market as Audit
+from marketplace.auditor.relations import Relations
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
@@ -48,7 +49,7 @@ async def state_each_other(market, one, two):
 
 
 async def state_alone(market, one, two):
-    await relate(market, two, by=two, related_id=one)
+    await relate(market, one, by=one, related_id=two)
 
 
 async def find_chain(market, one, two):
@@ -69,6 +70,35 @@ async def test_own_startup_and_own_provider_get_nothing_from_a_funds_mandate(mar
     assert order.status == "unmatched"
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
     assert (await market.account(trade.fund)).held_usd == 1_000_000
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("named", ["startup", "fund"])
+async def test_a_sellers_word_alone_bars_nobody_sets_no_price_and_is_firm_once_it_is_confirmed(market, named):
+    trade = await market.trade(cash="1", equity="3.75", nodes=4, days=10)
+    rival = await market.party("Rival", "startup", usd=100_000)
+    order = await market.order(rival, cash="2.10", nodes=4, days=10, latest=1)
+    victim = getattr(trade, named)
+    relation_id = await relate(market, trade.provider, by=trade.provider, related_id=victim)
+    async with market.worker():
+        grant = await market.award(trade)
+        assert (await market.state("order", order)).status == "unmatched", "the honest bidder wins at its own offer"
+        assert (grant.mark, grant.issued.equity.holder_id) == ("named", trade.fund)
+        assert (await market.state("mandate", trade.mandate)).used_usd > 0
+        await market.deliver(grant, 10)
+        statement_id = list_periods(grant)[0].statement_id
+        market.clock.at = grant.end + timedelta(hours=25)
+        stated = await market.until("statement", statement_id, "issued")
+        market.clock.at = stated.issued.accept_until
+        paid = await market.until("statement", statement_id, "accepted")
+        assert paid.net.holder_usd > 0, "the mandate pays, since nobody confirmed what the provider says"
+        assert await relate(market, victim, by=victim, related_id=trade.provider) == relation_id
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await market.state("grant", grant.issued.grant_id)).mark == "named":
+                await market.tick()
+    mark = (await market.state("grant", grant.issued.grant_id)).mark
+    assert mark == {"startup": "related", "fund": "own_capacity"}[named]
+    assert await find_faults(Relations, market.log) == []
     await check_log(market.log)
 
 

@@ -26,6 +26,7 @@ from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
 from tests.contracts.story.holders import tell_holders
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.late import tell_late
 from tests.contracts.story.persons import tell_persons
 from tests.contracts.story.proposals import tell_proposals
 from tests.contracts.story.quotes import tell_quotes
@@ -63,6 +64,7 @@ def tell_story() -> tuple[Told, ...]:
     _tell_schedule(teller)
     tell_bonds(teller)
     tell_stages(teller)
+    tell_late(teller)
     return tuple(teller.seal())
 
 

@@ -13,6 +13,7 @@ from events.grant import (
     GrantDegraded,
     GrantExtended,
     GrantPrioritised,
+    GrantRescheduled,
     GrantResold,
     GrantResumed,
     GrantServiceLineAdded,
@@ -35,6 +36,7 @@ from marketplace.domain.delivery.grant_commands import (
     ExtendGrant,
     IssueGrant,
     PrioritiseGrant,
+    RescheduleGrant,
     ResellGrant,
     ResumeGrant,
     SubstituteGrant,
@@ -116,6 +118,28 @@ extend = builder(
 EXTENDED = GrantExtended(
     **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
 )
+shorten = builder(RescheduleGrant(**MINE, choice="shortened", at=hour(9), ready_at=hour(13.5)))
+move = builder(RescheduleGrant(**MINE, choice="moved", at=hour(9), ready_at=hour(13.5)))
+LOTS_LATER = (share(nodes=2, start=hour(14), end=hour(20)),)
+LEFT = {
+    "cash_commitment_usd": build.usd("115.20"),
+    "principal_commitment_usd": build.usd("153.60"),
+    "budget_commitment_usd": build.usd("76.80"),
+}
+SHORTENED = GrantRescheduled(
+    **MINE,
+    **LEFT,
+    choice="shortened",
+    start_before=hour(10),
+    end_before=hour(20),
+    start=hour(14),
+    end=hour(20),
+    lots=LOTS_LATER,
+    gpu_seconds_cut=16 * 4 * 3_600,
+    at=hour(9),
+    reason="shortened, because its site is late",
+)
+DARK = msgspec.structs.replace(DEGRADED, at=hour(10), nodes_available=0, reported_at=hour(10))
 add_line = builder(AddServiceLine(**MINE, service_line_id=id_of("svl", 1), at=hour(12)))
 
 
@@ -154,9 +178,13 @@ REFUSALS = [
         Row("time_naive", ACTIVE, command(at=NAIVE), "/at")
         for command in (activate, degrade, suspend, resume, substitute, extend, complete, terminate)
     ),
+    *(Row("time_naive", (ISSUED,), command(at=NAIVE), "/at") for command in (shorten, move)),
+    Row("time_naive", (ISSUED,), move(start=NAIVE), "/start"),
     *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), extend(), complete())),
     *(Row("grant_completed", (*ACTIVE, COMPLETED), command) for command in (*AFTER_END, terminate())),
     *(Row("grant_terminated", (*ACTIVE, EARLY_END), command) for command in (*AFTER_END, complete())),
+    *(Row("grant_completed", (*ACTIVE, COMPLETED), command) for command in (shorten(), move())),
+    *(Row("grant_terminated", (ISSUED, EARLY_END), command) for command in (shorten(), move())),
     Row("grant_active", ACTIVE, resume()),
     Row("grant_active", (*ACTIVE, DEGRADED, RESUMED), resume(at=hour(13.5))),
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
@@ -176,9 +204,20 @@ REFUSALS = [
     Row("notice_too_short", NOTICED, terminate(at=hour(13)), "/at"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13), by="provider"), "/at"),
     Row("notice_too_short", SPLIT, terminate(deal_usd=Fraction(10**6)), "/at"),
+    Row("grant_bought", (BOUGHT,), shorten()),
     Row("grant_bought", (BOUGHT,), resell()),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
     Row("grant_staged", (STAGED,), resell()),
+    Row("hours_resold", (ISSUED, RESOLD), move()),
+    *(Row("site_on_time", (ISSUED,), shorten(ready_at=ready_at)) for ready_at in (None, hour(10))),
+    Row("site_on_time", ACTIVE, move()),
+    Row("site_on_time", (*ACTIVE, DEGRADED), shorten(at=hour(13))),
+    Row("site_on_time", (*ACTIVE, msgspec.structs.replace(DARK, at=hour(11))), shorten(at=hour(13))),
+    Row("site_on_time", (*ACTIVE, DARK, msgspec.structs.replace(RESUMED, at=hour(12))), shorten(at=hour(13))),
+    Row("ready_after_end", (ISSUED,), shorten(ready_at=hour(19.5))),
+    Row("start_unaligned", (ISSUED,), move(start=hour(15.5)), "/start"),
+    Row("start_too_early", (ISSUED,), move(start=hour(13)), "/start"),
+    Row("start_too_late", (ISSUED,), move(start=hour(15 + 720)), "/start"),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
     Row("span_empty", ACTIVE, degrade(until=hour(12)), "/until"),
     Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
@@ -195,6 +234,10 @@ REFUSALS = [
     ),
 ]
 PRECEDENCE = [
+    Row("grant_bought", (BOUGHT,), shorten(ready_at=None)),
+    Row("hours_resold", (ISSUED, RESOLD), shorten(ready_at=None)),
+    Row("site_on_time", (ISSUED,), move(ready_at=None, start=NAIVE)),
+    Row("start_unaligned", (ISSUED,), move(start=hour(12.5))),
     Row("grant_unknown", (), activate(at=NAIVE)),
     Row("time_naive", (ISSUED,), degrade(at=NAIVE)),
     Row("grant_issued", (ISSUED,), complete(at=hour(1))),
@@ -299,6 +342,33 @@ def test_moves_to_another_pool_before_and_while_it_runs():
         Given(GRANT, *given).when(substitute()).then(SUBSTITUTED)
     state = GRANT.fold([*ACTIVE, SUBSTITUTED])
     assert (state.pool_id, state.lots, state.issued.pool_id) == (POOL_2, LOTS_2, POOL)
+
+
+def test_a_late_grant_is_shortened_to_the_whole_hours_after_its_site_is_ready():
+    Given(GRANT, ISSUED).when(shorten(lots=LOTS_LATER, **LEFT)).then(SHORTENED)
+    state = GRANT.fold([ISSUED, SHORTENED])
+    assert (state.status, state.issued.start, state.end, state.lots) == ("issued", hour(14), hour(20), LOTS_LATER)
+    assert (state.gpu_seconds_granted, state.issued.cash_commitment_usd) == (16 * 6 * 3_600, build.usd("115.20"))
+    assert state.issued.equity.principal_commitment_usd == build.usd("153.60")
+    Given(GRANT, ISSUED, SHORTENED).when(activate(at=hour(13.9))).refused("grant_not_due")
+
+
+def test_a_late_grant_is_moved_as_a_whole_and_by_thirty_days_at_most_after_its_site_is_ready():
+    for start, begin in ((None, 14), (hour(14), 14), (hour(14 + 720), 14 + 720)):
+        (moved,) = GRANT.decide(move(start=start), GRANT.fold([ISSUED]))
+        assert (moved.start, moved.end, moved.gpu_seconds_cut) == (hour(begin), hour(begin + 10), 0)
+    with pytest.raises(Refusal) as caught:
+        GRANT.decide(move(start=hour(15.5)), GRANT.fold([ISSUED]))
+    assert caught.value.facts["nearest"] == render_instant(hour(15))
+
+
+def test_a_grant_that_is_dark_from_its_start_on_begins_anew_without_its_outages():
+    for choice, end in ((shorten, 20), (move, 22)):
+        (anew,) = GRANT.decide(choice(at=hour(11.5), ready_at=None), GRANT.fold([*ACTIVE, DARK]))
+        assert (anew.start, anew.end) == (hour(12), hour(end))
+        state = GRANT.fold([*ACTIVE, DARK, anew])
+        assert (state.status, state.outages, state.nodes_working) == ("issued", (), 2)
+        assert state.failed_before == ((hour(10), hour(11.5)),), "what the provider had to answer does not begin anew"
 
 
 def test_transfers_use_alone():

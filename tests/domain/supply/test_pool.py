@@ -18,7 +18,7 @@ from events.pool import (
 )
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX
-from marketplace.domain.supply.pool_commands import AnnounceClosing, RecallCapacity
+from marketplace.domain.supply.pool_commands import AnnounceClosing, RecallCapacity, ShiftCapacity
 from tests.domain import build
 from tests.domain.build import (
     LOT,
@@ -107,6 +107,11 @@ MANY = tuple(
     for each in range(RESALES_MAX)
 )
 
+shift = build.builder(
+    ShiftCapacity(pool_id=build.POOL, grant_id=build.GRANT, nodes=RESERVED.nodes, start=hour(14), end=hour(20))
+)
+FURTHER = (share(start=hour(20), end=hour(24)),)
+
 REFUSALS = [
     Row("pool_unknown", (), offer()),
     Row("pool_exists", (OPENED,), build.open_pool(nodes=11)),
@@ -128,6 +133,7 @@ REFUSALS = [
     ),
     Row("reservation_unknown", (OPENED, OFFERED), release()),
     Row("reservation_unknown", (OPENED, OFFERED), offer_resale()),
+    Row("reservation_unknown", (OPENED, OFFERED), shift()),
     Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=3)),
     Row("incident_exists", (OPENED, FAILED, RESTORED), build.fail_nodes(at=hour(7))),
     Row("incident_unknown", (OPENED,), build.restore_nodes()),
@@ -143,12 +149,14 @@ REFUSALS = [
     Row("time_naive", (OPENED, FAILED), build.restore_nodes(at=NAIVE), "/at"),
     Row("incident_restored", (OPENED, FAILED, RESTORED), build.restore_nodes(at=hour(4)), "/at"),
     Row("span_empty", (OPENED,), offer(end=hour(0)), "/end"),
+    Row("span_empty", HELD, shift(end=hour(14)), "/end"),
     Row("span_empty", (OPENED, OFFERED), reserve(end=hour(9)), "/end"),
     Row("span_empty", (OPENED, FAILED), build.restore_nodes(at=hour(0)), "/at"),
     Row("span_empty", (OPENED,), build.fail_nodes(until=hour(0), reported_at=hour(9)), "/until"),
     Row("notice_too_short", (OPENED,), announce(closes_at=CLOSES_AT - timedelta(seconds=1)), "/closes_at"),
     Row("closing_brought_forward", (OPENED, LATER), announce(), "/closes_at"),
     Row("pool_closing", (OPENED, CLOSING), offer()),
+    Row("pool_closing", (*HELD, CLOSING), shift(end=hour(24), further=FURTHER)),
     Row("pool_closing", (OPENED, OFFERED, CLOSING), reserve()),
     Row("pool_closing", (*HELD, CLOSING), offer_resale()),
     Row("pool_closing", (*HELD, ON_SALE, CLOSING), resell_capacity()),
@@ -167,11 +175,13 @@ REFUSALS = [
     Row("reservation_exists", (*HELD, ON_SALE, SET_ASIDE), hold_capacity(nodes=2)),
     Row("reservation_exists", (*HELD, ON_SALE, SET_ASIDE), resell_capacity(nodes=2)),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=()), "/lots"),
+    Row("shares_uneven", HELD, shift(end=hour(24)), "/lots"),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(19)),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(21)),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),), resold=(Load(hour(10), hour(19), 1),))),
     Row("lot_not_offered", (OPENED,), reserve()),
+    Row("lot_not_offered", (*HELD, RECALLED), shift(end=hour(24), further=FURTHER)),
     Row("lot_not_offered", (OPENED, OFFERED, RECALLED), reserve()),
     Row("lot_not_offered", (OPENED, offered(end=hour(19))), reserve()),
     Row("lot_not_offered", HELD, resell_capacity()),
@@ -187,6 +197,7 @@ REFUSALS = [
     Row("lot_sold", (*HELD, ON_SALE, SET_ASIDE), hold_capacity(grant_id=GRANT_3, nodes=2)),
     Row("lot_sold", (OPENED, OFFERED), reserve(nodes=8, lots=(share(), share()))),
     Row("nodes_failed", (OPENED, OFFERED, FAILED, ALL_FAILED), reserve()),
+    Row("nodes_failed", (*HELD, ALL_FAILED), shift(end=hour(24), further=FURTHER)),
     Row("outage_open", (OPENED,), build.fail_nodes(until=hour(9), reported_at=hour(8)), "/until"),
     Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
     Row("resumption_backdated", (OPENED, FAILED), build.restore_nodes(at=hour(5), reported_at=hour(7)), "/at"),
@@ -406,3 +417,15 @@ def test_what_was_released_stays_free_when_a_grant_comes_back():
     assert pool.reservations[build.GRANT].lots == (share(end=hour(12)), more)
     free = pool.unsold(LOT, hour(10), hour(30))
     assert [(run.start, run.amount) for run in free] == [(hour(10), 2), (hour(12), 6), (hour(15), 2)]
+
+
+def test_a_reservation_that_begins_later_keeps_its_nodes_also_off_sale_and_while_they_have_failed():
+    everything = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(10))
+    kept = (share(start=hour(14), end=hour(20)),)
+    given = (*HELD, RECALLED, ALL_FAILED)
+    Given(POOL, *given).when(shift()).then(everything, reserved(start=hour(14), lots=kept))
+    longer = reserved(start=hour(14), end=hour(24), lots=(*kept, *FURTHER))
+    Given(POOL, *HELD).when(shift(end=hour(24), further=FURTHER)).then(everything, longer)
+    later = reserved(start=hour(21), end=hour(24), lots=(share(start=hour(21), end=hour(24)),))
+    further = {"start": hour(21), "end": hour(24), "further": later.lots}
+    Given(POOL, *HELD).when(shift(**further)).then(everything, later)

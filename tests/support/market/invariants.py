@@ -182,7 +182,7 @@ class Ledger:
                 else:
                     assert kept == 0
                 if instrument.issued.draw.unit == "gpu_hour":
-                    check_draw(instrument.issued.draw, self.states["grant"][instrument.issued.grant_id].issued)
+                    check_draw(instrument.issued.draw, self.states["grant"][instrument.issued.grant_id])
             else:
                 assert instrument.issued.draw is None
 
@@ -244,7 +244,9 @@ def list_reversals(instrument):
 
 def check_draw(draw, grant):
     """An agreement fixes the window, class and prices of its grant as it was issued."""
-    stated = (grant.start, grant.end, grant.gpu_class, grant.price_usd_per_gpu_hour)
+    first, grant = next(iter(grant.rescheduled), None), grant.issued
+    span = (grant.start, grant.end) if first is None else (first.start_before, first.end_before)
+    stated = (*span, grant.gpu_class, grant.price_usd_per_gpu_hour)
     assert (draw.start, draw.end, draw.gpu_class, draw.price_usd_per_gpu_hour) == stated
     price = parse_ratio(grant.price_usd_per_gpu_hour)
     assert parse_ratio(draw.principal_usd_per_gpu_hour) == price * parse_ratio(grant.equity.principal_share)

@@ -42,9 +42,9 @@ class LimitBody(Body, frozen=True, kw_only=True):
     """How much money one person alone may move out of an account and order for. The limits replace earlier ones.
 
     Attributes:
-        limit_usd: The limit in 24 hours for all that one person gives away, in money or value: withdrawals, holds for
-            others, budgets, bonds, credit, fees, stock and rights, and what a provider takes off its own statements;
-            and for what one person of the platform records as deposits. None: no limit.
+        limit_usd: The limit in 24 hours for all that one person gives away: withdrawals, holds for others, budgets,
+            bonds, credit, fees, stock and rights, and what a provider takes off its statements; and for what one person
+            of the platform records as deposits. None: no limit.
         order_limit_usd: What one order, held quote or service line that one person alone asks for may cost, in cash and
             principal; None: no limit. A dearer order waits for a second person; a dearer quote or line is refused.
         week_limit_usd: What all that single persons order in 7 days may cost likewise; None: no limit. Money that is

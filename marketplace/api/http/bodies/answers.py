@@ -64,9 +64,9 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         log_sequence: Last event in the log.
         projected_sequence: Position that every projection that did not stop has reached.
         reason: Why commands or reads are not served, or the rows stand still; None: all is well.
-        unreadable: Sequences of unreadable events that no operator annotated. What depends on them waits, everything
-            else continues. A worker, which reads the whole log, reports those from before this process began. Positions
-            without a message are included; while there is one, no command is accepted.
+        unreadable: Sequences of unreadable events that no operator annotated. Only what depends on them waits. A
+            worker reports those from before this process began. While a position without a message is there, no command
+            is accepted.
         stopped_projections: Position of each stopped projection, by name; its reads show the state there.
         stuck_tasks: Tasks of the market that are refused again and again, counted by the refusal's code. The workers'
             logs show which and why.

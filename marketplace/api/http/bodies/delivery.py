@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from events.grant import Choice
 from events.statement import References
 from events.types import GpuSeconds, Hours, Id, Instant, Nodes, Text
 from events.usage import DeviceName, Evidence, Gpus, Priority, ReadingId, Sample, SourceName
@@ -63,6 +64,18 @@ class TerminateGrantBody(Body, frozen=True, kw_only=True):
     at: Instant
     reason: Text
     for_cause: bool = False
+
+
+class RescheduleGrantBody(Body, frozen=True, kw_only=True):
+    """Another span.
+
+    Attributes:
+        choice: ``shortened`` keeps its end, ``moved`` its length.
+        start: Of a moved one; None: when its site is ready.
+    """
+
+    choice: Choice
+    start: Instant | None = None
 
 
 class TransferGrantBody(Body, frozen=True, kw_only=True):

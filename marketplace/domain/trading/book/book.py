@@ -215,8 +215,8 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     terms = order.terms
     sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
     supply = offered.supply
-    related = supply.register.list_related(order.placed.startup_id)
-    holders = {hold.mandate_id: supply.register.list_related(hold.holder_id) for hold in order.budget_holds}
+    related = supply.register.list_barred(order.placed.startup_id)
+    holders = {hold.mandate_id: supply.register.list_barred(hold.holder_id) for hold in order.budget_holds}
     pools = [name for name in offered.listed if next(_list_unmet(terms, supply.pools[name], supply), None) is None]
     request = _Request(order, window, sizes, pools, related, holders)
     conflict, remedies = _find_conflict(request, offered)

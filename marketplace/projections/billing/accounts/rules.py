@@ -146,6 +146,17 @@ def _grant_extended(event: grant.GrantExtended, subjects: Subjects) -> tuple[Pos
     return _move(before.unit, amount, _source(before), _own(before, "committed"))
 
 
+def _grant_rescheduled(event: grant.GrantRescheduled, subjects: Subjects) -> tuple[Posting, ...]:
+    """Return to the pool the hours that were taken off. What was metered of dark nodes is still to be delivered."""
+    before, amount = _get(subjects, event.grant_id), Decimal(event.gpu_seconds_cut)
+    metered = before.delivered
+    subjects.put(replace(before, open=before.open + metered - amount, unaccepted=Decimal(0)))
+    return (
+        *_move(before.unit, metered, _own(before, "delivered"), _own(before, "committed")),
+        *_move(before.unit, amount, _own(before, "committed"), _source(before)),
+    )
+
+
 def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tuple[Posting, ...]:
     before = _get(subjects, event.grant_id)
     after = replace(before, party_id=event.startup_id)
@@ -341,6 +352,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     grant.GrantIssued: _grant_issued,
     grant.GrantSubstituted: _grant_substituted,
     grant.GrantExtended: _grant_extended,
+    grant.GrantRescheduled: _grant_rescheduled,
     grant.GrantTransferred: _grant_transferred,
     grant.GrantResold: _grant_resold,
     grant.GrantCompleted: _grant_ended,

@@ -1,0 +1,83 @@
+"""The span that a startup chooses for a grant whose site is late: shortened or moved.
+
+A site is late for a grant that has not begun while its conversion is to be ready after the grant's start, and for a
+grant that began while no node of it has worked since its start. The provider broke its word, so its consent is not
+needed. Without a date of the site, the grant may begin with the next hour, and is late again if it is still dark then.
+
+`marketplace.domain.delivery.grant` documents the order of refusals.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from events.grant import GrantIssued
+from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
+from marketplace.core.intervals import require_aware
+from marketplace.domain.delivery.grant_commands import RescheduleGrant
+
+MOVE_WITHIN: Final = timedelta(days=30)
+"""How long after the site is ready a moved grant may begin, so that a short delay opens no option on later hours."""
+_HOUR: Final = timedelta(hours=1)
+
+
+def find_span(
+    command: RescheduleGrant, issued: GrantIssued, status: str, *, is_dark: bool
+) -> tuple[datetime, datetime]:
+    """Return the new start and end of a grant, whole hours after its start.
+
+    Args:
+        command: The choice.
+        issued: The grant, with its present span.
+        status: Its status.
+        is_dark: Whether no node of it has worked since its start.
+
+    Raises:
+        Refusal: ``site_on_time`` · ``ready_after_end`` · ``start_unaligned`` · ``start_too_early`` ·
+            ``start_too_late``.
+    """
+    first = _find_first(command, issued, status, is_dark=is_dark)
+    if command.choice == "moved":
+        start = first if command.start is None else _require_start(command.start, issued, first)
+        return start, start + (issued.end - issued.start)
+    if first >= issued.end:
+        raise Refusal(
+            "ready_after_end",
+            f"the site of grant {command.grant_id} is not ready before {render_instant(first)}, and the grant ends at"
+            f" {render_instant(issued.end)}, so nothing would be left; move it or end it",
+            ready=render_instant(first),
+        )
+    return first, issued.end
+
+
+def _find_first(command: RescheduleGrant, issued: GrantIssued, status: str, *, is_dark: bool) -> datetime:
+    """Return the first whole hour after a grant's start at which its site is to be ready."""
+    ready_at = command.ready_at
+    is_late = status == "issued" and ready_at is not None and ready_at > issued.start
+    if not (is_late or is_dark):
+        raise Refusal(
+            "site_on_time",
+            f"grant {command.grant_id} is {status}, and its site is not late for it: a grant is shortened or moved"
+            " while the conversion of its site is to be ready after its start, or if no node of it has worked since its"
+            " start",
+            status=status,
+        )
+    ready = max(command.at, ready_at or command.at) if command.at > issued.start else ready_at or command.at
+    return issued.start - (issued.start - ready) // _HOUR * _HOUR
+
+
+def _require_start(start: datetime, issued: GrantIssued, first: datetime) -> datetime:
+    """Return the start that a startup asks for, unless no grant may begin then."""
+    require_aware(start, "/start")
+    last = first + MOVE_WITHIN
+    nearest = render_instant(min(max(start - (start - first) % _HOUR, first), last))
+    ready = f"{render_instant(first)}, when the site of grant {issued.grant_id} is ready; state {nearest}"
+    asked = render_instant(start)
+    if (start - first) % _HOUR:
+        raise Refusal("start_unaligned", f"{asked} is no whole hour after {ready}", pointer="/start", nearest=nearest)
+    if start < first:
+        raise Refusal("start_too_early", f"{asked} is before {ready}", pointer="/start", nearest=nearest)
+    if start > last:
+        said = f"{asked} is more than {MOVE_WITHIN.days} days after {ready}"
+        raise Refusal("start_too_late", said, pointer="/start", nearest=nearest)
+    return start

@@ -1,0 +1,263 @@
+"""A startup shortens or moves a grant whose site is late, without asking its provider."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from events.stages import StageTerms
+from marketplace.application.billing import bonds
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.rescheduling import reschedule_grant
+from marketplace.application.metering import usage
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading import mandates
+from marketplace.auditor.bonds import Bonds
+from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.market import Market as Course
+from marketplace.auditor.reschedules import Reschedules
+from marketplace.auditor.stages import Stages
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.core.money import parse_ratio, round_cents
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.stages import compute_funding
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage_commands import Measurement
+from tests.application.supply.test_sites import convert, slip
+from tests.support.market.auditing import find_faults
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def choose(market, party, grant_id, choice, day=None):
+    start = None if day is None else market.day(day)
+    context = market.context(party)
+    return await reschedule_grant(market.handler, context, grant_id, choice=choice, start=start)
+
+
+async def refuse(attempt):
+    with pytest.raises(Refusal) as caught:
+        await attempt
+    return caught.value
+
+
+async def check(market):
+    await check_log(market.log)
+    for part in (Bonds, Capacity, Course, Reschedules, Stages):
+        assert await find_faults(part, market.log) == []
+
+
+async def deliver_all(market, grant_id, days):
+    """Let a grant begin, deliver all of its days and let its statement be accepted by silence."""
+    grant = await market.state("grant", grant_id)
+    market.clock.at = grant.issued.start
+    await market.until("grant", grant_id, "active")
+    await market.deliver(grant, days)
+    market.clock.at = grant.end + timedelta(hours=25)
+    statement = await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+    market.clock.at = statement.issued.accept_until
+    return await market.until("grant", grant_id, "completed")
+
+
+async def test_a_shortened_grant_keeps_its_end_and_what_was_set_aside_for_the_hours_before_is_free(market):
+    trade, site = await convert(market, 1)
+    await market.deposit(trade.provider, 5_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id, before = grant.issued.grant_id, await market.account(trade.startup)
+        await slip(market, trade, site, 4.9)
+        await choose(market, trade.startup, grant_id, "shortened")
+        after = await market.state("grant", grant_id)
+        assert (after.issued.start, after.end) == (market.day(4.9) + timedelta(minutes=24), market.day(11))
+        [changed] = after.rescheduled
+        hours = int((after.issued.start - market.day(1)).total_seconds()) // 3_600
+        assert changed.gpu_seconds_cut == 16 * 3_600 * hours == 16 * 3_600 * 94
+        tariff = build_tariff(grant.issued)
+        whole, left = (compute_totals(tariff, known.gpu_seconds_granted) for known in (grant, after))
+        account = await market.account(trade.startup)
+        assert before.held_usd - account.held_usd == whole.startup_usd - left.startup_usd > 0
+        mandate = await market.state("mandate", trade.mandate)
+        assert mandate.used_usd == left.holder_usd == after.issued.equity.budget_commitment_usd
+        instrument = await market.state("instrument", rename_id("ins", grant_id))
+        assert instrument.open_usd == left.principal_usd == after.issued.equity.principal_commitment_usd
+        pool = await market.state("pool", trade.pool)
+        assert [load.start for load in pool.reserved()] == [after.issued.start]
+        assert (await refuse(choose(market, trade.startup, grant_id, "shortened"))).code == "site_on_time"
+        due = round_cents(parse_ratio(grant.issued.price_usd_per_gpu_hour) * 16 * (94 - 24) / 4)
+        kept = (await market.account(trade.provider)).reserves
+        assert [amount for amount, _ in kept.values()] == [due], "the make-whole of the hours beyond the cure time"
+        receipt = await bonds.claim_bond(market.handler, market.context(trade.startup), grant_id)
+        claimed = (await market.state("bond", receipt.id)).claims[0].claimed
+        assert (claimed.amount_usd, [item.remedy for item in claimed.items]) == (due, ["make_whole"])
+        done = await deliver_all(market, grant_id, 6)
+        assert not done.outages
+    await check(market)
+
+
+async def test_a_moved_grant_has_the_same_length_price_and_lots_from_when_its_site_is_ready(market):
+    trade, site = await convert(market, 1)
+    async with market.worker(), market.worker():
+        grant = await market.award(trade)
+        grant_id, before = grant.issued.grant_id, await market.account(trade.startup)
+        await slip(market, trade, site, 3)
+        await choose(market, trade.startup, grant_id, "moved")
+        after = await market.state("grant", grant_id)
+        assert (after.issued.start, after.end, after.issued.nodes) == (market.day(3), market.day(13), 2)
+        assert {share.lot_id for share in after.lots} == {trade.lot}
+        assert (await market.account(trade.startup)).held_usd == before.held_usd
+        assert after.issued.cash_commitment_usd == grant.issued.cash_commitment_usd
+        site_state = await market.state("site", site)
+        [(_, [drawn])] = site_state.drawn.items()
+        assert (drawn.start, drawn.end) == (market.day(3), market.day(13))
+        assert (await refuse(bonds.claim_bond(market.handler, market.context(trade.startup), grant_id))).code == (
+            "grant_not_defaulted"
+        )
+        done = await deliver_all(market, grant_id, 10)
+        assert done.end == market.day(13)
+    await check(market)
+
+
+async def test_a_move_is_refused_where_the_hours_are_sold_to_somebody_else_and_names_the_first_of_them(market):
+    trade, site = await convert(market, 1)
+    other = await market.party("Other", "startup", usd=100_000)
+    async with market.worker():
+        order = await market.order(other, nodes=3, days=5, earliest=12, latest=12, cash="9")
+        grant_id = (await market.award(trade)).issued.grant_id
+        await market.until("order", order, "matched")
+        await slip(market, trade, site, 3)
+        refused = await refuse(choose(market, trade.startup, grant_id, "moved"))
+        assert (refused.code, refused.pointer, refused.facts["at"]) == ("hours_taken", "/start", "2026-01-13T00:00:00Z")
+        for day, code in ((40, "start_too_late"), (2, "start_too_early"), (17.01, "start_unaligned")):
+            assert (await refuse(choose(market, trade.startup, grant_id, "moved", day))).code == code
+        await choose(market, trade.startup, grant_id, "moved", 17)
+    assert (await market.state("grant", grant_id)).issued.start == market.day(17)
+    await check(market)
+
+
+async def test_a_grant_that_began_without_power_is_shortened_as_often_as_it_is_dark_and_then_delivered(market):
+    trade = await market.trade(days=10)
+    site = (await market.state("pool", trade.pool)).opened.site_id
+    provider = market.context(trade.provider)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        assert (await refuse(choose(market, trade.startup, grant_id, "shortened"))).code == "site_on_time"
+        await sites.derate_site(market.handler, provider, site, power_energised_kw=0, at=market.day(0.6), reason="fire")
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "degraded")
+        market.clock.at = market.day(1.01)
+        assert (await refuse(choose(market, trade.startup, grant_id, "moved"))).code == "site_power_exceeded"
+        await choose(market, trade.startup, grant_id, "shortened")
+        anew = await market.state("grant", grant_id)
+        assert (anew.status, anew.issued.start) == ("issued", market.day(1) + timedelta(hours=1))
+        market.clock.at = anew.issued.start
+        await market.until("grant", grant_id, "degraded")
+        market.clock.at = market.day(3) - timedelta(minutes=1)
+        for party in (trade.provider, trade.fund):
+            assert (await refuse(choose(market, party, grant_id, "shortened"))).code == "wrong_side"
+        await choose(market, trade.startup, grant_id, "shortened")
+        energise, at = market.context(trade.provider), market.clock.at
+        await sites.energise_site(market.handler, energise, site, power_energised_kw=1_000, at=at)
+        assert (await market.state("grant", grant_id)).issued.start == market.day(3)
+        receipt = await bonds.claim_bond(market.handler, market.context(trade.startup), grant_id)
+        [item] = (await market.state("bond", receipt.id)).claims[0].claimed.items
+        assert item.gpu_seconds == 16 * 3_600 * (48 - 24), "one cure time, also where the hours were taken off in parts"
+        await deliver_all(market, grant_id, 8)
+        assert (await refuse(choose(market, trade.startup, grant_id, "shortened"))).code == "grant_completed"
+    await check(market)
+
+
+async def test_a_grant_that_its_own_meter_counts_or_whose_site_is_ready_after_its_end_keeps_its_span(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 12)
+        assert (await refuse(choose(market, trade.startup, grant_id, "shortened"))).code == "ready_after_end"
+        await mandates.revoke_mandate(market.handler, market.context(trade.fund), trade.mandate, reason="enough")
+        assert (await refuse(choose(market, trade.startup, grant_id, "moved"))).code == "mandate_revoked"
+        await grants.terminate_grant(
+            market.handler, market.context(trade.startup), grant_id, at=market.day(1), reason="late", for_cause=True
+        )
+        assert (await refuse(choose(market, trade.startup, grant_id, "moved"))).code == "grant_terminated"
+    await check(market)
+
+
+async def test_a_grant_whose_own_meter_counted_or_whose_first_period_is_over_keeps_its_span(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 20)
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "degraded")
+        market.clock.at = market.day(1) + timedelta(hours=2)
+        reading = Measurement(reading_id="own", start=market.day(1), end=market.day(1) + timedelta(hours=1), nodes=1)
+        for party in (trade.provider, trade.startup):
+            assert (await refuse(choose(market, trade.startup, grant_id, "shortened"))).code == "ready_after_end"
+            report = {"source": party, "measurements": (reading,)}
+            await usage.report_usage(market.handler, market.context(party), grant_id, **report)
+        assert (await refuse(choose(market, trade.startup, grant_id, "moved"))).code == "capacity_delivered"
+        market.clock.at = market.day(11)
+        assert (await refuse(choose(market, trade.startup, grant_id, "moved"))).code == "period_over"
+
+
+async def test_readings_of_dark_nodes_neither_stop_a_choice_nor_are_charged(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 4)
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "degraded")
+        market.clock.at = market.day(2)
+        reading = Measurement(reading_id="dark", start=market.day(1), end=market.day(2), nodes=2)
+        provider = market.context(trade.provider)
+        await usage.report_usage(market.handler, provider, grant_id, source="dcgm", measurements=(reading,))
+        await choose(market, trade.startup, grant_id, "shortened")
+        late = msgspec.structs.replace(reading, reading_id="late")
+        _, answers = await usage.report_usage(
+            market.handler, market.context(trade.provider), grant_id, source="dcgm", measurements=(late,)
+        )
+        assert [answer.code for answer in answers] == ["outside_grant"]
+        done = await deliver_all(market, grant_id, 7)
+    events = [event async for page in market.log.read() for event in page]
+    completed = [msgspec.json.decode(each.body) for each in events if each.envelope.type.endswith("grant.completed.v1")]
+    assert [each["gpu_seconds_accepted"] for each in completed] == [done.gpu_seconds_granted]
+    await check(market)
+
+
+async def test_a_staged_grant_that_is_shortened_sets_aside_what_its_stages_need(market):
+    stages = StageTerms(hours=720, security_hours=240)
+    provider = await market.party("Provider", "provider")
+    startup = await market.party("Startup", "startup", usd=200_000)
+    site, pool = await market.pool(provider, status="planned")
+    context = market.context(provider)
+    await sites.schedule_conversion(market.handler, context, site, former_use="mine", ready_at=market.day(1))
+    await inventory.list_lot(
+        market.handler,
+        market.context(provider),
+        pool_id=pool,
+        nodes=4,
+        start=market.day(1),
+        end=market.day(91),
+        ask_usd_per_gpu_hour=Decimal(2),
+        stages=stages,
+    )
+    order = await market.order(startup, days=50, latest=1, stages=stages)
+    auction = await market.auction()
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "completed")
+        grant_id = (await market.state("order", order)).grant_id
+        before = (await market.account(startup)).held_usd
+        await sites.slip_conversion(
+            market.handler, market.context(provider), site, ready_at=market.day(21), reason="transformer"
+        )
+        await choose(market, startup, grant_id, "shortened")
+        after = await market.state("grant", grant_id)
+        assert (await market.account(startup)).held_usd == compute_funding(after.issued, 1, after.end) < before
+    await check(market)
