@@ -30,7 +30,7 @@ from litestar.template.config import TemplateConfig
 from litestar.types import ASGIApp, ExceptionHandlersMap, Message, Receive, Scope, Send
 
 from marketplace.api.http.auth_middleware import SESSION
-from marketplace.api.http.envelope import REQUEST_ID, find_request_id
+from marketplace.api.http.envelope import REQUEST_ID, find_request_id, read_head
 from marketplace.api.http.services import Services
 from marketplace.client import ProblemError
 from marketplace.console import signing_in
@@ -90,6 +90,7 @@ class _Front:
             await self._follow(scope, receive, send)
         elif path in ("/", PATH) or path.startswith(f"{PATH}/"):
             request_id = find_request_id(scope)
+            scope, send = read_head(scope, send)
             with structlog.contextvars.bound_contextvars(request_id=request_id):
                 await self._console(scope, receive, _add_headers(send, request_id))
         else:

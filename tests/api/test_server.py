@@ -100,7 +100,8 @@ class Clients:
 async def test_the_connection_that_was_waited_for_longest_makes_room():
     async with serving(per_address_max=3) as clients:
         silent = [
-            await clients.open(sent) for sent in (b"", b"GET /n", b"POST /now HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+            await clients.open(sent)
+            for sent in (b"", b"GET /n", b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
         ]
         await asyncio.sleep(0.2)
         for number in range(3):
@@ -201,10 +202,13 @@ async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
         for method in (b"FOO", b"get", b"M-NEW"):
             reader = await clients.open(method + b" /now HTTP/1.1\r\nHost: a\r\n\r\n")
             await clients.read_problem(reader, 501, "method_unsupported")
-        for head in (b"Content-Length: 1\r\nContent-Length: 2", b"Host: a\r\n b"):
+        heads = (b"Content-Length: 1\r\nContent-Length: 2", b"Host: a\r\n b", b"Accept: */*", b"Host: a\r\nHost: a")
+        for head in heads:
             await clients.read_problem(
                 await clients.open(b"GET /now HTTP/1.1\r\n" + head + b"\r\n\r\n"), 400, "request_malformed"
             )
+        reader = await clients.open(b"GET /now HTTP/1.0\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200"), "HTTP/1.0 needs no host"
         await clients.read_problem(await clients.open(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, "request_malformed")
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 

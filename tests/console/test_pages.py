@@ -56,6 +56,9 @@ async def test_a_session_begins_with_a_key_holds_no_secret_and_ends_with_the_key
         issued = answer.json()
         browser = await open_browser(stage)
         assert (await browser.get("/")).headers["location"] == "/console"
+        for path in ("/", "/console", "/console/sign-in", "/console/nothing"):
+            head, whole = await browser.head(path), await browser.get(path)
+            assert (head.status_code, head.content) == (whole.status_code, b"")
         for path in ("/console", "/console/orders", "/console/operator", "/console/market"):
             assert (await browser.get(path)).headers["location"] == "/console/sign-in"
         part = await browser.get("/console/orders", headers={"HX-Request": "true"})

@@ -47,7 +47,7 @@ class Envelope:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request. HEAD is answered as GET, without the body, and never opens a stream."""
-        started, method, seen = time.perf_counter(), scope["method"], _render_scope(scope)
+        started, method, (seen, answer) = time.perf_counter(), scope["method"], read_head(scope, send)
         request_id = find_request_id(scope)
         added: Headers = [(REQUEST_ID, request_id.encode()), *SAFE]
         seen[ADDED] = added
@@ -62,9 +62,7 @@ class Envelope:
                 message["headers"] = [*message["headers"], *added]
                 route, seconds = seen.get("path_template", "none"), time.perf_counter() - started
                 self._metrics.observe(method, route, message["status"], seconds)
-            elif method == "HEAD" and message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
+            await answer(message)
 
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         token = REQUEST.set((scope["path"], scope["query_string"]))
@@ -91,11 +89,18 @@ def list_methods(methods: Any) -> list[str]:
     return sorted({*methods, "HEAD"} if "GET" in methods else methods)
 
 
-def _render_scope(scope: Any) -> Any:
+def read_head(scope: Any, send: Send) -> tuple[Any, Send]:
+    """Return a request and where its answer goes: for HEAD with GET, which opens no stream, and without the body."""
     if scope["method"] != "HEAD":
-        return scope
+        return scope, send
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        await send(message)
+
     headers = [header for header in scope["headers"] if header[0] != b"accept"]
-    return {**scope, "method": "GET", "headers": headers}
+    return {**scope, "method": "GET", "headers": headers}, send_head
 
 
 def find_request_id(scope: Any) -> str:

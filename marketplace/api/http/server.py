@@ -55,6 +55,10 @@ class _Config(uvicorn.Config):
         self.table = connections
 
 
+class _HostInvalid(Exception):  # noqa: N818 - named for what it tells
+    """A head names no host, or several."""
+
+
 class BoundedConnection(HttpToolsProtocol):
     """One connection. It ends if its client takes too long, or sends too large a head."""
 
@@ -129,7 +133,10 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Start to count a body's seconds."""
+        """Start to count a body's seconds. A request that does not name one host is refused (RFC 9112, 3.2)."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise _HostInvalid
         self._reading, self._since, self._head_bytes = "body", time.monotonic(), 0
         super().on_headers_complete()
 
@@ -170,6 +177,9 @@ class BoundedConnection(HttpToolsProtocol):
         if isinstance(fault, HttpParserInvalidMethodError) and _REQUEST_LINE.match(self._part):
             text = "HTTP has no such method; send GET, POST, PUT or DELETE, in capitals"
             self._answer(501, "method_unsupported", text)
+            return
+        if fault is not None and isinstance(fault.__context__, _HostInvalid):
+            self._answer(400, "request_malformed", "a request has one Host header; send it once")
             return
         what = f" {fault}." if isinstance(fault, HttpParserError) else ""
         self._answer(400, "request_malformed", f"{msg}{what} Send HTTP/1.1.")
