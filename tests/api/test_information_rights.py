@@ -19,6 +19,7 @@ from marketplace.api.http.bodies.equity import (
 )
 from marketplace.api.http.bodies.issuers import (
     AddStakeholderBody,
+    CreateStockClassBody,
     IssueStockBody,
     LimitDilutionBody,
     RepurchaseStockBody,
@@ -34,6 +35,7 @@ from tests.api.test_note_walk import begin
 from tests.support.patience import PATIENCE_SECONDS
 
 PAPER = Approval(document="minutes")
+BOSS = {"price_per_share_usd": Decimal(1_000_000), "liquidation_multiple": Decimal(10)}
 EXITS = PlotExitsBody(range=Range(low_usd=Decimal(1_000_000), high_usd=Decimal(90_000_000), points=3))
 
 
@@ -88,7 +90,8 @@ async def set_terms(parties, terms, *voters):
     await agree(parties, proposed, *voters)
 
 
-async def finance(parties, investor_id, *voters):
+async def price(parties, investor_id):
+    """Open and price a round, and return it."""
     draft = RoundDraft(
         class_id="series-a",
         pre_money_usd=Decimal(20_000_000),
@@ -110,7 +113,13 @@ async def finance(parties, investor_id, *voters):
         decline = AnswerProRataBody(amount_usd=Decimal(0), holder_id=offer.holder_id)
         await parties.admin.financings.answer_pro_rata(issuer, financing, decline)
     await parties.startup.financings.price(issuer, financing)
-    closing = await parties.startup.financings.close(issuer, financing, CloseFinancingBody(approval=PAPER))
+    return financing
+
+
+async def finance(parties, investor_id, *voters):
+    financing = await price(parties, investor_id)
+    body = CloseFinancingBody(approval=PAPER)
+    closing = await parties.startup.financings.close(parties.issuer_id, financing, body)
     await agree(parties, closing, *voters)
 
 
@@ -130,6 +139,31 @@ async def test_a_mark_ends_once_the_money_behind_it_went_back_to_its_investor(da
         portfolio = await parties.fund.parties.get_portfolio(parties.fund_id)
         (line,) = portfolio.positions
         assert (line.mark_method, line.mark_source, portfolio.sums.moic) == ("cost", None, 1)
+
+
+@pytest.mark.parametrize("answer", ["refuse", "agree"])
+async def test_who_is_asked_to_sign_a_round_reads_what_ranks_before_it_until_it_has_answered(database_url, answer):
+    """An outsider paid 2 M behind a preference of 100 M that stood in nothing that it could read."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
+        await set_terms(parties, HolderTerms(depth="own"))
+        boss = CreateStockClassBody(class_id="boss", kind="preferred", shares_authorised=10, seniority=9, **BOSS)
+        await parties.startup.issuers.create_stock_class(issuer, boss)
+        financing = await price(parties, other_id)
+        assert await refuse(other.issuers.list_stock_classes(issuer)) == "issuer_unknown"
+        closing = await parties.startup.financings.close(issuer, financing, CloseFinancingBody(approval=PAPER))
+        other.last_sequence = parties.startup.last_sequence
+        table, (one,), _, classes = await read_all(other, issuer)
+        assert table.fully_diluted_shares == sum(row.shares for row in table.rows)
+        assert one.terms.pre_money_usd == 20_000_000
+        (first,) = [each for each in classes if each.class_id == "boss"]
+        assert (first.seniority, first.liquidation_multiple, first.shares_outstanding) == (9, 10, 0)
+        if answer == "agree":
+            await agree(parties, closing, other)
+            assert len((await read_all(other, issuer))[0].rows) == 1, "it holds stock, at the depth of the terms"
+        else:
+            await other.proposals.refuse(closing.id, "too much before us")
+            assert await refuse(other.issuers.get(issuer)) == "issuer_unknown"
 
 
 async def test_a_holder_a_former_holder_and_a_stranger(database_url):

@@ -16,6 +16,7 @@ from marketplace.captable.proposed import ProposedChanges, SharesChange
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
     Sight,
+    choose_depth,
     find_waterfall,
     keep_seen,
     limit_consents,
@@ -31,6 +32,7 @@ from marketplace.domain.equity.information import (
 from marketplace.domain.equity.proposal import list_acts, list_missing
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
+from marketplace.projections.equity.proposals import signs_round
 from marketplace.projections.views.equity import (
     CapTableRow,
     CapTableView,
@@ -52,12 +54,17 @@ class SeenIssuer(NamedTuple):
 async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str) -> SeenIssuer:
     """Return an issuer that the reader may see: as its company, as the platform, or as a holder of its securities.
 
+    Who is asked to sign a round reads as a holder until the proposal ends, at the depth ``summary`` or deeper: it sees
+    what ranks before it, and what makes its price.
+
     Raises:
         Refusal: ``issuer_unknown``.
     """
     view, party_id = await find_issuer(connection, issuer_id), reader.party_id
     if view is not None and party_id is not None and party_id != view.party_id:
         depth = await find_depth(connection, view, party_id)
+        if depth != "full" and await signs_round(connection, issuer_id, party_id):
+            depth = choose_depth(view.holder_terms, (), least="summary")
         if depth is not None:
             return SeenIssuer(view, Sight(issuer_id, party_id, depth))
     view = reader.show(view, ISSUER, issuer_id)

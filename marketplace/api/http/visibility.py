@@ -130,7 +130,7 @@ UNSTATED: Final = Readers("not stated")
 _ALL: Final = Readers(EVERYBODY)
 _CLEARED: Final = Readers(EVERYBODY, "once cleared")
 _OWN: Final = Readers("each party its own rows")
-_HOLDERS: Final = Readers("the issuer's company; holders of its securities as deep as their information rights go")
+_HOLDERS: Final = Readers("the issuer's company; its holders, and who signs a round, as deep as their rights go")
 _OWN_SHARE: Final = Readers("the issuer's company; another party what it holds or takes part in")
 READERS: Final[Mapping[str, Readers]] = {
     "accounts": Readers(ACCOUNT),

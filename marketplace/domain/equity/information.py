@@ -128,15 +128,16 @@ class Sight(NamedTuple):
         return self.depth == "full" or holder_id == self.party_id
 
 
-def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
+def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str], *, least: Depth = "own") -> Depth:
     """Return the depth of a holder: the deepest of what the terms grant all holders and its classes of stock.
 
     Args:
         terms: The holder terms; None: they were never agreed.
         class_ids: The classes of which the holder has stock; empty if it holds something else.
+        least: The least depth, whatever the terms grant.
     """
     agreed = terms or HolderTerms()
-    depths = [agreed.depth, *(agreed.depths.get(class_id, agreed.depth) for class_id in class_ids)]
+    depths = [least, agreed.depth, *(agreed.depths.get(class_id, agreed.depth) for class_id in class_ids)]
     return max(depths, key=get_args(Depth).index)
 
 

@@ -126,6 +126,10 @@ class _Vote(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    consents: tuple[Consent, ...]
+
+
 class Concerned(NamedTuple):
     """Whose proposals to list: those that a party made, votes on, or that concern its own issuer."""
 
@@ -137,6 +141,19 @@ async def find_proposal(connection: AsyncConnection, proposal_id: str) -> Propos
     """Return a proposal with its votes, or None."""
     found = await find_one(connection, select(proposals).where(proposals.c.proposal_id == proposal_id), _Proposed)
     return None if found is None else (await _add_votes(connection, [found]))[0]
+
+
+async def signs_round(connection: AsyncConnection, issuer_id: str, party_id: str) -> bool:
+    """Return whether an open proposal asks a party to sign a round of an issuer."""
+    theirs = select(proposal_votes.c.proposal_id).where(proposal_votes.c.party_id == party_id)
+    query = select(proposals.c.consents).where(
+        proposals.c.issuer_id == issuer_id, proposals.c.status == "open", proposals.c.proposal_id.in_(theirs)
+    )
+    return any(
+        consent.right == "round" and any(voter.party_id == party_id for voter in consent.voters)
+        for asked in await load_all(connection, query, _Asked)
+        for consent in asked.consents
+    )
 
 
 async def list_proposals(
