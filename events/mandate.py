@@ -31,15 +31,16 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instrument_kinds: Kinds of instrument that it takes.
-        valuation_cap_usd_min: Least valuation cap; None for no bound. Of priced stock it is the value of the whole
+        valuation_cap_usd_min: Least valuation cap; None: no bound. Of priced stock it is the value of the whole
             company at the price that is offered.
         valuation_cap_usd_max: Greatest valuation cap; None for 100 million dollars.
         uncapped: Whether it takes SAFEs and notes without a cap.
-        discount_min: Least discount of a SAFE or note; None for no bound. No discount counts as 0.
-        discount_max: Greatest discount of a SAFE or note; None for no bound.
-        strike_usd_min: Least exercise price of a warrant; None for no bound.
+        discount_min: Least discount of a SAFE or note; None: no bound. No discount counts as 0.
+        discount_max: Greatest discount of a SAFE or note; None: no bound.
+        strike_usd_min: Least exercise price of a warrant; None: no bound.
         strike_usd_max: Greatest exercise price of a warrant; None for the price of the right to one share.
-        note_days_max: Most days from the offer of a note to its maturity.
+        note_days_max: Most days from a note's offer to its maturity.
+        note_days_min: Least days from a note's offer to its maturity.
         note_rate_min: Least interest of a note per year, 0.04 for 4%.
         warrant_days_min: Least days from signing to a warrant's last exercise.
         sectors: Sectors of issuers that it takes; none: any.
@@ -53,23 +54,22 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         related_parties: Whether it pays where the startup is related to who sells or delivers.
         startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for. If not, its holder
             accepts too, or lets the acceptance period pass.
-        vendor_share_max: Greatest part of `budget_usd` that it pays for GPUs of one vendor; None for no such bound.
-        generation_share_max: Greatest part of `budget_usd` that it pays for GPUs of one generation, such as Hopper;
-            None for no such bound.
-        usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for 100 USD,
-            or for what the price list says.
-        list_price_multiple_max: Greatest price as a multiple of the median price of a class in a price list; None for
-            no such bound.
+        vendor_share_max: Greatest part of `budget_usd` for GPUs of one vendor; None: no bound.
+        generation_share_max: Greatest part of `budget_usd` for GPUs of one generation, such as Hopper; None: no
+            bound.
+        usd_per_gpu_hour_max: Greatest price, cash and credited principal together; None: 100 USD, or what the price
+            list says.
+        list_price_multiple_max: Greatest price as a multiple of a class's median in a price list; None: no bound.
         pricelist_id: That price list.
         budget_usd: Dollars it pays for compute in all.
-        direct_budget_usd: Dollars beside these that startups may draw in cash; None for none.
-        issuer_usd_max: Dollars it pays at most for one issuer with all that are related to it, for compute and in cash.
+        direct_budget_usd: Dollars beside these that startups may draw in cash; None: none.
+        issuer_usd_max: Most dollars for one issuer with all that are related to it, for compute and in cash.
         approval_above_usd: An order or investment waits for the holder's approval if, with all that its issuer and
-            those related to it draw without one, it is more than this; None for none.
+            those related to it draw without one, it is more than this; None: none.
         order_days_max: Days for which an order that is not matched may hold budget.
         dilution_max: Share by which what the company is worth at an order's price may grow from its placing to its
             match, besides splits: by shares, by what converts into shares, and by what ranks before the stock.
-        sector_usd_max: Dollars it pays for all issuers of one sector at most; None for no bound of its own.
+        sector_usd_max: Most dollars for all issuers of one sector; None: no bound.
         expires_at: When it ends; None: when revoked.
     """
 
@@ -85,6 +85,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     strike_usd_min: Usd | None = None
     strike_usd_max: Usd | None = None
     note_days_max: Annotated[int, Meta(ge=1, le=3_653)] = 1_096
+    note_days_min: Annotated[int, Meta(ge=1, le=3_653)] = 365
     note_rate_min: Share = Decimal("0.04")
     warrant_days_min: Annotated[int, Meta(ge=1, le=36_500)] = 365
     direct_budget_usd: Usd | None = None

@@ -49,7 +49,9 @@ class Ranges:
         company = self.gains.find_company(body["issuer_id"])
         issuer = self.gains.consents.equity.issuers.get(body["issuer_id"], Issuer())
         since = Fraction(1) if split is None else company.split_ratio / Fraction(split)
-        worth = find_worth(company, issuer.holdings, body["terms"], since)
+        signed = {name: each for name, each in company.exposures.items() if name in company.signed}
+        others = company.exposures if body.get("funding") == "paid_at_once" else signed
+        now, worth = (find_worth(company, issuer.holdings, body["terms"], since, beside) for beside in (signed, others))
         low, high = (terms.get(f"valuation_cap_usd_{end}") for end in ("min", "max"))
         least, most = Fraction(low or 0), CAP_MAX if high is None else Fraction(high)
         shown = "more than any amount" if worth is None else f"{float(worth):.2f}"
@@ -57,13 +59,17 @@ class Ranges:
             f"{body['mandate_id']} pays for {body['instrument_id']}, at which {body['issuer_id']} is worth {shown} USD"
         )
         cent = Fraction(1, 100)
-        is_within = worth is not None and least <= worth < most + cent
+        is_within = worth is not None and now is not None and least <= now and worth < most + cent
         uncapped = worth == 0 and body["terms"].get("valuation_cap_usd") is None
         self.findings.require(is_within or uncapped, "range", sequence, f"{text}; its caps are {least} to {most}")
 
 
 def find_worth(
-    company: Company, holdings: Mapping[tuple[str, str, str], int], terms: Body, since: Fraction
+    company: Company,
+    holdings: Mapping[tuple[str, str, str], int],
+    terms: Body,
+    since: Fraction,
+    exposures: Mapping[str, Sequence[Body]],
 ) -> Fraction | None:
     """Return what a company is worth in USD at the terms of an instrument; None if others ask for all of it.
 
@@ -74,6 +80,7 @@ def find_worth(
         holdings: Its cap table.
         terms: The terms.
         since: Into how many shares one was split since a price was agreed.
+        exposures: What other instruments, or open orders too, may still become.
     """
     shares, become = sum(company.measure(holdings).values(), Fraction(0)), terms.get("at_maturity")
     cap = Fraction(terms.get("valuation_cap_usd") or 0)
@@ -85,7 +92,7 @@ def find_worth(
         class_id, value = become["class_id"], cap
     else:
         return cap
-    beside = [(name, each) for name in company.signed for each in company.exposures.get(name, ())]
+    beside = [(name, each) for name, known in exposures.items() for each in known]
     beside = [(name, each) for name, each in beside if Fraction(each["amount_usd"])]
     growth = _find_growth([_list_claims(company, *each, value, shares) for each in beside])
     return None if growth is None else value * growth + _sum_ranked(company, holdings, class_id, beside, shares)

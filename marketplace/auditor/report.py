@@ -27,6 +27,7 @@ from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.replacements import Replacements
 from marketplace.auditor.reschedules import Reschedules
+from marketplace.auditor.rounding import Rounding
 from marketplace.auditor.sales import Sales
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
@@ -67,6 +68,7 @@ class Audit:
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
     sales: Sales = field(init=False)
+    rounding: Rounding = field(init=False)
     consents: Consents = field(init=False)
     reductions: Reductions = field(init=False)
     persons: Persons = field(init=False)
@@ -97,6 +99,7 @@ class Audit:
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
         self.sales = Sales(self.findings, self.equity)
+        self.rounding = Rounding(self.findings)
         self.consents = Consents(self.findings, self.equity)
         self.reductions = Reductions(self.findings)
         self.persons = Persons(self.findings)
@@ -168,6 +171,7 @@ class Audit:
         self.reductions.take(decision)
         self.equity.take(decision)
         self.sales.take(decision)
+        self.rounding.take(decision)
         self.market.take(decision)
         self.disputes.take(decision)
         self.capacity.take(decision)

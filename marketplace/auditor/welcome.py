@@ -70,7 +70,8 @@ def _list_faults(rules: Terms, terms: Terms, today: date) -> Iterator[str]:
     if not Decimal(rules.get("discount_min") or 0) <= discount <= Decimal(rules.get("discount_max") or 1):
         yield f"with a discount of {discount}"
     if kind == "note":
-        if (date.fromisoformat(terms["matures_on"]) - today).days > rules.get("note_days_max", 1_096):
+        days = (date.fromisoformat(terms["matures_on"]) - today).days
+        if not rules.get("note_days_min", 365) <= days <= rules.get("note_days_max", 1_096):
             yield f"which matures on {terms['matures_on']}"
         if Decimal(terms["annual_rate"]) < Decimal(rules.get("note_rate_min", "0.04")):
             yield f"with {terms['annual_rate']} of interest a year"

@@ -34,6 +34,8 @@ def audit(rules, terms, *amended):
         ({}, {**NOTE, "annual_rate": "0"}, "with 0 of interest a year"),
         ({"note_rate_min": "0"}, {**NOTE, "annual_rate": "0"}, None),
         ({}, {**NOTE, "matures_on": "2029-01-02"}, "which matures on 2029-01-02"),
+        ({}, {**NOTE, "matures_on": "2026-12-31"}, "which matures on 2026-12-31"),
+        ({"note_days_min": 1}, {**NOTE, "matures_on": "2026-01-02"}, None),
         ({"note_days_max": 3_653}, {**NOTE, "matures_on": "2036-01-01"}, None),
         ({}, {"kind": "safe"}, "which has no cap"),
         ({"uncapped": True}, {"kind": "safe"}, None),

@@ -62,7 +62,8 @@ async def take_investment(
     issuer = await unit.get(ISSUER, issue.issuer_id, Issuer)
     implied_cap_usd = find_implied_cap(issuer, issue.terms, own_id=instrument_id)
     await issue_owed(unit, instrument_id)
-    await _use_budget(unit, mandate, issue, party, implied_cap_usd)
+    pending_cap_usd = find_implied_cap(issuer, issue.terms, own_id=instrument_id, pending=True)
+    await _use_budget(unit, mandate, issue, party, (implied_cap_usd, pending_cap_usd))
     capture = CaptureHold(
         account_id=rename_id("acc", mandate.granted.holder_id),
         hold_id=rename_id("hld", issue.mandate_id),
@@ -74,7 +75,11 @@ async def take_investment(
 
 
 async def _use_budget(
-    unit: UnitOfWork, mandate: Mandate, issue: IssueInstrument, party: Party, implied_cap_usd: Decimal | None
+    unit: UnitOfWork,
+    mandate: Mandate,
+    issue: IssueInstrument,
+    party: Party,
+    caps: tuple[Decimal | None, Decimal | None],
 ) -> None:
     mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
     hold = HoldBudget(
@@ -87,7 +92,8 @@ async def _use_budget(
         stage=party.stage,
         amount_usd=issue.commitment_usd,
         at=unit.context.at,
-        implied_cap_usd=implied_cap_usd,
+        implied_cap_usd=caps[0],
+        pending_cap_usd=caps[1],
         direct=True,
         related_ids=await load_related_issuers(unit, mandate, party.registered.party_id),
     )

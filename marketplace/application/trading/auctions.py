@@ -15,7 +15,7 @@ from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import LostMatch
-from events.types import PricedTerms, PrincipalTerms, Reason, SafeTerms
+from events.types import PrincipalTerms, Reason, SafeTerms
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.claims import claim_broken_match, compute_damages
@@ -41,7 +41,7 @@ from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import require_no_sale
-from marketplace.domain.equity.issuer.state import Issuer, list_parties
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
 from marketplace.domain.supply.lot import LOT, find_promise
@@ -176,14 +176,14 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
 
 async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> None:
-    """Count an order that offers equity at its issuer, if it is not counted or new holders may have joined since."""
+    """Count an order that offers equity at its issuer, and ask again what its holders agree to, if it has any."""
     issuer_id, order_id = order.placed.issuer_id, order.placed.order_id
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         return
     require_no_sale(issuer)
-    is_agreed = issuer.limit is not None and list_parties(issuer) <= issuer.limited
-    if order_id in issuer.exposures and (is_agreed or not isinstance(instrument, PricedTerms)):
+    others = issuer.instruments or set(issuer.stakeholders) - {order.placed.startup_id}
+    if order_id in issuer.exposures and not others:
         return
     principal_usd, mandate_ids, ratio = compute_principal_max(order.terms), order.terms.mandate_ids, order.split_ratio
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids, split_ratio=ratio)
@@ -194,7 +194,17 @@ async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTe
     for hold in order.budget_holds:
         mandate = await unit.get(MANDATE, hold.mandate_id)
         prices = [(offer.gpu_class, compute_value(offer, hold.equity_credit)) for offer in order.terms.offers]
-        matches = [await _build_matched(unit, order, instrument, mandate, price, at=locks_at) for price in prices]
+        issuer = await unit.load(ISSUER, order.placed.issuer_id)
+        pending_usd = None
+        if isinstance(issuer, Issuer) and not isinstance(instrument, SafeTerms):
+            ratio, own_id = order.split_ratio, order.placed.order_id
+            pending_usd = find_implied_cap(issuer, instrument, ratio, own_id=own_id, pending=True)
+        matches = [
+            msgspec.structs.replace(
+                await _build_matched(unit, order, instrument, mandate, price, at=locks_at), pending_cap_usd=pending_usd
+            )
+            for price in prices
+        ]
         reason = find_unwelcome(order.hold_id, mandate, matches)
         if reason is not None:
             order = await take_mandate_off(unit, order, hold.mandate_id, shorten(reason))
@@ -505,7 +515,8 @@ async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: Equi
         mandate_id=equity.mandate_id,
         draw=build_draw(grant, order.placed.quote_id),
     )
-    await sign_instrument(unit, issue, split_ratio=order.split_ratio, is_bound=True)
+    quoted = order.placed.quote_id is not None
+    await sign_instrument(unit, issue, split_ratio=order.split_ratio, is_bound=True, by_limit=quoted)
 
 
 async def carry_out_rejection(

@@ -242,7 +242,10 @@ async def hold_budgets(
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
-    implied_cap_usd = None if isinstance(terms.instrument, SafeTerms) else find_implied_cap(issuer, terms.instrument)
+    implied_cap_usd = pending_cap_usd = None
+    if not isinstance(terms.instrument, SafeTerms):
+        implied_cap_usd = find_implied_cap(issuer, terms.instrument)
+        pending_cap_usd = find_implied_cap(issuer, terms.instrument, own_id=order_id, pending=True)
     await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd, mandate_ids=terms.mandate_ids)
     holds = []
     for mandate_id in terms.mandate_ids:
@@ -261,6 +264,7 @@ async def hold_budgets(
             amount_usd=amount,
             at=unit.context.at,
             implied_cap_usd=implied_cap_usd,
+            pending_cap_usd=pending_cap_usd,
             prices=await list_prices(unit, mandate.terms, offers),
             until_max=until.get(mandate_id),
             related_ids=await load_related_issuers(unit, mandate, party.registered.party_id),

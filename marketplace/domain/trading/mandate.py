@@ -24,10 +24,10 @@ Invariants:
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
 holder_is_issuer · issuer_above_budget · pricelist_missing ·
-cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
-instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · note_unwelcome ·
-strike_outside_range · warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome ·
-list_price_missing · price_above_mandate · issuer_unwelcome · related_unwelcome · diluted_since ·
+cap_range_empty · discount_range_empty · strike_range_empty · note_days_empty · time_naive · mandate_revoked ·
+mandate_expired · instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range ·
+note_unwelcome · strike_outside_range · warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome ·
+vendor_unwelcome · list_price_missing · price_above_mandate · issuer_unwelcome · related_unwelcome · diluted_since ·
 approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
 direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_maximum_reached ·
 sector_maximum_reached · vendor_maximum_reached · generation_maximum_reached · capture_above_hold · release_above_hold.
@@ -110,6 +110,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         instrument: Terms offered.
         implied_cap_usd: What the company is worth at the price of an instrument that becomes stock, which must be
             within the cap range; None for another one. See `marketplace.domain.equity.issuer.implied_value`.
+        pending_cap_usd: The same with what open orders and held quotes offer beside it; it is at most the range's end.
         prices: The price that is offered for each class, at the mandate's credit.
         direct: Whether it takes of the budget for cash besides compute.
         approved: Whether the holder approves it by this command. Then it has no end.
@@ -129,6 +130,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal
     at: datetime
     implied_cap_usd: Decimal | None = None
+    pending_cap_usd: Decimal | None = None
     prices: tuple[OfferedPrice, ...] = ()
     stage: Stage | None = None
     direct: bool = False
@@ -151,6 +153,7 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     implied_cap_usd: Decimal | None
     prices: tuple[OfferedPrice, ...]
+    pending_cap_usd: Decimal | None = None
     related: bool = False
 
 

@@ -68,6 +68,9 @@ class Offer(Protocol):
     def implied_cap_usd(self) -> Decimal | None: ...  # noqa: D102
 
     @property
+    def pending_cap_usd(self) -> Decimal | None: ...  # noqa: D102
+
+    @property
     def stage(self) -> Stage | None: ...  # noqa: D102
 
     @property
@@ -102,6 +105,9 @@ def require_terms(terms: MandateTerms) -> None:
     if not _is_within(terms.strike_usd_min or ZERO, None, terms.strike_usd_max):
         text = f"the strike range is empty: {terms.strike_usd_min} is above {terms.strike_usd_max}; swap them"
         raise Refusal("strike_range_empty", text, pointer="/terms/strike_usd_max")
+    if terms.note_days_min > terms.note_days_max:
+        text = f"the range of maturities is empty: {terms.note_days_min} is above {terms.note_days_max}; state both"
+        raise Refusal("note_days_empty", text, pointer="/terms/note_days_max")
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
 
@@ -255,6 +261,8 @@ def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
             )
         return
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
+    if _is_within(cap, low, high) and offer.pending_cap_usd is not None:
+        cap = max(cap, offer.pending_cap_usd)
     if not _is_within(cap, low, high):
         seen = "" if cap == stated else " at this price, with what converts and what ranks before the stock"
         raise Refusal(
@@ -270,13 +278,13 @@ def _find_stated_cap(instrument: PrincipalTerms) -> Decimal | None:
 
 
 def _require_note(mandate_id: str, terms: MandateTerms, note: NoteTerms, at: datetime) -> None:
-    """Refuse a note that matures too late, bears too little interest, or divides its cap by a part of the company."""
+    """Refuse a note that matures too early or late, bears too little, or divides its cap by a part of the company."""
     become = note.at_maturity
     counts_all = become is None or become.capitalization_definition == "existing_fully_diluted"
-    days = (note.matures_on - at.date()).days
-    if not counts_all or days > terms.note_days_max or note.annual_rate < terms.note_rate_min:
+    days, least, most = (note.matures_on - at.date()).days, terms.note_days_min, terms.note_days_max
+    if not counts_all or not least <= days <= most or note.annual_rate < terms.note_rate_min:
         text = (
-            f"notes that mature within {terms.note_days_max} days, bear {terms.note_rate_min} of interest a year or"
+            f"notes that mature in {least} to {most} days, bear {terms.note_rate_min} of interest a year or"
             " more and become stock at their cap over all existing shares (existing_fully_diluted)"
         )
         raise Refusal("note_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)

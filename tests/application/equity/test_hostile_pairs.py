@@ -142,7 +142,7 @@ async def test_a_note_names_a_class_that_its_holder_has_a_say_in(market, held):
         valuation_cap_usd=Decimal(9_000_000),
         at_maturity=become,
     )
-    lender, _ = await join(market, trade.startup, 50_000, note)
+    lender, _ = await join(market, trade.startup, 50_000, note, note_days_min=1)
     members = {"class_id": "seed", "kind": "common", "shares_authorised": 10_000_000}
     _, asked = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **members)
     assert asked == {f"holder/{lender}"}

@@ -247,13 +247,14 @@ async def lent(market):
         budget_usd=Decimal(0),
         direct_budget_usd=Decimal(1_900_000),
         note_rate_min=Decimal(0),
+        note_days_min=1,
         issuer_usd_max=Decimal(1_900_000),
     )
     mandate = await mandates.grant_mandate(
         market.handler, market.context(fund), holder_id=fund, funding="cash", terms=terms
     )
 
-    async def lend(class_id):
+    async def lend(class_id, share_rounding="floor"):
         note = NoteTerms(
             annual_rate=Decimal(0),
             interest="simple",
@@ -261,7 +262,7 @@ async def lent(market):
             matures_on=market.clock.at.date() + timedelta(days=60),
             valuation_cap_usd=Decimal(9_000_000),
             at_maturity=MaturityConversion(
-                class_id=class_id, capitalization_definition="existing_fully_diluted", share_rounding="floor"
+                class_id=class_id, capitalization_definition="existing_fully_diluted", share_rounding=share_rounding
             ),
         )
         members = {"startup_id": startup, "mandate_id": mandate.id, "amount_usd": Decimal(1_900_000), "terms": note}
@@ -284,10 +285,11 @@ async def test_a_note_that_is_to_convert_is_not_repaid_instead_without_its_holde
     assert (await market.state("instrument", note)).repaid is None
 
 
-async def test_a_share_that_is_a_third_of_a_note_takes_no_rest_of_it(market, lent):
-    """Of 1.9 shares a note got one, and 900,000 USD were gone."""
+@pytest.mark.parametrize("share_rounding", ["floor", "ceiling"])
+async def test_a_share_that_is_a_third_of_a_note_is_neither_taken_from_it_nor_given_to_it(market, lent, share_rounding):
+    """Of 1.9 shares a note got one, and 900,000 USD were gone; or two, and the others paid for a tenth of a share."""
     startup, _, lend = lent
-    note = await lend("common")
+    note = await lend("common", share_rounding)
     await refuse("conversion_coarse", mature_note(market.handler, market.context(), note, strict=True))
     await mature_note(market.handler, market.context(), note)
     assert (await market.state("instrument", note)).outstanding_usd == 1_900_000, "it stays due"

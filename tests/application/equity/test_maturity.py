@@ -56,6 +56,7 @@ async def lent(memory_log):
     await found(market, startup)
     terms = MandateTerms(
         instrument_kinds=("convertible_note",),
+        note_days_min=1,
         equity_credit=Decimal(1),
         budget_usd=Decimal(50_000),
         issuer_usd_max=Decimal(50_000),

@@ -242,10 +242,12 @@ async def lend_until_a_class_exists(market, trade):
         at_maturity=become,
     )
     await pay_in(market, trade.fund, 2_000)
-    mandate = await market.mandate(trade.fund, **for_cash(1_000), instrument_kinds=("convertible_note",))
+    mandate = await market.mandate(
+        trade.fund, **for_cash(1_000), instrument_kinds=("convertible_note",), note_days_min=1
+    )
     members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1_000), "terms": terms}
     context = market.context(trade.startup)
-    before = msgspec.structs.replace(context, at=context.at - timedelta(days=1))
+    before = msgspec.structs.replace(context, at=context.at - timedelta(days=2))
     return (await instruments.invest(market.handler, before, **members)).id
 
 
@@ -299,7 +301,7 @@ async def test_a_mandate_that_takes_safes_takes_no_stock(founded):
 
 async def test_cash_buys_stock_at_once(founded):
     market, trade = founded
-    await offer_equity(market, trade, "stock", STOCK, valuation_cap_usd_max=Decimal(6_300_000))
+    await offer_equity(market, trade, "stock", STOCK, valuation_cap_usd_max=Decimal(6_311_520))
     receipt = await instruments.invest(
         market.handler,
         market.context(trade.startup),

@@ -21,7 +21,7 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import SafeTerms, StockTerms
+from events.types import SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.instrument.commands import (
@@ -53,6 +53,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OF_INS = {"instrument_id": INS, "issuer_id": ISS, "holder_id": FUND}
 
 DRAWDOWN = {"funding": "drawdown", "grant_id": GRANT, "draw": draw()}
+AT_ONCE = {"funding": "paid_at_once", "grant_id": None, "draw": None}
 ISSUED = InstrumentIssued(**OF_INS, **DRAWDOWN, terms=CAP_10M, commitment_usd=Decimal(1000))
 PAID_AT_ONCE = InstrumentIssued(**OF_INS, terms=CAP_10M, commitment_usd=Decimal(1000), funding="paid_at_once")
 SUSPENDED = InstrumentSuspended(instrument_id=INS, reason="provider in dispute")
@@ -339,6 +340,28 @@ def test_a_pre_money_cap_that_does_not_exceed_the_money_is_refused_at_signing_as
 def test_priced_stock_that_could_never_buy_a_share_is_refused_at_signing():
     terms = StockTerms(class_id="common", price_usd_per_share=Decimal("1000.01"), service_consequence="credit")
     Given(INSTRUMENT).when(issue(terms=terms)).refused("conversion_empty", "/terms/price_usd_per_share")
+
+
+@pytest.mark.parametrize(("price", "lost"), [("600", True), ("990.01", False), ("1.25", False), ("501", True)])
+def test_priced_stock_that_forfeits_more_than_a_hundredth_of_its_money_is_refused_at_signing(price, lost):
+    """1,999,999 USD bought one share at a million, and the rest was gone to the company."""
+    ends = datetime(2030, 1, 1, tzinfo=UTC)
+    for terms in (
+        StockTerms(class_id="common", price_usd_per_share=Decimal(price)),
+        WarrantTerms(
+            class_id="common",
+            price_usd_per_share=Decimal(price),
+            exercise_price_usd=Decimal("0.01"),
+            expires_at=ends,
+            settlement="cash",
+        ),
+    ):
+        if lost:
+            Given(INSTRUMENT).when(issue(terms=terms, **AT_ONCE)).refused(
+                "conversion_coarse", "/terms/price_usd_per_share"
+            )
+        else:
+            assert INSTRUMENT.decide(issue(terms=terms, **AT_ONCE), None)
 
 
 def test_runs_split_where_terms_change_and_join_where_an_amendment_reaches_back():

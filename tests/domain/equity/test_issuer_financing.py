@@ -235,13 +235,56 @@ def test_a_round_in_which_principal_would_become_less_than_a_share_is_refused():
     assert Fraction(refusal.facts["shares_exact"]) < 1
 
 
-def test_a_safe_of_a_company_of_one_share_waits_until_the_stock_is_split():
+def found_small(shares):
+    """Return a company with a few shares of common stock, and no plan."""
     founded = [
         each
         for each in COMPANY
         if not isinstance(each, IssuerStockIssued | IssuerStockPlanAdjusted | IssuerOptionGranted)
     ]
-    one = [*founded, msgspec.structs.replace(STOCK, shares=1)]
+    return [*founded, msgspec.structs.replace(STOCK, shares=shares)]
+
+
+@pytest.mark.parametrize("share_rounding", ["ceiling", "nearest", "floor"])
+def test_rounding_up_gives_no_share_worth_a_million_for_a_dollar(share_rounding):
+    """Four friends paid a dollar each, and got preferences of 4 M before a holder that had paid a million."""
+    small = found_small(10)
+    lead = (Investment(holder_id=FUND, amount_usd=Decimal(2_000_000)),)
+    friends = (*lead, Investment(holder_id=ANGEL, amount_usd=Decimal(600_000)))
+    terms = {"share_rounding": share_rounding, "pre_money_usd": Decimal(10_000_000), "pool_post_money": Decimal(0)}
+    for investments, code in (
+        (friends, {"floor": "allotment_empty"}.get(share_rounding, "allotment_coarse")),
+        (lead, None),
+    ):
+        opened = [*small, *ISSUER.decide(open_round(**terms, investments=investments), ISSUER.fold(small))]
+        if code is None:
+            assert ISSUER.decide(price(), ISSUER.fold(opened))
+        else:
+            assert Given(ISSUER, *opened).when(price()).refused(code).facts["holder_id"] == ANGEL
+    crumb = converting(3, 600_000, SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000)))
+    opened = [*small, *signed(crumb), *ISSUER.decide(open_round(**terms, investments=lead), ISSUER.fold(small))]
+    code = "conversion_empty" if share_rounding == "floor" else "conversion_coarse"
+    Given(ISSUER, *opened).when(price(crumb)).refused(code)
+
+
+def test_a_share_that_costs_less_than_a_dollar_is_rounded_up_as_stated():
+    cheap = (
+        Investment(holder_id=FUND, amount_usd=Decimal(2_000_000)),
+        Investment(holder_id=ANGEL, amount_usd=Decimal("0.01")),
+    )
+    opened = [
+        *COMPANY,
+        *ISSUER.decide(
+            open_round(share_rounding="ceiling", investments=cheap, pre_money_usd=Decimal(1_000_000)),
+            ISSUER.fold(COMPANY),
+        ),
+    ]
+    (event,) = [each for each in ISSUER.decide(price(), ISSUER.fold(opened)) if isinstance(each, IssuerFinancingPriced)]
+    assert [each.shares for each in event.pricing.allotments][1] == 1
+
+
+def test_a_safe_of_a_company_of_one_share_waits_until_the_stock_is_split():
+    one = found_small(1)
     safe = converting(3, 999_999, SafeTerms(conversion_timing="post_money"), ANGEL)
     Given(ISSUER, *one, *signed(safe), OPENED).when(price(safe)).refused("conversion_empty")
 

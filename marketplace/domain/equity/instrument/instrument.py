@@ -19,8 +19,9 @@ Consecutive tranches of equal terms form a *run*, which converts at one price. A
 and the position of its run, a reversal by its tranche and reason. A repeat of either changes nothing.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-conversion_empty · missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing ·
-grant_unexpected · draw_missing · draw_unexpected · time_naive · span_empty · tranche_exists · statement_accrued ·
+conversion_empty · conversion_coarse · missing_convention · discount_whole · cap_below_commitment ·
+consequence_missing · grant_missing · grant_unexpected · draw_missing · draw_unexpected · time_naive · span_empty ·
+tranche_exists · statement_accrued ·
 conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
 statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
 tranche_exceeded · issuer_ended · reduction_late · missing_convention · reduction_exists · reduction_above_undrawn ·
@@ -31,6 +32,8 @@ An import refuses instrument_differs · refusals of the command of each event ·
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
@@ -44,10 +47,12 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
+from events.types import PricedTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware, require_span
 from marketplace.core.money import ZERO, require_usd
+from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.clawback import pay_debt, reverse
 from marketplace.domain.equity.instrument.commands import (
     AccruePrincipal,
@@ -75,6 +80,7 @@ from marketplace.domain.equity.instrument.principal import accrue, convert, redu
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve
 from marketplace.domain.equity.instrument.takeover import import_instrument
 from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
+from marketplace.domain.equity.whole_shares import takes_much
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 
@@ -99,6 +105,8 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
     require_instrument(command.terms, command.commitment_usd, "/terms")
     if command.funding == "drawdown":
         require_consequence(command.terms, "/terms")
+    else:
+        _require_fine(command.terms, command.commitment_usd)
     if command.funding == "drawdown" and command.grant_id is None:
         raise Refusal("grant_missing", "a drawdown instrument is drawn by a grant; name it", pointer="/grant_id")
     if command.funding == "paid_at_once" and command.grant_id is not None:
@@ -127,6 +135,28 @@ def _require_draw(command: IssueInstrument) -> None:
             pointer="/draw",
         )
     require_span(draw.start, draw.end, "/draw/end")
+
+
+def _require_fine(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
+    """Refuse priced stock of which rounding takes much: nothing accrues later that the rest could be carried into.
+
+    Raises:
+        Refusal: ``conversion_coarse``.
+    """
+    if not isinstance(terms, PricedTerms):
+        return
+    exact = Fraction(commitment_usd) / Fraction(terms.price_usd_per_share)
+    shares = round_whole(exact, "floor")
+    if takes_much(exact, shares):
+        raise Refusal(
+            "conversion_coarse",
+            f"{commitment_usd} USD buy {shares} whole shares at {terms.price_usd_per_share} USD, and the rest of the"
+            " principal would be lost; pay for whole shares, or split the stock and state the price of a new share",
+            pointer="/terms/price_usd_per_share",
+            price_usd_per_share=str(terms.price_usd_per_share),
+            commitment_usd=str(commitment_usd),
+            shares=shares,
+        )
 
 
 def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:

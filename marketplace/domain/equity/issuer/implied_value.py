@@ -8,6 +8,7 @@ price. It adds up:
    at its cap, its discount or the price, whichever gives it most, a note also at what a sale would repay of it. A
    most-favoured SAFE counts at the best of each term of which it got notice, until it has elected. Undrawn
    principal counts, and so does stock, and rights to stock, that principal may still buy at a price of its own.
+   With `pending`, open orders and held quotes count too.
 3. The preferences of other classes that rank before the stock or beside it, also of shares that warrants and
    instruments may still buy.
 
@@ -44,7 +45,12 @@ class _Way(NamedTuple):
 
 
 def find_implied_cap(
-    state: Issuer, terms: PrincipalTerms, split_ratio: str | None = None, *, own_id: str | None = None
+    state: Issuer,
+    terms: PrincipalTerms,
+    split_ratio: str | None = None,
+    *,
+    own_id: str | None = None,
+    pending: bool = False,
 ) -> Decimal | None:
     """Return what the company is worth in USD at the price of an instrument that becomes stock; None for another one.
 
@@ -54,7 +60,8 @@ def find_implied_cap(
         state: The company.
         terms: The terms. The price of a share under a warrant is the price of the right and the exercise price.
         split_ratio: The split factor when the price was agreed; None: now. Splits since then lower the price.
-        own_id: The instrument with these terms, which does not count beside itself.
+        own_id: The instrument or order with these terms, which does not count beside itself.
+        pending: Whether what open orders and held quotes offer counts as if it was signed.
 
     Raises:
         Refusal: ``stock_class_unknown`` for stock and warrants.
@@ -71,7 +78,7 @@ def find_implied_cap(
     beside = [
         (name, exposure)
         for name, exposures in sorted(state.exposures.items())
-        if name in state.instruments and name != own_id
+        if name != own_id and (pending or name in state.instruments)
         for exposure in exposures
         if exposure.amount_usd
     ]

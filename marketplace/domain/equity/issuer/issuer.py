@@ -96,7 +96,8 @@ Refusals in order, of each command:
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · pro_rata_open ·
   too_many_instruments · instrument_unsigned · missing_convention · classes of pay-to-play ·
   stock_class_over_authorised · refusals of `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty ·
-  conversion_coarse · allotment_empty · closing_date_far · too_many_protected_classes · prices · calculation_too_large
+  conversion_coarse · allotment_empty · allotment_coarse · closing_date_far · too_many_protected_classes ·
+  prices · calculation_too_large
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · closing_date_far ·
   financing_stale
 - abandoned: financing_unknown · financing_closed

@@ -18,8 +18,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.rules import get_class, require_fine, require_no_sale
+from marketplace.domain.equity.issuer.rules import get_class, require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer, capitalization_of
+from marketplace.domain.equity.whole_shares import require_fine
 from marketplace.equity.capitalization import counted_by, existing_shares
 
 
@@ -72,5 +73,5 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
             f"{instrument_id} buys no whole share at its cap over {company} shares; it stays due",
             instrument_id=instrument_id,
         )
-    require_fine(instrument_id, amount / price, shares)
+    require_fine(instrument_id, amount / price, shares, price)
     return MaturedRun(become.class_id, terms.matures_on, price, amount, shares)

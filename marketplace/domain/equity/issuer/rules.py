@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final, Protocol
 
 from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
@@ -17,14 +16,11 @@ from events.issuer import (
 from events.registry import render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
-from marketplace.core.money import render_ratio, require_usd
-from marketplace.core.rounding import round_half_even
+from marketplace.core.money import require_usd
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
 from marketplace.domain.refusals import refuse_exists, refuse_status, require_found
 
 SHARES_MAX: Final = 10**15
-ROUNDING_MAX: Final = Fraction(1, 100)
-"""The largest part of its shares that an instrument may lose by rounding."""
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
 """The largest calculation of a round or a sale with its certificate; a larger one would not fit the log's messages."""
 CLASS_IDS_RESERVED: Final = frozenset({"commitments", "instruments", "options", "warrants"})
@@ -108,23 +104,6 @@ def require_formed(state: Issuer, day: date, pointer: str) -> None:
     if day < formed_on:
         text = f"{day} is before the formation on {formed_on}; state that day or a later one"
         raise Refusal("date_before_formation", text, pointer=pointer, formed_on=formed_on.isoformat())
-
-
-def require_fine(instrument_id: str, exact: Fraction, shares: int) -> None:
-    """Refuse a conversion that loses more than `ROUNDING_MAX` of its exact shares by rounding to whole ones.
-
-    Raises:
-        Refusal: ``conversion_coarse``.
-    """
-    if exact - shares > exact * ROUNDING_MAX:
-        raise Refusal(
-            "conversion_coarse",
-            f"{instrument_id} would become {shares} of {round_half_even(exact, 4)} shares, and the rest of its"
-            " principal would be lost; split the stock, or state more places of the price",
-            instrument_id=instrument_id,
-            shares=shares,
-            shares_exact=render_ratio(exact),
-        )
 
 
 def require_stakeholder(state: Issuer, holder_id: str, pointer: str = "/holder_id") -> None:

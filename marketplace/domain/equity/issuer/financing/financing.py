@@ -193,14 +193,14 @@ def _require_near(
 def _price(
     state: Issuer, financing: Financing, instruments: tuple[ConvertingInstrument, ...], at: datetime
 ) -> RoundPricing:
-    """Price a round. A holder who joins by right with less than the price of one share is left out."""
+    """Price a round. A holder who joins by right is left out if whole shares are too coarse for it."""
     terms, stated = financing.terms, {each.holder_id for each in financing.opened.terms.investments}
     while True:
         try:
             return price_instruments(state, terms, instruments, at)
         except Refusal as refusal:
             empty = refusal.facts.get("holder_id")
-            if refusal.code != "allotment_empty" or empty in stated:
+            if refusal.code not in {"allotment_empty", "allotment_coarse"} or empty in stated:
                 raise
             left = tuple(each for each in terms.investments if each.holder_id != empty)
             terms = structs.replace(terms, investments=left)

@@ -28,8 +28,9 @@ from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio
 from marketplace.core.rounding import round_places, round_whole
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_fine
+from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.equity.issuer.state import RUN, Issuer, capitalization_of
+from marketplace.domain.equity.whole_shares import gives_much, require_fine
 from marketplace.equity import model
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.model import AFTER_PRICE
@@ -70,7 +71,8 @@ def price_instruments(
 
     Raises:
         Refusal: Those of `list_forfeits`; those of `marketplace.equity.rounds.price_round`; then
-            ``price_rounds_to_zero``, ``conversion_empty``, ``conversion_coarse``, ``allotment_empty``.
+            ``price_rounds_to_zero``, ``conversion_empty``, ``conversion_coarse``, ``allotment_empty``,
+            ``allotment_coarse``.
     """
     forfeits = list_forfeits(state, terms)
     capitalization = capitalize(state, forfeits, at)
@@ -310,20 +312,31 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
                 holder_id=allotment.holder_id,
                 amount_usd=str(allotment.amount_usd),
             )
+        if gives_much(Fraction(allotment.shares_exact), allotment.shares, Fraction(pricing.price_exact)):
+            raise Refusal(
+                "allotment_coarse",
+                f"{allotment.amount_usd} USD of {allotment.holder_id} would buy {allotment.shares} shares at"
+                f" {pricing.price_usd_per_share} USD by rounding up, and the other holders would pay for the"
+                " difference; raise the investment, or round down",
+                holder_id=allotment.holder_id,
+                amount_usd=str(allotment.amount_usd),
+            )
 
 
 def _require_shares(pricing: RoundPricing) -> None:
-    """Refuse a round in which the principal of an instrument becomes less than a share, or loses much to rounding.
+    """Refuse a round in which an instrument becomes less than a share, or rounding takes from it or gives it much.
 
     Raises:
         Refusal: ``conversion_empty`` · ``conversion_coarse``.
     """
     shares: Counter[str] = Counter()
     exact: dict[str, Fraction] = {}
+    amounts: dict[str, Fraction] = {}
     for conversion in pricing.conversions:
-        shares[conversion.instrument_id] += conversion.shares
-        before = exact.get(conversion.instrument_id, Fraction(0))
-        exact[conversion.instrument_id] = before + Fraction(conversion.shares_exact)
+        instrument_id = conversion.instrument_id
+        shares[instrument_id] += conversion.shares
+        exact[instrument_id] = exact.get(instrument_id, Fraction(0)) + Fraction(conversion.shares_exact)
+        amounts[instrument_id] = amounts.get(instrument_id, Fraction(0)) + Fraction(conversion.amount_exact)
     for conversion in pricing.conversions:
         if shares[conversion.instrument_id] == 0:
             raise Refusal(
@@ -334,4 +347,5 @@ def _require_shares(pricing: RoundPricing) -> None:
                 shares_exact=conversion.shares_exact,
                 price_exact=conversion.price_usd_per_share,
             )
-        require_fine(conversion.instrument_id, exact[conversion.instrument_id], shares[conversion.instrument_id])
+    for instrument_id, count in shares.items():
+        require_fine(instrument_id, exact[instrument_id], count, amounts[instrument_id] / exact[instrument_id])
