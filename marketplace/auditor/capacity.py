@@ -1,7 +1,8 @@
 """Checks capacity: nodes taken of pools and lots at every instant, and the power that they draw at their sites.
 
-A held quote ends before an auction that may award its capacity binds its orders. No provider dates back by more than an
-hour that nodes which had less power than they draw have it again.
+A held quote ends before an auction that may award its capacity binds its orders. From then until the auction is
+completed, no grant moves or is extended onto a lot that it has bound. No provider dates back by more than an hour that
+nodes which had less power than they draw have it again.
 """
 
 from collections.abc import Sequence
@@ -102,17 +103,42 @@ class Site:
 
 
 @dataclass(slots=True)
-class Capacity:
-    """Folds and checks the events of pools and sites, and the ends of held quotes.
+class Auction:
+    """An auction that is not completed.
 
     Attributes:
-        auctions: When each auction binds its orders, and the span that it may award.
+        binds_at: When it binds its orders.
+        start: The begin of the span that it may award.
+        end: Its end.
+        book: The lots of its frozen book.
+        is_locked: Whether the book is whole. Before, it binds all lots of its span.
+    """
+
+    binds_at: datetime
+    start: datetime
+    end: datetime
+    book: set[str] = field(default_factory=set)
+    is_locked: bool = False
+
+    def keeps(self, lot_id: str, offer: Load | None, at: datetime) -> bool:
+        """Return whether it has frozen a lot at an instant."""
+        if self.is_locked:
+            return lot_id in self.book
+        return at >= self.binds_at and offer is not None and offer.start < self.end and self.start < offer.end
+
+
+@dataclass(slots=True)
+class Capacity:
+    """Folds and checks the events of pools and sites, the ends of held quotes, and what auctions have frozen.
+
+    Attributes:
+        auctions: The auctions that are not completed.
     """
 
     findings: Findings
     pools: dict[str, Pool] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
-    auctions: dict[str, tuple[datetime, datetime, datetime]] = field(default_factory=dict)
+    auctions: dict[str, Auction] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check the power that nodes then draw at each site."""
@@ -124,7 +150,11 @@ class Capacity:
                 if pool is not None:
                     span = (parse_instant(body["start"]), parse_instant(body["end"]))
                     spans.setdefault(pool.site_id, []).append(span)
+        for message in decision:
+            if message.event_type.startswith("auction."):
+                self._take_auction(message.event_type.split(".")[1], message.read())
         self._check_hold(decision)
+        self._check_frozen(decision)
         before = {site_id: self._list_draws(site_id) for site_id in spans}
         for message in decision:
             self._take(message)
@@ -138,20 +168,41 @@ class Capacity:
         """
         held = next((message.read() for message in decision if message.event_type == "quote.held.v1"), None)
         for message in decision:
-            if message.event_type == "auction.opened.v1":
-                body = message.read()
-                start = parse_instant(body["horizon_start"])
-                end = start + timedelta(hours=body["period_hours"] * body["periods"])
-                binds_at = parse_instant(body.get("no_cancel_at") or body["locks_at"])
-                self.auctions[body["auction_id"]] = binds_at, start, end
-            elif message.event_type == "auction.supply_changed.v1" and held is not None:
-                binds_at, start, end = self.auctions[message.read()["auction_id"]]
+            if message.event_type == "auction.supply_changed.v1" and held is not None:
+                auction = self.auctions[message.read()["auction_id"]]
                 until, match = parse_instant(held["expires_at"]), held["match"]
-                over = until <= binds_at or parse_instant(match["end"]) <= start or end <= parse_instant(match["start"])
+                start, end = parse_instant(match["start"]), parse_instant(match["end"])
+                over = until <= auction.binds_at or end <= auction.start or auction.end <= start
                 text = (
                     f"{held['quote_id']} is held until {render_instant(until)}, from an auction that binds its orders"
                 )
-                self.findings.require(over, "hold", message.sequence, f"{text} at {render_instant(binds_at)}")
+                self.findings.require(over, "hold", message.sequence, f"{text} at {render_instant(auction.binds_at)}")
+
+    def _take_auction(self, name: str, body: dict[str, Any]) -> None:
+        auction_id = body["auction_id"]
+        if name == "opened":
+            start = parse_instant(body["horizon_start"])
+            end = start + timedelta(hours=body["period_hours"] * body["periods"])
+            binds_at = parse_instant(body.get("no_cancel_at") or body["locks_at"])
+            self.auctions[auction_id] = Auction(binds_at, start, end)
+        elif name == "completed":
+            self.auctions.pop(auction_id, None)
+        elif auction_id in self.auctions:
+            auction = self.auctions[auction_id]
+            auction.book |= {row.get("step_of") or row["lot_id"] for row in body.get("lots", ())}
+            auction.is_locked |= name == "locked"
+
+    def _check_frozen(self, decision: Sequence[Message]) -> None:
+        """Check that a grant moves, or is extended, onto no lot on which an auction has bound orders."""
+        for message in decision:
+            if message.event_type not in {"grant.substituted.v1", "grant.extended.v1"}:
+                continue
+            body, at = message.read(), parse_instant(message.headers["ce-time"])
+            offers = {lot_id: offer for pool in self.pools.values() for lot_id, offer in pool.offers.items()}
+            for lot_id in dict.fromkeys(share["lot_id"] for share in body["lots"]):
+                kept = [name for name, known in self.auctions.items() if known.keeps(lot_id, offers.get(lot_id), at)]
+                text = f"{body['grant_id']} takes nodes of lot {lot_id} from orders that {kept} has bound"
+                self.findings.require(not kept, "frozen", message.sequence, text)
 
     def _list_draws(self, site_id: str) -> list[Load]:
         """Return the power that the taken nodes of a site draw, in kilowatts."""

@@ -45,7 +45,14 @@ from marketplace.runtime.scheduling.draining import close_pool, drain_pool
 from marketplace.runtime.scheduling.incidents import Incidents
 from marketplace.runtime.scheduling.market_state import MarketState
 from marketplace.runtime.scheduling.scheduler import DueTask, Task
-from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, WAITING, compute_pause, find_due
+from marketplace.runtime.scheduling.task_outcomes import (
+    DECIDING,
+    NEEDLESS,
+    TOO_EARLY,
+    WAITING,
+    compute_pause,
+    find_due,
+)
 
 TASKS_AT_ONCE: Final = 256
 """The most due tasks that are taken at once, in time order."""
@@ -65,9 +72,6 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "lapse_approval": lambda handler, context, task: approvals.lapse_approval(handler, context, task.owner_id, task.id),
     "lapse_claim": lambda handler, context, task: bonds.lapse_claim(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
-    "issue_statement": lambda handler, context, task: statements.issue_statement(
-        handler, context, task.id, task.number
-    ),
     "adjust_statement": lambda handler, context, task: adjustments.adjust_statement(
         handler, context, task.id, task.number
     ),
@@ -247,7 +251,7 @@ class Worker:
             log.info("task_too_early", **told)
             self._put_later(each, RETRY_SECONDS if task.kind in SLOW else IDLE_SECONDS)
         elif refusal.code in WAITING:
-            pause = DECIDING_TIME if refusal.code == "market_deciding" else WAITING_TIME
+            pause = DECIDING_TIME if refusal.code in DECIDING else WAITING_TIME
             self.market.scheduler.put(task, now + pause)
             log.warning("task_waiting", **told)
         elif refusal.code in NEEDLESS[task.kind]:
@@ -277,10 +281,11 @@ class Worker:
             await timer(self._handler, context, task)
             return
         match task.kind:
-            case "indicate_auction":
-                await self._auctioneer.indicate(task.id)
-            case "bind_auction":
-                await self._auctioneer.bind(task.id)
+            case "issue_statement":
+                await self._issue_statement(task)
+            case "indicate_auction" | "bind_auction":
+                indicates = task.kind == "indicate_auction"
+                await (self._auctioneer.indicate if indicates else self._auctioneer.bind)(task.id)
             case "open_call":
                 await open_call(self._handler, task.id, task.number)
             case "run_auction":
@@ -297,6 +302,11 @@ class Worker:
                 await works.get(task.kind, self._review_usage)(task.id)
             case _:
                 raise AssertionError(f"no worker does {task.kind}")
+
+    async def _issue_statement(self, task: Task) -> None:
+        context = build_context(self._handler, "timer", task.id, f"{task.kind}/{task.number}")
+        auction_ids = self.market.list_auctions()
+        await statements.issue_statement(self._handler, context, task.id, task.number, auction_ids)
 
     async def _mark_grant(self, grant_id: str) -> None:
         """Mark a grant whose parties were found to be related, unless that is recorded."""

@@ -1,9 +1,14 @@
 """The auditor finds power that a site may not sell, in code of its own."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from events.auction import AuctionBookFrozen, AuctionCompleted, AuctionLocked, AuctionOpened
+from events.book import BookLot
+from events.grant import GrantExtended, GrantSubstituted
 from events.pool import PoolCapacityOffered, PoolCapacityReserved
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.spans import render_instant
@@ -89,3 +94,59 @@ def test_power_of_dark_nodes_that_a_provider_dates_back_is_found(events, last, a
         f"power of {build.SITE}, which nodes lacked, is dated back to {render_instant(at)}"
         for at in [getattr(last, "at", None) or last.ready_at] * found
     ]
+
+
+OPENED = AuctionOpened(
+    auction_id=build.AUCTION,
+    locks_at=hour(8),
+    no_cancel_at=hour(6),
+    horizon_start=hour(9),
+    period_hours=1,
+    periods=24,
+    seed=1,
+)
+BOOK_LOT = BookLot(
+    lot_id=build.LOT, pool_id=build.POOL, nodes=4, from_period=0, to_period=9, ask_usd_per_gpu_hour=Decimal(2)
+)
+PART = AuctionBookFrozen(auction_id=build.AUCTION, part=0, period_hours=1, lots=(BOOK_LOT,))
+LOCKED = AuctionLocked(auction_id=build.AUCTION, book_hash="", period_hours=1, periods=24, parts=1, orders=0)
+COMPLETED = AuctionCompleted(auction_id=build.AUCTION, matched=0, unmatched=0)
+SHARES = (build.share(nodes=1, start=hour(10), end=hour(20)),)
+MOVED = GrantSubstituted(
+    grant_id=build.GRANT,
+    pool_id=build.POOL,
+    pool_id_before=build.id_of("pol", 2),
+    lots=SHARES,
+    at=hour(7),
+    reason="a fire",
+)
+LONGER = GrantExtended(
+    grant_id=build.GRANT,
+    statement_id=build.STATEMENT,
+    start=hour(10),
+    end=hour(20),
+    lots=SHARES,
+    gpu_seconds=8 * 36_000,
+)
+
+
+@pytest.mark.parametrize("taking", [MOVED, LONGER])
+@pytest.mark.parametrize(
+    ("events", "at", "found"),
+    [
+        ((OPENED,), 5, 0),
+        ((OPENED,), 6, 1),
+        ((replace(OPENED, no_cancel_at=None),), 7, 0),
+        ((replace(OPENED, no_cancel_at=None),), 8, 1),
+        ((replace(OPENED, horizon_start=hour(900)),), 7, 0),
+        ((OPENED, PART, LOCKED), 9, 1),
+        ((OPENED, replace(PART, lots=()), LOCKED), 9, 0),
+        ((OPENED, PART, LOCKED, COMPLETED), 9, 0),
+    ],
+)
+def test_a_grant_that_takes_nodes_of_a_frozen_lot_is_found(events, at, found, taking):
+    part = Capacity(Findings())
+    for number, event in enumerate((PLANNED, POOL, OFFERED, *events, taking)):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}", "ce-time": hour(at).isoformat()}
+        part.take([Message(number, "marketplace.site.x", headers, msgspec.json.encode(event))])
+    assert [rule for rule, _, _ in part.findings.kept] == ["frozen"] * found

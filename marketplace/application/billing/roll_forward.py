@@ -5,11 +5,13 @@ was delivered is charged under each of them. If a period rolls forward, the gran
 deliver, on nodes of lots of the grant's pool at or below its price. `domain/delivery/service_level.py` says when.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from events.service import ServiceResult
 from events.types import LotShare
 from marketplace.application.delivery.substitution import load_lots
+from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.service_review import find_consequences
 from marketplace.application.steps.usage_bounds import limit_grant
@@ -24,21 +26,28 @@ from marketplace.domain.supply.pool_commands import ReserveCapacity
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
+async def settle_service(
+    unit: UnitOfWork, grant: Grant, period: Period, delivered: int, auction_ids: Sequence[str]
+) -> ServiceResult | None:
     """Return a period's service result with its remedy, and extend the grant if the period rolls forward.
 
     `delivered` are the GPU-seconds that are charged. None if nothing was promised.
+
+    Raises:
+        Refusal: ``lot_frozen`` if one of `auction_ids`, those that are not completed, has frozen the room for it.
     """
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
         return result
     offered, agreed = await find_consequences(unit, grant)
     rolls = choose_remedy(offered, agreed, extended=True) == "roll_forward"
-    extended = rolls and await _roll_forward(unit, grant, period, result)
+    extended = rolls and await _roll_forward(unit, grant, period, result, auction_ids)
     return apply_remedy(result, choose_remedy(offered, agreed, extended=extended))
 
 
-async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period, result: ServiceResult) -> bool:
+async def _roll_forward(
+    unit: UnitOfWork, grant: Grant, period: Period, result: ServiceResult, auction_ids: Sequence[str]
+) -> bool:
     """Extend a grant by what a period did not deliver. Return whether there was room."""
     span = find_extension(grant, result, unit.context.at)
     if span is None:
@@ -48,6 +57,7 @@ async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period, result: 
     lots = await _find_room(unit, grant, pool, start, end)
     if lots is None:
         return False
+    await require_lots_kept(unit, dict.fromkeys(share.lot_id for share in lots), auction_ids)
     grant_id = grant.issued.grant_id
     extend = ExtendGrant(
         grant_id=grant_id, statement_id=period.statement_id, start=start, end=end, lots=lots, at=unit.context.at

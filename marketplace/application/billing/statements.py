@@ -1,5 +1,6 @@
 """Statements: issued per grant and period, accepted, disputed and resolved. Acceptance settles in the same append."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -52,14 +53,17 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
+async def issue_statement(
+    handler: Handler, context: Context, grant_id: str, index: int, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Issue the statement of a grant's period that is over; `index` is its number, from 0.
 
-    Readings of nodes that did not work are not charged. It opens as disputed if the startup's meter differs from the
-    provider's by more than `TOLERANCE` and, among related parties, also if the startup's meter did not report.
+    If the period rolls forward onto a lot that one of `auction_ids`, the auctions that are not completed, has frozen,
+    it waits. Readings of nodes that did not work are not charged. It opens as disputed if the startup's meter differs
+    from the provider's by more than `TOLERANCE` and, among related parties, also if the startup's meter did not report.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
+        Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order`` · ``lot_frozen``.
     """
     grant = require_found("grant", grant_id, await _find_grant(handler, context, grant_id))
     periods = list_periods(grant)
@@ -76,7 +80,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
         before = await sum_stated(unit, current)
         usage = await unit.load(USAGE, name_usage(grant_id))
         delivered = count_delivered(usage, current, period.start, period.end)
-        service = await settle_service(unit, current, period, delivered)
+        service = await settle_service(unit, current, period, delivered, auction_ids)
         startup = await unit.load(USAGE, name_usage(grant_id, "startup"))
         statement = StatementIssued(
             statement_id=period.statement_id,

@@ -228,6 +228,8 @@ async def _keep_resales(unit: UnitOfWork, grant: Grant, auction_ids: Sequence[st
     Raises:
         Refusal: ``lot_frozen``.
     """
+    if unit.context.party_id is None:
+        return
     pool = await unit.get(POOL, grant.pool_id)
     await require_lots_kept(unit, pool.list_resales(grant.issued.grant_id), auction_ids)
 

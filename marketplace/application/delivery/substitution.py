@@ -26,7 +26,8 @@ async def substitute_grant(
     """Move the rest of a grant to another pool from now on. The startup's price does not change.
 
     Only lots that ask no more than the grant's price are used, cheapest first. Of `auction_ids`, the auctions that are
-    not completed, none may have frozen one of them, or a resale of the grant, unless the grant's nodes have failed.
+    not completed, none may have frozen one of them, or a resale of the grant. That holds also for nodes that have
+    failed, and for the platform: what an auction has bound goes first.
 
     Raises:
         Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``pool_unwelcome`` ·
@@ -42,10 +43,9 @@ async def substitute_grant(
         await _check_welcome(unit, grant, pool)
         resold = clip_resold(grant, start)
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
-        if grant.failing_since is None:
-            taken = dict.fromkeys(share.lot_id for share in lots)
-            resales = (await unit.get(POOL, grant.pool_id)).list_resales(grant_id)
-            await require_lots_kept(unit, [*taken, *resales], auction_ids)
+        taken = dict.fromkeys(share.lot_id for share in lots)
+        resales = (await unit.get(POOL, grant.pool_id)).list_resales(grant_id)
+        await require_lots_kept(unit, [*taken, *resales], auction_ids)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)

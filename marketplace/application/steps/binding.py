@@ -40,13 +40,11 @@ async def require_lot_free(unit: UnitOfWork, lot: Lot, auction_ids: Iterable[str
 
 
 async def require_lots_kept(unit: UnitOfWork, lot_ids: Iterable[str], auction_ids: Iterable[str]) -> None:
-    """Refuse a tenant's act that takes lots, or nodes of them, from an auction that has frozen them.
+    """Refuse an act that takes lots, or nodes of them, from an auction that has frozen them.
 
     Raises:
         Refusal: ``lot_frozen``.
     """
-    if unit.context.party_id is None:
-        return
     for lot in [await unit.get(LOT, lot_id) for lot_id in lot_ids]:
         await require_lot_free(unit, lot, auction_ids, moves=True)
 

@@ -1,7 +1,7 @@
 """Drain a pool that leaves the market: withdraw its lots at once, and let its grants run until the pool closes.
 
 At the closing, each grant moves to another pool of its provider that has room at no higher price. If there is none, the
-grant ends.
+grant ends. If an auction has frozen such room, the grant stays until the auction is completed.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ async def close_pool(handler: Handler, market: MarketState, pool_id: str) -> Non
     """Move or end the remaining grants of a pool that closes now.
 
     Raises:
-        Refusal: ``pool_not_due`` before the closing, which may have been postponed.
+        Refusal: ``pool_not_due`` before the closing, which may have been postponed · ``lot_frozen``.
     """
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"

@@ -90,6 +90,10 @@ class FailedPools:
         """Return whether nodes of a pool are failed now, or its site was ever derated or delayed."""
         return any(failed == pool_id for failed, _ in self._list_failed(pool_id))
 
+    def list_pools(self) -> list[str]:
+        """Return the pools whose nodes are failed now, or whose site was ever derated or delayed."""
+        return sorted({pool_id for failed in self._failed.values() for pool_id, _ in failed})
+
     def _list_others(self, pool_id: str) -> list[str]:
         return sorted({other for other, _ in self._list_failed(pool_id) if other != pool_id})
 

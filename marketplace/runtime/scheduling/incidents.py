@@ -2,9 +2,9 @@
 
 An incident opened by evidence of a grant's GPUs affects that grant. If fewer nodes still work than the other grants
 reserve, the grants issued last are affected first. Each affected grant moves to another pool of its provider that has
-room at no higher price. If there is none, it is degraded by the missing nodes, and moves as soon as there is room
-(`failed_pools.py`). When the nodes work again, the grant works in full again. A degradation that the provider reported
-must be ended by the provider.
+room at no higher price. If there is none, or an auction has frozen it, the grant is degraded by the missing nodes, and
+moves as soon as there is room (`failed_pools.py`). When the nodes work again, the grant works in full again. A
+degradation that the provider reported must be ended by the provider.
 
 Nodes of a site that has less power than its grants draw are dark: it was derated, or it is not ready yet. The grants
 issued last go dark first, over all pools of the site.
@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from marketplace.application.delivery import grants
+from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.supply.pool import POOL, Pool, Reservation
@@ -58,13 +59,22 @@ class Incidents:
         for grant, last in running:
             own = f"{step}/{last}"  # A state of the pool that returns is a new step of a grant that changed meanwhile.
             missing = _share_lack(pool, site, staying, now, rank)[grant.issued.grant_id]
-            if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=own):
+            if missing and await self._move(grant, own):
                 staying.remove(grant)
                 continue
             at = max(changes[-1] if changes else now, pool.reservations[grant.issued.grant_id].start)
             await self._bring_to(grant, grant.issued.nodes - missing, own, at)
         for begin, end in pairwise([*changes, now]):
             await self._record(pool, site, begin, end, step)
+
+    async def _move(self, grant: Grant, step: str) -> bool:
+        """Move a grant, and return whether there was room that no auction has frozen."""
+        try:
+            return await move_grant(self._handler, self._market, grant, reason=REASON, step=step)
+        except Refusal as refusal:
+            if refusal.code != "lot_frozen":
+                raise
+            return False
 
     def _look_again(self, pool_id: str, site: SiteState, now: datetime) -> None:
         """Schedule the next adaptation at the next change of the site's power or draw, if there is one after now."""

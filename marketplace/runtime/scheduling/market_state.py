@@ -272,6 +272,10 @@ class MarketState:
         """Return whether every event of an aggregate can be read."""
         return not self._unsound or render_subject(aggregate, id) not in self._unsound
 
+    def list_auctions(self) -> list[str]:
+        """Return the auctions that are not completed and whose events can be read."""
+        return [auction_id for auction_id in self._auctions if self.is_sound("auction", auction_id)]
+
     def list_rivals(self, auction_id: str) -> Rivals:
         """Return the other auctions that are not completed: those that lock before this one, and those after.
 

@@ -15,13 +15,19 @@ from marketplace.runtime.scheduling.market_state import MarketState
 async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, reason: str, step: str) -> bool:
     """Move a grant to the first pool of its provider with room at no higher price. Return whether there was one.
 
+    Room that an auction has frozen is none before the auction is completed.
+
     Args:
         handler: Runs the commands.
         market: The market, which knows the pools.
         grant: The grant. If it was degraded, it works in full again.
         reason: Why, for the parties.
         step: Names the cause: one step moves the grant to each pool at most once, whichever worker runs it.
+
+    Raises:
+        Refusal: ``lot_frozen`` if there is such room, and no other.
     """
+    frozen: Refusal | None = None
     grant_id = grant.issued.grant_id
     for pool_id in market.list_pools():
         pool: Pool = (await handler.cache.load(POOL, pool_id)).state
@@ -29,12 +35,16 @@ async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, rea
             continue
         context = build_context(handler, "reactor", grant_id, f"substitute/{pool_id}/{step}")
         try:
-            await substitute_grant(handler, context, grant_id, pool_id=pool_id, reason=reason)
-        except Refusal:
+            auction_ids = market.list_auctions()
+            await substitute_grant(handler, context, grant_id, pool_id=pool_id, reason=reason, auction_ids=auction_ids)
+        except Refusal as refusal:
+            frozen = refusal if refusal.code == "lot_frozen" else frozen
             continue
         if grant.condition == "degraded":
             await resume_in_full(handler, grant_id, step, context.at)
         return True
+    if frozen is not None:
+        raise frozen
     return False
 
 

@@ -316,10 +316,15 @@ class Scheduler:
 
     @notice.register
     def _complete_auction(self, event: AuctionCompleted) -> None:
-        """Forget the auction. Orders that a slow auctioneer still locks for it are deferred."""
+        """Forget the auction. Orders that a slow auctioneer still locks for it are deferred.
+
+        Grants of failed pools may move to what the auction had frozen and did not sell.
+        """
         self._auctions.pop(event.auction_id, None)
         for kind in ("run_auction", "indicate_auction", "bind_auction"):
             self.drop(Task(kind, event.auction_id))
+        for pool_id in self._failed.list_pools():
+            self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:

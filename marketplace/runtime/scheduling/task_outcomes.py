@@ -21,7 +21,9 @@ from marketplace.core.errors import Refusal
 PAUSE_SECONDS_MAX: Final = 300.0
 _DOUBLINGS_MAX: Final = 16
 
-WAITING: Final = frozenset({"funds_insufficient", "market_deciding", "note_matured"})
+DECIDING: Final = frozenset({"lot_frozen", "market_deciding"})
+"""Refusals that end once an auction is decided."""
+WAITING: Final = DECIDING | {"funds_insufficient", "note_matured"}
 """Refusals that may end once an account is filled, an auction is decided or a note extended."""
 
 _RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_completed"})

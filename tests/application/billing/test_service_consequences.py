@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from events.service import ServiceTerms
+from marketplace.application.billing import statements
 from marketplace.application.delivery import grants
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_totals
 from marketplace.domain.delivery.periods import list_periods
@@ -101,6 +103,34 @@ async def test_what_a_month_below_the_promise_did_not_deliver_rolls_forward(star
     assert instrument.issued.draw.end == end, "the window stands as it was signed"
     provider = ledger.states["account"][rename_id("acc", trade.provider)]
     assert provider.available_usd == totals.provider_usd
+
+
+@pytest.mark.parametrize(("nodes", "remedy"), [(2, "roll_forward"), (3, "credit")])
+async def test_what_rolls_forward_waits_for_an_auction_that_froze_the_lot_and_takes_what_it_leaves(
+    start, nodes, remedy
+):
+    market, trade = await start("roll_forward")
+    buyer = await market.party("Buyer", "startup", usd=100_000)
+    async with market.worker():
+        draw = Draw(market, trade, await market.award(trade))
+        await draw.lose_a_node(3, 6)
+        order = await market.order(buyer, cash="4", days=3, nodes=nodes, earliest=41, latest=41)
+        auction = await market.auction(locks_at=33, horizon=41, no_cancel_at=32)
+        market.clock.at = market.day(32)
+        await market.until("order", order, "locked")
+        period = list_periods(draw.grant)[0]
+        market.clock.at = period.end + timedelta(hours=25)
+        with pytest.raises(Refusal) as caught:
+            await statements.issue_statement(market.handler, market.context(), draw.grant_id, 0, [auction])
+        assert caught.value.code == "lot_frozen"
+        market.clock.at = market.day(33)
+        assert (await market.until("order", order, "matched", "unmatched", seconds=WAIT)).status == "matched"
+        await market.until("auction", auction, "completed", seconds=WAIT)
+        market.clock.at += timedelta(minutes=20)
+        issued = await market.until("statement", period.statement_id, "issued", seconds=WAIT)
+    assert issued.service.consequence == remedy
+    assert len((await market.state("grant", draw.grant_id)).extensions) == (remedy == "roll_forward")
+    await check_log(market.log)
 
 
 @pytest.mark.parametrize(

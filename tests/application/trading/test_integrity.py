@@ -384,10 +384,43 @@ async def test_neither_side_takes_a_resale_or_a_lot_from_an_auction_by_what_it_d
             await act(market.handler, market.context(by), grant_id, **more, auction_ids=[trade.auction, auction])
         assert (act, caught.value.code) == (act, "lot_frozen")
     await activate_grant(market.handler, market.context(trade.provider), grant_id)
-    degrade = {"nodes_available": 0, "at": market.day(1.9), "reason": "a fire"}
-    await degrade_grant(market.handler, market.context(trade.provider), grant_id, **degrade)
-    move = {"pool_id": pool, "reason": "a fire", "auction_ids": [auction]}
-    await substitute_grant(market.handler, market.context(trade.provider), grant_id, **move)
+    for nodes in (1, 0):
+        degrade = {"nodes_available": nodes, "at": market.day(1.9), "reason": "a fire"}
+        await degrade_grant(market.handler, market.context(trade.provider), grant_id, **degrade)
+        for by in (trade.provider, None):
+            with pytest.raises(Refusal) as caught:
+                await substitute_grant(
+                    market.handler, market.context(by), grant_id, pool_id=pool, reason="a fire", auction_ids=[auction]
+                )
+            assert caught.value.code == "lot_frozen"
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("nodes", [4, 5])
+async def test_nodes_that_fail_in_the_lock_move_no_grant_onto_a_lot_before_the_bound_order_got_its_nodes(market, nodes):
+    trade = await market.trade(days=10, nodes=1)
+    buyer = await market.party("Buyer", "startup", usd=100_000)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        _, pool = await market.pool(trade.provider, nodes=nodes)
+        await market.lot(trade.provider, pool, nodes=nodes)
+        order = await market.order(buyer, cash="4", days=3, nodes=4, earliest=6, latest=6)
+        auction = await market.auction(locks_at=2, horizon=2, no_cancel_at=1.9)
+        market.clock.at = market.day(1.9)
+        await market.until("order", order, "locked")
+        await market.until("grant", grant_id, "active")
+        context = market.context(trade.provider)
+        incident = {"incident_id": "one", "nodes": 4, "at": market.day(1.9)}
+        await inventory.fail_nodes(market.handler, context, trade.pool, **incident)
+        assert (await market.until("grant", grant_id, "degraded")).pool_id == trade.pool
+        market.clock.at = market.day(2)
+        await market.until("auction", auction, "completed")
+        bought = await market.state("order", order)
+        assert (await market.state("grant", bought.grant_id)).pool_id == pool
+        if nodes == 5:
+            assert (await market.until("grant", grant_id, "active")).pool_id == pool
+    moved = await market.state("grant", grant_id)
+    assert (moved.status, moved.pool_id) == (("active", pool) if nodes == 5 else ("degraded", trade.pool))
     await check_log(market.log)
 
 

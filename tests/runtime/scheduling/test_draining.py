@@ -106,3 +106,24 @@ async def test_what_still_runs_when_the_pool_leaves_is_moved_where_there_is_room
     assert (await market.state("pool", trade.pool)).reservations[grant.issued.grant_id].end == closes_at
     assert (await market.state("pool", other)).reservations[grant.issued.grant_id].end == grant.end
     await check_log(market.log)
+
+
+async def test_a_grant_of_a_pool_that_leaves_stays_until_an_auction_that_froze_the_room_is_completed():
+    market, trade, grant = await build()
+    await market.deposit(trade.provider, 10_000)
+    closes_at = await announce(market, trade, 20)
+    _, other = await market.pool(trade.provider)
+    await market.lot(trade.provider, other)
+    auction = await market.auction(locks_at=20.51, horizon=21, no_cancel_at=20.4)
+    async with market.worker():
+        market.clock.at = closes_at
+        await market.until("grant", grant.issued.grant_id, "active", seconds=60)
+        market.clock.at = market.day(20.51)
+        await market.until("auction", auction, "completed")
+        market.clock.at += timedelta(minutes=20)
+        async with asyncio.timeout(60):
+            while (moved := await market.state("grant", grant.issued.grant_id)).pool_id != other:
+                await market.tick()
+    assert (moved.status, moved.end) == ("active", grant.end)
+    assert (await market.state("pool", other)).reservations[grant.issued.grant_id].start >= market.day(20.51)
+    await check_log(market.log)
