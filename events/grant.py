@@ -482,6 +482,8 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         for_cause: Whether it ended for cause, which needs no notice.
         fee_usd: What the side that ended it pays the other one for what is not delivered between this end and the one
             before.
+        nodes_failed: Of an end by the startup for cause, the nodes that did not work by the reports until then; before
+            its start, all.
     """
 
     grant_id: Id
@@ -491,6 +493,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     reason: Text
     for_cause: bool = False
     fee_usd: Usd = Decimal(0)
+    nodes_failed: Annotated[int, Meta(ge=0)] = 0
 
 
 GrantEvent = (

@@ -96,6 +96,13 @@ class Grant:
             if until is not None or start < at
         ]
 
+    def count_failed(self, at: datetime) -> int:
+        """Return the nodes that do not work at an instant, by the reports until now; all of them before its start."""
+        if at < self.spans[0][0]:
+            return self.nodes
+        there = (working for start, until, working in self.outages if start <= at and (until is None or at < until))
+        return self.nodes - min(there, default=self.nodes)
+
     def count_most(self) -> int:
         """Return the GPU-seconds that may be charged: those granted and not resold, less those of failed nodes.
 
@@ -283,6 +290,10 @@ class Market:
             grant.spans, grant.outages, grant.status = [(parse_instant(body["start"]), grant.end)], [], "issued"
         elif name == "terminated":
             grant.end = min(grant.end, parse_instant(body["at"]))
+            has_cause = body["for_cause"] and body["by"] == "startup"
+            failed = grant.count_failed(parse_instant(body["noticed_at"])) if has_cause else 0
+            text = f"{grant_id} ends with {body['nodes_failed']} failed nodes, {failed} were reported"
+            require(body["nodes_failed"] == failed, "failed", sequence, text)
         self._take_nodes(message, grant, name, body)
         if name in GRANT_STEPS:
             grant.status = "active" if name == "activated" else name

@@ -9,9 +9,10 @@ provider, or by the startup for cause, or if the startup took it off a grant who
    have, and another provider offered capacity for it in the same auction: so the price is the market's, not a friend's;
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price. For an end for cause, these are the
-   hours of the nodes that did not work when it was declared; of all nodes if it was before the start, because the site
-   is late. The hours that a startup took off a grant (`grant.rescheduled`) are such hours too, once the cure time is
-   over, which counts once for the grant. Hours that were moved are delivered later, and nothing is owed for them.
+   hours of the nodes that did not work when it was declared, by the reports until then; of all nodes if it was before
+   the start, because the site is late. The hours that a startup took off a grant (`grant.rescheduled`) are such hours
+   too, once the cure time is over, which counts once for the grant. Hours that were moved are delivered later, and
+   nothing is owed for them.
 
 The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts
 once in each statement period, however often nodes fail in it. If a failure began before the period, the time that it
@@ -52,7 +53,7 @@ from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.settlement import compute_service_credit
 from marketplace.domain.billing.statement import Statement
-from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.grant import Grant, count_failed
 from marketplace.domain.delivery.grant_notice import find_owed
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.delivery.service_level import list_failed
@@ -310,8 +311,14 @@ def _list_cuts(grant: Grant, cure: timedelta) -> Iterator[tuple[GrantRescheduled
 
 
 def _list_gaps(grant: Grant, ended: GrantTerminated, last: datetime) -> Iterator[Load]:
-    """Yield the GPUs that an early end by the provider's fault leaves undelivered until an instant."""
-    most = _count_failed(grant, ended.noticed_at) if ended.for_cause else grant.issued.nodes
+    """Yield the GPUs that an early end by the provider's fault leaves undelivered until an instant.
+
+    What is reported after an end for cause only adds to the nodes that had failed when it was declared: a repair that
+    is dated back to before it takes none of them away.
+    """
+    most = grant.issued.nodes
+    if ended.for_cause:
+        most = max(ended.nodes_failed, count_failed(grant, ended.noticed_at))
     for start, stop, (own,) in _sweep(_list_own(grant, last)):
         if stop > ended.at and min(own, most) > 0:
             yield Load(max(start, ended.at), stop, min(own, most) * grant.issued.gpus_per_node)
@@ -323,16 +330,6 @@ def _list_defaults(grant: Grant) -> Iterator[tuple[GrantTerminated, datetime]]:
     for ended, last in zip(grant.terminations[::-1], ends[-2::-1], strict=True):
         if is_default(ended):
             yield ended, last
-
-
-def _count_failed(grant: Grant, at: datetime) -> int:
-    """Return how many nodes of a grant did not work at an instant; all of them before its start."""
-    if at < grant.issued.start:
-        return grant.issued.nodes
-    working = (
-        outage.nodes for outage in grant.outages if outage.start <= at and (outage.end is None or at < outage.end)
-    )
-    return grant.issued.nodes - min(working, default=grant.issued.nodes)
 
 
 def require_early(default: Default, at: datetime) -> None:

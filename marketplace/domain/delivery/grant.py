@@ -751,12 +751,14 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         _require_status(state, *OPEN)
     if at >= state.end:  # It ends then already. A notice that shortens nothing would stop its resales.
         return []
+    failed = 0
     if command.for_cause:
         status = state.condition if state.phase == "terminated" else state.status
         since = None if command.is_repaired else command.failing_since or state.failing_since
         before = state.failed_before if command.failed_before is None else command.failed_before
         answer_by = find_answer_time(since, before)
         require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
+        failed = count_failed(state, command.noticed_at) if command.by == "startup" else 0
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [
@@ -768,8 +770,19 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
             reason=command.reason,
             for_cause=command.for_cause,
             fee_usd=find_fee(command, state, at),
+            nodes_failed=failed,
         )
     ]
+
+
+def count_failed(state: Grant, at: datetime) -> int:
+    """Return how many nodes of a grant did not work at an instant, by the reports; all of them before its start."""
+    if at < state.issued.start:
+        return state.issued.nodes
+    working = (
+        outage.nodes for outage in state.outages if outage.start <= at and (outage.end is None or at < outage.end)
+    )
+    return state.issued.nodes - min(working, default=state.issued.nodes)
 
 
 def find_fee(command: TerminateGrant, state: Grant, at: datetime) -> Decimal:

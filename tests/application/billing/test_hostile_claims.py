@@ -355,6 +355,40 @@ async def test_an_end_for_cause_is_made_whole_for_the_nodes_that_failed_alone(ma
     assert claimed.claimed.amount_usd == round_cents(price(grant, 1, 36 * 24) / 4)
 
 
+@pytest.mark.parametrize("door", ["resume", "restore"])
+async def test_a_repair_that_is_dated_back_to_before_an_end_for_cause_takes_nothing_of_the_make_whole(market, door):
+    trade = await market.trade(cash="3", equity="0", nodes=4)
+    await market.deposit(trade.provider, 50_000)
+    provider, handler = market.context(trade.provider), market.handler
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        market.clock.at = at = month.first.start + timedelta(days=3)
+        await market.until("grant", month.grant_id, "active")
+        if door == "restore":
+            await inventory.fail_nodes(handler, provider, trade.pool, incident_id="one", nodes=4, at=at)
+            await market.until("grant", month.grant_id, "degraded")
+        else:
+            failed = {"nodes_available": 0, "at": at, "reason": "a way out"}
+            await grants.degrade_grant(handler, provider, month.grant_id, **failed)
+        market.clock.at = at + timedelta(hours=25)
+        end = {"at": market.clock.at + timedelta(minutes=30), "reason": "nothing works", "for_cause": True}
+        await terminate_grant(handler, market.context(trade.startup), month.grant_id, **end)
+        kept = (await market.account(trade.provider)).sum_reserves(market.clock.at)
+        market.clock.at += timedelta(minutes=1)
+        back, provider = market.clock.at - timedelta(minutes=58), market.context(trade.provider)
+        if door == "restore":
+            await inventory.restore_nodes(handler, provider, trade.pool, incident_id="one", at=back)
+        else:
+            await grants.resume_grant(handler, provider, month.grant_id, at=back)
+        async with asyncio.timeout(WAIT):
+            while (grant := await market.state("grant", month.grant_id)).nodes_working < 4:
+                await market.tick()
+    await claim(market, trade.startup, grant)
+    [claimed] = await read_claims(market, trade.provider)
+    assert claimed.claimed.amount_usd == round_cents(price(grant, 4, 36 * 24 - Fraction(3, 2)) / 4) == kept
+    await check_log(market.log)
+
+
 async def test_a_replacement_at_a_friends_price_costs_the_defaulter_at_most_its_own_price_again(market):
     first, friend = [await market.party(name, "provider", usd=90_000) for name in ("First", "Friend")]
     startup = await market.party("Startup", "startup", usd=900_000)

@@ -421,10 +421,10 @@ def test_notice_of_the_terms_is_kept():
 
 def test_cause_and_an_order_of_the_platform_need_no_notice():
     for_cause = msgspec.structs.replace(TERMINATED, at=hour(13), for_cause=True)
-    for failed in (DEGRADED, SUSPENDED):
+    for failed, nodes in ((DEGRADED, 1), (SUSPENDED, 2)):
         due = failed.at + ANSWERED_WITHIN
         answered = terminate(at=hour(13), for_cause=True, noticed_at=due, failing_since=failed.at)
-        noted = msgspec.structs.replace(for_cause, noticed_at=due)
+        noted = msgspec.structs.replace(for_cause, noticed_at=due, nodes_failed=nodes)
         Given(GRANT, *NOTICED, failed).when(answered).then(noted)
         Given(GRANT, *NOTICED, failed, RESUMED).when(answered).refused("cause_missing")
         over = msgspec.structs.replace(answered, is_repaired=True)
