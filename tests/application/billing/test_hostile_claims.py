@@ -359,10 +359,11 @@ async def test_an_end_for_cause_is_made_whole_for_the_nodes_that_failed_alone(ma
 async def test_a_repair_that_is_dated_back_to_before_an_end_for_cause_takes_nothing_of_the_make_whole(market, door):
     trade = await market.trade(cash="3", equity="0", nodes=4)
     await market.deposit(trade.provider, 50_000)
-    provider, handler = market.context(trade.provider), market.handler
+    handler = market.handler
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
         market.clock.at = at = month.first.start + timedelta(days=3)
+        provider = market.context(trade.provider)
         await market.until("grant", month.grant_id, "active")
         if door == "restore":
             await inventory.fail_nodes(handler, provider, trade.pool, incident_id="one", nodes=4, at=at)
