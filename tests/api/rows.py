@@ -56,7 +56,6 @@ class World:
         default_factory=lambda: datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     )
     days: float = -1
-    started: datetime = field(default_factory=lambda: datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
     requests: Requests = field(init=False)
 
     def __post_init__(self) -> None:

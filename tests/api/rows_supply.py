@@ -288,7 +288,7 @@ POOLS = (
         "POST",
         "/v1/pools/{pool}/fail-nodes",
         "provider",
-        lambda world: {"incident_id": "i1", "nodes": 1, "at": world.started.isoformat()},
+        lambda world: {"incident_id": "i1", "nodes": 1, "at": world.day(-1)},
         refused=(lambda world: {"incident_id": "i2", "nodes": 99, "at": world.day(0)}, 422, "nodes_exceeded"),
     ),
     Row(

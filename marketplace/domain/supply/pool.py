@@ -52,7 +52,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_aware, require_span
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_bounds
-from marketplace.domain.supply.outages import BACKDATED_MAX, require_over, require_prompt
+from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     CapacityCommand,
@@ -74,6 +74,7 @@ NOTICE_MIN = timedelta(days=14)
 """How long before its closing a pool's provider gives notice, at least."""
 FEES_KEPT = timedelta(days=7)
 """How long after its closing the provider's account keeps the fees of the ends of its grants."""
+_DAY: Final = timedelta(days=1)
 RESALES_MAX: Final = 64
 """The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""
 
@@ -488,7 +489,7 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _require_past(command: FailNodes, opened: PoolOpened) -> None:
-    """Refuse to report nodes as failed after now, or more than `BACKDATED_MAX` before their pool was opened.
+    """Refuse to report nodes as failed after now, or more than a day before their pool was opened.
 
     Raises:
         Refusal: ``from_the_future`` · ``pool_unopened``.
@@ -499,7 +500,7 @@ def _require_past(command: FailNodes, opened: PoolOpened) -> None:
             f"the nodes would fail at {render_instant(command.at)}, after now; report it once they do",
             pointer="/at",
         )
-    if opened.opened_at is not None and command.at < opened.opened_at - BACKDATED_MAX:
+    if opened.opened_at is not None and command.at < opened.opened_at - _DAY:
         raise Refusal(
             "pool_unopened",
             f"pool {command.pool_id} was opened at {render_instant(opened.opened_at)}, long after"

@@ -206,8 +206,8 @@ REFUSALS = [
     Row("from_the_future", (OPENED,), build.fail_nodes(at=hour(9.01), reported_at=hour(9)), "/at"),
     Row(
         "pool_unopened",
-        (msgspec.structs.replace(OPENED, opened_at=hour(4)),),
-        build.fail_nodes(at=hour(2.99), until=hour(8), reported_at=hour(9)),
+        (msgspec.structs.replace(OPENED, opened_at=hour(28)),),
+        build.fail_nodes(at=hour(3.99), until=hour(8), reported_at=hour(9)),
         "/at",
     ),
 ]
