@@ -7,6 +7,7 @@ from typing import NamedTuple
 from httpx import ASGITransport, AsyncClient
 
 from marketplace.api.http.examples import DAY, map_texts, move_day
+from marketplace.api.http.request_file import use_variables
 
 ID = re.compile(r"\b([a-z]{3}_)[0-9a-hjkmnp-tv-z]{26}\b")
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -47,12 +48,11 @@ class Requests:
         """
         today = self._get_today()
         request = (await self.load()).get(route)
-        if request is None or make_example(request.body, today) != make_example(body, today):
+        if request is None or make_example(request.body, today) != use_variables(make_example(body, today))[0]:
             return None
         self.sent.add(request.operation_id)
-        named = dict(zip(list_ids(request.body), list_ids(body), strict=True))
         path = re.sub(r"{{\w+}}", "{}", request.path).format(*ids)
-        return path, request.headers, ID.sub(lambda found: named[found[0]], request.text)
+        return path, request.headers, fill_text(request.text, body, body.get("reference", ""))
 
     async def load(self):
         """Return the requests of the market's day, by their route."""
@@ -63,8 +63,7 @@ class Requests:
 
     async def send(self, origin, request, application):
         """Send a request with the ids of the one that its example comes from; return the answer."""
-        named = dict(zip(list_ids(request.body), list_ids(json.loads(origin.content)), strict=True))
-        text = ID.sub(lambda found: named[found[0]], request.text)
+        text = fill_text(request.text, json.loads(origin.content), f"fresh-{request.operation_id}")
         headers = {"Authorization": origin.headers["authorization"], "Content-Type": request.headers["Content-Type"]}
         if "Idempotency-Key" in request.headers:
             headers["Idempotency-Key"] = f"example-{request.operation_id}"
@@ -97,6 +96,14 @@ def parse_requests(text):
             request = Request(title.partition(":")[0], address, fields, body)
             found[method, re.sub(r"{{\w+}}", "{}", address)] = request
     return found
+
+
+def fill_text(text, body, fresh):
+    """Return a request's text with the ids of a body of the same form in place of its variables."""
+    made_up = make_example(body, DAY)
+    real = dict(zip(list_ids(made_up), list_ids(body), strict=True))
+    named = {name: real[each] for name, each in use_variables(made_up)[1].items()}
+    return re.sub(r"{{([^}]+)}}", lambda found: fresh if found[1] == "$guid" else named[found[1]], text)
 
 
 def list_ids(body):

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from marketplace.api.http.deprecation import NOTICE_MIN, Deprecation, list_deprecated
 from marketplace.api.http.document import name_group
+from marketplace.api.http.request_file import use_variables
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
 from tests.api.test_commands import PARTY
@@ -29,6 +30,7 @@ def check_requests(text, document):
     assert "@api = http" in head
     declared = set(re.findall(r"^@(\w+) =", head, re.MULTILINE))
     assert set(re.findall(r"{{(\w+)}}", "".join(requests))) == declared
+    assert "01jdm5v5tze1xa6a4sbz1gk3c" not in text, "an id that names nothing"
     expected = {
         operation["operationId"]: (verb.upper(), path.replace("{", "{{").replace("}", "}}"), operation)
         for path, item in document["paths"].items()
@@ -44,7 +46,8 @@ def check_requests(text, document):
         (kind, content), *_ = operation["requestBody"]["content"].items()
         schema = {**content["schema"], "components": document["components"]}
         assert f"Content-Type: {kind}" in each
-        faults = [*Draft202012Validator(schema).iter_errors(json.loads(each.partition("\n\n")[2]))]
+        assert json.loads(each.partition("\n\n")[2]) == use_variables(content["example"])[0]
+        faults = [*Draft202012Validator(schema).iter_errors(content["example"])]
         assert not [fault.message for fault in faults], each
         bodies += 1
     assert bodies > 100

@@ -12,16 +12,22 @@ from litestar import Request
 from litestar.enums import MediaType
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
+from marketplace.api.http.auth_middleware import PREFIXED
 from marketplace.api.http.document import load_document
 
 _VERBS: Final = ("get", "post", "put", "patch", "delete")
-_HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in a key and your market's ids:
-# here, and in bodies, whose ids of 01jdm5v5tze1xa6a4sbz1gk3c name nothing.
+_HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in a key and your market's ids here.
 @api = {api}
 @key = mkp_...
 {variables}
 """
-_VARIABLE: Final = re.compile(r"{{([a-z_]+)}}")
+_VARIABLE: Final = re.compile(r"{{([a-z0-9_]+)}}")
+_MADE_UP: Final = re.compile(r"([a-z]{3})_01jdm5v5tze1xa6a4sbz1gk3c[0-9a-z]")
+"""An id of the examples, which names nothing."""
+_KINDS: Final = {prefix: aggregate for aggregate, prefix in PREFIXED.items()}
+_FRESH: Final = "{{$guid}}"
+_ONCE: Final = frozenset({"reference"})
+"""Members whose text counts once in a market."""
 
 
 class RequestFile(OpenAPIRenderPlugin):
@@ -57,11 +63,42 @@ def _render_request(components: dict[str, Any], verb: str, path: str, operation:
     if operation.get("security") != [{}]:
         lines.append("Authorization: Bearer {{key}}")
     if any(each["name"] == "Idempotency-Key" for each in parameters):
-        lines.append("Idempotency-Key: {{$guid}}")
+        lines.append(f"Idempotency-Key: {_FRESH}")
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        body = json.dumps(content["example"], indent=2, ensure_ascii=False)
+        body = json.dumps(use_variables(content["example"])[0], indent=2, ensure_ascii=False)
         return "\n".join([*lines, f"Content-Type: {kind}", "", body, ""])
     return "\n".join([*lines, ""])
+
+
+def use_variables(example: Any) -> tuple[Any, dict[str, str]]:
+    """Return an example with variables in place of its ids, by the members that hold them, and the id of each variable.
+
+    What counts once in a market is fresh in every request, so that the file can be sent again.
+    """
+    names: dict[str, str] = {}
+
+    def name(made_up: str, member: str) -> str:
+        for known, id_ in names.items():
+            if id_ == made_up:
+                return known
+        kind = member.removesuffix("s") if member.endswith("_ids") else member
+        kind = kind if "_id" in kind else f"{_KINDS.get(made_up[:3], made_up[:3])}_id"
+        while kind in names:
+            kind += "_2"
+        names[kind] = made_up
+        return kind
+
+    def fill(value: Any, member: str) -> Any:
+        if isinstance(value, dict):
+            return {key: fill(each, key) for key, each in value.items()}
+        if isinstance(value, list):
+            return [fill(each, member) for each in value]
+        if member in _ONCE:
+            return _FRESH
+        is_made_up = isinstance(value, str) and _MADE_UP.fullmatch(value)
+        return f"{{{{{name(value, member)}}}}}" if is_made_up else value
+
+    return fill(example, ""), names
 
 
 def _follow(components: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
