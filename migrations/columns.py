@@ -36,9 +36,9 @@ def day(name: str, *, null: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Date(), nullable=null)
 
 
-def flag(name: str) -> sa.Column[Any]:
+def flag(name: str, *, null: bool = False) -> sa.Column[Any]:
     """Return a column of truth values."""
-    return sa.Column(name, sa.Boolean(), nullable=False)
+    return sa.Column(name, sa.Boolean(), nullable=null)
 
 
 def jsonb(name: str, *, null: bool = False) -> sa.Column[Any]:

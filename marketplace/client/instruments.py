@@ -15,7 +15,7 @@ from marketplace.api.http.bodies.equity import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.client.transport import Group, Listed, Statuses, segment
-from marketplace.projections.views.equity import InstrumentView, MovementView
+from marketplace.projections.views.equity import InstrumentView, MfnNoticeView, MovementView
 
 
 class Instruments(Group):
@@ -44,6 +44,10 @@ class Instruments(Group):
         return self._api.rows(
             "/v1/instruments", InstrumentView, issuer_id=issuer_id, holder_id=holder_id, status=status, **listed
         )
+
+    def list_mfn_notices(self, instrument_id: str) -> AsyncIterator[MfnNoticeView]:
+        """Yield the notices of later terms that the holder of a most-favoured SAFE may elect, or could."""
+        return self._api.rows(f"/v1/instruments/{segment(instrument_id)}/mfn-notices", MfnNoticeView)
 
     def list_movements(self, instrument_id: str) -> AsyncIterator[MovementView]:
         """Yield the movements of an instrument's principal, oldest first."""

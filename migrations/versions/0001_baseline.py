@@ -1009,6 +1009,20 @@ def _create_instruments() -> None:
     op.create_index("ix_instruments_issuer", "instruments", ["issuer_id", "instrument_id"])
 
 
+def _create_mfn_notices() -> None:
+    op.create_table(
+        "mfn_notices",
+        text("instrument_id"),
+        text("later_instrument_id"),
+        jsonb("terms"),
+        timestamp("elect_until"),
+        flag("elected", null=True),
+        timestamp("noticed_at"),
+        bigint("last_sequence"),
+        key("mfn_notices", "instrument_id", "later_instrument_id"),
+    )
+
+
 def _create_principal_movements() -> None:
     op.create_table(
         "principal_movements",
@@ -1421,6 +1435,7 @@ _CREATE = (
     _create_bonds,
     _create_instruments,
     _create_principal_movements,
+    _create_mfn_notices,
     _create_issuers,
     _create_issuer_imports,
     _create_stakeholders,
@@ -1478,6 +1493,7 @@ _DROP = (
     "issuer_imports",
     "issuers",
     "principal_movements",
+    "mfn_notices",
     "instruments",
     "bond_claims",
     "bonds",

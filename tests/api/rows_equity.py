@@ -189,6 +189,12 @@ MOST_FAVOURED = (
         refused=(lambda world: {**build_notice(world), "elect_until": "2020-01-01T00:00:00Z"}, 409, "notice_exists"),
     ),
     Row(
+        "GET",
+        "/v1/instruments/{favoured}/mfn-notices",
+        "fund",
+        check=lambda page: page["items"][0]["elected"] is None,
+    ),
+    Row(
         "POST",
         "/v1/instruments/{favoured}/mfn-election",
         "fund",

@@ -251,7 +251,11 @@ async def test_a_note_is_repaid_and_a_favoured_safe_takes_later_terms(database_u
         noticed = await client.instruments.notice_mfn(favoured, notice)
         seen = await client.instruments.get(favoured)
         assert seen.last_sequence == noticed.version, "what was read is what an election refers to"
+        (offered,) = [each async for each in client.instruments.list_mfn_notices(favoured)]
+        assert (offered.later_instrument_id, offered.terms, offered.elect_until) == (later, better, notice.elect_until)
+        assert offered.elected is None
         await client.instruments.elect_mfn(favoured, later, if_match=seen.last_sequence)
+        assert [each.elected async for each in client.instruments.list_mfn_notices(favoured)] == [True]
         assert await refuse(client.instruments.elect_mfn(favoured, None)) == "election_made"
 
 

@@ -52,9 +52,9 @@ STATUSES = ("open", "locked", "matched", "issued", "active", "completed", "held"
 TABLES = (
     "account_approvals account_credits account_reserves accounts allocations api_keys auctions balances "
     "bond_claims bonds decisions entries event_index event_parties grant_history grants holdings holds "
-    "hours_readings instruments issuer_imports issuers list_prices lots mandate_holds mandates order_history "
-    "orders outages parties pools prices principal_movements programmes proposal_votes proposals quotes readings "
-    "service_lines sites stakeholders statements warrants"
+    "hours_readings instruments issuer_imports issuers list_prices lots mandate_holds mandates mfn_notices "
+    "order_history orders outages parties pools prices principal_movements programmes proposal_votes proposals "
+    "quotes readings service_lines sites stakeholders statements warrants"
 )
 COST_MAX = 500
 """In PostgreSQL's units. A query that reads the history of orders as a whole by its index costs three times as much."""

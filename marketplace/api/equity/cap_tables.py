@@ -14,8 +14,10 @@ from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import ISSUER
+from marketplace.application.steps.access import is_company
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.information import limit_class
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
     list_holdings,
@@ -42,8 +44,9 @@ async def load_issuer(connection: AsyncConnection, reader: Reader, issuer_id: st
     Raises:
         Refusal: ``issuer_unknown``, also for a holder of its securities; `load_seen` admits holders.
     """
-    view = await find_issuer(connection, issuer_id)
-    return reader.show(view, ISSUER, issuer_id)
+    if reader.party_id is not None and not is_company(reader.party_id, issuer_id):
+        raise refuse_unknown("issuer", issuer_id)
+    return reader.show(await find_issuer(connection, issuer_id), ISSUER, issuer_id)
 
 
 @get("/", summary="List issuers")

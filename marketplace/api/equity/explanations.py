@@ -14,7 +14,7 @@ from marketplace.api.equity.packages import load_own_history
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import FreeWord, KnownSequence, OptionalInstantText, Read, Reader, Word, parse_instant
-from marketplace.application.steps.access import load_issuer
+from marketplace.application.steps.access import is_company, load_issuer
 from marketplace.captable.branch import begin_branch
 from marketplace.captable.explanation import Explanation, explain_cap_table
 from marketplace.captable.history import History
@@ -33,6 +33,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.domain.equity.information import Sight, require_full
 from marketplace.domain.equity.issuer.terms import settle_terms
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.history import load_history
 from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.projections.access.parties import list_names
@@ -102,12 +103,14 @@ async def _load_seen(reader: Reader, issuer_id: str) -> tuple[History, Sight]:
     Raises:
         Refusal: ``issuer_unknown``.
     """
+    party_id, sight = reader.party_id, None
+    if party_id is not None and not is_company(party_id, issuer_id):
+        async with reader.connect() as connection:
+            sight = await load_sight(connection, reader, issuer_id)
     history = await load_history(reader.services.handler.histories, issuer_id)
-    issuer = history.find_issuer()
-    if issuer is not None and reader.party_id in (None, issuer.formed.party_id):
-        return history, Sight(issuer_id, reader.party_id)
-    async with reader.connect() as connection:
-        return history, await load_sight(connection, reader, issuer_id)
+    if history.find_issuer() is None:
+        raise refuse_unknown("issuer", issuer_id)
+    return history, sight or Sight(issuer_id, party_id)
 
 
 async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
@@ -149,8 +152,7 @@ async def plot_exits(
 ) -> Response[list[ExitPoint]]:
     """Return what every holder is paid in a sale at each price, after the given rounds. Nothing is recorded.
 
-    A holder needs the depth ``full`` (see ``/holder-terms``), because others' preferences and caps follow from a series
-    of amounts.
+    A holder needs the depth ``full``; see ``/holder-terms``.
     """
     history, sight = await _load_seen(Reader(command.services, command.principal, 0), issuer_id)
     require_full(sight)

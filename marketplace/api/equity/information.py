@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.issuer_holders import HolderTerms
 from marketplace.api.http.queries import Reader
 from marketplace.api.http.visibility import ISSUER
+from marketplace.application.steps.access import is_company
 from marketplace.captable.proposed import ProposedChanges, SharesChange
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
@@ -30,8 +31,8 @@ from marketplace.domain.equity.information import (
     sum_payouts,
 )
 from marketplace.domain.equity.proposal import list_acts, list_missing
-from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.equity.cap_tables import find_depth, find_issuer
+from marketplace.domain.refusals import refuse_unknown, require_found
+from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer
 from marketplace.projections.equity.proposals import signs_round
 from marketplace.projections.views.equity import (
     CapTableRow,
@@ -55,20 +56,23 @@ async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str)
     """Return an issuer that the reader may see: as its company, as the platform, or as a holder of its securities.
 
     Who is asked to sign a round reads as a holder until the proposal ends, at the depth ``summary`` or deeper: it sees
-    what ranks before it, and what makes its price.
+    what ranks before it, and what makes its price. For others nothing of the issuer is read, so that the time of the
+    answer does not tell whether there is one.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    view, party_id = await find_issuer(connection, issuer_id), reader.party_id
-    if view is not None and party_id is not None and party_id != view.party_id:
-        depth = await find_depth(connection, view, party_id)
-        if depth != "full" and await signs_round(connection, issuer_id, party_id):
-            depth = choose_depth(view.holder_terms, (), least="summary")
-        if depth is not None:
-            return SeenIssuer(view, Sight(issuer_id, party_id, depth))
-    view = reader.show(view, ISSUER, issuer_id)
-    return SeenIssuer(view, Sight(issuer_id, party_id))
+    party_id = reader.party_id
+    if party_id is None or is_company(party_id, issuer_id):
+        view = reader.show(await find_issuer(connection, issuer_id), ISSUER, issuer_id)
+        return SeenIssuer(view, Sight(issuer_id, party_id))
+    held = await find_held_stock(connection, issuer_id, party_id)
+    signs = await signs_round(connection, issuer_id, party_id)
+    if held is None and not signs:
+        raise refuse_unknown("issuer", issuer_id)
+    view = require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
+    depth = choose_depth(view.holder_terms, held or (), least="summary" if signs else "own")
+    return SeenIssuer(view, Sight(issuer_id, party_id, depth))
 
 
 async def load_sight(connection: AsyncConnection, reader: Reader, issuer_id: str) -> Sight:

@@ -35,8 +35,13 @@ from marketplace.application.equity.instruments import (
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.core.ids import rename_id
-from marketplace.projections.equity.instruments import find_instrument, list_instruments, list_movements
-from marketplace.projections.views.equity import InstrumentView, MovementView
+from marketplace.projections.equity.instruments import (
+    find_instrument,
+    list_instruments,
+    list_mfn_notices,
+    list_movements,
+)
+from marketplace.projections.views.equity import InstrumentView, MfnNoticeView, MovementView
 
 PATH: Final = "/v1/instruments"
 Status = Literal["active", "suspended", "lapsed", "converted", "repaid", "cancelled"]
@@ -225,6 +230,18 @@ async def read_movements(
     return build_page(rows, limit, lambda row: row.sequence)
 
 
+@get("/{instrument_id:str}/mfn-notices", operation_id="instruments.list_mfn_notices", summary="List offered terms")
+async def read_notices(
+    reader: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[MfnNoticeView]:
+    """Return the later terms of which the holder of a most-favoured SAFE got notice."""
+    after = parse_cursor(cursor, "")
+    await _load(reader, instrument_id)
+    async with reader.connect() as connection:
+        rows = await list_mfn_notices(connection, instrument_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.later_instrument_id)
+
+
 @get("/", summary="List instruments")
 async def list_all(
     *,
@@ -265,6 +282,7 @@ ROUTER: Final = Router(
         elect,
         get_one,
         read_movements,
+        read_notices,
         list_all,
     ],
     tags=["instruments"],

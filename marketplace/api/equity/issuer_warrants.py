@@ -30,6 +30,7 @@ from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.equity import warrants as use_cases
+from marketplace.application.steps.access import is_company
 from marketplace.domain.equity.issuer import programme_commands, rights_commands
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import (
@@ -85,8 +86,10 @@ async def _find_holder(connection: AsyncConnection, reader: Reader, issuer_id: s
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    issuer = require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
-    return None if reader.party_id == issuer.party_id else reader.party_id
+    if reader.party_id is not None and not is_company(reader.party_id, issuer_id):
+        return reader.party_id
+    require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
+    return None
 
 
 @get("/warrants/{warrant_id:str}", summary="Get a warrant")

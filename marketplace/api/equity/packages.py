@@ -12,6 +12,7 @@ from marketplace.api.http.bodies.cap_tables import ImportIssuerBody, ImportRepor
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import Read, Reader
 from marketplace.application.equity.packages import import_issuer, judge_import
+from marketplace.application.steps.access import is_company
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
@@ -26,10 +27,10 @@ async def load_own_history(reader: Reader, issuer_id: str) -> History:
     Raises:
         Refusal: ``issuer_unknown``, also for a holder of its securities.
     """
+    if reader.party_id is not None and not is_company(reader.party_id, issuer_id):
+        raise refuse_unknown("issuer", issuer_id)
     history = await load_history(reader.services.handler.histories, issuer_id)
-    issuer = history.find_issuer()
-    owned = reader.party_id is None or (issuer is not None and issuer.formed.party_id == reader.party_id)
-    if issuer is None or not owned:
+    if history.find_issuer() is None:
         raise refuse_unknown("issuer", issuer_id)
     return history
 

@@ -58,7 +58,7 @@ Word = Annotated[str | None, QueryParameter(max_length=60)]
 FreeWord = Annotated[str | None, QueryParameter(min_length=1, max_length=60)]
 """A filter by a text that is neither an id nor one of known values."""
 W = TypeVar("W", bound=str)
-Statuses = Annotated[list[W] | None, QueryParameter(max_items=10, description="Only in these statuses")]
+Statuses = Annotated[list[W] | None, QueryParameter(max_items=10, description="Only in these")]
 """Filters a list by statuses: ``Statuses[Status]``."""
 
 

@@ -249,7 +249,7 @@ def _find_text(name: str, member: str, docstring: str) -> str | None:
     texts = {known[member] for known in facts.values() if member in known}
     if len(texts) == 1:
         return texts.pop()
-    return f"Id of the {member.removesuffix('_id').replace('_', ' ')}." if member.endswith("_id") else None
+    return f"The {member.removesuffix('_id').replace('_', ' ')}." if member.endswith("_id") else None
 
 
 @cache

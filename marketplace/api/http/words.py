@@ -66,7 +66,7 @@ WORDS: Final = {
     "issued_at": "When it was issued.",
     "kind": "Its kind.",
     "lapsed_usd": "Commitment that lapsed.",
-    "last_sequence": "Its last event (`ETag`).",
+    "last_sequence": "Its `ETag`.",
     "liquidation_multiple": "Preference per dollar invested; null for common stock.",
     "listed_at": "When it was listed.",
     "listed_on": "Day of the price.",

@@ -59,7 +59,7 @@ async def take(
 ) -> Response[IngestionReceipt]:
     """Take up to 1,000 readings as CloudEvents, and answer each. A reading counts once however often it is sent.
 
-    `Idempotency-Key` is optional here, because source and id make it safe to send a reading again.
+    `Idempotency-Key` is optional here: source and id serve for it.
     """
     del idempotency_key, traceparent
     headers = {name: request.headers[name] for name in READ_HEADERS if name in request.headers}

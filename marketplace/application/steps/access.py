@@ -160,12 +160,23 @@ async def load_mandate(unit: UnitOfWork, mandate_id: str) -> Mandate:
     return require_found("mandate", mandate_id, await unit.load(MANDATE, mandate_id))
 
 
+def is_company(party_id: str, issuer_id: str) -> bool:
+    """Return whether a party is the company of an issuer, which has the party's id with another prefix.
+
+    Others are refused before the issuer is read: the time of a refusal must not tell whether a company has one.
+    """
+    return issuer_id == rename_id("iss", party_id)
+
+
 async def load_issuer(unit: UnitOfWork, issuer_id: str) -> Issuer:
     """Return an issuer of the tenant.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
+    party_id = unit.context.party_id
+    if party_id is not None and not is_company(party_id, issuer_id):
+        raise refuse_unknown("issuer", issuer_id)
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)

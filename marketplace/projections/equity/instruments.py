@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Column, Date, Index, func, or_, select
+from sqlalchemy import Boolean, Column, Date, Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
@@ -28,7 +28,14 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.equity import ConversionView, DrawView, InstrumentView, MovementView, PrincipalView
+from marketplace.projections.views.equity import (
+    ConversionView,
+    DrawView,
+    InstrumentView,
+    MfnNoticeView,
+    MovementView,
+    PrincipalView,
+)
 
 instruments: Final = define(
     "instruments",
@@ -73,6 +80,16 @@ principal: Final = define_history(
     instant("occurred_at"),
     Index("ix_principal_movements_instrument", "instrument_id", "sequence"),
     Index("ix_principal_movements_issuer", "issuer_id", "sequence"),
+    origin=Origin("instrument", "instrument_id"),
+)
+mfn_notices: Final = define(
+    "mfn_notices",
+    text("instrument_id", key=True),
+    text("later_instrument_id", key=True),
+    document("terms"),
+    instant("elect_until"),
+    Column("elected", Boolean, nullable=True),
+    instant("noticed_at"),
     origin=Origin("instrument", "instrument_id"),
 )
 _ZERO: Final = Decimal(0)
@@ -224,23 +241,40 @@ def _repaid(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.I
     _move(changes, fact, "repaid", -event.principal_usd, **ended)
 
 
-def _noted(
-    changes: WriteBatch,
-    _: RecordedEvent,
-    event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected,
-) -> None:
-    """Update only the version. An election changes no column, because its terms apply at conversion."""
+def _noticed(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentMfnNoticed) -> None:
+    """Keep the notice, in place of an earlier one of the same instrument."""
     changes.update(instruments, event.instrument_id)
+    changes.put(
+        mfn_notices,
+        instrument_id=event.instrument_id,
+        later_instrument_id=event.later_instrument_id,
+        terms=event.terms,
+        elect_until=event.elect_until,
+        elected=None,
+        noticed_at=fact.time,
+    )
+
+
+def _elected(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentMfnElected) -> None:
+    """Keep what was elected. Its terms apply at the conversion, and are not those of the instrument until then."""
+    changes.update(instruments, event.instrument_id)
+    for row in changes.rows(mfn_notices):
+        if row["instrument_id"] == event.instrument_id:
+            later_id = row["later_instrument_id"]
+            elected = later_id == event.later_instrument_id
+            changes.update(mfn_notices, event.instrument_id, later_id, elected=elected)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     await changes.load(connection, instruments, {(fact.id,) for fact in batch})
+    favoured = {fact.id for fact in batch if isinstance(fact.event, instrument_events.InstrumentMfnElected)}
+    await changes.load_where(connection, mfn_notices, "instrument_id", favoured)
 
 
 PROJECTION: Final = Projection(
     name="instruments",
-    version=5,
-    tables=(instruments, principal),
+    version=6,
+    tables=(instruments, principal, mfn_notices),
     reads=("instrument",),
     handlers={
         instrument_events.InstrumentIssued: _issued,
@@ -256,8 +290,8 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentCancelled: _cancelled,
         instrument_events.InstrumentMatured: _matured,
         instrument_events.InstrumentRepaid: _repaid,
-        instrument_events.InstrumentMfnNoticed: _noted,
-        instrument_events.InstrumentMfnElected: _noted,
+        instrument_events.InstrumentMfnNoticed: _noticed,
+        instrument_events.InstrumentMfnElected: _elected,
     },
     load=_load,
 )
@@ -316,6 +350,16 @@ async def list_movements(
     """Return the movements of an instrument's principal by sequence above `after`, oldest first."""
     query = select(principal).where(principal.c.instrument_id == instrument_id, principal.c.sequence > after)
     return await load_all(connection, page(query.order_by(principal.c.sequence), limit), MovementView)
+
+
+async def list_mfn_notices(
+    connection: AsyncConnection, instrument_id: str, *, after: str = "", limit: int = 100
+) -> list[MfnNoticeView]:
+    """Return the notices of a most-favoured SAFE by the id of the later instrument above `after`."""
+    key = mfn_notices.c.later_instrument_id
+    columns = (each for each in mfn_notices.c if each.name not in ("instrument_id", "last_sequence"))
+    query = select(*columns).where(mfn_notices.c.instrument_id == instrument_id, key > after).order_by(key)
+    return await load_all(connection, page(query, limit), MfnNoticeView)
 
 
 async def list_principal(

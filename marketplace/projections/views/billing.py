@@ -29,7 +29,7 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
         expires_at: When the rest is available again; None if it ends with its purpose.
         expired: Whether it has expired.
         placed_at: When it was placed.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     account_id: str
@@ -62,7 +62,7 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
             to whole thousands.
         stands_until: It is released 30 days after that at the earliest; for a withdrawn lot, 30 days after its last
             grant is over.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     bond_id: str
@@ -98,7 +98,7 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         claimed_at: When it was made.
         answer_until: Silence of the provider until then concedes it. Once it is contested, silence of the platform
             until then settles it in the middle of what is claimed and conceded.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     bond_id: str
@@ -134,7 +134,7 @@ class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The hold on its money while it waits.
         requested_at: When it was asked for.
         approve_until: It lapses if nobody decides by then.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     account_id: str

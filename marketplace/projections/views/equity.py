@@ -11,7 +11,7 @@ from events.issuer_holders import HolderTerms, ProRataOffer
 from events.issuer_programmes import IssuerPurchasesStated
 from events.issuer_rights import IssuerWarrantIssued
 from events.proposal import Consent, ProposedEvent
-from events.types import PrincipalTerms, Ratio
+from events.types import PrincipalTerms, Ratio, SafeTerms
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +95,23 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     issued_at: datetime
     last_sequence: int
+
+
+class MfnNoticeView(msgspec.Struct, frozen=True, kw_only=True):
+    """Later terms that the holder of a most-favoured SAFE may elect.
+
+    Attributes:
+        later_instrument_id: The SAFE or note.
+        terms: Those offered.
+        elect_until: When the choice ends.
+        elected: Whether they were taken; null: not decided.
+    """
+
+    later_instrument_id: str
+    terms: SafeTerms
+    elect_until: datetime
+    elected: bool | None
+    noticed_at: datetime
 
 
 class MovementView(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,7 +240,7 @@ class CapTableRow(msgspec.Struct, frozen=True, kw_only=True):
         security: The class of stock, or the id of the option, warrant or promise, or ``pool``.
         class_id: Class of the shares, or of the shares that a warrant buys.
         shares: How many.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     kind: str
@@ -245,7 +262,7 @@ class CapTableView(msgspec.Struct, frozen=True, kw_only=True):
         rows: Stock, options, warrants, promises and the pool; none is zero.
         outstanding_shares: Stock.
         fully_diluted_shares: Everything. Unconverted principal is no share yet: see `list_principal`.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     issuer_id: str

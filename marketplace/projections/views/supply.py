@@ -137,7 +137,7 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
         nodes: How many nodes failed.
         began_at: When they stopped working.
         ended_at: When they worked again; null while they do not.
-        last_sequence: The event that changed it last.
+        last_sequence: Its last event.
     """
 
     pool_id: str

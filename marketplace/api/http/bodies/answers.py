@@ -29,7 +29,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     Attributes:
         items: Rows.
         next_cursor: Of the next page.
-        count: All rows, if asked.
+        count: If asked.
     """
 
     items: list[T]

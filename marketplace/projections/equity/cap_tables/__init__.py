@@ -4,6 +4,7 @@ from marketplace.projections.equity.cap_tables.projection import PROJECTION
 from marketplace.projections.equity.cap_tables.queries import (
     find_depth,
     find_financing,
+    find_held_stock,
     find_issuer,
     find_liquidity_event,
     find_warrant,
@@ -28,6 +29,7 @@ __all__ = [
     "PROJECTION",
     "find_depth",
     "find_financing",
+    "find_held_stock",
     "find_issuer",
     "find_liquidity_event",
     "find_warrant",

@@ -60,13 +60,19 @@ async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView
 
 async def find_depth(connection: AsyncConnection, issuer: IssuerView, holder_id: str) -> Depth | None:
     """Return how deep a holder sees into an issuer, by what it holds now; None if it holds nothing."""
+    held = await find_held_stock(connection, issuer.issuer_id, holder_id)
+    return None if held is None else choose_depth(issuer.holder_terms, held)
+
+
+async def find_held_stock(connection: AsyncConnection, issuer_id: str, holder_id: str) -> tuple[str, ...] | None:
+    """Return the stock that a holder has now; None if it holds nothing of the issuer, also no principal."""
     held = select(holdings.c.kind, holdings.c.security).where(
-        holdings.c.issuer_id == issuer.issuer_id, holdings.c.holder_id == holder_id, holdings.c.shares != 0
+        holdings.c.issuer_id == issuer_id, holdings.c.holder_id == holder_id, holdings.c.shares != 0
     )
     rows = (await connection.execute(held)).all()
-    if not rows and not await holds_principal(connection, issuer.issuer_id, holder_id):
+    if not rows and not await holds_principal(connection, issuer_id, holder_id):
         return None
-    return choose_depth(issuer.holder_terms, (row.security for row in rows if row.kind == "stock"))
+    return tuple(row.security for row in rows if row.kind == "stock")
 
 
 async def list_issuers(
