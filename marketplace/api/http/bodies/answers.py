@@ -28,7 +28,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     Attributes:
         items: Rows.
-        next_cursor: Of the next page.
+        next_cursor: Next page.
         count: If asked.
     """
 
