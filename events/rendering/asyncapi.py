@@ -1,7 +1,8 @@
 """The AsyncAPI 3.0 document of the event stream, generated from the registry.
 
 It describes a subscriber: one channel per aggregate, whose address is the literal subject of one aggregate, and one
-operation per channel that receives its events. Headers are CloudEvents 1.0 attributes, payloads are event bodies.
+operation per channel that receives its events. Headers are CloudEvents 1.0 attributes, payloads are event bodies. Two
+more channels are the feed over HTTP.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, Final
 from events import subjects
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags, render_type
+from events.rendering import http_feed
 from events.rendering.docstrings import parse_docstring
 from events.rendering.json_schema import render_schema_id, render_shared_schemas
 
@@ -24,7 +26,7 @@ _OPTIONAL_ATTRIBUTES: Final = frozenset(
 _DESCRIPTION: Final = (
     "Every event of the marketplace, as other systems receive it from NATS JetStream: one stream, one literal subject "
     "per aggregate, at least once, in the order of the stream sequence. `events/README.md` says how to subscribe, "
-    "resume, dedupe and verify."
+    "resume, dedupe and verify. A party reads what concerns it over HTTP (`GET /v1/events`)."
 )
 
 
@@ -47,9 +49,15 @@ def render_asyncapi(samples: Mapping[str, Document]) -> Document:
             "description": _DESCRIPTION,
         },
         "defaultContentType": CONTENT_TYPE,
-        "servers": {"nats": _SERVER},
-        "channels": {aggregate: _render_channel(aggregate) for aggregate in AGGREGATES},
-        "operations": {f"receive_{aggregate}_events": _render_operation(aggregate) for aggregate in AGGREGATES},
+        "servers": {"nats": _SERVER, "http": http_feed.SERVER},
+        "channels": {
+            **{aggregate: _render_channel(aggregate) for aggregate in AGGREGATES},
+            **http_feed.render_channels(samples["order.placed.v1"]),
+        },
+        "operations": {
+            **{f"receive_{aggregate}_events": _render_operation(aggregate) for aggregate in AGGREGATES},
+            **http_feed.render_operations(),
+        },
         "components": {
             "schemas": {_HEADERS_SCHEMA: _render_headers_schema(), **_drop_discriminators(schemas)},
             "messages": messages,
@@ -96,6 +104,7 @@ def _render_channel(aggregate: str) -> Document:
         "description": f"Subscribe to `{subjects.render_subject(aggregate, '*')}` for every {aggregate}.",
         "messages": {_key(tag): {"$ref": f"#/components/messages/{_key(tag)}"} for tag in list_tags(aggregate)},
         "parameters": {field: {"description": f"Prefixed id of the {aggregate}."}},
+        "servers": [{"$ref": "#/servers/nats"}],
         "bindings": {"nats": {}},
     }
 

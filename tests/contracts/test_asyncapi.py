@@ -11,10 +11,14 @@ from referencing.jsonschema import DRAFT7
 
 from events.registry import AGGREGATES, EVENT_TYPES, render_type
 from events.subjects import parse_subject
+from marketplace.log.memory import MemoryLog
 from scripts.contract_files import FOLDER, load_sample
+from tests.api.stage import open_stage
 
 DOCUMENT: dict[str, Any] = json.loads((FOLDER / "asyncapi.json").read_text(encoding="utf-8"))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
+FEED = ("feed_page", "feed_stream")
+SUBJECTS = {name: channel for name, channel in DOCUMENT["channels"].items() if name not in FEED}
 
 
 def resolve(reference: str) -> Any:
@@ -36,14 +40,14 @@ def render_key(tag: str) -> str:
 
 
 def test_there_is_a_channel_for_every_aggregate_on_its_literal_subject() -> None:
-    addresses = {name: parse_subject(channel["address"]) for name, channel in DOCUMENT["channels"].items()}
+    addresses = {name: parse_subject(channel["address"]) for name, channel in SUBJECTS.items()}
     assert addresses == {aggregate: (aggregate, f"{{{aggregate}_id}}") for aggregate in AGGREGATES}
 
 
 def test_every_event_type_is_a_message_of_its_aggregates_channel() -> None:
     named = {
         resolve(message["$ref"])["name"]: name
-        for name, channel in DOCUMENT["channels"].items()
+        for name, channel in SUBJECTS.items()
         for message in channel["messages"].values()
     }
     assert named == {render_type(tag): tag.partition(".")[0] for tag in EVENT_TYPES}
@@ -55,7 +59,29 @@ def test_every_channel_has_one_operation_that_receives_all_of_its_messages() -> 
         received = [resolve(message["$ref"]) for message in operation["messages"]]
         assert received == list(resolve(operation["channel"]["$ref"])["messages"].values())
     channels = [operation["channel"]["$ref"] for operation in DOCUMENT["operations"].values()]
-    assert channels == [f"#/channels/{aggregate}" for aggregate in AGGREGATES]
+    assert channels == [f"#/channels/{aggregate}" for aggregate in (*AGGREGATES, *FEED)]
+
+
+@pytest.mark.parametrize("name", FEED)
+async def test_the_feed_over_http_is_described_as_it_answers(name: str) -> None:
+    channel = DOCUMENT["channels"][name]
+    assert {resolve(each["$ref"])["protocol"] for each in channel["servers"]} == {"http"}
+    assert {each["$ref"] for of in SUBJECTS.values() for each in of["servers"]} == {"#/servers/nats"}
+    (message,) = channel["messages"].values()
+    (example,) = message["examples"]
+    validator = Draft7Validator(message["payload"], format_checker=FormatChecker(["date-time"]))
+    validator.validate(example["payload"])
+    query = DOCUMENT["operations"][f"receive_{name}"]["bindings"]["http"]["query"]["properties"]
+    async with open_stage(MemoryLog()) as stage:
+        await stage.register("Acme", "startup")
+        operation = (await stage.admin.get("/schema/openapi.json")).json()["paths"][channel["address"]]["get"]
+        page = (await stage.admin.get(channel["address"])).json()
+    assert set(query) <= {
+        each.get("name", each.get("$ref", "").rpartition("/")[2].removesuffix(".query"))
+        for each in operation["parameters"]
+    }
+    for payload in [page] if name == "feed_page" else page["items"]:
+        validator.validate(payload)
 
 
 def test_every_reference_leads_somewhere_and_no_component_is_idle() -> None:

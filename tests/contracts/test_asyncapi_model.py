@@ -24,7 +24,7 @@ def test_an_independent_model_of_asyncapi_3_accepts_the_document() -> None:
     document = AsyncAPI3.model_validate_json(TEXT)
     assert document.asyncapi == "3.0.0"
     assert document.channels is not None
-    assert list(document.channels) == list(AGGREGATES)
+    assert list(document.channels) == [*AGGREGATES, "feed_page", "feed_stream"]
     assert document.components is not None
     assert document.components.messages is not None
     assert len(document.components.messages) == len(EVENT_TYPES)
