@@ -11,8 +11,8 @@ it, and the price at which somebody else's instrument converts. A voter on a pro
 and the sums by security, at every depth. At the depth ``own`` no class shows how many shares it has.
 
 A party sees the names of all who must agree to a proposal. In a group that votes by weight, it sees its own weight and
-the sum of the other weights. At the depth ``full`` it sees every weight. The holders of a buyer are shown to the buyer
-only.
+the sum of the other weights. At the depth ``full`` it sees every weight. The groups and numbers of a buyer are shown to
+the buyer only, until it has agreed and the sale is declared; its holders see the groups in which they vote.
 
 A sum of others' rows stands under the issuer's id. The feed follows the same rule while the holding
 lasts: a holder gets the events of `LIMITED`, limited to its depth, and with the depth ``full`` those of `WHOLE` too.
@@ -105,6 +105,15 @@ _LIMIT: Final = IssuerDilutionLimited.__struct_config__.tag
 _OF_EACH: Final = frozenset({IssuerFinancingClosed.__struct_config__.tag, IssuerStockSplit.__struct_config__.tag})
 """Events with which a proposal records something for every holder."""
 _BUYER: Final = "buyer_"
+_OF_BUYER: Final = (
+    "buyer_split_ratio",
+    "buyer_shares",
+    "buyer_principal_usd",
+    "buyer_claims_exact",
+    "buyer_preference_exact",
+    "buyer_repurchased_usd",
+)
+"""What a sale states of its buyer: until it is declared, and the buyer has agreed, only the buyer sees it."""
 _BY_NAME: Final = frozenset({"holder", "company", "directors", "buyer"})
 """Electorates whose voters each agree by name, with a weight of 1."""
 _KINDS: Final = {"ins": "instruments", "opt": "options", "wrt": "warrants"}
@@ -176,10 +185,22 @@ def limit_effects(effects: Sequence[ProposedEvent], sight: Sight) -> tuple[Propo
 
     Of a closing or a split it sees the events that name it or no holder; others are limited by `limit_event`.
     """
+    effects = [_hide_buyer(effect, sight) for effect in effects]
     if sight.depth == "full":
         return tuple(effects)
     hides = any(effect.type in _OF_EACH for effect in effects)
     return tuple(_limit_effect(effect, sight) for effect in effects if not hides or _is_seen(effect, sight))
+
+
+def _hide_buyer(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
+    """Return an effect without what a proposed sale states of its buyer's shares and principal, but for the buyer."""
+    event = _parse(effect) if effect.type == _DECLARED and sight.party_id is not None else None
+    stock = None if event is None else event.waterfall.stock
+    if event is None or stock is None or stock.buyer_issuer_id in {None, rename_id("iss", sight.party_id or "")}:
+        return effect
+    hidden = structs.replace(stock, **dict.fromkeys(_OF_BUYER))
+    event = structs.replace(event, waterfall=structs.replace(event.waterfall, stock=hidden))
+    return structs.replace(effect, body_json=render_body(event).decode())
 
 
 def _is_seen(effect: ProposedEvent, sight: Sight) -> bool:
@@ -198,10 +219,14 @@ def limit_consents(consents: Sequence[Consent], sight: Sight) -> tuple[Consent, 
     """Return the agreements that a proposal needs, with the weights that a party may see.
 
     It sees its own weight and those of others as one, under the issuer's id. With the depth ``full`` it sees every
-    voter, except holders of a buyer; the buyer sees those.
+    voter. Of the groups of a buyer it sees only those in which it votes; the buyer sees all.
     """
     buys = any(each.electorate == "buyer" and _votes(each, sight.party_id) for each in consents)
-    return tuple(_limit_consent(each, sight, buys=buys) for each in consents)
+    return tuple(
+        _limit_consent(each, sight, buys=buys)
+        for each in consents
+        if buys or sight.party_id is None or not each.electorate.startswith(_BUYER) or _votes(each, sight.party_id)
+    )
 
 
 def list_hidden(consents: Sequence[Consent], sight: Sight) -> frozenset[str]:

@@ -17,6 +17,7 @@ from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.information import find_waterfall, limit_event
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption
 from marketplace.domain.equity.issuer.stock_commands import ConvertStock, CreateStockClass, IssueStock, RepurchaseStock
@@ -296,6 +297,13 @@ async def test_a_buyer_takes_no_safe_before_it_pays_with_its_stock(market, held)
     sale, liquidity = await propose_sale(
         market, trade, proceeds_usd=Decimal(10_000), stock=BuyerStock(buyer="Buyer", **stock)
     )
+    made = (await market.state("proposal", sale)).made
+    for party_id, sees in ((trade.startup, False), (trade.fund, False), (buyer, True)):
+        shown = limit_event(made, party_id, "full")
+        stock = find_waterfall(shown.effects).stock
+        numbers = (stock.buyer_shares, stock.buyer_principal_usd, stock.buyer_preference_exact)
+        assert all(each is not None for each in numbers) if sees else not any(numbers)
+        assert stock.buyer_issuer_id == buyer_issuer
     for party_id in (trade.fund, bank, buyer):
         await vote(market, party_id, sale)
     await join(market, buyer, 10_000, structs.replace(SAFE, valuation_cap_usd=Decimal(10_100)))
