@@ -76,7 +76,7 @@ def build_note(world: World, days: int, **more) -> dict:
 
 def build_due(world: World, **more) -> dict:
     """Return a note that falls due while the story goes on."""
-    return build_note(world, 2, **more)
+    return build_note(world, 3, **more)
 
 
 async def await_maturity(world: World) -> None:

@@ -19,6 +19,7 @@ MANDATE = {
     "budget_usd": "500000",
     "issuer_usd_max": "500000",
     "direct_budget_usd": "100000",
+    "note_days_min": 1,
     "note_days_max": 3_653,
     "resale": True,
     "startup_accepts_alone": True,

@@ -68,6 +68,7 @@ def tell_everything() -> Story:
     _tell_asked(story)
     _tell_log(story)
     _tell_bonds(story)
+    _tell_late(story)
     _tell_the_rest(story)
     return story
 
@@ -89,6 +90,14 @@ def _tell_bonds(story: Story) -> None:
     """Tell the life of a bond as the contract's story tells it."""
     for told in tell_story():
         if told.tag.startswith("bond."):
+            story.tell(parse_body(told.tag, told.body))
+
+
+def _tell_late(story: Story) -> None:
+    """Tell of the grant that its startup shortened as the contract's story does."""
+    subject = next(told.subject for told in tell_story() if told.tag == "grant.rescheduled.v1")
+    for told in tell_story():
+        if told.subject == subject:
             story.tell(parse_body(told.tag, told.body))
 
 

@@ -22,8 +22,10 @@ async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, m
     record = state.records[PROVIDER]
     async with engine.connect() as connection:
         view = await load_reliability(connection, PROVIDER)
-        assert await list_reliability(connection) == [view]
-        assert await list_reliability(connection, after=PROVIDER) == []
+        everybody = [await load_reliability(connection, provider_id) for provider_id in sorted(state.records)]
+        assert view in everybody
+        assert await list_reliability(connection) == everybody
+        assert await list_reliability(connection, after=everybody[-1].provider_id) == []
     assert view.score == round_ratio(compute_reliability(record).score)
     assert (view.grants_completed, view.grants_broken) == (record.grants_completed, record.grants_broken)
     assert view.gpu_seconds_due >= view.gpu_seconds_lost
