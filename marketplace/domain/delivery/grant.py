@@ -543,7 +543,8 @@ def find_new_span(command: RescheduleGrant, state: Grant) -> tuple[datetime, dat
 
 
 def _reschedule(command: RescheduleGrant, state: Grant) -> Sequence[GrantEvent]:
-    if any((known.choice, known.at) == (command.choice, command.at) for known in state.rescheduled):
+    chosen = (command.choice, command.at, command.lots)
+    if any((known.choice, known.at, known.lots) == chosen for known in state.rescheduled):
         return []
     start, end = find_new_span(command, state)
     issued = state.issued

@@ -124,6 +124,20 @@ async def test_a_moved_grant_has_the_same_length_price_and_lots_from_when_its_si
     await check(market)
 
 
+async def test_a_grant_whose_site_slips_again_in_the_instant_of_its_move_moves_again_with_its_reservation(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        for day in (3, 5):
+            await slip(market, trade, site, day)
+            await choose(market, trade.startup, grant_id, "moved")
+        grant, pool = await market.state("grant", grant_id), await market.state("pool", trade.pool)
+        reserved = pool.reservations[grant_id]
+        assert (grant.issued.start, grant.end) == (reserved.start, reserved.end) == (market.day(5), market.day(15))
+        assert min(share.start for share in grant.lots) == market.day(5)
+    await check(market)
+
+
 async def test_a_move_is_refused_where_the_hours_are_sold_to_somebody_else_and_names_the_first_of_them(market):
     trade, site = await convert(market, 1)
     other = await market.party("Other", "startup", usd=100_000)
