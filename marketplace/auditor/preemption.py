@@ -1,7 +1,6 @@
 """Checks pro rata rights: investors are offered their part of a round, and may refuse an issue beside one in time.
 
-An investor is a registered party that holds an instrument which is open, preferred stock, or any stock, if it bought
-some in a round, by an instrument, or for more than the least price at which that class was issued.
+`Company.list_investors` states who is an investor.
 """
 
 from collections.abc import Mapping, Sequence

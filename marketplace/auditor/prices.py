@@ -85,6 +85,7 @@ class Company:
         limit: The dilution limit.
         split_ratio: All splits.
         warrant_classes: The class that each warrant buys.
+        bought_rights: The holder of each warrant that an instrument gave.
         signed_shares: All shares and rights when an instrument was signed, in shares before any split.
         named: Who has a pro rata right by holder terms.
     """
@@ -100,6 +101,7 @@ class Company:
     limit: Body = field(default_factory=dict)
     split_ratio: Fraction = ONE
     warrant_classes: dict[str, str] = field(default_factory=dict)
+    bought_rights: dict[str, str] = field(default_factory=dict)
     signed_shares: dict[str, Fraction] = field(default_factory=dict)
     named: tuple[str, ...] = ()
 
@@ -131,13 +133,15 @@ class Company:
                 self._record_exposure(body["subject_id"], body["exposures"])
             case "dilution_limited":
                 self._set_limit(body)
-            case "warrant_issued":
-                self.warrant_classes[body["warrant_id"]] = body["class_id"]
             case _:
                 self._take_price(name, body, company_id)
 
     def _take_price(self, name: str, body: Body, company_id: str) -> None:
         match name:
+            case "warrant_issued":
+                self.warrant_classes[body["warrant_id"]] = body["class_id"]
+                if body.get("cause") in self.signed:
+                    self.bought_rights[body["warrant_id"]] = body["holder_id"]
             case "holder_terms_agreed":
                 self.named = tuple(body["terms"].get("pro_rata", ()))
             case "financing_opened":
@@ -183,8 +187,8 @@ class Company:
     def list_investors(self, holdings: Mapping[tuple[str, str, str], int]) -> set[str]:
         """Return who holds what it got for compute or money.
 
-        That is an instrument that is open, preferred stock, or any stock, if the holder bought some in a round, by an
-        instrument, or for more than the least price at which that class was issued.
+        That is an instrument that is open, or a warrant that one gave; preferred stock; or any stock, if the holder
+        bought some in a round, by an instrument, or for more than the least price of any class.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
         preferred = {class_id for class_id, known in self.classes.items() if known.kind == "preferred"}
@@ -192,16 +196,14 @@ class Company:
         for name, holder_id in self.signed.items():
             if any(Fraction(each["amount_usd"]) for each in self.exposures.get(name, ())):
                 found.add(holder_id)
-        least: dict[str, Fraction] = {}
-        for lot in self.lots:
-            if lot.cause is None:
-                least[lot.class_id] = min(lot.price, least.get(lot.class_id, lot.price))
-        buyers = {lot.holder_id for lot in self.lots if self._is_bought(lot, least)}
+        found |= {each for name, each in self.bought_rights.items() if holdings.get(("warrant", each, name))}
+        least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
+        buyers = {lot.holder_id for lot in self.lots if self._is_bought(lot, least)} | {*self.bought_rights.values()}
         return found | (buyers & {holder for holder, _ in stock})
 
-    def _is_bought(self, lot: Lot, least: Mapping[str, Fraction]) -> bool:
+    def _is_bought(self, lot: Lot, least: Fraction) -> bool:
         if lot.cause is None:
-            return lot.price > least[lot.class_id]
+            return lot.price > least
         return lot.cause in self.signed or lot.cause in self.rounds
 
     def list_claims(self, uncapped: Fraction, whole: Fraction) -> Iterator[tuple[str, Fraction]]:

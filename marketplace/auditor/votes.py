@@ -218,7 +218,9 @@ class Votes:
                 days = [each.get("pro_rata_days", _DAYS) for each in (before, body["terms"])]
                 kept = set() if days[1] < days[0] else self.list_entitled(issuer_id, body["terms"])
                 unnamed = entitled - set(body["terms"].get("pro_rata", ()))
-                return (self.list_entitled(issuer_id) - kept) | unnamed
+                waived = {*body["terms"].get("pro_rata_waived", ())} - {*before.get("pro_rata_waived", ())}
+                waived = {each for each in waived if self._votes(each, self.equity.issuers.get(issuer_id, Issuer()))}
+                return (self.list_entitled(issuer_id) - kept) | unnamed | waived
             case "issuer.liquidity_declared":
                 stock = body["waterfall"].get("stock") or {}
                 return self._find_named(stock.get("buyer_issuer_id") or "")

@@ -538,7 +538,8 @@ def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
     hastens = event.terms.pro_rata_days < before.pro_rata_days
     kept = () if hastens else list_entitled(setting.issuer, event.terms)
     unnamed = set(_list_named_by_terms(setting)) - set(event.terms.pro_rata)
-    lost = (set(list_entitled(setting.issuer)) - set(kept)) | unnamed
+    waived = set(event.terms.pro_rata_waived) - set(before.pro_rata_waived)  # also one that is no investor yet
+    lost = (set(list_entitled(setting.issuer)) - set(kept)) | unnamed | waived
     return Asked(tuple(sorted(lost)), company=True, terms=True)
 
 
@@ -811,7 +812,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
         "vote and directors, by the majorities that the terms in force require for a sale; also each holder that loses"
-        " a pro rata right, or days to answer by it",
+        " a pro rata right, or days to answer by it; each party whose right is waived",
         _NONE,
         _agree_terms,
     ),

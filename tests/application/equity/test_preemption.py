@@ -13,6 +13,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import floor_cents
 from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
 from marketplace.domain.equity.issuer.state import measure_ownership
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
 from marketplace.domain.equity.proposal import WAIVED_AFTER
@@ -21,8 +22,11 @@ from tests.application.equity.test_holder_terms import PAPER, hold, list_asked, 
 from tests.application.equity.test_hostile_pairs import ask, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_hostile_variants import agree_open, propose_warrant
+from tests.application.equity.test_note_orders import offer_equity
+from tests.application.equity.test_warrant_orders import agree as build_warrant
+from tests.application.equity.test_warrant_orders import exercise
 from tests.support.market.agreeing import act_agreed
-from tests.support.market.auditing import OfferedParts, find_faults
+from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -185,6 +189,64 @@ async def test_an_investor_waives_its_right_itself_and_nobody_in_its_place(marke
     assert await list_offers(market, trade, financing) == ({}, None)
     await price(market, trade, financing)
     await check_log(market.log)
+
+
+async def test_a_right_is_waived_by_its_party_alone_also_before_it_invests(market):
+    """Founders waived the right of a fund that held nothing yet, and would have had none as it invested."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    founder = await market.party("Founder", "fund", usd=9_000)
+    await hold(market, trade.startup, founder, 8_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=trade.fund, name="Fund", kind="investor")
+    context = market.context(trade.startup)
+    terms = HolderTerms(pro_rata_waived=(trade.fund,))
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=terms, approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert await vote(market, founder, proposal_id) == "open"
+    assert await vote(market, trade.fund, proposal_id) == "effective"
+    assert await find_faults(CountedVotes, market.log) == []
+
+    def is_of_fund(message):
+        return message.event_type == "proposal.agreed.v1" and message.read()["party_id"] == trade.fund
+
+    ((_, _, text),) = await find_faults(CountedVotes, market.log, drop=is_of_fund, consents=[])
+    assert trade.fund in text
+
+
+async def test_who_alone_bought_a_class_of_common_stock_is_an_investor(market, led):
+    """A company sold its funds a class of common stock of their own, whose least price is theirs."""
+    trade, _ = led
+    angel = await market.party("Angel", "fund", usd=9_000)
+    common = {"class_id": "common-b", "kind": "common", "shares_authorised": 1_000}
+    await act_agreed(market, trade.startup, CreateStockClass, **common)
+    await hold(market, trade.startup, angel, 450, "common-b")
+    issuer = await market.state("issuer", trade.issuer)
+    assert set(list_entitled(issuer)) == {trade.fund, angel}
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    offers, _ = await list_offers(market, trade, await open_round(market, trade, straw))
+    assert angel in offers
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+@pytest.mark.parametrize("exercised", [False, True], ids=["held", "exercised"])
+async def test_who_bought_a_warrant_for_principal_is_an_investor(market, exercised):
+    """Principal that became a warrant is open no more, and an exercise issues no security."""
+    trade = await market.trade(days=10)
+    await found(market, trade.startup)
+    await market.cancel(trade.startup, trade.order)
+    await offer_equity(market, trade, "warrant", build_warrant(market))
+    await invest(market, trade, 1_000, build_warrant(market, service_consequence=None))
+    issuer = await market.state("issuer", trade.issuer)
+    ((warrant_id, warrant),) = issuer.warrants.items()
+    if exercised:
+        await exercise(market, trade, warrant_id, warrant.shares_outstanding)
+        issuer = await market.state("issuer", trade.issuer)
+    assert list_entitled(issuer) == (trade.fund,)
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    offers, _ = await list_offers(market, trade, await open_round(market, trade, straw))
+    assert set(offers) == {trade.fund}
+    assert await find_faults(OfferedParts, market.log) == []
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, pro_rata=[])}
 
 
 async def test_an_offer_by_default_takes_no_say_on_a_cheap_round(market, led):

@@ -27,14 +27,15 @@ from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holde
 from marketplace.domain.refusals import require_found
 
 PRO_RATA_MAX: Final = 50
-"""The most holders that are offered a part of one round by right alone: those with the largest parts."""
+"""The most holders that are offered a part of one round by right alone: first those that holder terms name, then those
+with the largest parts."""
 
 
 def list_investors(state: Issuer) -> frozenset[str]:
     """Return the parties that hold what they got for compute or money, without the company.
 
-    These are an instrument that is open, preferred stock, and any stock, if the holder bought some in a round, by an
-    instrument, or for more than the least price at which that class was issued: for that one founders get theirs.
+    These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
+    bought some in a round, by an instrument, or for more than the least price of any class: founders get theirs for it.
     """
     found = {
         signed.holder_id
@@ -42,14 +43,16 @@ def list_investors(state: Issuer) -> frozenset[str]:
         if any(exposure.amount_usd for exposure in state.exposures.get(name, ()))
     }
     found |= {holder for holder, class_id in state.holdings if state.classes[class_id].created.kind == "preferred"}
-    stockholders, least = {holder for holder, _ in state.holdings}, dict[str, Fraction]()
+    stockholders = {holder for holder, _ in state.holdings}
+    for warrant in state.warrants.values():
+        held = warrant.shares_outstanding or warrant.holder_id in stockholders
+        if held and warrant.issued.cause in state.instruments:
+            found.add(warrant.holder_id)
     sold = [(each, _price_now(state, each)) for each in state.securities.values()]
-    for issued, price in sold:
-        if issued.cause is None:
-            least[issued.class_id] = min(price, least.get(issued.class_id, price))
+    least = min((price for issued, price in sold if issued.cause is None), default=Fraction(0))
     for issued, price in sold:
         bought = issued.cause in state.instruments or issued.cause in state.financings
-        dear = issued.cause is None and price > least[issued.class_id]
+        dear = issued.cause is None and price > least
         if (bought or dear) and issued.holder_id in stockholders:
             found.add(issued.holder_id)
     return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)
@@ -85,8 +88,9 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
         )
         for each in list_entitled(state)
     }
-    largest = sorted(parts, key=lambda each: parts[each], reverse=True)[:PRO_RATA_MAX]
-    parts = {each: amount for each, amount in parts.items() if each in largest}
+    named = state.holder_terms.pro_rata
+    first = sorted(parts, key=lambda each: (each in named, parts[each]), reverse=True)[:PRO_RATA_MAX]
+    parts = {each: amount for each, amount in parts.items() if each in first}
     duties = {duty.holder_id: duty for duty in (() if terms.pay_to_play is None else terms.pay_to_play.duties)}
     for duty in duties.values():
         paid = sum((invested.get(each, ZERO) for each in (duty.holder_id, *duty.paid_by)), ZERO)
