@@ -2,9 +2,10 @@
 
 A round is a mark only if enough of its money is new: it moved on the ledger as the round closed, from parties here that
 held nothing of the issuer when it opened and are related neither to it nor to the holder whose position is marked. What
-the company pays an investor for its stock within `RETURNED_WITHIN` counts no more. Money of investors without a key,
-and of a round that was imported, is only stated. A round without enough new money may lower an earlier mark, and never
-raises one: a company and its friends could state any amount at any price.
+the company pays an investor for its stock within `RETURNED_WITHIN` counts no more, nor what it pays for the round's
+stock to whom an investor passed it on. Money of investors without a key, and of a round that was imported, is only
+stated. A round without enough new money may lower an earlier mark, and never raises one: a company and its friends
+could state any amount at any price.
 """
 
 from collections.abc import Collection
@@ -35,7 +36,7 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
         closed_on: Its day.
         new_usd: Money of unrelated parties here that held nothing before; it moved on the ledger, and stayed.
         stated_usd: Money of other investors that held nothing before, as the company states; it raises no mark.
-        insider_usd: Money of those who held something before, of related parties, and what went back to an investor.
+        insider_usd: Money of those who held something before, of related parties, and what the company paid back.
     """
 
     financing_id: str
@@ -84,13 +85,23 @@ def _build_mark(history: History, issuer: Issuer, act: Act, financing_id: str, i
     before = History(history.issuer_id, history.acts[:opened]).get_issuer()
     known = {*list_holders(before), issuer.formed.party_id, *interested}
     is_imported, returned = _is_imported(history, act), _list_returned(history, issuer, act)
+    passed_on = {
+        holder: usd for (holder, class_id), usd in returned.items() if class_id == financing.opened.terms.class_id
+    }
     money = {"new": ZERO, "stated": ZERO, "insider": ZERO}
     for each in financing.pricing.allotments:
         moved = is_id(each.holder_id, "pty") and not is_imported
-        back = min(each.amount_usd, floor_cents(returned.get(each.holder_id, Fraction(0)))) if moved else ZERO
+        paid = sum((usd for (holder, _), usd in returned.items() if holder == each.holder_id), Fraction(0))
+        back = min(each.amount_usd, floor_cents(paid)) if moved else ZERO
+        passed_on[each.holder_id] = max(
+            passed_on.get(each.holder_id, Fraction(0)) - Fraction(each.amount_usd), Fraction(0)
+        )
         name = "insider" if each.holder_id in known else "new" if moved else "stated"
         money[name] += each.amount_usd - back
         money["insider"] += back
+    back = min(money["new"], floor_cents(sum(passed_on.values(), Fraction(0))))
+    money["new"] -= back
+    money["insider"] += back
     source = MarkSource(
         financing_id=financing_id,
         closed_on=act.time.date(),
@@ -107,9 +118,9 @@ def _is_imported(history: History, closing: Act) -> bool:
     return any(isinstance(act.event, issuers.IssuerImported) and closing.time <= act.time for act in history.acts)
 
 
-def _list_returned(history: History, issuer: Issuer, closing: Act) -> dict[str, Fraction]:
-    """Return the USD that the company paid each holder for stock after a round, within `RETURNED_WITHIN`."""
-    found: dict[str, Fraction] = {}
+def _list_returned(history: History, issuer: Issuer, closing: Act) -> dict[tuple[str, str], Fraction]:
+    """Return the USD that the company paid each holder for stock of each class, within `RETURNED_WITHIN` of a round."""
+    found: dict[tuple[str, str], Fraction] = {}
     for act in history.acts:
         event, price = act.event, ZERO
         if not closing.time <= act.time <= closing.time + RETURNED_WITHIN:
@@ -121,7 +132,8 @@ def _list_returned(history: History, issuer: Issuer, closing: Act) -> dict[str, 
             price = issuer.offers[event.transfer_id].offered.price_usd_per_share if is_own else ZERO
         else:
             continue
-        found[event.holder_id] = found.get(event.holder_id, Fraction(0)) + Fraction(price) * event.shares
+        key = event.holder_id, event.class_id
+        found[key] = found.get(key, Fraction(0)) + Fraction(price) * event.shares
     return found
 
 

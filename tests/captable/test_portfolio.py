@@ -25,7 +25,7 @@ from marketplace.domain.equity.issuer.commands import (
     OpenFinancing,
     PriceFinancing,
 )
-from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock, SplitStock
+from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock, SplitStock, TransferStock
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.recovery import Assumptions
 from tests.captable.company import (
@@ -270,6 +270,26 @@ def test_money_that_goes_back_to_an_investor_marks_nothing(part, share_of_price,
     bought = {"repurchase_id": make_id("rep", 9), "holder_id": NEWCOMER, "class_id": "series-2", "shares": shares}
     life.act(RepurchaseStock, **bought, price_usd_per_share=price_usd.quantize(Decimal("1E-12")))
     assert (mark(life) != before) is follows
+
+
+@pytest.mark.parametrize("to", [GHOST, FUND], ids=["a stranger", "another investor of the round"])
+def test_money_that_goes_back_to_whom_an_investor_passed_its_stock_marks_nothing(to):
+    """The friend gave its stock to another, whom the company bought out."""
+    life = live()
+    before = mark(life)
+    raise_round(life, 2, 10**12, **{NEWCOMER: 1_000_000, FUND: 100_000})
+    if to == GHOST:
+        life.act(AddStakeholder, holder_id=GHOST, name="Stranger", kind="other")
+    after = mark(life)
+    assert after != before
+    shares = life.issuer.holdings[NEWCOMER, "series-2"]
+    passed = {"transfer_id": make_id("trf", 9), "holder_id": NEWCOMER, "holder_id_after": to}
+    life.act(TransferStock, **passed, class_id="series-2", shares=shares, at=life.time)
+    assert mark(life) == after
+    price_usd = life.issuer.financings[make_id("fin", 2)].pricing.price_usd_per_share
+    bought = {"repurchase_id": make_id("rep", 9), "holder_id": to, "class_id": "series-2", "shares": shares}
+    life.act(RepurchaseStock, **bought, price_usd_per_share=price_usd)
+    assert mark(life) == before
 
 
 def test_money_of_a_party_related_to_the_company_or_the_holder_marks_nothing():
