@@ -48,7 +48,8 @@ def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datet
     """Yield from when to when past outages of a grant took of the time that its provider has to answer.
 
     Where the startup's meter counts too, an incident that evidence opened and that ended within `ANSWERED_WITHIN` of
-    its report takes nothing: a startup that reports what its provider refutes gains no cause by repeating it.
+    its report takes nothing: a startup that reports what its provider refutes gains no cause by repeating it. What was
+    to repair before its startup shortened or moved the grant takes its time whole: then no node worked.
 
     Args:
         grant: The grant.
@@ -64,7 +65,11 @@ def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datet
         for incident in pool.incidents.values()
         if incident.grant_id == grant.issued.grant_id and incident.end - incident.reported_at <= ANSWERED_WITHIN
     ]
+    anew_at = grant.rescheduled[-1].at if grant.rescheduled else None
     for start, end in grant.failed_before:
+        if anew_at is not None and end <= anew_at:
+            yield start, end
+            continue
         for run in build_steps([*list_failed(grant, start, end), *answered], start, end):
             if run.amount > 0:
                 yield run.start, run.end

@@ -10,6 +10,7 @@ from events.service import DetectionTerms, ServiceTerms
 from events.site import PowerDraw, SiteDerated, SitePowerReserved
 from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
 from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
 from tests.domain import build
@@ -134,3 +135,13 @@ def test_evidence_that_was_answered_in_time_takes_none_of_the_time_to_answer(tol
     found = list(list_unanswered(grant, [POOL.fold([build.pool_opened(), *pool])]))
     expected = tuple((hour(start), hour(end)) for start, end in counted)
     assert tuple(found) == (expected if meters == "both" else grant.failed_before)
+
+
+def test_what_was_to_repair_counts_on_under_both_meters_after_its_startup_moved_the_grant():
+    service = ServiceTerms(availability_min=Decimal(0), detection=DetectionTerms(meters="both"))
+    issued = build.grant_issued(nodes=4, start=hour(0), end=hour(100), service=service)
+    dark = GrantDegraded(**MINE, nodes_available=0, at=hour(0), reported_at=hour(1), reason="no power")
+    state = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), dark])
+    [anew] = GRANT.decide(RescheduleGrant(**MINE, choice="moved", at=hour(30)), state)
+    grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), dark, anew])
+    assert tuple(list_unanswered(grant, [POOL.fold([build.pool_opened()])])) == ((hour(1), hour(30)),)
