@@ -186,7 +186,6 @@ def test_an_auction_awards_nothing_to_a_related_party_and_a_quote_marks_it(told_
     register, issued = tell(told_pairs), build.grant_issued(startup_id=NODES[0], provider_id=NODES[1])
     issued = structs.replace(issued, auction_id=id_of("auc", 1) if auctioned else None, equity=None)
     related, barred = register.are_related(NODES[0], NODES[1]), NODES[1] in register.list_barred(NODES[0])
-    assert related >= barred
     if barred and auctioned:
         with pytest.raises(Refusal) as caught:
             mark_award(register, issued, NOW)
@@ -200,5 +199,6 @@ def test_who_states_nothing_is_barred_by_firm_relations_alone(told_pairs):
     register = tell(told_pairs)
     for party_id in NODES[:5]:
         group = register.list_group(party_id)
+        assert register.list_related(party_id) >= register.list_barred(party_id)
         if not any(register.count_stated(each) for each in group):
             assert register.list_barred(party_id) == group
