@@ -25,6 +25,8 @@ from marketplace.domain.delivery.grant import GRANT, Grant, find_new_span
 from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.delivery.periods import require_unstated
 from marketplace.domain.delivery.substitution import build_further_shares
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.terms import require_lasting
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.lot import LOT
@@ -32,6 +34,7 @@ from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ShiftCapacity
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.mandate_rules import require_move
+from marketplace.domain.trading.order_terms import NOTE_TAIL
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -54,8 +57,9 @@ async def reschedule_grant(
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · ``party_suspended`` · refusals of the grant · ``period_over`` ·
-            ``capacity_delivered`` · ``mandate_revoked`` · ``mandate_expired`` · ``resale_held`` · ``lot_frozen`` ·
-            ``hours_taken`` · refusals of the pool and the site.
+            ``capacity_delivered`` · ``mandate_revoked`` · ``mandate_expired`` · ``note_too_short`` ·
+            ``warrant_too_short`` · ``resale_held`` · ``lot_frozen`` · ``hours_taken`` · refusals of the pool and
+            of the site.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -70,6 +74,8 @@ async def reschedule_grant(
         if choice == "moved" and grant.issued.equity is not None:
             mandate = await load_mandate(unit, grant.issued.equity.mandate_id)
             require_move(mandate.asked, grant.issued.start, begin)
+            instrument = await unit.get(INSTRUMENT, grant.issued.equity.instrument_id)
+            require_lasting(instrument.terms, end + NOTE_TAIL, "/start")
         await _take_off_sale(unit, grant, auction_ids)
         lots = await _shift(unit, grant, begin, end, auction_ids)
         left = compute_totals(build_tariff(grant.issued), grant.count_span(begin, end))

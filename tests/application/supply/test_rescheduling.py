@@ -1,12 +1,13 @@
 """A startup shortens or moves a grant whose site is late, without asking its provider."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import msgspec
 import pytest
 
 from events.stages import StageTerms
+from events.types import NoteTerms
 from marketplace.application.billing import bonds
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.rescheduling import reschedule_grant
@@ -135,6 +136,30 @@ async def test_a_grant_whose_site_slips_again_in_the_instant_of_its_move_moves_a
         reserved = pool.reservations[grant_id]
         assert (grant.issued.start, grant.end) == (reserved.start, reserved.end) == (market.day(5), market.day(15))
         assert min(share.start for share in grant.lots) == market.day(5)
+    await check(market)
+
+
+async def test_no_move_leaves_a_note_less_time_for_its_usage_than_the_order_had_to(market):
+    """Run and tail end on 2026-04-14 with the first move, and two days later with the second."""
+    market.instrument = NoteTerms(
+        annual_rate=Decimal("0.1"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=date(2026, 4, 14),
+        valuation_cap_usd=Decimal(900_000_000),
+        service_consequence="credit",
+    )
+    trade = await market.trade(days=10, status="planned", instrument_kinds=("convertible_note",), note_days_min=30)
+    site, context = (await market.state("pool", trade.pool)).opened.site_id, market.context(trade.provider)
+    await sites.schedule_conversion(market.handler, context, site, former_use="mine", ready_at=market.day(1))
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 3)
+        await choose(market, trade.startup, grant_id, "moved")
+        await slip(market, trade, site, 5)
+        refused = await refuse(choose(market, trade.startup, grant_id, "moved"))
+        assert (refused.code, refused.pointer) == ("note_too_short", "/start")
+        await choose(market, trade.startup, grant_id, "shortened")
     await check(market)
 
 

@@ -269,6 +269,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "account": "met",
         "auction": "final",
         "bond": "met",
+        "instrument": "other",
         "lot": "met",
         "mandate": "other",
         "order": "final",

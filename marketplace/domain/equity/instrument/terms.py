@@ -110,13 +110,28 @@ def require_drawdown(terms: PrincipalTerms, commitment_usd: Decimal, until: date
         Refusal: As `require_instrument` · ``note_too_short`` · ``warrant_too_short`` · ``consequence_missing``.
     """
     require_instrument(terms, commitment_usd, pointer)
+    require_lasting(terms, until, f"{pointer}/{'matures_on' if isinstance(terms, NoteTerms) else 'expires_at'}")
+    require_consequence(terms, pointer)
+
+
+def require_lasting(terms: PrincipalTerms, until: datetime, pointer: str) -> None:
+    """Refuse a note that matures, or a warrant that expires, while delivered usage may still accrue.
+
+    Args:
+        terms: The terms.
+        until: When the last usage may accrue.
+        pointer: What the command may change.
+
+    Raises:
+        Refusal: ``note_too_short`` · ``warrant_too_short``.
+    """
     match terms:
         case NoteTerms() if terms.matures_on < until.date():
             raise Refusal(
                 "note_too_short",
                 f"the note matures on {terms.matures_on}, and delivered usage may accrue until {until.date()};"
                 " let it mature then or later",
-                pointer=f"{pointer}/matures_on",
+                pointer=pointer,
                 matures_on=terms.matures_on.isoformat(),
                 matures_on_min=until.date().isoformat(),
             )
@@ -125,13 +140,12 @@ def require_drawdown(terms: PrincipalTerms, commitment_usd: Decimal, until: date
                 "warrant_too_short",
                 f"the warrant expires at {render_instant(terms.expires_at)}, and delivered usage may accrue until"
                 f" {render_instant(until)}; let it expire then or later",
-                pointer=f"{pointer}/expires_at",
+                pointer=pointer,
                 expires_at=render_instant(terms.expires_at),
                 expires_at_min=render_instant(until),
             )
         case _:
             pass
-    require_consequence(terms, pointer)
 
 
 def require_consequence(terms: PrincipalTerms, pointer: str) -> None:
