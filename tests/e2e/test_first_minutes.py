@@ -75,7 +75,7 @@ def test_the_first_ten_minutes_lead_to_a_cap_table(tmp_path):
     matched = next(answer for answer in answers if "items" in answer)["items"][0]
     assert (matched["status"], matched["grant_id"][:4]) == ("matched", "grt_")
     principal, cap_table = answers[-2:]
-    assert principal["items"][0]["principal_usd"] == "851.20"
+    assert principal["items"][0]["principal_usd"] == "849.60"
     assert cap_table["outstanding_shares"] == 8_000_000
 
 

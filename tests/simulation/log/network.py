@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import msgspec
 
 from marketplace.log.connection import NoAnswer
+from marketplace.log.sent import Sent
 from tests.simulation.log.stream import StreamModel, parse_commands
 
 _REPLICAS = 3
@@ -180,6 +181,7 @@ class SimulatedConnection:
 
     def __init__(self, servers):
         self.client = SimpleNamespace(max_payload=_MAX_PAYLOAD)
+        self.sent = Sent()
         self._servers = servers
         self._loop = servers.loop
         self._epoch = 0
