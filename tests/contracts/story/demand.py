@@ -47,7 +47,7 @@ def tell_demand(teller: Teller) -> None:
             order_terms(13, 96, "2026-03-11", "2026-03-11", cash="2.465"),
         ),
     ):
-        _place_for_cash(teller, when, order, hold, terms)
+        place_for_cash(teller, when, order, hold, terms)
     _tell_the_undecided(teller)
 
 
@@ -95,7 +95,7 @@ def _tell_folding(teller: Teller) -> None:
 
 def _tell_the_undecided(teller: Teller) -> None:
     rehearsal, nightly = name("ord", "rehearsal"), name("ord", "nightly")
-    _place_for_cash(
+    place_for_cash(
         teller,
         "2026-03-04T11:00",
         rehearsal,
@@ -108,7 +108,7 @@ def _tell_the_undecided(teller: Teller) -> None:
         OrderCancelled(order_id=rehearsal, reason="the data set is not ready"),
         cash_freed(QUILLWORK_CASH, QUILLWORK, name("hld", "rehearsal"), "960.00", "order cancelled"),
     )
-    _place_for_cash(
+    place_for_cash(
         teller,
         "2026-03-04T12:00",
         nightly,
@@ -123,7 +123,8 @@ def _tell_the_undecided(teller: Teller) -> None:
     )
 
 
-def _place_for_cash(teller: Teller, when: str, order: str, hold: str, terms: OrderTerms) -> None:
+def place_for_cash(teller: Teller, when: str, order: str, hold: str, terms: OrderTerms) -> None:
+    """Place an order of Quillwork, and hold its cash."""
     offer = terms.offers[0].cash_usd_per_gpu_hour
     amount = f"{offer * terms.nodes * _GPUS_PER_NODE * terms.duration_hours:.2f}"
     teller.tell(

@@ -2,19 +2,18 @@
 
 from decimal import Decimal
 
-from events.account import AccountDeposited, AccountHoldPlaced, AccountHoldReleased
-from events.grant import GrantActivated, GrantDegraded, GrantIssued, GrantRescheduled
+from events.account import AccountDeposited, AccountHoldReleased
+from events.grant import GrantActivated, GrantDegraded, GrantRescheduled
 from events.lot import LotListed
-from events.order import ClassOffer, OrderMatched, OrderPlaced, OrderTerms
+from events.order import ClassOffer, OrderTerms
 from events.pool import PoolCapacityOffered, PoolCapacityReleased, PoolCapacityReserved
 from events.types import LotShare
-from tests.contracts.story.demand import QUILLWORK_ISSUER
+from tests.contracts.story.demand import place_for_cash
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.limited import limited
+from tests.contracts.story.spare import award_spare
 from tests.contracts.story.supply import (
-    LOT_SERVICE,
     NORTHFJORD,
-    NORTHFJORD_CASH,
     QUILLWORK,
     QUILLWORK_CASH,
     SPARE_POOL,
@@ -73,38 +72,5 @@ def _match(teller: Teller) -> None:
     deposited = AccountDeposited(**_MINE, amount_usd=_CASH, reference="a late run")
     teller.tell("2031-05-02T09:00", "platform", deposited)
     terms = OrderTerms(nodes=1, duration_hours=48, start_earliest=_START, start_latest=_START, offers=(_OFFER,))
-    placed = OrderPlaced(
-        order_id=_ORDER,
-        startup_id=QUILLWORK,
-        issuer_id=QUILLWORK_ISSUER,
-        account_id=QUILLWORK_CASH,
-        hold_id=_HOLD,
-        terms=terms,
-        cash_hold_usd=_CASH,
-    )
-    held = AccountHoldPlaced(**_MINE, hold_id=_HOLD, amount_usd=_CASH, purpose=_ORDER)
-    teller.tell("2031-05-02T10:00", QUILLWORK, placed, held)
-    shares = (LotShare(lot_id=_LOT, nodes=1, start=_START, end=_END),)
-    issued = GrantIssued(
-        grant_id=_GRANT,
-        order_id=_ORDER,
-        startup_id=QUILLWORK,
-        provider_id=NORTHFJORD,
-        pool_id=SPARE_POOL,
-        gpu_class="H100_SXM",
-        nodes=1,
-        gpus_per_node=8,
-        start=_START,
-        end=_END,
-        lots=shares,
-        price_usd_per_gpu_hour="2/1",
-        cash_share="1/1",
-        startup_account_id=QUILLWORK_CASH,
-        provider_account_id=NORTHFJORD_CASH,
-        hold_id=_HOLD,
-        cash_commitment_usd=_CASH,
-        service=LOT_SERVICE,
-    )
-    reserved = PoolCapacityReserved(pool_id=SPARE_POOL, grant_id=_GRANT, nodes=1, start=_START, end=_END, lots=shares)
-    matched = OrderMatched(order_id=_ORDER, grant_id=_GRANT)
-    teller.tell("2031-05-02T12:00", "auctioneer", matched, reserved, drawn(SPARE_POOL, _GRANT, *shares), issued)
+    place_for_cash(teller, "2031-05-02T10:00", _ORDER, _HOLD, terms)
+    award_spare(teller, "2031-05-02T12:00", (_LOT, _ORDER, _HOLD, _GRANT), _START, _END, "768.00")

@@ -12,28 +12,25 @@ from events.account import (
 )
 from events.grant import (
     GrantActivated,
-    GrantIssued,
     GrantStageMissed,
     GrantStagePaid,
     GrantWithheld,
     GrantWithholdingEnded,
 )
 from events.lot import LotListed
-from events.order import ClassOffer, OrderMatched, OrderPlaced, OrderTerms
-from events.pool import PoolCapacityOffered, PoolCapacityReserved
+from events.order import ClassOffer, OrderPlaced, OrderTerms
+from events.pool import PoolCapacityOffered
 from events.stages import CreditTerms, StageTerms
-from events.types import LotShare
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.spare import award_spare
 from tests.contracts.story.supply import (
-    LOT_SERVICE,
     NORTHFJORD,
     NORTHFJORD_CASH,
     QUILLWORK,
     QUILLWORK_CASH,
     SPARE_POOL,
     at,
-    drawn,
 )
 from tests.contracts.story.teller import Teller
 
@@ -91,31 +88,7 @@ def _match(teller: Teller) -> None:
     )
     held = AccountHoldPlaced(**_MINE, hold_id=_HOLD, amount_usd=amount, purpose=_ORDER)
     teller.tell("2031-03-02T10:00", QUILLWORK, placed, held)
-    shares = (LotShare(lot_id=_LOT, nodes=1, start=_START, end=_END),)
-    issued = GrantIssued(
-        grant_id=_GRANT,
-        order_id=_ORDER,
-        startup_id=QUILLWORK,
-        provider_id=NORTHFJORD,
-        pool_id=SPARE_POOL,
-        gpu_class="H100_SXM",
-        nodes=1,
-        gpus_per_node=8,
-        start=_START,
-        end=_END,
-        lots=shares,
-        price_usd_per_gpu_hour="2/1",
-        cash_share="1/1",
-        startup_account_id=QUILLWORK_CASH,
-        provider_account_id=NORTHFJORD_CASH,
-        hold_id=_HOLD,
-        cash_commitment_usd=Decimal("3840.00"),
-        service=LOT_SERVICE,
-        stages=_STAGES,
-    )
-    reserved = PoolCapacityReserved(pool_id=SPARE_POOL, grant_id=_GRANT, nodes=1, start=_START, end=_END, lots=shares)
-    matched = OrderMatched(order_id=_ORDER, grant_id=_GRANT)
-    teller.tell("2031-03-02T12:00", "auctioneer", matched, reserved, drawn(SPARE_POOL, _GRANT, *shares), issued)
+    award_spare(teller, "2031-03-02T12:00", (_LOT, _ORDER, _HOLD, _GRANT), _START, _END, "3840.00", stages=_STAGES)
 
 
 def _pay(teller: Teller, missing: Decimal) -> None:
