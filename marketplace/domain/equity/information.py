@@ -193,7 +193,7 @@ def limit_effects(effects: Sequence[ProposedEvent], sight: Sight) -> tuple[Propo
 
 
 def _hide_buyer(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
-    """Return an effect without what a proposed sale states of its buyer's shares and principal, but for the buyer."""
+    """Return what a party may see of an effect: only a buyer sees its own shares and principal in a proposed sale."""
     event = _parse(effect) if effect.type == _DECLARED and sight.party_id is not None else None
     stock = None if event is None else event.waterfall.stock
     if event is None or stock is None or stock.buyer_issuer_id in {None, rename_id("iss", sight.party_id or "")}:
