@@ -128,6 +128,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "account": "met",
         "grant": "met",
         "instrument": "met",
+        "issuer": "met",
         "lot": "final",
         "mandate": "met",
         "pool": "met",
