@@ -142,6 +142,7 @@ async def declare(
             buyer_issuer_id=data.stock.buyer_issuer_id,
             class_id=data.stock.class_id,
         ),
+        auction_ids=await command.list_auctions(),
     )
     return await answer(command, receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
 

@@ -52,7 +52,8 @@ async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[Rece
 
     If it may cost the party more than its account lets one person let go, it waits for a second person (202).
     """
-    receipt = await consents.agree(command.handler, command.context, proposal_id)
+    auction_ids = await command.list_auctions()
+    receipt = await consents.agree(command.handler, command.context, proposal_id, auction_ids=auction_ids)
     return await answer_asked(command, receipt, command.principal.party_id) or command.answer(receipt)
 
 

@@ -124,7 +124,7 @@ async def approve(
             )
         if isinstance(act, ConsentAct) and known is not None and known.status == "open":
             await unit.branch().decide(ACCOUNT, account_id, command)
-            await give_consent(unit, act.proposal_id)
+            await give_consent(unit, act.proposal_id, auction_ids)
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)
         if isinstance(act, MandateAct) and known is not None and known.status == "open":

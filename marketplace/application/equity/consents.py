@@ -39,7 +39,7 @@ from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, hand_over, load_vesting, vest
 from marketplace.application.steps.access import require_decider, require_owner, require_unfrozen
-from marketplace.application.steps.binding import require_prices_kept
+from marketplace.application.steps.binding import require_offers_kept
 from marketplace.application.steps.company_acts import (
     amend_instrument,
     close_round,
@@ -114,6 +114,7 @@ async def carry_out(
     *,
     creates: str | None = None,
     allows: Allows | None = None,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """Do an act on an issuer if the sender's own agreement is enough; otherwise propose it.
 
@@ -126,32 +127,26 @@ async def carry_out(
         act: Decides the events, which may concern several aggregates.
         creates: The instrument that it signs, if it signs one.
         allows: Who may ask besides the company and those who hold its securities.
+        auction_ids: The auctions that are not completed, for an act that could undo a bound order.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act · ``company_proposes`` · refusals of the
-            proposal · ``limit_exceeded`` if it lets more of the sender's money go than one person may.
+            proposal · ``market_deciding`` · ``limit_exceeded`` if it lets more of the sender's money go than one person
+            may.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        await do_or_propose(unit, issuer_id, act, allows=allows)
+        await do_or_propose(unit, issuer_id, act, allows=allows, auction_ids=auction_ids)
 
     if creates is not None:
         return await handler.run(context, INSTRUMENT, creates, work, new=True)
     return await handler.run(context, ISSUER, issuer_id, work)
 
 
-async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: Allows | None = None) -> None:
-    """Do or propose an act on an issuer, within the decision of a command; see `carry_out`.
-
-    Args:
-        unit: The decision.
-        issuer_id: The issuer.
-        act: Decides the events.
-        allows: Who may ask besides the company and those who hold its securities.
-
-    Raises:
-        Refusal: As `carry_out`.
-    """
+async def do_or_propose(
+    unit: UnitOfWork, issuer_id: str, act: Act, *, allows: Allows | None = None, auction_ids: Sequence[str] = ()
+) -> None:
+    """Do or propose an act on an issuer, within the decision of a command. Raises as `carry_out`."""
     party_id = unit.context.party_id
     issuer = await load_concerned(unit, issuer_id, allows)
     await require_unfrozen(unit)
@@ -167,7 +162,7 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: A
         await _count(unit, issuer_id, party_id)
     else:
         await require_paid(unit)
-        await _follow(unit, issuer_id)
+        await _follow(unit, issuer_id, auction_ids)
     await count_own(unit, [event for _, event in effects])
 
 
@@ -178,13 +173,13 @@ async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
     await unit.decide(ISSUER, issuer_id, command)
 
 
-async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
+async def _follow(unit: UnitOfWork, issuer_id: str, auction_ids: Sequence[str]) -> None:
     """Decide what follows from an act by itself, as of now: proceeds kept, what vests, favoured notices, owed shares.
 
     Raises:
         Refusal: ``market_deciding`` if the act would undo a bound order; a proposal stays open.
     """
-    await require_prices_kept(unit, issuer_id)
+    await require_offers_kept(unit, issuer_id, auction_ids)
     await keep_proceeds(unit, issuer_id)
     await vest(unit, issuer_id)
     for subject_id, event in unit.list_effects():
@@ -354,16 +349,17 @@ def _render(aggregate_id: str, event: Event) -> ProposedEvent:
     return ProposedEvent(aggregate_id=aggregate_id, type=get_tag(event), body_json=render_body(event).decode())
 
 
-async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt:
+async def agree(handler: Handler, context: Context, proposal_id: str, *, auction_ids: Sequence[str] = ()) -> Receipt:
     """Agree to a proposal, as a voter. With the last agreement that it needs, it takes effect or ends as void.
 
     If the party may lose more by it than one person may let go, the agreement is only requested, and waits for a
-    second person; see `marketplace.application.billing.approvals`.
+    second person; see `marketplace.application.billing.approvals`. `auction_ids` are the auctions that are not
+    completed.
 
     Raises:
         Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``person_missing`` ·
-            ``funds_insufficient`` if the last agreement is sent while a party cannot pay its part; the proposal stays
-            open.
+            ``funds_insufficient`` if the last agreement is sent while a party cannot pay its part, and
+            ``market_deciding`` while an auction has bound an order that the act would undo; the proposal stays open.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -379,14 +375,14 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
             act = ConsentAct(proposal_id=proposal_id, value_usd=value)
             await ask_second(unit, rename_id("acc", party_id), act)
             return
-        await give_consent(unit, proposal_id)
+        await give_consent(unit, proposal_id, auction_ids)
         if not unit.rejected:
             await use_limit(unit, value or ZERO, context.command_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
 
 
-async def give_consent(unit: UnitOfWork, proposal_id: str) -> None:
+async def give_consent(unit: UnitOfWork, proposal_id: str, auction_ids: Sequence[str]) -> None:
     """Record the sender's agreement to a proposal, and with the last one its effects or its end as void.
 
     Raises:
@@ -396,7 +392,7 @@ async def give_consent(unit: UnitOfWork, proposal_id: str) -> None:
     proposal = await unit.decide(PROPOSAL, proposal_id, command)
     if not proposal.list_missing(unit.context.at):
         await _require_none_suspended(unit, proposal)
-        await _take_effect(unit, proposal)
+        await _take_effect(unit, proposal, auction_ids)
     await _free_refund(unit, proposal_id)
 
 
@@ -413,14 +409,14 @@ async def _require_none_suspended(unit: UnitOfWork, proposal: Proposal) -> None:
             await require_unfrozen(unit, party_id)
 
 
-async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
+async def _take_effect(unit: UnitOfWork, proposal: Proposal, auction_ids: Sequence[str]) -> None:
     """Decide the act again and store it with the proposal, or end the proposal as void."""
     made = proposal.made
     reason, covered = await _find_change(unit, proposal)
     if reason is None:
         carry = CarryOutProposal(proposal_id=made.proposal_id, at=unit.context.at, covered=covered)
         await unit.decide(PROPOSAL, made.proposal_id, carry)
-        await _follow(unit, made.issuer_id)
+        await _follow(unit, made.issuer_id, auction_ids)
         return
     unit.discard(keep=PROPOSAL)
     unit.rejected = True

@@ -4,7 +4,7 @@ Closing a financing converts every instrument in the append that issues its shar
 instrument in the append that pays the holders.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -253,6 +253,7 @@ async def declare_liquidity(
     agreed: tuple[StatedAgreement, ...] = (),
     assumed_by: str | None = None,
     pay_days: int = PAY_DAYS,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """Propose the sale of an issuer, with its waterfall. Its id derives from the command's, with the prefix ``liq_``.
 
@@ -267,9 +268,10 @@ async def declare_liquidity(
         assumed_by: The issuer of a buyer that takes over, in cash, the grants that are paid for in equity; None for
             none.
         pay_days: For how many days it may be agreed to and paid.
+        auction_ids: The auctions that are not completed.
 
     Raises:
-        Refusal: As `carry_out`.
+        Refusal: As `carry_out`, ``market_deciding`` while an auction has bound an order that pays in equity.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -288,7 +290,7 @@ async def declare_liquidity(
             **await load_vesting(unit, issuer_id),
         )
 
-    return await carry_out(handler, context, issuer_id, work)
+    return await carry_out(handler, context, issuer_id, work, auction_ids=auction_ids)
 
 
 async def withdraw_liquidity(

@@ -2,7 +2,7 @@
 
 from events.types import NoteTerms
 from marketplace.application.steps.access import require_owner
-from marketplace.application.steps.binding import require_prices_kept
+from marketplace.application.steps.binding import require_offers_kept
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.stock_agreements import RUNS_MAX, name_holder
 from marketplace.core.errors import Refusal
@@ -44,7 +44,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
             if not await _convert_first(unit, instrument_id, strict=strict):
                 break
         await track_instrument(unit, instrument_id, owed=True)
-        await require_prices_kept(unit, issued.issuer_id)
+        await require_offers_kept(unit, issued.issuer_id)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 

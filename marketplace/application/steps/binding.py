@@ -8,8 +8,9 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.trading.admission import (
+    is_bound,
     require_cancellable,
-    require_price_kept,
+    require_offer_kept,
     require_unbound,
     require_unfrozen_lot,
 )
@@ -49,10 +50,12 @@ async def require_lots_kept(unit: UnitOfWork, lot_ids: Iterable[str], auction_id
         await require_lot_free(unit, lot, auction_ids, moves=True)
 
 
-async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:
-    """Refuse an act that grows a company while an auction has locked an order that pays in shares of it, at a price.
+async def require_offers_kept(unit: UnitOfWork, issuer_id: str, auction_ids: Iterable[str] = ()) -> None:
+    """Refuse an act that sells a company, or grows it, while an auction has bound an order that pays in its equity.
 
-    Otherwise a startup could undo its bound order: its mandate does not pay for a company that grew.
+    Otherwise a startup could undo its bound order: no instrument is signed beside a declared sale, and its mandate
+    does not pay for a company that grew. `auction_ids` are the auctions that are not completed, which may be about to
+    lock an open order.
 
     Raises:
         Refusal: ``market_deciding``.
@@ -60,12 +63,15 @@ async def require_prices_kept(unit: UnitOfWork, issuer_id: str) -> None:
     before, after = await unit.read_before(ISSUER, issuer_id), await unit.load(ISSUER, issuer_id)
     if not isinstance(before, Issuer) or not isinstance(after, Issuer):
         return
+    is_sold = before.find_sale() is None and after.find_sale() is not None
+    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
     for order_id in sorted(each for each in before.exposures if is_id(each, "ord")):
-        order = await unit.load(ORDER, order_id)
-        if order is not None and order.terms.instrument is not None:
-            terms, ratio = order.terms.instrument, order.split_ratio
-            was_usd, now_usd = (find_implied_cap(issuer, terms, ratio) for issuer in (before, after))
-            require_price_kept(order, was_usd, now_usd)
+        order = await (unit.reload if is_sold else unit.load)(ORDER, order_id)
+        if order is None or order.terms.instrument is None or not is_bound(order, auctions, unit.context.at):
+            continue
+        terms, ratio = order.terms.instrument, order.split_ratio
+        was_usd, now_usd = (find_implied_cap(issuer, terms, ratio) for issuer in (before, after))
+        require_offer_kept(was_usd, now_usd, is_sold=is_sold)
 
 
 async def require_mandate_unbound(

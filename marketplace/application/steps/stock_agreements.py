@@ -6,7 +6,7 @@ import msgspec
 
 from events.types import PricedTerms, StakeholderKind, StockTerms, WarrantTerms
 from marketplace.application.steps.access import require_owner
-from marketplace.application.steps.binding import require_prices_kept
+from marketplace.application.steps.binding import require_offers_kept
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -125,7 +125,7 @@ async def _issue(unit: UnitOfWork, instrument: Instrument, purchase: Purchase) -
         await _issue_warrant(unit, instrument, purchase, purchase.terms, security_id)
     else:
         await _issue_stock(unit, instrument, purchase, security_id)
-    await require_prices_kept(unit, issued.issuer_id)
+    await require_offers_kept(unit, issued.issuer_id)
 
 
 async def _issue_stock(unit: UnitOfWork, instrument: Instrument, purchase: Purchase, security_id: str) -> None:

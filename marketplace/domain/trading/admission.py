@@ -1,10 +1,9 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
 Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; quote_meets_auction for a hold
-that would last into its no-cancel phase; from its no-cancel phase on,
-market_deciding for a hold, a party's statement of a relation or the growth of a company, lot_frozen for a change of a
-lot, mandate_bound for a change of a mandate, and order_locked for a change of an order. New orders and new lots may be
-added until the lock.
+that would last into its no-cancel phase; from its no-cancel phase on, market_deciding for a hold, a party's statement
+of a relation, or the growth or sale of a company, lot_frozen for a change of a lot, mandate_bound for a change of a
+mandate, and order_locked for a change of an order. New orders and new lots may be added until the lock.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -221,18 +220,25 @@ def require_hold_over(auction: Auction, held: QuoteHeld) -> None:
         )
 
 
-def require_price_kept(state: OrderState, was_usd: Decimal | None, now_usd: Decimal | None) -> None:
-    """Refuse an act that grows a company while an auction has locked its order, which pays in shares of it.
+def require_offer_kept(was_usd: Decimal | None, now_usd: Decimal | None, *, is_sold: bool) -> None:
+    """Refuse an act on a company that would undo its bound order, which pays in equity.
 
     Args:
-        state: The order.
         was_usd: What the company was worth at the order's price per share; None if it states no such price.
         now_usd: What it would be worth after the act.
+        is_sold: Whether the act declares a sale of the company, beside which no instrument is signed.
 
     Raises:
         Refusal: ``market_deciding``. It does not name the order: holders of the company read the answer too.
     """
-    if isinstance(state, LockedOrder) and was_usd is not None and now_usd is not None and now_usd > was_usd:
+    if is_sold:
+        raise Refusal(
+            "market_deciding",
+            "the company is not sold while an auction decides who pays for compute in its equity; agree again once it"
+            " is completed",
+            allowed="completed",
+        )
+    if was_usd is not None and now_usd is not None and now_usd > was_usd:
         raise Refusal(
             "market_deciding",
             "the company does not grow while an auction decides who pays for compute in its shares; try again once it"
@@ -287,12 +293,24 @@ def require_cancellable(auction: Auction, order: OrderState, at: datetime) -> No
     Raises:
         Refusal: ``order_locked``.
     """
-    if not isinstance(order, OpenOrder) or auction.status != "collecting" or not has_bound(auction, at):
-        return
-    if auction.bound is not None and at < auction.opened.locks_at:
-        return
-    if find_window(order.terms, build_horizon(auction.opened)) is not None:
+    if isinstance(order, OpenOrder) and _is_about_to_lock(auction, order, at):
         raise refuse_status("order", order.placed.order_id, "locked", "open")
+
+
+def is_bound(order: Order, auctions: Iterable[Auction], at: datetime) -> bool:
+    """Return whether an auction has locked an order, or one of these auctions is about to."""
+    if isinstance(order, OpenOrder):
+        return any(_is_about_to_lock(auction, order, at) for auction in auctions)
+    return isinstance(order, LockedOrder)
+
+
+def _is_about_to_lock(auction: Auction, order: OpenOrder, at: datetime) -> bool:
+    """Return whether an open order can be cancelled no more, though an auction has not recorded yet that it is so."""
+    if auction.status != "collecting" or not has_bound(auction, at):
+        return False
+    if auction.bound is not None and at < auction.opened.locks_at:
+        return False
+    return find_window(order.terms, build_horizon(auction.opened)) is not None
 
 
 def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: datetime) -> None:

@@ -168,3 +168,55 @@ async def test_a_company_whose_sale_is_declared_draws_on_no_mandate_and_offers_n
         market.clock.at = max(market.clock.at, market.day(0.5))
         await market.until("auction", trade.auction, "completed")
     assert (await market.state("order", placed)).status == "cancelled"
+
+
+async def offer_in_auction(market, trade):
+    """Return an auction that binds its orders at noon and locks soon after, and an open order that offers a SAFE."""
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "completed")
+    auction = await market.auction(locks_at=0.7, no_cancel_at=0.6)
+    safe = structs.replace(SAFE, valuation_cap_usd=Decimal(12_000_000))
+    return auction, await offer_equity(market, trade, "safe", safe)
+
+
+@pytest.mark.parametrize("bound", ["recorded", "about to be"])
+async def test_no_sale_is_declared_while_an_auction_has_bound_an_order_that_pays_in_equity(founded, bound):
+    """A startup that had bid too much declared a sale, without anybody's agreement, and its bound order was let go."""
+    market, trade = founded
+    auction, order = await offer_in_auction(market, trade)
+    other = market.process("other")
+
+    def declare():
+        context, sale = other.context(trade.startup), {"proceeds_usd": Decimal(1_000_000), "safe_seniority": 1}
+        return issuers.declare_liquidity(other.handler, context, trade.issuer, **sale, auction_ids=(auction,))
+
+    market.clock.at = market.day(0.6)
+    if bound == "about to be":
+        await refuse("market_deciding", declare())
+    async with market.worker():
+        await market.until("order", order, "locked")
+        refusal = await refuse("market_deciding", declare())
+        assert order not in str(refusal), "holders who vote read it too"
+        market.clock.at = market.day(0.7)
+        await market.until("auction", auction, "completed")
+    assert (await market.state("order", order)).status == "matched"
+    assert await declare()
+    await check_log(market.log)
+
+
+async def test_the_last_agreement_to_a_sale_waits_for_the_auction_that_has_bound_such_an_order(founded):
+    market, trade = founded
+    friend = await market.party("Friend", "fund")
+    await hold(market, trade.startup, friend, 8_000)
+    auction, order = await offer_in_auction(market, trade)
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(1_000_000), safe_seniority=1)
+    market.clock.at = market.day(0.6)
+    async with market.worker():
+        await market.until("order", order, "locked")
+        await refuse("market_deciding", vote(market, friend, sale))
+        assert (await market.state("proposal", sale)).status == "open"
+        market.clock.at = market.day(0.7)
+        await market.until("auction", auction, "completed")
+    assert (await market.state("order", order)).status == "matched"
+    await check_log(market.log)
