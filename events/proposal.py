@@ -36,7 +36,8 @@ class Voter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         party_id: The party.
-        weight: Its shares or rights, or cents of principal or of a commitment; 1 where it is asked alone.
+        weight: Its shares or rights, or cents of principal or of a commitment, scaled by what they buy; 1 where it is
+            asked alone.
     """
 
     party_id: Id
@@ -48,11 +49,12 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         electorate: Who is asked: ``holder/`` and a party, alone; ``company``; ``class/`` and a class of stock;
-            ``instruments``, by their outstanding principal; ``commitments``, by what may still be drawn; ``options``;
-            ``warrants``; of a sale ``directors``, all ``holders`` whose share binds the rest, those of them that are
+            ``instruments``, by their outstanding principal, and ``commitments``, by what may still be drawn, as far as
+            these buy a part of the company; ``options``; ``warrants``; of a sale ``directors``, all ``holders`` whose
+            share binds the rest, those of them that are
             parties here (``holders_here``), and of a buyer that pays in its stock the same groups behind ``buyer_``;
-            ``pro_rata``: investors who may refuse new stock. Behind ``unrelated_`` are those of a group whom no firm
-            relation connects with the company; they are asked where others of the group are connected.
+            ``pro_rata``: investors who may refuse what dilutes them. Behind ``unrelated_`` are those of a group whom no
+            firm relation connects with the company; they are asked where others of the group are connected.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
         share_needed: The least share of the weight that agrees; None: more than half.

@@ -89,7 +89,7 @@ class Gains:
                 is_fair = self._is_fair_stock(issuer_id, body["class_id"], price, {body["holder_id"]}, now)
                 gaining = set() if is_fair else {body["holder_id"]}
             case "issuer.instrument_signed":
-                gaining = set() if self._is_fair_investment(body, now) else {body["holder_id"]}
+                gaining = set() if self.is_fair_investment(body, now) else {body["holder_id"]}
             case "issuer.stock_repurchased":
                 gaining = {body["holder_id"]} if self.is_dear(name, body, now) else set()
             case "issuer.stock_plan_adjusted" | "issuer.dilution_limited":
@@ -139,7 +139,7 @@ class Gains:
         fair = company.find_fair(class_id, interested, now.date()) if class_id in company.classes else None
         return fair is not None and price >= fair
 
-    def _is_fair_investment(self, body: Body, now: datetime) -> bool:
+    def is_fair_investment(self, body: Body, now: datetime) -> bool:
         """Return whether stock costs a fair price, or a cap without a discount values the company no lower."""
         issuer_id, terms, buyer = body["issuer_id"], body["terms"], {body["holder_id"]}
         if terms["kind"] == "stock":

@@ -19,6 +19,9 @@ from marketplace.auditor.votes import Votes
 OFFERS_MAX: Final = 50
 """The most holders that are offered a part of one round by right alone."""
 DAYS_MIN: Final = timedelta(days=7)
+_PRICED: Final = frozenset({"stock", "warrant"})
+_USUAL: Final = {"discount": Fraction(3, 10), "annual_rate": Fraction(1, 5), "repayment_multiple": Fraction(1)}
+"""The most that a SAFE or note takes beside its cap without a right of others to buy their part."""
 Body = Mapping[str, Any]
 
 
@@ -90,13 +93,20 @@ class Preemption:
     def _check_silence(
         self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]
     ) -> str | None:
-        """Return what is wrong if investors have neither agreed to new stock or warrants nor been silent in time."""
+        """Return what is wrong if investors have neither agreed to what dilutes them nor been silent in time."""
+        now = parse_instant(decision[0].headers["ce-time"])
         match name:
             case "issuer.stock_issued" | "issuer.warrant_issued":
                 is_sold = body.get("cause") is None
             case "issuer.instrument_signed":
                 cash = any(each == "instrument.principal_accrued" for each, _ in bodies)
-                is_sold = cash and body["terms"]["kind"] in {"stock", "warrant"}
+                is_sold = cash and (body["terms"]["kind"] in _PRICED or self._is_cheap(body, now))
+            case "instrument.amended" if body["instrument_id"] in self.votes.papers:
+                paper = self.votes.papers[body["instrument_id"]]
+                company = self.votes.gains.find_company(paper.issuer_id)
+                before = company.signed_terms.get(body["instrument_id"], {})
+                body = {**body, "issuer_id": paper.issuer_id, "holder_id": paper.holder_id}
+                is_sold = _gives_more(body["terms"], before) and self._undercuts(body, now)
             case _:
                 is_sold = False
         if not is_sold:
@@ -106,5 +116,40 @@ class Preemption:
         proposal = self.votes.consents.proposals.get(carried)
         silent = asked - self.votes.list_agreed(decision, bodies)
         if proposal is not None:
-            silent -= proposal.list_waiving(parse_instant(decision[0].headers["ce-time"]))
+            silent -= proposal.list_waiving(now)
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
+
+    def _is_cheap(self, signed: Body, now: datetime) -> bool:
+        """Return whether a SAFE or note for cash is neither at a fair price nor at one that the holders paid."""
+        return not self.votes.gains.is_fair_investment(signed, now) and self._undercuts(signed, now)
+
+    def _undercuts(self, body: Body, now: datetime) -> bool:
+        """Return whether terms value the company below what others than their taker paid, or take more beside."""
+        issuer_id, terms = body["issuer_id"], body["terms"]
+        takers = self.votes.gains.connect({body["holder_id"]}, now)
+        others = self.votes.find_holding(issuer_id) - takers
+        if not others:
+            return False
+        become = (terms.get("at_maturity") or {}).get("class_id")
+        if terms["kind"] in _PRICED or (become and not self.votes.gains.is_main(become, issuer_id)):
+            return True
+        if any(Fraction(terms.get(name) or 0) > most for name, most in _USUAL.items()):
+            return True
+        company = self.votes.gains.find_company(issuer_id)
+        issuer, cap = self.votes.equity.issuers.get(issuer_id, Issuer()), terms.get("valuation_cap_usd")
+        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        return cap is not None and Fraction(cap) < company.find_paid(others, whole)
+
+
+def _gives_more(terms: Body, before: Body) -> bool:
+    """Return whether terms may bring more for the same principal than those of the signing."""
+    if terms["kind"] != before.get("kind") or terms["kind"] in _PRICED:
+        return terms != before
+    caps = [each.get("valuation_cap_usd") for each in (terms, before)]
+    if caps[0] is not None and (caps[1] is None or Fraction(caps[0]) < Fraction(caps[1])):
+        return True
+    is_later = (before.get("conversion_timing"), terms.get("conversion_timing")) == ("pre_money", "post_money")
+    favoured = bool(terms.get("most_favoured_nation")) > bool(before.get("most_favoured_nation"))
+    become = terms.get("at_maturity") != before.get("at_maturity")
+    grown = any(Fraction(terms.get(name) or 0) > Fraction(before.get(name) or 0) for name in _USUAL)
+    return is_later or favoured or become or grown

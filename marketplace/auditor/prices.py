@@ -4,7 +4,7 @@ A round states a price, unless only interested parties invested in it. So does a
 by the company states none.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
@@ -80,6 +80,7 @@ class Company:
         offers: The price of each offer of stock.
         rounds: By financing id.
         signed: The holder of each instrument that was ever signed.
+        signed_terms: The terms at which each of them was signed.
         agreed_splits: The splits until a price was agreed, by instrument and open order.
         exposures: What each instrument and open order may still become.
         limit: The dilution limit.
@@ -96,6 +97,7 @@ class Company:
     offers: dict[str, Fraction] = field(default_factory=dict)
     rounds: dict[str, Round] = field(default_factory=dict)
     signed: dict[str, str] = field(default_factory=dict)
+    signed_terms: dict[str, Body] = field(default_factory=dict)
     agreed_splits: dict[str, Fraction] = field(default_factory=dict)
     exposures: dict[str, list[Body]] = field(default_factory=dict)
     limit: Body = field(default_factory=dict)
@@ -127,6 +129,7 @@ class Company:
             case "instrument_signed":
                 split = self.split_ratio if body.get("split_ratio") is None else Fraction(body["split_ratio"])
                 self.signed[body["instrument_id"]] = body["holder_id"]
+                self.signed_terms[body["instrument_id"]] = body["terms"]
                 self.agreed_splits[body["instrument_id"]] = split
                 self.exposures[body["instrument_id"]] = [{"terms": body["terms"], "amount_usd": body["commitment_usd"]}]
             case "exposure_recorded":
@@ -218,6 +221,33 @@ class Company:
                 claim = self.find_claim(name, each, whole)
                 yield holder_id, uncapped if claim is None else claim[0]
 
+    def scale_principal(self, whole: Fraction) -> dict[str, Fraction]:
+        """Return, by instrument, as how many dollars a dollar of it votes: the mean cap or price over its own.
+
+        `whole` is the shares and rights of the company as converted. Without a cap or price it counts as one.
+        """
+        rows = [
+            (name, Fraction(each["amount_usd"]), self._find_value(name, each["terms"], whole))
+            for name in self.signed
+            for each in self.exposures.get(name, ())
+            if Fraction(each["amount_usd"])
+        ]
+        parts = sum((amount / value for _, amount, value in rows if value), Fraction(0))
+        mean = sum((amount for _, amount, value in rows if value), Fraction(0)) / (parts or 1)
+        found: dict[str, tuple[Fraction, Fraction]] = {}
+        for name, amount, value in rows:
+            counted, all_of_it = found.get(name, (Fraction(0), Fraction(0)))
+            found[name] = counted + (amount * mean / value if value else amount), all_of_it + amount
+        return {name: counted / all_of_it for name, (counted, all_of_it) in found.items()}
+
+    def _find_value(self, name: str, terms: Body, whole: Fraction) -> Fraction | None:
+        """Return the value of the company, in USD, at a cap, or at a price with what the right costs; None: neither."""
+        if terms["kind"] not in {"stock", "warrant"}:
+            cap = terms.get("valuation_cap_usd")
+            return None if cap is None else Fraction(cap)
+        price = Fraction(terms["price_usd_per_share"]) + Fraction(terms.get("exercise_price_usd", 0))
+        return price * self.agreed_splits[name] / self.split_ratio / self.find_ratio("stock", terms["class_id"]) * whole
+
     def measure_whole(self, shares: Fraction) -> Fraction | None:
         """Return the shares of the company as converted, with all that instruments and open orders become.
 
@@ -289,6 +319,23 @@ class Company:
         left = frozenset(interested)
         valid = (mark for mark in self.marks if mark.day is None or today - mark.day <= VALID)
         return max((mark.price for mark in valid if mark.makers is None or mark.makers - left), default=None)
+
+    def find_paid(self, holders: Collection[str], whole: Fraction) -> Fraction:
+        """Return the highest value of the company, in USD, at which holders signed a cap or bought stock; 0 for none.
+
+        Args:
+            holders: They.
+            whole: The shares and rights of the company as converted.
+        """
+        caps = (
+            Fraction(terms["valuation_cap_usd"])
+            for name, terms in self.signed_terms.items()
+            if self.signed[name] in holders and terms.get("valuation_cap_usd") is not None
+        )
+        prices = (
+            lot.price / self.find_ratio("stock", lot.class_id) * whole for lot in self.lots if lot.holder_id in holders
+        )
+        return max((*caps, *prices), default=Fraction(0))
 
     def find_fair(self, class_id: str, interested: Iterable[str], today: date) -> Fraction | None:
         """Return a fair price, in USD, of a share of a class; None if no price of others is known."""

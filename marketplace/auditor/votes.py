@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -156,10 +157,10 @@ class Votes:
             self.rights[body["warrant_id"]].holder_id = body["holder_id_after"]
         elif name == "holder_terms_agreed":
             self.terms[body["issuer_id"]] = body["terms"]
-            self.bound[body["issuer_id"]] = self._find_holding(body["issuer_id"])
+            self.bound[body["issuer_id"]] = self.find_holding(body["issuer_id"])
         elif name == "dilution_limited":
             self.limits[body["issuer_id"]] = body
-            self.limited[body["issuer_id"]] = self._find_holding(body["issuer_id"])
+            self.limited[body["issuer_id"]] = self.find_holding(body["issuer_id"])
 
     def _check(self, decision: Sequence[Message]) -> None:
         """Check that each group that an act asks agreed by its majority, and its parts by theirs."""
@@ -231,9 +232,9 @@ class Votes:
     def _find_named(self, issuer_id: str, terms: Body | None = None) -> set[str]:
         """Return the parties that holder terms give a pro rata right, and that hold something of an issuer."""
         agreed = self.terms.get(issuer_id, {}) if terms is None else terms
-        return self._find_holding(issuer_id) & {*agreed.get("pro_rata", ())}
+        return self.find_holding(issuer_id) & {*agreed.get("pro_rata", ())}
 
-    def _find_holding(self, issuer_id: str) -> set[str]:
+    def find_holding(self, issuer_id: str) -> set[str]:
         """Return the parties that hold something of an issuer."""
         issuer = self.equity.issuers.get(issuer_id, Issuer())
         holding = {holder_id for (_, holder_id, _), shares in issuer.holdings.items() if shares}
@@ -410,7 +411,7 @@ class Votes:
         )
         if most[0] is None or most[1] is None or most[1] > most[0] or value[0] != value[1]:
             return True
-        return bool(self._find_holding(body["issuer_id"]) - self.limited.get(body["issuer_id"], set()))
+        return bool(self.find_holding(body["issuer_id"]) - self.limited.get(body["issuer_id"], set()))
 
     def _list_counting(self, body: Body, now: datetime) -> set[str]:
         """Return the holders of warrants that count purchases of a programme."""
@@ -428,12 +429,15 @@ class Votes:
                     self._weigh(groups, "warrants", right.holder_id, shares, issuer)
             elif kind in {"stock", "option"}:
                 self._weigh(groups, f"stock {security}" if kind == "stock" else "options", holder_id, shares, issuer)
-        for paper in self.papers.values():
+        company = self.gains.find_company(issuer_id)
+        scale = company.scale_principal(sum(company.measure(issuer.holdings).values(), Fraction(0)))
+        for name, paper in self.papers.items():
             if paper.issuer_id == issuer_id:
-                drawn = int(100 * (paper.principal - paper.settled))
-                rest = int(100 * (paper.commitment - paper.principal)) if paper.is_open else 0
-                self._weigh(groups, "instruments", paper.holder_id, drawn, issuer)
-                self._weigh(groups, "commitments", paper.holder_id, rest, issuer)
+                drawn = Fraction(paper.principal - paper.settled)
+                rest = Fraction(paper.commitment - paper.principal) if paper.is_open else Fraction(0)
+                for group, amount in (("instruments", drawn), ("commitments", rest)):
+                    weight = ceil(100 * amount * scale.get(name, 1))
+                    self._weigh(groups, group, paper.holder_id, weight, issuer)
         return groups
 
     def _weigh_together(self, issuer_id: str, issuer: Issuer, sale: Body, share: str) -> dict[str, int]:

@@ -7,7 +7,8 @@ never outvote those who are here. The platform's operator
 decides without agreement; its events name the platform as their actor.
 
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
-by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants. Each
+by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants.
+Principal counts by the part of the company that it buys at its cap or price (`scale_principal`; ADR 21 says why). Each
 group agrees by more than half of its weight. Those of a group who refuse are bound by its majority. Where parties in a
 group are related to the company, or in a sale to the buyer, those who are not also agree by more than half of their own
 weight. So do those who are disinterested; see `marketplace.domain.equity.disinterest`.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -88,6 +90,7 @@ from marketplace.domain.equity.disinterest import (
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
+from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
 from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
@@ -550,7 +553,8 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
 def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
     fair = is_fair_investment(_list_prices(setting, event.holder_id), event.terms)
     gain = () if fair else (event.holder_id,)
-    if isinstance(event.terms, PricedTerms):
+    takers = setting.register.list_group(event.holder_id)
+    if isinstance(event.terms, PricedTerms) or (not fair and undercuts_holders(setting.issuer, event.terms, takers)):
         return _ask_about_sale(event.holder_id, setting, gain)
     return Asked((event.holder_id,), company=True, vote=True, gain=gain)
 
@@ -560,7 +564,10 @@ def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
 
 
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
-    holder_id = setting.issuer.instruments[event.instrument_id].holder_id
+    signed = setting.issuer.instruments[event.instrument_id]
+    holder_id, takers = signed.holder_id, setting.register.list_group(signed.holder_id)
+    if undercuts_holders(setting.issuer, event.terms, takers, signed.terms):
+        return _ask_about_sale(holder_id, setting, (holder_id,))
     return Asked((holder_id,), company=True, vote=True, gain=(holder_id,))
 
 
@@ -780,8 +787,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "cash is invested for an instrument, besides compute",
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
-        " For stock or a warrant, also each holder with a pro rata right that holder terms name; the other investors"
-        " may refuse",
+        " For stock, a warrant, or a SAFE or note that undercuts what others paid, also each holder with a pro rata"
+        " right that holder terms name; the other investors may refuse",
         "the investor alone has the majority of every group: then there is no vote",
         _invest,
         _SOLD,
@@ -843,7 +850,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _repay,
     ),
     InstrumentAmended: Right(
-        "amendment", "an instrument gets other terms", "company, holder", "the holder, the company; vote", _NONE, _amend
+        "amendment",
+        "an instrument gets other terms",
+        "company, holder",
+        "the holder, the company; vote. For better terms that undercut what others paid, also the same parties as for"
+        " an investment on such terms",
+        _NONE,
+        _amend,
+        _SOLD,
     ),
     IssuerLiquidityDeclared: Right(
         "sale",
@@ -1124,13 +1138,15 @@ def _list_groups(
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
         _weigh(groups, f"class/{class_id}", holder_id, shares, setting)
+    scale = scale_principal(setting.issuer)
     for instrument_id, exposures in sorted(setting.issuer.exposures.items()):
         signed = setting.issuer.instruments.get(instrument_id)
-        if signed is not None:
+        if signed is not None and instrument_id in scale:
             whole = sum((exposure.amount_usd for exposure in exposures), ZERO)
             drawn = min(setting.outstanding.get(instrument_id, whole), whole)
-            _weigh(groups, "instruments", signed.holder_id, int(drawn * 100), setting)
-            _weigh(groups, "commitments", signed.holder_id, int((whole - drawn) * 100), setting)
+            for electorate, amount in (("instruments", drawn), ("commitments", whole - drawn)):
+                counted = ceil(Fraction(amount) * 100 * scale[instrument_id])
+                _weigh(groups, electorate, signed.holder_id, counted, setting)
     for _, option in sorted(setting.issuer.options.items()):
         _weigh(groups, "options", option.granted.holder_id, option.shares_outstanding, setting)
     for _, warrant in list_live_warrants(setting.issuer, setting.at):

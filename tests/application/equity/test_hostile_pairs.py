@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from msgspec import structs
@@ -9,7 +10,7 @@ from msgspec import structs
 from events.financing import Investment
 from events.issuer_holders import HolderTerms
 from events.mandate import MandateTerms
-from events.types import MaturityConversion, NoteTerms
+from events.types import MaturityConversion, NoteTerms, SafeTerms
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
@@ -27,6 +28,7 @@ from tests.application.equity.test_holder_terms import PAPER, agree_on, list_ask
 from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_reductions import correct, look
 from tests.support.market.agreeing import act_agreed, agree_all, decline_all
+from tests.support.market.auditing import CountedVotes, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -114,6 +116,46 @@ async def test_what_may_still_be_drawn_outvotes_no_principal(market):
     made = (await market.state("proposal", proposal_id)).made
     drawn = next(consent for consent in made.consents if consent.electorate == "instruments")
     assert [(voter.party_id, voter.weight) for voter in drawn.voters] == [(trade.fund, 5_000_000)]
+
+
+DEAR = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(1_000_000_000))
+
+
+@pytest.mark.parametrize(
+    ("terms", "weights"),
+    [
+        (SAFE, (5_000_000, 90_000_000)),
+        (structs.replace(SAFE, valuation_cap_usd=Decimal(5_000_000)), (5_000_000, 180_000_000)),
+        (DEAR, (5_000_000, 900_000)),
+        (structs.replace(DEAR, valuation_cap_usd=None), (5_000_000, 90_000_000)),
+    ],
+    ids=["alike", "cheap", "dear", "uncapped"],
+)
+async def test_principal_votes_by_the_part_of_the_company_that_it_buys(market, terms, weights):
+    """A straw paid for a SAFE at a cap that gave it a thousandth, and decided alone for the fund on senior stock."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 50_000)
+    straw, _ = await join(market, trade.startup, 900_000, terms, uncapped=True)
+    created = {"class_id": "senior", "kind": "preferred", "price_per_share_usd": Decimal(1_000)}
+    created |= {"shares_authorised": 10, "liquidation_multiple": Decimal(100), "seniority": 9}
+    proposal_id, _ = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **created)
+    (group,) = (await market.state("proposal", proposal_id)).made.consents
+    shown = {voter.party_id: voter.weight for voter in group.voters}
+    assert Fraction(shown[straw], shown[trade.fund]) == pytest.approx(Fraction(weights[1], weights[0]), rel=1e-6)
+    decides = weights[1] > weights[0]
+    assert await vote(market, straw, proposal_id) == ("effective" if decides else "open")
+    if not decides:
+        assert await vote(market, trade.fund, proposal_id) == "effective"
+    await check_log(market.log)
+    assert await find_faults(CountedVotes, market.log) == []
+
+    def is_of_fund(message):
+        own = {"party_id": trade.fund, "proposal_id": proposal_id}
+        return message.event_type == "proposal.agreed.v1" and own.items() <= message.read().items()
+
+    faults = await find_faults(CountedVotes, market.log, drop=is_of_fund)
+    assert any("instruments agreed" in text for _, _, text in faults) is not decides
 
 
 async def test_a_holder_exercises_its_option_without_the_company(market, held):

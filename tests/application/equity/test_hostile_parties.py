@@ -80,7 +80,7 @@ async def test_a_shell_gets_no_votes_by_an_option(market, held, build):
 
 async def test_better_terms_for_one_holder_are_voted_on_by_those_whom_they_dilute(market, held):
     """A SAFE at a cap of 10 M became one at 51,000 by the word of the company and its friend."""
-    trade, bank, _ = held
+    trade, bank, angel = held
     context = market.context(trade.startup)
     members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(50_000), "terms": SAFE}
     receipt = await instruments.invest(market.handler, context, **members)
@@ -90,9 +90,10 @@ async def test_better_terms_for_one_holder_are_voted_on_by_those_whom_they_dilut
     await instruments.amend_instrument(market.handler, context, receipt.id, terms=terms, applies_to_earlier=True)
     proposal_id = await consents.find_proposal(market.handler, context)
     groups = {"class/common", "disinterested_class/common", "instruments"}
-    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", *groups}
+    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", *groups, "pro_rata"}
     assert await vote(market, trade.fund, proposal_id) == "open"
-    assert await vote(market, bank, proposal_id) == "effective"
+    assert await vote(market, bank, proposal_id) == "open", "its terms undercut what the angel paid as well"
+    assert await vote(market, angel, proposal_id) == "effective"
     await check_log(market.log)
 
 

@@ -8,13 +8,16 @@ from msgspec import structs
 
 from events.financing import Investment
 from events.issuer_holders import HolderTerms
-from marketplace.application.equity import consents, issuers
+from events.mandate import MandateTerms
+from events.types import SafeTerms
+from marketplace.application.equity import consents, instruments, issuers
+from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import floor_cents
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
-from marketplace.domain.equity.issuer.state import measure_ownership
+from marketplace.domain.equity.issuer.state import measure_ownership, total_shares
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
 from marketplace.domain.equity.proposal import WAIVED_AFTER
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
@@ -276,3 +279,82 @@ async def test_who_needs_no_waiver_waits_for_nobody(market):
         market, trade.startup, IssueStock, startup=trade.startup, **stock, price_usd_per_share=Decimal("0.0001")
     )
     assert asked == {f"holder/{founder}"}
+
+
+async def ask_straw(market, trade, cap_usd, **changes):
+    """Propose that a straw buys a SAFE of one dollar; return the straw, the proposal and who is asked."""
+    straw = await market.party("Straw", "fund", usd=5_000)
+    terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(cap_usd))
+    terms = structs.replace(terms, **changes)
+    mandate = await open_mandate(market, straw)
+    context = market.context(trade.startup)
+    members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1), "terms": terms}
+    await instruments.invest(market.handler, context, **members)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    return straw, proposal_id, set(await list_asked(market, proposal_id))
+
+
+async def open_mandate(market, fund):
+    """Let a fund take instruments for cash on any terms."""
+    terms = MandateTerms(
+        instrument_kinds=("safe", "convertible_note"),
+        equity_credit=Decimal(1),
+        budget_usd=Decimal(0),
+        direct_budget_usd=Decimal(5_000),
+        issuer_usd_max=Decimal(5_000),
+        valuation_cap_usd_min=Decimal(1),
+        valuation_cap_usd_max=Decimal(1_000_000_000_000),
+        dilution_max=Decimal(1),
+    )
+    context = market.context(fund)
+    receipt = await mandates.grant_mandate(market.handler, context, holder_id=fund, funding="cash", terms=terms)
+    return receipt.id
+
+
+async def test_a_cheap_safe_for_cash_waits_for_investors_and_a_dear_one_for_nobody(market, led):
+    """A majority sold most of the company to a straw for a dollar, the same minute; stock had to wait for a week."""
+    trade, founder = led
+    agreeing = [founder]
+    paid = Decimal("0.01") * total_shares(await market.state("issuer", trade.issuer)).fully_diluted
+    for cap, changes, waits in (
+        ("2", {}, True),
+        (paid - Decimal("0.01"), {}, True),
+        (paid, {}, False),
+        (paid, {"discount": Decimal("0.3")}, False),
+        (paid, {"discount": Decimal("0.31")}, True),
+    ):
+        straw, proposal_id, asked = await ask_straw(market, trade, cap, **changes)
+        assert ("pro_rata" in asked) is waits, (cap, changes)
+        for party_id in agreeing:
+            status = await vote(market, party_id, proposal_id)
+        assert status == ("open" if waits else "effective")
+        if not waits:
+            agreeing = [founder, straw]
+        else:
+            await consents.refuse(market.handler, market.context(trade.fund), proposal_id, reason="offer me my part")
+            assert (await market.state("proposal", proposal_id)).status == "refused"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_better_terms_of_a_safe_wait_for_investors_as_a_cheap_one_does(market, led):
+    """A straw signed at a dear cap, and its cap was lowered by the founder's vote."""
+    trade, founder = led
+    straw, proposal_id, _ = await ask_straw(market, trade, 1_000_000)
+    assert await vote(market, founder, proposal_id) == "effective"
+    signed = next(iter((await market.state("issuer", trade.issuer)).instruments))
+    for cap, waits in ((2_000_000, False), (2, True)):
+        terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(cap))
+        context = market.context(trade.startup)
+        await instruments.amend_instrument(market.handler, context, signed, terms=terms, applies_to_earlier=True)
+        proposal_id = await consents.find_proposal(market.handler, context)
+        assert ("pro_rata" in await list_asked(market, proposal_id)) is waits
+        for party_id in (founder, straw):
+            status = await vote(market, party_id, proposal_id)
+        assert status == ("open" if waits else "effective")
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, proposal_id) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}

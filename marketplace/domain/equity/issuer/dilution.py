@@ -195,6 +195,48 @@ def _require_class_terms(
             )
 
 
+def undercuts_holders(
+    state: Issuer, terms: PrincipalTerms, takers: frozenset[str], before: PrincipalTerms | None = None
+) -> bool:
+    """Return whether terms give other holders reason to buy their part: no compute would be sold for them unasked.
+
+    That is stock or a right to it; a note that chooses its class; a cap below what another holder paid; or more than
+    `DISCOUNT_MAX`, `RATE_MAX` or the principal beside it. A dilution limit changes nothing, because it states no price.
+
+    Args:
+        state: The issuer, before somebody signs.
+        terms: What is signed.
+        takers: Who signs, with the parties related to it.
+        before: The terms that they replace; False if they give no more than these. None: a new instrument.
+    """
+    if before is not None and not _gives_more(terms, before):
+        return False
+    try:
+        require_agreed(replace(state, limit=None), (Exposure(amount_usd=ZERO, terms=terms),), (takers,))
+    except Refusal:
+        return True
+    return False
+
+
+def _gives_more(terms: PrincipalTerms, before: PrincipalTerms) -> bool:
+    """Return whether terms may bring more shares or money for the same principal than others do."""
+    if isinstance(terms, PricedTerms) or isinstance(before, PricedTerms) or type(terms) is not type(before):
+        return terms != before
+    cap, earlier = terms.valuation_cap_usd, before.valuation_cap_usd
+    if cap is not None and (earlier is None or cap < earlier):
+        return True
+    if isinstance(terms, NoteTerms) and isinstance(before, NoteTerms) and terms.at_maturity != before.at_maturity:
+        return True
+    return any(after > known for after, known in zip(_list_extras(terms), _list_extras(before), strict=True))
+
+
+def _list_extras(terms: SafeTerms | NoteTerms) -> tuple[Decimal | bool, ...]:
+    """Return what a SAFE or note takes beside its cap; more of each is better for its holder."""
+    if isinstance(terms, NoteTerms):
+        return terms.discount or ZERO, terms.annual_rate, terms.repayment_multiple
+    return terms.discount or ZERO, terms.conversion_timing == "post_money", terms.most_favoured_nation
+
+
 def chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
     """Return whether a note becomes another class at its maturity than the largest one of common stock.
 
@@ -536,6 +578,30 @@ def list_claims(
             except Refusal:
                 stated = None if pre_money_usd is None else measure_balance(name, exposure) / pre_money_usd
                 yield signed.holder_id, uncapped if stated is None else stated
+
+
+def scale_principal(state: Issuer) -> dict[str, Fraction]:
+    """Return, by instrument, as how many dollars a dollar of it counts in a vote: by the part of the company it buys.
+
+    A dollar at the mean cap or price of all instruments counts as one, at twice the mean as half. So nobody decides for
+    the others by principal at a cap that gives next to nothing. Without a cap or price it counts as one. A discount
+    counts nothing, because nobody knows the price that it is taken off.
+    """
+    known: dict[str, list[tuple[Fraction, Fraction | None]]] = {}
+    for name, each in _list_exposures(state):
+        if name in state.instruments and each.amount_usd:
+            since = state.split_ratio / state.split_at_issue.get(name, state.split_ratio)
+            value = _find_value(state, each.terms, since)
+            part = Fraction(each.amount_usd) / value if value else None
+            known.setdefault(name, []).append((Fraction(each.amount_usd), part))
+    priced = [(amount, part) for rows in known.values() for amount, part in rows if part is not None]
+    bought = sum((part for _, part in priced), Fraction(0))
+    mean = sum((amount for amount, _ in priced), Fraction(0)) / bought if bought else Fraction(1)
+    return {
+        name: sum((amount if part is None else part * mean for amount, part in rows), Fraction(0))
+        / sum((amount for amount, _ in rows), Fraction(0))
+        for name, rows in known.items()
+    }
 
 
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:
