@@ -17,6 +17,20 @@ REPLACEMENTS_MAX = 8
 LOTS_MAX = 1_000
 
 
+class HolderPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a holder of equity gets of a claim, because its money pays a part of the price.
+
+    Attributes:
+        party_id: The holder.
+        account_id: Which account is paid.
+        amount_usd: Its part of what is claimed; it gets the same share of what is paid.
+    """
+
+    party_id: Id
+    account_id: Id
+    amount_usd: Usd
+
+
 class ClaimItem(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a claim.
 
@@ -67,7 +81,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
         claim_id: The claim: of one statement period of a grant, or of its early ends since the last such claim. The
             market claims for the startup of an order whose match its provider broke after the lock.
         startup_id: Who claims.
-        startup_account_id: Which account is paid.
+        startup_account_id: Which account is paid, except for the parts of holders.
         grant_id: What was not delivered; of a broken match, the grant that was not issued.
         statement_id: The statement of the period; None: what the early end of the grant leaves undelivered.
         lot_ids: The lots that carry the grant; their bonds pay first, then the one for all of the provider's grants.
@@ -76,6 +90,8 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
         amount_usd: What is claimed.
         made_at: When it was made.
         answer_until: The provider may answer until then; silence concedes the claim. Nothing is paid before.
+        holders: The parts of those who take the equity: of hours without a replacement, the part of their price that
+            the grant's holder bears; of a replacement, the part that its holder bears. The startup gets the rest.
     """
 
     bond_id: Id
@@ -91,6 +107,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     amount_usd: Usd
     made_at: Instant
     answer_until: Instant
+    holders: Annotated[tuple[HolderPart, ...], Meta(max_length=REPLACEMENTS_MAX + 1)] = ()
 
 
 class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
@@ -126,9 +143,11 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
         bond_id: The bond.
         party_id: The provider.
         claim_id: The claim.
-        startup_id: Who is paid.
+        startup_id: Who claims.
+        holder_id: The holder of equity whose part is paid; None: the startup is paid.
         lot_id: The lot whose bond pays; None: the one for all of the provider's grants, or the provider itself.
         hold_id: The hold that pays; None: the money that the provider has available, which was kept for the claim.
+        grant_id: What was not delivered.
         payee_account_id: Which account is paid.
         payment_id: The cause of the payment.
         amount_usd: How much.
@@ -139,8 +158,10 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
     party_id: Id
     claim_id: Id
     startup_id: Id
+    holder_id: Id | None = None
     lot_id: Id | None
     hold_id: Id | None
+    grant_id: Id
     payee_account_id: Id
     payment_id: Id
     amount_usd: Usd

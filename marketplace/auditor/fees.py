@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
+from marketplace.auditor.bearing import find_bearer, floor
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
@@ -24,7 +26,7 @@ class Fees:
 
     Attributes:
         quotes: The account that pays, and the fee as agreed, by quote; only quotes that cost a fee.
-        grants: The event that issued each grant.
+        grants: The event that issued each grant, with its last mark.
         settled: The platform's fees that provider and startup have paid, less service credits, by statement.
     """
 
@@ -51,6 +53,8 @@ class Fees:
                 self._begin(name, message.read())
             elif name in {"quote.released", "quote.expired"}:
                 self._end_quote(name, message, owed)
+            elif name == "grant.marked" and (grant := self.grants.get(message.read()["grant_id"])):
+                self.grants[grant["grant_id"]] = {**grant, "mark": message.read()["mark"]}
             elif name == "grant.terminated":
                 self._end_grant(message, owed)
         for payment in owed.keys() | paid.keys():
@@ -85,7 +89,11 @@ class Fees:
         stated = grant.get("ends") is not None or any(step.get("fees") for step in grant.get("notices", ()))
         free = not stated or body.get("for_cause", False) or body["by"] == "platform"
         self.findings.require(not free, "fee", message.sequence, f"{body['grant_id']} ends free of a fee, not of {fee}")
-        owed[payer, payee, fee, body["grant_id"]] += 1
+        holder, share = (None, Fraction(0)) if body["by"] == "startup" else find_bearer(grant)
+        part = floor(Fraction(fee) * share)
+        for account_id, amount in ((payee, fee - part), (holder, part)):
+            if amount and account_id is not None:
+                owed[payer, account_id, amount, body["grant_id"]] += 1
 
     def _check_platform(self, decision: Sequence[Message]) -> None:
         """Check that the fees that the statements of a decision state are what it moves to the platform, in all."""

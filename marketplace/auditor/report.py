@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from marketplace.auditor.alone import Alone
+from marketplace.auditor.bearing import Bearing
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.caps import Caps
@@ -55,6 +56,7 @@ class Audit:
     chains: Chains = field(init=False)
     money: Money = field(init=False)
     fees: Fees = field(init=False)
+    bearing: Bearing = field(init=False)
     bonds: Bonds = field(init=False)
     replacements: Replacements = field(init=False)
     caps: Caps = field(init=False)
@@ -88,6 +90,7 @@ class Audit:
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
         self.bonds = Bonds(self.findings)
+        self.bearing = Bearing(self.findings)
         self.replacements = Replacements(self.findings)
         self.stages = Stages(self.findings)
         self.reschedules = Reschedules(self.findings)
@@ -154,6 +157,7 @@ class Audit:
         self.money.take(decision)
         self.fees.take(decision)
         self.bonds.take(decision)
+        self.bearing.take(decision)
         self.replacements.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)

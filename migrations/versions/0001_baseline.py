@@ -963,6 +963,7 @@ def _create_bonds() -> None:
         jsonb("items"),
         numeric("credited_usd"),
         numeric("amount_usd"),
+        numeric("holders_usd"),
         text("status"),
         numeric("due_usd"),
         numeric("demand_usd"),

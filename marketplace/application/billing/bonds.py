@@ -50,6 +50,7 @@ from marketplace.domain.billing.remedies import (
     find_needed,
     find_notice,
     find_period,
+    list_holder_parts,
     require_answered,
     require_distinct,
     require_early,
@@ -197,9 +198,7 @@ async def claim_bond(
         default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
         require_early(default, context.at)
         require_answered(chain)
-        credited_usd = await _find_credited(unit, grant, default, chain)
-        bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
-        items = compute_items(grant, default, bought, context.at)
+        computed = await _compute_claim(unit, grant, default, chain, replacement_ids)
         claimed = BondClaimed(
             bond_id=bond_id,
             party_id=issued.provider_id,
@@ -209,11 +208,9 @@ async def claim_bond(
             grant_id=grant_id,
             statement_id=default.statement_id,
             lot_ids=tuple(dict.fromkeys(share.lot_id for share in issued.lots)),
-            items=items,
-            credited_usd=credited_usd,
-            amount_usd=sum_claim(items, credited_usd),
             made_at=context.at,
             answer_until=context.at + ANSWER_WITHIN,
+            **computed,
         )
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
         if unit.list_events(BOND, bond_id):
@@ -221,6 +218,22 @@ async def claim_bond(
             await keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
+
+
+async def _compute_claim(
+    unit: UnitOfWork, grant: Grant, default: Default, chain: Sequence[Statement], replacement_ids: Sequence[str]
+) -> dict[str, Any]:
+    """Return the items of a claim, what was credited for them, what it comes to, and the holders' parts of that.
+
+    Raises:
+        Refusal: ``hours_remedied`` · ``replacement_unfit`` · ``nothing_owed``.
+    """
+    credited_usd = await _find_credited(unit, grant, default, chain)
+    bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
+    items = compute_items(grant, default, bought, unit.context.at)
+    amount_usd = sum_claim(items, credited_usd)
+    holders = list_holder_parts(grant, bought, items, amount_usd)
+    return {"items": items, "credited_usd": credited_usd, "amount_usd": amount_usd, "holders": holders}
 
 
 async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:

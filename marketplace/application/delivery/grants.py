@@ -37,6 +37,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import count_delivered
+from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
@@ -353,6 +354,7 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
     """Pay the fee of an early end: a startup from the grant's hold, if what that keeps for undelivered hours covers it.
 
     A hold for stages is raised first, from free money, if it keeps too little.
+    The holder of the equity gets its part of a provider's fee.
     What an account keeps for others pays no fee, except what a provider keeps for the fees of a pool that closes.
 
     Raises:
@@ -391,8 +393,12 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
             return
     if fee_usd:
         require_free(payer_id, await unit.get(ACCOUNT, payer_id), fee_usd, unit.context.at, (grant.pool_id,))
-    debit = Debit(account_id=payer_id, amount_usd=fee_usd, payee_account_id=payee_id, cause=cause)
-    await pay(unit, debit)
+    equity = find_payee(grant) if by == "provider" else None
+    part_usd = ZERO if equity is None else compute_holder_part(grant, fee_usd)
+    await pay(unit, Debit(account_id=payer_id, amount_usd=fee_usd - part_usd, payee_account_id=payee_id, cause=cause))
+    if equity is not None:
+        holder_id = str(equity.holder_account_id)
+        await pay(unit, Debit(account_id=payer_id, amount_usd=part_usd, payee_account_id=holder_id, cause=cause))
 
 
 def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:

@@ -152,6 +152,7 @@ class Claim:
         status: ``settled`` once its amount is final, paid or not.
         due_usd: What it was answered with so far.
         paid: What each part paid of it, by lot; None is the part for all grants, `OWN` the provider's other money.
+        received: What each holder of equity got of it.
         decide_until: By when the platform decides it; None unless it was contested.
     """
 
@@ -159,6 +160,7 @@ class Claim:
     status: Status = "open"
     due_usd: Decimal = ZERO
     paid: Map[str | None, Decimal] = field(default_factory=Map)
+    received: Map[str, Decimal] = field(default_factory=Map)
     decide_until: datetime | None = None
 
     @property
@@ -417,10 +419,10 @@ def list_payments(bond_id: str, state: Bond, at: datetime, money_usd: Decimal = 
         amount = min(entitled - claim.paid.get(source, ZERO), left[source])
         if amount > 0 and at >= claim.claimed.answer_until:
             now = next(one for one in state.claims if one.claimed.claim_id == claim_id)
-            paid = _pay(bond_id, state, now, source, amount)
             left[source] -= amount
-            state = evolve(state, paid)
-            yield paid
+            for paid in _pay(bond_id, state, now, source, amount):
+                state = evolve(state, paid)
+                yield paid
 
 
 def list_uncovered(state: Bond) -> dict[str, Decimal]:
@@ -456,20 +458,33 @@ def _list_shares(
             yield source, claim, share, covered
 
 
-def _pay(bond_id: str, state: Bond, claim: Claim, source: str | None, amount_usd: Decimal) -> BondPaid:
-    claimed = claim.claimed
-    return BondPaid(
-        bond_id=bond_id,
-        party_id=state.party_id,
-        claim_id=claimed.claim_id,
-        startup_id=claimed.startup_id,
-        lot_id=source or None,
-        hold_id=None if source == OWN else state.parts[source].hold_id,
-        payee_account_id=claimed.startup_account_id,
-        payment_id=derive_id("cap", claimed.claim_id, f"{source or ''}/{claim.paid_usd}"),
-        amount_usd=amount_usd,
-        owed_usd=claim.due_usd - claim.paid_usd - amount_usd,
-    )
+def _pay(bond_id: str, state: Bond, claim: Claim, source: str | None, amount_usd: Decimal) -> Iterator[BondPaid]:
+    """Yield the payments of an amount from a source: of all that is paid, each holder gets its share, rounded down."""
+    claimed, paid_usd = claim.claimed, claim.paid_usd
+    share = Fraction(paid_usd + amount_usd) / Fraction(claimed.amount_usd)
+    payees: list[tuple[str | None, str, Decimal]] = []
+    left = amount_usd
+    for holder in claimed.holders:
+        due_usd = floor_cents(Fraction(holder.amount_usd) * share) - claim.received.get(holder.party_id, ZERO)
+        payees.append((holder.party_id, holder.account_id, min(due_usd, left)))
+        left -= payees[-1][2]
+    for holder_id, account_id, part_usd in (*payees, (None, claimed.startup_account_id, left)):
+        if part_usd:
+            paid_usd += part_usd
+            yield BondPaid(
+                bond_id=bond_id,
+                party_id=state.party_id,
+                claim_id=claimed.claim_id,
+                startup_id=claimed.startup_id,
+                holder_id=holder_id,
+                lot_id=source or None,
+                hold_id=None if source == OWN else state.parts[source].hold_id,
+                grant_id=claimed.grant_id,
+                payee_account_id=account_id,
+                payment_id=derive_id("cap", claimed.claim_id, f"{source or ''}/{paid_usd - part_usd}"),
+                amount_usd=part_usd,
+                owed_usd=claim.due_usd - paid_usd,
+            )
 
 
 def evolve(state: BondState, event: BondEvent) -> Bond:
@@ -498,7 +513,10 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
                 part = state.parts[source]
                 part = replace(part, paid_usd=part.paid_usd + event.amount_usd)
                 state = replace(state, parts=state.parts.set(source, part))
-            return _change(state, event.claim_id, paid=claim.paid.set(source, sum_usd))
+            received = claim.received
+            if event.holder_id is not None:
+                received = received.set(event.holder_id, received.get(event.holder_id, ZERO) + event.amount_usd)
+            return _change(state, event.claim_id, paid=claim.paid.set(source, sum_usd), received=received)
         case BondReleased():
             part = state.parts[event.lot_id]
             part = replace(part, released_usd=part.released_usd + event.amount_usd)

@@ -18,6 +18,11 @@ The price is what the provider is owed for the hour, also where the capacity was
 once in each statement period, however often nodes fail in it. If a failure began before the period, the time that it
 lasted before counts toward the cure time.
 
+Who bears the price gets what is owed: of the hours of a grant, the holder of its equity gets the share of the price
+that it pays, rounded down to the cent, and the startup the rest. Of a replacement, its own holder does. Where the
+provider takes the equity itself, or is related to who takes it, all is the startup's: nobody owes itself. A holder is
+paid on its account, as with service credits; its mandate's budget does not grow.
+
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
 or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice. A
 claim is computed again when it is answered; it only falls.
@@ -40,15 +45,15 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
-from events.grant import GrantRescheduled, GrantTerminated
+from events.bond import REPLACEMENTS_MAX, ClaimItem, HolderPart, Remedy
+from events.grant import EquityPart, GrantRescheduled, GrantTerminated
 from events.order import OrderTerms
 from events.schedule import EndTerms, RemedyTerms
 from events.service import ServiceResult
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, floor_cents, parse_ratio, round_cents
 from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.settlement import compute_service_credit
@@ -555,6 +560,48 @@ def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal) -> Decimal:
             f"the undelivered hours come to {total} USD, and {credited_usd} USD was credited or paid for them already",
         )
     return total - credited_usd
+
+
+def find_payee(grant: Grant) -> EquityPart | None:
+    """Return the equity part whose holder bears a part of a grant's price beside the startup; None if nobody does."""
+    equity = grant.issued.equity
+    bears = equity is not None and equity.holder_account_id is not None and grant.mark != "own_capacity"
+    return equity if bears else None
+
+
+def compute_holder_part(grant: Grant, amount_usd: Decimal) -> Decimal:
+    """Return what the holder of a grant's equity gets of USD that its provider owes for undelivered hours."""
+    return floor_cents(_find_part(grant, amount_usd))
+
+
+def _find_part(grant: Grant, amount_usd: Decimal) -> Fraction:
+    return Fraction(amount_usd) * (1 - parse_ratio(grant.issued.cash_share)) if find_payee(grant) else Fraction(0)
+
+
+def list_holder_parts(
+    grant: Grant, bought: Iterable[Grant], items: Sequence[ClaimItem], amount_usd: Decimal
+) -> tuple[HolderPart, ...]:
+    """Return what holders of equity get of a claim; what was credited is subtracted from all items in proportion.
+
+    Args:
+        grant: The grant that was not delivered.
+        bought: The replacements.
+        items: The items.
+        amount_usd: What the claim comes to.
+    """
+    grants: dict[str | None, Grant] = {None: grant, **{one.issued.grant_id: one for one in bought}}
+    parts: dict[tuple[str, str], Fraction] = {}
+    for item in items:
+        borne = grants[item.replacement_id]
+        if (equity := find_payee(borne)) is not None:
+            key = (equity.holder_id, str(equity.holder_account_id))
+            parts[key] = parts.get(key, Fraction(0)) + _find_part(borne, item.amount_usd)
+    share = Fraction(amount_usd) / Fraction(sum((item.amount_usd for item in items), ZERO))
+    found = [
+        HolderPart(party_id=party_id, account_id=account_id, amount_usd=floor_cents(part * share))
+        for (party_id, account_id), part in parts.items()
+    ]
+    return tuple(part for part in found if part.amount_usd)
 
 
 def require_unclaimed(grant_id: str, claim_id: str | None) -> None:

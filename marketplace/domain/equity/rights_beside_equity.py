@@ -129,7 +129,8 @@ BESIDE_EQUITY: Final = (
     ),
     StatedRight(
         "early_end",
-        "a grant ends early, and the side that ends it pays the other one",
+        "a grant ends early, and the side that ends it pays the other one; of a provider's fee, the holder that pays a"
+        " part of the price gets that part",
         "startup or provider, with the notice and the fee of the grant's end terms; the platform",
         f"nobody else, because the terms are those of the grant's issue. {_COUNTED}. Refused to a suspended party",
         "for cause, at once and without a fee",
@@ -294,7 +295,8 @@ BESIDE_EQUITY: Final = (
         "bond_claim",
         "a bond pays for undelivered hours by the schedule at the grant's issue: the extra cost of a replacement, then"
         " a share of the price of failed hours, or of the hours that an early end leaves. If claims exceed the bond,"
-        " they share it; the rest is kept on the provider's account and paid from it, or owed until it has money",
+        " they share it; the rest is kept on the provider's account and paid from it, or owed until it has money."
+        " Startup and holder get it as they bear the price",
         "startup that pays for the grant, within 30 days of the period or the early end",
         "provider; the platform decides what the provider contests",
         "never; refused among related parties and within the cure time",
@@ -307,6 +309,16 @@ BESIDE_EQUITY: Final = (
         "nobody else",
         "never; refused within 30 days of its term or its lot's end, and while a claim on it is open or owed",
         _NOTHING,
+    ),
+    StatedRight(
+        "reschedule",
+        "a grant that cannot begin is shortened or moved to a later span; what was set aside for hours taken off is"
+        " freed",
+        "startup that uses the grant",
+        "nobody else; refused unless the site is late or no node worked since the start, once the startup's meter"
+        " counted anything, for a move that the mandate does not allow, and to a suspended party",
+        "never",
+        "without a choice the grant keeps its span",
     ),
     StatedRight(
         "service_line",

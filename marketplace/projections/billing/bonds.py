@@ -42,6 +42,7 @@ bond_claims: Final = define(
     document("items"),
     exact("credited_usd"),
     exact("amount_usd"),
+    exact("holders_usd"),
     text("status"),
     exact("due_usd"),
     exact("demand_usd"),
@@ -87,6 +88,7 @@ def _claimed(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondCl
         items=event.items,
         credited_usd=event.credited_usd,
         amount_usd=event.amount_usd,
+        holders_usd=sum((part.amount_usd for part in event.holders), Decimal(0)),
         status="open",
         due_usd=Decimal(0),
         demand_usd=event.amount_usd,
@@ -131,7 +133,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="bonds",
-    version=3,
+    version=4,
     tables=(bonds, bond_claims),
     reads=("bond",),
     handlers={

@@ -79,7 +79,7 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim on a bond for undelivered hours.
+    """A claim for undelivered hours.
 
     Attributes:
         bond_id: The bond.
@@ -91,6 +91,7 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         items: Its parts.
         credited_usd: What was credited or paid for the same hours already.
         amount_usd: What is claimed.
+        holders_usd: Of that, the parts of those who take the equity.
         status: ``open``, ``contested`` or ``settled``.
         due_usd: What is conceded or decided.
         paid_usd: What was paid, nothing in the first 72 hours. The rest of what is due is paid once the bond has more.
@@ -110,6 +111,7 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[ClaimItem, ...]
     credited_usd: Decimal
     amount_usd: Decimal
+    holders_usd: Decimal
     status: str
     due_usd: Decimal
     paid_usd: Decimal

@@ -81,6 +81,7 @@ def _pay(teller: Teller, when: str, first, amount: Decimal, owed: Decimal, *held
         startup_id=QUILLWORK,
         lot_id=None,
         hold_id=_HOLD,
+        grant_id=EVALUATION_GRANT,
         payee_account_id=QUILLWORK_CASH,
         payment_id=payment_id,
         amount_usd=amount,

@@ -1,13 +1,14 @@
 """Bonds: what they refuse, and who gets how much when claims exceed them."""
 
 from datetime import timedelta
+from decimal import ROUND_FLOOR
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem
+from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem, HolderPart
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond, list_uncovered
@@ -165,6 +166,41 @@ def test_a_bond_is_posted_claimed_answered_paid_and_released():
     [released] = play(post(), claim(usd_=60), answer(), WAITED, release())[1][-1:]
     assert isinstance(released, BondReleased)
     assert released.amount_usd == 40
+
+
+def hold(claimed, *parts):
+    """Return a claim of which holders of equity, numbered from 0, get parts."""
+    holders = tuple(
+        HolderPart(party_id=id_of("pty", 50 + number), account_id=id_of("acc", 50 + number), amount_usd=usd(part))
+        for number, part in enumerate(parts)
+    )
+    return ClaimBond(bond_id=BOND_ID, claimed=replace(claimed.claimed, holders=holders))
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=3).map(lambda parts: [part * 250 for part in parts[:2]]),
+    st.lists(st.integers(1, 9_999), min_size=1, max_size=8),
+)
+def test_each_payment_of_a_claim_brings_every_holder_to_its_share_of_what_is_paid(parts, posted):
+    parts = [usd(part).scaleb(-2) for part in parts]
+    if sum(parts) > 100:
+        parts = parts[:1]
+    posts = [post(amount_usd=usd(posted[0]).scaleb(-2)), hold(claim(), *parts), answer(), WAITED]
+    posts += [
+        post(posting_id=id_of("pst", 2 + number), amount_usd=usd(cents).scaleb(-2), at=WAITED.at)
+        for number, cents in enumerate(posted[1:])
+    ]
+    state, log = play(*posts)
+    paid = [event for event in log if isinstance(event, BondPaid)]
+    total = sum(event.amount_usd for event in paid)
+    assert total == min(sum(posted), 10_000) / usd(100) == state.claims[0].paid_usd
+    assert len({event.payment_id for event in paid}) == len(paid), "an account counts each payment once"
+    assert all(event.amount_usd > 0 for event in paid)
+    for number, part in enumerate(parts):
+        got = sum(event.amount_usd for event in paid if event.holder_id == id_of("pty", 50 + number))
+        due = (part * total / 100).quantize(usd("0.01"), ROUND_FLOOR)
+        assert due - usd("0.01") * (len(parts) - 1) <= got <= due
+    assert paid[-1].owed_usd == 100 - total
 
 
 LAST = answer(claim_id=SECOND, by="platform", amount_usd=usd(0), at=WAITED.at)

@@ -13,7 +13,7 @@ from events.plain_json import encode_event
 from events.schedule import EndTerms, RemedyTerms
 from events.stages import CreditTerms, StageTerms
 from marketplace.auditor.replacements import _find_wish
-from marketplace.domain.billing.remedies import find_ending, find_narrower_wish
+from marketplace.domain.billing.remedies import compute_holder_part, find_ending, find_narrower_wish
 from marketplace.domain.delivery.grant import GRANT
 from tests.domain import build
 from tests.domain.build import hour
@@ -125,3 +125,13 @@ def test_a_replacement_may_be_bought_since_the_nodes_failed_for_which_the_grant_
         [issued, GrantActivated(**MINE, at=hour(0)), *told, replace(ended, by="provider", for_cause=False)]
     )
     assert find_ending(announced).since == hour(50)
+
+
+@pytest.mark.parametrize(("mark", "part"), [(None, "66.66"), ("related", "66.66"), ("own_capacity", "0")])
+def test_a_holder_gets_its_share_of_the_price_rounded_down_and_nothing_where_the_provider_stands_behind_it(mark, part):
+    issued = replace(build.grant_issued(), cash_share="1/3", mark=mark)
+    assert issued.equity.holder_account_id is not None
+    grant = GRANT.fold((issued,))
+    assert compute_holder_part(grant, Decimal(100)) == Decimal(part)
+    own = GRANT.fold((replace(issued, equity=replace(issued.equity, holder_account_id=None)),))
+    assert compute_holder_part(own, Decimal(100)) == 0
