@@ -54,6 +54,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             commands, which may be sent again under the same key. False for workers' commands, which are named by their
             cause and harmless to repeat.
         decides: Whether the platform decides in place of parties. False for a platform's key without that scope.
+        agrees: Whether the sender may agree for its party. False for a party's key without that scope.
     """
 
     command_id: str
@@ -69,6 +70,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     actor_person: str = ""
     actor_operator: str | None = None
     decides: bool = True
+    agrees: bool = True
 
     @property
     def request_id(self) -> str:

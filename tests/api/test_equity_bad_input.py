@@ -59,10 +59,10 @@ class Company:
 
 
 @asynccontextmanager
-async def open_company(log):
+async def open_company(log, database_url=None):
     market = Market(log)
     trade, grant = await deliver_all(market)
-    async with open_stage(log) as stage:
+    async with open_stage(log, database_url) as stage:
         yield Company(stage, trade, list_periods(grant)[0].statement_id)
 
 
@@ -95,16 +95,17 @@ async def test_a_stack_that_asks_for_the_whole_company_is_refused_at_signing_wit
     assert problem["facts"]["valuation_caps_usd"] == ["190000.00"]
 
 
-async def test_a_company_without_shares_is_neither_priced_nor_sold(company):
-    stage = company.stage
-    startup = await stage.register("Empty", "startup")
-    formation = {"party_id": startup, "legal_name": "Empty, Inc.", "jurisdiction": "US", "formed_on": "2025-01-01"}
-    issuer = get_id(await stage.post(stage.admin, "/v1/issuers", formation))
-    financings = f"/v1/issuers/{issuer}/financings"
-    opened = f"{financings}/{await company.make(financings, company.round())}"
-    await company.refuse("no_shares", f"{opened}/price")
-    await company.make(f"{opened}/abandon", {"reason": "there is nothing to price"})
-    await company.refuse("no_residual_holder", f"/v1/issuers/{issuer}/liquidity-events", {"proceeds_usd": "1000"})
+async def test_a_company_without_shares_is_neither_priced_nor_sold(memory_log, database_url):
+    async with open_company(memory_log, database_url) as company:
+        stage = company.stage
+        startup = await stage.register("Empty", "startup")
+        formation = {"party_id": startup, "legal_name": "Empty, Inc.", "jurisdiction": "US", "formed_on": "2025-01-01"}
+        issuer = get_id(await stage.post(stage.admin, "/v1/issuers", formation))
+        financings = f"/v1/issuers/{issuer}/financings"
+        opened = f"{financings}/{await company.make(financings, company.round())}"
+        await company.refuse("no_shares", f"{opened}/price")
+        await company.make(f"{opened}/abandon", {"reason": "there is nothing to price"})
+        await company.refuse("no_residual_holder", f"/v1/issuers/{issuer}/liquidity-events", {"proceeds_usd": "1000"})
 
 
 async def test_a_date_before_the_formation_is_refused(company):

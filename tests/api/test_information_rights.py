@@ -23,6 +23,7 @@ from marketplace.api.http.bodies.issuers import (
     IssueStockBody,
     LimitDilutionBody,
     RepurchaseStockBody,
+    TransferStockBody,
 )
 from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.captable.plots import Range
@@ -312,3 +313,36 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
                 assert [(one["sequence"], one["depth"], one["event"]["data"]) for one in streamed] == [
                     (item.sequence, item.depth, json.loads(bytes(item.event.data))) for item in pages
                 ]
+
+
+async def test_a_clerk_who_may_not_agree_gives_away_nothing_by_asking(database_url):
+    """A clerk's key that states what the company or the holder does is no key that agrees to a transfer for nothing."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, fund = parties.issuer_id, parties.fund_id
+        await buy(parties, fund, 1_000, parties.fund)
+        mule_id, _ = await join(parties, stack)
+        body = AddStakeholderBody(name="Mule", kind="investor", holder_id=mule_id)
+        await parties.startup.issuers.add_stakeholder(issuer, body)
+        clerks = []
+        for party_id in (fund, rename_id("pty", issuer)):
+            asked = IssueKeyBody(name="clerk", scopes=("*:write", "*:read"), party_id=party_id)
+            token = (await parties.admin.api_keys.issue(asked)).token
+            clerks.append(await stack.enter_async_context(MarketplaceClient("http://test", token, parties.transport)))
+        of_fund, of_company = clerks
+        gift = TransferStockBody(
+            holder_id=fund, holder_id_after=mule_id, class_id="common", shares=1_000, approval=PAPER
+        )
+        back = RepurchaseStockBody(
+            holder_id=fund, class_id="common", shares=1_000, price_usd_per_share=Decimal(0), approval=PAPER
+        )
+        new = IssueStockBody(holder_id=mule_id, class_id="common", shares=1, price_usd_per_share=Decimal("0.01"))
+        for asked in (
+            of_fund.stock.transfer(issuer, gift),
+            of_fund.stock.repurchase(issuer, back),
+            of_company.stock.issue(issuer, new),
+            of_company.stock.repurchase(issuer, back),
+        ):
+            assert await refuse(asked) == "scope_missing"
+        await of_company.issuers.add_stakeholder(issuer, AddStakeholderBody(name="Ada", kind="employee"))
+        proposed = await parties.fund.stock.transfer(issuer, gift)
+        assert (await parties.fund.proposals.get(proposed.id)).status == "open"

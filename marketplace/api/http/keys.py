@@ -54,6 +54,8 @@ LIFETIME_MAX: Final = timedelta(days=365)
 """How long a key lasts at most, and if no expiry is given."""
 SEALED: Final = "orders:sealed"
 """The scope that shows the platform's keys other parties' offers before they are cleared."""
+AGREE: Final = "proposals:agree"
+"""The scope by which a party's keys agree for it, also by asking for an act that needs its agreement."""
 DECIDE: Final = "rights:decide"
 """The scope by which the platform's keys decide in place of parties, whose agreement an act would need."""
 

@@ -93,7 +93,14 @@ from marketplace.domain.equity.proposal import (
     WithdrawConsent,
     has_majority,
 )
-from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated, require_proposer
+from marketplace.domain.equity.rights import (
+    CONSEQUENCES,
+    Setting,
+    gives_by_asking,
+    list_consents,
+    list_mandated,
+    require_proposer,
+)
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
@@ -131,8 +138,8 @@ async def carry_out(
 
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act · ``company_proposes`` · refusals of the
-            proposal · ``market_deciding`` · ``limit_exceeded`` if it lets more of the sender's money go than one person
-            may.
+            proposal · ``scope_missing`` · ``market_deciding`` · ``limit_exceeded`` if it lets more of the sender's
+            money go than one person may.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -153,6 +160,7 @@ async def do_or_propose(
     await act(unit)
     await pay_for_stock(unit, issuer_id)
     effects = unit.list_effects()
+    await _require_agreeing(unit, issuer)
     consents = () if unit.context.decides and party_id is None else await _list_consents(unit, issuer, party_id)
     if party_id is None and consents:
         require_decider(unit.context)
@@ -164,6 +172,25 @@ async def do_or_propose(
         await require_paid(unit)
         await _follow(unit, issuer_id, auction_ids)
     await count_own(unit, [event for _, event in effects])
+
+
+async def _require_agreeing(unit: UnitOfWork, issuer: Issuer) -> None:
+    """Refuse a key that may not agree for its party to ask for what that party agrees to, or pays for, by asking.
+
+    Raises:
+        Refusal: ``scope_missing``.
+    """
+    party_id = unit.context.party_id
+    if party_id is None or unit.context.agrees:
+        return
+    account_id = rename_id("acc", party_id)
+    pays = any(isinstance(event, AccountDebited) and event.account_id == account_id for _, event in unit.list_effects())
+    if pays or gives_by_asking(await _list_consents(unit, issuer, None), party_id):
+        raise Refusal(
+            "scope_missing",
+            f"asking for this is also the agreement of {party_id}; send it with a key that has proposals:agree",
+            scope="proposals:agree",
+        )
 
 
 async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:

@@ -165,6 +165,10 @@ def _list_sides(effects: Iterable[Event]) -> Iterable[str]:
             yield from (rename_id("pty", each) for each in (event.issuer_id, *buyers) if each is not None)
 
 
+_COMPANY_ACT: Final = "company_act"
+"""The right behind what the company records about itself, which no row of the table names."""
+
+
 class Asked(NamedTuple):
     """Who must agree to one event.
 
@@ -902,7 +906,7 @@ def list_rights() -> tuple[StatedRight, ...]:
     """Return the whole table: acts on an issuer, every other act of a company, and what is beside equity."""
     acts = [StatedRight(*right[:5], silence=right.silence) for right in RIGHTS.values()]
     silence = Right._field_defaults["silence"]
-    other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, silence)
+    other = StatedRight(_COMPANY_ACT, "anything else on the issuer", "company", "the company", _NONE, silence)
     return (*acts, other, *BESIDE_EQUITY)
 
 
@@ -963,7 +967,7 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
         right = RIGHTS.get(type(event))
         if right is None:
             if isinstance(event, IssuerEvent) and not isinstance(event, CONSEQUENCES):
-                _ask(found, "company_act", _Group("company", {setting.company_id: 1}))
+                _ask(found, _COMPANY_ACT, _Group("company", {setting.company_id: 1}))
             continue
         asked = right.who(event, setting)
         for holder_id in asked.holders:
@@ -978,6 +982,13 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
             _ask(found, right.name, _Group(PRO_RATA, offered, Decimal(1), waived_at=setting.at + WAIVED_AFTER))
     given = frozenset({proposer_id}) | list_mandated(setting.effects)
     return tuple(consent for consent in found.values() if not has_majority(consent, given))
+
+
+def gives_by_asking(consents: Iterable[Consent], party_id: str) -> bool:
+    """Return whether a party that asks for an act gives by that an agreement which a row of the table asks it for."""
+    return any(
+        each.right != _COMPANY_ACT and party_id in {voter.party_id for voter in each.voters} for each in consents
+    )
 
 
 def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
