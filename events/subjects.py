@@ -24,3 +24,9 @@ def parse_subject(subject: str) -> tuple[str, str]:
     if len(parts) != 3 or parts[0] != ROOT:  # noqa: PLR2004
         raise ValueError(f"{subject!r} is not {ROOT}.<aggregate>.<id>")
     return parts[1], parts[2]
+
+
+LOG_SUBJECT = render_subject("log", LOG_ID)
+"""What operators state of damaged events, of empty positions and of losses: read it before everything else."""
+EMPTY_SUBJECT = render_subject("log", "empty")
+"""A message here holds the place of an empty position, in a log that was restored from an archive. It is no event."""

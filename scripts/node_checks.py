@@ -6,7 +6,8 @@ Node comes from the wheel of the dependency group `node`, or is the machine's ow
 a temporary folder, so that no lock file with registry addresses is left behind. A NATS server from the wheel stores the
 story that gives the golden samples; the subscriber in Node must print the same lines as the one in Python, for the user
 of the log's account and for the systems with an account of their own in `events/README.md`. It must also end with the
-same codes, wait for a server that is not up yet, and survive the restart of one.
+same codes, wait for a server that is not up yet, survive the restart of one, and follow what operators state of damaged
+and lost events.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from typing import Any
 
 from events.registry import AGGREGATES, EVENT_TYPES
 from marketplace.embedded.nats import NatsServers, embedded_nats
+from tests.contracts.damaged import check_damaged, open_damaged
 from tests.contracts.market import ROOT, find_own_accounts, open_market, publish, render_own_url, run_subscriber
 from tests.contracts.story.book import tell_story
 
@@ -132,12 +134,27 @@ async def check_subscriber(node: Path, folder: Path) -> None:
             await run_node(command, folder, code=3)
             print(f"subscriber in Node, {name}: {len(printed)} events, chain verified, resumed")
         await check_restart(servers, node, folder)
+    await check_statements(node, folder)
     async with embedded_nats(folder / "empty") as servers:
         url = servers.subscriber_url
         await run_node(
             [str(node), "subscriber.mjs", "--once", "--url", url, "--position", "empty.json"], folder, code=2
         )
     print("subscriber in Node: no stream, exit code 2")
+
+
+async def check_statements(node: Path, folder: Path) -> None:
+    """Follow a log that is damaged and repaired, as the test of the subscriber in Python does."""
+
+    async def run(url: str, position: str, *arguments: str) -> tuple[int, list[str], str]:
+        command = [str(node), "subscriber.mjs", "--once", "--url", url, "--position", f"{position}.json", *arguments]
+        async with running_node(command, folder) as process:
+            output, said = await asyncio.wait_for(process.communicate(), RUN_SECONDS_MAX)
+        return process.returncode or 0, output.decode().splitlines(), said.decode()
+
+    async with open_damaged(folder / "damaged") as market:
+        await check_damaged(market, run)
+    print("subscriber in Node: damaged events annotated, a lost one told")
 
 
 async def check_restart(servers: NatsServers, node: Path, folder: Path) -> None:

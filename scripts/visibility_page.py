@@ -14,7 +14,7 @@ from marketplace.api.http.document import name_operation
 from marketplace.api.http.visibility import RULES, Readers, Visibility, find_readers
 from marketplace.domain.equity.information import LIMITED, WHOLE
 from marketplace.projections.engine.projection import tags_of
-from marketplace.projections.feed.visibility import COSTS, FOUNDING, NAMES, PARENTS, PLATFORM, PUBLIC
+from marketplace.projections.feed.visibility import COSTS, FOUNDING, LOG, NAMES, PARENTS, PLATFORM, PUBLIC
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "who-sees-what.md"
 _HEAD: Final = """# Who sees what
@@ -59,6 +59,9 @@ table names two groups of parties:
 - *The parties of the* aggregate: those that its first event names. If the aggregate belongs to a grant or an issuer,
   also the parties of that grant or issuer. A startup that uses a grant by transfer is a party of the grant and of its
   usage until it hands the grant on. It does not see what the grant costs: in `grant.terminated.v1` its `fee_usd` is 0.
+
+In an operator's statements about the log (`log.…`) a party sees positions and effect. To it `subject` is
+`marketplace.>`, hashes are zeros, `lost` is empty and `reason` is `withheld`.
 
 | event type | scope beside `events:read` | who sees it |
 |---|---|---|
@@ -105,7 +108,7 @@ def _render_event(tag: str, kind: str) -> str:
 def list_event_readers(tag: str, kind: str) -> Iterator[str]:
     """Yield who sees events of a type."""
     if tag in PUBLIC:
-        yield "everybody"
+        yield "everybody, but not whose event it was" if tag in LOG else "everybody"
         return
     if tag in PLATFORM:
         yield "the platform only"

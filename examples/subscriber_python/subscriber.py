@@ -7,6 +7,8 @@ SQLite file, so a subscriber that is stopped or killed goes on where it was. Han
 after it, hence at least once: the last page may be printed again after a kill, never skipped.
 Every consumer begins at the last event that was handled, not after it. If the log has another event there or none,
 it is another log, or was restored to an earlier state: the program stops and prints nothing.
+What an operator stated of damaged events and of empty positions is read first, and again every few seconds: an event
+that is passed over is not handled. Of one that was handled before, or is lost, the program says so: undo it.
 """
 # ruff: noqa: INP001, T201 - a program that stands alone and prints
 
@@ -16,10 +18,12 @@ import hashlib
 import json
 import sqlite3
 import sys
+import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,29 +31,48 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from events.envelope import parse_headers
+from events.log import LogAnnotated, LogGapAccepted
 from events.registry import UnknownEventType, parse_body, parse_type
-from events.subjects import STREAM, parse_subject, render_subject
+from events.subjects import EMPTY_SUBJECT, LOG_SUBJECT, STREAM, parse_subject, render_subject
 
 PAGE_EVENTS_MAX = 256
 WAIT_SECONDS = 2.0
 RETRY_SECONDS = 1
 FAILURES_MAX = 60
 CONSUMER_IDLE_SECONDS = 30.0
+STATEMENTS_SECONDS = 10.0
 DOMAIN = "MARKETPLACE"
 RETRIED = (TimeoutError, NoRespondersError, ServiceUnavailableError)  # nats-py raises Python's own as well as its own
 
 
 class BrokenChain(Exception):  # noqa: N818 - named for what it tells
-    """An event is not what was sealed, or does not follow the one before it."""
+    """A message is no event, is not what was sealed, or does not follow the one before it."""
 
 
 class OtherLog(Exception):  # noqa: N818 - named for what it tells
     """The last event that was handled is not in this log, or not among what is read."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What an operator stated for ever of one position of the log.
+
+    Attributes:
+        sequence: The position.
+        subject: Whose event it was.
+        hash: The hash of the message that is meant; empty if none is there.
+        effect: ``passed_over``: it has no effect. ``kept``: it counts. ``lost``: it was stored, and is gone.
+    """
+
+    sequence: int
+    subject: str
+    hash: str
+    effect: str
 
 
 class Progress:
@@ -65,6 +88,10 @@ class Progress:
             "CREATE TABLE IF NOT EXISTS position (only INTEGER PRIMARY KEY, sequence INTEGER, hash TEXT)"
         )
         self._file.execute("CREATE TABLE IF NOT EXISTS head (subject TEXT PRIMARY KEY, hash TEXT)")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS stated "
+            "(sequence INTEGER, subject TEXT, hash TEXT, effect TEXT, PRIMARY KEY (sequence, subject))"
+        )
         self._file.execute("INSERT OR IGNORE INTO position VALUES (0, 0, '')")
         self._file.commit()
 
@@ -74,18 +101,34 @@ class Progress:
         sequence, link = self._file.execute("SELECT sequence, hash FROM position").fetchone()
         return int(sequence), str(link)
 
-    def find_head(self, subject: str) -> str | None:
-        """Return the hash of the last event of a subject, None where none was verified."""
+    def find_heads(self, subject: str) -> list[str]:
+        """Return the hashes that the next event of a subject may follow: two after a damaged one, else one."""
         row = self._file.execute("SELECT hash FROM head WHERE subject = ?", (subject,)).fetchone()
-        return row and str(row[0])
+        return str(row[0]).split(" ") if row else [""]
 
-    def keep_head(self, subject: str, link: str) -> None:
-        """Remember the hash of a subject's last event; it is stored with the position."""
-        self._file.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (subject, link))
+    def keep_heads(self, subject: str, *links: str) -> None:
+        """Remember what the next event of a subject may follow; it is stored with the position."""
+        self._file.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (subject, " ".join(links)))
+
+    def keep_statement(self, stated: Statement) -> bool:
+        """Remember a statement until `save`; return whether it is new. The first one about a message stands."""
+        row = (stated.sequence, stated.subject, stated.hash, stated.effect)
+        return self._file.execute("INSERT OR IGNORE INTO stated VALUES (?, ?, ?, ?)", row).rowcount == 1
+
+    def find_effect(self, sequence: int, link: str) -> str | None:
+        """Return what was stated of the message with this position and hash, if anything."""
+        row = self._file.execute(
+            "SELECT effect FROM stated WHERE sequence = ? AND hash = ?", (sequence, link)
+        ).fetchone()
+        return row and str(row[0])
 
     def move(self, last: Msg) -> None:
         """Store the position and the hashes in one transaction."""
         self._file.execute("UPDATE position SET sequence = ?, hash = ?", (find_sequence(last), find_hash(last)))
+        self.save()
+
+    def save(self) -> None:
+        """Store what was remembered."""
         self._file.commit()
 
     def close(self) -> None:
@@ -103,13 +146,14 @@ def find_hash(message: Msg) -> str:
     return (message.headers or {}).get("ce-hash", "")
 
 
-def require_same(last: tuple[int, str], found: Msg | None) -> None:
+def require_same(progress: Progress, found: Msg | None) -> None:
     """Check that a log has the last event that was handled, where it was.
 
     Raises:
-        OtherLog: It has another event there, or none.
+        OtherLog: It has another event there, or none, and no operator stated that just this one is lost.
     """
-    if found is None or (find_sequence(found), find_hash(found)) != last:
+    last = progress.last
+    if (found is None or (find_sequence(found), find_hash(found)) != last) and progress.find_effect(*last) != "lost":
         raise OtherLog(f"event {last[0]}, the last that was handled, is not in this log or not of these aggregates")
 
 
@@ -124,33 +168,47 @@ def compute_hash(subject: str, headers: Mapping[str, str], body: bytes) -> str:
     return hashlib.sha256(line.encode() + b"\n" + body).hexdigest()
 
 
-def verify(message: Msg, progress: Progress) -> None:
+def verify(message: Msg, progress: Progress, effect: str | None) -> None:
     """Check one event against its own hash and against the event before it.
+
+    A damaged one that an operator annotated is not checked. The next one may follow it, or the event before it.
 
     Raises:
         BrokenChain: It was changed, or an event before it was removed, inserted or moved.
     """
+    before = progress.find_heads(message.subject)
+    said = find_hash(message)
+    if effect is not None:
+        progress.keep_heads(message.subject, before[0], said)
+        return
     headers = message.headers or {}
-    where = f"event {message.metadata.sequence.stream} on {message.subject}"
+    where = f"event {find_sequence(message)} on {message.subject}"
     computed = compute_hash(message.subject, headers, message.data)
-    if computed != headers.get("ce-hash"):
-        raise BrokenChain(f"{where} says that its hash is {headers.get('ce-hash')}, but it is {computed}")
-    before = progress.find_head(message.subject) or ""
-    if headers.get("ce-previoushash", "") != before:
-        raise BrokenChain(f"{where} follows {headers.get('ce-previoushash')!r}, but the event before it is {before!r}")
-    progress.keep_head(message.subject, computed)
+    if computed != said:
+        raise BrokenChain(f"{where} says that its hash is {said or None}, but it is {computed}")
+    if headers.get("ce-previoushash", "") not in before:
+        raise BrokenChain(
+            f"{where} follows {headers.get('ce-previoushash')!r}, but the event before it is {before[0]!r}"
+        )
+    progress.keep_heads(message.subject, computed)
 
 
 def render_line(message: Msg) -> str:
-    """Return what is printed of one event, tab-separated: sequence, type, aggregate, time, id, fields."""
-    envelope = parse_headers(message.headers or {})
-    aggregate, key = parse_subject(message.subject)
+    """Return what is printed of one event, tab-separated: sequence, type, aggregate, time, id, fields.
+
+    Raises:
+        BrokenChain: It cannot be read.
+    """
+    sequence = find_sequence(message)
     try:
+        envelope = parse_headers(message.headers or {})
+        aggregate, key = parse_subject(message.subject)
         event = parse_body(parse_type(envelope.type), message.data)
         fields = f"{len(event.__struct_fields__)} fields"
     except UnknownEventType:
         fields = "unknown to this release"
-    sequence = message.metadata.sequence.stream
+    except ValueError as error:
+        raise BrokenChain(f"event {sequence} on {message.subject} cannot be read: {error}") from error
     when = (message.headers or {})["ce-time"]
     return "\t".join((str(sequence), envelope.type, f"{aggregate}/{key}", when, envelope.id, fields))
 
@@ -185,7 +243,7 @@ async def read_pages(source: Source, progress: Progress) -> AsyncGenerator[list[
     failures = 0
     while True:
         try:
-            async with aclosing(read_consumer(source, progress.last)) as pages:
+            async with aclosing(read_consumer(source, progress)) as pages:
                 async for page in pages:
                     failures = 0
                     yield page
@@ -197,41 +255,102 @@ async def read_pages(source: Source, progress: Progress) -> AsyncGenerator[list[
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def read_consumer(source: Source, last: tuple[int, str]) -> AsyncGenerator[list[Msg], None]:
-    """Yield pages after an event, from a consumer in the server's memory, until the server has forgotten it.
+async def read_consumer(source: Source, progress: Progress) -> AsyncGenerator[list[Msg], None]:
+    """Yield pages after the position, from a consumer in the server's memory, until the server has forgotten it.
 
     The consumer counts what it delivers. A count that is missing is an answer lost on the way, and ends it too.
-    It delivers that event first, which shows that the log is the same.
+    It delivers the last event that was handled first, which shows that the log is the same. What operators stated is
+    read before anything else.
 
     Raises:
         OtherLog: It is not.
     """
-    stream = source.stream
-    if source.consumer:
-        with suppress(NotFoundError):
-            await stream.delete_consumer(STREAM, source.consumer)
-    info = await stream.add_consumer(STREAM, build_consumer(source, max(1, last[0])))
-    subscription = await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
+    stream, last = source.stream, progress.last
+    await read_statements(source, progress)
+    read_at = time.monotonic()
+    info, subscription = await open_consumer(source, source.consumer, source.subjects, max(1, last[0]))
     delivered = 0
     try:
         if info.num_pending == 0:
             if last[0]:
-                require_same(last, None)
+                require_same(progress, None)
             yield []
         while True:
             page = await fetch_page(subscription)
             if [message.metadata.sequence.consumer - delivered for message in page] != [*range(1, len(page) + 1)]:
                 return
-            begins = bool(page) and last[0] > 0 and delivered == 0
-            if begins:
-                require_same(last, page[0])
+            if page and last[0] > 0 and delivered == 0:
+                require_same(progress, page[0])
             delivered += len(page)
-            if len(page) > begins or not page or page[-1].metadata.num_pending == 0:
-                yield page[begins:]
+            if time.monotonic() - read_at > STATEMENTS_SECONDS:
+                await read_statements(source, progress)
+                read_at = time.monotonic()
+            later = [message for message in page if find_sequence(message) > last[0]]
+            if later or not page or page[-1].metadata.num_pending == 0:
+                yield later
             if not page and not await is_alive(stream, info.name):
                 return
     finally:
         await subscription.unsubscribe()
+
+
+async def open_consumer(
+    source: Source, name: str | None, subjects: list[str], start: int
+) -> tuple[ConsumerInfo, JetStreamContext.PullSubscription]:
+    """Return a new consumer, with what is pending for it, and the subscription that pulls from it."""
+    stream = source.stream
+    if name:
+        with suppress(NotFoundError):
+            await stream.delete_consumer(STREAM, name)
+    info = await stream.add_consumer(STREAM, build_consumer(name, subjects, start))
+    return info, await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
+
+
+async def read_statements(source: Source, progress: Progress) -> None:
+    """Remember what operators stated of the log, and say which events that were handled have no effect any more.
+
+    Raises:
+        TimeoutError: A part of it did not arrive.
+    """
+    name = source.consumer and f"{source.consumer}_log"
+    info, subscription = await open_consumer(source, name, [LOG_SUBJECT], 1)
+    try:
+        for left in range(info.num_pending or 0, 0, -PAGE_EVENTS_MAX):
+            page = await subscription.fetch(min(left, PAGE_EVENTS_MAX), timeout=WAIT_SECONDS)
+            if len(page) < min(left, PAGE_EVENTS_MAX):
+                raise TimeoutError("what operators stated did not arrive")
+            for stated in (stated for message in page for stated in parse_statements(message)):
+                if progress.keep_statement(stated) and stated.sequence <= progress.last[0]:
+                    tell_undone(stated, source.subjects)
+        progress.save()
+    finally:
+        await subscription.unsubscribe()
+
+
+def parse_statements(message: Msg) -> list[Statement]:
+    """Return what an event of the log's own subject states of positions; nothing if it is damaged."""
+    headers = message.headers or {}
+    if compute_hash(message.subject, headers, message.data) != find_hash(message):
+        return []
+    try:
+        event = parse_body(parse_type(headers["ce-type"]), message.data)
+    except UnknownEventType:
+        return []
+    match event:
+        case LogAnnotated(sequence=sequence, subject=subject, hash=link, effect=effect):
+            return [Statement(sequence, subject, link, effect)]
+        case LogGapAccepted(sequence=sequence, lost=lost):
+            return [Statement(sequence, one.subject, one.hash or "", "lost") for one in lost]
+        case _:
+            return []
+
+
+def tell_undone(stated: Statement, subjects: list[str]) -> None:
+    """Say that an event that was handled has no effect: put what undoes it in place of `print`."""
+    read = any(fnmatchcase(stated.subject, one) for one in subjects)
+    if read and stated.effect != "kept":
+        said = stated.effect.replace("_", " ")
+        print(f"event {stated.sequence} on {stated.subject}, which was handled, is {said}: undo it", file=sys.stderr)
 
 
 async def is_alive(stream: JetStreamContext, consumer: str) -> bool:
@@ -251,14 +370,13 @@ async def fetch_page(subscription: JetStreamContext.PullSubscription) -> list[Ms
         return []
 
 
-def build_consumer(source: Source, start: int) -> ConsumerConfig:
+def build_consumer(name: str | None, subjects: list[str], start: int) -> ConsumerConfig:
     """Return a consumer that begins at a sequence and is forgotten soon after this program is gone.
 
     With one subject the request itself names it, so that the server's permissions can allow that subject alone.
     """
-    subjects = source.subjects
     return ConsumerConfig(
-        name=source.consumer or f"subscriber-{uuid.uuid4().hex}",
+        name=name or f"subscriber-{uuid.uuid4().hex}",
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=start,
         ack_policy=AckPolicy.NONE,
@@ -273,9 +391,16 @@ def build_consumer(source: Source, start: int) -> ConsumerConfig:
 def handle(page: list[Msg], progress: Progress, *, verify_chain: bool) -> None:
     """Do what this subscriber is for, then move the position: put your own effect in place of `print`."""
     for message in page:
+        if message.subject == EMPTY_SUBJECT:  # a position without an event, in a log that was restored from an archive
+            continue
+        sequence = find_sequence(message)
+        effect = progress.find_effect(sequence, compute_hash(message.subject, message.headers or {}, message.data))
         if verify_chain:
-            verify(message, progress)
-        print(render_line(message), flush=True)
+            verify(message, progress, effect)
+        if effect == "passed_over":
+            print(f"event {sequence} on {message.subject} is passed over: its operator annotated it", file=sys.stderr)
+        else:
+            print(render_line(message), flush=True)
     if page:
         progress.move(page[-1])
 
@@ -328,7 +453,10 @@ def main() -> int:
         try:
             asyncio.run(follow(arguments, progress))
         except BrokenChain as broken:
-            print(f"the log was tampered with: {broken}; stop and tell its operator", file=sys.stderr)
+            print(
+                f"the log was tampered with: {broken}; tell its operator, and start again once it is annotated",
+                file=sys.stderr,
+            )
             return 1
         except OtherLog as other:
             print(

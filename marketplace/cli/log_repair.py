@@ -49,7 +49,7 @@ def annotate(
     Args:
         sequence: Position of the message, from the error.
         hash: Its hash, from the error.
-        reason: Why, for auditors of the log.
+        reason: Why, for auditors of the log. Subscribers on NATS read it too.
         keep: Let it count. Only a message with no fault but its link to the previous event can be kept. Without this
             flag, every reader passes over the message.
         no_release_knows_it: Confirm, for an event whose type is its only fault, that no newer release knows the type.
@@ -85,7 +85,7 @@ def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: Database
     """Accept that the last events of a log are lost, and empty the projections.
 
     Args:
-        reason: Why, for auditors of the log.
+        reason: Why, for auditors of the log. Subscribers on NATS read it too.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections.
     """
@@ -124,7 +124,7 @@ def accept_gap(
 
     Args:
         sequence: The position, from the error.
-        reason: Why, for auditors of the log.
+        reason: Why, for auditors of the log. Subscribers on NATS read it too.
         event_is_lost: Accept the loss of an event there, if it is proven.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections: proof of what was there, and that the log is theirs.

@@ -12,14 +12,14 @@ from typing import Final
 import structlog
 
 from events.clock import ClockAdvanced
-from events.subjects import parse_subject, render_subject
+from events.subjects import LOG_SUBJECT, parse_subject, render_subject
 from events.types import Event
 from marketplace.core.errors import LogChanged, Unavailable, UnreadableEvent
 from marketplace.domain.clock import CLOCK_ID
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.metering.usage import USAGE
 from marketplace.execution.handler import Handler
-from marketplace.log.annotations import LOG_SUBJECT, find_annotated
+from marketplace.log.annotations import find_annotated
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 

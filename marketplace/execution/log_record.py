@@ -10,10 +10,9 @@ from typing import Final
 from events.envelope import Envelope
 from events.registry import get_tag, render_body, render_type
 from events.rendering.json_schema import render_schema_id
-from events.subjects import LOG_ID
+from events.subjects import LOG_ID, LOG_SUBJECT
 from marketplace.core.ids import derive_id
 from marketplace.domain.log import LOG, Command
-from marketplace.log.annotations import LOG_SUBJECT
 from marketplace.log.codec import get_link, seal
 from marketplace.log.events import find_damage, parse_event
 from marketplace.log.port import Head, Log, Write

@@ -23,14 +23,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, Literal, Self
 
 from events.log import LogAnnotated, LogGapAccepted
-from events.subjects import LOG_ID, render_subject
+from events.subjects import LOG_SUBJECT
 from events.types import Event
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.log.codec import describe_empty
 from marketplace.log.events import find_damage, parse_event
 from marketplace.log.port import Damage, Health, Log, Recorded, Write
 
-LOG_SUBJECT: Final = render_subject("log", LOG_ID)
 GAP: Final = "a log with an empty position"
 RETRY_AFTER_SECONDS: Final = 60
 _NAMED_MAX: Final = 10

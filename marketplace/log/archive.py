@@ -21,8 +21,9 @@ from typing import Final, Self
 import msgspec
 
 from events.envelope import render_headers
+from events.subjects import LOG_SUBJECT
 from marketplace.core.errors import Corrupt, Refusal
-from marketplace.log.annotations import LOG_SUBJECT, Annotations, get_hash
+from marketplace.log.annotations import Annotations, get_hash
 from marketplace.log.codec import Chain, parse_recorded
 from marketplace.log.port import Head, Log, Message, Recorded, Write
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 import msgspec
 
 from events.envelope import CONTENT_TYPE, TYPE_PREFIX, Envelope, parse_headers, render_headers, salvage_headers
-from events.subjects import render_subject
+from events.subjects import EMPTY_SUBJECT
 from marketplace.core.errors import Corrupt, UnreadableEvent
 from marketplace.log.port import Damage, Message, Recorded
 
@@ -29,9 +29,6 @@ LINKS_MAX = 1 << 15
 EMPTY_MAX = 1_000
 """At the start, a whole log may have this many empty positions; while it is read, this many in a row. With more, a
 disk was lost."""
-
-EMPTY_SUBJECT = render_subject("log", "empty")
-"""The subject of an empty position, as readers see it and as an import stores it."""
 
 _ATTRIBUTE = "ce-"
 _SERVERS = ("Nats-", "Marketplace-Previous-Distance")

@@ -100,7 +100,20 @@ async def test_feeds_name_a_damaged_event_to_each_reader_and_go_on_once_it_is_an
             await annotate(log, sequence)
             for hear in (operator, concerned):
                 assert await hear("id: ") == f"id: {later}"
+                assert await hear("event: log.") == "event: log.annotated.v1"
         page = (await stage.admin.get("/v1/events", params={"after": before})).json()
         assert [item["sequence"] for item in page["items"]] == [later, later + 1, later + 2]
-        seen = await tenant.get("/v1/events", params={"after": before}, headers={"Min-Seq": str(later)})
-        assert [item["sequence"] for item in seen.json()["items"]] == [later]
+        stated = page["items"][-1]["event"]
+        assert (stated["data"]["hash"], stated["data"]["reason"]) == (hash_, "stored by an intruder")
+        seen = await tenant.get("/v1/events", params={"after": before}, headers={"Min-Seq": str(later + 2)})
+        assert [item["sequence"] for item in seen.json()["items"]] == [later, later + 2]
+        told = seen.json()["items"][-1]
+        assert told["depth"] == "own"
+        assert "hash" not in told["event"] or told["event"]["hash"] == ""
+        assert told["event"]["data"] == {
+            **stated["data"],
+            "subject": "marketplace.>",
+            "hash": "0" * 64,
+            "reason": "withheld",
+        }
+        assert one not in seen.text

@@ -18,7 +18,7 @@ from nats.js.errors import BadRequestError, ServiceUnavailableError
 from events.envelope import Envelope, parse_headers, render_headers
 from events.registry import EVENT_TYPES
 from events.rendering.reference import BEGIN, END, replace_table
-from events.subjects import STREAM
+from events.subjects import LOG_SUBJECT, STREAM
 from marketplace.embedded.folder import temporary_folder
 from marketplace.embedded.nats import NatsServers
 from marketplace.embedded.process import LOOPBACK
@@ -155,7 +155,14 @@ async def test_a_system_with_an_account_of_its_own_reaches_nothing_else(port: in
             "meters.usage",
             *(name_request(kind, "theirs") for kind in ("INFO", "DELETE", "MSG.NEXT")),
             *(name_request("CREATE", name, "marketplace.grant.*") for name in ("theirs", "second")),
-            *(name_request("CREATE", filtered=one) for one in ("", "marketplace.order.*", "marketplace.>")),
+            *(
+                name_request("CREATE", filtered=one)
+                for one in ("", "marketplace.order.*", "marketplace.>", LOG_SUBJECT)
+            ),
+            *(
+                name_request("CREATE", "reads_grants_log", one)
+                for one in ("", "marketplace.grant.*", "marketplace.log.*")
+            ),
             f"$JS.MARKETPLACE.API.CONSUMER.NAMES.{STREAM}",
             f"$JS.MARKETPLACE.API.CONSUMER.DURABLE.CREATE.{STREAM}.reads_grants",
             *(f"$JS.MARKETPLACE.API.STREAM.{kind}.{STREAM}" for kind in ("DELETE", "PURGE", "INFO", "MSG.GET")),
@@ -179,7 +186,7 @@ async def test_a_system_with_an_account_of_its_own_reaches_nothing_else(port: in
         after = await admin.jsm().consumer_info(STREAM, "theirs")
         assert (after.config, after.delivered, after.num_pending) == (before.config, before.delivered, len(STORY))
         names = {info.name for info in await admin.jsm().consumers_info(STREAM)}
-        assert names - {"reads_all"} == {"theirs", "reads_grants"}
+        assert names - {"reads_all", "reads_all_log", "reads_grants_log"} == {"theirs", "reads_grants"}
         await client.jetstream(domain="MARKETPLACE").delete_consumer(STREAM, "reads_grants")
         await admin.jsm().delete_consumer(STREAM, "theirs")
         assert (await admin.jsm().stream_info(STREAM)).state.messages == len(STORY)

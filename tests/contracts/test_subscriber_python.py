@@ -15,6 +15,7 @@ from events.envelope import parse_headers
 from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Message, Write
+from tests.contracts.damaged import check_damaged, open_damaged
 from tests.contracts.market import (
     drop_fields,
     open_market,
@@ -177,3 +178,11 @@ async def test_it_verifies_what_the_markets_own_log_stores(tmp_path: Path, posit
         code, lines, said = await run_subscriber(servers.subscriber_url, position, "--verify-chain")
     assert (code, said) == (0, "")
     assert drop_fields(lines) == render_expected(STORY)
+
+
+async def test_it_follows_what_operators_state_of_damaged_and_lost_events(tmp_path: Path) -> None:
+    async def run(url: str, position: str, *arguments: str) -> tuple[int, list[str], str]:
+        return await run_subscriber(url, tmp_path / position, *arguments)
+
+    async with open_damaged(tmp_path / "nats") as damaged:
+        await check_damaged(damaged, run)

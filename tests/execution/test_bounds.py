@@ -9,11 +9,11 @@ from events.envelope import Envelope
 from events.instants import FIRST, FOREVER
 from events.pool import PoolNodeFailed
 from events.registry import get_tag, render_body, render_type
-from events.subjects import render_subject
+from events.subjects import LOG_SUBJECT, render_subject
 from marketplace.application.supply import sites
 from marketplace.core.errors import Refusal, UnreadableEvent
 from marketplace.core.instants import render_instant
-from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog
+from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head, Write

@@ -2,17 +2,18 @@
 
 Which fields of an event it shows is decided by `limit_seen`.
 
-- ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
-- ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, command records, and an
-  operator's statements about the log.
+- ``PUBLIC``: everyone; the market's inventory, the times of its auctions, and an operator's statements about positions
+  of the log.
+- ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, and command records.
 - ``PARTIES``: the parties that the body names at its top level, the members of the aggregate, which are the parties
   that its first event names, and the members of its grant or issuer. The actor alone is not enough: a command of one
   party moves others' money.
 
-A party sees a body completely or not at all, with two exceptions. A holder of an issuer's equity sees the issuer's
+A party sees a body completely or not at all, with three exceptions. A holder of an issuer's equity sees the issuer's
 terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
 (`marketplace.domain.equity.information`). A startup that uses a grant by transfer does not see the fee of its early
-end, nor the hashes of its events, by which it could find the fee by trying. Only its startup sees the sealed terms of
+end, nor the hashes of its events, by which it could find the fee by trying. Of a statement about the log a
+party sees positions and effect, not whose event it was. Only its startup sees the sealed terms of
 an order. A party that an event adds to an aggregate or to an issuer's holders counts from then on, not before: the
 answer depends only on the log's order, never on batches.
 
@@ -30,6 +31,7 @@ from events import (
     bond,
     clock,
     grant,
+    log,
     lot,
     pool,
     pricelist,
@@ -39,6 +41,7 @@ from events import (
 )
 from events.issuer_holders import Depth
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
+from events.subjects import ALL
 from events.types import Event
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import LIMITED, WHOLE, limit_event
@@ -46,9 +49,13 @@ from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 
 EVERYONE: Final = "*"
+WITHHELD: Final = "withheld"
+WITHHELD_HASH: Final = "0" * 64
 FULL: Final[Depth] = "full"
 OWN: Final[Depth] = "own"
-PUBLIC: Final = tags_of(
+LOG: Final = all_of("log")
+"""Statements about positions of the log: everybody may have handled an event that has no effect any more."""
+PUBLIC: Final = LOG | tags_of(
     site.SiteRegistered,
     site.SiteEnergised,
     site.SiteDerated,
@@ -73,7 +80,7 @@ PUBLIC: Final = tags_of(
     bond.BondReleased,
     clock.ClockAdvanced,
 )
-PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC
+PLATFORM: Final = all_of("auction", "command") - PUBLIC
 PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
 COSTS: Final = (
     grant.GrantRescheduled,
@@ -167,7 +174,7 @@ def get_audience(
         users: The parties that use its grant by transfer, before the event.
     """
     if fact.tag in PUBLIC:
-        return {EVERYONE: FULL}
+        return {EVERYONE: OWN if fact.tag in LOG else FULL}
     if fact.tag in PLATFORM:
         return {}
     named = dict.fromkeys(get_named(fact.event) | members, FULL)
@@ -186,8 +193,16 @@ def get_audience(
 
 def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
     """Return what a party may see of an event that concerns it."""
-    if isinstance(event, grant.GrantTerminated) and depth != FULL:
-        return structs.replace(event, fee_usd=ZERO)
+    if depth != FULL:
+        match event:
+            case grant.GrantTerminated():
+                return structs.replace(event, fee_usd=ZERO)
+            case log.LogAnnotated():
+                return structs.replace(event, subject=ALL, hash=WITHHELD_HASH, reason=WITHHELD)
+            case log.LogGapAccepted():
+                return structs.replace(event, lost=(), reason=WITHHELD)
+            case log.LogLossAccepted():
+                return structs.replace(event, expected_hash=WITHHELD_HASH, reason=WITHHELD)
     return limit_event(event, party_id, depth)
 
 

@@ -10,10 +10,10 @@ from typing import Final
 from events.auction import AuctionCompleted, AuctionOpened
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
+from events.subjects import LOG_SUBJECT
 from events.types import Event
 from marketplace.core.errors import UnreadableEvent
 from marketplace.execution.follower import Follower
-from marketplace.log.annotations import LOG_SUBJECT
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 

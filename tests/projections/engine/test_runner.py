@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from events.log import LogAnnotated
 from events.registry import AGGREGATES, EVENT_TYPES, get_tag, render_body, render_type
 from events.site import SiteRegistered
-from events.subjects import LOG_ID
+from events.subjects import LOG_ID, LOG_SUBJECT
 from marketplace.core.errors import Conflict, Corrupt, Refusal, Unavailable
 from marketplace.domain.log import Annotate
 from marketplace.embedded.postgres import PostgresServer
 from marketplace.execution.log_record import record
-from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog, check_annotation, examine
+from marketplace.log.annotations import AnnotatedLog, check_annotation, examine
 from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head, Recorded, Write

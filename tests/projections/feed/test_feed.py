@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.envelope import render_headers
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
+from events.registry import parse_body, render_body
 from marketplace.domain.register import REGISTER_ID
 from marketplace.log.codec import hash_message
 from marketplace.log.memory import MemoryLog
@@ -18,7 +19,7 @@ from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.feed import holders
 from marketplace.projections.feed.projection import BLOCK_ROWS, event_index
 from marketplace.projections.feed.queries import EventFilter
-from marketplace.projections.feed.visibility import PUBLIC
+from marketplace.projections.feed.visibility import PUBLIC, limit_seen
 from tests.projections import market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import FUND, PROVIDER, STARTUP, STRANGER
@@ -62,6 +63,21 @@ async def test_a_startup_sees_its_orders_grants_money_and_equity(engine: AsyncEn
         "auction.opened.v1",
     }
     assert not tags & {"auction.cleared.v1", "auction.locked.v1", "mandate.budget_held.v1", "mandate.granted.v1"}
+
+
+async def test_everybody_learns_which_positions_have_no_effect_but_not_whose_they_were(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story = await _project(engine, memory_log)
+    statements = [fact for fact in parse_facts(story.recorded) if fact.aggregate == "log"]
+    seen = {event.sequence: event.depth for event in await _seen(engine, STRANGER)}
+    assert [seen[fact.sequence] for fact in statements] == ["own"] * 3
+    for fact in statements:
+        shown = limit_seen(fact.event, STRANGER, "own")
+        hidden = {name for name in fact.event.__struct_fields__ if getattr(shown, name) != getattr(fact.event, name)}
+        assert hidden <= {"subject", "hash", "expected_hash", "lost", "reason"}
+        assert render_body(parse_body(fact.tag, render_body(shown))) == render_body(shown)
+        assert not {"order", "disk was full", "no event", "no newer backup"} & set(str(shown).split("'"))
 
 
 async def test_a_seller_sees_what_is_held_of_its_grant_and_let_go_again(engine: AsyncEngine, memory_log: MemoryLog):
