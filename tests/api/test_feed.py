@@ -10,10 +10,12 @@ import pytest
 from marketplace.api.feed import tails
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
+from marketplace.domain.deciders import PREFIXES
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, get_id, open_stage
 from tests.api.test_commands import PARTY, assert_problem
+from tests.contracts.story.book import tell_story
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -148,6 +150,42 @@ async def test_the_feed_is_filtered_by_type_kind_party_and_time_and_refuses_unkn
                 while not (line := await anext(lines)).startswith("data: "):
                     pass
             assert json.loads(line[6:])["event"]["subject"] == f"party/{two}"
+
+
+async def test_filters_that_can_never_match_are_refused_with_the_reason(database_url: str):
+    id_ = "01jdm5v5tze1xa6a4sbz1gk3c4"
+    async with open_stage(MemoryLog(), database_url) as stage:
+        tenant = await stage.open_tenant(await stage.register("One", "startup"))
+        narrow = await stage.open_tenant(await stage.register("Two", "startup"), ["events:read", "accounts:read"])
+        for client, query, status, pointer, said in (
+            (tenant, "type=auction.locked.v1", 422, "/type", "only the platform sees events of the type"),
+            (tenant, "type=auction.cleared.v1", 422, "/type", "did you mean auction."),
+            (tenant, "aggregate=command", 422, "/aggregate", "only the platform sees events of the kind 'command'"),
+            (tenant, f"aggregate_id=cmd_{id_}", 422, "/aggregate_id", "only the platform"),
+            (tenant, f"aggregate_id=xyz_{id_}", 422, "/aggregate_id", "no aggregate has an id that begins with xyz_"),
+            (tenant, "type=marketplace.order.placed.v1", 422, "/type", "did you mean order.placed.v1?"),
+            (tenant, "event_id=x", 422, "/event_id", "is no id such as evt_"),
+            (stage.admin, "type=order.placed.v1&aggregate=grant", 422, "/type", "of the kind 'order', which aggregate"),
+            (stage.admin, f"type=order.placed.v1&aggregate_id=grt_{id_}", 422, "/type", "aggregate_id is of 'grant'"),
+            (stage.admin, f"aggregate=order&aggregate_id=grt_{id_}", 422, "/aggregate_id", "of the kind 'grant'"),
+            (narrow, f"aggregate_id=ord_{id_}", 403, None, "lacks the scope orders:read"),
+            (narrow, "type=account.approval_requested.v1", 403, None, "lacks the scope"),
+        ):
+            for accept in ("application/json", "text/event-stream"):
+                answer = await client.get(f"/v1/events?{query}", headers={"Accept": accept})
+                assert_problem(answer, status, "request_invalid" if status == 422 else "scope_missing", pointer)
+                assert said in answer.json()["detail"]
+        for client, query in (
+            (tenant, "type=order.placed.v1&aggregate=order&aggregate=grant"),
+            (tenant, f"aggregate=auction&aggregate_id=auc_{id_}"),
+            (tenant, "aggregate=log"),
+            (stage.admin, "type=auction.locked.v1&aggregate=auction"),
+            (stage.admin, f"aggregate_id=cmd_{id_}"),
+        ):
+            assert (await client.get(f"/v1/events?{query}")).status_code == 200
+    for one in tell_story():
+        _, aggregate, key = one.subject.split(".")
+        assert key.startswith(PREFIXES[aggregate])
 
 
 async def test_a_stream_without_events_of_its_own_shows_that_it_lives_while_others_trade(

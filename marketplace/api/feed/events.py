@@ -1,16 +1,17 @@
 """``GET /v1/events``: the feed as pages, or as server-sent events if the client requests them."""
 
 import asyncio
-import dataclasses
 import gzip
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from litestar import MediaType, Request, Response, Router, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
+from events.envelope import TYPE_PREFIX
 from events.plain_json import encode_plain
 from events.registry import AGGREGATES, EVENT_TYPES
 from marketplace.api.feed.feed import Selection, load_page
@@ -18,9 +19,12 @@ from marketplace.api.feed.stream import stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
-from marketplace.api.http.queries import SEQUENCE, Read, Reader, Word, parse_instant, require_in_log
+from marketplace.api.http.queries import ACTS, SEQUENCE, Read, Reader, Word, parse_instant, require_in_log
 from marketplace.core.errors import Refusal
+from marketplace.domain.deciders import PREFIXES
+from marketplace.projections.engine.projection import get_aggregate
 from marketplace.projections.feed import find_sequence_before
+from marketplace.projections.feed.visibility import PLATFORM
 
 PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
@@ -55,6 +59,7 @@ FAMILIES: Final = {
 """The feature whose read scope shows the events of a kind of aggregate."""
 _REQUESTS: Final = frozenset({"account.approval_requested.v1"})
 """Events that state terms of orders, mandates and proposals."""
+_KINDS: Final = {prefix: aggregate for aggregate, prefix in PREFIXES.items()}
 _OTHER_LOG: Final = "the position is of another log, or of one that was restored to an earlier state; begin at 0"
 After = Annotated[
     int,
@@ -101,22 +106,79 @@ def list_kinds(principal: Principal) -> frozenset[str] | None:
     return None if shown == frozenset(AGGREGATES) else shown
 
 
-def _select(reader: Reader, tags: list[str] | None, kinds: list[str] | None, party_id: str | None) -> Selection:
-    _require_known("type", tags or (), EVENT_TYPES)
-    _require_known("aggregate", kinds or (), AGGREGATES)
-    _require_scopes(reader.principal, [*(tag.partition(".")[0] for tag in tags or ()), *(kinds or ())])
+def _select(
+    reader: Reader, tags: Collection[str], kinds: Collection[str], aggregate_id: str | None, party_id: str | None
+) -> Selection:
+    """Return what filters select together.
+
+    Raises:
+        Refusal: ``request_invalid``, ``scope_missing`` or ``party_unknown`` for one that can never match.
+    """
+    _require_known("type", tags, EVENT_TYPES)
+    _require_known("aggregate", kinds, AGGREGATES)
+    of_id = None if aggregate_id is None else _find_kind(aggregate_id)
+    _require_scopes(reader.principal, [*map(get_aggregate, tags), *kinds, *([] if of_id is None else [of_id])])
+    _require_shown(reader, tags, kinds, of_id)
+    _require_together(tags, kinds, of_id)
     shown = list_kinds(reader.principal)
     if kinds:
         shown = frozenset(kinds) if shown is None else shown & frozenset(kinds)
     hidden = _REQUESTS if reader.hidden_acts else frozenset()
-    return Selection(party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags or ()), hidden=hidden)
+    return Selection(
+        party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags), hidden=hidden, aggregate_id=aggregate_id
+    )
 
 
 def _require_known(name: str, values: Collection[str], known: Collection[str]) -> None:
     for value in values:
         if value not in known:
-            text = f"no event has the {name} {value!r}{suggest(value, known)}"
-            raise Refusal("request_invalid", text, pointer=f"/{name}")
+            text = f"no event has the {name} {value!r}{suggest(value.removeprefix(TYPE_PREFIX), known)}"
+            raise _refuse(name, text)
+
+
+def _refuse(name: str, text: str) -> Refusal:
+    return Refusal("request_invalid", text, pointer=f"/{name}")
+
+
+def _find_kind(aggregate_id: str) -> str:
+    """Return the kind of an aggregate by the prefix of its id."""
+    kind = _KINDS.get(aggregate_id[:3])
+    if kind is None:
+        text = f"no aggregate has an id that begins with {aggregate_id[:4]}; prefixes are {', '.join(sorted(_KINDS))}"
+        raise _refuse("aggregate_id", text)
+    return kind
+
+
+def _require_shown(reader: Reader, tags: Collection[str], kinds: Collection[str], of_id: str | None) -> None:
+    """Refuse to filter by events that only the platform sees, or that state what the key's scopes hide."""
+    for tag in tags:
+        if tag in _REQUESTS and reader.hidden_acts:
+            scope = "orders:sealed" if reader.party_id is None else f"{ACTS[min(reader.hidden_acts)]}:read"
+            text = f"this key lacks the scope {scope}, which events of the type {tag} need; ask for one that has it"
+            raise Refusal("scope_missing", text, scope=scope)
+    if reader.party_id is None:
+        return
+    shown = EVENT_TYPES.keys() - PLATFORM
+    for tag in PLATFORM.intersection(tags):
+        raise _refuse("type", f"only the platform sees events of the type {tag!r}{suggest(tag, shown)}")
+    hidden = {get_aggregate(tag) for tag in PLATFORM} - {get_aggregate(tag) for tag in shown}
+    for name, named in (("aggregate", kinds), ("aggregate_id", [of_id])):
+        for kind in hidden.intersection(named):
+            raise _refuse(name, f"only the platform sees events of the kind {kind!r}")
+
+
+def _require_together(tags: Collection[str], kinds: Collection[str], of_id: str | None) -> None:
+    """Refuse filters that exclude one another."""
+    for tag in tags:
+        kind = get_aggregate(tag)
+        if kinds and kind not in kinds:
+            raise _refuse("type", f"events of the type {tag!r} are of the kind {kind!r}, which aggregate leaves out")
+        if of_id not in {None, kind}:
+            raise _refuse(
+                "type", f"events of the type {tag!r} are of the kind {kind!r}, and aggregate_id is of {of_id!r}"
+            )
+    if kinds and of_id is not None and of_id not in kinds:
+        raise _refuse("aggregate_id", f"it is of the kind {of_id!r}, which aggregate leaves out")
 
 
 def _require_scopes(principal: Principal, kinds: Collection[str]) -> None:
@@ -173,13 +235,12 @@ async def read(
     `limit`. Long pages are compressed with ``Accept-Encoding: gzip``.
 
     Raises:
-        Refusal: ``scope_missing`` for a type or aggregate that the key's scopes hide, ``request_invalid`` for an
-            unknown type or aggregate, or a stream with a `limit`, ``header_invalid`` for a `Last-Event-ID` that is
+        Refusal: ``scope_missing`` for a type or aggregate that the key's scopes hide, ``request_invalid`` for
+            filters that can never match, or a stream with a `limit`, ``header_invalid`` for a `Last-Event-ID` that is
             no sequence, either for a position beyond the log's end, ``streams_exhausted``.
     """
-    selection = dataclasses.replace(
-        _select(reader, tags, kinds, party_id), aggregate_id=aggregate_id, event_id=event_id, command_id=command_id
-    )
+    selection = _select(reader, tags or (), kinds or (), aggregate_id, party_id)
+    selection = replace(selection, event_id=event_id, command_id=command_id)
     after = max(after, await _find_start(reader, start))
     streams = STREAM_TYPE in request.headers.get("accept", "")
     if last_event_id is None:

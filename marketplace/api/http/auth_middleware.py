@@ -37,6 +37,7 @@ PREFIXED: Final = {
 }
 _FILTERED: Final = {
     **{aggregate: prefix for aggregate, prefix in PREFIXED.items() if aggregate != "account"},
+    "event": "evt",
     "provider": "pty",
     "startup": "pty",
 }
