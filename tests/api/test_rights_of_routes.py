@@ -1,0 +1,153 @@
+"""Every command of the API has its row in the table of rights, or a reason why it needs none."""
+
+import re
+
+from marketplace.api.application import ROUTERS
+from marketplace.api.http import clock, operation
+from marketplace.domain.equity.rights import list_rights
+
+BY_EVENTS = ("/v1/issuers", "/v1/instruments", "/v1/proposals")
+"""Their rows are found by the events that they record: `tests/domain/equity/test_rights.py` asks for each."""
+ROWS = {
+    "/v1/accounts/*/approvals/*/approve": "withdrawal",
+    "/v1/accounts/*/approvals/*/refuse": "withdrawal",
+    "/v1/accounts/*/approvals/*/withdraw": "withdrawal",
+    "/v1/accounts/*/deposits": "deposit",
+    "/v1/accounts/*/holds": "hold",
+    "/v1/accounts/*/holds/*/capture": "capture",
+    "/v1/accounts/*/holds/*/release": "hold_release",
+    "/v1/accounts/*/limit": "limit",
+    "/v1/accounts/*/withdrawals": "withdrawal",
+    "/v1/api-keys": "key",
+    "/v1/api-keys/*": "key",
+    "/v1/api-keys/*/resume": "key",
+    "/v1/api-keys/*/suspend": "key",
+    "/v1/bonds": "bond",
+    "/v1/bonds/*/claims/*/answer": "bond_claim",
+    "/v1/bonds/*/release": "bond_release",
+    "/v1/bonds/claims/*": "bond_claim",
+    "/v1/credits": "credit",
+    "/v1/grants/*/reschedule": "reschedule",
+    "/v1/grants/*/resume": "resumption",
+    "/v1/grants/*/substitute": "substitution",
+    "/v1/grants/*/terminate": "early_end",
+    "/v1/grants/*/transfer": "grant_transfer",
+    "/v1/grants/*/usage/corrections": "correction",
+    "/v1/grants/*/usage/voids": "correction",
+    "/v1/mandates": "mandate",
+    "/v1/mandates/*": "mandate",
+    "/v1/mandates/*/holds/*/approve": "mandate_order",
+    "/v1/mandates/*/holds/*/refuse": "mandate_order",
+    "/v1/mandates/*/revoke": "mandate_bound",
+    "/v1/market/schedule": "schedule",
+    "/v1/orders": "purchase",
+    "/v1/orders/*": "purchase",
+    "/v1/parties/*/relations": "relation",
+    "/v1/parties/*/relations/*/end": "relation_end",
+    "/v1/parties/*/roles": "role",
+    "/v1/parties/*/roles/refuse": "role",
+    "/v1/pools/*/close": "early_end",
+    "/v1/pools/*/restore-nodes": "resumption",
+    "/v1/quotes/*/release": "hold_fee",
+    "/v1/quotes/*/take": "purchase",
+    "/v1/quotes/hold": "purchase",
+    "/v1/service-lines": "service_line",
+    "/v1/service-lines/*/agree": "service_line",
+    "/v1/service-lines/*/approve": "service_line",
+    "/v1/service-lines/*/decline": "service_line",
+    "/v1/service-lines/*/hours/corrections": "correction",
+    "/v1/service-lines/*/hours/voids": "correction",
+    "/v1/sites/*/energise": "resumption",
+    "/v1/statements/*/accept": "statement",
+    "/v1/statements/*/answer": "counter_offer",
+    "/v1/statements/*/concede": "partial_concession",
+    "/v1/statements/*/dispute": "undisputed",
+    "/v1/statements/*/refer": "last_resort",
+    "/v1/statements/*/resolve": "last_resort",
+    "/v1/usage/allocations/corrections": "correction",
+    "/v1/usage/allocations/voids": "correction",
+}
+"""The row of each other command whose act needs an agreement, or changes what others have."""
+NEEDLESS = {
+    "it reports what happened or what a meter counted; what follows of it has rows of its own": (
+        "/v1/grants/*/activate",
+        "/v1/grants/*/degrade",
+        "/v1/grants/*/suspend",
+        "/v1/grants/*/usage",
+        "/v1/grants/*/usage/evidence",
+        "/v1/pools/*/fail-nodes",
+        "/v1/sites/*/derate",
+        "/v1/sites/*/schedule-conversion",
+        "/v1/sites/*/slip-conversion",
+        "/v1/usage",
+        "/v1/usage/allocations",
+    ),
+    "it offers, or no longer offers, what is the party's own; nothing that is sold changes": (
+        "/v1/grants/*/resell",
+        "/v1/lots",
+        "/v1/lots/*/pause",
+        "/v1/lots/*/reprice",
+        "/v1/lots/*/reschedule",
+        "/v1/lots/*/resume",
+        "/v1/lots/*/withdraw",
+        "/v1/pools",
+        "/v1/sites",
+    ),
+    "it frees or orders what is the party's own, or pays what it owes": (
+        "/v1/accounts/*/close",
+        "/v1/grants/*/prioritise",
+        "/v1/grants/*/stages",
+        "/v1/orders/*/cancel",
+    ),
+    "it asks, and changes nothing": (
+        "/v1/parties/*/portfolio/recovery",
+        "/v1/quotes",
+    ),
+    "the operator runs the market by it, and nobody's money, capacity or claim changes": (
+        "/v1/auctions",
+        "/v1/market/list-prices",
+        "/v1/parties",
+        "/v1/parties/*/clear",
+        "/v1/parties/*/stage",
+        "/v1/parties/*/suspend",
+        "/v1/projections/rebuilds",
+        "/v1/projections/verifications",
+        "/v1/test/clock",
+    ),
+}
+FOLLOWING = {
+    "assumption": "of a sale",
+    "concession": "of silence",
+    "end_for_cause": "`terminate` with `for_cause`",
+    "equity_on_credit": "of a statement",
+    "gift": "of acts on an issuer",
+    "one_person": "of the person behind a key",
+    "proceeds": "of the declaration of a sale",
+    "related_trade": "of the quote that is held",
+    "reserve": "of a withdrawal",
+    "suspended_holder": "of the platform's key",
+}
+"""Rows beside equity that no command has alone, and what they are of."""
+
+
+def list_commands():
+    """Return the paths of all commands, with `*` for each id."""
+    return {
+        re.sub(r"{[^}]*}", "*", route.path)
+        for router in (*ROUTERS, clock.ROUTER, operation.ROUTER)
+        for route in router.routes
+        for handler in getattr(route, "route_handlers", ())
+        if not handler.http_methods <= {"GET", "HEAD", "OPTIONS"}
+    }
+
+
+def test_every_command_has_a_row_of_the_table_of_rights_or_a_reason_for_none():
+    needless = [path for paths in NEEDLESS.values() for path in paths]
+    assert sorted([*ROWS, *needless]) == sorted(path for path in list_commands() if not path.startswith(BY_EVENTS))
+
+
+def test_every_row_beside_equity_is_of_a_command_or_follows_from_one():
+    names = [right.name for right in list_rights()]
+    beside = set(names[names.index("company_act") + 1 :])
+    assert beside == {*ROWS.values(), *FOLLOWING}
+    assert not set(ROWS.values()) & set(FOLLOWING)
