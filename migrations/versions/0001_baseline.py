@@ -868,6 +868,7 @@ def _create_posting_subjects() -> None:
         numeric("open"),
         numeric("unaccepted"),
         flag("closed"),
+        timestamp("begins_at", null=True),
         bigint("last_sequence"),
         key("posting_subjects", "id"),
     )

@@ -13,8 +13,11 @@ from events.registry import list_tags
 from events.subjects import parse_subject
 from marketplace.api.http.visibility import EVERYBODY, PLATFORM, RULES, UNSTATED
 from marketplace.application.delivery.grants import terminate_grant, transfer_grant
+from marketplace.application.delivery.rescheduling import reschedule_grant
+from marketplace.application.metering.usage import report_usage, void_usage
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
 from scripts import visibility_page
 from tests.api.documented import read_document
@@ -22,6 +25,7 @@ from tests.api.rows import PLATFORM_ONLY, SEEN
 from tests.api.stage import open_stage
 from tests.api.test_commands import assert_problem
 from tests.api.test_endpoints import STORY
+from tests.application.supply.test_sites import convert, slip
 from tests.support.market.market import Market
 
 CASH, EQUITY, LOST, OPEN = "1.337711", "3.119915", "1.711311", "1.977113"
@@ -133,6 +137,47 @@ async def test_a_user_by_transfer_learns_the_end_and_not_its_fee_and_nothing_aft
     assert {one["depth"] for one in seen[second]} == {"own", "full"}
     assert [one["event"]["type"] for one in seen[first]][-1] == "marketplace.grant.transferred.v1"
     assert any(one["event"]["type"].startswith("marketplace.usage.") for one in seen[second])
+
+
+async def test_a_user_by_transfer_learns_the_span_that_it_chose_and_not_what_is_set_aside_and_reads_what_is_delivered(
+    database_url,
+):
+    market = Market(MemoryLog())
+    trade, site = await convert(market, 1)
+    heir = await market.party("Heir", "startup")
+    dark = Measurement(reading_id="dark", start=market.day(1), end=market.day(2), nodes=2)
+    async with market.worker():
+        grant = await market.award(trade)
+        id_, handler = grant.issued.grant_id, market.handler
+        await transfer_grant(handler, market.context(trade.startup), id_, startup_id=heir)
+        await slip(market, trade, site, 4)
+        market.clock.at = market.day(1)
+        await market.until("grant", id_, "degraded")
+        market.clock.at = market.day(2)
+        await report_usage(handler, market.context(trade.provider), id_, source="dcgm", measurements=(dark,))
+        await reschedule_grant(handler, market.context(heir), id_, choice="shortened")
+        void = {"source": "dcgm", "reading_id": "dark", "reason": "no power"}
+        await void_usage(handler, market.context(trade.provider), id_, **void)
+        market.clock.at = market.day(4)
+        await market.until("grant", id_, "active")
+        await market.deliver(await market.state("grant", id_), 2)
+    async with open_stage(market.log, database_url) as stage:
+        reach = {"Min-Seq": await stage.reach()}
+        shortened = {}
+        for party_id in (heir, trade.startup):
+            client = await stage.open_tenant(party_id)
+            items = await list_feed(client, id_, reach)
+            [shortened[party_id]] = [one["event"] for one in items if one["event"]["type"].endswith("rescheduled.v1")]
+        rows = (await stage.admin.get("/v1/balances", params={"party_id": heir}, headers=reach)).json()["items"]
+    costs = [name for name in shortened[heir]["data"] if name.endswith("_commitment_usd")]
+    paid, used = (shortened[party_id]["data"] for party_id in (trade.startup, heir))
+    assert len(costs) == 3
+    assert used == paid | dict.fromkeys(costs, "0.00")
+    assert all(Decimal(paid[name]) for name in costs)
+    amounts = {one["account"].rpartition("/")[2]: Decimal(one["amount"]) for one in rows}
+    assert (amounts["delivered"], amounts["committed"]) == (2 * 16 * 86_400, 5 * 16 * 86_400), (
+        "the voided reading was of hours that were taken off"
+    )
 
 
 async def list_feed(client, aggregate_id, headers):

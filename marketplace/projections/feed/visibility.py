@@ -12,10 +12,10 @@ Which fields of an event it shows is decided by `limit_seen`.
 A party sees a body completely or not at all, with three exceptions. A holder of an issuer's equity sees the issuer's
 terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
 (`marketplace.domain.equity.information`). A startup that uses a grant by transfer does not see the fee of its early
-end, nor the hashes of its events, by which it could find the fee by trying. Of a statement about the log a
-party sees positions and effect, not whose event it was. Only its startup sees the sealed terms of
-an order. A party that an event adds to an aggregate or to an issuer's holders counts from then on, not before: the
-answer depends only on the log's order, never on batches.
+end, nor what is set aside for it once it is rescheduled, nor the hashes of its events, by which it could find these by
+trying. Of a statement about the log a party sees positions and effect, not whose event it was. Only its startup sees
+the sealed terms of an order. A party that an event adds to an aggregate or to an issuer's holders counts from then on,
+not before: the answer depends only on the log's order, never on batches.
 
 Invariant: every event type is in exactly one of the three sets.
 """
@@ -83,7 +83,6 @@ PUBLIC: Final = LOG | tags_of(
 PLATFORM: Final = all_of("auction", "command") - PUBLIC
 PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
 COSTS: Final = (
-    grant.GrantRescheduled,
     grant.GrantResold,
     grant.GrantStagePaid,
     grant.GrantStageMissed,
@@ -197,6 +196,10 @@ def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
         match event:
             case grant.GrantTerminated():
                 return structs.replace(event, fee_usd=ZERO)
+            case grant.GrantRescheduled():
+                return structs.replace(
+                    event, cash_commitment_usd=ZERO, principal_commitment_usd=ZERO, budget_commitment_usd=ZERO
+                )
             case log.LogAnnotated():
                 return structs.replace(event, subject=ALL, hash=WITHHELD_HASH, reason=WITHHELD)
             case log.LogGapAccepted():

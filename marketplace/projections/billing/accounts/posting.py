@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -36,6 +37,8 @@ class Subject:
         open: Committed or undrawn amount.
         unaccepted: Amount that is metered, less what is accepted; negative while a credit is due.
         closed: Whether the rest has been returned.
+        begins_at: The new start of a rescheduled grant; what was metered before it counts for nothing. None: no grant,
+            or none that was rescheduled.
     """
 
     id: str
@@ -46,6 +49,7 @@ class Subject:
     open: Decimal = Decimal(0)
     unaccepted: Decimal = Decimal(0)
     closed: bool = False
+    begins_at: datetime | None = None
 
     @property
     def delivered(self) -> Decimal:

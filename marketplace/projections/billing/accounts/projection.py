@@ -74,7 +74,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="accounts",
-    version=3,
+    version=4,
     tables=(accounts, entries, balances, subjects),
     reads=("account", "grant", "usage", "service_line", "statement", "issuer", "instrument"),
     handlers=_HANDLERS,

@@ -150,7 +150,8 @@ def _grant_rescheduled(event: grant.GrantRescheduled, subjects: Subjects) -> tup
     """Return to the pool the hours that were taken off. What was metered of dark nodes is still to be delivered."""
     before, amount = _get(subjects, event.grant_id), Decimal(event.gpu_seconds_cut)
     metered = before.delivered
-    subjects.put(replace(before, open=before.open + metered - amount, unaccepted=Decimal(0)))
+    kept = before.open + metered - amount
+    subjects.put(replace(before, open=kept, unaccepted=Decimal(0), begins_at=event.start))
     return (
         *_move(before.unit, metered, _own(before, "delivered"), _own(before, "committed")),
         *_move(before.unit, amount, _own(before, "committed"), _source(before)),
@@ -213,22 +214,35 @@ def _deliver(
 
 
 def _usage_reported(event: usage.UsageReported, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver_metered(event, subjects, sum(reading.gpu_seconds for reading in event.readings))
+    return _deliver_metered(event, subjects, event.readings)
 
 
 def _usage_corrected(event: usage.UsageCorrected, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver_metered(event, subjects, event.after.gpu_seconds - event.before.gpu_seconds)
+    return _deliver_metered(event, subjects, (event.after,), (event.before,))
 
 
 def _usage_voided(event: usage.UsageVoided, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver_metered(event, subjects, -event.reading.gpu_seconds)
+    return _deliver_metered(event, subjects, (), (event.reading,))
 
 
 def _deliver_metered(
-    event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided, subjects: Subjects, gpu_seconds: int
+    event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided,
+    subjects: Subjects,
+    added: tuple[usage.Reading, ...],
+    taken: tuple[usage.Reading, ...] = (),
 ) -> tuple[Posting, ...]:
-    """Post the usage of the provider's meters. The startup's is only compared and posts nothing."""
-    return _deliver(subjects, event.grant_id, Decimal(gpu_seconds)) if event.meter == "provider" else ()
+    """Post the usage of the provider's meters. The startup's is only compared and posts nothing.
+
+    What was metered of dark nodes, before a grant was rescheduled, was taken back then, and is not taken again.
+    """
+    if event.meter != "provider":
+        return ()
+    begins_at = _get(subjects, event.grant_id).begins_at
+    add, take = (
+        sum(each.gpu_seconds for each in readings if begins_at is None or each.start >= begins_at)
+        for readings in (added, taken)
+    )
+    return _deliver(subjects, event.grant_id, Decimal(add - take))
 
 
 def _line_agreed(event: service_line.ServiceLineAgreed, subjects: Subjects) -> tuple[Posting, ...]:

@@ -60,5 +60,6 @@ subjects: Final = define(
     exact("open"),
     exact("unaccepted"),
     Column("closed", Boolean, nullable=False),
+    instant("begins_at", null=True),
     origin=Origin(),
 )
