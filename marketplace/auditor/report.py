@@ -7,14 +7,17 @@ from decimal import Decimal
 
 from marketplace.auditor.alone import Alone
 from marketplace.auditor.bearing import Bearing
+from marketplace.auditor.binding import Binding
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.caps import Caps
+from marketplace.auditor.causes import Causes
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.deciders import Deciders
 from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.equity import Equity
+from marketplace.auditor.evidence import Evidence
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.index import Index
 from marketplace.auditor.market import Market
@@ -63,6 +66,9 @@ class Audit:
     stages: Stages = field(init=False)
     reschedules: Reschedules = field(init=False)
     capacity: Capacity = field(init=False)
+    binding: Binding = field(init=False)
+    causes: Causes = field(init=False)
+    evidence: Evidence = field(init=False)
     promises: Promises = field(init=False)
     proceeds: Proceeds = field(init=False)
     welcome: Welcome = field(init=False)
@@ -95,6 +101,9 @@ class Audit:
         self.stages = Stages(self.findings)
         self.reschedules = Reschedules(self.findings)
         self.capacity = Capacity(self.findings)
+        self.binding = Binding(self.findings, self.capacity)
+        self.causes = Causes(self.findings, self.capacity)
+        self.evidence = Evidence(self.findings)
         self.promises = Promises(self.findings)
         self.proceeds = Proceeds(self.findings)
         self.welcome = Welcome(self.findings)
@@ -178,6 +187,9 @@ class Audit:
         self.rounding.take(decision)
         self.market.take(decision)
         self.disputes.take(decision)
+        self.binding.take(decision)
+        self.evidence.take(decision)
+        self.causes.take(decision)
         self.capacity.take(decision)
         self.promises.take(decision)
         self.proceeds.take(decision)

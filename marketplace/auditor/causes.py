@@ -1,0 +1,261 @@
+"""Checks ends for cause: what the cause was, since when it lasted, and that its provider had the time to answer it.
+
+A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
+outages of thirty days take of that day, unless evidence showed them and they were answered in time. Before a grant
+begins, it has cause while the site is late by more than a day. A provider has cause while the startup is suspended, or
+delivery is withheld. `evidence` checks what machines show.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.spans import FOREVER, parse_instant, render_instant
+from marketplace.auditor.stream import Findings, Message
+
+ANSWERED_WITHIN: Final = timedelta(hours=24)
+ANSWERED_ONCE: Final = timedelta(days=30)
+Body = dict[str, Any]
+_NODES: Final = frozenset({"degraded", "suspended", "resumed"})
+
+
+@dataclass(slots=True)
+class Incident:
+    """Failed nodes of a pool; `grant_id` is whose evidence showed them, None if they were reported."""
+
+    nodes: int
+    start: datetime
+    reported_at: datetime
+    grant_id: str | None
+    end: datetime = FOREVER
+
+
+@dataclass(slots=True)
+class Outage:
+    """A span in which so many nodes of a grant worked."""
+
+    start: datetime
+    end: datetime
+    working: int
+
+
+@dataclass(slots=True)
+class Grant:
+    """A grant, from its events alone.
+
+    Attributes:
+        start: When it begins.
+        nodes: Its nodes.
+        both: Whether the startup's meter shows failures too.
+        user: Who uses it.
+        pools: Where it was, and is.
+        begun: Whether it was handed over, and not put off since.
+        ended: Whether its end was announced.
+        since: When the present outage was first reported; None: all nodes work.
+        follows: Whether its outage was derived from its pool and site.
+        outages: What was reported of its nodes.
+        before: From when to when past outages lasted, since their report.
+        anew_at: When it was last put off.
+        withheld: Whether its delivery is withheld.
+    """
+
+    start: datetime
+    nodes: int
+    both: bool
+    user: str
+    pools: list[str]
+    begun: bool = False
+    ended: bool = False
+    since: datetime | None = None
+    follows: bool = False
+    outages: list[Outage] = field(default_factory=list)
+    before: list[tuple[datetime, datetime]] = field(default_factory=list)
+    anew_at: datetime | None = None
+    withheld: bool = False
+
+    def tell(self, name: str, body: Body) -> None:
+        """Fold a report about its nodes."""
+        at, until = parse_instant(body["at"]), body.get("until")
+        working = body.get("nodes_available", 0)
+        if until is not None:
+            self.outages.append(Outage(at, parse_instant(until), working))
+            return
+        self.outages = [each for each in self.outages if each.end < FOREVER or each.start < at]
+        for each in self.outages:
+            each.end = at if each.end == FOREVER else each.end
+        if name == "resumed":
+            self.repair(at)
+            return
+        self.outages.append(Outage(at, FOREVER, working))
+        self.since = self.since or parse_instant(body.get("reported_at") or body["at"])
+        self.follows = bool(body.get("follows_pool"))
+
+    def repair(self, at: datetime) -> None:
+        """End the present outage."""
+        if self.since is not None and self.since < at:
+            self.before.append((self.since, at))
+        self.since, self.follows = None, False
+
+    def count_lacking(self) -> int:
+        """Return how many nodes do not work, by the last report."""
+        return self.nodes - min((each.working for each in self.outages if each.end == FOREVER), default=self.nodes)
+
+    def count_failed(self, at: datetime) -> int:
+        """Return how many nodes did not work at an instant."""
+        there = (each.working for each in self.outages if each.start <= at < each.end)
+        return self.nodes - min(there, default=self.nodes)
+
+
+@dataclass(slots=True)
+class Causes:
+    """Folds grants, failed nodes and suspensions. It takes a decision before the capacity does.
+
+    Attributes:
+        capacity: The power of sites, and what nodes draw.
+        grants: By id.
+        incidents: By pool and incident.
+        suspended: The parties that are suspended.
+    """
+
+    findings: Findings
+    capacity: Capacity
+    grants: dict[str, Grant] = field(default_factory=dict)
+    incidents: dict[str, dict[str, Incident]] = field(default_factory=dict)
+    suspended: set[str] = field(default_factory=set)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Fold and check the events of one command."""
+        for message in decision:
+            aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+            if aggregate == "grant":
+                self._take_grant(message, name, message.read())
+            elif name == "node_failed":
+                self._fail(message.read())
+            elif name == "node_restored":
+                body = message.read()
+                incident = self.incidents.get(body["pool_id"], {}).get(body["incident_id"])
+                if incident is not None:
+                    incident.end = parse_instant(body["at"])
+            elif message.event_type in {"party.suspended.v1", "party.cleared.v1"}:
+                change = self.suspended.add if name == "suspended" else self.suspended.discard
+                change(message.read()["party_id"])
+
+    def _fail(self, body: Body) -> None:
+        at = parse_instant(body["at"])
+        told = parse_instant(body["reported_at"]) if body.get("reported_at") else at
+        incident = Incident(body["nodes"], at, told, body.get("grant_id"))
+        self.incidents.setdefault(body["pool_id"], {})[body["incident_id"]] = incident
+
+    def _take_grant(self, message: Message, name: str, body: Body) -> None:
+        if name == "issued":
+            both = ((body.get("service") or {}).get("detection") or {}).get("meters") == "both"
+            start, pools = parse_instant(body["start"]), [body["pool_id"]]
+            self.grants[body["grant_id"]] = Grant(start, body["nodes"], both, body["startup_id"], pools)
+        grant = self.grants.get(body["grant_id"])
+        if grant is None:
+            return
+        if name in _NODES:
+            grant.tell(name, body)
+        elif name == "terminated":
+            if body.get("for_cause"):
+                self._check(message, body, grant)
+            grant.ended = True
+        else:
+            _change(grant, name, body)
+
+    def _check(self, message: Message, body: Body, grant: Grant) -> None:
+        """Check that the side which ends a grant for cause has one."""
+        at = parse_instant(body["noticed_at"])
+        if body["by"] == "startup":
+            problem = self._check_startup(body, grant, at)
+        else:
+            right = body["by"] == "platform" or grant.user in self.suspended or grant.withheld
+            problem = None if right else "its startup is not suspended, and nothing is withheld"
+        text = f"{body['grant_id']} ends for cause of its {body['by']}: {problem}"
+        self.findings.require(problem is None, "cause", message.sequence, text)
+
+    def _check_startup(self, body: Body, grant: Grant, at: datetime) -> str | None:
+        """Return why a startup had no cause at an instant; None if it had."""
+        if not grant.begun and not grant.ended:
+            if not self._is_late(grant):
+                return "it had not begun, and its site is not late by more than a day"
+            return None if parse_instant(body["at"]) <= grant.start else "it ends after its start, before it began"
+        since = self._find_since(body["grant_id"], grant, at)
+        if since is None:
+            return "all of its nodes work, or work again"
+        due = since + max(ANSWERED_WITHIN - self._count_used(body["grant_id"], grant, since), timedelta())
+        return None if due <= at else f"its provider could answer the failure until {render_instant(due)}"
+
+    def _is_late(self, grant: Grant) -> bool:
+        site = self.capacity.sites[self.capacity.pools[grant.pools[-1]].site_id]
+        is_converting = site.status == "converting" and site.ready_at is not None
+        return is_converting and site.ready_at is not None and site.ready_at - grant.start > ANSWERED_WITHIN
+
+    def _find_since(self, grant_id: str, grant: Grant, at: datetime) -> datetime | None:
+        """Return since when a failure that lasts is known; None if none lasts.
+
+        What machines showed of the grant counts from its own report, what its pool or site lacks from the first.
+        """
+        if grant.since is None or not grant.follows:
+            return grant.since
+        lasting = [each for each in self.incidents.get(grant.pools[-1], {}).values() if each.start <= at < each.end]
+        own = [each for each in lasting if each.grant_id == grant_id]
+        is_common = any(each.grant_id is None for each in lasting) or self._lacks_power(grant_id, grant, at)
+        if is_common and grant.count_lacking() > sum(each.nodes for each in own):
+            return grant.since
+        return max(grant.since, min(each.reported_at for each in own)) if own else None
+
+    def _lacks_power(self, grant_id: str, grant: Grant, at: datetime) -> bool:
+        """Return whether a grant draws power at a site that has less than all draw."""
+        pool = self.capacity.pools[grant.pools[-1]]
+        site = self.capacity.sites[pool.site_id]
+        mine = any(load.start <= at < load.end for _, load in pool.taken.get(grant_id, []))
+        pools = (each for each in self.capacity.pools.values() if each.site_id == pool.site_id)
+        drawn = sum(
+            load.amount * each.power_per_node_kw
+            for each in pools
+            for load in each.loads()
+            if load.start <= at < load.end
+        )
+        return mine and drawn > site.find_serving(at)
+
+    def _count_used(self, grant_id: str, grant: Grant, since: datetime) -> timedelta:
+        """Return what past outages took of the time to answer one that was reported at `since`."""
+        first, used = since - ANSWERED_ONCE, timedelta()
+        known = [each for pool_id in grant.pools for each in self.incidents.get(pool_id, {}).values()]
+        answered = [
+            each for each in known if each.grant_id == grant_id and each.end - each.reported_at <= ANSWERED_WITHIN
+        ]
+        for start, end in grant.before:
+            if not grant.both or (grant.anew_at is not None and end <= grant.anew_at):
+                used += max(end - max(start, first), timedelta())
+                continue
+            cuts = {at for one in answered for at in (one.start, one.end)}
+            cuts |= {at for outage in grant.outages for at in (outage.start, outage.end)}
+            for begin, stop in pairwise([start, *sorted(at for at in cuts if start < at < end), end]):
+                explained = sum(each.nodes for each in answered if each.start <= begin < each.end)
+                if grant.count_failed(begin) > explained:
+                    used += max(stop - max(begin, first), timedelta())
+        return used
+
+
+def _change(grant: Grant, name: str, body: Body) -> None:
+    """Fold what else changes a grant."""
+    match name:
+        case "activated":
+            grant.begun = True
+        case "substituted":
+            grant.pools.append(body["pool_id"])
+        case "transferred":
+            grant.user = body["startup_id"]
+        case "rescheduled":
+            at = grant.anew_at = parse_instant(body["at"])
+            grant.repair(at)
+            grant.start, grant.begun, grant.outages = parse_instant(body["start"]), False, []
+        case "withheld":
+            grant.withheld = True
+        case "withholding_ended":
+            grant.withheld = False

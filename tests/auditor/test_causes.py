@@ -1,0 +1,219 @@
+"""The auditor finds ends for cause without one, and failures that no evidence shows, in copies of real logs."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from events.grant import GrantActivated, GrantTerminated
+from events.service import DetectionTerms, ServiceTerms
+from marketplace.application.access.parties import suspend_party
+from marketplace.application.delivery.grants import terminate_grant
+from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.causes import Causes
+from marketplace.auditor.evidence import Evidence
+from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_notice import find_answer_time
+from marketplace.domain.supply.pool import POOL
+from marketplace.log.memory import MemoryLog
+from tests.application.supply.test_sites import convert, end_for_cause, slip
+from tests.auditor.test_disputes import change, read
+from tests.domain import build
+from tests.domain.build import hour
+from tests.domain.delivery.test_cause import MINE, degrade, fail, resume
+from tests.domain.delivery.test_cause import restore as mend
+from tests.runtime.scheduling.test_health_monitor import Hall
+from tests.support.market.market import INCIDENTS, Market
+
+pytestmark = pytest.mark.xdist_group("auditor")
+_PLAYED = {}
+
+
+async def end_by_evidence():
+    """The startup's meter shows a failed GPU, its provider is silent for a day, and it ends the grant."""
+    hall = Hall(MemoryLog())
+    hall.market.service = structs.replace(INCIDENTS, detection=DetectionTerms(meters="both"))
+    async with hall.market.worker():
+        await hall.begin()
+        await hall.see(hall.trade.startup, (-1, 79), (0, 79))
+        await hall.until_nodes(1)
+        hall.market.clock.at += timedelta(days=1)
+        await end_for_cause(hall.market, hall.trade, hall.grant_id, hall.market.clock.now())
+    return hall.market.log
+
+
+async def end_late():
+    """The site slips by more than a day, and the startup ends the grant at its start."""
+    market = Market(MemoryLog())
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant = await market.award(trade)
+        await slip(market, trade, site, 20)
+        await end_for_cause(market, trade, grant.issued.grant_id, market.day(1))
+    return market.log
+
+
+async def end_suspended():
+    """The startup is suspended, and the provider ends the grant."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+        await suspend_party(market.handler, market.context(), trade.startup, reason="sanctions")
+        end = {"at": market.day(3), "reason": "suspended", "by": "provider", "for_cause": True}
+        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+    return market.log
+
+
+async def play(story):
+    if story not in _PLAYED:
+        _PLAYED[story] = await read(await story())
+    return list(_PLAYED[story])
+
+
+def audit(messages):
+    capacity = Capacity(Findings())
+    causes = Causes(Findings(), capacity)
+    evidence = Evidence(causes.findings)
+    for message in messages:
+        for part in (evidence, causes, capacity):
+            part.take([message])
+    return [(rule, text) for rule, _, text in causes.findings.kept]
+
+
+def drop(event_type):
+    return lambda log: [each for each in log if each.event_type != event_type]
+
+
+def tell_later(log):
+    """Let the outage be reported a second later."""
+    for event_type in ("grant.degraded.v1", "pool.node_failed.v1"):
+        told = next(each.read()["reported_at"] for each in log if each.event_type == event_type)
+        log = change(log, event_type, reported_at=told.replace(":00Z", ":01Z"))
+    return log
+
+
+def let_provider_alone_count(log):
+    return change(log, "grant.issued.v1", service=lambda body: {**body["service"], "detection": {"meters": "provider"}})
+
+
+def restore(log):
+    """Let the nodes work again when the grant ends, before any worker applies that."""
+    place = next(place for place, each in enumerate(log) if each.event_type == "grant.terminated.v1")
+    failed = next(each for each in log if each.event_type == "pool.node_failed.v1")
+    restored = replace(failed, headers={**log[place].headers, "ce-type": "marketplace.pool.node_restored.v1"})
+    at = log[place].read()["noticed_at"]
+    return [*log[:place], *change([restored], "pool.node_restored.v1", at=at), *log[place:]]
+
+
+def say_as_party(log):
+    failed = next(each for each in log if each.event_type == "pool.node_failed.v1")
+    return [replace(each, headers={**each.headers, "ce-actor": "pty_1"}) if each is failed else each for each in log]
+
+
+def date_back(log):
+    return change(log, "pool.node_failed.v1", at="2026-01-02T22:59:59Z")
+
+
+def slip_less(log):
+    return change(log, "site.conversion_slipped.v1", ready_at="2026-01-03T00:00:00Z")
+
+
+def end_later(log):
+    return change(log, "grant.terminated.v1", at="2026-01-02T00:00:01Z")
+
+
+@pytest.mark.parametrize(
+    ("story", "plant", "rule", "words"),
+    [
+        (end_by_evidence, None, None, None),
+        (end_by_evidence, tell_later, "cause", "could answer the failure until 2026-01-04T00:00:01Z"),
+        (end_by_evidence, drop("grant.degraded.v1"), "cause", "all of its nodes work"),
+        (end_by_evidence, restore, "cause", "all of its nodes work, or work again"),
+        (end_by_evidence, drop("pool.node_failed.v1"), "cause", "all of its nodes work, or work again"),
+        (end_by_evidence, drop("usage.evidenced.v1"), "evidence", "its meters showed failed GPUs of 0 nodes"),
+        (end_by_evidence, let_provider_alone_count, "evidence", "its meters showed failed GPUs of 0 nodes"),
+        (end_by_evidence, say_as_party, "evidence", "pty_1 reports meters/"),
+        (end_by_evidence, date_back, "evidence", "is dated back to 2026-01-02T22:59:59Z"),
+        (end_late, None, None, None),
+        (end_late, slip_less, "cause", "its site is not late by more than a day"),
+        (end_late, end_later, "cause", "it ends after its start"),
+        (end_suspended, None, None, None),
+        (end_suspended, drop("party.suspended.v1"), "cause", "its startup is not suspended"),
+    ],
+)
+async def test_an_end_without_cause_and_a_failure_without_evidence_are_found(story, plant, rule, words):
+    played = await play(story)
+    found = audit(played if plant is None else plant(played))
+    assert [kind for kind, _ in found] == ([] if rule is None else [rule]), found
+    assert all(words in text for _, text in found), found
+
+
+def tell(outages):
+    """Return what is told of outages, in the order of time, and an hour after the last one began.
+
+    Each is stated by the hours since the one before, its hours, the nodes that work, whose evidence shows it, and what
+    of it is told: whether it is over, whether the grant works again, and whether the grant follows its pool.
+    """
+    found, at = [], 0
+    for number, (gap, hours, nodes, is_own, is_over, is_resumed, follows) in enumerate(outages):
+        at += gap
+        found.append((at, fail(f"incident {number}", at, build.GRANT if is_own else None)))
+        found.append((at + 1, degrade(nodes, at + 1, follows_pool=follows)))
+        if is_over:
+            found.append((at + hours, mend(f"incident {number}", at + hours)))
+        if is_resumed:
+            found.append((at + hours, resume(at + hours)))
+    return [event for _, event in sorted(found, key=lambda one: one[0])], at + 1
+
+
+truth = st.sampled_from([True, True, True, False])
+outages = st.tuples(
+    st.sampled_from([1, 2, 5, 30, 200, 700]),
+    st.sampled_from([2, 3, 10, 24, 25, 26]),
+    st.integers(0, 3),
+    truth,
+    truth,
+    truth,
+    truth,
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(outages, max_size=5), st.sampled_from(["both", "provider"]), st.sampled_from([0, 1, 22, 23, 24, 60]))
+def test_the_auditor_finds_the_time_to_answer_that_the_market_finds(outages, meters, later):
+    told, at = tell(outages)
+    end = hour(at + later)
+    told = [each for each in told if each.at <= end]
+    service = ServiceTerms(availability_min=Decimal(0), detection=DetectionTerms(meters=meters))
+    issued = build.grant_issued(nodes=4, start=hour(0), end=hour(9_000), service=service)
+    begun = [issued, GrantActivated(**MINE, at=hour(0))]
+    of_grant = [each for each in told if hasattr(each, "grant_id") and not hasattr(each, "incident_id")]
+    grant = GRANT.fold([*begun, *of_grant])
+    pool = POOL.fold([build.pool_opened(), *(each for each in told if hasattr(each, "incident_id"))])
+    since = find_failing_since(grant, pool, None, end)
+    due = find_answer_time(since, list_unanswered(grant, [pool]))
+    ended = GrantTerminated(**MINE, at=end, by="startup", noticed_at=end, reason="broken", for_cause=True)
+    messages = [
+        Message(
+            number,
+            "marketplace.x.x",
+            {"ce-type": f"marketplace.{each.__struct_config__.tag}"},
+            msgspec.json.encode(each),
+        )
+        for number, each in enumerate([build.site_registered(), build.pool_opened(), *begun, *told, ended])
+    ]
+    found = [text for rule, text in audit(messages) if rule == "cause"]
+    if since is None:
+        assert "all of its nodes work" in found[0]
+    elif due > end:
+        assert f"until {due.isoformat().removesuffix('+00:00')}Z" in found[0]
+    else:
+        assert found == []
