@@ -272,7 +272,7 @@ class _Book:
         found = {last.day: last.value}
         for back in range(1, CARRY_DAYS + 1):
             known = self._print(last.day - back * _DAY, at)
-            if known is not None:
+            if known is not None and (last.provisional or not known.provisional):
                 found[known.day] = known.value
                 if back >= RUN_DAYS:
                     break
@@ -296,29 +296,66 @@ class _Book:
 
     def _compute(self, day: date, at: datetime) -> Print | None:
         name = self._group(day, at)
+        sold = self._count_sold(day, at, name)
+        if not sold:
+            return self._search(day, at, name, None, provisional=not any(True for _ in self._list_prices(day)))
+        firm = self._search(day, at, name, sold, provisional=False)
+        return firm or self._search(day, at, name, None, provisional=True)
+
+    def _search(
+        self, day: date, at: datetime, name: Callable[[str], str], sold: Counter[str] | None, *, provisional: bool
+    ) -> Print | None:
+        """Return the print of the shortest run of days that prints, of sellers that had sold before if `sold`."""
         earlier = [fill for back in range(1, RUN_DAYS + 1) for fill in self._list(day - back * _DAY, at)]
-        middle, factor = self._mean(earlier, name), NEAR
+        middle, factor = self._mean(earlier, name, sold), NEAR
+        if middle is None:
+            middle = self._mean(earlier, name)
         if middle is None:
             middle, factor = _find_median(sorted(self._list_prices(day))), NEAR_LISTED
+
+        def is_near(fill: Fill) -> bool:
+            return middle is None or Fraction(middle) / factor <= fill.price <= Fraction(middle) * factor
+
+        usual = [fill for fill in earlier if (day - fill.day).days < RUN_DAYS and is_near(fill)]
+        _, sellers, weights = self._weigh(usual, name, sold)
+        least = sum(weight for seller, weight in zip(sellers, weights, strict=True) if seller is not None)
         run: list[Fill] = []
         for days in range(1, RUN_DAYS + 1):
-            added = [
-                fill
-                for fill in self._list(day - (days - 1) * _DAY, at)
-                if middle is None or Fraction(middle) / factor <= fill.price <= Fraction(middle) * factor
-            ]
+            added = [fill for fill in self._list(day - (days - 1) * _DAY, at) if is_near(fill)]
             run += added
             if not run:
                 return None
-            value = self._mean(run, name) if added else None
+            value = self._mean(run, name, sold, least) if added else None
             if value is not None:
                 counts = [hours for fill in run for hours in self._rows[fill]]
-                return Print(day, value, days, len(counts), sum(counts), not self._is_known(day, at))
+                return Print(day, value, days, len(counts), sum(counts), provisional)
         return None
 
-    def _is_known(self, day: date, at: datetime) -> bool:
-        old = (known for known in self._days if RUN_DAYS <= (day - known).days <= CARRY_DAYS)
-        return any(True for _ in self._list_prices(day)) or any(self._list(known, at) for known in old)
+    def _count_sold(self, day: date, at: datetime, name: Callable[[str], str]) -> Counter[str]:
+        """Return the GPU-hours that each seller had sold long enough before a day."""
+        sold: Counter[str] = Counter()
+        for known in self._days:
+            if RUN_DAYS <= (day - known).days <= CARRY_DAYS:
+                for fill in self._list(known, at):
+                    sold[name(fill.seller)] += sum(self._rows[fill])
+        return sold
+
+    def _weigh(
+        self, fills: Sequence[Fill], name: Callable[[str], str], sold: Counter[str] | None
+    ) -> tuple[list[str], list[str | None], list[int]]:
+        """Return buyer, seller (None: one that had sold nothing) and thousandths of a GPU-hour of each fill."""
+        hours = [sum(self._rows[fill]) for fill in fills]
+        buyers, sellers = [name(fill.buyer) for fill in fills], [name(fill.seller) for fill in fills]
+        if sold is None:
+            return buyers, [*sellers], [1_000 * each for each in hours]
+        whole: Counter[str] = Counter()
+        for seller, each in zip(sellers, hours, strict=True):
+            whole[seller] += each
+        weights = [
+            1_000 * each * (min(sold[seller], whole[seller]) if sold[seller] else whole[seller]) // whole[seller]
+            for seller, each in zip(sellers, hours, strict=True)
+        ]
+        return buyers, [seller if sold[seller] else None for seller in sellers], weights
 
     def _list_prices(self, day: date) -> Iterator[Decimal]:
         for prices in self._listed.values():
@@ -341,15 +378,22 @@ class _Book:
                     _join(traders, one, other)
         return lambda party: _root(traders, _root(owners, party))
 
-    def _mean(self, fills: Sequence[Fill], name: Callable[[str], str]) -> Decimal | None:
-        """Return the mean price of the middle third by weight; None if the fills do not print."""
-        hours = [sum(self._rows[fill]) for fill in fills]
-        sides = [[name(fill.buyer) for fill in fills], [name(fill.seller) for fill in fills]]
-        if min(len(set(side)) for side in sides) < PARTIES or sum(hours) < GPU_HOURS:
+    def _mean(
+        self, fills: Sequence[Fill], name: Callable[[str], str], sold: Counter[str] | None = None, usual: int = 0
+    ) -> Decimal | None:
+        """Return the mean price of the middle third by weight; None if the fills do not print.
+
+        They have to weigh a quarter of `usual`, without new sellers.
+        """
+        buyers, sellers, own = self._weigh(fills, name, sold)
+        if min(len(set(side)) for side in (buyers, sellers)) < PARTIES or sum(own) < 1_000 * GPU_HOURS:
             return None
         if len({party for fill in fills for party in (fill.buyer, fill.seller)}) < 2 * PARTIES:
             return None
-        weights = _bound(sides, [1_000 * each for each in hours])
+        if 4 * sum(each for seller, each in zip(sellers, own, strict=True) if seller is not None) < usual:
+            return None
+        sides = [buyers, [seller or "" for seller in sellers]]
+        weights = _bound(sides, own)
         if weights is None:
             return None
         whole, most = sum(weights), _count_most(sides, weights)

@@ -175,6 +175,32 @@ def test_a_published_day_that_does_not_follow_is_named(plant, found):
     assert (texts == []) if found is None else any(found in text for text in texts), texts
 
 
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda messages, points: (messages, points), None),
+        (state(32, index_usd_per_gpu_hour="2.500000"), "2026-04-03: index_usd_per_gpu_hour"),
+        (state(32, days=1), "2026-04-03: days"),
+        (state(53, is_provisional=False), "2026-04-24: is_provisional"),
+    ],
+)
+def test_what_sellers_sold_before_bounds_what_they_weigh(plant, found):
+    """Three sell more than before, and shells weigh as one; later only shells sell, and the print is provisional."""
+    told = Told()
+    for day in (0, 2, 20, 22):
+        for number, price in enumerate(("2.00", "2.10", "2.30")):
+            hours = (20, 260, 90)[number] * (1 + day // 20)
+            told.fill(FIRST + day * 24 * HOUR, f"buyer {number} {day}", f"seller {number}", price, hours)
+    for day in (32, 53):
+        for number in range(3):
+            told.fill(FIRST + day * 24 * HOUR, f"shell {number} buys", f"shell {number} {day}", "2.90", 100_000)
+    points = told.publish()
+    assert (points[32]["is_provisional"], points[53]["is_provisional"]) == (False, True)
+    assert 2 <= Decimal(points[32]["index_usd_per_gpu_hour"]) <= Decimal("2.30")
+    texts = audit(*plant(told.messages, points))
+    assert (texts == []) if found is None else any(found in text for text in texts), texts
+
+
 async def test_a_grant_that_ends_before_it_is_delivered_counts_nowhere_and_one_that_is_paid_counts_what_it_paid():
     market = Market(MemoryLog())
     trade = await market.trade(nodes=2, days=10)

@@ -428,8 +428,8 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
         days: How many days the fills of the print are from; 0 without an index.
         fills: How many fills.
         gpu_hours: What the statements that made them fills charge.
-        is_provisional: Whether nothing bounds the print: no list price was in force, and the class has no fill that is
-            30 days old. A contract should not settle on it.
+        is_provisional: Whether only its own fills bound the print: the class is new and has no list price, or too few
+            of those sell that sold 30 days before. A contract should not settle on it.
         is_closed: Whether the day is over. Before that the value changes without a revision.
         revision: How often the value was revised since the end of the day.
         first_usd_per_gpu_hour: The value at the end of the day, before any revision.

@@ -176,6 +176,66 @@ def test_a_thin_day_takes_in_the_days_before_it_until_there_is_enough():
     assert index_of(*rows[:3]).index_usd_per_gpu_hour == 2
 
 
+def sell_daily(days, sellers=6, hours=200):
+    """Return fills of so many sellers, each to another buyer on each day, at 2.00 and a cent more for each seller."""
+    return [
+        traded(day, f"buyer {number} of {day}", f"{200 + number}/100", hours, seller=f"seller {number}")
+        for day in days
+        for number in range(sellers)
+    ]
+
+
+def shell(day, price, hours, whose=""):
+    """Return what three shells that sell trade with three that buy."""
+    return [
+        traded(day, f"{whose}shell {number} that buys", price, hours, seller=f"{whose}shell {number}")
+        for number in range(3)
+    ]
+
+
+@pytest.mark.parametrize("price", ["1.10", "2.50", "3.99"])
+@pytest.mark.parametrize("last", [59, 60])
+def test_six_new_shells_move_no_index_beyond_what_those_who_sold_before_were_paid(price, last):
+    """Alone on their day, or beside others, and with a thousand times the volume of a month."""
+    point = index_of(*sell_daily(range(last + 1)), *shell(60, price, 10**7), day=60)
+    assert (point.status, point.is_provisional) == ("printed", False)
+    assert Decimal("2.00") <= point.index_usd_per_gpu_hour <= Decimal("2.05")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "low", "high"),
+    [
+        (900, 10**6, "2.00", "2.05"),
+        (10**6, 900, "2.00", "2.05"),
+        (1_500, 1_500, "2.051", "2.09"),
+        (2_100, 2_100, "2.10", "2.10"),
+    ],
+)
+def test_shells_move_a_day_by_what_they_sold_a_month_before_and_sell_again_beside_a_usual_week(before, now, low, high):
+    """A usual week is 9,000 GPU-hours: a third of it moves nothing, two thirds the whole twentieth of a day."""
+    rows = [*sell_daily(range(60)), *shell(30, "2.02", before), *shell(60, "2.10", now)]
+    point = index_of(*rows, day=60)
+    assert not point.is_provisional
+    assert Decimal(low) <= point.index_usd_per_gpu_hour <= Decimal(high)
+
+
+def test_where_nobody_trades_who_sold_before_the_day_prints_provisionally_and_no_later_price_follows_from_it():
+    rows = [*sell_daily(range(30)), *[row for day in range(61, 71) for row in shell(day, "2.60", 200)]]
+    point = index_of(*rows, day=70)
+    assert (point.status, point.is_provisional, point.index_usd_per_gpu_hour) == ("printed", True, Decimal("2.60"))
+    later = index_of(*rows, *sell_daily([71]), day=71)
+    assert (later.is_provisional, later.days, later.index_usd_per_gpu_hour) == (False, 1, Decimal("2.025"))
+
+
+def test_shells_with_any_volume_leave_no_later_honest_fill_out():
+    rows = list(sell_daily(range(60)))
+    for day, price in ((60, "3.90"), (61, "7.50"), (62, "14.00")):
+        rows += shell(day, price, 10**7)
+    point = index_of(*rows, *sell_daily([63]), day=63)
+    assert (point.is_provisional, point.days) == (False, 10)
+    assert Decimal("2.00") <= point.index_usd_per_gpu_hour <= Decimal("2.05")
+
+
 @pytest.mark.parametrize(
     "rows",
     [

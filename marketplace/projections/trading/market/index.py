@@ -8,9 +8,12 @@ missed availability. List prices, asks and bids never replace a fill. Buyers tha
 buyer, and sellers as one seller (`ties.py`).
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
-   and `PARTIES_MIN` sellers, twice as many parties in all, with `GPU_HOURS_MIN` GPU-hours, for which rule 2 can hold,
-   is no longer than `DAYS_MAX` days.
+   and `PARTIES_MIN` sellers, twice as many parties in all, with `GPU_HOURS_MIN` GPU-hours and one of `VOLUME_PARTS` of
+   those of the 29 days before, for which rule 2 can hold, is no longer than `DAYS_MAX` days.
 2. The fills of that run are weighed by their GPU-hours, but no buyer and no seller weighs more than a third of all.
+   Once the class has fills that are `KNOWN_DAYS_MIN` days old, each seller weighs no more than the GPU-hours that it
+   sold in fills so old, of the `CARRY_DAYS_MAX` days before. Those that sold none count together as one seller. So
+   shells weigh what they paid for twice, a month apart, and new ones together never outweigh the others.
 3. In order of price, the lowest and the highest third of the weight are left out. The weighted mean of the middle
    third is the day's *mean*. So no single buyer and no single seller, at whatever price and volume and with however
    many shells on the other side, moves it beyond what others traded at.
@@ -21,9 +24,10 @@ buyer, and sellers as one seller (`ties.py`).
    print are limited one after the other, from the latest that is at least `DAYS_MAX` days old, or else from the first;
    the last one, limited so, is the index. So nobody moves it far in a few days, and what everybody pays for a month
    counts in full.
-6. Without a list price, nothing outside the market bounds the first prints of a class. So a print is *provisional* if
-   no list price is in force on its day, and of the `CARRY_DAYS_MAX` days before it no fill counts that is
-   `KNOWN_DAYS_MIN` days old. A contract should not settle on a provisional print.
+6. A print is *provisional* if nothing outside its fills bounds it. Without a list price, that are the first prints of
+   a class, while it has no fill that is `KNOWN_DAYS_MIN` days old. Later it is a print of a day for which rule 2 leaves
+   no run of sellers that sold before: then all of them weigh as if the class were new. Other prints follow from those
+   that are not provisional alone, by rules 4 and 5. A contract should not settle on a provisional print.
 7. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
 A day's first value is the one of the end of that day. A fill that is marked or credited back later no longer counts,
@@ -31,7 +35,7 @@ and parties whose relation becomes firm later count as one. Each value that chan
 the instant of the last such event of that day. All of them can be computed again from events.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -47,6 +51,8 @@ from marketplace.projections.views.trading import IndexPoint, IndexRevision
 
 PARTIES_MIN: Final = 3
 GPU_HOURS_MIN: Final = 192
+VOLUME_PARTS: Final = 4
+"""A run has at least one of so many parts of the GPU-hours of the 29 days before a day: as much as a usual week."""
 DAYS_MAX: Final = 30
 FACTOR_MAX: Final = 2
 LIST_FACTOR_MAX: Final = 4
@@ -56,6 +62,8 @@ KNOWN_DAYS_MIN: Final = 30
 HISTORY_DAYS: Final = DAYS_MAX + 2 * CARRY_DAYS_MAX
 """So many days before a day decide its index: the day that it carries, and whether that day's print is provisional."""
 MICRO: Final = 1_000_000
+NEW: Final = "new sellers"
+"""The name of all sellers together that sold nothing before."""
 _PARTS: Final = 1_000
 """In how many parts of a GPU-hour fills are weighed."""
 DAY: Final = timedelta(days=1)
@@ -122,6 +130,15 @@ class _Fills:
         self._by_day: dict[date, list[Traded]] = {}
         for row in traded:
             self._by_day.setdefault(row.day, []).append(row)
+        self._marked: dict[str, list[Traded]] = {}
+        self._sold: dict[str, tuple[list[date], list[int]]] = {}
+        for row in sorted(traded, key=lambda row: row.day):
+            if row.marked_at is not None:
+                self._marked.setdefault(row.seller_id, []).append(row)
+            else:
+                days, sums = self._sold.setdefault(row.seller_id, ([], [0]))
+                days.append(row.day)
+                sums.append(sums[-1] + row.gpu_hours)
         self._prints: dict[tuple[date, datetime], Print | None] = {}
         self._limited: dict[tuple[date, datetime], Print] = {}
 
@@ -137,19 +154,22 @@ class _Fills:
         """Return a print whose mean moves from the earlier ones by at most `STEP_MAX` for each day between."""
         if (found.day, at) not in self._limited:
             value, day = Fraction(0), found.day
-            for known in (*self._list_earlier(found.day, at), found):
+            for known in (*self._list_earlier(found, at), found):
                 most, mean = 1 + STEP_MAX * (known.day - day).days, Fraction(known.index_usd_per_gpu_hour)
                 value, day = min(max(mean, value / most), value * most) if value else mean, known.day
             limited = found._replace(index_usd_per_gpu_hour=Decimal(round(value * MICRO)) / MICRO)
             self._limited[found.day, at] = limited
         return self._limited[found.day, at]
 
-    def _list_earlier(self, day: date, at: datetime) -> list[Print]:
-        """Return the prints of the days before a day in order, from the latest that is `DAYS_MAX` days old or older."""
+    def _list_earlier(self, found: Print, at: datetime) -> list[Print]:
+        """Return the prints of the days before one in order, from the latest that is `DAYS_MAX` days old or older.
+
+        Of a print that is not provisional, only those that are not provisional either.
+        """
         earlier: list[Print] = []
         for back in range(1, CARRY_DAYS_MAX + 1):
-            known = self._print_day(day - back * DAY, at)
-            if known is not None:
+            known = self._print_day(found.day - back * DAY, at)
+            if known is not None and (found.is_provisional or not known.is_provisional):
                 earlier.append(known)
                 if back >= DAYS_MAX:
                     break
@@ -164,35 +184,56 @@ class _Fills:
 
     def _compute_print(self, day: date, at: datetime) -> Print | None:
         groups = self._ties.find_groups(day, at)
-        low, high = self._find_bounds(day, at, groups)
+        if not self._is_known(day, at):
+            is_provisional = not list_in_force(self._listed, day)
+            return self._find_run(day, at, groups, None, is_provisional=is_provisional)
+        sold = _Sold(self, day, at, groups)
+        firm = self._find_run(day, at, groups, sold, is_provisional=False)
+        return firm or self._find_run(day, at, groups, None, is_provisional=True)
+
+    def _find_run(
+        self, day: date, at: datetime, groups: Mapping[str, str], sold: "_Sold | None", *, is_provisional: bool
+    ) -> Print | None:
+        """Return the print of the shortest run of days that prints; None if none does."""
+        before = [row for back in range(1, DAYS_MAX + 1) for row in self._list_counted(day - back * DAY, at)]
+        low, high = self._find_bounds(day, before, groups, sold)
+        near = [row for row in before if row.day > day - DAYS_MAX * DAY and _is_near(row, low, high)]
+        least = Fraction(_count_known(*_measure(near, groups, sold)), VOLUME_PARTS)
         chosen: list[Traded] = []
         for days in range(1, DAYS_MAX + 1):
             added = [row for row in self._list_counted(day - (days - 1) * DAY, at) if _is_near(row, low, high)]
             chosen += added
             if not chosen:
                 return None
-            mean = compute_mean(chosen, groups) if added else None
+            mean = compute_mean(chosen, groups, sold, least) if added else None
             if mean is not None:
                 gpu_hours = sum(row.gpu_hours for row in chosen)
-                fills = sum(row.fills for row in chosen)
-                return Print(day, mean, days, fills, gpu_hours, not self._is_known(day, at))
+                return Print(day, mean, days, sum(row.fills for row in chosen), gpu_hours, is_provisional)
         return None
 
     def _is_known(self, day: date, at: datetime) -> bool:
-        """Return whether a list price, or a fill that is old enough, stands beside the fills of a day."""
-        if list_in_force(self._listed, day):
-            return True
+        """Return whether a fill counts that is old enough to stand beside the fills of a day."""
         first, last = day - CARRY_DAYS_MAX * DAY, day - KNOWN_DAYS_MIN * DAY
         return any(True for known in self._by_day if first <= known <= last for _ in self._list_counted(known, at))
 
-    def _find_bounds(self, day: date, at: datetime, groups: Mapping[str, str]) -> tuple[Fraction, Fraction | None]:
+    def count_sold(self, seller: str, day: date, at: datetime) -> int:
+        """Return the GPU-hours that a seller had sold `KNOWN_DAYS_MIN` days before a day, or earlier."""
+        first, last = day - CARRY_DAYS_MAX * DAY, day - KNOWN_DAYS_MIN * DAY
+        days, sums = self._sold.get(seller, ([], [0]))
+        later = (row for row in self._marked.get(seller, ()) if first <= row.day <= last)
+        counted = sum(row.gpu_hours for row in later if row.marked_at is not None and row.marked_at > at)
+        return counted + sums[bisect_right(days, last)] - sums[bisect_left(days, first)]
+
+    def _find_bounds(
+        self, day: date, before: Sequence[Traded], groups: Mapping[str, str], sold: "_Sold | None"
+    ) -> tuple[Fraction, Fraction | None]:
         """Return between which prices fills of a day count, by the fills before it or else by list prices."""
-        days = range(1, DAYS_MAX + 1)
-        rows = [row for days_before in days for row in self._list_counted(day - days_before * DAY, at)]
-        before, factor = compute_mean(rows, groups), FACTOR_MAX
-        if before is None:
-            before, factor = find_median(list_in_force(self._listed, day)), LIST_FACTOR_MAX
-        return (Fraction(0), None) if before is None else (Fraction(before) / factor, Fraction(before) * factor)
+        mean, factor = compute_mean(before, groups, sold), FACTOR_MAX
+        if mean is None and sold is not None:
+            mean = compute_mean(before, groups)
+        if mean is None:
+            mean, factor = find_median(list_in_force(self._listed, day)), LIST_FACTOR_MAX
+        return (Fraction(0), None) if mean is None else (Fraction(mean) / factor, Fraction(mean) * factor)
 
     def _list_counted(self, day: date, at: datetime) -> Iterator[Traded]:
         return (row for row in self._by_day.get(day, ()) if row.marked_at is None or row.marked_at > at)
@@ -205,6 +246,24 @@ class _Fills:
             if after < at <= now:
                 last[at.date()] = at
         return list(last.values())
+
+
+class _Sold:
+    """What sellers, alone or as a group, had sold long enough before a day."""
+
+    def __init__(self, fills: _Fills, day: date, at: datetime, groups: Mapping[str, str]) -> None:
+        self._fills, self._day, self._at = fills, day, at
+        self._members: dict[str, list[str]] = {}
+        for party, group in groups.items():
+            self._members.setdefault(group, []).append(party)
+        self._known: dict[str, int] = {}
+
+    def count(self, group: str) -> int:
+        """Return the GPU-hours of a group of sellers, by its name."""
+        if group not in self._known:
+            members = self._members.get(group, [group])
+            self._known[group] = sum(self._fills.count_sold(seller, self._day, self._at) for seller in members)
+        return self._known[group]
 
 
 def compute_index(
@@ -264,18 +323,22 @@ def _is_near(row: Traded, low: Fraction, high: Fraction | None) -> bool:
     return low <= price and (high is None or price <= high)
 
 
-def compute_mean(fills: Sequence[Traded], groups: Mapping[str, str]) -> Decimal | None:
+def compute_mean(
+    fills: Sequence[Traded], groups: Mapping[str, str], sold: _Sold | None = None, least: Fraction | int = 0
+) -> Decimal | None:
     """Return the mean price of the middle third of the weight of fills, in USD per GPU-hour to six places.
 
     None with fewer than `PARTIES_MIN` buyers or sellers, or twice as many parties in all, or under
-    `GPU_HOURS_MIN` GPU-hours, or if no weights keep every party at a third. Buyers of one group count as one, and so
-    do sellers.
+    `GPU_HOURS_MIN` GPU-hours, or `least` thousandths, or if no weights keep every party at a third. Buyers of one group
+    count as one, and so do sellers. With `sold`, each seller weighs no more than what it had sold; those that had sold
+    nothing count as one, and not toward `least`.
     """
-    buyers, sellers = [row.startup_id for row in fills], [row.seller_id for row in fills]
-    if len({*buyers, *sellers}) < 2 * PARTIES_MIN:
+    if len({party for row in fills for party in (row.startup_id, row.seller_id)}) < 2 * PARTIES_MIN:
         return None
-    sides = [groups.get(party, party) for party in buyers], [groups.get(party, party) for party in sellers]
-    weights = _weigh(sides, [row.gpu_hours for row in fills])
+    sides, own = _measure(fills, groups, sold)
+    if _count_known(sides, own) < least:
+        return None
+    weights = _weigh(sides, own)
     if weights is None:
         return None
     whole = sum(weights)
@@ -290,7 +353,27 @@ def compute_mean(fills: Sequence[Traded], groups: Mapping[str, str]) -> Decimal 
     return Decimal(round(paid / (high - low) * MICRO)) / MICRO
 
 
-def _weigh(sides: tuple[Sequence[str], Sequence[str]], gpu_hours: Sequence[int]) -> list[int] | None:
+def _measure(
+    fills: Sequence[Traded], groups: Mapping[str, str], sold: _Sold | None
+) -> tuple[tuple[list[str], list[str]], list[int]]:
+    """Return buyer and seller of each fill as they count, and what it weighs at most in thousandths of a GPU-hour."""
+    buyers = [groups.get(row.startup_id, row.startup_id) for row in fills]
+    sellers = [groups.get(row.seller_id, row.seller_id) for row in fills]
+    own = [row.gpu_hours * _PARTS for row in fills]
+    if sold is None:
+        return (buyers, sellers), own
+    hours = _sum_parties(sellers, own)
+    most = {party: min(sold.count(party) * _PARTS or whole, whole) for party, whole in hours.items()}
+    cut = [each * most[party] // hours[party] for party, each in zip(sellers, own, strict=True)]
+    return (buyers, [party if sold.count(party) else NEW for party in sellers]), cut
+
+
+def _count_known(sides: tuple[Sequence[str], Sequence[str]], own: Sequence[int]) -> int:
+    """Return what fills weigh at most, without those of new sellers."""
+    return sum(each for party, each in zip(sides[1], own, strict=True) if party != NEW)
+
+
+def _weigh(sides: tuple[Sequence[str], Sequence[str]], own: Sequence[int]) -> list[int] | None:
     """Return what fills weigh in thousandths of a GPU-hour, with no buyer or seller above a third of their sum.
 
     None with too few parties or GPU-hours, or if no weights do so. The bound on a party's weight is the largest that
@@ -298,15 +381,14 @@ def _weigh(sides: tuple[Sequence[str], Sequence[str]], gpu_hours: Sequence[int])
 
     Args:
         sides: Buyer and seller of each fill.
-        gpu_hours: Volume of each fill.
+        own: What each fill weighs at most, in thousandths of a GPU-hour.
     """
     buyers, sellers = sides
-    volume = sum(gpu_hours)
-    if min(len(set(buyers)), len(set(sellers))) < PARTIES_MIN or volume < GPU_HOURS_MIN:
+    volume = sum(own)
+    if min(len(set(buyers)), len(set(sellers))) < PARTIES_MIN or volume < GPU_HOURS_MIN * _PARTS:
         return None
-    own = [hours * _PARTS for hours in gpu_hours]
     bought = _sum_parties(buyers, own)
-    low, high, found = 1, volume * _PARTS, None
+    low, high, found = 1, volume, None
     while low <= high:
         most = (low + high) // 2
         weights = _cap(buyers, own, bought, most)
