@@ -46,7 +46,7 @@ Told = tuple[str, Mapping[str, Any]]
 ZERO: Final = Fraction(0)
 TOLERANCE: Final = Fraction(1, 1_000)
 _FEW: Final = 1_000
-"""Who has no more than one of so many shares of a class does not stop a consolidation that pays for them."""
+"""Who loses no more than one of so many shares of a class is not asked about a consolidation that pays for them."""
 COMPUTED: Final = frozenset(
     {
         "instrument.converted.v1",
@@ -278,13 +278,12 @@ class Consents:
         return {holder_id for holder_id in named if holder_id is not None}
 
     def _list_bought_out(self, body: Mapping[str, Any]) -> set[str]:
-        """Return the holder if a consolidation takes all that it has, and that is no small part of its class."""
+        """Return the holder if what a consolidation takes from it is no small part of its class."""
         party_id, class_id = body["holder_id"], body["class_id"]
         issuer = self.equity.issuers.get(body["issuer_id"])
         rows = {} if issuer is None else issuer.holdings
         whole = sum(shares for (kind, _, name), shares in rows.items() if (kind, name) == ("stock", class_id))
-        held = rows.get(("stock", party_id, class_id), 0)
-        loses = held <= body["shares"] and body["shares"] * _FEW > whole
+        loses = body["shares"] * _FEW > whole
         return {party_id} if loses and party_id in self.parties else set()
 
 

@@ -16,8 +16,6 @@ from marketplace.auditor.notes import find_growth
 from marketplace.auditor.prices import Company, Round
 from marketplace.auditor.relations import Relations
 
-OUTSIDE_MIN: Final = Fraction(1, 20)
-"""The part of the company that strangers must buy in a round, so that its price is fair."""
 _CENT: Final = Fraction(1, 100)
 _GIVES: Final = frozenset(
     {
@@ -188,7 +186,7 @@ class Gains:
         )
         here = {buyer: shares for buyer, shares in buyers.items() if buyer.startswith("pty_")}
         outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
-        if outside >= pricing["post_money_shares"] * OUTSIDE_MIN:
+        if company.is_bought(pricing, outside):
             return set()
         waiting = {
             holder

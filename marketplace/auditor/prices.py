@@ -1,20 +1,23 @@
 """Computes prices from the events: those of others in the last year, what holders paid, and what instruments ask for.
 
-A round states a price, unless only interested parties invested in it. So does a valuation by the platform. A valuation
-by the company states none.
+A round states a price if parties that are not interested bought a twentieth of the company in it, for a twentieth of
+all dollars paid in, and the company did not buy it back. So does a valuation by the platform. A valuation by the
+company states none.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from marketplace.auditor.given import VALID
 from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.spans import parse_instant
 
 ONE = Fraction(1)
+OUTSIDE_MIN: Final = Fraction(1, 20)
+"""The part of the company, and of all dollars paid in, that strangers must buy in a round, so that its price counts."""
 Body = Mapping[str, Any]
 
 
@@ -30,11 +33,26 @@ class StockClass:
 
 
 class Mark(NamedTuple):
-    """A price of a share after all splits, its day, and the parties that made it; no parties: the platform did."""
+    """A price of a share after all splits, its day, and how many shares each party bought at it; None: the platform.
+
+    `whole` is how many shares the company had after the round.
+    """
 
     price: Fraction
     day: date | None
-    makers: frozenset[str] | None
+    makers: Mapping[str, Fraction] | None
+    whole: Fraction = Fraction(0)
+
+    def split(self, ratio: Fraction) -> "Mark":
+        """Return the price after a split."""
+        makers = None if self.makers is None else {each: shares * ratio for each, shares in self.makers.items()}
+        return Mark(self.price / ratio, self.day, makers, self.whole * ratio)
+
+    def buy_back(self, holder_id: str, shares: Fraction) -> "Mark":
+        """Return the price without what the company bought back from who made it."""
+        makers = dict(self.makers or {})
+        makers[holder_id] = max(makers.get(holder_id, Fraction(0)) - shares, Fraction(0))
+        return self if self.makers is None else self._replace(makers=makers)
 
 
 class Lot(NamedTuple):
@@ -154,15 +172,22 @@ class Company:
             case "pro_rata_answered" if body["financing_id"] in self.rounds:
                 self.rounds[body["financing_id"]].answers[body["holder_id"]] = Fraction(body["amount_usd"])
             case "financing_closed" if body["financing_id"] in self.rounds and self.rounds[body["financing_id"]].priced:
-                closed = self.rounds[body["financing_id"]]
-                makers = {each for each in closed.sum_investments() if each.startswith("pty_")} - {company_id}
-                price = Fraction(closed.priced["pricing"]["price_usd_per_share"])
-                self.marks.append(Mark(price, closed.find_day(), frozenset(makers)))
-                for each in closed.priced["pricing"].get("instruments", ()):
-                    self._convert(each)
+                self._close(self.rounds[body["financing_id"]], company_id)
+            case "stock_repurchased" | "stock_transferred" if body.get("holder_id_after") in {None, company_id}:
+                taken = Fraction(body["shares"])
+                self.marks = [mark.buy_back(body["holder_id"], taken) for mark in self.marks]
             case "valuation_recorded" if body.get("recorded_by") == "platform":
                 day = date.fromisoformat(body["effective_on"])
                 self.marks.append(Mark(Fraction(body["price_usd_per_share"]), day, None))
+
+    def _close(self, closed: Round, company_id: str) -> None:
+        pricing = closed.priced["pricing"]
+        bought = {each["holder_id"]: Fraction(each["shares"]) for each in pricing.get("allotments", ())}
+        makers = {each: bought[each] for each in bought if each.startswith("pty_") and each != company_id}
+        price, whole = Fraction(pricing["price_usd_per_share"]), Fraction(pricing["post_money_shares"])
+        self.marks.append(Mark(price, closed.find_day(), makers, whole))
+        for each in pricing.get("instruments", ()):
+            self._convert(each)
 
     def _set_limit(self, body: Body) -> None:
         self.limit = {} if body.get("dilution_max") is None else body
@@ -296,7 +321,7 @@ class Company:
 
     def _split(self, ratio: Fraction) -> None:
         self.split_ratio *= ratio
-        self.marks = [mark._replace(price=mark.price / ratio) for mark in self.marks]
+        self.marks = [mark.split(ratio) for mark in self.marks]
         self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
         for each in self.classes.values():
             each.preference /= ratio
@@ -318,7 +343,25 @@ class Company:
         """Return the highest price in USD that others than these parties made in the last year; None: there is none."""
         left = frozenset(interested)
         valid = (mark for mark in self.marks if mark.day is None or today - mark.day <= VALID)
-        return max((mark.price for mark in valid if mark.makers is None or mark.makers - left), default=None)
+        return max((mark.price for mark in valid if mark.makers is None or self._counts(mark, left)), default=None)
+
+    def _counts(self, mark: Mark, interested: frozenset[str]) -> bool:
+        strangers = ((mark.makers or {})[each] for each in (mark.makers or {}) if each not in interested)
+        return self.is_enough(sum(strangers, Fraction(0)), mark.whole, mark.price)
+
+    def is_enough(self, shares: Fraction, whole: Fraction, price: Fraction) -> bool:
+        """Return whether shares that strangers bought in a round, at a price in USD, make that count for all.
+
+        `whole` is how many shares the company has after the round.
+        """
+        stock = sum((lot.shares * lot.price for lot in self.lots if lot.holder_id.startswith("pty_")), Fraction(0))
+        open_usd = sum(Fraction(each["amount_usd"]) for name in self.signed for each in self.exposures.get(name, ()))
+        return bool(shares) and shares >= whole * OUTSIDE_MIN and shares * price >= (stock + open_usd) * OUTSIDE_MIN
+
+    def is_bought(self, pricing: Body, shares: int) -> bool:
+        """Return whether shares of a round are enough of it, so that the money of those who buy them counts for all."""
+        price = Fraction(pricing["price_usd_per_share"])
+        return self.is_enough(Fraction(shares), Fraction(pricing["post_money_shares"]), price)
 
     def find_paid(self, holders: Collection[str], whole: Fraction) -> Fraction:
         """Return the highest value of the company, in USD, at which holders signed a cap or bought stock; 0 for none.

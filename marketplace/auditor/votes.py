@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity, Issuer
-from marketplace.auditor.gains import OUTSIDE_MIN, Gains
+from marketplace.auditor.gains import Gains
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
@@ -200,7 +200,7 @@ class Votes:
         bound |= self.gains.list_overcharged(body, beside, voting, expired)
         strangers = voting - self._list_related(body["issuer_id"], beside, now)
         bought = sum(each["shares"] for each in pricing["allotments"] if each["holder_id"] in strangers)
-        if bought < pricing["post_money_shares"] * OUTSIDE_MIN:
+        if not self.gains.find_company(body["issuer_id"]).is_bought(pricing, bought):
             bound |= {each["holder_id"] for each in pricing["conversions"]}
         return bound & voting
 

@@ -64,7 +64,7 @@ def converted(usd):
     terms = sign("99")[0][1]["terms"]
     instrument = {"instrument_id": "ins_3", "principal_usd": usd, "terms": terms}
     named = {"issuer_id": OTHER, "financing_id": "fin_2"}
-    pricing = {"price_usd_per_share": "1", "instruments": [instrument]}
+    pricing = {"price_usd_per_share": "1", "post_money_shares": 1, "instruments": [instrument]}
     return [
         ("issuer.financing_opened", named | {"terms": {"investments": []}}),
         ("issuer.financing_priced", named | {"pricing": pricing}),

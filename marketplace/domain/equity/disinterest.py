@@ -9,7 +9,8 @@ Not disinterested are, with all whom firm relations connect with them:
 
 Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, and
 than the preference of a share. The price of a round is fair in two ways: its stock has a single preference and nothing
-beside it; or, on any terms, outsiders pay it for at least a twentieth of the company. In the first case those are still
+beside it; or, on any terms, outsiders pay it for at least a twentieth of the company, and a twentieth of all dollars
+paid in. In the first case those are still
 not disinterested whose warrants gain by a higher price; a price that is known to be too low gives them nothing. A party
 that may buy its part of the round by right loses nothing by its price, and has no say on it.
 """
@@ -18,7 +19,7 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from events.financing import RoundPricing
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
@@ -29,7 +30,7 @@ from marketplace.core.money import ZERO, floor_cents
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import chooses_class, list_claims, measure_dilution
-from marketplace.domain.equity.issuer.rights.fair_value import find_class_price, find_highest_price
+from marketplace.domain.equity.issuer.rights.fair_value import find_class_price, find_highest_price, is_enough
 from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
@@ -40,9 +41,6 @@ from marketplace.domain.equity.issuer.state import (
     measure_ownership,
 )
 from marketplace.domain.register import Register
-
-BOUGHT_MIN: Final = Fraction(1, 20)
-"""The part of the company that others must buy in a round, so that their money counts for all."""
 
 
 class Prices(NamedTuple):
@@ -118,7 +116,7 @@ def list_round_gain(
     buyers = {each.holder_id: each.shares for each in pricing.allotments}
     here = {buyer: shares for buyer, shares in buyers.items() if is_id(buyer, "pty")}
     outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(register.list_group(buyer)))
-    if outside >= pricing.post_money_shares * BOUGHT_MIN:
+    if is_bought(prices.issuer, pricing, outside):
         return ()
     fair, terms = prices.find_fair(), financing.terms
     is_usual = terms.liquidation_multiple <= 1 and terms.participation == "none" and terms.price_protection is None
@@ -129,6 +127,12 @@ def list_round_gain(
     if is_usual and fair is not None and pricing.price_usd_per_share >= fair:
         return waiting
     return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting)
+
+
+def is_bought(issuer: Issuer, pricing: RoundPricing, shares: int) -> bool:
+    """Return whether shares of a round are enough of it, so that the money of those who buy them counts for all."""
+    whole = Fraction(pricing.post_money_shares)
+    return is_enough(issuer, Fraction(shares), whole, Fraction(pricing.price_usd_per_share))
 
 
 def _gains_by_price(warrant: Warrant) -> bool:

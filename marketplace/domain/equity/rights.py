@@ -80,8 +80,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import CENT, ZERO
 from marketplace.domain.equity.disinterest import (
-    BOUGHT_MIN,
     Prices,
+    is_bought,
     is_fair_investment,
     is_fair_stock,
     list_leaning,
@@ -247,10 +247,9 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
         votes = dear or not _is_party(event.holder_id, setting)
         return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
-    keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
     is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * _FEW
     is_fair = fair is not None and event.price_usd_per_share >= fair
-    return Asked() if (keeps or is_few) and is_fair else Asked((event.holder_id,))
+    return Asked() if is_few and is_fair else Asked((event.holder_id,))
 
 
 def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting) -> bool:
@@ -345,7 +344,7 @@ def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
     assert pricing is not None, "a round is closed at a price"
     paying = (each for each in pricing.allotments if _is_party(each.holder_id, setting))
     bought = sum(each.shares for each in paying if each.holder_id not in setting.related)
-    if bought < pricing.post_money_shares * BOUGHT_MIN:
+    if not is_bought(setting.issuer, pricing, bought):
         asked += [each.holder_id for each in pricing.conversions]
     asked += _list_overcharged(financing, pricing, setting)
     buyers = tuple(each.holder_id for each in pricing.allotments)
@@ -588,7 +587,7 @@ _SOLD: Final = (
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
 _FEW: Final = Fraction(1, 1_000)
-"""A holder of no more than this part of a class does not stop a consolidation that pays it a fair price for all."""
+"""A holder is not asked about a consolidation that pays it a fair price for no more than this part of a class."""
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
         "issue",
@@ -630,8 +629,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company, holder",
         "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder;"
         " also a vote, if the price is above what the holder paid on average and above a fair price",
-        "a consolidation pays a fair price for a fraction of a share, and the holder keeps a share or had at most a"
-        " thousandth of the class. A fair price is at least the highest of the independent prices of the last 12"
+        "a consolidation pays a fair price for a fraction of a share, and takes at most a thousandth of the class from"
+        " the holder. A fair price is at least the highest of the independent prices of the last 12"
         " months and the preference of a share, of stock that participates both together; for a fraction, also the"
         " highest that the holder paid",
         _repurchase,
@@ -801,7 +800,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "round",
         "a round closes: its stock is issued, instruments convert",
         "company",
-        "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it, also"
+        "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it,"
+        " or for less than a twentieth of all dollars paid in, also"
         " each holder whose instrument converts. Also each holder that loses preferred stock by a duty to pay more than"
         " its part of the money of parties here, or more per share than another party that holds the class",
         _NONE,

@@ -555,22 +555,22 @@ async def test_a_consolidation_asks_those_whose_warrants_it_rounds_down(market, 
 
 
 async def test_a_friend_makes_no_price_at_which_a_majority_buys_half_of_a_holder(market, held):
-    """After a round of 100 dollars at a ten-thousandth of a dollar, 1,099 shares of 2,399 went for 22 cents."""
+    """After a round at a fortieth of a dollar, 1,099 shares of 2,399 went for 22 cents."""
     trade, bank, angel = held
     friend = await market.party("Friend", "fund")
     await pay_in(market, friend)
     for holder_id, shares in ((angel, 1_999), (trade.fund, 9_000)):
         issue = {"security_id": derive_id("sec", holder_id, "more"), "holder_id": holder_id, "class_id": "common"}
         await act_agreed(market, trade.startup, IssueStock, **issue, shares=shares, price_usd_per_share=Decimal(10))
-    investments = (Investment(holder_id=friend, amount_usd=Decimal(100)),)
-    financing = await price(market, trade, pre_money_usd=Decimal(1_000), investments=investments, price_places=8)
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(20_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(200_000), investments=investments, price_places=8)
     assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
     split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 1_300, "fractions": "cash_in_lieu"}
-    for usd, asks in ((Decimal("0.0002"), True), (Decimal(10), False)):
-        split |= {"cash_usd_per_share": usd, "split_id": derive_id("spl", bank, str(usd))}
+    for usd, asks_angel, asks_bank in (("0.001", True, True), ("0.05", True, False), ("10", False, False)):
+        split |= {"cash_usd_per_share": Decimal(usd), "split_id": derive_id("spl", bank, usd)}
         _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
-        assert (f"holder/{angel}" in asked) is asks, "it paid 10 a share"
-        assert (f"holder/{bank}" in asked) is asks, "it keeps no share, and had a small part of its class"
+        assert (f"holder/{angel}" in asked) is asks_angel, "it paid 10 a share"
+        assert (f"holder/{bank}" in asked) is asks_bank, "it keeps no share, and had a small part of its class"
 
 
 async def test_a_company_withholds_no_shares_from_who_has_a_right_to_them(market, held):
@@ -726,14 +726,14 @@ async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell
 
 @pytest.mark.parametrize("side", ["holder", "company"])
 async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_found_later(market, held, side):
-    """The holder's affiliate bought for 1,000 dollars at 100 a share, and the holder surrendered next to nothing."""
+    """The holder's affiliate bought for five millions at 10 a share, and the holder surrendered next to nothing."""
     trade, _, angel = held
     friend = await market.party("Friend", "fund")
     await pay_in(market, friend)
     warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
     assert await agree_open(market, proposal_id) == "effective"
-    investments = (Investment(holder_id=friend, amount_usd=Decimal(1_000)),)
-    financing = await price(market, trade, pre_money_usd=Decimal(900_000_000), investments=investments)
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(5_000_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(90_000_000), investments=investments)
     assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
     assert await exercise(market, trade, warrant, angel, 100, net=True) is None, "a stranger made the price"
     await relate(market, friend, angel if side == "holder" else trade.startup)
@@ -743,19 +743,56 @@ async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_fou
 
 
 async def test_the_price_of_a_round_is_independent_for_a_year(market, held):
-    """A round of two years ago, at 100 a share, was the value of a share in a net exercise."""
+    """A round of two years ago, at 10 a share, was the value of a share in a net exercise."""
     trade, _, angel = held
     friend = await market.party("Friend", "fund")
     await pay_in(market, friend)
     warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
     assert await agree_open(market, proposal_id) == "effective"
-    investments = (Investment(holder_id=friend, amount_usd=Decimal(1_000)),)
-    financing = await price(market, trade, pre_money_usd=Decimal(900_000_000), investments=investments)
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(5_000_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(90_000_000), investments=investments)
     assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
     market.clock.at += timedelta(days=366)
     assert await exercise(market, trade, warrant, angel, 100, net=True) is None
     market.clock.at += timedelta(days=1)
     assert await exercise(market, trade, warrant, angel, 100, net=True) is not None
+
+
+async def test_a_price_counts_no_more_once_the_money_behind_it_went_back(market, held):
+    """A straw's round made a price, and the company bought the straw out."""
+    trade, _, angel = held
+    friend = await market.party("Friend", "fund")
+    await pay_in(market, friend)
+    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
+    assert await agree_open(market, proposal_id) == "effective"
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(5_000_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(90_000_000), investments=investments)
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    assert await exercise(market, trade, warrant, angel, 100, net=True) is None
+    back = {"repurchase_id": derive_id("rep", friend), "holder_id": friend, "class_id": "series-a", "approval": PAPER}
+    back |= {"shares": await count(market, trade, friend, "series-a"), "price_usd_per_share": Decimal("0.01")}
+    await act_agreed(market, trade.startup, RepurchaseStock, **back)
+    assert await exercise(market, trade, warrant, angel, 100, net=True) is not None
+    await check_log(market.log)
+
+
+async def test_a_few_dollars_make_no_price(market, held):
+    """A straw bought a tenth of the company for a small part of what others had paid for theirs."""
+    trade, _, angel = held
+    issue = {"security_id": derive_id("sec", angel, "more"), "holder_id": angel, "class_id": "common"}
+    await act_agreed(market, trade.startup, IssueStock, **issue, shares=20_000, price_usd_per_share=Decimal(10))
+    friend = await market.party("Friend", "fund")
+    await pay_in(market, friend)
+    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "0.0001")
+    assert await agree_open(market, proposal_id) == "effective"
+    for paid, counts in ((5_000, False), (20_000, True)):
+        investments = (Investment(holder_id=friend, amount_usd=Decimal(paid)),)
+        pre_money = Decimal(paid * 9)
+        more = {"class_id": f"of-{paid}", "investments": investments, "price_places": 8}
+        financing = await price(market, trade, pre_money_usd=pre_money, **more)
+        assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+        assert (await exercise(market, trade, warrant, angel, 100, net=True) is None) is counts
+    await check_log(market.log)
 
 
 async def test_one_share_of_a_warrant_voids_no_consolidation(market, held):

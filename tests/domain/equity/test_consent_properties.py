@@ -21,7 +21,7 @@ from marketplace.domain.equity.proposal import (
 )
 from marketplace.domain.equity.rights import Setting, list_consents
 from tests.domain.build import NOW, id_of, usd
-from tests.domain.equity.test_rights import COMPANY, FUND, GIVEN, ISSUER_ID, SPLIT, VALUED, repurchase
+from tests.domain.equity.test_rights import COMPANY, FOUNDER, FUND, GIVEN, ISSUER_ID, SPLIT, VALUED, issue, repurchase
 
 OTHER = id_of("pty", 9)
 OF = {"issuer_id": ISSUER_ID}
@@ -127,12 +127,13 @@ def test_no_position_of_a_party_falls_unless_it_is_asked(acts, proposer):
     assert fallen - {proposer} <= asked
 
 
-@given(st.integers(0, 9), st.integers(1, 100))
-def test_a_consolidation_that_takes_shares_asks_unless_it_pays_a_fair_price_and_leaves_one(price, shares):
-    before = ISSUER.fold((*GIVEN, VALUED))
+@given(st.integers(0, 9), st.integers(1, 100), st.sampled_from([0, 99_900]))
+def test_a_consolidation_that_takes_shares_asks_unless_it_pays_a_fair_price_for_a_thousandth(price, shares, others):
+    more = (issue(FOUNDER, others, number=77),) if others else ()
+    before = ISSUER.fold((*GIVEN, *more, VALUED))
     acts = [repurchase(FUND, shares, price, cause=SPLIT.split_id), SPLIT]
     asked = {consent.electorate for consent in list_consents(Setting(before, COMPANY, acts, NOW), COMPANY)}
-    is_fair = price >= 3 and shares < 100
+    is_fair = price >= 3 and shares * 1_000 <= before.classes["common"].shares_outstanding
     assert (f"holder/{FUND}" in asked) is not is_fair
 
 

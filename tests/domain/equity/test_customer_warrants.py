@@ -287,19 +287,22 @@ def test_a_price_counts_only_if_holder_and_company_did_not_make_it():
 
 
 @pytest.mark.parametrize(
-    ("makers", "vested"),
+    ("makers", "whole", "vested"),
     [
-        (frozenset(), 0),
-        (frozenset({PROVIDER}), 0),
-        (frozenset({PROVIDER, AFFILIATE}), 0),
-        (frozenset({PROVIDER, ENGINEER}), 100),
-        (None, 100),
+        ({}, 0, 0),
+        ({PROVIDER: 100}, 200, 0),
+        ({PROVIDER: 50, AFFILIATE: 50}, 200, 0),
+        ({PROVIDER: 90, ENGINEER: 10}, 200, 100),
+        ({PROVIDER: 91, ENGINEER: 9}, 200, 0),
+        (None, 0, 100),
     ],
 )
-def test_a_round_of_holder_and_affiliates_alone_or_a_valuation_of_the_company_reaches_no_target(makers, vested):
+def test_a_round_that_strangers_buy_less_than_a_twentieth_of_reaches_no_target(makers, whole, vested):
     level = PriceMilestone(price_usd_per_share=Decimal(4))
     state = issue(when(level), affiliate_ids=(AFFILIATE,))
-    priced = dataclasses.replace(state, price_marks=(PriceMark(Fraction(9), "a round", makers),))
+    bought = None if makers is None else {each: Fraction(shares) for each, shares in makers.items()}
+    mark = PriceMark(Fraction(9), "a round", bought, company_shares=Fraction(whole))
+    priced = dataclasses.replace(state, price_marks=(mark,))
     assert read(settle(priced))[0][0] == vested
 
 

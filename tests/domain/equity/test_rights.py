@@ -277,10 +277,11 @@ def test_stock_with_a_cause_was_agreed_to_before():
 
 @pytest.mark.parametrize(
     ("price", "shares", "valued", "asked"),
-    [(3, 10, True, False), (2, 10, True, True), (3, 10, False, True), (3, 100, True, True)],
+    [(3, 10, True, False), (2, 10, True, True), (3, 10, False, True), (3, 11, True, True)],
 )
-def test_a_fraction_is_taken_at_the_latest_price_from_who_keeps_a_share(price, shares, valued, asked):
-    given = (*GIVEN, VALUED) if valued else GIVEN
+def test_a_fraction_is_taken_at_a_fair_price_if_it_is_a_thousandth_of_the_class(price, shares, valued, asked):
+    """Who kept a share lost all others by one consolidation after the other, without being asked."""
+    given = (*GIVEN, issue(FOUNDER, 9_900, number=9), *((VALUED,) if valued else ()))
     taken = repurchase(FUND, shares, price, cause=SPLIT.split_id)
     assert (f"holder/{FUND}" in ask(taken, SPLIT, given=given)) is asked
 

@@ -190,11 +190,19 @@ def _transfer_stock(state: Issuer, event: IssuerStockTransferred) -> Issuer:
     if offer is not None and offer.status != "exercised":
         after = _answer_offer(after, event.transfer_id, "transferred")
     after = _move(after, event.holder_id, event.class_id, -event.shares)
+    if event.holder_id_after == state.formed.party_id:
+        after = _buy_back(after, event.holder_id, event.shares)
     return _move(after, event.holder_id_after, event.class_id, event.shares)
+
+
+def _buy_back(state: Issuer, holder_id: str, shares: int) -> Issuer:
+    """Return the state without the weight of the prices at which the company's new stock was bought."""
+    return replace(state, price_marks=tuple(mark.buy_back(holder_id, shares) for mark in state.price_marks))
 
 
 def _repurchase_stock(state: Issuer, event: IssuerStockRepurchased) -> Issuer:
     after = _move(_keep(state, event.repurchase_id, event), event.holder_id, event.class_id, -event.shares)
+    after = _buy_back(after, event.holder_id, event.shares)
     if event.cause not in state.instruments:
         return after
     return _count(after, event.class_id, -event.shares)
@@ -247,7 +255,7 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
         split_ratio=state.split_ratio * ratio,
         instrument_shares=Map({class_id: int(n * ratio) for class_id, n in state.instrument_shares.items()}),
         promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
-        price_marks=tuple(mark._replace(price_usd=mark.price_usd / ratio) for mark in state.price_marks),
+        price_marks=tuple(mark.split(ratio) for mark in state.price_marks),
         classes=Map(classes),
         holdings=Map({key: int(shares * ratio) for key, shares in state.holdings.items()}),
         shares_reserved=int(state.shares_reserved * ratio),
@@ -487,14 +495,15 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     closed = replace(state.financings[event.financing_id], status="closed")
     pricing = closed.pricing
     assert pricing is not None, "a round is priced before it is closed"
-    price = Fraction(pricing.price_usd_per_share)
-    investors = frozenset(each.holder_id for each in closed.terms.investments if is_id(each.holder_id, "pty"))
+    price, whole = Fraction(pricing.price_usd_per_share), Fraction(pricing.post_money_shares)
+    bought = {each.holder_id: Fraction(each.shares) for each in pricing.allotments if is_id(each.holder_id, "pty")}
+    bought.pop(state.formed.party_id, None)
     after = replace(
         _settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
         price_marks=(
             *state.price_marks,
-            PriceMark(price, event.financing_id, investors - {state.formed.party_id}, _find_priced_on(closed)),
+            PriceMark(price, event.financing_id, bought, _find_priced_on(closed), whole),
         ),
     )
     classes = list_conversion_classes(closed.terms, pricing)
@@ -516,7 +525,7 @@ def _abandon_financing(state: Issuer, event: IssuerFinancingAbandoned) -> Issuer
 
 def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
     price = Fraction(event.price_usd_per_share)
-    makers = None if event.recorded_by == "platform" else frozenset[str]()
+    makers: dict[str, Fraction] | None = None if event.recorded_by == "platform" else {}
     source = f"valuation {event.method} of {event.effective_on}, by the {event.recorded_by}"
     mark = PriceMark(price, source, makers, event.effective_on)
     return replace(

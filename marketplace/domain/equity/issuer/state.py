@@ -4,7 +4,7 @@ Shares and prices are those after all splits. The original numbers of the events
 repeated after a split is still recognised. Maps are persistent, and sorted wherever their order could show.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -297,14 +297,32 @@ class PriceMark(NamedTuple):
     Attributes:
         price_usd: The price, exact.
         source: The round, or the valuation by its method and day.
-        makers: Parties beside the company that made it: the investors of a round; None: the platform recorded it.
+        makers: The shares that each party beside the company bought at it in a round, less those that the company
+            bought back from it since; None: the platform recorded it.
         effective_on: The day of a valuation, or on which a round was priced; None if an import does not state it.
+        company_shares: The shares of the company after the round, fully diluted; 0 for a valuation.
     """
 
     price_usd: Fraction
     source: str
-    makers: frozenset[str] | None
+    makers: Mapping[str, Fraction] | None
     effective_on: date | None = None
+    company_shares: Fraction = Fraction(0)
+
+    def split(self, ratio: Fraction) -> "PriceMark":
+        """Return the price after a split."""
+        return self._replace(
+            price_usd=self.price_usd / ratio,
+            makers=None if self.makers is None else {each: shares * ratio for each, shares in self.makers.items()},
+            company_shares=self.company_shares * ratio,
+        )
+
+    def buy_back(self, holder_id: str, shares: int) -> "PriceMark":
+        """Return the price without shares that the company bought back from one of its makers."""
+        if self.makers is None or holder_id not in self.makers:
+            return self
+        left = max(self.makers[holder_id] - shares, Fraction(0))
+        return self._replace(makers={**self.makers, holder_id: left})
 
 
 @dataclass(frozen=True, slots=True)

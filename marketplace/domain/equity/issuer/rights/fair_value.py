@@ -1,9 +1,11 @@
 """The fair value of a share, from a stated source.
 
-It is the latest *independent* price of the last 12 months: that of a round in which a party of this market invested
-that is neither the holder nor the company, nor firmly related to them, or a valuation that the platform recorded. If
-there is none, it is the latest price of any origin, and those whom it dilutes vote on the act. A warrant may state a
-mean of recorded prices instead, whose last price is at most 30 days old.
+It is the latest *independent* price of the last 12 months: that of a round that parties of this market bought enough
+of which are neither the holder nor the company, nor firmly related to them, or a valuation that the platform recorded.
+Enough is a twentieth of the company, and a twentieth of all dollars that were paid in; see `is_enough`. Stock that the
+company bought back from them does not count, so that nobody states a price with a few dollars, or with money that it
+gets back. If there is none, it is the latest price of any origin, and those whom it dilutes vote on the act. A warrant
+may state a mean of recorded prices instead, whose last price is at most 30 days old.
 """
 
 from datetime import date, timedelta
@@ -12,12 +14,15 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.money import SHARE_PRICE_PLACES
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.rights.averages import find_average
 from marketplace.domain.equity.issuer.state import Issuer, PriceMark, Warrant
 from marketplace.domain.register import Register
 
+BOUGHT_MIN: Final = Fraction(1, 20)
+"""The part of the company, and of all dollars paid in, that others must buy in a round so that their money counts."""
 VALID: Final = timedelta(days=366)
 """How long after its day a valuation, or the price of a round, counts as independent."""
 FRESH: Final = timedelta(days=30)
@@ -61,14 +66,46 @@ def find_fair_value(state: Issuer, interested: frozenset[str], on_day: date) -> 
 def _find_independent(state: Issuer, interested: frozenset[str], on_day: date) -> PriceMark | None:
     """Return the latest price that is independent of these parties; None if there is none."""
     for mark in reversed(state.price_marks):
-        if _is_independent(mark, interested, on_day):
+        if _is_independent(state, mark, interested, on_day):
             return mark
     return None
 
 
-def _is_independent(mark: PriceMark, interested: frozenset[str], on_day: date) -> bool:
-    is_valid = mark.effective_on is None or on_day - mark.effective_on <= VALID
-    return is_valid and (mark.makers is None or bool(mark.makers - interested))
+def _is_independent(state: Issuer, mark: PriceMark, interested: frozenset[str], on_day: date) -> bool:
+    if mark.effective_on is not None and on_day - mark.effective_on > VALID:
+        return False
+    if mark.makers is None:
+        return True
+    bought = sum((shares for maker, shares in mark.makers.items() if maker not in interested), Fraction(0))
+    return is_enough(state, bought, mark.company_shares, mark.price_usd)
+
+
+def is_enough(state: Issuer, shares: Fraction, company_shares: Fraction, price_usd: Fraction) -> bool:
+    """Return whether shares that some bought in a round make its price count for all.
+
+    Args:
+        state: The issuer.
+        shares: What they bought.
+        company_shares: The company's shares after the round, fully diluted.
+        price_usd: What a share cost them.
+    """
+    if not shares or shares < company_shares * BOUGHT_MIN:
+        return False
+    return shares * price_usd >= _sum_paid(state) * BOUGHT_MIN
+
+
+def _sum_paid(state: Issuer) -> Fraction:
+    """Return the dollars of all stock that was issued to parties here, and of what may still become equity."""
+    stock = sum(
+        (
+            issued.shares * Fraction(issued.price_usd_per_share)
+            for issued in state.securities.values()
+            if is_id(issued.holder_id, "pty")
+        ),
+        Fraction(0),
+    )
+    signed = (each.amount_usd for name in state.instruments for each in state.exposures.get(name, ()))
+    return stock + sum((Fraction(amount) for amount in signed), Fraction(0))
 
 
 def find_independent_price(state: Issuer, interested: frozenset[str], on_day: date) -> Fraction | None:
@@ -79,7 +116,7 @@ def find_independent_price(state: Issuer, interested: frozenset[str], on_day: da
 
 def find_highest_price(state: Issuer, interested: frozenset[str], on_day: date) -> Fraction | None:
     """Return the highest of the valid prices, in USD, that are independent of these parties; None if there is none."""
-    prices = (mark.price_usd for mark in state.price_marks if _is_independent(mark, interested, on_day))
+    prices = (mark.price_usd for mark in state.price_marks if _is_independent(state, mark, interested, on_day))
     return max(prices, default=None)
 
 
