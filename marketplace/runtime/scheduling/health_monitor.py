@@ -101,6 +101,7 @@ class _Watch:
         opened: How many incidents evidence has opened on this pool.
         answered: The last instant from which on a report says that an incident is over.
         due: The incidents that the pool has not recorded yet as opened or closed, and since when.
+        is_shared: Whether every open incident has its GPUs. It is done once for all that an event opens.
     """
 
     terms: DetectionTerms
@@ -120,6 +121,7 @@ class _Watch:
     opened: int = 0
     answered: datetime | None = None
     due: dict[Transition, datetime] = field(default_factory=dict)
+    is_shared: bool = True
 
     def find(self, key: Key) -> Health:
         """Return the health of a GPU."""
@@ -196,15 +198,16 @@ class _Watch:
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
             self.opened += 1
             self.open.append(_Opened(name, at, told_at))
-            self._share()
+            self.is_shared = False
             self.due[Transition(self.pool_id, name, opens=True)] = at
         while failed < len(self.open):
             last = self.open.pop()
             ended = date_resumption(max(at, last.since + _SECOND), told_at, last.reported_at)
             self.due[Transition(self.pool_id, last.name, opens=False)] = ended
 
-    def _share(self) -> None:
+    def share(self) -> None:
         """Give each bad GPU that no open incident has to the oldest one that has room."""
+        self.is_shared = True
         rest = dict.fromkeys(self.list_bad())
         for one in self.open:
             one.gpus = [gpu for gpu in one.gpus if gpu in rest]
@@ -219,7 +222,7 @@ class _Watch:
         place = next((place for place, known in enumerate(self.open) if known.name == name), None)
         if place is None:
             return
-        self._share()
+        self.share()
         good = set(self.open.pop(place).gpus)
         for key, health in [item for healths in self.healths.values() for item in healths.items()]:
             if _name_gpu(key.device) in good or not self.open:
@@ -322,6 +325,8 @@ class HealthMonitor:
         if watch.bad["startup"]:
             watch.change(grant_id, at, at)
             self._schedule(grant_id, watch)
+        if not watch.is_shared:
+            watch.share()
 
     def _schedule(self, grant_id: str, watch: _Watch) -> None:
         if watch.due:

@@ -443,30 +443,48 @@ def test_a_report_that_ends_an_incident_takes_its_own_gpus_as_good(restored, lef
     assert [opens for _, opens in desk.list_due()] == [True, True, False]
 
 
-def test_an_event_that_turns_many_gpus_costs_the_same_on_a_large_grant_with_one_bad_gpu_of_the_startup():
-    """The steps of Python that one event costs, which no other work of the machine changes."""
+def trace_steps(act):
+    """Return the steps of Python that an act takes, which no other work of the machine changes."""
+    steps = 0
 
+    def trace(*_):
+        nonlocal steps
+        steps += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def test_an_event_that_turns_many_gpus_costs_the_same_on_a_large_grant_with_one_bad_gpu_of_the_startup():
     def count_steps(nodes):
         desk = Desk(nodes)
         for begin in range(0, nodes * 8 - 8, 1_000):
             desk.see("provider", 0, *(f"GPU-{number}" for number in range(begin, min(begin + 1_000, nodes * 8 - 8))))
         desk.see("startup", 79, "GPU-X", looks=2)
         desk.see("provider", 79, *(f"GPU-{number}" for number in range(200)))
-        steps = 0
-
-        def trace(*_):
-            nonlocal steps
-            steps += 1
-            return trace
-
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            desk.see("provider", 79, *(f"GPU-{number}" for number in range(200)))
-        finally:
-            sys.settrace(before)
+        steps = trace_steps(lambda: desk.see("provider", 79, *(f"GPU-{number}" for number in range(200))))
         assert len(desk.list_due()) == 26
         return steps
 
     small, large = count_steps(64), count_steps(1_024)
     assert large < 1.1 * small
+
+
+def test_an_event_that_turns_many_gpus_looks_once_at_those_that_were_bad_before():
+    def count_steps(bad):
+        desk = Desk(1_024)
+        desk.see("provider", 79, *(f"GPU-{number}" for number in range(bad)), looks=2)
+        more = [f"GPU-{number}" for number in range(bad, bad + 1_000)]
+        desk.see("provider", 79, *more)
+        steps = trace_steps(lambda: desk.see("provider", 79, *more))
+        assert len(desk.list_due()) == (bad + 1_000) // 8
+        return steps
+
+    few, many = count_steps(0), count_steps(7_000)
+    assert many < 1.5 * few
