@@ -534,7 +534,6 @@ def _create_fills() -> None:
         bigint("counted_gpu_hours"),
         numeric("charged_usd"),
         numeric("credited_usd"),
-        numeric("paid_usd"),
         text("price_usd_per_gpu_hour"),
         timestamp("filled_at"),
         bigint("last_sequence"),

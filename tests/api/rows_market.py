@@ -9,7 +9,7 @@ GENERATION = ("nvidia", "hopper", ["H100_SXM"], True)
 
 def _tell(row: dict) -> tuple:
     """What a generation is, and whether it has supply and awards."""
-    has_supply = row["gpus"] > 0 and row["awarded_gpu_hours"] > 0 and Decimal(row["paid_usd"]) > 0
+    has_supply = row["gpus"] > 0 and row["awarded_gpu_hours"] > 0
     return row["gpu_vendor"], row["gpu_generation"], [one["gpu_class"] for one in row["classes"]], has_supply
 
 

@@ -326,7 +326,6 @@ class ClassSupply(msgspec.Struct, frozen=True, kw_only=True):
         gpus: GPUs of all pools.
         offered_gpu_hours: GPU-hours of listed lots from now on, sold or not.
         awarded_gpu_hours: GPU-hours awarded so far, in all.
-        paid_usd: Their price in all.
         index_usd_per_gpu_hour: The class's index of today; None if it has none.
         index_gpu_hours: GPU-hours behind the index.
     """
@@ -335,7 +334,6 @@ class ClassSupply(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     offered_gpu_hours: int
     awarded_gpu_hours: int
-    paid_usd: Decimal
     index_usd_per_gpu_hour: Decimal | None
     index_gpu_hours: int
 
@@ -349,7 +347,6 @@ class GenerationView(msgspec.Struct, frozen=True, kw_only=True):
         gpus: GPUs of all pools.
         offered_gpu_hours: GPU-hours of listed lots from now on, sold or not.
         awarded_gpu_hours: GPU-hours awarded so far, in all.
-        paid_usd: Their price in all.
         index_usd_per_gpu_hour: Mean of the classes' indices of today, weighed by the GPU-hours behind each; None if no
             class has one.
         classes: Its classes.
@@ -360,7 +357,6 @@ class GenerationView(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     offered_gpu_hours: int
     awarded_gpu_hours: int
-    paid_usd: Decimal
     index_usd_per_gpu_hour: Decimal | None
     classes: tuple[ClassSupply, ...]
 

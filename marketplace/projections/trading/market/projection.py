@@ -13,19 +13,17 @@ from events.pricelist import PricelistPublished
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from events.statement import StatementAccepted, StatementCredited, StatementServiceCredited
 from marketplace.core.errors import Corrupt
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.trading.market.index import MICRO
 from marketplace.projections.trading.market.tables import curves, fills, list_prices, ties
 from marketplace.projections.trading.market.ties import Word
 
 
 def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> None:
-    """Record an award: its volume, and its cost over the run to the millionth of a dollar. Nothing is paid yet."""
+    """Record an award and its volume. Nothing is paid yet."""
     hours = event.nodes * event.gpus_per_node * (round((event.end - event.start).total_seconds()) // 3_600)
-    paid = Decimal(round(parse_ratio(event.price_usd_per_gpu_hour) * hours * MICRO)) / MICRO
     changes.put(
         fills,
         grant_id=event.grant_id,
@@ -40,7 +38,6 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
         counted_gpu_hours=0,
         charged_usd=ZERO,
         credited_usd=ZERO,
-        paid_usd=paid,
         price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
         filled_at=fact.time,
     )
@@ -175,7 +172,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="market",
-    version=7,
+    version=8,
     tables=(fills, list_prices, curves, ties),
     reads=("grant", "statement", "pricelist", "auction", "register"),
     handlers={

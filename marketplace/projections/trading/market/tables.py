@@ -20,7 +20,6 @@ fills: Final = define(
     whole("counted_gpu_hours"),
     exact("charged_usd"),
     exact("credited_usd"),
-    exact("paid_usd"),
     text("price_usd_per_gpu_hour"),
     instant("filled_at"),
     Index("ix_fills_class", "gpu_class", "day"),

@@ -19,7 +19,10 @@ from marketplace.projections.views.trading import ClassSupply, ExposureView, Gen
 
 
 async def load_generations(connection: AsyncConnection, *, now: datetime) -> list[GenerationView]:
-    """Return the market by vendor and generation of GPUs, in order, with each of its classes."""
+    """Return the market by vendor and generation of GPUs, in order, with each of its classes.
+
+    Of prices it has the index alone: a sum of all awards, read before and after one, would tell what that one costs.
+    """
     gpus = await _sum_by_class(connection, select(pools.c.gpu_class, func.sum(pools.c.nodes * pools.c.gpus_per_node)))
     hours = extract("epoch", lots.c.end - func.greatest(lots.c.start, literal(now))) / SECONDS_PER_HOUR
     offered = select(pools.c.gpu_class, func.sum(lots.c.nodes * pools.c.gpus_per_node * hours).cast(Numeric))
@@ -27,7 +30,6 @@ async def load_generations(connection: AsyncConnection, *, now: datetime) -> lis
     offered = offered.where(lots.c.status == "listed", lots.c.end > now)
     asked = await _sum_by_class(connection, offered)
     awarded = await _sum_by_class(connection, select(fills.c.gpu_class, func.sum(fills.c.gpu_hours).cast(BigInteger)))
-    paid = await _sum_by_class(connection, select(fills.c.gpu_class, func.sum(fills.c.paid_usd)))
     today = now.date()
     classes = []
     for name in sorted({*gpus, *awarded}):
@@ -37,7 +39,6 @@ async def load_generations(connection: AsyncConnection, *, now: datetime) -> lis
             gpus=int(gpus.get(name, 0)),
             offered_gpu_hours=int(asked.get(name, 0)),
             awarded_gpu_hours=int(awarded.get(name, 0)),
-            paid_usd=Decimal(paid.get(name, 0)),
             index_usd_per_gpu_hour=point.index_usd_per_gpu_hour,
             index_gpu_hours=point.gpu_hours,
         )
@@ -63,7 +64,6 @@ def _group(classes: Iterable[ClassSupply]) -> list[GenerationView]:
             gpus=sum(one.gpus for one in members),
             offered_gpu_hours=sum(one.offered_gpu_hours for one in members),
             awarded_gpu_hours=sum(one.awarded_gpu_hours for one in members),
-            paid_usd=sum((one.paid_usd for one in members), Decimal(0)),
             index_usd_per_gpu_hour=weigh_index(members),
             classes=tuple(members),
         )
