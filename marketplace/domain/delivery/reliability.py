@@ -65,8 +65,8 @@ _Timed = (
     | StatementCredited
 )
 ReliabilityEvent = _Timed | GrantResold | GrantMarked
-LEFT_OUT: Final = frozenset({"related", "own_capacity", "named"})
-"""Marks of grants that count in no reliability."""
+LEFT_OUT: Final = frozenset({"related", "own_capacity"})
+"""Marks of grants that count in no reliability. What a provider alone states (`named`) keeps nothing out of it."""
 COUNTED: Final = ReliabilityEvent.__args__
 """The event types of grants that affect reliability."""
 WITHDRAWN: Final = frozenset(

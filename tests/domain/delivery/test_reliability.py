@@ -206,3 +206,6 @@ def test_what_is_marked_counts_in_no_reliability_and_nothing_bad_is_wiped_out_by
         assert stand(*lost, marked(mark), *DONE, accepted(100)).uptime == 0
         assert stand(msgspec.structs.replace(ISSUED, mark=mark), *life[1:]) == PERFECT
     assert stand(*life, marked("assumed")) == stand(*life)
+    named = (msgspec.structs.replace(ISSUED, mark="named"), *life[1:])
+    assert stand(*named) == stand(*life), "a provider that names its buyer beforehand keeps no failure out"
+    assert stand(*named, marked("related")).uptime == 0
