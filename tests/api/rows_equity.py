@@ -66,7 +66,7 @@ FAVOURED = {"kind": "safe", "conversion_timing": "post_money", "most_favoured_na
 
 
 def build_notice(world: World) -> dict:
-    return {"later_instrument_id": world.ids["later"], "elect_until": world.day(80)}
+    return {"later_instrument_id": world.ids["later"], "elect_until": world.day(42)}
 
 
 def build_note(world: World, days: int, **more) -> dict:

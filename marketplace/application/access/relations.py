@@ -6,10 +6,8 @@ from datetime import datetime
 from msgspec import structs
 
 from events.register import RelationKind
-from marketplace.application.steps.access import require_tenant
-from marketplace.core.ids import derive_id, is_id
-from marketplace.domain.party import PARTY
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.application.steps.access import require_parties, require_tenant
+from marketplace.core.ids import derive_id
 from marketplace.domain.register import (
     REGISTER,
     REGISTER_ID,
@@ -57,9 +55,7 @@ async def declare_relation(
     )
 
     async def work(unit: UnitOfWork) -> None:
-        for each in (party_id, related_id):
-            if each is not None and (not is_id(each, "pty") or await unit.load(PARTY, each) is None):
-                raise refuse_unknown("party", each)
+        await require_parties(unit, [each for each in (party_id, related_id) if each is not None])
         register = await unit.decide(REGISTER, REGISTER_ID, command)
         if unit.list_events(REGISTER, REGISTER_ID) and context.party_id is not None:
             for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:

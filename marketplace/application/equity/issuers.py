@@ -15,7 +15,13 @@ from events.instants import FOREVER
 from events.issuer_holders import HolderTerms, StatedAgreement
 from marketplace.application.equity.consents import carry_out, load_concerned
 from marketplace.application.equity.vesting import load_vesting, vest
-from marketplace.application.steps.access import load_issuer, require_decider, require_tenant, require_unfrozen
+from marketplace.application.steps.access import (
+    load_issuer,
+    require_decider,
+    require_parties,
+    require_tenant,
+    require_unfrozen,
+)
 from marketplace.application.steps.company_acts import close_round, load_converting, load_outstanding, sell_company
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
@@ -50,9 +56,8 @@ from marketplace.domain.equity.issuer.sale.liquidity import (
 )
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.terms import RoundDraft
-from marketplace.domain.equity.rights import require_company, require_own
+from marketplace.domain.equity.rights import list_appointed, require_company, require_own
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -86,18 +91,19 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
     """Carry out, or propose, one corporate action. Money that parties pay for stock moves in the same append.
 
     Ids of what it creates must derive from the command's id; see `derive_id`. A stakeholder that is added is a party
-    here, or has an id of its own (``stk_…``).
+    here, or has an id of its own (``stk_…``). Directors, recorders, customers and vendors are parties here.
 
     Raises:
-        Refusal: ``party_unknown`` · as `carry_out`.
+        Refusal: ``party_unknown`` for a stakeholder · refusals of the issuer · ``party_unknown`` · as `carry_out`.
     """
     issuer_id = command.issuer_id
 
     async def work(unit: UnitOfWork) -> None:
         require_own(await unit.get(ISSUER, issuer_id, Issuer), command, context.party_id)
         if isinstance(command, AddStakeholder) and not is_id(command.holder_id, "stk"):
-            require_found("party", command.holder_id, await unit.load(PARTY, command.holder_id))
+            await require_parties(unit, [command.holder_id])
         await unit.decide(ISSUER, issuer_id, command)
+        await require_parties(unit, list_appointed(command))
 
     return await carry_out(handler, context, issuer_id, work)
 

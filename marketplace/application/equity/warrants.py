@@ -8,7 +8,7 @@ from msgspec import structs
 
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import count_accepted, exercise, hand_over, vest
-from marketplace.application.steps.access import require_decider
+from marketplace.application.steps.access import require_decider, require_parties
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -26,6 +26,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     TransferWarrant,
 )
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.rights import list_appointed
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
@@ -36,7 +37,7 @@ async def issue_warrant(handler: Handler, context: Context, command: IssueWarran
     """Issue a right to buy shares. The issuer must be a side of the grants that its milestones count.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer.
+        Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer · ``party_unknown`` for an attester.
     """
     issuer_id = command.issuer_id
 
@@ -47,6 +48,7 @@ async def issue_warrant(handler: Handler, context: Context, command: IssueWarran
             if issuer.formed.party_id not in {grant.startup_id, grant.issued.provider_id}:
                 raise refuse_unknown("grant", grant_id)
         await unit.decide(ISSUER, issuer_id, command)
+        await require_parties(unit, list_appointed(command))
 
     return await carry_out(handler, context, issuer_id, work)
 
@@ -185,7 +187,7 @@ async def attest_milestone(
 
 
 def _list_attesters(issuer: Issuer) -> frozenset[str]:
-    return frozenset(each for warrant in issuer.warrants.values() for each in list_attesters(warrant.issued))
+    return frozenset(each for warrant in issuer.warrants.values() for each in list_attesters(warrant.issued.tranches))
 
 
 async def transfer_warrant(

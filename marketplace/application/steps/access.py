@@ -3,7 +3,7 @@
 Another tenant's resource is refused in the same words as one that does not exist: ``<kind>_unknown``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
@@ -128,6 +128,17 @@ def require_tenant(context: Context, party_id: str, *, duty: bool = False) -> No
         Refusal: ``scope_missing`` · ``party_unknown``.
     """
     require_owner(context, (party_id,), "party", party_id, duty=duty)
+
+
+async def require_parties(unit: UnitOfWork, party_ids: Iterable[str]) -> None:
+    """Refuse ids that are not those of registered parties.
+
+    Raises:
+        Refusal: ``party_unknown``.
+    """
+    for party_id in party_ids:
+        if not is_id(party_id, PARTY.prefix) or await unit.load(PARTY, party_id) is None:
+            raise refuse_unknown("party", party_id)
 
 
 async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:

@@ -11,6 +11,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, GrantMandate
+from marketplace.domain.trading.mandate_ends import require_lasting
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -27,9 +28,11 @@ async def set_mandate(
         alone_at: The time, if one person of the holder acts alone; None if two persons act.
 
     Raises:
-        Refusal: Refusals of the party, the mandate and the account.
+        Refusal: ``expiry_past`` · refusals of the party, the mandate and the account.
     """
-    if await unit.load(MANDATE, mandate_id) is not None:
+    before = await unit.load(MANDATE, mandate_id)
+    require_lasting(terms, None if before is None else before.terms, unit.context.at)
+    if before is not None:
         await unit.decide(MANDATE, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
         await adjust_mandate_hold(unit, mandate_id, "the mandate changed", alone_at=alone_at, at=unit.context.at)
         return

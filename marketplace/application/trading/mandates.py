@@ -25,6 +25,7 @@ from marketplace.domain.trading.mandate import (
     RefuseOrder,
     RevokeMandate,
 )
+from marketplace.domain.trading.mandate_ends import require_lasting
 from marketplace.domain.trading.order import ORDER, ApproveMandate
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -56,6 +57,7 @@ async def grant_mandate(
             await _set_cash(unit, mandate_id, holder_id, terms)
             return
         require_trader(await unit.load(PARTY, holder_id), holder_id, "provider")
+        require_lasting(terms, None, context.at)
         command = GrantMandate(mandate_id=mandate_id, holder_id=holder_id, funding=funding, terms=terms)
         await unit.decide(MANDATE, mandate_id, command)
 
@@ -105,6 +107,7 @@ async def amend_mandate(
         if granted.funding == "cash":
             await _set_cash(unit, mandate_id, granted.holder_id, terms)
         else:
+            require_lasting(terms, mandate.terms, context.at)
             await unit.decide(MANDATE, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
 
     return await handler.run(context, MANDATE, mandate_id, work)

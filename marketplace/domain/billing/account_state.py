@@ -34,6 +34,7 @@ from events.account import (
 )
 from events.instants import FOREVER
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_usd
@@ -63,6 +64,8 @@ RESERVE_SHARE: Final = Fraction(1, 10)
 """The share of each payment for delivery that the provider keeps for corrections; the platform, of its fees."""
 RESERVED_FOR: Final = timedelta(days=60)
 """How long they keep it."""
+_ACCOUNT: Final = "acc"
+"""The prefix of accounts' ids. A hold for another account pays it, so that it is never empty."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
@@ -332,7 +335,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
         raise Refusal(
             "payee_is_payer", "an account cannot hold money for itself; name another payee", pointer="/payee_account_id"
         )
-    require_usd(command.amount_usd, "/amount_usd", zero=True)
+    require_usd(command.amount_usd, "/amount_usd", zero=not is_id(command.purpose, _ACCOUNT))
     known = state.holds.get(command.hold_id)
     if known is not None:
         asked = (command.amount_usd, command.purpose, command.expires_at)

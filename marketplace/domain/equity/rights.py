@@ -92,6 +92,8 @@ from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
 from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
+from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
+from marketplace.domain.equity.issuer.programme_commands import NamePriceSource, OpenProgramme
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
     find_class_price,
@@ -99,7 +101,8 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_mean_price,
     find_value_for_warrant,
 )
-from marketplace.domain.equity.issuer.rights_commands import ExerciseOption
+from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, IssueWarrant
 from marketplace.domain.equity.issuer.rules import is_main_class
 from marketplace.domain.equity.issuer.state import (
     Financing,
@@ -920,6 +923,21 @@ def require_company(issuer: Issuer, party_id: str | None) -> None:
     if party_id not in {None, company_id}:
         text = f"only {company_id} proposes this; a holder proposes what it does with its own securities"
         raise Refusal("company_proposes", text, party_id=party_id)
+
+
+def list_appointed(command: IssuerCommand) -> Sequence[str]:
+    """Return the parties to which a command gives a part: directors, recorders, attesters, customers and vendors."""
+    match command:
+        case AgreeHolderTerms():
+            return command.terms.directors
+        case NamePriceSource():
+            return () if command.recorder_id is None else (command.recorder_id,)
+        case OpenProgramme():
+            return (*command.customer_ids, *command.vendor_ids)
+        case IssueWarrant():
+            return sorted(list_attesters(command.tranches))
+        case _:
+            return ()
 
 
 def require_own(issuer: Issuer, command: IssuerCommand, party_id: str | None) -> None:

@@ -546,3 +546,27 @@ async def test_a_day_vests_by_the_timer_and_what_waits_for_another_tranche_with_
                 break
             await market.tick()
     assert await deal.count_vested() == 100
+
+
+NOBODY = f"pty_{'0' * 26}"
+
+
+@pytest.mark.parametrize("part", ["recorder", "customer", "vendor", "attester"])
+async def test_nobody_who_is_not_here_records_attests_or_counts(deal, part):
+    """A recorder that does not exist was accepted, voted on, and never recorded a price."""
+    source = {"source_id": derive_id("src", NOBODY), "name": "Exchange", "recorder_id": NOBODY}
+    programme = {"programme_id": derive_id("prg", NOBODY), "name": "Purchases"}
+    works = AttestedMilestone(name="technical", description="the cluster trains", attester_id=NOBODY)
+    act_of = {
+        "recorder": lambda: act(deal.market, deal.vendor, NamePriceSource, **source),
+        "customer": lambda: act(
+            deal.market, deal.vendor, OpenProgramme, **programme, customer_ids=(NOBODY,), vendor_ids=(deal.vendor,)
+        ),
+        "vendor": lambda: act(
+            deal.market, deal.vendor, OpenProgramme, **programme, customer_ids=(deal.vendor,), vendor_ids=(NOBODY,)
+        ),
+        "attester": lambda: deal.issue(10, "1", WarrantTranche(shares=10, conditions=((works,),))),
+    }
+    with pytest.raises(Refusal) as caught:
+        await act_of[part]()
+    assert caught.value.code == "party_unknown"

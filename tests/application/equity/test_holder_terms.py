@@ -467,6 +467,7 @@ async def test_a_buyer_that_is_here_is_named_with_its_class(market, held, change
         ({"drag_along": DragAlong(share_needed=Decimal("0.9"), classes=("gold",))}, "stock_class_unknown"),
         ({"directors": (NOBODY, NOBODY)}, "party_repeated"),
         ({"directors": (NOBODY.replace("pty", "stk"),)}, "party_unknown"),
+        ({"directors": (NOBODY,)}, "party_unknown"),
         ({"pro_rata": (NOBODY,)}, "stakeholder_unknown"),
     ],
 )

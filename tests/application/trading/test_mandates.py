@@ -392,3 +392,22 @@ async def test_an_order_below_every_ask_keeps_a_budget_from_others_until_the_auc
     kept = await find_faults(audit.Market, market.log, open_again=True)
     assert [rule for rule, _, _ in kept] == ["budget"]
     await check_log(market.log)
+
+
+@pytest.mark.parametrize("funding", ["cash", "own_capacity"])
+async def test_a_mandate_that_would_have_ended_is_neither_granted_nor_made_by_an_amendment(market, funding):
+    """One with an end in 2001 was granted, and its budget was set aside for nothing."""
+    holder = await market.party("Fund", "fund", "provider", usd=1_000)
+    now = market.clock.now()
+    await refused(market.mandate(holder, funding, budget=100, expires_at=now), "expiry_past")
+    end = now + timedelta(days=2)
+    mandate = await market.mandate(holder, funding, budget=100, expires_at=end)
+
+    async def amend(**changes):
+        terms = structs.replace((await market.state("mandate", mandate)).terms, **changes)
+        return await mandates.amend_mandate(market.handler, market.context(holder), mandate, terms=terms)
+
+    await refused(amend(expires_at=now - timedelta(days=1)), "expiry_past")
+    market.clock.at = end + timedelta(days=1)
+    await amend(budget_usd=Decimal(50), issuer_usd_max=Decimal(50))
+    await check_log(market.log)

@@ -157,6 +157,7 @@ REFUSALS = [
     Row("amount_not_positive", (OPENED,), deposit(amount_usd=usd(0)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, withdraw(amount_usd=usd(-1)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, place_hold(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_not_positive", FUNDED, place_hold(amount_usd=usd(0), purpose=build.PROVIDER_ACCOUNT), "/amount_usd"),
     Row("amount_not_positive", (*FUNDED, HELD), capture_hold(amount_usd=usd(0)), "/amount_usd"),
     Row("amount_not_positive", (*FUNDED, HELD), adjust_hold(amount_usd=usd(-5)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, debit(amount_usd=usd(-1)), "/amount_usd"),

@@ -155,6 +155,7 @@ def test_an_extension_is_an_amendment_that_applies_to_earlier_tranches():
     assert repaid.amount_usd == Decimal("132021.92")
 
 
+CAP_20M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(20_000_000), service_consequence="credit")
 CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
 DRAWDOWN = {"funding": "drawdown", "grant_id": SALE, "draw": draw()}
 SAFE = InstrumentIssued(**OF_INS, **DRAWDOWN, terms=CAP_10M, commitment_usd=Decimal(1000))
@@ -168,6 +169,7 @@ LATER = make_id("ins", 2)
 NOTICED = InstrumentMfnNoticed(
     instrument_id=INS, later_instrument_id=LATER, terms=CAP_10M, elect_until=NOON + timedelta(days=14)
 )
+EXTENDED = structs.replace(NOTICED, elect_until=NOON + timedelta(days=44))
 NOTICED_THIRD = InstrumentMfnNoticed(
     instrument_id=INS, later_instrument_id=make_id("ins", 3), terms=CAP_10M, elect_until=NOON + timedelta(days=30)
 )
@@ -186,6 +188,16 @@ def elect(later=LATER, at=NOON):
 
 DONE = {
     "notice is given": ([FAVOURED], notice(), NOTICED),
+    "a window is extended by thirty days in all": (
+        [FAVOURED, NOTICED],
+        notice(elect_until=EXTENDED.elect_until),
+        EXTENDED,
+    ),
+    "other terms open a window of their own": (
+        [FAVOURED, NOTICED, EXTENDED],
+        notice(terms=CAP_20M, elect_until=NOON + timedelta(days=50)),
+        structs.replace(NOTICED, terms=CAP_20M, elect_until=NOON + timedelta(days=50)),
+    ),
     "the later terms are elected at the last instant": (
         [FAVOURED, NOTICED],
         elect(at=NOON + timedelta(days=14)),
@@ -310,6 +322,9 @@ REFUSED = [
     ("time_naive", [FAVOURED], notice(elect_until=NOON.replace(tzinfo=None))),
     ("window_over", [FAVOURED], notice(elect_until=NOON)),
     ("window_short", [FAVOURED], notice(elect_until=NOON + timedelta(days=10) - timedelta(microseconds=1))),
+    ("window_long", [FAVOURED, NOTICED], notice(elect_until=NOON + timedelta(days=44, microseconds=1))),
+    ("window_long", [FAVOURED, NOTICED, EXTENDED], notice(elect_until=NOON + timedelta(days=45))),
+    ("window_long", [FAVOURED, NOTICED], notice(elect_until=NOON.replace(year=2190))),
     ("notice_unknown", [FAVOURED], elect()),
     ("window_over", [FAVOURED, NOTICED], elect(at=NOON + timedelta(days=15))),
 ]

@@ -27,7 +27,7 @@ statement_unexpected · payment_made · note_matured · commitment_exceeded · t
 tranche_exceeded · issuer_ended · reduction_late · missing_convention · reduction_exists · reduction_above_undrawn ·
 payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note
 · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made
-· window_over · window_short.
+· window_over · window_short · window_long.
 An import refuses instrument_differs · refusals of the command of each event · act_repeated.
 """
 

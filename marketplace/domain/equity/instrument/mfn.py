@@ -2,7 +2,8 @@
 
 The append that signs or amends a SAFE or a note notifies the holders of most-favoured SAFEs; the startup may extend a
 window and opens none of its own, so that it gives nobody the terms of an earlier SAFE. A window is at least `WINDOW`
-long. While the last one is open, the holder chooses among all instruments of which it was notified.
+long, and extended by `EXTENSION_MAX` in all. While the last one is open, the holder chooses among all instruments of
+which it was notified.
 
 An election adopts all of the later terms, of a note its cap and discount, once (Y Combinator's MFN form, section 3).
 While a window is open and the holder has neither elected nor declined, no round is priced, because nobody may guess the
@@ -32,10 +33,15 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.commands import ElectMfn, NoticeMfn
 from marketplace.domain.equity.instrument.state import Instrument
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_found
+from marketplace.domain.refusals import refuse_unknown, require_found
 
 WINDOW: Final = timedelta(days=10)
 """The shortest time in which a holder may elect after a notice (Y Combinator's MFN form, section 3)."""
+
+
+EXTENSION_MAX: Final = timedelta(days=30)
+"""The most by which a startup extends a window: while it is open, no round is priced and no sale is proposed, which
+binds the other holders too."""
 
 
 def has_open_clause(state: Instrument) -> bool:
@@ -133,7 +139,7 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
 
     Raises:
         Refusal: ``notice_exists`` · ``not_most_favoured`` · ``election_made`` · ``time_naive`` · ``window_over`` ·
-            ``window_short``.
+            ``window_short`` · ``window_long``.
     """
     event = InstrumentMfnNoticed(
         instrument_id=command.instrument_id,
@@ -145,7 +151,13 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
     if known == event:
         return []
     if known is not None and command.elect_until < known.elect_until:
-        raise refuse_exists("notice", command.later_instrument_id)
+        raise Refusal(
+            "notice_exists",
+            f"the terms of {command.later_instrument_id} may be elected until {render_instant(known.elect_until)}, and"
+            " no window is shortened; state a later end",
+            pointer="/elect_until",
+            elect_until=render_instant(known.elect_until),
+        )
     _require_clause(command.instrument_id, state)
     if state.election is not None:
         raise _refuse_decided(command.instrument_id)
@@ -164,7 +176,22 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
             pointer="/elect_until",
             elect_until_min=render_instant(command.at + WINDOW),
         )
+    if known is not None and known.terms == command.terms:
+        _require_extension(command, state.first_windows[command.later_instrument_id])
     return [event]
+
+
+def _require_extension(command: NoticeMfn, first: datetime) -> None:
+    """Refuse to extend a window further than `EXTENSION_MAX` after its `first` end."""
+    latest = render_instant(first + EXTENSION_MAX)
+    if command.elect_until > first + EXTENSION_MAX:
+        raise Refusal(
+            "window_long",
+            f"the window would end at {render_instant(command.elect_until)}; it is extended by"
+            f" {EXTENSION_MAX.days} days in all, until {latest}",
+            pointer="/elect_until",
+            elect_until_max=latest,
+        )
 
 
 def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]:

@@ -122,6 +122,7 @@ class Instrument:
         conversions: Oldest first.
         repaid: How it was repaid; None if it was not.
         notices: Later instruments of which the holder of a most-favoured SAFE was notified, by id.
+        first_windows: When the window of each ended before the startup extended it, by id.
         election: That holder's decision; None before it.
         reductions: Reductions of the commitment, by cause.
         takings: What was clawed back of conversions, by their position in `conversions`.
@@ -136,6 +137,7 @@ class Instrument:
     conversions: tuple[InstrumentConverted, ...] = ()
     repaid: InstrumentRepaid | None = None
     notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
+    first_windows: Mapping[str, datetime] = field(default_factory=dict)
     election: InstrumentMfnElected | None = None
     reductions: Mapping[str, Decimal] = field(default_factory=dict)
     takings: Mapping[int, ClawedBack] = field(default_factory=dict)
@@ -321,7 +323,7 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             version = TermsVersion(event.terms, event.applies_to_earlier)
             return replace(state, versions=(*state.versions, version))
         case InstrumentMfnNoticed():
-            return replace(state, notices={**state.notices, event.later_instrument_id: event})
+            return _notice(state, event)
         case InstrumentMfnElected():
             return replace(state, election=event)
         case InstrumentSuspended():
@@ -336,6 +338,16 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             return replace(state, status="cancelled")
         case _:
             return _evolve_principal(state, event)
+
+
+def _notice(state: Instrument, event: InstrumentMfnNoticed) -> Instrument:
+    """Return the state after a notice. One of the terms that the holder was notified of extends its window."""
+    later_id = event.later_instrument_id
+    known = state.notices.get(later_id)
+    first = state.first_windows
+    if known is None or known.terms != event.terms:
+        first = {**first, later_id: event.elect_until}
+    return replace(state, notices={**state.notices, later_id: event}, first_windows=first)
 
 
 def _list_matured(state: Instrument, until: date) -> frozenset[date]:

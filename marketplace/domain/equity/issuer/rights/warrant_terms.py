@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from events.issuer import IssuerWarrantIssued
 from events.vesting import (
     AmountMilestone,
     AttestedMilestone,
@@ -229,9 +228,9 @@ def find_attested(tranches: Sequence[WarrantTranche], name: str) -> AttestedMile
     return next((each for each in _list_attested(tranches) if each.name == name), None)
 
 
-def list_attesters(issued: IssuerWarrantIssued) -> frozenset[str]:
-    """Return the parties that attest milestones of a warrant."""
-    return frozenset(each.attester_id for each in _list_attested(issued.tranches) if each.attester_id is not None)
+def list_attesters(tranches: Sequence[WarrantTranche]) -> frozenset[str]:
+    """Return the parties that attest milestones of a warrant's tranches."""
+    return frozenset(each.attester_id for each in _list_attested(tranches) if each.attester_id is not None)
 
 
 def _require_no_cycle(tranches: Sequence[WarrantTranche]) -> None:
