@@ -33,6 +33,7 @@ def _create_api_keys() -> None:
         text("person", null=True),
         text("named_by", null=True),
         text("issued_by", null=True),
+        text("descends_from", null=True),
         text("name"),
         jsonb("scopes"),
         binary("hmac"),
@@ -44,6 +45,7 @@ def _create_api_keys() -> None:
     )
     op.create_index("ix_api_keys_party", "api_keys", ["party_id", "key_id"])
     op.create_index("ix_api_keys_issuer", "api_keys", ["issued_by"])
+    op.create_index("ix_api_keys_descent", "api_keys", ["descends_from"])
 
 
 def _create_api_key_changes() -> None:

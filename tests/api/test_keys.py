@@ -212,6 +212,55 @@ async def test_a_key_is_rotated_by_its_successor_and_what_it_issued_may_be_kept(
     assert (await stage.admin.delete(f"/v1/api-keys/{robot_id}")).status_code == 204
 
 
+async def test_a_leaked_key_does_not_escape_by_rotating_itself(stage: Stage):
+    """Its successor took its place, and whoever revoked the leaked key was answered that it had ended."""
+    party = await stage.register("Startup", "startup")
+    owner_id, owner = await issue(stage, stage.admin, party_id=party)
+    leaked_id, leaked = await issue(stage, owner)
+    _, robot = await issue(stage, leaked)
+    thief_id, thief = await issue(stage, leaked)
+    path = f"/v1/api-keys/{leaked_id}"
+    assert (await thief.delete(f"{path}?keep_issued=true")).status_code == 204
+    _, further = await issue(stage, thief)
+    assert (await further.delete(f"/v1/api-keys/{thief_id}")).status_code == 204
+    for repeats in (thief, further):
+        await repeats.delete(path)
+    assert (await owner.delete(f"{path}?keep_issued=true")).status_code == 204
+    assert await list_working(leaked, thief, robot, further) == [False, False, True, True]
+    assert (await owner.delete(path)).status_code == 204
+    assert await list_working(owner, robot, further) == [True, False, False]
+    listed = {each["key_id"]: each["status"] for each in (await owner.get("/v1/api-keys")).json()["items"]}
+    assert {key_id for key_id, status in listed.items() if status == "active"} == {owner_id}
+
+
+async def test_no_key_ends_one_of_a_colleague_unless_it_issued_it(stage: Stage):
+    """One of the two persons that an act takes locked the other out, also where only one key had leaked."""
+    party = await stage.register("Startup", "startup")
+    persons = {
+        person: await issue(stage, stage.admin, scopes=["*"], party_id=party, **({"person": person} if person else {}))
+        for person in ("p1", "p2", "")
+    }
+    for person, (_, client) in persons.items():
+        for other, (key_id, _) in persons.items():
+            if other != person:
+                assert_problem(await client.delete(f"/v1/api-keys/{key_id}"), 403, "person_foreign")
+    assert await list_working(*(client for _, client in persons.values())) == [True] * 3
+    second_id, second = await issue(stage, persons["p1"][1], scopes=["*"])
+    assert (await second.delete(f"/v1/api-keys/{persons['p1'][0]}")).status_code == 204, "a rotation"
+    for key_id in (second_id, persons["p2"][0], persons[""][0]):
+        assert (await stage.admin.delete(f"/v1/api-keys/{key_id}")).status_code == 204
+    clerks = [
+        await issue(stage, stage.admin, scopes=["*"], **named) for named in ({"person": "o1"}, {"person": "o2"}, {}, {})
+    ]
+    for number, (_, client) in enumerate(clerks):
+        path = f"/v1/api-keys/{clerks[number - 1][0]}"
+        assert_problem(await client.delete(path), 403, "person_foreign")
+        assert_problem(await stage.post(client, f"{path}/suspend", {"reason": "x"}), 403, "person_foreign")
+    child_id, _ = await issue(stage, clerks[2][1], scopes=["*:read"])
+    for client, key_id in ((clerks[2][1], child_id), (stage.admin, clerks[0][0])):
+        assert (await client.delete(f"/v1/api-keys/{key_id}")).status_code == 204
+
+
 async def test_a_row_of_keys_that_issue_each_other_is_short_and_a_changed_issuer_ends_the_key(
     stage: Stage, database_url: str
 ):

@@ -6,7 +6,11 @@ platform. A key records which operator named its person: two persons that one op
 requests. Otherwise one person could act as two.
 
 A key ends with the key that issued it. Who revokes a key may hand on what it issued (`keep_issued`), for example at the
-end of a rotation; the key that asks is always handed on.
+end of a rotation; the key that asks is always handed on. What was handed on ends where the same key is revoked once
+more, by a key that does not descend from it. So nobody who has a leaked key escapes by rotating it.
+
+No key of a party ends that of another person, and none of the platform that of another operator, unless it issued it:
+otherwise a leaked key would lock the others out. The platform ends those of every person of a party.
 """
 
 from datetime import UTC, datetime
@@ -23,7 +27,7 @@ from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
 from marketplace.api.http.cursors import parse_cursor
-from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Chain, KeyRing, Principal, get_status
+from marketplace.api.http.keys import DECIDE, LIFETIME_MAX, SEALED, Chain, KeyRing, Principal, get_status, name_operator
 from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -86,16 +90,27 @@ def _require_scopes(
                 raise Refusal("scope_missing", text, scope=scope)
 
 
-def _require_weaker(principal: Principal, key: ApiKey) -> None:
-    """Refuse to change a key that has a scope which the key that asks does not have.
+def _require_weaker(principal: Principal, chain: Chain) -> None:
+    """Refuse to change a key that has a scope which the key that asks does not have, or is a colleague's.
+
+    A key changes those of its own person, and those that it issued. The keys of another person of a party are changed
+    by the platform, those of another operator by its first key.
 
     Raises:
-        Refusal: ``key_stronger``.
+        Refusal: ``key_stronger`` · ``person_foreign``.
     """
+    key, *above = chain
     lacking = [scope for scope in key.scopes if not principal.covers(scope)]
     if lacking:
         text = f"{key.key_id} may {', '.join(lacking)}, and this key may not; use a key with these scopes"
         raise Refusal("key_stronger", text, scopes=lacking)
+    is_own = key.person == principal.person if key.party_id is not None else name_operator(key) == principal.operator
+    if principal.party_id != key.party_id or is_own or principal.key_id in {each.key_id for each in above}:
+        return
+    if principal.party_id is not None or principal.operator is not None:
+        remedy = "the platform" if principal.party_id is not None else "whoever has the platform's first key"
+        text = f"{key.key_id} acts for another person than this key, which did not issue it; ask {remedy} to end it"
+        raise Refusal("person_foreign", text)
 
 
 def _require_person(principal: Principal, party_id: str | None, person: str | None) -> None:
@@ -223,6 +238,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
         raise refuse_unknown("party", party_id)
     key_id, now = rename_id("key", command.context.command_id), datetime.now(UTC)
+    issuer_id = None if principal.key_id == keys.admin_key_id else principal.key_id
     key = keys.seal(
         ApiKey(
             key_id=key_id,
@@ -232,7 +248,8 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
             hmac=b"",
             person=data.person or principal.person if party_id == principal.party_id else data.person,
             named_by=principal.operator,
-            issued_by=None if principal.key_id == keys.admin_key_id else principal.key_id,
+            issued_by=issuer_id,
+            descends_from=issuer_id,
             created_at=now,
             expires_at=data.expires_at or min(now + LIFETIME_MAX, principal.expires_at or now + LIFETIME_MAX),
         )
@@ -272,9 +289,8 @@ async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[Reaso
 
 async def _change(command: Command, key_id: str, change: Literal["suspended", "resumed"], reason: str) -> KeyView:
     require_platform(command.context)
-    known = await command.services.keys.store.find(key_id)
-    if known is not None:
-        _require_weaker(command.principal, known)
+    for chain in await command.services.keys.trace([key_id]):
+        _require_weaker(command.principal, chain)
     record = KeyChange(
         command_id=command.context.command_id,
         key_id=key_id,
@@ -298,16 +314,16 @@ async def _record(command: Command) -> None:
 async def revoke(command: Commanded, key_id: FromPath[str], keep_issued: KeepIssued = False) -> None:
     """Revoke a key for good, with those that it issued. They and their streams end within a second, in every process.
 
-    The key that asks does not end with the key that it revokes.
+    The key that asks does not end with the key that it revokes, until another key revokes that again.
 
     Raises:
-        Refusal: ``key_unknown`` · ``key_stronger``.
+        Refusal: ``key_unknown`` · ``key_stronger`` · ``person_foreign``.
     """
     keys = command.services.keys
-    key = await keys.store.find(key_id)
-    if key is None or command.principal.party_id not in (None, key.party_id):
+    chain = next(iter(await keys.trace([key_id])), None)
+    if chain is None or command.principal.party_id not in (None, chain[0].party_id):
         raise refuse_unknown("key", key_id)
-    _require_weaker(command.principal, key)
+    _require_weaker(command.principal, chain)
     await keys.revoke(key_id, by=command.principal.key_id, keeps=keep_issued)
     await _record(command)
 

@@ -15,6 +15,7 @@ from marketplace.projections.engine.operations import (
     list_api_keys,
     load_api_keys,
     lock_api_key,
+    lock_descendants,
     lock_issued_keys,
     update_api_key,
 )
@@ -70,12 +71,18 @@ class SqlKeys:
         *,
         by: str,
         keeps: bool,
-    ) -> None:
+    ) -> Sequence[str]:
         """See `KeyStore.revoke`."""
         async with reachable(), self._engine.begin() as connection:
             key = await lock_api_key(connection, key_id)
-            if key is None or key.revoked_at is not None:
-                return
+            if key is None or (key.revoked_at is not None and keeps):
+                return ()
+            if key.revoked_at is not None:
+                found = await lock_descendants(connection, key_id)
+                ended = [one for one in found if one.revoked_at is None and by not in {each.key_id for each in found}]
+                for one in ended:
+                    await update_api_key(connection, revoke(one))
+                return [one.key_id for one in ended]
             handed: list[ApiKey | None] = []
             if keeps:
                 handed += await lock_issued_keys(connection, key_id)
@@ -85,6 +92,7 @@ class SqlKeys:
                 if each is not None:
                     await update_api_key(connection, hand(each, key))
             await update_api_key(connection, revoke(key))
+            return [key_id]
 
     async def record(self, change: KeyChange) -> bool:
         """See `KeyStore.record`."""

@@ -144,14 +144,17 @@ class KeyStore(Protocol):
         *,
         by: str,
         keeps: bool,
-    ) -> None:
-        """Revoke a key under a lock, unless it is revoked or does not exist.
+    ) -> Sequence[str]:
+        """Revoke a key under a lock, unless it does not exist, and return the keys that were revoked.
+
+        If it was revoked before, the keys are revoked that descend from it and went on. Nothing happens then if the key
+        that asks is one of them, or with `keeps`.
 
         Args:
             key_id: The key.
             revoke: Returns it revoked.
             hand: Returns a key, handed from the revoked one to the one above.
-            by: The key that asks. If it would end too, it is handed.
+            by: The key that asks. If it would end with the key, it is handed.
             keeps: Whether all keys are handed that the revoked one issued.
         """
         ...
@@ -251,7 +254,7 @@ class KeyRing:
     def _compute_seal(self, key: ApiKey) -> bytes:
         expiry = render_instant(key.expires_at.astimezone(UTC))
         secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
-        persons = [key.person, key.named_by, key.issued_by]
+        persons = [key.person, key.named_by, key.issued_by, key.descends_from]
         return self._mac([_SEAL, key.key_id, secret, key.party_id, *persons, scopes, expiry, get_state(key)])
 
     def is_sealed(self, key: ApiKey) -> bool:
@@ -430,8 +433,8 @@ class KeyRing:
             is_sealed = self.is_sealed(key) and self.is_sealed(revoked)
             return self.seal(msgspec.structs.replace(key, issued_by=revoked.issued_by)) if is_sealed else key
 
-        await self.store.revoke(key_id, revoke, hand, by=by, keeps=keeps)
-        self._end_issued(key_id)
+        for ended in (key_id, *await self.store.revoke(key_id, revoke, hand, by=by, keeps=keeps)):
+            self._end_issued(ended)
 
     async def trace(self, key_ids: Iterable[str]) -> list[Chain]:
         """Return the chains of keys, in their order; those that do not exist are left out."""
@@ -483,8 +486,13 @@ def _render_principal(key: ApiKey) -> Principal:
         scopes=frozenset(key.scopes),
         expires_at=key.expires_at,
         person=key.person,
-        operator=key.named_by if key.party_id is not None else key.person or key.named_by or key.key_id,
+        operator=name_operator(key),
     )
+
+
+def name_operator(key: ApiKey) -> str | None:
+    """Return who of the platform stands behind a stored key; see `Principal`."""
+    return key.named_by if key.party_id is not None else key.person or key.named_by or key.key_id
 
 
 def build_chain(key_id: str, found: Sequence[ApiKey]) -> Chain:

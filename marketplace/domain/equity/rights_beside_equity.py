@@ -385,8 +385,9 @@ BESIDE_EQUITY: Final = (
         "key",
         "a key is issued or revoked",
         "the party, the platform",
-        "nobody else. The key that asks has every scope of the other key, and names the same person or is the"
-        " platform's. A key of the platform that issues one for a party also has `rights:decide` and `orders:sealed`."
+        "nobody else. The key that asks has every scope of the other key, and names the same person, issued it or is"
+        " the platform's; among the platform's keys, operators count as persons. A key of the platform that issues one"
+        " for a party also has `rights:decide` and `orders:sealed`."
         " Only the platform's first key names persons of the platform",
         "never",
         "it ends at its expiry, within a year",

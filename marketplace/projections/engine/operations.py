@@ -25,6 +25,7 @@ api_keys: Final = Table(
     text("person", null=True),
     text("named_by", null=True),
     text("issued_by", null=True),
+    text("descends_from", null=True),
     text("name"),
     document("scopes"),
     Column("hmac", LargeBinary, nullable=False),
@@ -34,6 +35,7 @@ api_keys: Final = Table(
     instant("revoked_at", null=True),
     Index("ix_api_keys_party", "party_id", "key_id"),
     Index("ix_api_keys_issuer", "issued_by"),
+    Index("ix_api_keys_descent", "descends_from"),
 )
 
 api_key_changes: Final = Table(
@@ -79,6 +81,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
             the first key, from the settings.
         issued_by: The key that it ends with: the one that issued it, or the next one to which it was handed. None for
             the first key, which stands in no table.
+        descends_from: The key that issued it, also where it was handed on since.
         suspended_at: Since when it is suspended; None while it is not.
         revoked_at: When it was revoked for good; None while it was not.
     """
@@ -93,6 +96,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     person: str | None = None
     named_by: str | None = None
     issued_by: str | None = None
+    descends_from: str | None = None
     suspended_at: datetime | None = None
     revoked_at: datetime | None = None
 
@@ -169,6 +173,16 @@ async def load_api_keys(connection: AsyncConnection, key_ids: Sequence[str]) -> 
 async def lock_issued_keys(connection: AsyncConnection, key_id: str) -> list[ApiKey]:
     """Return the keys that a key issued itself, locked until this transaction ends."""
     query = select(api_keys).where(api_keys.c.issued_by == key_id).order_by(api_keys.c.key_id).with_for_update()
+    return await load_all(connection, query, ApiKey)
+
+
+async def lock_descendants(connection: AsyncConnection, key_id: str) -> list[ApiKey]:
+    """Return what a key issued, at any distance, also where it was handed on since; locked as by `lock_issued_keys`."""
+    named = select(api_keys.c.key_id)
+    below = named.where(api_keys.c.descends_from == key_id).cte("below", recursive=True)
+    further = named.join(below, api_keys.c.descends_from == below.c.key_id)
+    found = select(below.union(further).c.key_id)
+    query = select(api_keys).where(api_keys.c.key_id.in_(found)).order_by(api_keys.c.key_id).with_for_update()
     return await load_all(connection, query, ApiKey)
 
 
