@@ -137,6 +137,36 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
     assert (await stage.services.handler.log.health()).last_sequence == 0
 
 
+HONEST_NAMES = (
+    "Żółw GmbH \u05d0",
+    "Société « L'Œuvre »",
+    "\u0634\u0631\u06a9\u062a \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian: a non-joiner within a word
+    "क्\u200dष प्रौद्योगिकी",  # Hindi: a joiner after a virama
+    "ශ්\u200dරී ලංකා",  # Sinhala
+    "Công ty Trần Hưng Đạo",
+    "שָׁלוֹם",  # Hebrew with points: two marks on one letter
+    "株式会社\u3000東京",
+    "Acme 🚀",
+    "བོད་ལྗོངས",
+)
+HIDDEN_NAMES = (
+    *(
+        f"Ac{one}me"
+        for one in "\u200b\u00ad\u2060\ufeff\u180e\ufe0f\u3164\u115f\u2800\u200e\u061c\U000e0041\U000e0100\u034f"
+    ),
+    "Ac\u200cme",
+    "Ac\u200dme",
+    "\u05d0\u200d",
+    "Ac\u0301\u0301me",
+    "Ac\u0300\u0301\u0302\u0303\u0304me",
+    " Acme",
+    "Acme ",
+    "Acme  Labs",
+    "Acme\u00a0",
+)
+UNPRINTABLE = ("text_unprintable", "/name")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "pointer"),
     [
@@ -187,7 +217,14 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
             "",
         ),
         (b'{"' + b"x" * 9_000 + b'": 1, "' + b"x" * 9_000 + b'": 2}', 400, "member_repeated", None),
-        ('{"name": "Żółw GmbH \u05d0\u200d", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 201, "", None),
+        *(
+            (f'{{"name": "{name}", "roles": ["startup"], "jurisdiction": "US"}}'.encode(), 201, "", None)
+            for name in HONEST_NAMES
+        ),
+        *(
+            (f'{{"name": "{name}", "roles": ["startup"], "jurisdiction": "US"}}'.encode(), 422, *UNPRINTABLE)
+            for name in HIDDEN_NAMES
+        ),
     ],
 )
 async def test_text_that_a_person_cannot_read_is_refused(stage: Stage, body, status, code, pointer):

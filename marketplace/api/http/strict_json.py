@@ -8,7 +8,7 @@ and then as itself, both in C.
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
@@ -21,7 +21,7 @@ from msgspec import Meta
 from events.instants import REQUESTED, find_outside, is_requested
 from events.types import Name
 from marketplace.api.http.body_faults import BodyFault, find_faults, render_faults
-from marketplace.api.http.strict_text import refuse_unprintable, require_readable
+from marketplace.api.http.strict_text import refuse_unprintable, require_name, require_readable
 from marketplace.core.errors import Refusal
 from marketplace.domain.value_faults import DECIMAL_PATTERN, render_fault
 
@@ -29,6 +29,7 @@ WHOLE_MAX: Final = 2**53 - 1
 _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+_ITEMS: Final = "*"
 _ONE_LINE: Final = r"^[^\t\n\r]*$"
 _TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
 
@@ -99,6 +100,31 @@ def _build_struct(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )
 
 
+def _list_names(annotation: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield where a type has names: members' names, and `_ITEMS` for each item of a list or an object."""
+    if annotation == Name:
+        yield path
+    elif isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        hints = get_type_hints(annotation, include_extras=True)
+        for field in msgspec.structs.fields(annotation):
+            yield from _list_names(hints[field.name], (*path, field.encode_name))
+    else:
+        within = get_origin(annotation) in (tuple, list, dict)
+        for argument in get_args(annotation):
+            yield from _list_names(argument, (*path, _ITEMS) if within else path)
+
+
+def _require_names(path: tuple[str, ...], value: Any, pointer: str = "") -> None:
+    """Check the names that a body has at a path, by `require_name`."""
+    if not path and isinstance(value, str):
+        require_name(value, pointer)
+    elif path and path[0] == _ITEMS:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value or ()):
+            _require_names(path[1:], item, f"{pointer}/{key}")
+    elif path and isinstance(value, dict) and path[0] in value:
+        _require_names(path[1:], value[path[0]], f"{pointer}/{path[0]}")
+
+
 class Decoders:
     """The two decoders of one body type."""
 
@@ -106,6 +132,7 @@ class Decoders:
         self._twin_type = build_twin(annotation)
         self._twin = msgspec.json.Decoder(self._twin_type)
         self._true = msgspec.json.Decoder(annotation)
+        self._names = tuple(_list_names(annotation))
 
     def decode(self, body: bytes | msgspec.Raw, *, is_readable: bool = False) -> Any:
         """Return the body; one that `is_readable` was checked by `require_readable` as a part of another.
@@ -127,6 +154,8 @@ class Decoders:
             raise BodyInvalid(*faults) if faults else refusal from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise refuse_malformed(error) from None
+        for path in self._names:
+            _require_names(path, decoded)
         outside = find_outside(true, is_requested)
         if outside is not None:
             raise BodyInvalid(*find_faults(self._twin_type, decoded) or [BodyFault(outside, REQUESTED)])

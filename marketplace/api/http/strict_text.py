@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
+import idna
 import msgspec
 
 from marketplace.api.http.known_values import NAME_CHARACTERS_MAX
@@ -29,6 +30,16 @@ _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 """Letters and marks that show nothing: fillers, joiners and variation selectors."""
+_IGNORABLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Characters that Unicode lets a display ignore (Default_Ignorable_Code_Point), blank Braille, marks of notes."""
+_JOINERS: Final = "\u200c\u200d"
+_LOOSE: Final = re.compile(r"^\s|\s\s|\s$")
+MARKS_MAX: Final = 4
+"""Marks in a row on one letter of a name, as UTS 39 allows."""
+_MARKS: Final = frozenset({"Mn", "Me"})
 _NONCHARACTERS: Final = range(0xFDD0, 0xFDF0)
 """Beside the last two of each plane, the code points that are for ever no characters."""
 _UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})
@@ -102,3 +113,43 @@ def refuse_unprintable(name: str, pointer: str) -> Refusal:
     """Return the refusal of a character that is not text, by its name."""
     where = pointer or "a name in the body"
     return Refusal("text_unprintable", f"{where} holds {name}, which is not text; leave it out", pointer=pointer)
+
+
+def require_name(name: str, pointer: str) -> None:
+    """Refuse a name that looks like another one although it differs.
+
+    It has no character that shows nothing, but joiners where a script needs them (RFC 5892, as in domain names). It has
+    at most `MARKS_MAX` marks on a letter, none twice in a row (UTS 39), and single spaces between words.
+
+    Raises:
+        Refusal: ``text_unprintable``.
+    """
+    if _LOOSE.search(name):
+        text = f"{pointer} begins or ends with a space, or has two in a row; write one between words"
+        raise Refusal("text_unprintable", text, pointer=pointer)
+    if name.isascii():
+        return
+    for found in _IGNORABLE.finditer(name):
+        if found[0] not in _JOINERS or not _is_joined(name, found.start()):
+            text = f"{pointer} holds U+{ord(found[0]):04X}, which shows nothing here; leave it out"
+            raise Refusal("text_unprintable", text, pointer=pointer)
+    if _has_flood(name):
+        text = f"{pointer} has a mark twice on one letter, or more than {MARKS_MAX}; leave them out"
+        raise Refusal("text_unprintable", text, pointer=pointer)
+
+
+def _has_flood(name: str) -> bool:
+    row: list[str] = []
+    for character in unicodedata.normalize("NFD", name):
+        row = [*row, character] if unicodedata.category(character) in _MARKS else []
+        if len(row) > MARKS_MAX or row[-2:] == [character] * 2:
+            return True
+    return False
+
+
+def _is_joined(name: str, position: int) -> bool:
+    """Return whether a joiner stands where the letters beside it need it."""
+    try:
+        return idna.valid_contextj(name, position)
+    except ValueError:  # beside a character that has no name
+        return False
