@@ -609,6 +609,7 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
         agreed=main.agreed,
         assumed_by=None if main.assumed is None else main.assumed.issuer_id,
         pay_days=(main.pay_until - at).days,
+        again=True,
         **await load_vesting(unit, issuer_id),
     )
 

@@ -197,10 +197,11 @@ async def sell_company(
     pay_days: int = PAY_DAYS,
     delivered: Mapping[str, Delivery],
     interested: Mapping[str, frozenset[str]],
+    again: bool = False,
 ) -> None:
     """Declare the sale of an issuer, with its waterfall as of `at`; see `issuers.declare_liquidity`.
 
-    `delivered` and `interested` are as in `VestWarrants`.
+    `delivered` and `interested` are as in `VestWarrants`. With `again`, it was agreed to, and takes effect.
 
     Raises:
         Refusal: ``liquidity_overdue`` if it may not be paid any more · refusals of the issuer.
@@ -213,7 +214,7 @@ async def sell_company(
         instruments=await load_converting(unit, issuer),
         at=at,
         safe_seniority=safe_seniority,
-        stock=await name_buyer(unit, issuer_id, stock),
+        stock=await name_buyer(unit, issuer_id, stock, again=again),
         agreed=agreed,
         assumed=await name_assumed(unit, issuer, assumed_by, stock, at),
         pay_days=pay_days,

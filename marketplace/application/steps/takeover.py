@@ -25,7 +25,7 @@ from marketplace.domain.equity.issuer.sale.liquidity import (
     require_undiluted,
     sum_repurchases,
 )
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.state import Issuer, list_holders
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -43,8 +43,13 @@ async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
     return buyer
 
 
-async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None) -> BuyerStock | None:
+async def name_buyer(
+    unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None, *, again: bool = False
+) -> BuyerStock | None:
     """Return the buyer's stock with the buyer's present capitalisation; unchanged if its issuer is not on this market.
+
+    Whether the buyer has the class is asked with the last agreement (`again`). As the sale is proposed, it is asked
+    only of who may see the buyer's classes; otherwise a seller would find out their names by proposing sales.
 
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
@@ -53,7 +58,8 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
         return stock
     require_buyer(issuer_id, stock)
     buyer = await load_buyer(unit, stock.buyer_issuer_id)
-    get_class(buyer, stock.class_id or "")
+    if again or unit.context.party_id in {None, buyer.formed.party_id, *list_holders(buyer)}:
+        get_class(buyer, stock.class_id or "")
     shares = ceil(measure_company(buyer))
     return structs.replace(
         stock,

@@ -336,6 +336,23 @@ async def build_buyer(market):
     return buyer, owner
 
 
+async def test_a_seller_does_not_find_out_a_buyers_classes_and_a_wrong_one_ends_the_sale(market, held):
+    """It was answered 404 for a class that the buyer does not have, and 202 for one that it has."""
+    trade, bank, _ = held
+    buyer, owner = await build_buyer(market)
+    offer = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": rename_id("iss", buyer), "class_id": "gold"}
+    stock = BuyerStock(buyer="Buyer", **offer)
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    for party_id in (trade.fund, bank, buyer):
+        assert await vote(market, party_id, sale) == "open"
+    assert await vote(market, owner, sale) == "void"
+    await hold(market, buyer, trade.startup, 1)
+    with pytest.raises(Refusal) as caught:
+        await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    assert caught.value.code == "stock_class_unknown", "a holder sees the classes"
+    await check_log(market.log)
+
+
 async def test_the_stock_of_a_buyer_that_is_here_lands_in_its_cap_table(market, held):
     trade, bank, _ = held
     buyer, owner = await build_buyer(market)
