@@ -136,7 +136,7 @@ def _check_priced_stock(past: History) -> Iterator[Check]:
         if isinstance(instrument.terms, StockTerms) and instrument.outstanding_usd:
             text = (
                 f"{instrument.outstanding_usd} dollars of principal of {instrument_id} bought shares of "
-                f"{instrument.terms.class_id} that were not issued; let more be authorised, and issue them"
+                f"{instrument.terms.class_id} that were not issued; issue them, or split the stock first"
             )
             yield Check(code="shares_owed", subject=instrument_id, text=text)
 

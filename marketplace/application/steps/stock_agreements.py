@@ -1,5 +1,6 @@
 """Priced stock and warrants bought with compute or cash, issued in the append in which their principal accrues."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import msgspec
@@ -19,9 +20,16 @@ from marketplace.domain.equity.instrument.stock import Purchase, buys_none, find
 from marketplace.domain.equity.issuer.commands import AddStakeholder, NewStakeholder
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_no_sale
+from marketplace.domain.equity.issuer.rules import (
+    SHARES_MAX,
+    get_class,
+    raise_authorised,
+    require_authorised,
+    require_no_sale,
+)
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.issuer.takeover import build_command
 from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import require_found
 from marketplace.execution.handler import Handler, Receipt
@@ -67,8 +75,9 @@ async def issue_all_owed(unit: UnitOfWork, issuer_id: str) -> None:
 async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:
     """Convert the outstanding principal of priced stock into shares, and of warrants into rights to buy shares.
 
-    Other instruments do not change. If the principal buys no whole share, or the class has too few authorised shares
-    left, it stays owed and can be converted later. So it does while a sale is declared.
+    Other instruments do not change. Where too few shares are authorised, the issue raises that: the company took the
+    principal for them. If the principal buys no whole share, or the class would have more than `SHARES_MAX`, it stays
+    owed and can be converted later. So it does while a sale is declared.
 
     Raises:
         Refusal: ``market_deciding`` while an auction has locked an order that pays in shares of the issuer at a price ·
@@ -84,7 +93,8 @@ async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = Fal
         issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
         if isinstance(purchase.terms, StockTerms):
             try:
-                require_authorised(get_class(issuer, purchase.terms.class_id), purchase.shares)
+                widest = replace(get_class(issuer, purchase.terms.class_id), shares_authorised=SHARES_MAX)
+                require_authorised(widest, purchase.shares)
             except Refusal:
                 if strict:
                     raise
@@ -139,6 +149,9 @@ async def _issue_stock(unit: UnitOfWork, instrument: Instrument, purchase: Purch
         price_usd_per_share=round_places(purchase.price_usd, SHARE_PRICE_PLACES, "half_even"),
         cause=issued.instrument_id,
     )
+    issuer = await unit.get(ISSUER, issued.issuer_id, Issuer)
+    for raised in raise_authorised(issuer, issue.class_id, issue.shares, issued.instrument_id):
+        await unit.decide(ISSUER, issued.issuer_id, build_command(raised, unit.context.at))
     await unit.decide(ISSUER, issued.issuer_id, issue)
 
 

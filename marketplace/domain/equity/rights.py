@@ -524,12 +524,11 @@ def _list_unpaid(event: IssuerLiquidityDeclared) -> set[str]:
 
 
 def _list_outranked(event: IssuerLiquidityDeclared, issuer: Issuer) -> set[str]:
-    """Return the holders of preferred stock if the company ranks SAFEs, which rank with it, before all of it."""
+    """Return the holders of preferred stock which the company ranks behind SAFEs: by itself they rank with it."""
     ranks = {name: each.created.seniority for name, each in issuer.classes.items() if each.created.kind == "preferred"}
     stated = event.waterfall.safe_seniority
-    if stated is None or stated <= max(ranks.values(), default=stated):
-        return set()
-    return {holder_id for (holder_id, class_id), shares in issuer.holdings.items() if class_id in ranks and shares}
+    outranked = () if stated is None else [name for name, rank in ranks.items() if rank < stated]
+    return {holder_id for (holder_id, class_id), shares in issuer.holdings.items() if class_id in outranked and shares}
 
 
 def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
@@ -675,7 +674,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the authorised shares of a class change",
         "company",
         "vote",
-        "they become more; nobody is asked if a consolidation, an exercise or a conversion needs it",
+        "they become more; nobody is asked if a consolidation, an exercise, a conversion or stock that was paid for"
+        " needs it",
         _adjust_authorised,
     ),
     IssuerOptionPromiseWithdrawn: Right(
@@ -872,7 +872,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, its vote, and each"
         " holder that its terms give a pro rata right; a buyer that takes over capacity. Also each holder whose"
-        " principal is not paid in full in cash, or whose preferred stock ranks behind all SAFEs. Also each holder of a"
+        " principal is not paid in full in cash, or whose preferred stock ranks behind SAFEs. Also each holder of a"
         " note, if nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
         " classes that it does not name, as far as those who held something when it was agreed on have the majority of"

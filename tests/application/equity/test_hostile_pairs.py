@@ -381,6 +381,22 @@ async def test_safes_rank_before_preferred_stock_only_as_each_of_its_holders_agr
         assert set(await list_asked(market, sale)) == asked | {"class/common", "class/seed"}
 
 
+async def test_one_share_that_ranks_before_safes_takes_nobodys_own_agreement_to_rank_behind_them(market, held):
+    """A friend's share of a senior class hid that all other preferred stock ranked behind the SAFEs."""
+    trade, bank, angel = held
+    for name, rank, holder in (("seed", 1, angel), ("top", 5, bank)):
+        terms = {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1), "seniority": rank}
+        await act_agreed(
+            market, trade.startup, CreateStockClass, class_id=name, kind="preferred", shares_authorised=100, **terms
+        )
+        issue = {"security_id": derive_id("sec", holder, name), "holder_id": holder, "class_id": name, "shares": 1}
+        await act_agreed(market, trade.startup, IssueStock, **issue, price_usd_per_share=Decimal("0.01"))
+    for rank, asked in ((1, ()), (2, (angel,)), (5, (angel,)), (6, (angel, bank))):
+        sale, _ = await propose_sale(market, trade, safe_seniority=rank)
+        alone = {f"holder/{each}" for each in asked}
+        assert set(await list_asked(market, sale)) == alone | {"class/common", "class/seed", "class/top"}
+
+
 async def test_one_clerk_spends_no_more_than_the_limit_by_a_sale(market):
     """Money that two persons guard left by a sale of the company to a mule."""
     startup = await market.party("Startup", "startup", usd=500_000)

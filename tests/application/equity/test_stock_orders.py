@@ -26,7 +26,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     IssueStock,
     SplitStock,
 )
-from tests.application.equity.test_equity import act, build_round, found, pay_in
+from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.application.equity.test_note_orders import offer_equity
 from tests.support.market.agreeing import act_agreed
 from tests.support.market.invariants import check_log
@@ -140,29 +140,21 @@ async def test_an_order_for_stock_is_kept_to_the_limit_from_its_placing_until_it
     await check_log(market.log)
 
 
-async def test_without_authorised_shares_the_principal_is_owed_until_more_are_and_no_round_is_priced(founded):
+@pytest.mark.parametrize("money", ["compute", "cash"])
+async def test_stock_that_is_paid_for_is_issued_although_the_class_is_full(founded, money):
+    """A company that authorised its founder's shares only took money and compute, and issued nothing for ever."""
     market, trade = founded
     await authorise(market, trade, 8_000_000)
-    _, stock = await deliver(market, trade, days=10)
-    instrument = await market.state("instrument", stock)
-    assert instrument.outstanding_usd == instrument.principal_usd > 0
-    opened = market.context(trade.startup)
-    await issuers.open_financing(market.handler, opened, trade.issuer, name="A", terms=build_round(trade.fund))
-    financing = derive_id("fin", opened.command_id)
-    with pytest.raises(Refusal) as caught:
-        await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
-    assert caught.value.code == "shares_owed"
-    with pytest.raises(Refusal) as caught:
-        await issue_shares(market.handler, market.context(trade.fund), stock)
-    assert caught.value.code == "stock_class_over_authorised"
-    await authorise(market, trade, 10_000_000)
-    await issue_shares(market.handler, market.context(trade.fund), stock)
-    issuer = await market.state("issuer", trade.issuer)
-    assert count(issuer, trade.fund) == Fraction(instrument.principal_usd) / Fraction(PRICE) // 1
-    with pytest.raises(Refusal) as caught:
-        await issue_shares(market.handler, market.context(trade.fund), stock)
-    assert caught.value.code == "nothing_to_convert"
-    await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+    if money == "compute":
+        _, stock = await deliver(market, trade, days=10)
+    else:
+        trade.order = await offer_equity(market, trade, "stock", STOCK)
+        await market.cancel(trade.startup, trade.order)
+        stock = (await invest(market, trade, 7_000, STOCK)).id
+    instrument, issuer = await market.state("instrument", stock), await market.state("issuer", trade.issuer)
+    held = Fraction(instrument.principal_usd) / Fraction(PRICE) // 1
+    assert instrument.outstanding_usd == 0
+    assert held == count(issuer, trade.fund) == issuer.classes["common"].shares_authorised - 8_000_000 > 0
     await check_log(market.log)
 
 
@@ -178,11 +170,21 @@ async def test_principal_that_buys_no_whole_share_yet_stays_owed_until_it_does(f
         with pytest.raises(Refusal) as caught:
             await issue_shares(market.handler, market.context(trade.fund), stock)
         seen.append(caught.value.code)
+        opened = market.context(trade.startup)
+        await issuers.open_financing(market.handler, opened, trade.issuer, name="A", terms=build_round(trade.fund))
+        financing = derive_id("fin", opened.command_id)
+        with pytest.raises(Refusal) as caught:
+            await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+        seen.append(caught.value.code)
+        reason = {"reason": "the stock is owed"}
+        await issuers.abandon_financing(
+            market.handler, market.context(trade.startup), trade.issuer, financing, **reason
+        )
 
     rules = {"valuation_cap_usd_max": Decimal(10**12)}
     _, stock = await deliver_for(market, trade, "stock", dear, days=40, after=look, **rules)
-    (outstanding, converted, principal), code = seen
-    assert (outstanding, converted, code) == (principal, 0, "conversion_empty")
+    (outstanding, converted, principal), *codes = seen
+    assert (outstanding, converted, codes) == (principal, 0, ["conversion_empty", "shares_owed"])
     assert 0 < principal < 25_000
     instrument = await market.state("instrument", stock)
     assert 25_000 <= instrument.principal_usd == instrument.converted_usd

@@ -14,12 +14,15 @@ from events.issuer import (
     IssuerDilutionLimited,
     IssuerExposureRecorded,
     IssuerInstrumentSigned,
+    IssuerStockConverted,
     IssuerStockIssued,
+    IssuerStockOffered,
     IssuerStockSplit,
+    IssuerStockTransferred,
 )
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.proposal import ProposalMade
-from events.types import NoteTerms, SafeTerms, StockTerms
+from events.types import NoteTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.ground import is_ground_lost, measure_rights
@@ -35,12 +38,15 @@ from tests.domain.issuer_samples import (
     ANGEL,
     CAPPED,
     COMPANY,
+    EMPLOYEE,
+    EXPIRY,
     FIN,
     FOUNDER,
     FUND,
     NOON,
     OF_ISS,
     PROVIDER,
+    WARRANTED,
     close,
     converting,
     make_id,
@@ -288,6 +294,77 @@ def test_a_holder_takes_no_instrument_below_what_others_paid_within_a_limit_that
         when.then(recorded(exposure))
     else:
         when.refused("cap_below_holders")
+
+
+RIGHTS = WarrantTerms(
+    class_id="common", price_usd_per_share=Decimal("1.00"), exercise_price_usd=Decimal("0.25"), expires_at=EXPIRY
+)
+GOT = {**OF_ISS, "transfer_id": make_id("trf", 1), "holder_id": FUND, "holder_id_after": ANGEL, "class_id": "common"}
+OFFERED = IssuerStockOffered(**GOT, shares=1_000, price_usd_per_share=Decimal("2.00"), decide_until=EXPIRY)
+SEEN = {
+    "rights that were bought": ([noted(900_000, RIGHTS)], PROVIDER, 9_000_000, "1.25"),
+    "rights before a split": (
+        [noted(900_000, RIGHTS), structs.replace(MERGED, numerator=2, denominator=1)],
+        PROVIDER,
+        18_000_000,
+        "0.625",
+    ),
+    "rights that a customer got": (
+        [WARRANTED],
+        PROVIDER,
+        9_100_000,
+        "0.25",
+    ),
+    "stock that is not delivered": (
+        [noted(900_000, StockTerms(class_id="common", price_usd_per_share=Decimal("1.25")))],
+        PROVIDER,
+        9_000_000,
+        "1.25",
+    ),
+    "an option": ([], EMPLOYEE, 9_000_000, "0.10"),
+    "stock that an affiliate bought": (
+        [LEAD, IssuerStockTransferred(**GOT, shares=1_000)],
+        ANGEL,
+        9_001_000,
+        "0.75",
+    ),
+    "stock that was offered at a price": (
+        [LEAD, OFFERED, IssuerStockTransferred(**GOT, shares=1_000)],
+        ANGEL,
+        9_001_000,
+        "2.00",
+    ),
+    "stock that was converted and handed on": (
+        [
+            issued(2, FUND, "seed", 1_000, "0.75"),
+            IssuerStockConverted(
+                **OF_ISS,
+                conversion_id=make_id("cnv", 1),
+                holder_id=FUND,
+                class_id="seed",
+                shares=1_000,
+                class_id_after="common",
+                shares_after=1_000,
+                shares_exact="1000/1",
+                reason="voluntary",
+            ),
+            IssuerStockTransferred(**GOT, shares=1_000),
+        ],
+        ANGEL,
+        9_001_000,
+        "0.75",
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "holder_id", "shares", "usd"), SEEN.values(), ids=SEEN)
+def test_a_cap_is_compared_with_all_that_another_holder_bought_or_may_buy(events, holder_id, shares, usd):
+    paid = shares * Fraction(usd)
+    given, taker = Given(ISSUER, *COMPANY, *events), frozenset({make_id("pty", 9)})
+    low, enough = expose(1, safe(int(paid) - 1)), expose(1, safe(int(paid)))
+    refused = given.when(record(low, offered_to=(taker,))).refused("cap_below_holders")
+    assert holder_id in refused.facts["holders"]
+    given.when(record(enough, offered_to=(taker,))).then(recorded(enough))
 
 
 CHEAP = noted(1_000_000, StockTerms(class_id="common", price_usd_per_share=Decimal("0.000001")))

@@ -103,8 +103,8 @@ def list_converting(
             raise Refusal(
                 "shares_owed",
                 f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
-                f"{instrument.terms.class_id} which are not issued; authorise more shares, or split the stock"
-                " where they are less than one, and issue them first",
+                f"{instrument.terms.class_id} which are not issued; split the stock where they are less"
+                " than one, and issue them first",
                 instrument_id=instrument_id,
                 outstanding_usd=str(instrument.outstanding_usd),
             )

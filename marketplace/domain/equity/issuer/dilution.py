@@ -29,7 +29,13 @@ from typing import Final, NamedTuple
 
 from immutables import Map
 
-from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
+from events.issuer import (
+    IssuerDilutionLimited,
+    IssuerEvent,
+    IssuerExposureRecorded,
+    IssuerStockConverted,
+    IssuerStockTransferred,
+)
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
@@ -316,15 +322,58 @@ def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Seq
 
 
 def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
-    """Yield at which values of the whole company holders signed instruments with a cap, and bought stock."""
-    for signed in state.instruments.values():
-        terms = signed.terms
-        if signed.holder_id in holders and not isinstance(terms, PricedTerms) and terms.valuation_cap_usd is not None:
-            yield Fraction(terms.valuation_cap_usd)
+    """Yield at which values of the whole company holders signed instruments with a cap or price, and got stock.
+
+    That is also stock and rights that were bought and not delivered yet, and rights at their exercise price. Stock that
+    was handed on counts at what it was issued for, and at the price that it was offered for.
+    """
+    for instrument_id, signed in state.instruments.items():
+        if signed.holder_id in holders:
+            since = state.split_ratio / state.split_at_issue.get(instrument_id, state.split_ratio)
+            value = _find_value(state, signed.terms, since)
+            if value is not None:
+                yield value
+    held = _list_held(state, holders)
     for security_id, issued in state.securities.items():
-        if issued.holder_id in holders and issued.price_usd_per_share:
+        if (issued.holder_id, issued.class_id) in held and issued.price_usd_per_share:
             since = state.split_ratio / state.split_at_issue[security_id]
             yield _value_company(state, issued.class_id, Fraction(issued.price_usd_per_share) / since)
+    for transfer_id, offer in state.offers.items():
+        offered, moved = offer.offered, state.acts.get(transfer_id)
+        if isinstance(moved, IssuerStockTransferred) and (moved.holder_id_after, moved.class_id) in held:
+            price = Fraction(offered.price_usd_per_share) * offer.split_ratio / state.split_ratio
+            yield _value_company(state, moved.class_id, price)
+    yield from _list_exercise_values(state, holders, held)
+
+
+def _list_exercise_values(
+    state: Issuer, holders: frozenset[str], held: frozenset[tuple[str, str]]
+) -> Iterator[Fraction]:
+    """Yield at which values of the whole company holders may exercise rights and options, or did."""
+    for warrant in state.warrants.values():
+        class_id = warrant.issued.class_id
+        if (warrant.holder_id, class_id) in held and not warrant.expired:
+            prices = (each.price_usd for each in warrant.tranches if each.shares and each.price_usd is not None)
+            yield _value_company(state, class_id, max(prices, default=Fraction(0)))
+    for option in state.options.values():
+        if option.granted.holder_id in holders and option.shares:
+            yield option.exercise_price_usd * measure_company(state)
+
+
+def _list_held(state: Issuer, holders: frozenset[str]) -> frozenset[tuple[str, str]]:
+    """Return holder and class of all stock that holders may have got theirs from: their own, and whose they took."""
+    sources: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for act in state.acts.values():
+        if isinstance(act, IssuerStockTransferred):
+            sources.setdefault((act.holder_id_after, act.class_id), set()).add((act.holder_id, act.class_id))
+        elif isinstance(act, IssuerStockConverted):
+            sources.setdefault((act.holder_id, act.class_id_after), set()).add((act.holder_id, act.class_id))
+    found: set[tuple[str, str]] = set()
+    ahead = {(holder_id, class_id) for holder_id in holders for class_id in state.classes}
+    while ahead:
+        found |= ahead
+        ahead = {source for each in ahead for source in sources.get(each, ())} - found
+    return frozenset(found)
 
 
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:

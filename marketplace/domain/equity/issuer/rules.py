@@ -185,9 +185,9 @@ def require_authorised(stock_class: StockClass, shares: int) -> None:
 
 
 def raise_authorised(state: Issuer, class_id: str, shares: int, cause: str) -> list[IssuerAuthorisedSharesAdjusted]:
-    """Return the rise of a class's authorised shares that an exercise or conversion needs; empty if it needs none.
+    """Return the rise of a class's authorised shares that an exercise, a conversion or stock that was paid for needs.
 
-    The company agreed to the right, so that it cannot withhold the shares.
+    Empty if none is needed. The company agreed to the right, so that it cannot withhold the shares.
     """
     stock_class = state.classes[class_id]
     needed = stock_class.shares_outstanding + shares
