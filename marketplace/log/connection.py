@@ -26,6 +26,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.log.headers import parse_block
 from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.sent import Sent
 
@@ -36,6 +37,7 @@ _PING_SECONDS = 5
 _RESPONSES_MAX = 1_001
 _NO_RESPONDERS = "503"
 _STATUS = "Status"
+_STATUS_LENGTH = 3
 _API_TYPE = "io.nats.jetstream.api.v1."
 _TOKEN_BYTES = 16
 
@@ -61,17 +63,19 @@ def _take_any(_: Msg) -> str:
 
 @dataclass(slots=True)
 class _Request:
-    """A waiting request.
+    """A waiting request. It holds what was sent, so nothing that it holds may refer to it: it would stay in memory.
 
     Attributes:
         subject: Where it was sent.
-        receive: Handles an answer.
+        check: Recognises an answer.
+        take: Takes an answer, and returns whether it is the last one.
         done: Resolved by the last answer.
         dropped: Why the latest mismatched answer was dropped.
     """
 
     subject: str
-    receive: Callable[[Msg], None]
+    check: Check
+    take: Callable[[Msg], bool]
     done: asyncio.Future[None]
     dropped: str = ""
 
@@ -131,7 +135,13 @@ class _Client(Client):
             take(subject, reply, data, headers)
 
     async def send(self, commands: bytes) -> None:
-        """Send commands of the NATS protocol unchanged."""
+        """Send commands of the NATS protocol unchanged; at once if nothing is waiting to be sent."""
+        if self.is_connected and self._transport is not None and not self._pending:
+            try:
+                self._transport.write(commands)
+            except RuntimeError as error:
+                raise nats.errors.ConnectionClosedError from error
+            return
         await self._send_command(commands)
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
@@ -205,7 +215,7 @@ class Connection:
         return connection
 
     async def _hear_answers(self, inbox_prefix: str) -> None:
-        await self.client.subscribe(f"{self._inbox}.*", cb=self._receive)
+        await self.client.subscribe_raw(f"{self._inbox}.*", self._receive)
         try:
             await self.client.flush(_CONNECT_SECONDS_MAX)
         except (nats.errors.Error, OSError, TimeoutError) as error:
@@ -316,19 +326,7 @@ class Connection:
             raise NoAnswer("no server can be reached")
         token = secrets.token_hex(_TOKEN_BYTES)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def receive(answer: Msg) -> None:
-            if done.done():
-                return
-            if not answer.data and (answer.headers or {}).get(_STATUS) == _NO_RESPONDERS:
-                done.set_exception(NoAnswer(f"nobody listens on {subject}"))
-            elif fault := check(answer):
-                waiting.dropped = f"(an answer was dropped: {fault})"
-                self.drop(subject, fault)
-            elif take(answer):
-                done.set_result(None)
-
-        waiting = self._waiting[token] = _Request(subject, receive, done)
+        waiting = self._waiting[token] = _Request(subject, check, take, done)
         try:
             async with asyncio.timeout(seconds_max):
                 await send(f"{self._inbox}.{token}")
@@ -347,10 +345,28 @@ class Connection:
         self.dropped += 1
         log.warning("answer_dropped", subject=subject, reason=fault, dropped=self.dropped)
 
-    async def _receive(self, message: Msg) -> None:
-        waiting = self._waiting.get(message.subject.rpartition(".")[2])
-        if waiting is not None:
-            waiting.receive(message)
+    def _receive(self, subject: bytes, reply: bytes, data: bytes, block: bytes | None) -> None:
+        """Take an answer as it arrives, before any task that other messages of the same packet woke."""
+        name = subject.decode("utf-8", "replace")
+        waiting = self._waiting.get(name.rpartition(".")[2])
+        if waiting is None or waiting.done.done():
+            return
+        status, headers = parse_block(block) if block else ("", {})
+        if not data and status.startswith(_NO_RESPONDERS):
+            waiting.done.set_exception(NoAnswer(f"nobody listens on {waiting.subject}"))
+            return
+        if status:
+            headers[_STATUS] = status[:_STATUS_LENGTH]
+        message = Msg(self.client, name, reply.decode("utf-8", "replace"), data, headers)
+        try:
+            fault = waiting.check(message)
+        except Exception as error:  # noqa: BLE001 - a forged answer must not end the reading of the connection
+            fault = repr(error)
+        if fault:
+            waiting.dropped = f"(an answer was dropped: {fault})"
+            self.drop(waiting.subject, fault)
+        elif waiting.take(message):
+            waiting.done.set_result(None)
 
     async def _on_lost(self) -> None:
         self.client.drop_pending()

@@ -107,6 +107,7 @@ def render_direct(sequence: str = "7", subject: str = SUBJECT, stream: str = STR
         ((b"[]", {}), "no JSON object"),
         ((b"{}", {}), "its type is None"),
         ((b'{"type":7}', {}), "its type is 7"),
+        ((b'{"type":' + b"[" * 10_000, {}), "RecursionError"),
         ((json.dumps({"type": "io.nats.jetstream.api.v1.consumer_create_response"}).encode(), {}), "its type is"),
         ((json.dumps({"type": TYPE}).encode(), {}), "it holds no message"),
         ((json.dumps({"type": TYPE, "message": 7}).encode(), {}), "it holds no message"),

@@ -1,6 +1,7 @@
 """Lost acknowledgements, dead servers, closed logs: nothing acknowledged is lost, nothing is stored twice."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.log.codec import verify_chain
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.log.pending import PendingAppend
+from marketplace.log.pending import Guarded, PendingAppend
 from marketplace.log.port import Head, Limits, Log, Write
 from tests.log.build import Writers, make_write, make_writes, new_subject, read_hashes
 from tests.log.cases import read_all
@@ -287,6 +288,16 @@ async def test_a_caller_that_leaves_does_not_hold_up_those_who_build_on_it(jetst
     left.cancel()
     assert await stayed == 2
     assert left.cancelled()
+
+
+async def test_what_was_sent_does_not_wait_for_the_garbage_collector(jetstream_log: JetStreamLog) -> None:
+    await jetstream_log.append(make_writes(1))
+    gc.disable()
+    try:
+        await jetstream_log.append(make_writes(2))
+        assert not [one for one in gc.get_objects() if type(one) is Guarded]
+    finally:
+        gc.enable()
 
 
 async def test_an_event_above_the_servers_limit_is_refused_before_it_is_sent(jetstream_log: JetStreamLog) -> None:
