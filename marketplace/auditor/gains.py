@@ -173,7 +173,7 @@ class Gains:
     def _list_round(self, body: Body, beside: Bodies, now: datetime) -> set[str]:
         """Return who buys in a round, or may buy its whole part, unless its price is fair, and whose warrants gain.
 
-        Nobody if outsiders buy enough of it.
+        If outsiders buy enough of it, only who gains by more than the price.
         """
         issuer, company = self._find_issuer(body["issuer_id"]), self.find_company(body["issuer_id"])
         closing, pricing = self.find_round(body, beside)
@@ -186,8 +186,10 @@ class Gains:
         )
         here = {buyer: shares for buyer, shares in buyers.items() if buyer.startswith("pty_")}
         outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
+        unknown = _list_beyond_money(closing.opened["terms"], pricing, issuer)
         if company.is_bought(pricing, outside):
-            return set()
+            return unknown
+        unknown |= {ANYONE} if pricing.get("pool_increase_shares") else set()
         waiting = {
             holder
             for (kind, holder, name), shares in issuer.holdings.items()
@@ -197,8 +199,8 @@ class Gains:
         is_fair = fair is not None and Fraction(pricing["price_usd_per_share"]) >= fair
         waiting = waiting if fair is None or is_fair else set()
         if is_fair and _is_usual(closing.opened["terms"]):
-            return waiting
-        return {*buyers, *_list_offered(closing, issuer, company.named), *waiting}
+            return waiting | unknown
+        return {*buyers, *_list_offered(closing, issuer, company.named), *waiting, *unknown}
 
     def list_overcharged(self, body: Body, beside: Bodies, voting: set[str], expired: set[str]) -> set[str]:
         """Return who loses preferred stock in a round by a duty above its part of the parties' money, or above others'.
@@ -268,6 +270,26 @@ def _is_usual(terms: Body) -> bool:
     """Return whether the stock of a round has at most a single preference, and nothing beside it."""
     single = Fraction(terms.get("liquidation_multiple", 1)) <= 1
     return single and terms.get("participation", "none") == "none" and terms.get("price_protection") is None
+
+
+def _list_beyond_money(terms: Body, pricing: Body, issuer: Issuer) -> set[str]:
+    """Return who gains by a round beyond what its money buys; `ANYONE` where that may be anybody.
+
+    By a preference of more than the money, participation or a full ratchet; by more than a tenth of the company for the
+    pool; by more than a twentieth for classes whose price is protected.
+    """
+    rows, whole = pricing.get("adjustments", ()), Fraction(pricing["post_money_shares"])
+    gained = sum((Fraction(row["as_converted"]) - Fraction(row["as_converted_before"]) for row in rows), Fraction(0))
+    if gained > whole / 20:
+        lowered = {row["class_id"] for row in rows if row["triggered"]}
+        return {ANYONE} | {
+            holder_id
+            for (kind, holder_id, class_id), shares in issuer.holdings.items()
+            if kind == "stock" and class_id in lowered and shares
+        }
+    is_multiple = Fraction(terms.get("liquidation_multiple", 1)) > 1 or terms.get("participation", "none") != "none"
+    is_pool = pricing.get("pool_increase_shares", 0) > whole / 10
+    return {ANYONE} if is_multiple or is_pool or terms.get("price_protection") == "full_ratchet" else set()
 
 
 def _spares_others(duty: Body, duties: Sequence[Body], issuer: Issuer, voting: set[str]) -> bool:

@@ -115,14 +115,14 @@ def invest(**terms):
     return [("issuer.instrument_signed", body), ("instrument.principal_accrued", {"instrument_id": "ins_2"})]
 
 
-def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), named_by_terms=True, conversions=(), **terms):
+def raise_money(*, price="1", buyers=((BIG, 50),), offers=(), named_by_terms=True, conversions=(), results=(), **terms):
     """Return a round of these buyers, who pay a dollar a share, and its closing."""
     right = {"pro_rata": [holder for holder, _ in offers] if named_by_terms else []}
     named = [{"holder_id": holder, "shares": shares, "amount_usd": str(shares)} for holder, shares in buyers]
     rights = [{"holder_id": holder, "amount_max_usd": usd} for holder, usd in offers]
     forfeits = [{"holder_id": each["holder_id"]} for each in terms.get("pay_to_play", {}).get("duties", ())]
     pricing = {"price_usd_per_share": price, "allotments": named, "conversions": list(conversions)}
-    pricing |= {"forfeits": forfeits, "post_money_shares": 150}
+    pricing |= {"forfeits": forfeits, "post_money_shares": 150, **dict(results)}
     opened = OF | {"financing_id": "fin_1", "terms": terms | {"investments": named}, "pro_rata": rights}
     priced = OF | {"financing_id": "fin_1", "pricing": pricing, "close_until": "2026-01-30T00:00:00Z"}
     return (
@@ -149,6 +149,15 @@ def oblige(small, big="30", tiny="5"):
     return {"pay_to_play": {"duties": duties}}
 
 
+OUTSIDE = [(BIG, 50), (OUT, 8)]
+
+
+def protect(shares):
+    """Return what a round gives a protected class: so many common shares in place of one."""
+    row = {"class_id": "guard", "triggered": True, "as_converted_before": "1/1", "as_converted": shares}
+    return {"adjustments": [row]}
+
+
 ROUNDS = [
     (raise_money(), [BIG], APART),
     (raise_money(offers=[(SMALL, "15")]), [BIG], ["0 of 10 disinterested stock common agreed"]),
@@ -157,6 +166,15 @@ ROUNDS = [
     (raise_money(buyers=[(BIG, 50), (OUT, 8)]), [BIG, OUT], []),
     (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, OUT], APART),
     (raise_money(buyers=[(BIG, 50), (OUT, 7)]), [BIG, SMALL], ["pty_out did not agree"]),
+    (raise_money(buyers=OUTSIDE, liquidation_multiple="1"), [BIG, OUT], []),
+    (raise_money(buyers=OUTSIDE, liquidation_multiple="1.1"), [BIG, OUT], APART),
+    (raise_money(buyers=OUTSIDE, participation="full"), [BIG, OUT], APART),
+    (raise_money(buyers=OUTSIDE, price_protection="full_ratchet"), [BIG, OUT], APART),
+    (raise_money(buyers=OUTSIDE, price_protection="weighted_average"), [BIG, OUT], []),
+    (raise_money(buyers=OUTSIDE, results={"pool_increase_shares": 15}), [BIG, OUT], []),
+    (raise_money(buyers=OUTSIDE, results={"pool_increase_shares": 16}), [BIG, OUT], APART),
+    (raise_money(buyers=OUTSIDE, results=protect("17/2")), [BIG, OUT], []),
+    (raise_money(buyers=OUTSIDE, results=protect("9/1")), [BIG, OUT], APART),
     (raise_money(offers=[(SMALL, "15")], conversions=[{"holder_id": SMALL}]), [BIG, TINY], []),
     (
         raise_money(buyers=[(BIG, 7)], conversions=[{"holder_id": SMALL}]),

@@ -3,13 +3,14 @@
 Not disinterested are, with all whom firm relations connect with them:
 
 - who gets stock, a right to stock or better terms by the act. Where that is a holder without a key, or the pool for
-  employees grows, anybody may stand behind it: then also who has more than half of a group, in its group;
+  employees grows, anybody may stand behind it: then also who has more than half of a group, in its group. So it is in
+  a round that gives more than its money buys; see `_list_beyond_money`;
 - in a sale to a buyer that is here, and pays in its stock or takes over capacity: who owns a greater part of the other
   side than of its own.
 
 Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, and
 than the preference of a share. The price of a round is fair in two ways: its stock has a single preference and nothing
-beside it; or, on any terms, outsiders pay it for at least a twentieth of the company, and a twentieth of all dollars
+beside it; or, outsiders pay it for at least a twentieth of the company, and a twentieth of all dollars
 paid in. In the first case those are still
 not disinterested whose warrants gain by a higher price; a price that is known to be too low gives them nothing. A party
 that may buy its part of the round by right loses nothing by its price, and has no say on it.
@@ -19,14 +20,14 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from events.financing import RoundPricing
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from events.vesting import PriceMilestone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO, floor_cents
+from marketplace.core.money import ZERO, floor_cents, parse_ratio
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import chooses_class, list_claims, measure_dilution
@@ -41,6 +42,13 @@ from marketplace.domain.equity.issuer.state import (
     measure_ownership,
 )
 from marketplace.domain.register import Register
+
+ANYONE: Final = ""
+"""Gains by an act, where it is not known who does."""
+POOL_MAX: Final = Fraction(1, 10)
+"""The part of the company by which a round that outsiders pay may let the pool grow, without those who do not lead."""
+PROTECTED_MAX: Final = Fraction(1, 20)
+"""The part of the company that protected classes may get by a cheaper round, without those who do not lead."""
 
 
 class Prices(NamedTuple):
@@ -99,7 +107,10 @@ def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
 def list_round_gain(
     financing: Financing, pricing: RoundPricing, prices: Prices, related: frozenset[str], register: Register
 ) -> tuple[str, ...]:
-    """Return who is not disinterested in the closing of a round; empty if outsiders pay its price.
+    """Return who is not disinterested in the closing of a round.
+
+    If outsiders pay its price, nobody but who gains beyond that; see `_list_beyond_money`. Otherwise a pool that grows
+    is beyond it too.
 
     Holders of warrants are not whose price may vest them, fix their price, or be the value of a share when they are
     exercised, unless the round's price is below a known fair one.
@@ -113,11 +124,13 @@ def list_round_gain(
         register: Who is related to whom.
     """
     inside = related | list_holders(prices.issuer)
+    unknown = _list_beyond_money(financing, pricing, prices.issuer)
     buyers = {each.holder_id: each.shares for each in pricing.allotments}
     here = {buyer: shares for buyer, shares in buyers.items() if is_id(buyer, "pty")}
     outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(register.list_group(buyer)))
     if is_bought(prices.issuer, pricing, outside):
-        return ()
+        return unknown
+    unknown += (ANYONE,) if pricing.pool_increase_shares else ()
     fair, terms = prices.find_fair(), financing.terms
     is_usual = terms.liquidation_multiple <= 1 and terms.participation == "none" and terms.price_protection is None
     live = (warrant for _, warrant in list_live_warrants(prices.issuer) if is_id(warrant.holder_id, "pty"))
@@ -125,8 +138,29 @@ def list_round_gain(
     if fair is not None and pricing.price_usd_per_share < fair:
         waiting = ()
     if is_usual and fair is not None and pricing.price_usd_per_share >= fair:
-        return waiting
-    return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting)
+        return (*waiting, *unknown)
+    return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting, *unknown)
+
+
+def _list_beyond_money(financing: Financing, pricing: RoundPricing, issuer: Issuer) -> tuple[str, ...]:
+    """Return who gains by a round beyond what its money buys at its price, however much outsiders pay.
+
+    Anybody may, by a preference of more than the money, by participation or a full ratchet, which are worth more than
+    the price shows, and by a pool that grows by more than `POOL_MAX`. Where protected classes get more than
+    `PROTECTED_MAX`, so do their holders.
+    """
+    terms, whole = financing.terms, Fraction(pricing.post_money_shares)
+    lowered = {each.class_id for each in pricing.adjustments if each.triggered}
+    gained = sum(
+        (parse_ratio(each.as_converted) - parse_ratio(each.as_converted_before) for each in pricing.adjustments),
+        Fraction(0),
+    )
+    is_harsh = (
+        terms.liquidation_multiple > 1 or terms.participation != "none" or terms.price_protection == "full_ratchet"
+    )
+    if gained > whole * PROTECTED_MAX:
+        return (ANYONE, *(holder_id for holder_id, class_id in issuer.holdings if class_id in lowered))
+    return (ANYONE,) if is_harsh or pricing.pool_increase_shares > whole * POOL_MAX else ()
 
 
 def is_bought(issuer: Issuer, pricing: RoundPricing, shares: int) -> bool:

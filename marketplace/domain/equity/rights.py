@@ -80,6 +80,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import CENT, ZERO
 from marketplace.domain.equity.disinterest import (
+    ANYONE,
     Prices,
     is_bought,
     is_fair_investment,
@@ -182,7 +183,7 @@ class Asked(NamedTuple):
         vote: Whether all groups of security holders vote.
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
         terms: Whether they vote on other holder terms, by the majorities that the terms in force require for a sale.
-        gain: Who is not disinterested in the vote, besides those who are related to it. `_ANYONE`: it is not known.
+        gain: Who is not disinterested in the vote, besides those who are related to it. `ANYONE`: it is not known.
         offered: Investors who might buy their part. Their silence waives it after `WAIVED_AFTER`.
     """
 
@@ -403,7 +404,7 @@ def _list_named(class_id: str, issuer: Issuer) -> tuple[str, ...]:
 
 def _adjust_plan(event: IssuerStockPlanAdjusted, setting: Setting) -> Asked:
     grows = event.shares_reserved > setting.issuer.shares_reserved and event.cause is None
-    return Asked(company=True, vote=grows, gain=(_ANYONE,))
+    return Asked(company=True, vote=grows, gain=(ANYONE,))
 
 
 def _is_closing(setting: Setting) -> bool:
@@ -534,11 +535,11 @@ def _list_outranked(event: IssuerLiquidityDeclared, issuer: Issuer) -> set[str]:
 def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
     before = setting.issuer.limit
     if before is None or before.dilution_max is None:
-        return Asked(company=True, vote=True, gain=(_ANYONE,))
+        return Asked(company=True, vote=True, gain=(ANYONE,))
     lifted = event.dilution_max is None or event.dilution_max > before.dilution_max
     joins = event.dilution_max is not None and not list_parties(setting.issuer) <= setting.issuer.limited
     votes = lifted or joins or event.valuation_usd != before.valuation_usd
-    return Asked(company=True, vote=votes, gain=(_ANYONE,) if votes else ())
+    return Asked(company=True, vote=votes, gain=(ANYONE,) if votes else ())
 
 
 def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
@@ -1136,8 +1137,6 @@ def _weigh_together(setting: Setting, share_needed: Decimal) -> _Group | None:
 
 
 _ABSENT: Final = ""
-_ANYONE: Final = ""
-"""Gains by an act, where it is not known who does: the pool may go to holders without a key."""
 _UNRELATED: Final = "unrelated_"
 _DISINTERESTED: Final = "disinterested_"
 
