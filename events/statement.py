@@ -172,6 +172,8 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
             the service credit is greater than what was paid back, and the rest is paid back too.
         service_line_id: The service line whose hours are paid back; None for compute.
         service: The service result of the period by what is known now; None if nothing was promised.
+        correct_until: The grant stays open until then, so that readings that were lowered by mistake can be corrected
+            up; None: no reading of it was lowered, or the grant is fully settled.
     """
 
     statement_id: Id
@@ -185,6 +187,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     service_credit: ServiceCredit | None = None
     service_line_id: Id | None = None
     service: ServiceResult | None = None
+    correct_until: Instant | None = None
 
 
 class StatementAgreed(Event, frozen=True, kw_only=True, tag="statement.agreed.v1"):

@@ -38,6 +38,10 @@ STATEMENT_STEPS: Final[Steps] = {
     "part_settled": (frozenset({"disputed"}), "disputed"),
 }
 _CENT: Final = Fraction(1, 100)
+_CORRECTED: Final = timedelta(days=7)
+"""How long after readings were lowered they may be corrected up."""
+_CORRECTED_AFTER: Final = timedelta(days=30)
+"""How long after a grant's end that may keep it open."""
 GRANT_STEPS: Final = {"issued", "activated", "completed", "terminated"}
 
 
@@ -67,6 +71,7 @@ class Grant:
         disputed: Whether the statement that changed last is disputed, or resolved and not accepted yet.
         spans: What it was awarded, and each extension.
         outages: Start, end (None while it lasts) and the nodes that work, of each span in which some do not.
+        open_until: Until when it stays open after readings of a settled period were lowered; None: none were.
     """
 
     order_id: str
@@ -81,6 +86,7 @@ class Grant:
     resold_gpu_seconds: int = 0
     outages: list[tuple[datetime, datetime | None, int]] = field(default_factory=list)
     charged_gpu_seconds: int = 0
+    open_until: datetime | None = None
 
     def report(self, start: datetime, until: datetime | None, working: int) -> None:
         """Add an outage. One without an end replaces the open one from its start on."""
@@ -337,6 +343,9 @@ class Market:
             most, charged = grant.count_most(), grant.charged_gpu_seconds
             text = f"{body['grant_id']} charges {charged} GPU-seconds, and {most} were granted and worked"
             self.findings.require(charged <= most, "delivered", message.sequence, text)
+            is_over = grant.open_until is None or parse_instant(message.headers["ce-time"]) >= grant.open_until
+            text = f"{body['grant_id']} is completed while lowered readings may be corrected until {grant.open_until}"
+            self.findings.require(is_over, "grant", message.sequence, text)
 
     def _take_statement(self, message: Message, name: str, body: dict[str, Any]) -> None:
         statement_id, sequence = body["statement_id"], message.sequence
@@ -350,6 +359,10 @@ class Market:
         if body["grant_id"] in self.grants:
             grant = self.grants[body["grant_id"]]
             grant.disputed = after in {"disputed", "resolved"}
+            if name == "credited" and not body.get("service_line_id"):
+                change, at = body["adjustment"], parse_instant(message.headers["ce-time"])
+                if change["gpu_seconds_after"] < change["gpu_seconds_before"]:
+                    grant.open_until = min(at + _CORRECTED, grant.end + _CORRECTED_AFTER)
             if name in {"accepted", "credited"}:
                 grant.charged_gpu_seconds += (1 if name == "accepted" else -1) * body["charges"]["gpu_seconds"]
         if name == "issued":

@@ -40,6 +40,7 @@ from marketplace.domain.billing.settlement import (
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
 from marketplace.domain.billing.statement_chain import (
     compute_due,
+    find_correctable,
     find_credit,
     is_decided,
     is_worse,
@@ -226,7 +227,10 @@ async def credit(
         charges = settle_without_equity(charges, None, **await find_settling(unit, chain[-1], case.grant))
     more = find_credit(chain, charges, service, sign=-1)
     given = None if more is None else ServiceCredit(**{name: -getattr(more, name) for name in more.__struct_fields__})
-    statement = StatementCredited(**case.name(), charges=charges, service_credit=given, service=service)
+    until = None if closed or case.service_line_id else find_correctable(case.grant, case.adjustment, unit.context.at)
+    statement = StatementCredited(
+        **case.name(), charges=charges, service_credit=given, service=service, correct_until=until
+    )
     await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
     net = subtract_credit(charges, given)
     proposed = await _reverse(unit, case, net.principal_usd, chain)

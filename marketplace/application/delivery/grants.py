@@ -532,7 +532,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
             metered = count_delivered(usage, grant, period.start, period.end)
             stated = chain[-1].service if chain else None
             service = await review_service(unit, grant, period, metered, stated)
-            require_grant_settled(grant_id, period, chain, metered, service)
+            require_grant_settled(grant_id, period, chain, metered, service, at=context.at)
             gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
             holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
         if grant.status != "terminated":

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from events.service import ServiceResult
-from events.statement import Charges, ServiceCredit, StatementIssued
+from events.statement import Adjustment, Charges, ServiceCredit, StatementCredited, StatementIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.instants import render_instant
@@ -29,7 +29,7 @@ from marketplace.domain.billing.settlement import (
 )
 from marketplace.domain.billing.statement import Statement, require_amount
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.periods import Period
+from marketplace.domain.delivery.periods import ACCEPTANCE, CORRECTED_WITHIN, Period
 from marketplace.domain.refusals import refuse_status
 
 ADJUSTMENTS_MAX: Final = 1_000
@@ -265,14 +265,30 @@ def require_spaced(chain: Sequence[Statement], period: Period, at: datetime) -> 
         )
 
 
+def find_correctable(grant: Grant, adjustment: Adjustment, at: datetime) -> datetime | None:
+    """Return until when a grant stays open after a credit, so that lowered readings can be corrected up; None: it ends.
+
+    It is as long as a statement may be disputed, and ends 30 days after the grant, so that nobody keeps money set aside
+    by lowering readings again and again.
+    """
+    if adjustment.gpu_seconds_after >= adjustment.gpu_seconds_before:
+        return None
+    until = min(at + ACCEPTANCE, grant.end + CORRECTED_WITHIN)
+    return until if until > at else None
+
+
 def require_grant_settled(
     grant_id: str,
     period: Period,
     chain: Sequence[Statement],
     gpu_seconds: int,
     service: ServiceResult | None,
+    *,
+    at: datetime,
 ) -> None:
     """Refuse to close a grant unless a period is settled, with all that is metered and reported of it now.
+
+    A period whose readings were lowered stays open for a time, in which they may be corrected up.
 
     Args:
         grant_id: The grant.
@@ -280,6 +296,7 @@ def require_grant_settled(
         chain: Its statements.
         gpu_seconds: The period's metered GPU-seconds now.
         service: Its service result now; None if nothing was promised.
+        at: Now.
 
     Raises:
         Refusal: ``statements_open``.
@@ -293,6 +310,16 @@ def require_grant_settled(
             " wait until it, or its adjustment, is settled",
             statement_id=open_id,
         )
+    for known in chain:
+        until = known.issued.correct_until if isinstance(known.issued, StatementCredited) else None
+        if until is not None and at < until:
+            due = render_instant(until)
+            raise Refusal(
+                "statements_open",
+                f"readings of grant {grant_id} were lowered, and may be corrected up until {due}; close it then",
+                statement_id=known.issued.statement_id,
+                due=due,
+            )
 
 
 def require_line_settled(line_id: str, period: Period, chain: Sequence[Statement], hours: Decimal) -> None:

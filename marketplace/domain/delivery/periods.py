@@ -11,6 +11,8 @@ from marketplace.domain.delivery.grant import Grant
 PERIOD = timedelta(days=30)
 ACCEPTANCE = timedelta(days=7)
 """How long a statement may be answered. Then it counts as accepted."""
+CORRECTED_WITHIN = timedelta(days=30)
+"""How long after its end a grant may stay open for corrections of readings that were lowered."""
 GRACE = timedelta(hours=24)
 """Meters may report this long after a period. Then its statement is issued."""
 

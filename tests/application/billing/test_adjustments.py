@@ -13,6 +13,7 @@ from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
 from marketplace.auditor.alone import Alone
+from marketplace.auditor.market import Market as Course
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
@@ -168,6 +169,62 @@ async def test_what_is_lowered_and_raised_again_costs_what_it_did(delivery):
     await delivery.check(30 * DAY)
     await delivery.complete()
     await delivery.check(40 * DAY)
+
+
+async def settle_all(delivery):
+    """Deliver all forty days, let silence accept the first statement, and the startup and the fund the second one."""
+    market, second = delivery.market, delivery.second
+    await delivery.settle_first(30)
+    await market.deliver(delivery.grant, 10, first=30)
+    market.clock.at = second.end + timedelta(hours=25)
+    await market.until("statement", second.statement_id, "issued")
+
+
+@pytest.mark.parametrize(
+    "is_late", [False, True], ids=["before the statement is accepted", "once nothing else is open"]
+)
+async def test_a_downward_typo_completes_no_grant_before_it_can_be_corrected_up(delivery, is_late):
+    market, second, grant_id = delivery.market, delivery.second, delivery.grant.issued.grant_id
+    await settle_all(delivery)
+    if not is_late:
+        await delivery.correct(delivery.measure(35, nodes=1))
+    market.clock.at += timedelta(days=7)
+    if is_late:
+        await delivery.correct(delivery.measure(3, nodes=1))
+    period = delivery.first if is_late else second
+    credited = await market.until("statement", name_adjustment(period.statement_id, 0), "accepted")
+    assert credited.issued.correct_until == market.clock.at + timedelta(days=7)
+    await market.until("statement", second.statement_id, "accepted")
+    market.clock.at += timedelta(days=7) - timedelta(minutes=1)
+    await market.tick()
+    assert (await market.state("grant", grant_id)).status == "active"
+    await delivery.correct(delivery.measure(3 if is_late else 35))
+    raised = await market.until("statement", name_adjustment(period.statement_id, 1), "issued")
+    assert raised.charges.gpu_seconds == DAY // 2
+    market.clock.at = raised.issued.accept_until
+    await market.until("grant", grant_id, "completed")
+    await delivery.check(40 * DAY)
+    assert await find_faults(Course, market.log) == []
+
+
+async def test_readings_that_are_lowered_again_and_again_keep_a_grant_open_for_thirty_days_after_its_end(delivery):
+    market, grant_id = delivery.market, delivery.grant.issued.grant_id
+    await settle_all(delivery)
+    market.clock.at += timedelta(days=7)
+    for day in range(4):
+        await delivery.correct(delivery.measure(day, nodes=1))
+        credited = await delivery.adjusted(day)
+        last = delivery.grant.end + timedelta(days=30)
+        assert credited.issued.correct_until == min(market.clock.at + timedelta(days=7), last)
+        for _ in range(10):  # what began at this instant ends at it
+            await market.tick()
+        market.clock.at = credited.issued.correct_until - timedelta(hours=1)
+    assert credited.issued.correct_until == last
+    assert (await market.state("grant", grant_id)).status == "active"
+    market.clock.at = last
+    await market.until("grant", grant_id, "completed")
+    await delivery.check(38 * DAY)
+    assert await find_faults(Course, market.log) == []
 
 
 async def test_after_the_end_usage_can_only_be_lowered_and_is_still_paid_back(delivery):
