@@ -79,11 +79,13 @@ class SiteConversionScheduled(Event, frozen=True, kw_only=True, tag="site.conver
         site_id: The site.
         former_use: What it is converted from, for example ``bitcoin mining``.
         ready_at: When its capacity begins.
+        reported_at: When this was reported; None: not known.
     """
 
     site_id: Id
     former_use: Name
     ready_at: Instant
+    reported_at: Instant | None = None
 
 
 class SiteConversionSlipped(Event, frozen=True, kw_only=True, tag="site.conversion_slipped.v1"):
@@ -94,12 +96,14 @@ class SiteConversionSlipped(Event, frozen=True, kw_only=True, tag="site.conversi
         ready_at_before: The date before.
         ready_at: The date now.
         reason: Why.
+        reported_at: When this was reported; None: not known.
     """
 
     site_id: Id
     ready_at_before: Instant
     ready_at: Instant
     reason: Text
+    reported_at: Instant | None = None
 
 
 class PowerDraw(msgspec.Struct, frozen=True, kw_only=True):

@@ -331,6 +331,8 @@ class Worker:
     async def _move_lots(self, site_id: str) -> None:
         """Let the lots of a delayed site begin when it is ready, and release held quotes that would begin before.
 
+        Those that an auction has bound stay until it is completed: what it awards before is lost by the provider.
+
         Its grants stay: they lack all nodes until then, so their startups may keep or end them.
 
         Args:
@@ -340,10 +342,18 @@ class Worker:
         if site.ready_at is None or site.status == "operating":
             return
         reason = f"the site is ready at {render_instant(site.ready_at)}"
+        frozen: Refusal | None = None
         for lot_id in self.market.list_site_lots(site_id):
-            await self._move_lot(lot_id, site.ready_at, reason)
+            try:
+                await self._move_lot(lot_id, site.ready_at, reason)
+            except Refusal as refusal:
+                if refusal.code != "lot_frozen":
+                    raise
+                frozen = refusal
         for pool_id in self.market.list_site_pools(site_id):
             await self._release_displaced(pool_id, site.ready_at, reason)
+        if frozen is not None:
+            raise frozen
 
     async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:
         """Let a lot begin at `ready_at`. Withdraw it if nothing is left, or its new span is refused."""
@@ -352,11 +362,12 @@ class Worker:
         if lot.status == "withdrawn" or lot.start >= ready_at:
             return
         context = build_context(handler, "reactor", lot_id, f"move/{render_instant(ready_at)}")
+        told: dict[str, Any] = {"reason": reason, "auction_ids": self.market.list_auctions()}
         if ready_at < lot.end:
             with contextlib.suppress(Refusal):
-                await inventory.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, reason=reason)
+                await inventory.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, **told)
                 return
-        await inventory.withdraw_lot(handler, context, lot_id, reason=reason)
+        await inventory.withdraw_lot(handler, context, lot_id, **told)
 
     async def _release_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
         """Release the held quotes of a pool whose grants would begin before its site is ready."""

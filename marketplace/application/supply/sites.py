@@ -120,7 +120,7 @@ async def schedule_conversion(
     Raises:
         Refusal: ``site_unknown`` · ``time_naive`` · ``site_operating`` · ``conversion_scheduled``.
     """
-    command = ScheduleConversion(site_id=site_id, former_use=former_use, ready_at=ready_at)
+    command = ScheduleConversion(site_id=site_id, former_use=former_use, ready_at=ready_at, told_at=context.at)
     return await _change(handler, context, site_id, command)
 
 
@@ -135,5 +135,6 @@ async def slip_conversion(
         Refusal: ``site_unknown`` · ``time_naive`` · ``conversion_not_scheduled`` · ``resumption_backdated``.
     """
     reported_at = None if context.party_id is None else context.at
-    command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason, reported_at=reported_at)
+    told: dict[str, datetime | None] = {"reported_at": reported_at, "told_at": context.at}
+    command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason, **told)
     return await _change(handler, context, site_id, command)

@@ -86,20 +86,25 @@ class DerateSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """State when a site of another use becomes a data center."""
+    """State when a site of another use becomes a data center. `told_at` is now."""
 
     site_id: str
     former_use: str
     ready_at: datetime
+    told_at: datetime | None = None
 
 
 class SlipConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the date of a conversion. `reported_at` is None if the platform moves it, to any date in the past."""
+    """Move the date of a conversion. `reported_at` is None if the platform moves it, to any date in the past.
+
+    `told_at` is now, whoever moves it.
+    """
 
     site_id: str
     ready_at: datetime
     reason: str
     reported_at: datetime | None = None
+    told_at: datetime | None = None
 
 
 class Drawn(NamedTuple):
@@ -143,6 +148,7 @@ class Site:
         ready_at: When the conversion is or was planned to be ready; None without one.
         live: Each instant since registration from which other power was live, with the kilowatts.
         reports: What each report of live power replaced, in order.
+        dates: When each date of its conversion was reported, and the date that it replaced; None: it was the first.
         drawn: Kilowatts that reserved nodes draw, by pool and grant.
     """
 
@@ -153,6 +159,7 @@ class Site:
     conversion: SiteConversionScheduled | None = None
     live: tuple[tuple[datetime, int], ...] = ()
     reports: tuple[PowerReport, ...] = ()
+    dates: tuple[tuple[datetime, datetime | None], ...] = ()
     drawn: Map[tuple[str, str], tuple[Load, ...]] = field(default_factory=Map)
 
     def list_drawn(self) -> list[Load]:
@@ -259,8 +266,8 @@ def _derate(command: DerateSite, state: Site) -> Sequence[SiteEvent]:
 
 def _schedule(command: ScheduleConversion, state: Site) -> Sequence[SiteEvent]:
     require_aware(command.ready_at, "/ready_at")
-    event = SiteConversionScheduled(site_id=command.site_id, former_use=command.former_use, ready_at=command.ready_at)
-    if state.conversion == event:
+    known = state.conversion
+    if known is not None and (known.former_use, known.ready_at) == (command.former_use, command.ready_at):
         return []
     if state.status == "operating" or state.conversion is not None:
         raise Refusal(
@@ -273,7 +280,14 @@ def _schedule(command: ScheduleConversion, state: Site) -> Sequence[SiteEvent]:
             ),
             site_id=command.site_id,
         )
-    return [event]
+    return [
+        SiteConversionScheduled(
+            site_id=command.site_id,
+            former_use=command.former_use,
+            ready_at=command.ready_at,
+            reported_at=command.told_at,
+        )
+    ]
 
 
 def _slip(command: SlipConversion, state: Site) -> Sequence[SiteEvent]:
@@ -294,6 +308,7 @@ def _slip(command: SlipConversion, state: Site) -> Sequence[SiteEvent]:
             ready_at_before=state.ready_at,
             ready_at=command.ready_at,
             reason=command.reason,
+            reported_at=command.told_at,
         )
     ]
 
@@ -349,13 +364,20 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
     if isinstance(event, SiteDerated):
         return _add_power(state, event, event.reported_at or event.at)
     if isinstance(event, SiteConversionScheduled):
-        return replace(state, status="converting", ready_at=event.ready_at, conversion=event)
+        state = replace(state, status="converting", conversion=event)
+        return _set_date(state, event.ready_at, event.reported_at)
     if isinstance(event, SitePowerReserved):
         loads = tuple(Load(draw.start, draw.end, draw.power_kw) for draw in event.draws)
         return replace(state, drawn=state.drawn.set((event.pool_id, event.grant_id), loads))
     if isinstance(event, SitePowerReleased):
         return replace(state, drawn=state.drawn.delete((event.pool_id, event.grant_id)))
-    return replace(state, ready_at=event.ready_at)
+    return _set_date(state, event.ready_at, event.reported_at)
+
+
+def _set_date(state: Site, ready_at: datetime, told_at: datetime | None) -> Site:
+    """Set the date of a conversion, which was told at an instant."""
+    dates = state.dates if told_at is None else (*state.dates, (told_at, state.ready_at))
+    return replace(state, ready_at=ready_at, dates=dates)
 
 
 def _add_power(state: Site, event: SiteEnergised | SiteDerated, derated_at: datetime | None) -> Site:
@@ -384,19 +406,25 @@ def _recall_power(site: Site, since: datetime) -> Sequence[tuple[datetime, int]]
     return steps
 
 
+def _recall_date(site: Site, since: datetime | None) -> datetime | None:
+    """Return when a converting site was to be ready by what was told before `since`; None: it was planned then."""
+    later = (before for told_at, before in site.dates if since is not None and told_at >= since)
+    return next(later, site.ready_at)
+
+
 def list_power(site: Site, start: datetime, end: datetime, *, since: datetime | None = None) -> list[Load]:
     """Return the power in kilowatts that may be sold over a span, as runs.
 
     That is what is live, all that is contracted from the end of a conversion on, and all that is contracted while the
-    site is planned. With `since`, deratings that were reported from then on do not count.
+    site is planned. With `since`, deratings and dates of a conversion that were reported from then on do not count.
     """
-    contracted = site.registered.power_contracted_kw
-    if site.status == "planned":
+    contracted, ready_at = site.registered.power_contracted_kw, _recall_date(site, since)
+    if site.status == "planned" or (site.status == "converting" and ready_at is None):
         return [Load(start, end, contracted)]
     live = site.live if since is None else _recall_power(site, since)
     steps = [(start, site.registered.power_energised_kw), *live]
-    if site.status == "converting" and site.ready_at is not None:
-        steps.append((site.ready_at, contracted))
+    if site.status == "converting" and ready_at is not None:
+        steps.append((ready_at, contracted))
     loads, current = [], 0
     for at, power_kw in steps:
         loads.append(Load(max(at, start), end, power_kw - current))

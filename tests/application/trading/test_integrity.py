@@ -112,6 +112,42 @@ async def test_power_that_is_derated_once_orders_are_bound_stays_at_its_ask(mark
     await check_log(market.log)
 
 
+@pytest.mark.parametrize("late", ["slipped", "scheduled"])
+@pytest.mark.parametrize("live", [0, 10_000])
+async def test_a_site_that_is_told_to_be_late_once_orders_are_bound_is_sold_as_it_was(market, live, late):
+    """With power that is live already the order wins, and its startup may end, shorten or move the grant."""
+    provider, startup = await market.party("P", "provider"), await market.party("S", "startup", usd=100_000)
+    _, pool = await market.pool(provider, status="planned", power_energised_kw=live)
+    site_id, handler = (await market.state("pool", pool)).opened.site_id, market.handler
+    lot = await market.lot(provider, pool)
+    if late == "slipped":
+        first = {"former_use": "mining", "ready_at": market.day(1)}
+        await sites.schedule_conversion(handler, market.context(provider), site_id, **first)
+    order = await market.order(startup, latest=1)
+    auction = await market.auction(no_cancel_at=0.4)
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", order, "locked")
+        if late == "slipped":
+            more = {"ready_at": market.day(20), "reason": "a transformer"}
+            await sites.slip_conversion(handler, market.context(provider), site_id, **more)
+        else:
+            more = {"former_use": "mining", "ready_at": market.day(20)}
+            await sites.schedule_conversion(handler, market.context(provider), site_id, **more)
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "completed")
+        market.clock.at += timedelta(minutes=11)
+        async with asyncio.timeout(60):
+            while late == "slipped" and (await market.state("lot", lot)).start != market.day(20):
+                await market.tick()
+    assert (await market.state("order", order)).status == ("matched" if live else "unmatched")
+    if not live:
+        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
+        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        assert (lost.provider_id, lost.cause) == (provider, "site_power_exceeded")
+    await check_log(market.log)
+
+
 @pytest.mark.parametrize("no_cancel_at", [0.4, None])
 @pytest.mark.parametrize("restored", [False, True])
 async def test_nodes_that_fail_once_orders_are_bound_stay_at_their_ask(market, restored, no_cancel_at):

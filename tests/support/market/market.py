@@ -123,6 +123,7 @@ class Market:
         interconnect="infiniband",
         renewable_share="0.5",
         power_usage_effectiveness="1.2",
+        power_energised_kw=10_000,
     ):
         site = await sites.register_site(
             self.handler,
@@ -133,7 +134,7 @@ class Market:
             jurisdiction="US",
             status=status,
             power_contracted_kw=10_000,
-            power_energised_kw=10_000,
+            power_energised_kw=power_energised_kw,
             power_usage_effectiveness=Decimal(power_usage_effectiveness),
             renewable_share=Decimal(renewable_share),
         )

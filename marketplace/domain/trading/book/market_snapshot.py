@@ -2,8 +2,8 @@
 
 A period is sold whole: in each period, a lot offers the fewest nodes that are unsold at any instant of it.
 
-Nodes that a provider reports as failed, and power that it derates, once an auction binds its orders stay in the
-auction's book at their ask. A match that takes them is refused, and counts against the provider
+Nodes that a provider reports as failed, and power that it derates or states to come later, once an auction binds its
+orders stay in the auction's book at their ask. A match that takes them is refused, and counts against the provider
 (`domain/delivery/reliability.py`).
 
 A site's power is stated only if its pools could use more than it has. Before the date of a conversion it is the live
