@@ -253,6 +253,7 @@ def test_money_of_an_account_costs_a_command_for_each_claim_that_it_owes_and_non
         answer = {"claim_id": claim_id, "outcome": "decided", "amount_usd": Decimal(usd), "reason": "so"}
         scheduler.notice(BondAnswered(**bond, **answer))
     part = {"lot_id": None, "hold_id": None, "payee_account_id": "acc_2", "amount_usd": Decimal("4.5")}
+    part |= {"grant_id": "grt_1"}
     for owed in ("4.5", "0"):
         paid = BondPaid(**bond, **part, claim_id=claims[3], payment_id=f"cap_{owed}", owed_usd=Decimal(owed))
         scheduler.notice(paid)
