@@ -103,7 +103,7 @@ def _sum_due(unit: UnitOfWork, grant: Grant, account: Account, unpaid: Mapping[s
                 charges = price_amount(grant, statement, find_undisputed(statement, unit.context.at))
             rest = subtract_settled(charges, None if statement.settled is None else statement.settled.charges)
             due_usd += rest.cash_usd + rest.startup_fee_usd
-    return due_usd + account.holds[issued.hold_id].captured_usd
+    return due_usd + account.holds[issued.hold_id].captured_usd - grant.sum_end_fees("startup")
 
 
 async def cover(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:

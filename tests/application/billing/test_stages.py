@@ -491,3 +491,26 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
         paid = compute_totals(build_tariff(deal.issued), 38 * DAY).startup_usd - due.cash_usd - due.startup_fee_usd
         assert (await market.account(deal.startup)).available_usd == 10_010 - paid
     await deal.require_clean("account.credit_limited.v1")
+
+
+async def test_the_fee_of_an_announced_end_on_credit_is_not_asked_for_again():
+    """It was due once more as a stage, so that delivery was withheld and the grant ended a week early."""
+    deal = CreditDeal(usd=0, credit=62_000)
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        grant = await deal.award()
+        await deal.top_up(10_000, "for the fee")
+        end = {"at": deal.issued.start + timedelta(days=40), "reason": "done early"}
+        await grants.terminate_grant(market.handler, market.context(deal.startup), deal.grant_id, **end)
+        fee_usd = (await deal.grant()).end_fee_usd
+        assert fee_usd > 0
+        await deal.withdraw(10_000 - fee_usd)
+        await market.deliver(grant, 30)
+        market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        for _ in range(20):
+            await market.tick()
+        ended = await deal.grant()
+        assert (ended.missed, ended.withheld) == (None, None)
+    await check_log(market.log)
