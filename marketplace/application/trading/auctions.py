@@ -16,7 +16,7 @@ from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import LostMatch
 from events.types import PrincipalTerms, Reason, SafeTerms
-from marketplace.application.steps.access import require_platform
+from marketplace.application.steps.access import load_related_issuers, require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.claims import claim_broken_match, compute_damages
 from marketplace.application.steps.dilution import free_order, sign_instrument
@@ -205,7 +205,9 @@ async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTe
             )
             for price in prices
         ]
-        reason = find_unwelcome(order.hold_id, mandate, matches)
+        is_shared = len(mandate.used_by_issuer_usd) > 1
+        related_ids = await load_related_issuers(unit, mandate, order.placed.startup_id) if is_shared else ()
+        reason = find_unwelcome(order.hold_id, mandate, matches, related_ids)
         if reason is not None:
             order = await take_mandate_off(unit, order, hold.mandate_id, shorten(reason))
     return order

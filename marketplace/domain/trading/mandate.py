@@ -584,7 +584,9 @@ def _require_still_welcome(asked: Asked, matched: Matched, known: BudgetHold) ->
         )
 
 
-def find_unwelcome(hold_id: str, state: Mandate, matches: Iterable[Matched]) -> str | None:
+def find_unwelcome(
+    hold_id: str, state: Mandate, matches: Iterable[Matched], related_ids: Collection[str] = ()
+) -> str | None:
     """Return, in words, why a mandate would no longer pay for an order; None if it would pay for each offer.
 
     Like the placing of the order, it asks about every offer: an auction may choose any of them, and a match that the
@@ -594,8 +596,12 @@ def find_unwelcome(hold_id: str, state: Mandate, matches: Iterable[Matched]) -> 
         hold_id: The order's hold.
         state: The mandate.
         matches: The match that each offer of the order would be.
+        related_ids: Other issuers that firm relations connect with the order's, perhaps since it was placed.
     """
     known = _get_hold(state, state.granted.mandate_id, hold_id)
+    drawn = sum((state.used_by_issuer_usd.get(each, ZERO) for each in {known.issuer_id, *related_ids}), ZERO)
+    if related_ids and drawn > state.terms.issuer_usd_max:
+        return f"mandate {state.granted.mandate_id} pays less for this issuer and those related to it than their orders"
     for matched in matches:
         try:
             _require_still_welcome(state.asked, matched, known)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 from itertools import permutations
 
@@ -313,6 +314,23 @@ async def test_a_quote_that_was_held_before_the_relation_is_not_paid_by_the_mand
     with pytest.raises(Refusal) as caught:
         await take_quote(market.handler, market.context(trade.startup), receipt.id)
     assert caught.value.code == "related_unwelcome"
+
+
+@pytest.mark.parametrize("relates", [True, False])
+async def test_the_maximum_of_an_issuer_counts_those_that_became_related_to_it_since_the_order(market, relates):
+    """Two subsidiaries placed an order each, stated that they are one, and drew twice the maximum."""
+    trade = await market.trade(issuer_usd_max=Decimal(37_500))
+    sister = await market.party("Sister", "startup", usd=100_000, sector="robotics")
+    await market.issuer(sister)
+    second = await market.order(sister, cash="1", equity="3", mandate_ids=(trade.mandate,))
+    if relates:
+        await state_each_other(market, trade.startup, sister)
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "completed")
+    won = [(await market.state("order", each)).status == "matched" for each in (trade.order, second)]
+    assert sum(won) == (1 if relates else 2)
+    await check_log(market.log)
 
 
 async def test_capacity_is_not_handed_to_a_party_related_to_its_provider(market):
