@@ -209,7 +209,7 @@ class Deciders:
             own = body.get("cause") is None and "issuer.imported" not in beside
             return ("company", "platform") if own else None
         if name == "issuer.price_observed":
-            return ("recorder",) if self._list("recorder", body) else ("platform",)
+            return ("recorder", "platform")
         if name == "issuer.warrant_exercised":
             return ("warrant", "company", "platform")
         if name == "issuer.milestone_attested":

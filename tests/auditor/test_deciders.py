@@ -49,7 +49,7 @@ ROWS = [
     ("account.credit_limited", ACCOUNT | {"provider_id": SELLER}, (SELLER,)),
     ("instrument.debt_paid", NOTE, (FUND, PLATFORM)),
     ("instrument.mfn_elected", NOTE, (FUND, PLATFORM)),
-    ("issuer.price_observed", ISSUER | {"source_id": "src"}, (JUDGE,)),
+    ("issuer.price_observed", ISSUER | {"source_id": "src"}, (JUDGE, PLATFORM)),
     ("issuer.price_observed", ISSUER | {"source_id": "own"}, (PLATFORM,)),
     ("issuer.pro_rata_answered", ISSUER | {"holder_id": FUND}, (FUND, PLATFORM)),
     ("issuer.milestone_attested", WARRANT | {"attester_id": JUDGE}, (JUDGE, PLATFORM)),

@@ -776,7 +776,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerPriceObserved: Right(
         "price_observation",
         "the price of a share on a day is recorded",
-        "the recorder that the source names",
+        "the recorder that the source names; the platform, also on a day that is missing of the last 400",
         "nobody else. The recorder is never the company or a holder of its securities",
         _NONE,
         _nobody,

@@ -382,6 +382,27 @@ def test_a_price_is_fixed_by_the_mean_up_to_the_day_on_which_another_tranche_ves
     assert settle(decide(state, rising)).warrants[WARRANT].tranches[1].price_usd == Fraction("19.35")
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_recorder_that_falls_silent_leaves_no_warrant_without_its_price(resumed):
+    """Nobody could record the day of the vesting after 30 days, and the tranche could never be exercised."""
+    state = settle(issue(when(DateMilestone(day=TODAY)), WarrantTranche(shares=100, later_price=LATER)))
+    now = {"at": NOON + timedelta(days=40)}
+    if resumed:
+        state = settle(decide(state, observe(30, TODAY + timedelta(days=39), **now)), at=now["at"])
+    assert state.warrants[WARRANT].tranches[1].price_usd is None
+    missing = observe(20, **now)
+    refused(state, missing, "observation_too_old")
+    state = decide(state, replace(missing, recorder_id=None))
+    assert ISSUER.decide(replace(missing, recorder_id=None), state) == []
+    refused(state, observe(21, recorder_id=None, **now), "observation_exists")
+    state = decide(state, observe(20, TODAY - timedelta(days=1), recorder_id=None, **now))
+    state = decide(state, observe(21, TODAY - timedelta(days=359), recorder_id=None, **now))
+    refused(state, observe(21, TODAY - timedelta(days=360), recorder_id=None, **now), "observation_too_old")
+    state = settle(state, at=now["at"])
+    assert state.warrants[WARRANT].tranches[1].price_usd == 18
+    assert state.price_sources[SOURCE].latest.day == TODAY + timedelta(days=39 if resumed else 0)
+
+
 def test_a_split_does_not_round_a_later_price_away():
     """Split a million for one by the company, the price of the last tranche was 0 at four places."""
     state = issue(when(DateMilestone(day=TODAY)), WarrantTranche(shares=100, later_price=LATER))

@@ -444,8 +444,8 @@ def _check_attested(act: IssuerMilestoneAttested, state: Issuer) -> None:
 
 def _check_observed(act: IssuerPriceObserved, state: Issuer) -> None:
     source = require_found("price_source", act.source_id, state.price_sources.get(act.source_id))
-    if source.latest is not None and act.day <= source.latest.day:
-        raise Refusal("observation_out_of_order", f"{act.source_id} has recorded {source.latest.day}, not {act.day}")
+    if act.day in source.prices:
+        raise Refusal("observation_exists", f"{act.source_id} has recorded {act.day} before")
 
 
 def _require_certified(what: str, certificate_json: str) -> None:

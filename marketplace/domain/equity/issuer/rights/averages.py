@@ -16,10 +16,11 @@ DAYS_KEPT: Final = timedelta(days=400)
 
 
 def add_observation(source: PriceSource, event: IssuerPriceObserved) -> PriceSource:
-    """Return a source after an observation."""
-    prices = {day: known for day, known in source.prices.items() if event.day - day < DAYS_KEPT}
+    """Return a source after an observation, which may be of an earlier day that was missing."""
+    latest = event if source.latest is None or event.day > source.latest.day else source.latest
+    prices = {day: known for day, known in source.prices.items() if latest.day - day < DAYS_KEPT}
     prices[event.day] = (Fraction(event.price_usd_per_share), Fraction(event.volume))
-    return replace(source, latest=event, prices=Map(prices))
+    return replace(source, latest=latest, prices=Map(prices))
 
 
 def correct_observation(source: PriceSource, event: IssuerPriceCorrected) -> PriceSource:

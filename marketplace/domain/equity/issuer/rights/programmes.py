@@ -231,7 +231,7 @@ def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]
         volume=command.volume,
     )
     _require_recorder(command, source)
-    if source.latest == event:
+    if source.latest == event or _is_recorded(command, source):
         return []
     _require_independent(state, command.recorder_id, command.related_ids)
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share")
@@ -240,6 +240,12 @@ def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]
     _require_next_day(command, source)
     _require_near(command, source)
     return [event]
+
+
+def _is_recorded(command: ObservePrice, source: PriceSource) -> bool:
+    """Return whether the platform repeats the price of a day."""
+    known = (Fraction(command.price_usd_per_share), Fraction(command.volume))
+    return command.recorder_id is None and source.prices.get(command.day) == known
 
 
 def _require_recorder(command: ObservePrice | CorrectPrice, source: PriceSource) -> None:
@@ -284,21 +290,29 @@ def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]
 
 
 def _require_next_day(command: ObservePrice, source: PriceSource) -> None:
-    today = command.at.date()
+    """Refuse a day that is not the next one; the platform may also record one that is missing of those that are kept.
+
+    So no recorder leaves a warrant without its price by recording nothing for too long.
+    """
+    today, latest = command.at.date(), source.latest
+    is_party = command.recorder_id is not None
     if command.day > today:
         raise Refusal("observation_in_future", f"the price of {command.day} cannot be known on {today}", pointer="/day")
-    if command.day < today - OBSERVED_WITHIN:
+    within = OBSERVED_WITHIN if is_party else DAYS_KEPT - timedelta(days=1)
+    if command.day < today - within:
         raise Refusal(
             "observation_too_old",
-            f"the price of {command.day} is recorded more than {OBSERVED_WITHIN.days} days late, on {today}",
+            f"the price of {command.day} is recorded more than {within.days} days late, on {today}; the platform may"
+            f" record a missing day of the last {DAYS_KEPT.days}",
             pointer="/day",
         )
-    if source.latest is not None and command.day <= source.latest.day:
+    is_late = latest is not None and command.day <= latest.day
+    if latest is not None and (command.day in source.prices or (is_party and is_late)):
         raise Refusal(
-            "observation_exists" if command.day == source.latest.day else "observation_out_of_order",
-            f"{command.source_id} has recorded {source.latest.day}; record a later day than that",
+            "observation_exists" if command.day in source.prices else "observation_out_of_order",
+            f"{command.source_id} has recorded {latest.day}; record a later day than that",
             pointer="/day",
-            latest=source.latest.day.isoformat(),
+            latest=latest.day.isoformat(),
         )
 
 
