@@ -93,6 +93,9 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
             interest and what a sale repays beyond the principal.
         claims_exact: The part of the company that they asked for then, exact: principal over its cap, and shares at a
             price over `company_exact`.
+        worth_exact: The value of the company in USD, exact, at the offer's price or, where that is higher, at the
+            highest cap or price of its holders then. Instruments on usual terms that value it no lower count neither
+            in `principal_usd` nor in `claims_exact`, because they make the offer no worse; None: all count.
     """
 
     proposal_id: Id
@@ -107,6 +110,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
     preference_exact: Ratio = "0/1"
     principal_usd: Usd = Decimal(0)
     claims_exact: Ratio = "0/1"
+    worth_exact: Ratio | None = None
 
 
 class ProposalAgreed(Event, frozen=True, kw_only=True, tag="proposal.agreed.v1"):

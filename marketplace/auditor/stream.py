@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -50,6 +50,12 @@ class Message:
         except ValueError:
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def is_of_parties(decision: Sequence[Message]) -> bool:
+    """Return whether parties decided: one by itself, or several by a proposal, which the worker may carry out."""
+    is_carried = any(message.event_type == "proposal.carried_out.v1" for message in decision)
+    return is_carried or decision[0].headers.get("ce-actor", "").startswith("pty_")
 
 
 @dataclass(slots=True)

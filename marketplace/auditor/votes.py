@@ -19,7 +19,7 @@ from marketplace.auditor.equity import Equity, Issuer
 from marketplace.auditor.gains import Gains
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
-from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.stream import Findings, Message, is_of_parties
 
 _VOTED: Final = frozenset(
     {
@@ -131,7 +131,7 @@ class Votes:
 
     def take(self, decision: Sequence[Message]) -> None:
         """Check the act of one command, and fold it."""
-        if decision[0].headers.get("ce-actor", "").startswith("pty_"):
+        if is_of_parties(decision):
             self._check(decision)
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")

@@ -297,8 +297,12 @@ class Worker:
                 await leave(self._handler, self.market, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
-            case "mark_grant" | "move_lots" | "review_usage":
-                works = {"mark_grant": self._mark_grant, "move_lots": self._move_lots}
+            case "mark_grant" | "move_lots" | "review_usage" | "carry_out_proposal":
+                works = {
+                    "mark_grant": self._mark_grant,
+                    "move_lots": self._move_lots,
+                    "carry_out_proposal": self._carry_out_proposal,
+                }
                 await works.get(task.kind, self._review_usage)(task.id)
             case _:
                 raise AssertionError(f"no worker does {task.kind}")
@@ -307,6 +311,10 @@ class Worker:
         context = build_context(self._handler, "timer", task.id, f"{task.kind}/{task.number}")
         auction_ids = self.market.list_auctions()
         await statements.issue_statement(self._handler, context, task.id, task.number, auction_ids)
+
+    async def _carry_out_proposal(self, proposal_id: str) -> None:
+        context = build_context(self._handler, "timer", proposal_id, "carry_out_proposal")
+        await consents.carry_out_waived(self._handler, context, proposal_id, self.market.list_auctions())
 
     async def _mark_grant(self, grant_id: str) -> None:
         """Mark a grant whose parties were found to be related, unless that is recorded."""

@@ -161,6 +161,7 @@ BOUNDS = {
     ("issuer.imported.v1", "origins"): DOMAIN,
     ("proposal.made.v1", "split_ratio"): NUMBER,
     ("proposal.made.v1", "claims_exact"): NUMBER,
+    ("proposal.made.v1", "worth_exact"): NUMBER,
     ("proposal.made.v1", "company_exact"): NUMBER,
     ("proposal.made.v1", "preference_exact"): NUMBER,
     ("schedule.deposit_counted.v1", "person"): REQUEST,

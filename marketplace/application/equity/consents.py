@@ -67,7 +67,7 @@ from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve
-from marketplace.domain.equity.ground import is_ground_lost, keep_agreements, measure_rights
+from marketplace.domain.equity.ground import find_worth, is_ground_lost, keep_agreements, measure_rights
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.commands import AmendInstrument, IssueInstrument, ReversePrincipal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -349,7 +349,7 @@ async def _propose(
     named_by: str,
 ) -> None:
     """Make a proposal of what would be recorded. Its id derives from the command or statement that asks for it."""
-    proposal_id = derive_id("prp", named_by)
+    proposal_id, worth = derive_id("prp", named_by), find_worth([event for _, event in effects], issuer)
     command = MakeProposal(
         proposal_id=proposal_id,
         issuer_id=issuer.formed.issuer_id,
@@ -361,8 +361,9 @@ async def _propose(
         decide_until=unit.context.at + DECIDE_WITHIN,
         company_exact=render_ratio(measure_rights(issuer)),
         preference_exact=render_ratio(measure_preference(issuer)),
-        principal_usd=sum_principal(issuer),
-        claims_exact=render_ratio(measure_claims(issuer, measure_rights(issuer))),
+        principal_usd=sum_principal(issuer, worth),
+        claims_exact=render_ratio(measure_claims(issuer, measure_rights(issuer), worth)),
+        worth_exact=render_ratio(worth),
     )
     await unit.decide(PROPOSAL, proposal_id, command)
 
@@ -418,9 +419,35 @@ async def give_consent(unit: UnitOfWork, proposal_id: str, auction_ids: Sequence
     command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=unit.context.at)
     proposal = await unit.decide(PROPOSAL, proposal_id, command)
     if not proposal.list_missing(unit.context.at):
-        await _require_none_suspended(unit, proposal)
-        await _take_effect(unit, proposal, auction_ids)
-    await _free_refund(unit, proposal_id)
+        await _complete(unit, proposal, auction_ids)
+
+
+async def carry_out_waived(
+    handler: Handler, context: Context, proposal_id: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
+    """Let a proposal take effect once the time has passed in which investors could refuse, or end it as void.
+
+    Nothing changes while it needs the agreement of others: it takes effect with the last one. `auction_ids` are the
+    auctions that are not completed.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · ``deadline_passed`` · ``party_suspended`` · ``funds_insufficient`` ·
+            ``funds_reserved`` · ``market_deciding``; the proposal stays open, and the company may agree again.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        proposal = require_found("proposal", proposal_id, await unit.load(PROPOSAL, proposal_id))
+        if proposal.status == "open" and not proposal.list_missing(context.at):
+            await _complete(unit, proposal, auction_ids)
+
+    return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def _complete(unit: UnitOfWork, proposal: Proposal, auction_ids: Sequence[str]) -> None:
+    """Let a proposal take effect that needs nobody's agreement any more, or end it as void."""
+    await _require_none_suspended(unit, proposal)
+    await _take_effect(unit, proposal, auction_ids)
+    await _free_refund(unit, proposal.made.proposal_id)
 
 
 async def _require_none_suspended(unit: UnitOfWork, proposal: Proposal) -> None:

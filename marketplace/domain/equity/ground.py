@@ -20,7 +20,8 @@ The comparison is with what was proposed, so that several small changes are one.
 A number of shares or rights that somebody takes is a part of the company as it was proposed. With more shares and
 rights, preferences or principal by more than `TOLERANCE`, or if instruments ask for more of the company by `TOLERANCE`
 of it, the proposal is void, whoever has agreed by then. Principal is counted with what its terms add, such as a
-discount.
+discount. An instrument makes the offer no worse, and does not count, if it values the company no lower than the offer
+and all that holders paid before it (`find_worth`), on usual terms: it brings its worth.
 """
 
 from collections import Counter
@@ -56,11 +57,11 @@ from events.issuer import (
 )
 from events.proposal import ProposalMade
 from events.registry import get_tag, render_body
-from events.types import Event, PricedTerms
+from events.types import Event, PricedTerms, StockTerms
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, parse_ratio
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_preference
-from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
+from marketplace.domain.equity.issuer.dilution import measure_claims, measure_paid, sum_principal, value_offer
 from marketplace.domain.equity.issuer.state import Issuer, list_rows
 
 TOLERANCE: Final = Fraction(1, 1_000)
@@ -120,12 +121,28 @@ def is_ground_lost(made: ProposalMade, effects: Iterable[Event], issuer: Issuer)
     """
     if not any(_is_taken(event) for event in effects):
         return False
+    worth = None if made.worth_exact is None else parse_ratio(made.worth_exact)
     return (
         _grows(parse_ratio(made.company_exact), measure_rights(issuer))
         or _grows(parse_ratio(made.preference_exact), measure_preference(issuer))
-        or _grows(made.principal_usd, sum_principal(issuer))
-        or measure_claims(issuer, parse_ratio(made.company_exact)) > parse_ratio(made.claims_exact) + TOLERANCE
+        or _grows(made.principal_usd, sum_principal(issuer, worth))
+        or measure_claims(issuer, parse_ratio(made.company_exact), worth) > parse_ratio(made.claims_exact) + TOLERANCE
     )
+
+
+def find_worth(effects: Iterable[Event], issuer: Issuer) -> Fraction:
+    """Return the value of a company, in USD, below which an instrument makes an offer worse; exact.
+
+    That is the highest at which parties signed a cap or bought stock, and that of the offer's own price.
+    """
+    found = [measure_paid(issuer)]
+    for event in effects:
+        if isinstance(event, IssuerStockIssued) and event.cause is None:
+            terms = StockTerms(class_id=event.class_id, price_usd_per_share=event.price_usd_per_share)
+            found.append(value_offer(issuer, terms) or Fraction(0))
+        elif isinstance(event, IssuerInstrumentSigned):
+            found.append(value_offer(issuer, event.terms) or Fraction(0))
+    return max(found)
 
 
 def _is_taken(event: Event) -> bool:

@@ -274,9 +274,10 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
             return structs.replace(event, instruments=())
         case ProposalMade():
             sight = Sight(event.issuer_id, party_id, depth)
-            return structs.replace(
+            limited = structs.replace(
                 event, effects=limit_effects(event.effects, sight), consents=limit_consents(event.consents, sight)
             )
+            return limited if depth == "full" else structs.replace(limited, worth_exact=None)
         case _:
             return event
 

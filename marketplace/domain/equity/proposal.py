@@ -68,6 +68,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
         preference_exact: Dollars of preference of its preferred stock now, as a ratio.
         principal_usd: Dollars for which its instruments may still become equity, as `sum_principal` counts them.
         claims_exact: Which part of the company they ask for, as `measure_claims` counts them, as a ratio.
+        worth_exact: From which value of the company on, in USD, instruments count in neither, as a ratio; None: all do.
     """
 
     proposal_id: str
@@ -82,6 +83,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
     preference_exact: str = "0/1"
     principal_usd: Decimal = Decimal(0)
     claims_exact: str = "0/1"
+    worth_exact: str | None = None
 
 
 class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +275,7 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
         preference_exact=command.preference_exact,
         principal_usd=command.principal_usd,
         claims_exact=command.claims_exact,
+        worth_exact=command.worth_exact,
     )
     if state is not None:
         if state.made == event:

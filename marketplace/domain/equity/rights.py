@@ -75,7 +75,7 @@ from events.issuer import (
 from events.issuer_holders import HolderTerms
 from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
-from events.types import Event, NoteTerms, PricedTerms
+from events.types import Event, NoteTerms, PricedTerms, PrincipalTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import CENT, ZERO
@@ -91,7 +91,7 @@ from marketplace.domain.equity.disinterest import (
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
-from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
+from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders, undercuts_paid
 from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.programme_commands import NamePriceSource, OpenProgramme
@@ -223,14 +223,23 @@ def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
         return Asked()  # what it follows from is asked about: a round, a split, an exercise, an instrument
     prices = _list_prices(setting, event.holder_id)
     gain = () if is_fair_stock(prices, event.class_id, event.price_usd_per_share) else (event.holder_id,)
-    return _ask_about_sale(event.holder_id, setting, gain)
+    terms = StockTerms(class_id=event.class_id, price_usd_per_share=event.price_usd_per_share)
+    return _ask_about_sale(event.holder_id, setting, gain, terms)
 
 
-def _ask_about_sale(holder_id: str, setting: Setting, gain: tuple[str, ...]) -> Asked:
-    """Ask about stock, or rights to it, that somebody buys without a round; others might buy their part."""
+def _ask_about_sale(
+    holder_id: str, setting: Setting, gain: tuple[str, ...], terms: PrincipalTerms | None = None
+) -> Asked:
+    """Ask about stock, or what becomes stock, that somebody buys without a round; others might buy their part.
+
+    As it takes effect, investors that joined meanwhile are asked too, unless its `terms` give less than they got for
+    their money.
+    """
     named = _list_named_by_terms(setting)
-    offered = tuple(each for each in list_entitled(setting.issuer) if each not in {holder_id, *named})
-    return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=offered)
+    offered = [each for each in list_entitled(setting.issuer) if each not in {holder_id, *named}]
+    if setting.again and terms is not None:
+        offered = [each for each in offered if undercuts_paid(setting.issuer, terms, each)]
+    return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=tuple(offered))
 
 
 def _list_prices(setting: Setting, *buyers: str) -> Prices:
@@ -561,7 +570,7 @@ def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
     gain = () if fair else (event.holder_id,)
     takers = setting.register.list_group(event.holder_id)
     if isinstance(event.terms, PricedTerms) or (not fair and undercuts_holders(setting.issuer, event.terms, takers)):
-        return _ask_about_sale(event.holder_id, setting, gain)
+        return _ask_about_sale(event.holder_id, setting, gain, event.terms)
     return Asked((event.holder_id,), company=True, vote=True, gain=gain)
 
 
@@ -573,7 +582,7 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
     signed = setting.issuer.instruments[event.instrument_id]
     holder_id, takers = signed.holder_id, setting.register.list_group(signed.holder_id)
     if undercuts_holders(setting.issuer, event.terms, takers, signed.terms):
-        return _ask_about_sale(holder_id, setting, (holder_id,))
+        return _ask_about_sale(holder_id, setting, (holder_id,), event.terms)
     return Asked((holder_id,), company=True, vote=True, gain=(holder_id,))
 
 
@@ -584,7 +593,7 @@ _ENDED: Final = (
 )
 _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
-    f" {WAIVED_AFTER.days} days waives its part; then the company agrees again. If it refuses, a round can offer it its"
+    f" {WAIVED_AFTER.days} days waives its part: then the act is carried out. If it refuses, a round can offer it its"
     " part"
 )
 _SHRUNK_MAX: Final = Fraction(999, 1_000)

@@ -631,10 +631,14 @@ class Scheduler:
     @notice.register
     def _propose(self, event: ProposalMade) -> None:
         self.put(Task("lapse_proposal", event.proposal_id), event.decide_until)
+        waived = [each.waived_at for each in event.consents if each.waived_at is not None]
+        if waived:
+            self.put(Task("carry_out_proposal", event.proposal_id), max(waived))
 
     @notice.register
     def _end_proposal(self, event: ProposalCarriedOut | ProposalEnded) -> None:
-        self.drop(Task("lapse_proposal", event.proposal_id))
+        for kind in ("lapse_proposal", "carry_out_proposal"):
+            self.drop(Task(kind, event.proposal_id))
 
     @notice.register
     def _declare_sale(self, event: IssuerLiquidityDeclared) -> None:

@@ -66,6 +66,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "vest_warrants": _NEVER,
     "vest_delivery": _NEVER,
     "expire_warrant": _NEVER,
+    "carry_out_proposal": frozenset({"deadline_passed", "party_suspended", "funds_reserved"}),
     "lapse_proposal": frozenset({"proposal_effective", "proposal_refused", "proposal_withdrawn", "proposal_void"}),
     "lapse_sale": frozenset({"liquidity_paid"}),
     "end_grant": _GRANT_OVER,

@@ -1,5 +1,6 @@
 """Investors have a pro rata right unless they waived it: in rounds, and on stock and warrants that a vote issues."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -22,7 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, Is
 from marketplace.domain.equity.proposal import WAIVED_AFTER
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, hold, list_asked, open_round, price, take, vote
-from tests.application.equity.test_hostile_pairs import ask, propose_closing
+from tests.application.equity.test_hostile_pairs import ask, join, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_hostile_variants import agree_open, propose_warrant
 from tests.application.equity.test_note_orders import offer_equity
@@ -59,16 +60,16 @@ async def list_offers(market, trade, financing):
     return {each.holder_id: each.amount_max_usd for each in opened.pro_rata}, opened.pro_rata_until
 
 
-async def issue_first(market, trade):
+async def issue_first(market, trade, class_id="boss", usd=5_000):
     """Create a class that ranks before all others by the founder's vote, and propose shares of it for a straw."""
-    straw = await market.party("Straw", "fund", usd=5_000)
+    straw = await market.party("Straw", "fund", usd=usd)
     await act(market, trade.startup, AddStakeholder, holder_id=straw, name="Straw", kind="investor")
     terms = {"price_per_share_usd": Decimal(1_000_000), "liquidation_multiple": Decimal(10), "seniority": 9}
-    created = {"class_id": "boss", "kind": "preferred", "shares_authorised": 10, **terms}
+    created = {"class_id": class_id, "kind": "preferred", "shares_authorised": 10, **terms}
     proposal_id, _ = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **created)
     await agree_open(market, proposal_id)
-    issued = {"security_id": derive_id("sec", straw), "holder_id": straw, "class_id": "boss", "shares": 10}
-    price_usd = {"price_usd_per_share": Decimal("0.0001")}
+    issued = {"security_id": derive_id("sec", straw), "holder_id": straw, "class_id": class_id, "shares": 10}
+    price_usd = {"price_usd_per_share": Decimal("0.01")}
     proposal_id, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **issued, **price_usd)
     assert "pro_rata" in asked
     return straw, proposal_id
@@ -281,14 +282,14 @@ async def test_who_needs_no_waiver_waits_for_nobody(market):
     assert asked == {f"holder/{founder}"}
 
 
-async def ask_straw(market, trade, cap_usd, **changes):
-    """Propose that a straw buys a SAFE of one dollar; return the straw, the proposal and who is asked."""
+async def ask_straw(market, trade, cap_usd, *, usd=1, **changes):
+    """Propose that a straw buys a SAFE, for a dollar by default; return the straw, the proposal and who is asked."""
     straw = await market.party("Straw", "fund", usd=5_000)
     terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(cap_usd))
     terms = structs.replace(terms, **changes)
     mandate = await open_mandate(market, straw)
     context = market.context(trade.startup)
-    members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1), "terms": terms}
+    members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(usd), "terms": terms}
     await instruments.invest(market.handler, context, **members)
     proposal_id = await consents.find_proposal(market.handler, context)
     return straw, proposal_id, set(await list_asked(market, proposal_id))
@@ -358,3 +359,82 @@ async def test_better_terms_of_a_safe_wait_for_investors_as_a_cheap_one_does(mar
     assert await find_faults(OfferedParts, market.log) == []
     early = {"proposed_at": market.clock.now().isoformat()}
     assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
+async def test_silence_is_carried_out_by_itself_once_the_time_has_passed(market, led):
+    """A company had to come back between the 7th and the 14th day, or its issue lapsed."""
+    trade, founder = led
+    first, proposal_id = await issue_first(market, trade)
+    async with market.worker():
+        await vote(market, first, proposal_id)
+        market.clock.at += WAIVED_AFTER
+        await asyncio.sleep(0.3)
+        assert (await market.state("proposal", proposal_id)).status == "open", "the founder has not agreed"
+        assert await vote(market, founder, proposal_id) == "effective"
+        straw, proposal_id = await issue_first(market, trade, "boss-b")
+        for party_id in (founder, first, straw):
+            assert await vote(market, party_id, proposal_id) == "open"
+        market.clock.at += WAIVED_AFTER - INSTANT
+        await asyncio.sleep(0.3)
+        assert (await market.state("proposal", proposal_id)).status == "open"
+        market.clock.at += INSTANT
+        await market.until("proposal", proposal_id, "effective")
+    assert (await market.state("issuer", trade.issuer)).holdings[straw, "boss-b"] == 10
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
+async def test_silence_is_carried_out_once_the_buyer_can_pay(market, led):
+    trade, founder = led
+    async with market.worker():
+        straw, proposal_id = await issue_first(market, trade, usd=0)
+        for party_id in (founder, straw):
+            assert await vote(market, party_id, proposal_id) == "open"
+        market.clock.at += WAIVED_AFTER
+        await asyncio.sleep(0.3)
+        assert (await market.state("proposal", proposal_id)).status == "open"
+        await pay_in(market, straw)
+        market.clock.at += timedelta(hours=1)
+        await market.until("proposal", proposal_id, "effective")
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(
+    ("cap", "usd", "status"),
+    [("20_000_000", 4_000, "effective"), ("60_000", 4_000, "void"), ("60_000", 1, "effective")],
+    ids=["fair", "cheap", "tiny"],
+)
+async def test_a_safe_that_makes_an_offer_no_worse_does_not_void_it(market, led, cap, usd, status):
+    """Every SAFE of a company that rolled them voided each issue that waited for its investors."""
+    trade, founder = led
+    bank, _ = await join(market, trade.startup, 50_000)
+    buyer = await market.party("Buyer", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=buyer, name="Buyer", kind="investor")
+    offer = {"security_id": derive_id("sec", buyer), "holder_id": buyer, "class_id": "common", "shares": 2}
+    offer["price_usd_per_share"] = Decimal(2)
+    proposal_id, asked = await ask(market, trade.startup, IssueStock, startup=trade.startup, **offer)
+    assert "pro_rata" in asked
+    for party_id in (founder, bank, buyer):
+        assert await vote(market, party_id, proposal_id) == "open"
+    _, rolling, _ = await ask_straw(market, trade, cap, usd=usd)
+    await agree_open(market, rolling)
+    async with market.worker():
+        market.clock.at += WAIVED_AFTER
+        await market.until("proposal", proposal_id, "effective", "void")
+    assert (await market.state("proposal", proposal_id)).status == status
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_an_investor_that_joined_meanwhile_and_paid_more_is_asked_as_well(market, led):
+    """A fund invested beside a cheap issue that nobody had told it of, and that silence then carried out."""
+    trade, founder = led
+    straw, proposal_id = await issue_first(market, trade)
+    for party_id in (founder, straw):
+        assert await vote(market, party_id, proposal_id) == "open"
+    angel = await market.party("Angel", "fund", usd=9_000)
+    await hold(market, trade.startup, angel, 1)
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, proposal_id) == "void"

@@ -43,7 +43,7 @@ from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, ceil_cents, parse_ratio, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
-from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
+from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, find_preference, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
@@ -307,10 +307,7 @@ def _have_majority(state: Issuer, takers: frozenset[str]) -> bool:
 def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
     """Refuse a SAFE or note that takes more from holders than the company's value at its cap shows."""
     for terms in offered:
-        if isinstance(terms, PricedTerms):
-            continue
-        rate, multiple = (terms.annual_rate, terms.repayment_multiple) if isinstance(terms, NoteTerms) else (ZERO, 1)
-        if (terms.discount or ZERO) > DISCOUNT_MAX or rate > RATE_MAX or multiple > 1:
+        if not _is_usual(terms):
             raise Refusal(
                 "terms_unagreed",
                 f"{', '.join(others[:5])} hold securities of {state.formed.issuer_id}; beside them, a SAFE or note for"
@@ -319,6 +316,14 @@ def _require_usual(state: Issuer, offered: Iterable[PrincipalTerms], others: Seq
                 pointer="/instrument",
                 holders=list(others),
             )
+
+
+def _is_usual(terms: PrincipalTerms) -> bool:
+    """Return whether terms take at most `DISCOUNT_MAX` and `RATE_MAX` beside a cap, and their principal in a sale."""
+    if isinstance(terms, PricedTerms):
+        return True
+    rate, multiple = (terms.annual_rate, terms.repayment_multiple) if isinstance(terms, NoteTerms) else (ZERO, 1)
+    return (terms.discount or ZERO) <= DISCOUNT_MAX and rate <= RATE_MAX and multiple <= 1
 
 
 def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
@@ -569,18 +574,72 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
     return sum((each.amount_usd for each in exposures), ZERO)
 
 
-def sum_principal(state: Issuer) -> Decimal:
+def measure_paid(state: Issuer) -> Fraction:
+    """Return the highest value of the company, in USD, at which a party signed a cap or bought stock; 0 for none."""
+    return max(_list_values(state, list_parties(state)), default=Fraction(0))
+
+
+def undercuts_paid(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool:
+    """Return whether what is offered may take from a holder that has paid more.
+
+    It does not if it values the company no lower than the holder's caps and prices do; or if the holder has post-money
+    SAFEs with a cap alone, whose part of the company stays the same. It may on unusual terms, and with a preference
+    above its price.
+    """
+    if not _is_usual(terms) or _is_preferred_above_price(state, terms):
+        return True
+    if _has_stated_part(state, holder_id):
+        return False
+    value = value_offer(state, terms)
+    paid = max(_list_values(state, frozenset({holder_id})), default=None)
+    return value is None or paid is None or value < paid
+
+
+def _is_preferred_above_price(state: Issuer, terms: PrincipalTerms) -> bool:
+    known = state.classes.get(terms.class_id) if isinstance(terms, PricedTerms) else None
+    return known is not None and isinstance(terms, PricedTerms) and find_preference(known) > terms.price_usd_per_share
+
+
+def _has_stated_part(state: Issuer, holder_id: str) -> bool:
+    """Return whether all that a holder has is post-money SAFEs with a cap."""
+    signed = (each.terms for each in state.instruments.values() if each.holder_id == holder_id)
+    return not any(row.holder_id == holder_id for row in list_rows(state)) and all(
+        isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money" and terms.valuation_cap_usd is not None
+        for terms in signed
+    )
+
+
+def value_offer(state: Issuer, terms: PrincipalTerms) -> Fraction | None:
+    """Return the value of the company in USD at the cap or price of what is offered now, exact; None without one."""
+    return _find_value(state, terms, Fraction(1))
+
+
+def sum_principal(state: Issuer, below: Fraction | None = None) -> Decimal:
     """Return the dollars that a company's instruments may still become equity for, without its open orders.
 
     They are raised by what terms take beside a cap: a discount, a year's interest, and what a sale repays beyond the
     principal. So better terms at the same principal make it more.
+
+    Args:
+        state: The company.
+        below: Leave out instruments that value it no lower, on usual terms; None: count all.
     """
-    return ceil_cents(
-        sum(
-            (_weigh(exposure) for name, exposure in _list_exposures(state) if name in state.instruments),
-            Fraction(0),
-        )
-    )
+    counted = (_weigh(each) for name, each in _list_signed(state) if _is_below(state, name, each, below))
+    return ceil_cents(sum(counted, Fraction(0)))
+
+
+def _list_signed(state: Issuer) -> list[tuple[str, Exposure]]:
+    return [(name, exposure) for name, exposure in _list_exposures(state) if name in state.instruments]
+
+
+def _is_below(state: Issuer, name: str, exposure: Exposure, value: Fraction | None) -> bool:
+    """Return whether an instrument values the company below `value`, at no known value, or takes more than is usual.
+
+    True if `value` is None.
+    """
+    since = state.split_ratio / state.split_at_issue.get(name, state.split_ratio)
+    own = _find_value(state, exposure.terms, since)
+    return value is None or own is None or own < value or not _is_usual(exposure.terms)
 
 
 def _weigh(exposure: Exposure) -> Fraction:
@@ -590,7 +649,7 @@ def _weigh(exposure: Exposure) -> Fraction:
     return amount if isinstance(terms, PricedTerms) else amount / (1 - Fraction(terms.discount or 0))
 
 
-def measure_claims(state: Issuer, shares: Fraction) -> Fraction:
+def measure_claims(state: Issuer, shares: Fraction, below: Fraction | None = None) -> Fraction:
     """Return which part of the company its instruments ask for at caps and prices; without its open orders.
 
     Principal is counted over its cap; without one it asks for no part here, see `sum_principal`. Shares at a price are
@@ -599,11 +658,12 @@ def measure_claims(state: Issuer, shares: Fraction) -> Fraction:
     Args:
         state: The company.
         shares: Its shares as converted, when it was measured first.
+        below: Leave out what `sum_principal` leaves out.
     """
     company, claims = measure_company(state), Fraction(0)
-    for name, exposure in _list_exposures(state):
+    for name, exposure in _list_signed(state):
         terms = exposure.terms
-        if name not in state.instruments:
+        if not _is_below(state, name, exposure, below):
             continue
         if isinstance(terms, PricedTerms):
             claims += _value(state, name, exposure)[0] * company / max(shares, Fraction(1))
