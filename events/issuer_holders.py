@@ -70,11 +70,14 @@ class IssuerHolderTermsAgreed(Event, frozen=True, kw_only=True, tag="issuer.hold
         issuer_id: The issuer.
         terms: The terms.
         approval: The document behind them.
+        bound: The parties that held something then. Who comes later sees at least a ``summary``, and is dragged along
+            by nobody.
     """
 
     issuer_id: Id
     terms: HolderTerms
     approval: Approval
+    bound: tuple[Id, ...] = ()
 
 
 class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):

@@ -215,6 +215,10 @@ class Consents:
             terms = [(body["dilution_max"], body["valuation_usd"]) for body in limits]
             require(terms[0] == terms[1], "consent", sequence, "the limit is another than was agreed to")
             return
+        if "issuer.holder_terms_agreed.v1" in dict(proposed):
+            agreed = [dict(one)["issuer.holder_terms_agreed.v1"]["terms"] for one in (proposed, stored)]
+            require(agreed[0] == agreed[1], "consent", sequence, "the holder terms are others than were agreed to")
+            return
         before, after = _sum_results(proposed), _sum_results(stored)
         require(before, "consent", sequence, "only a sale or the closing of a round is computed again")
         require(

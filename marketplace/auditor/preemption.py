@@ -136,7 +136,7 @@ class Preemption:
             return False
         whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
         value, paid = company.find_offered(terms, whole), company.find_paid({holder_id}, whole)
-        return value is None or not paid or value < paid
+        return value is not None and value < paid
 
     def _is_cheap(self, signed: Body, now: datetime) -> bool:
         """Return whether a SAFE or note for cash is neither at a fair price nor at one that the holders paid."""

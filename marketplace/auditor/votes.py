@@ -36,6 +36,7 @@ _TOGETHER: Final = "holders"
 _HERE: Final = "holders here"
 """Those of them who vote, and are neither related to a side of the sale nor gain by it."""
 _DIRECTORS: Final = "directors"
+_DEPTHS: Final = ("own", "summary", "full")
 _DAYS: Final = 10
 """How long holders with a pro rata right may answer, if the holder terms do not say."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
@@ -221,13 +222,31 @@ class Votes:
                 unnamed = entitled - set(body["terms"].get("pro_rata", ()))
                 waived = {*body["terms"].get("pro_rata_waived", ())} - {*before.get("pro_rata_waived", ())}
                 waived = {each for each in waived if self._votes(each, self.equity.issuers.get(issuer_id, Issuer()))}
-                return (self.list_entitled(issuer_id) - kept) | unnamed | waived
+                return (
+                    (self.list_entitled(issuer_id) - kept) | unnamed | waived | self._list_shown_less(issuer_id, body)
+                )
             case "issuer.liquidity_declared":
                 stock = body["waterfall"].get("stock") or {}
                 return self._find_named(stock.get("buyer_issuer_id") or "")
             case _:
                 is_asked = False
         return entitled if is_asked else set()
+
+    def _list_shown_less(self, issuer_id: str, agreed: Body) -> set[str]:
+        """Return the parties that would see less of an issuer by other holder terms than now."""
+        issuer, before = self.equity.issuers.get(issuer_id, Issuer()), self.terms.get(issuer_id, {})
+        found = set()
+        for party_id in self.find_holding(issuer_id):
+            rows = issuer.holdings.items()
+            classes = [
+                name for (kind, holder, name), shares in rows if shares and (kind, holder) == ("stock", party_id)
+            ]
+            now = _find_depth(before, classes)
+            if party_id not in self.bound.get(issuer_id, set()):
+                now = max(now, _find_depth({}, classes))
+            if _find_depth(agreed["terms"], classes) < now:
+                found.add(party_id)
+        return found
 
     def _find_named(self, issuer_id: str, terms: Body | None = None) -> set[str]:
         """Return the parties that holder terms give a pro rata right, and that hold something of an issuer."""
@@ -291,7 +310,7 @@ class Votes:
         issuer, terms = self.equity.issuers.get(issuer_id), self.terms.get(issuer_id, {})
         if issuer is None:
             return
-        if name in {"issuer.liquidity_declared", "issuer.holder_terms_agreed"} and terms.get("directors"):
+        if terms.get("directors") and self._is_directed(name, issuer_id, now):
             yield Asked(issuer_id, {_DIRECTORS: dict.fromkeys(terms["directors"], 1)})
         if name == "issuer.liquidity_declared":
             yield from self._list_sellers(body, issuer, bodies, now)
@@ -306,6 +325,15 @@ class Votes:
             is_hidden = any(not self._votes(each, issuer) for each in gaining)
             leading = {group: self._list_leading(weights, now) for group, weights in groups.items() if is_hidden}
             yield Asked(issuer_id, groups, None, self.gains.connect(gaining, now), leading)
+
+    def _is_directed(self, name: str, issuer_id: str, now: datetime) -> bool:
+        """Return whether directors agree: to a sale if a holder agreed to them, to terms if these may still decide."""
+        holding, bound = self.find_holding(issuer_id), self.bound.get(issuer_id, set())
+        if name == "issuer.liquidity_declared":
+            return bool(holding & bound) or not holding
+        groups = self._list_groups(issuer_id, now).values()
+        decides = all(2 * sum(row.get(each, 0) for each in bound) > sum(row.values()) for row in groups)
+        return name == "issuer.holder_terms_agreed" and decides
 
     def _list_sellers(
         self, sale: Body, issuer: Issuer, bodies: Sequence[tuple[str, Body]], now: datetime
@@ -498,6 +526,12 @@ def _list_parts(asked: Asked, related: Collection[str]) -> Iterator[tuple[str, M
         else:
             yield f"unrelated {group}", unrelated if len(unrelated) < len(weights) else {}
             yield f"disinterested {group}", disinterested if len(disinterested) < len(unrelated) else {}
+
+
+def _find_depth(terms: Body, class_ids: Sequence[str]) -> int:
+    """Return how much a holder sees by holder terms, as a rank."""
+    depth, depths = terms.get("depth", "summary"), terms.get("depths", {})
+    return max(_DEPTHS.index(each) for each in (depth, *(depths.get(class_id, depth) for class_id in class_ids)))
 
 
 def _leave_out(weights: Mapping[str, int], parties: Collection[str]) -> dict[str, int]:

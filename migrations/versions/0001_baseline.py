@@ -1059,6 +1059,7 @@ def _create_issuers() -> None:
         numeric("dilution_max", null=True),
         numeric("dilution_valuation_usd", null=True),
         jsonb("holder_terms", null=True),
+        jsonb("bound", null=True),
         bigint("last_sequence"),
         key("issuers", "issuer_id"),
     )
@@ -1360,6 +1361,7 @@ def _create_event_holders() -> None:
         "event_holders",
         text("issuer_id"),
         jsonb("terms", null=True),
+        jsonb("bound"),
         jsonb("held"),
         bigint("last_sequence"),
         key("event_holders", "issuer_id"),

@@ -132,6 +132,7 @@ BOUNDS = {
     ("instrument.converted.v1", "shares_exact"): NUMBER,
     ("instrument.matured.v1", "amount_exact"): NUMBER,
     ("issuer.instrument_signed.v1", "split_ratio"): NUMBER,
+    ("issuer.holder_terms_agreed.v1", "bound"): "the parties that hold something of one issuer: 8 MiB hold 200,000",
     ("issuer.stock_converted.v1", "shares_exact"): NUMBER,
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd_before"): NUMBER,
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd"): NUMBER,

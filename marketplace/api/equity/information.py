@@ -32,7 +32,7 @@ from marketplace.domain.equity.information import (
 )
 from marketplace.domain.equity.proposal import list_acts, list_missing
 from marketplace.domain.refusals import refuse_unknown, require_found
-from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer
+from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer, is_bound
 from marketplace.projections.equity.proposals import signs_round
 from marketplace.projections.views.equity import (
     CapTableRow,
@@ -71,7 +71,8 @@ async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str)
     if held is None and not signs:
         raise refuse_unknown("issuer", issuer_id)
     view = require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
-    depth = choose_depth(view.holder_terms, held or (), least="summary" if signs else "own")
+    bound = not signs and await is_bound(connection, issuer_id, party_id)
+    depth = choose_depth(view.holder_terms, held or (), is_bound=bound)
     return SeenIssuer(view, Sight(issuer_id, party_id, depth))
 
 

@@ -13,6 +13,7 @@ proposed in the results only, and only while
   `TOLERANCE`, and the buyer bought back none of its stock. An agreement counts no more if its party would get less
   than it agreed to by more than `TOLERANCE`;
 - of a consolidation, only its fractions differ, at the same price; of a dilution limit, only what counts toward it;
+  of holder terms, only whom they bind;
 - of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
 
 The comparison is with what was proposed, so that several small changes are one.
@@ -41,6 +42,7 @@ from events.issuer import (
     IssuerFinancingClosed,
     IssuerFinancingPriced,
     IssuerFirstRefusalExercised,
+    IssuerHolderTermsAgreed,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
     IssuerOptionCancelled,
@@ -169,6 +171,9 @@ def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: fro
     limit = _find(before, IssuerDilutionLimited), _find(after, IssuerDilutionLimited)
     if limit[0] is not None and limit[1] is not None:
         return agreed if structs.replace(limit[1], instruments=limit[0].instruments) == limit[0] else frozenset()
+    terms = _find(before, IssuerHolderTermsAgreed), _find(after, IssuerHolderTermsAgreed)
+    if terms[0] is not None and terms[1] is not None:
+        return agreed if structs.replace(terms[1], bound=terms[0].bound) == terms[0] else frozenset()
     split = _find(before, IssuerStockSplit)
     if split is not None:
         return agreed if _is_near_split(split, before, after) else frozenset()

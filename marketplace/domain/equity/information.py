@@ -137,15 +137,16 @@ class Sight(NamedTuple):
         return self.depth == "full" or holder_id == self.party_id
 
 
-def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str], *, least: Depth = "own") -> Depth:
+def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str], *, is_bound: bool) -> Depth:
     """Return the depth of a holder: the deepest of what the terms grant all holders and its classes of stock.
 
     Args:
         terms: The holder terms; None: they were never agreed.
         class_ids: The classes of which the holder has stock; empty if it holds something else.
-        least: The least depth, whatever the terms grant.
+        is_bound: Whether it held something when they were agreed. Who came later sees no less than without terms.
     """
     agreed = terms or HolderTerms()
+    least = agreed.depth if is_bound else HolderTerms().depth
     depths = [least, agreed.depth, *(agreed.depths.get(class_id, agreed.depth) for class_id in class_ids)]
     return max(depths, key=get_args(Depth).index)
 
@@ -272,6 +273,8 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
             )
         case IssuerDilutionLimited() if depth != "full":
             return structs.replace(event, instruments=())
+        case IssuerHolderTermsAgreed() if depth != "full":
+            return structs.replace(event, bound=tuple(each for each in event.bound if each == party_id))
         case ProposalMade():
             sight = Sight(event.issuer_id, party_id, depth)
             limited = structs.replace(

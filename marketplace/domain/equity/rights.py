@@ -20,7 +20,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from events.financing import PayToPlayDuty, RoundPricing
 from events.instrument import (
@@ -72,7 +72,7 @@ from events.issuer import (
     IssuerWarrantVested,
     IssuerWarrantVestingReversed,
 )
-from events.issuer_holders import HolderTerms
+from events.issuer_holders import Depth, HolderTerms
 from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
 from events.types import Event, NoteTerms, PricedTerms, PrincipalTerms, StockTerms
@@ -89,6 +89,7 @@ from marketplace.domain.equity.disinterest import (
     list_round_gain,
 )
 from marketplace.domain.equity.giving import list_unpaid_principal
+from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders, undercuts_paid
@@ -558,7 +559,19 @@ def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
     unnamed = set(_list_named_by_terms(setting)) - set(event.terms.pro_rata)
     waived = set(event.terms.pro_rata_waived) - set(before.pro_rata_waived)  # also one that is no investor yet
     lost = (set(list_entitled(setting.issuer)) - set(kept)) | unnamed | waived
-    return Asked(tuple(sorted(lost)), company=True, terms=True)
+    return Asked(tuple(sorted(lost | _list_shown_less(event.terms, setting.issuer))), company=True, terms=True)
+
+
+def _list_shown_less(terms: HolderTerms, issuer: Issuer) -> set[str]:
+    """Return the parties that would see less of an issuer by other holder terms than now."""
+    found = set()
+    for party_id in list_parties(issuer):
+        classes = [class_id for holder_id, class_id in issuer.holdings if holder_id == party_id]
+        now = choose_depth(issuer.holder_terms, classes, is_bound=party_id in issuer.bound)
+        after = choose_depth(terms, classes, is_bound=True)
+        if max(now, after, key=get_args(Depth).index) != after:
+            found.add(party_id)
+    return found
 
 
 def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
@@ -835,8 +848,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "holder_terms",
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
-        "vote and directors, by the majorities that the terms in force require for a sale; also each holder that loses"
-        " a pro rata right, or days to answer by it; each party whose right is waived",
+        "vote, by the majorities that the terms in force require for a sale, and the directors, while the parties that"
+        " agreed to them may decide for every group; also each holder that loses a pro rata right, or days to answer by"
+        " it, or sees less; each party whose right is waived",
         _NONE,
         _agree_terms,
     ),
@@ -880,10 +894,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "sale",
         "the company is sold",
         "company",
-        "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, its vote, and each"
-        " holder that its terms give a pro rata right; a buyer that takes over capacity. Also each holder whose"
-        " principal is not paid in full in cash, or whose preferred stock ranks behind SAFEs. Also each holder of a"
-        " note, if nothing is left for others",
+        "vote by the thresholds of the holder terms; the directors, if a holder agreed to them; a buyer that issues its"
+        " stock, its vote, and each holder that its terms give a pro rata right; a buyer that takes over capacity. Also"
+        " each holder whose principal is not paid in full in cash, or whose preferred stock ranks behind SAFEs."
+        " Also each holder of a note, if nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
         " classes that it does not name, as far as those who held something when it was agreed on have the majority of"
         " the group. The company states which holders without a key agreed",
@@ -1064,8 +1078,15 @@ def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
 
 
 def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
-    """Yield who agrees to other holder terms, by the majorities of a sale, so that no smaller one changes them."""
-    if terms.directors:
+    """Yield who agrees to other holder terms, by the majorities of a sale, so that no smaller one changes them.
+
+    Directors are asked if the parties that held something when they were named may still decide for every group: they
+    keep nobody who never agreed to them from naming others.
+    """
+    parts = (_UNRELATED, _DISINTERESTED)
+    whole = (_Group(*each) for each in _list_groups(setting) if not each[0].startswith(parts))
+    groups = (_build_consent("holder_terms", each) for each in whole)
+    if terms.directors and all(has_majority(each, setting.issuer.bound) for each in groups):
         yield _Group("directors", dict.fromkeys(terms.directors, 1))
     for electorate, weights in _list_groups(setting):
         yield _Group(electorate, weights, terms.sale_share_needed)
@@ -1076,9 +1097,12 @@ def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
 
 
 def _list_sale(setting: Setting) -> Iterable[_Group]:
-    """Yield who agrees to a sale: directors, holders by their terms, and a buyer that issues its stock."""
-    terms = setting.issuer.holder_terms
-    if terms.directors:
+    """Yield who agrees to a sale: directors, holders by their terms, and a buyer that issues its stock.
+
+    Directors that the company named alone are not asked: a holder was among those who agreed to them, and still is one.
+    """
+    terms, parties = setting.issuer.holder_terms, list_parties(setting.issuer)
+    if terms.directors and (parties & setting.issuer.bound or not parties):
         yield _Group("directors", dict.fromkeys(terms.directors, 1))
     buyer, other = setting.buyer, setting.buyer or setting.assuming
     leaning = frozenset() if other is None else list_leaning(setting.issuer, other, setting.register)

@@ -29,6 +29,7 @@ event_holders: Final = define(
     "event_holders",
     text("issuer_id", key=True),
     document("terms", null=True),
+    document("bound"),
     document("held"),
     origin=Origin(),
 )
@@ -42,6 +43,7 @@ event_instruments: Final = define(
     exact("undrawn_usd"),
     origin=Origin(),
 )
+_NOTHING: Final[dict[str, Any]] = {"terms": None, "bound": [], "held": {}}
 _OPEN: Final = frozenset({"active", "suspended"})
 
 
@@ -69,7 +71,11 @@ def list_depths(changes: WriteBatch, issuer_id: str) -> dict[str, Depth]:
         return {}
     terms = None if row["terms"] is None else msgspec.convert(row["terms"], HolderTerms, strict=False)
     return {
-        holder_id: choose_depth(terms, (name[6:] for name in held if name.startswith("stock/")))
+        holder_id: choose_depth(
+            terms,
+            (name[6:] for name in held if name.startswith("stock/")),
+            is_bound=holder_id in row["bound"],
+        )
         for holder_id, held in row["held"].items()
     }
 
@@ -79,12 +85,12 @@ def fold(changes: WriteBatch, fact: RecordedEvent) -> None:
     if fact.aggregate == "instrument":
         _fold_instrument(changes, fact)
     elif fact.aggregate == "issuer":
-        row = changes.find(event_holders, fact.id) or {"terms": None, "held": {}}
+        row = changes.find(event_holders, fact.id) or _NOTHING
         if isinstance(fact.event, issuer.IssuerHolderTermsAgreed):
             terms = msgspec.to_builtins(fact.event.terms)
-            changes.put(event_holders, issuer_id=fact.id, terms=terms, held=row["held"])
+            changes.put(event_holders, **{**row, "issuer_id": fact.id, "terms": terms, "bound": list(fact.event.bound)})
         elif (held := _fold_shares(row["held"], fact.event)) is not None:
-            changes.put(event_holders, issuer_id=fact.id, terms=row["terms"], held=held)
+            changes.put(event_holders, **{**row, "issuer_id": fact.id, "held": held})
 
 
 def _fold_shares(held: Held, event: Event) -> Held | None:
@@ -178,13 +184,13 @@ def _fold_instrument(changes: WriteBatch, fact: RecordedEvent) -> None:
         after = {**before, "status": status or before["status"], "principal_usd": principal, "undrawn_usd": undrawn}
     changes.put(event_instruments, **after)
     issuer_id, name = after["issuer_id"], f"instrument/{fact.id}"
-    row = changes.find(event_holders, issuer_id) or {"terms": None, "held": {}}
+    row = changes.find(event_holders, issuer_id) or _NOTHING
     known = row["held"].get(after["holder_id"], {}).get(name, 0)
     may_accrue = after["status"] in _OPEN and after["undrawn_usd"] > 0
     now = int(may_accrue or after["principal_usd"] > 0)
     if now != known:
         held = _move(row["held"], [(after["holder_id"], name, now - known)])
-        changes.put(event_holders, issuer_id=issuer_id, terms=row["terms"], held=held)
+        changes.put(event_holders, **{**row, "issuer_id": issuer_id, "held": held})
 
 
 def _read_change(event: Event) -> tuple[str | None, Decimal, Decimal]:

@@ -22,6 +22,7 @@ from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import act, build_round, found, pay_in
 from tests.application.trading.test_resale import sell_on
 from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.auditing import CountedVotes, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -538,3 +539,80 @@ async def test_the_holders_vote_on_more_dilution_than_the_limit_allows(market, h
         assert await vote(market, bank, proposal_id) == "effective"
         after = (await market.state("issuer", trade.issuer)).limit
         assert (None if after is None else after.dilution_max) == dilution_max
+
+
+async def propose_terms(market, trade, **terms):
+    """Propose holder terms; return the proposal, or None if they took effect at once, and who is asked."""
+    context = market.context(trade.startup)
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=HolderTerms(**terms), approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    return proposal_id, set() if proposal_id is None else set(await list_asked(market, proposal_id))
+
+
+async def test_who_would_see_less_agrees_itself(market, held):
+    """A majority let a small holder see its own rows alone, before it sold the company."""
+    trade, bank, angel = held
+    proposal_id, asked = await propose_terms(market, trade, depth="own")
+    assert asked == {"class/common", *(f"holder/{each}" for each in (trade.fund, bank, angel))}
+    for party_id in (trade.fund, bank):
+        assert await vote(market, party_id, proposal_id) == "open"
+    assert await vote(market, angel, proposal_id) == "effective"
+    deeper, asked = await propose_terms(market, trade, depth="summary", depths={"common": "full"})
+    assert asked == {"class/common"}, "who sees more is not asked"
+    assert await vote(market, trade.fund, deeper) == "open"
+    assert await vote(market, bank, deeper) == "effective"
+    _, asked = await propose_terms(market, trade, depth="summary")
+    assert asked == {"class/common", *(f"holder/{each}" for each in (trade.fund, bank, angel))}
+    await check_log(market.log)
+    assert await find_faults(CountedVotes, market.log) == []
+
+    def is_of_angel(message):
+        return message.event_type == "proposal.agreed.v1" and message.read()["party_id"] == angel
+
+    assert any(angel in text for _, _, text in await find_faults(CountedVotes, market.log, drop=is_of_angel))
+
+
+async def test_terms_of_before_show_a_later_holder_no_less_than_without_terms(market, held):
+    """What a fund that joined could see had been reduced before by a company and its friend."""
+    trade, bank, _ = held
+    await agree_on(market, trade, depth="own")
+    late = await market.party("Late", "fund", usd=9_000)
+    await hold(market, trade.startup, late, 100)
+    issuer = await market.state("issuer", trade.issuer)
+    assert (bank in issuer.bound, late in issuer.bound) == (True, False)
+    _, asked = await propose_terms(market, trade, depth="own", pro_rata_days=11)
+    assert f"holder/{late}" in asked
+    assert f"holder/{bank}" not in asked, "it agreed to that before"
+
+
+async def test_directors_that_a_company_named_alone_decide_nothing_for_later_holders(market):
+    """A stranger whom a company had named before anybody held something could veto every sale and every other terms."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    stranger = await market.party("Stranger", "fund")
+    proposal_id, _ = await propose_terms(market, trade, directors=(stranger,))
+    assert proposal_id is None
+    await hold(market, trade.startup, trade.fund, 400)
+    sale, _ = await propose_sale(market, trade)
+    assert set(await list_asked(market, sale)) == {"class/common"}
+    proposal_id, asked = await propose_terms(market, trade)
+    assert asked == {"class/common"}
+    assert await vote(market, trade.fund, proposal_id) == "effective"
+    await check_log(market.log)
+    assert await find_faults(CountedVotes, market.log) == []
+
+
+async def test_directors_stay_while_those_who_agreed_to_them_decide(market, held):
+    """Who joins with the majority of a group is not bound by directors whom others named, but they still see a sale."""
+    trade, bank, _ = held
+    await agree_on(market, trade, directors=(bank,))
+    late = await market.party("Late", "fund", usd=9_000)
+    await hold(market, trade.startup, late, 100)
+    _, asked = await propose_terms(market, trade)
+    assert "directors" in asked, "100 of 2,100 shares are no majority"
+    await hold(market, trade.startup, await market.party("Later", "fund", usd=9_000), 9_000)
+    _, asked = await propose_terms(market, trade)
+    assert "directors" not in asked
+    sale, _ = await propose_sale(market, trade)
+    assert "directors" in await list_asked(market, sale)
+    await check_log(market.log)

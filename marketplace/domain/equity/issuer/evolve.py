@@ -95,7 +95,6 @@ from marketplace.domain.equity.issuer.state import (
     StockClass,
     Warrant,
     capitalization_of,
-    list_parties,
 )
 from marketplace.equity.capitalization import EXISTING_DEFINITIONS, counted_by, existing_shares
 
@@ -475,7 +474,7 @@ def _count_proposal(state: Issuer, event: IssuerProposalCounted) -> Issuer:
 
 
 def _agree_holder_terms(state: Issuer, event: IssuerHolderTermsAgreed) -> Issuer:
-    return replace(state, holder_terms=event.terms, bound=list_parties(state))
+    return replace(state, holder_terms=event.terms, bound=frozenset(event.bound))
 
 
 def _answer_pro_rata(state: Issuer, event: IssuerProRataAnswered) -> Issuer:

@@ -42,7 +42,8 @@ def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEven
     for name in ("pro_rata", "pro_rata_waived"):
         for index, holder_id in enumerate(getattr(terms, name)):
             require_stakeholder(state, holder_id, f"/terms/{name}/{index}")
-    return [IssuerHolderTermsAgreed(issuer_id=command.issuer_id, terms=terms, approval=command.approval)]
+    bound = tuple(sorted(list_parties(state)))
+    return [IssuerHolderTermsAgreed(issuer_id=command.issuer_id, terms=terms, approval=command.approval, bound=bound)]
 
 
 def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEvent]:

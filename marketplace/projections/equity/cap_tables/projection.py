@@ -294,7 +294,7 @@ def _financing_opened(changes: WriteBatch, fact: RecordedEvent, event: issuer_ev
 
 
 def _holder_terms_agreed(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerHolderTermsAgreed) -> None:
-    changes.update(tables.issuers, event.issuer_id, holder_terms=event.terms)
+    changes.update(tables.issuers, event.issuer_id, holder_terms=event.terms, bound=list(event.bound))
 
 
 def _pro_rata_answered(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerProRataAnswered) -> None:
@@ -461,7 +461,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=9,
+    version=10,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

@@ -61,7 +61,15 @@ async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView
 async def find_depth(connection: AsyncConnection, issuer: IssuerView, holder_id: str) -> Depth | None:
     """Return how deep a holder sees into an issuer, by what it holds now; None if it holds nothing."""
     held = await find_held_stock(connection, issuer.issuer_id, holder_id)
-    return None if held is None else choose_depth(issuer.holder_terms, held)
+    if held is None:
+        return None
+    return choose_depth(issuer.holder_terms, held, is_bound=await is_bound(connection, issuer.issuer_id, holder_id))
+
+
+async def is_bound(connection: AsyncConnection, issuer_id: str, holder_id: str) -> bool:
+    """Return whether a holder held something when the holder terms were agreed, so that they bind it."""
+    bound = await connection.scalar(select(issuers.c.bound).where(issuers.c.issuer_id == issuer_id))
+    return holder_id in (bound or ())
 
 
 async def find_held_stock(connection: AsyncConnection, issuer_id: str, holder_id: str) -> tuple[str, ...] | None:

@@ -20,6 +20,7 @@ issuers: Final = define(
     exact("dilution_max", null=True),
     exact("dilution_valuation_usd", null=True),
     document("holder_terms", null=True),
+    document("bound", null=True),
     Index("ix_issuers_party", "party_id", "issuer_id"),
     origin=_ISSUER,
 )
