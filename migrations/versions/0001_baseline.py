@@ -622,6 +622,8 @@ def _create_reliability_courses() -> None:
         timestamp("stated_until", null=True),
         bigint("due_since"),
         bigint("lost_since"),
+        flag("on_credit"),
+        bigint("unpaid"),
         flag("left_out"),
         bigint("worked"),
         bigint("completed"),

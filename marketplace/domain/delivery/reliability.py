@@ -5,7 +5,8 @@ The score is the product of three exact shares. Each is 1 without a history:
 - uptime: of the GPU-seconds due under grants, the share that worked. Nodes that were down while a grant was degraded or
   suspended are lost, and so are the hours that a startup took off a grant whose site was late. A run counts when it
   ends or when a statement closes its period. If availability was promised, the service result of the statement replaces
-  the runs counted so far in its period, and its adjustments correct it. A match that won, and whose capacity the
+  the runs counted so far in its period, and its adjustments correct it. What worked on the provider's own credit counts
+  once it is paid: a statement adds no more than it charges. A match that won, and whose capacity the
   provider withdrew after the lock in whatever way, was due in full and is lost in full; so is one of resold nodes whose
   grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
@@ -92,6 +93,8 @@ class Course:
         stated_until: End of the last stated period, its start at first; None if nothing is promised.
         due_since: GPU-seconds that it added to the record for runs after that.
         lost_since: The lost part of them.
+        on_credit: Whether what worked counts only once it is paid, because the provider gives credit for it.
+        unpaid: GPU-seconds that worked on credit and are not counted yet.
         left_out: Whether its events count no more, because it is a trade of related parties or of own capacity.
         worked: What it added to the record: GPU-seconds that worked.
         completed: What it added to the grants completed.
@@ -113,6 +116,8 @@ class Course:
     stated_until: datetime | None = None
     due_since: int = 0
     lost_since: int = 0
+    on_credit: bool = False
+    unpaid: int = 0
     left_out: bool = False
     worked: int = 0
     completed: int = 0
@@ -219,6 +224,7 @@ def begin(event: GrantIssued) -> Course:
         event.nodes,
         event.start,
         stated_until=stated_until,
+        on_credit=bool(event.credit_usd),
         left_out=event.mark in LEFT_OUT,
         gpu_seconds=gpu_seconds,
         cents=round(find_owed(event) * Fraction(100 * gpu_seconds, SECONDS_PER_HOUR)),
@@ -249,7 +255,18 @@ def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Co
         cents = round(Fraction(course.cents * left, course.gpu_seconds)) if left else 0
         return replace(course, resold=(*course.resold, part), gpu_seconds=left, cents=cents), record
     after, counted = _advance(event, course, record)
+    if course.on_credit:
+        after, counted = _defer(event, after, record, counted)
     return _attribute(after, record, counted), counted
+
+
+def _defer(event: ReliabilityEvent, course: Course, before: Record, after: Record) -> tuple[Course, Record]:
+    """Take off the record what worked and is not paid, and add what a statement pays of it. What is lost counts."""
+    worked = (after.gpu_seconds_due - after.gpu_seconds_lost) - (before.gpu_seconds_due - before.gpu_seconds_lost)
+    unpaid = max(course.unpaid + worked, 0)
+    paid = min(unpaid, event.charges.gpu_seconds) if isinstance(event, StatementAccepted) else 0
+    due = after.gpu_seconds_due - (unpaid - course.unpaid) + paid
+    return replace(course, unpaid=unpaid - paid), replace(after, gpu_seconds_due=due)
 
 
 def _attribute(course: Course, before: Record, after: Record) -> Course:

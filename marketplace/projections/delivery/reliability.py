@@ -54,6 +54,8 @@ courses: Final = define(
     instant("stated_until", null=True),
     whole("due_since"),
     whole("lost_since"),
+    Column("on_credit", Boolean, nullable=False),
+    whole("unpaid"),
     Column("left_out", Boolean, nullable=False),
     whole("worked"),
     whole("completed"),
@@ -119,7 +121,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=7,
+    version=8,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,

@@ -59,6 +59,7 @@ def state_until(end, service=None) -> StatementIssued:
     )
 
 
+ON_CREDIT = msgspec.structs.replace(ISSUED, credit_usd=usd(9))
 ACTIVE = GrantActivated(grant_id=GRANT, at=hour(0))
 DONE = (state_until(hour(10)), GrantCompleted(grant_id=GRANT, gpu_seconds_accepted=0))
 
@@ -190,7 +191,7 @@ TURNS = st.one_of(
 )
 
 
-@given(st.lists(TURNS, max_size=20), st.sampled_from([ISSUED, PROMISED]))
+@given(st.lists(TURNS, max_size=20), st.sampled_from([ISSUED, PROMISED, ON_CREDIT]))
 def test_every_share_is_between_nothing_and_one_in_any_order(turns: list[Event], issued: GrantIssued):
     reliability = stand(issued, ACTIVE, *turns)
     shares = (reliability.uptime, reliability.completion, reliability.undisputed, reliability.score)
@@ -209,3 +210,13 @@ def test_what_is_marked_counts_in_no_reliability_and_nothing_bad_is_wiped_out_by
     named = (msgspec.structs.replace(ISSUED, mark="named"), *life[1:])
     assert stand(*named) == stand(*life), "a provider that names its buyer beforehand keeps no failure out"
     assert stand(*named, marked("related")).uptime == 0
+
+
+def test_what_works_on_credit_counts_once_it_is_paid_and_what_is_lost_at_once():
+    """A shell without money ran thousands of nodes on its provider's credit, so that nothing lost weighed any more."""
+    down, up = degraded(3, hour(3)), GrantResumed(grant_id=GRANT, at=hour(5))
+    lost = 2 * 3_600 * ISSUED.gpus_per_node
+    life = (ON_CREDIT, ACTIVE, down, up, state_until(hour(10)))
+    assert stand(*life).uptime == 0
+    assert stand(*life, accepted(lost * 3)).uptime == Fraction(3, 4), "no more than is paid"
+    assert stand(*life, accepted(10**9)).uptime == Fraction(19, 20), "and no more than worked"
