@@ -54,6 +54,7 @@ class Auction:
         book: The orders of its frozen book.
         decisions: How often each order was decided.
         locked: The orders that it locked.
+        locks_at: When it locks.
     """
 
     status: str = "collecting"
@@ -61,6 +62,7 @@ class Auction:
     decisions: Counter[str] = field(default_factory=Counter)
     locked: set[str] = field(default_factory=set)
     book: set[str] = field(default_factory=set)
+    locks_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -137,6 +139,7 @@ class Market:
     Attributes:
         orders: Status by order.
         order_holds: Account and hold of each order.
+        expiries: The stated expiry of each order.
         budgeted: The last end of a run of each order that holds budgets of mandates.
         offers: Dollars of cash and of principal that each order last offered for a GPU-hour of each class.
         groups: Startup and name of the group of each order that has one.
@@ -151,6 +154,7 @@ class Market:
     findings: Findings
     orders: dict[str, str] = field(default_factory=dict)
     order_holds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    expiries: dict[str, datetime] = field(default_factory=dict)
     budgeted: dict[str, datetime] = field(default_factory=dict)
     offers: dict[tuple[str, str], tuple[Fraction, Fraction]] = field(default_factory=dict)
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -196,7 +200,7 @@ class Market:
         if name in {"placed", "amended"}:
             account_id = body.get("account_id") or self.order_holds.get(order_id, ("", ""))[0]
             self.order_holds[order_id] = (account_id, body["hold_id"])
-            self._read_budgets(order_id, body)
+            self._read_ends(order_id, body)
             for offer in body["terms"]["offers"]:
                 parts = Fraction(offer["cash_usd_per_gpu_hour"]), Fraction(offer["equity_usd_per_gpu_hour"])
                 self.offers[order_id, offer["gpu_class"]] = parts
@@ -207,6 +211,7 @@ class Market:
             self._check_budgets(message, auction, body)
         if name == "locked":
             auction.locked.add(order_id)
+            self._check_expiry(message, auction, order_id)
         elif name in {"matched", "unmatched"}:
             auction.decisions[order_id] += 1
             text = f"{order_id} is decided {auction.decisions[order_id]} times by {body['auction_id']}"
@@ -215,7 +220,17 @@ class Market:
             text = f"{order_id} is decided by {body['auction_id']}, which did not lock it"
             self.findings.require(known, "decision", message.sequence, text)
 
-    def _read_budgets(self, order_id: str, body: dict[str, Any]) -> None:
+    def _check_expiry(self, message: Message, auction: Auction, order_id: str) -> None:
+        until, locks_at = self.expiries.get(order_id), auction.locks_at
+        text = f"{order_id} expires at {until} and is locked for an auction that locks at {locks_at}"
+        stands = until is None or locks_at is None or until > locks_at
+        self.findings.require(stands, "order", message.sequence, text)
+
+    def _read_ends(self, order_id: str, body: dict[str, Any]) -> None:
+        """Read when an order expires, and the last end of a run that holds budgets."""
+        self.expiries.pop(order_id, None)
+        if body["terms"].get("expires_at"):
+            self.expiries[order_id] = parse_instant(body["terms"]["expires_at"])
         self.budgeted.pop(order_id, None)
         if body.get("budget_holds"):
             hours = timedelta(hours=body["terms"]["duration_hours"])
@@ -240,7 +255,8 @@ class Market:
         auction_id, sequence, require = body["auction_id"], message.sequence, self.findings.require
         if name == "opened":
             horizon = timedelta(hours=body["period_hours"] * body["periods"])
-            self.auctions[auction_id] = Auction(end=parse_instant(body["horizon_start"]) + horizon)
+            end, locks_at = parse_instant(body["horizon_start"]) + horizon, parse_instant(body["locks_at"])
+            self.auctions[auction_id] = Auction(end=end, locks_at=locks_at)
             return
         auction = self.auctions.get(auction_id)
         if not require(auction is not None, "auction", sequence, f"{auction_id} was never opened") or auction is None:

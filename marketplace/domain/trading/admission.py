@@ -23,6 +23,9 @@ rival cannot use up a startup's places by naming it.
 Once an auction has bound orders, it takes no order of the group of a bound one, and none whose limit on principal is
 lower than those of its startup's bound orders, if one of these pays in equity: either could undo a bound order.
 
+No auction takes an order that expires before its lock, or at it: it ends when its startup said, also if the auction has
+bound others by then.
+
 Many cheap orders therefore do not displace a higher offer, one startup fills an auction only if others leave it room,
 and a low order gets its turn eventually. An order that is not admitted stays open. It receives its rank, its value, and
 the value that would have been admitted.
@@ -482,7 +485,8 @@ def admit_orders(
         order, terms = each.order, each.order.terms
         if isinstance(order, LockedOrder) and order.auction_id != auction_id:
             continue
-        if (isinstance(order, LockedOrder) or not each.is_served) and find_window(terms, horizon) is not None:
+        stands = not each.is_served and (terms.expires_at is None or terms.expires_at > opened.locks_at)
+        if (isinstance(order, LockedOrder) or stands) and find_window(terms, horizon) is not None:
             value_usd = compute_value_max(terms, (hold.equity_credit for hold in order.budget_holds))
             asked.append((each, value_usd))
     firm, backstops = (

@@ -26,6 +26,7 @@ from marketplace.application.trading import auctions, mandates, orders
 from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.fees import Fees
+from marketplace.auditor.market import Market as Course
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
@@ -275,6 +276,27 @@ async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):
     await do(mandates.amend_mandate)
     await do(mandates.revoke_mandate)
     await check_log(market.log)
+
+
+@pytest.mark.parametrize(
+    ("expires", "status"), [(0.45, "expired"), (0.5, "expired"), (0.51, "matched")], ids=["before", "at", "after"]
+)
+async def test_an_auction_binds_no_order_that_expires_before_its_lock(market, expires, status):
+    trade = await market.trade(no_cancel_at=0.4)
+    startup = await market.party("Brief", "startup", usd=50_000)
+    order = await market.order(startup, cash="9", nodes=1, days=2, latest=1, expires_at=market.day(expires))
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+        market.clock.at = market.day(0.45)
+        await market.until("order", order, status if expires == 0.45 else "open", "locked")
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "completed")
+        await market.until("order", order, status)
+    account = await market.account(startup)
+    assert (account.held_usd == 0) is (status == "expired")
+    await check_log(market.log)
+    assert await find_faults(Course, market.log) == []
 
 
 async def test_the_clock_binds_orders_and_mandates_although_no_worker_has_locked_one(market):
