@@ -9,7 +9,8 @@ machine's cores with the servers. There is no database and no projector: command
 It prints answers a second and the processor time that the process takes for each answer. The last columns are the
 ratios of both to those of the bare handler. The target is either answers a second or a ratio of processor times, which
 other work on the machine changes less. For one client it compares the median time of an order with that of the log's
-own atomic append of two events, as many as an order stores, by one caller on a nats-server of its own.
+own atomic append of an order's two events, byte for byte as many, by one caller on a nats-server of its own; and with
+that of a log that the caller also follows, as every process of the market does.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from marketplace.embedded.folder import temporary_folder
 from marketplace.embedded.nats import embedded_nats
 from marketplace.embedded.process import find_free_port
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.process import running as running_tasks
 from marketplace.runtime.process.collector import settle_collector
 from marketplace.runtime.process.config import Settings
 
@@ -47,6 +49,8 @@ CLIENTS = (1, 64)
 CONNECTIONS_MAX = 1_024
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
 APPENDS = 500
+EVENTS_BYTES = (430, 1_023)
+"""Bodies whose events are as long as those of an order: its hold of cash, and itself."""
 TARGET_ORDERS = 4_000
 TARGET_SHARE = 0.20
 
@@ -146,19 +150,27 @@ def _build_order(party: str) -> dict[str, object]:
     return {"startup_id": party, "terms": terms}
 
 
-async def time_append() -> float:
-    """Return the median seconds of an atomic append of two events, one after the other."""
+async def time_append(*, is_followed: bool) -> float:
+    """Return the median seconds of an atomic append of an order's two events, one after the other."""
     taken = []
     with temporary_folder() as folder:
         async with embedded_nats(folder / "nats") as nats:
             log = await JetStreamLog.open(nats.url, admin_url=nats.admin_url)
-            for _ in range(APPENDS):
-                writes = [make_write(), make_write()]
-                began = time.perf_counter()
-                await log.append(writes)
-                taken.append(time.perf_counter() - began)
+            following = [asyncio.create_task(follow(log))] if is_followed else []
+            async with running_tasks(*following):
+                for _ in range(APPENDS):
+                    writes = [make_write(body_bytes=count) for count in EVENTS_BYTES]
+                    began = time.perf_counter()
+                    await log.append(writes)
+                    taken.append(time.perf_counter() - began)
             await log.close()
     return sorted(taken)[APPENDS // 2]
+
+
+async def follow(log: JetStreamLog) -> None:
+    """Read a log and what is appended to it, until cancelled."""
+    async for _ in log.read(follow=True):
+        pass
 
 
 async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float) -> None:
@@ -186,8 +198,10 @@ async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float
         print(f"{clients:>8} {plain:>8,.0f} {plain_cost:>8.0f} {rate:>8,.0f} {cost:>8.0f}", end=" ")
         print(f"{median:>8.2f} {slow:>8.2f} {rate / plain:>8.2f} {share:>8.2f}")
         if clients == 1:
-            append = await time_append() * 1_000
-            print(f"an atomic append of the log takes {append:.2f} ms (p50), an order {median / append:.2f} times that")
+            for is_followed in (False, True):
+                append = await time_append(is_followed=is_followed) * 1_000
+                what = "of a log that its writer follows" if is_followed else "of the log"
+                print(f"an atomic append {what} takes {append:.2f} ms (p50), an order {median / append:.2f} times that")
     reached = "reached" if rate >= TARGET_ORDERS or share >= TARGET_SHARE else "not reached"
     print(
         f"target at {CLIENTS[-1]} clients: {TARGET_ORDERS:,} orders a second or {TARGET_SHARE:.0%} of bare, {reached}"

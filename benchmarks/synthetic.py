@@ -1,4 +1,4 @@
-"""Events of 300 bytes with real envelopes, for benchmarks of the log."""
+"""Events of 300 bytes, or as many as asked for, with real envelopes, for benchmarks of the log."""
 
 import itertools
 from datetime import UTC, datetime
@@ -8,13 +8,14 @@ from events.subjects import render_subject
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Write
 
-_BODY = b'{"nodes":4,"note":"%b"}' % (b"x" * 276)
+_BODY = b'{"nodes":4,"note":"%b"}'
+_BODY_BYTES = 297
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = itertools.count(1)
 
 
-def make_write(after: Head | None = None) -> Write:
-    """Return a write of one event, to a new order or after a head."""
+def make_write(after: Head | None = None, *, body_bytes: int = _BODY_BYTES) -> Write:
+    """Return a write of one event with a body of so many bytes, to a new order or after a head."""
     number = next(_numbers)
     before = after or Head(render_subject("order", f"ord_{number:026d}"))
     aggregate, id = before.subject.split(".")[1:]  # noqa: A001
@@ -30,5 +31,6 @@ def make_write(after: Head | None = None) -> Write:
         actor="pty_benchmark",
         fingerprint="0" * 64,
     )
-    message = seal(before.subject, before.hash, envelope, _BODY)
+    body = _BODY % (b"x" * (body_bytes - len(_BODY % b"")))
+    message = seal(before.subject, before.hash, envelope, body)
     return Write(before, (message,), Head(before.subject, None, message.envelope.hash))
