@@ -207,6 +207,7 @@ class Handler:
         except BaseException:
             unit.roll_back()
             raise
+        unit.settle()
         if unit.context.recorded:
             self.processed.put(unit.context.command_id, unit.context.fingerprint, sequence)
         return self._build_receipt(unit, primary, id, sequence)

@@ -375,6 +375,12 @@ class UnitOfWork:
             traceparent=context.traceparent,
         )
 
+    def settle(self) -> None:
+        """Let the stored states go from the ones before them, which would stay in memory with them."""
+        for part in self._parts.values():
+            if part.after is not None and part.after.is_stored():
+                part.after.chain = None
+
     def roll_back(self) -> None:
         """Undo `seal` in the cache. Records of the same command that were read from the log meanwhile stay."""
         for part in self._parts.values():

@@ -149,3 +149,10 @@ async def test_of_an_aggregate_that_goes_on_and_on_only_its_last_states_are_kept
     for number in range(40):
         await deposit(market, f"deposit-{number}")
     assert 1 <= sum(id(one) not in others for one in list_entries(market.subject)) <= 2
+
+
+async def test_a_stored_state_does_not_keep_the_one_before_it_in_memory(market):
+    await deposit(market, "one")
+    entry = market.handler.cache.find(market.subject)
+    assert entry.is_stored()
+    assert entry.chain is None
