@@ -1,5 +1,7 @@
 """Checks that no mandate pays for an instrument of a company that is worth more than its range of caps.
 
+It is asked as an order is placed, amended or locked, as a quote is held, and as the instrument is signed.
+
 A company is worth all shares and rights at the price of the instrument, what other instruments become in a round at
 this price, and the preferences of other classes that rank before its stock or beside it. A SAFE, and a note that stays
 a debt, count at their cap.
@@ -13,6 +15,7 @@ from typing import Any, Final
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import Gains
 from marketplace.auditor.notes import find_growth_of
+from marketplace.auditor.offers import Offer, Offers
 from marketplace.auditor.prices import Company
 from marketplace.auditor.stream import Findings, Message
 
@@ -28,15 +31,20 @@ class Ranges:
     Attributes:
         gains: The prices and cap tables before the decision.
         terms: The terms of each mandate.
+        offers: The offers of orders.
     """
 
     findings: Findings
     gains: Gains
     terms: dict[str, Body] = field(default_factory=dict)
+    offers: Offers = field(default_factory=Offers)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Check the instruments of one command, and fold its mandates."""
         bodies = [(message.event_type.removesuffix(".v1"), message.read(), message.sequence) for message in decision]
+        for message, offer in self.offers.take(decision):
+            for mandate_id in sorted(offer.mandate_ids & self.terms.keys()):
+                self._check_offer(mandate_id, offer, message.sequence)
         splits = {body["instrument_id"]: body for name, body, _ in bodies if name == "issuer.instrument_signed"}
         for name, body, sequence in bodies:
             if name in {"mandate.granted", "mandate.amended"}:
@@ -45,22 +53,29 @@ class Ranges:
                 self._check(body, splits.get(body["instrument_id"], {}).get("split_ratio"), sequence)
 
     def _check(self, body: Body, split: str | None, sequence: int) -> None:
-        terms = self.terms[body["mandate_id"]]
-        company = self.gains.find_company(body["issuer_id"])
-        issuer = self.gains.consents.equity.issuers.get(body["issuer_id"], Issuer())
+        offer = Offer(body["instrument_id"], body["issuer_id"], body["terms"], set(), split)
+        self._check_offer(body["mandate_id"], offer, sequence, alone=body.get("funding") != "paid_at_once")
+
+    def _check_offer(self, mandate_id: str, offer: Offer, sequence: int, *, alone: bool = False) -> None:
+        """Check an offer, or an instrument that is signed, against the range of a mandate.
+
+        With `alone` only what is signed counts beside it; otherwise open orders and held quotes do too.
+        """
+        terms, company = self.terms[mandate_id], self.gains.find_company(offer.issuer_id)
+        issuer = self.gains.consents.equity.issuers.get(offer.issuer_id, Issuer())
+        split = offer.split_ratio
         since = Fraction(1) if split is None else company.split_ratio / Fraction(split)
         signed = {name: each for name, each in company.exposures.items() if name in company.signed}
-        others = company.exposures if body.get("funding") == "paid_at_once" else signed
-        now, worth = (find_worth(company, issuer.holdings, body["terms"], since, beside) for beside in (signed, others))
+        open_too = {name: each for name, each in company.exposures.items() if name != offer.order_id}
+        others = signed if alone else open_too
+        now, worth = (find_worth(company, issuer.holdings, offer.terms, since, beside) for beside in (signed, others))
         low, high = (terms.get(f"valuation_cap_usd_{end}") for end in ("min", "max"))
         least, most = Fraction(low or 0), CAP_MAX if high is None else Fraction(high)
         shown = "more than any amount" if worth is None else f"{float(worth):.2f}"
-        text = (
-            f"{body['mandate_id']} pays for {body['instrument_id']}, at which {body['issuer_id']} is worth {shown} USD"
-        )
+        text = f"{mandate_id} pays for {offer.order_id}, at which {offer.issuer_id} is worth {shown} USD"
         cent = Fraction(1, 100)
         is_within = worth is not None and now is not None and least <= now and worth < most + cent
-        uncapped = worth == 0 and body["terms"].get("valuation_cap_usd") is None
+        uncapped = worth == 0 and offer.terms.get("valuation_cap_usd") is None
         self.findings.require(is_within or uncapped, "range", sequence, f"{text}; its caps are {least} to {most}")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from marketplace.auditor.agreed import Agreed
 from marketplace.auditor.alone import Alone
 from marketplace.auditor.bearing import Bearing
 from marketplace.auditor.binding import Binding
@@ -87,6 +88,7 @@ class Audit:
     preemption: Preemption = field(init=False)
     stakes: Stakes = field(init=False)
     ranges: Ranges = field(init=False)
+    agreed: Agreed = field(init=False)
     deciders: Deciders = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
@@ -124,6 +126,7 @@ class Audit:
         self.preemption = Preemption(self.findings, self.votes)
         self.stakes = Stakes(self.findings, self.votes)
         self.ranges = Ranges(self.findings, self.votes.gains)
+        self.agreed = Agreed(self.findings, self.votes)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -178,6 +181,7 @@ class Audit:
         self.stakes.take(decision)
         self.consents.take(decision)
         self.ranges.take(decision)
+        self.agreed.take(decision)
         self.preemption.take(decision)
         self.votes.take(decision)
         self.deciders.take(decision)

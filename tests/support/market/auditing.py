@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from marketplace.auditor.agreed import Agreed
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.preemption import Preemption
+from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stakes import Stakes
@@ -40,6 +42,31 @@ class CountedVotes(Votes):
         self.consents.take(decision)
         super().take(decision)
         self.equity.take(decision)
+
+
+class CountedOffers(Agreed):
+    """Offers of equity, with the votes, cap tables and prices that they rest on."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings, CountedVotes(Findings()))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        super().take(decision)
+        self.votes.take(decision)
+
+
+class CountedRanges(Ranges):
+    """Ranges of mandates, with the cap tables and prices that they rest on."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.votes = CountedVotes(Findings())
+        super().__init__(findings, self.votes.gains)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        super().take(decision)
+        self.votes.take(decision)
 
 
 class OfferedParts(Preemption):

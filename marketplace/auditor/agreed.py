@@ -1,0 +1,102 @@
+"""Checks that an offer of equity for compute dilutes nobody beyond what was agreed: as it is placed, held and locked.
+
+Where others than those who take it hold something, stock and warrants need a dilution limit that was agreed on once all
+of them did. So does a cap or price that values the company below a cap that another holder signed; there, a limit that
+the takers may have decided alone does not count. What others paid for stock is not looked at.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.equity import Issuer
+from marketplace.auditor.offers import Offer, Offers
+from marketplace.auditor.prices import Company
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.votes import Votes
+
+_BOUGHT: Final = frozenset({"stock", "warrant"})
+_CENT: Final = Fraction(1, 100)
+Body = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Agreed:
+    """Checks each offer against the holders and the limit of its issuer. It takes a decision before `votes`.
+
+    Attributes:
+        votes: The holders, limits and relations before the decision.
+        holders: Who holds what a mandate pays for.
+        offers: The offers of orders.
+    """
+
+    findings: Findings
+    votes: Votes
+    holders: dict[str, str] = field(default_factory=dict)
+    offers: Offers = field(default_factory=Offers)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Fold and check the events of one command."""
+        for message in decision:
+            if message.event_type == "mandate.granted.v1":
+                body = message.read()
+                self.holders[body["mandate_id"]] = body["holder_id"]
+        for message, offer in self.offers.take(decision):
+            self._check(message, offer)
+
+    def _check(self, message: Message, offer: Offer) -> None:
+        now, holding = parse_instant(message.headers["ce-time"]), self.votes.find_holding(offer.issuer_id)
+        company = self.votes.gains.find_company(offer.issuer_id)
+        limited = self.votes.limited.get(offer.issuer_id, set()) if company.limit else set()
+        worth = self._find_worth(company, offer)
+        for takers in self._list_takers(offer, now):
+            others = holding - takers
+            unasked = others - limited
+            if offer.terms["kind"] in _BOUGHT:
+                text = f"{offer.order_id} offers {offer.terms['kind']}; {sorted(unasked)} agreed to no limit"
+                self.findings.require(not unasked, "dilution", message.sequence, text)
+            paid = max(_list_caps(company, others), default=Fraction(0))
+            is_agreed = not unasked and not self._lead(offer.issuer_id, takers)
+            text = f"{offer.order_id} values {offer.issuer_id} below {float(paid):.2f} USD, a cap of {sorted(others)}"
+            self.findings.require(
+                worth is None or worth + _CENT > paid or is_agreed, "dilution", message.sequence, text
+            )
+
+    def _list_takers(self, offer: Offer, now: datetime) -> Iterator[set[str]]:
+        for holder_id in sorted({self.holders[each] for each in offer.mandate_ids if each in self.holders}):
+            yield self.votes.gains.connect({holder_id}, now)
+
+    def _find_worth(self, company: Company, offer: Offer) -> Fraction | None:
+        """Return the value of the company in USD at the offered cap or price; None without one."""
+        terms = offer.terms
+        if terms["kind"] not in _BOUGHT:
+            cap = terms.get("valuation_cap_usd")
+            return None if cap is None else Fraction(cap)
+        since = Fraction(1) if offer.split_ratio is None else company.split_ratio / Fraction(offer.split_ratio)
+        issuer = self.votes.equity.issuers.get(offer.issuer_id, Issuer())
+        shares = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        price = Fraction(terms["price_usd_per_share"]) + Fraction(terms.get("exercise_price_usd") or 0)
+        return price / since / company.find_ratio("stock", terms["class_id"]) * shares
+
+    def _lead(self, issuer_id: str, takers: set[str]) -> bool:
+        """Return whether takers hold more than half of what parties hold of every class of stock."""
+        issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
+        lead: dict[str, int] = {}
+        for (kind, holder_id, class_id), shares in issuer.holdings.items():
+            if kind == "stock" and shares and holder_id.startswith("pty_") and holder_id != issuer.company_id:
+                lead[class_id] = lead.get(class_id, 0) + (shares if holder_id in takers else -shares)
+        return bool(lead) and all(shares > 0 for shares in lead.values())
+
+
+def _list_caps(company: Company, holders: set[str]) -> Iterator[Fraction]:
+    """Yield the caps of instruments of these holders that are open on the terms at which they were signed."""
+    for name, holder_id in company.signed.items():
+        terms = company.signed_terms[name]
+        is_open = any(
+            Fraction(each["amount_usd"]) and each["terms"] == terms for each in company.exposures.get(name, ())
+        )
+        if holder_id in holders and is_open and terms["kind"] not in _BOUGHT and terms.get("valuation_cap_usd"):
+            yield Fraction(terms["valuation_cap_usd"])

@@ -1,0 +1,51 @@
+"""The auditor asks of every offer of equity, as it is placed and locked, what its mandates and holders agreed to."""
+
+from decimal import Decimal
+
+import pytest
+from msgspec import structs
+
+from tests.application.equity.test_earlier_promises import SAFE, STOCK, draw, founded, set_limit
+from tests.application.equity.test_note_orders import offer_equity
+from tests.support.market.auditing import CountedOffers, CountedRanges, find_faults, read_messages
+
+__all__ = ["founded"]
+CREDITED = structs.replace(STOCK, service_consequence="credit")
+PLACED_AND_LOCKED = ["order.placed.v1", "order.locked.v1"]
+
+
+async def name_events(log, faults):
+    """Return the types of the events at which something was found."""
+    types = {message.sequence: message.event_type for message in await read_messages(log)}
+    return [types[sequence] for _, sequence, _ in faults]
+
+
+async def match(market, trade, kind, terms, **rules):
+    """Offer equity, and let an auction match it."""
+    order = await offer_equity(market, trade, kind, terms, **rules)
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "completed")
+    assert (await market.state("order", order)).status == "matched"
+
+
+@pytest.mark.parametrize(("kind", "terms"), [("stock", CREDITED), ("safe", SAFE)])
+async def test_it_finds_an_offer_that_dilutes_others_without_a_limit(founded, kind, terms):
+    """Beside the fund's SAFE at a cap of 12 million, one at 90,000 and stock are offered within an agreed limit."""
+    market, trade = founded
+    await draw(market, trade, structs.replace(SAFE, valuation_cap_usd=Decimal(12_000_000), service_consequence=None))
+    await set_limit(market, trade)
+    await match(market, trade, kind, terms)
+    assert await find_faults(CountedOffers, market.log) == []
+    found = await find_faults(CountedOffers, market.log, drop="issuer.dilution_limited.v1")
+    assert {rule for rule, _, _ in found} == {"dilution"}
+    assert list(dict.fromkeys(await name_events(market.log, found))) == PLACED_AND_LOCKED
+
+
+async def test_it_finds_an_order_outside_the_range_of_its_mandate_as_it_is_placed_and_locked(founded):
+    market, trade = founded
+    await match(market, trade, "stock", CREDITED, valuation_cap_usd_min=Decimal(1_000_000))
+    assert await find_faults(CountedRanges, market.log) == []
+    found = await find_faults(CountedRanges, market.log, drop="issuer.stock_issued.v1")
+    assert {rule for rule, _, _ in found} == {"range"}
+    assert await name_events(market.log, found) == [*PLACED_AND_LOCKED, "instrument.issued.v1"]
