@@ -1,6 +1,7 @@
 """One audit: every rule over a whole log, and what is unfinished at its end."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -43,6 +44,9 @@ from marketplace.auditor.votes import Votes
 from marketplace.auditor.welcome import Welcome
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
+Follow = Callable[[int], AsyncGenerator[Message]]
+TRIES_MAX = 20
+"""How often the tables of a running market are looked at, until all stand at one position."""
 OVERDUE = timedelta(hours=1)
 SETTLED_BY = timedelta(days=9)
 """A day for late readings, seven to accept by silence, and one to spare."""
@@ -199,10 +203,29 @@ class Audit:
         self.proceeds.take(decision)
         self.welcome.take(decision)
 
-    async def compare(self, database_url: str) -> int:
-        """Compare the tables with the events; return how many rows were compared."""
-        expected = Expected(self.money, self.equity, self.market, self.chains.last)
-        return await compare_tables(database_url, self.findings, expected)
+    async def compare(self, database_url: str, follow: Follow | None = None) -> int:
+        """Compare the tables with the events; return how many rows were compared.
+
+        With `follow`, which reads the messages above a sequence, the log may be written meanwhile: it is read on to
+        where the tables stand.
+        """
+
+        async def expect(position: int) -> Expected:
+            if follow is not None and position > self.chains.last:
+                async with aclosing(follow(self.chains.last)) as messages:
+                    await self._read_on(messages, position)
+            return Expected(self.money, self.equity, self.market, self.chains.last)
+
+        return await compare_tables(database_url, self.findings, expect, 1 if follow is None else TRIES_MAX)
+
+    async def _read_on(self, messages: AsyncIterator[Message], position: int) -> None:
+        """Take the messages up to a position, and the rest of the decision to which the last of them belongs."""
+        async for message in messages:
+            is_over = not self._decision or message.decision != self._decision[0].decision
+            if message.sequence > position and is_over:
+                break
+            self.take(message)
+        self._settle()
 
     def list_hanging(self) -> list[str]:
         """Return what should have ended by the time of the last event, and did not.

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -93,7 +93,7 @@ def name_inbox(url: str) -> str:
 
 async def read_stream(
     url: str, *, stream: str = "MARKETPLACE", inbox_prefix: str | None = None, after: int = 0
-) -> AsyncIterator[Message]:
+) -> AsyncGenerator[Message]:
     """Yield, in order, every message above a sequence that the stream holds when the call begins.
 
     Positions at its end without a message are yielded as messages on the subject `EMPTY`.

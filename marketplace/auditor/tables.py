@@ -1,9 +1,10 @@
 """Compares the projections' tables, by plain SQL, with the state computed from the events."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -11,6 +12,8 @@ from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import Money
 from marketplace.auditor.stream import Findings
+
+RETRY_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +26,39 @@ class Expected:
     last: int
 
 
-async def compare_tables(url: str, findings: Findings, expected: Expected) -> int:
+Expect = Callable[[int], Awaitable[Expected]]
+
+
+async def compare_tables(url: str, findings: Findings, expect: Expect, tries: int = 1) -> int:
     """Compare balances, holds, holdings and states; return how many rows were compared.
 
-    A projection that is not at the last sequence is a finding; nothing is compared then.
+    The tables may be written meanwhile: they are compared at an instant at which all projections stand at one sequence,
+    as one snapshot has them. Any projection that stands elsewhere after the last try is a finding, and nothing is
+    compared then.
+
+    Args:
+        url: The database.
+        findings: What differs.
+        expect: Returns the state that the events give, at a sequence if it can read as far.
+        tries: How often to look, `RETRY_SECONDS` apart.
     """
-    last = expected.last
     connection = await asyncpg.connect(url.replace("postgresql+asyncpg://", "postgresql://"))
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            behind = await connection.fetch(
-                "SELECT name, position FROM projection_positions WHERE live AND position <> $1", last
-            )
-            for row in behind:
-                text = f"projection {row['name']} stands at {row['position']}, the log at {last}"
-                findings.add("position", last, text)
-            if behind:
-                return 0
-            return await _compare(connection, _Comparison(findings, last), expected)
+        for attempt in range(1, tries + 1):
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                rows = await connection.fetch("SELECT name, position FROM projection_positions WHERE live")
+                expected = await expect(min((row["position"] for row in rows), default=0))
+                behind = [row for row in rows if row["position"] != expected.last]
+                if not behind:
+                    return await _compare(connection, _Comparison(findings, expected.last), expected)
+            if attempt < tries:
+                await asyncio.sleep(RETRY_SECONDS)
+        for row in behind:
+            text = f"projection {row['name']} stands at {row['position']}, the log at {expected.last}"
+            findings.add("position", expected.last, text)
     finally:
         await connection.close()
+    return 0
 
 
 async def _compare(connection: Any, comparison: "_Comparison", expected: Expected) -> int:

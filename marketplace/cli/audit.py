@@ -1,13 +1,14 @@
 """`marketplace log audit`: recompute the market from its raw events, with code that is not the market's."""
 
 import json
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from cyclopts import App
 from cyclopts.types import ExistingFile
 
 from marketplace.auditor.report import Audit
-from marketplace.auditor.stream import read_annotations, read_stream
+from marketplace.auditor.stream import Message, read_annotations, read_stream
 from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.log.inboxes import derive_inbox_prefix
@@ -29,6 +30,8 @@ def audit(
 ) -> int:
     """Audit the raw stream, and the tables if a database is given. Exits with 3 if a rule is broken.
 
+    The market may run meanwhile: the stream is audited up to where the tables stand.
+
     Args:
         hanging: Also report what should have ended: auctions, locked orders, holds, statements and grants.
         index: A published index to compute again: --index.CLASS FILE, with an answer of GET /v1/market/index.
@@ -45,12 +48,15 @@ def audit(
         audited = Audit()
         prefix = inbox_prefix or settings.nats_inbox_prefix or derive_inbox_prefix(settings.nats_url)
         annotations = await read_annotations(settings.nats_url, stream=stream, inbox_prefix=prefix)
-        messages = read_stream(settings.nats_url, stream=stream, inbox_prefix=prefix)
-        last = await audited.read(messages, annotations)
+
+        def read(after: int) -> AsyncGenerator[Message]:
+            return read_stream(settings.nats_url, stream=stream, inbox_prefix=prefix, after=after)
+
+        last = await audited.read(read(0), annotations)
         for gpu_class, points in published.items():
             audited.index.check(gpu_class, points, last)
-        rows = 0 if settings.database_url is None else await audited.compare(settings.database_url)
-        return _print(audited, last, rows, hanging=hanging)
+        rows = 0 if settings.database_url is None else await audited.compare(settings.database_url, read)
+        return _print(audited, audited.chains.last, rows, hanging=hanging)
 
     return run(main())
 

@@ -161,6 +161,32 @@ async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_s
     assert audit.list_hanging() == []
 
 
+async def test_a_market_that_runs_meanwhile_is_audited_to_where_its_tables_stand(
+    jetstream_log, nats_server, database_url
+):
+    """Beside a market's writes, the audit found that the tables were ahead of it, and exited with 3."""
+    market = await _play(jetstream_log)
+    audit = Audit()
+    last = await audit.read(read_stream(nats_server.admin_url))
+    startup = await market.party("Later", "startup", usd=1_000)
+    await market.order(startup, cash="1", nodes=1, days=1)
+    engine = build_engine(database_url)
+    await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
+    await engine.dispose()
+    projected = (await _read(nats_server))[-1].sequence
+    await market.order(startup, cash="1", nodes=1, days=1)
+
+    def follow(after):
+        return read_stream(nats_server.admin_url, after=after)
+
+    assert await audit.compare(database_url, follow) > 15
+    assert audit.findings.kept == []
+    assert last < audit.chains.last == projected
+    behind = _audit(await _read(nats_server))
+    await behind.compare(database_url)
+    assert {rule for rule, _, _ in behind.findings.kept} == {"position"}
+
+
 @pytest.mark.parametrize(
     ("statement", "table"),
     [
