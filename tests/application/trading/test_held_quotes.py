@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from marketplace.application.supply.schedules import publish_schedule
+from marketplace.application.trading import mandates
 from marketplace.application.trading.auctions import lock_auction
 from marketplace.application.trading.quotes import expire_quote, hold_quote, release_quote, take_quote
 from marketplace.auditor.capacity import Capacity
@@ -332,3 +333,26 @@ async def test_nobody_takes_or_releases_what_another_holds():
         with pytest.raises(Refusal) as refused:
             await command
         assert refused.value.code == "quote_unknown"
+
+
+@pytest.mark.parametrize("act", ["revoke", "refuse"])
+async def test_a_quote_whose_mandate_no_longer_pays_cannot_be_taken_and_costs_the_time_until_it_is_released(act):
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    await market.cancel(trade.startup, trade.order)
+    async with open_desk(market) as desk:
+        quote_id = (await hold(desk, trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate,))).id
+    held = (await market.state("quote", quote_id)).held
+    market.clock.at += timedelta(seconds=150)
+    more = {"hold_id": held.hold_id} if act == "refuse" else {}
+    end = mandates.refuse_order if act == "refuse" else mandates.revoke_mandate
+    await end(market.handler, market.context(trade.fund), trade.mandate, reason="no more", **more)
+    with pytest.raises(Refusal) as caught:
+        await take_quote(market.handler, market.context(trade.startup), quote_id)
+    assert caught.value.code == {"revoke": "mandate_revoked", "refuse": "approval_missing"}[act]
+    await release_quote(market.handler, market.context(trade.startup), quote_id, reason="nobody pays the equity part")
+    quote = await market.state("quote", quote_id)
+    assert quote.fee_usd == ceil_cents(Fraction(held.fee.fee_usd) / 4)
+    assert (await market.account(trade.startup)).held_usd == 0
+    assert (await market.state("mandate", trade.mandate)).used_usd == 0
+    await check_log(market.log)

@@ -202,7 +202,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "orders:end_mandate": {"issuer": "met", "mandate": "final"},
     "orders:expire_order": {"account": "met", "issuer": "met", "mandate": "final"},
     "orders:place_order": {"account": "other", "issuer": "again", "order": "again", "pricelist": "fixed"},
-    "quotes:expire_quote": {"issuer": "met", "site": "met"},
+    "quotes:expire_quote": {"issuer": "met", "mandate": "final", "site": "met"},
     "quotes:hold_quote": {
         "account": "other",
         "auction": "final",
@@ -212,7 +212,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "order": "met",
         "pricelist": "fixed",
     },
-    "quotes:release_quote": {"issuer": "met", "site": "met"},
+    "quotes:release_quote": {"issuer": "met", "mandate": "final", "site": "met"},
     "quotes:take_quote": {
         "account": "met",
         "instrument": "met",
