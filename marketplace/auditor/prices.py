@@ -18,6 +18,8 @@ from marketplace.auditor.spans import parse_instant
 ONE = Fraction(1)
 OUTSIDE_MIN: Final = Fraction(1, 20)
 """The part of the company, and of all dollars paid in, that strangers must buy in a round, so that its price counts."""
+_FOUNDERS_USD: Final = 100_000
+"""The most USD that a company is worth at the price of its founders' stock."""
 Body = Mapping[str, Any]
 
 
@@ -216,7 +218,8 @@ class Company:
         """Return who holds what it got for compute or money.
 
         That is an instrument that is open, or a warrant that one gave; preferred stock; or any stock, if the holder
-        bought some in a round, by an instrument, or for more than the least price of any class.
+        bought some in a round, by an instrument, for more than the least price of any class, or at one at which the
+        company is worth more than 100,000 USD.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
         preferred = {class_id for class_id, known in self.classes.items() if known.kind == "preferred"}
@@ -226,6 +229,7 @@ class Company:
                 found.add(holder_id)
         found |= {each for name, each in self.bought_rights.items() if holdings.get(("warrant", each, name))}
         least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
+        least = min(least, _FOUNDERS_USD / max(sum(self.measure(holdings).values(), Fraction(0)), Fraction(1)))
         buyers = {lot.holder_id for lot in self.lots if self._is_bought(lot, least)} | {*self.bought_rights.values()}
         return found | (buyers & {holder for holder, _ in stock})
 

@@ -275,11 +275,12 @@ def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
-    """Ask nobody about offered stock that a party takes, because it pays for it in the same append."""
+    """Ask nobody about stock that was offered at a price and a party takes: it pays for it in the same append."""
     exercised = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
-    taken = exercised and _is_party(event.holder_id_after, setting)
-    joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
     offer = setting.issuer.offers.get(event.transfer_id)
+    is_gift = offer is not None and not offer.offered.price_usd_per_share
+    taken = exercised and _is_party(event.holder_id_after, setting) and not is_gift
+    joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
     bought = offer is not None and event.holder_id_after == setting.company_id
     price = Decimal(0) if offer is None else offer.offered.price_usd_per_share
     dear = bought and _is_dear(event.holder_id, event.class_id, price, setting)
@@ -481,18 +482,12 @@ def _holder(event: Any, _: Setting) -> Asked:
 
 
 def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
-    """Ask the company only where it answers for the holder, or where the holder could choose among classes.
+    """Ask the company only where it answers for the holder, or the holder chooses another class than the largest.
 
-    A party that chooses another class than the largest would vote in it, so that the others vote on that.
+    A party that chooses another class would vote in it, so that the others vote on that.
     """
-    classes = [each for each in setting.issuer.classes.values() if each.created.kind == "common"]
-    votes = _is_party(event.holder_id, setting)
-    return Asked(
-        (event.holder_id,),
-        company=not votes or len(classes) > 1,
-        vote=votes and not is_main_class(setting.issuer, event.class_id),
-        gain=(event.holder_id,),
-    )
+    votes, strays = _is_party(event.holder_id, setting), not is_main_class(setting.issuer, event.class_id)
+    return Asked((event.holder_id,), company=not votes or strays, vote=votes and strays, gain=(event.holder_id,))
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
@@ -645,7 +640,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company, holder",
         "giver, receiver and company; also a vote if a voting party receives it from one that does not vote, or"
         " the company at a dear price, as for a repurchase",
-        "a party here takes it by a right of first refusal, and pays what it was offered for",
+        "a party here takes it by a right of first refusal, and pays the price that it was offered at; stock that was"
+        " offered as a gift, for 0, goes to nobody else unless the giver agrees",
         _transfer,
     ),
     IssuerStockRepurchased: Right(
@@ -724,8 +720,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "option_exercise",
         "an option is exercised",
         "company, holder",
-        "the holder; also the company, if the holder has no key here or there are several classes of common stock; also"
-        " a vote, if the holder votes and does not get the largest class of common stock",
+        "the holder; also the company, if the holder has no key here or does not get the largest class of common stock;"
+        " then also a vote, if the holder votes",
         _NONE,
         _exercise_option,
     ),

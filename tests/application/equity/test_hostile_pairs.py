@@ -243,6 +243,9 @@ async def test_a_round_takes_no_interest_by_its_date(market):
         financing = (await market.state("issuer", trade.issuer)).find_open_financing().opened.financing_id
         context = market.context(trade.startup)
         await issuers.abandon_financing(market.handler, context, trade.issuer, financing, reason="again")
+    ahead = await price(market, trade, closing_date=today + timedelta(days=91))
+    await refuse("closing_date_far", propose_closing(market, trade, ahead))
+    await issuers.abandon_financing(market.handler, market.context(trade.startup), trade.issuer, ahead, reason="again")
     financing = await price(market, trade, closing_date=today)
     (conversion,) = (await market.state("issuer", trade.issuer)).financings[financing].pricing.conversions
     assert (conversion.instrument_id, conversion.amount_exact) == (instrument, "75000/1")

@@ -90,6 +90,7 @@ async def test_a_note_is_drawn_by_delivery_and_converts_with_interest_of_each_da
     note = rename_id("ins", grant.issued.grant_id)
     (tranche,) = (await market.state("instrument", note)).tranches
     closing = tranche.interest_from + timedelta(days=73)
+    market.clock.at += closing - market.clock.now().date() - timedelta(days=31)
     opened = market.context(trade.startup)
     terms = msgspec.structs.replace(build_round(trade.fund), closing_date=closing)
     await issuers.open_financing(market.handler, opened, trade.issuer, name="Series A", terms=terms)

@@ -464,3 +464,10 @@ def test_an_exercise_that_leaves_the_shares_as_they_are_stalls_no_closing():
     )
     after = ISSUER.fold([*used, exercised])
     assert ISSUER.decide(close(SAFE), after) == ISSUER.decide(close(SAFE), before)
+
+
+def test_a_round_says_which_class_takes_the_name_of_one_that_it_may_create():
+    taken = create(base=SEED, class_id="series-a-1")
+    events = [*COMPANY, *ISSUER.decide(taken, ISSUER.fold(COMPANY))]
+    refusal = Given(ISSUER, *events).when(open_round()).refused("stock_class_exists", "/terms/class_id")
+    assert "series-a-1 exists, and a round of series-a creates that class" in refusal.message

@@ -21,6 +21,7 @@ from events.registry import get_tag, render_body
 from events.types import SafeTerms
 from marketplace.domain.equity.disinterest import Prices, is_fair_investment
 from marketplace.domain.equity.information import Sight, limit_consents, limit_effects, limit_event, list_hidden
+from marketplace.domain.equity.issuer.financing.pro_rata import list_investors
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list_consents, list_rights
 from tests.domain.build import NOW, id_of, usd
@@ -268,6 +269,41 @@ def test_offered_stock_is_taken_from_a_party_by_a_party_which_pays_for_it_here(t
     assert ask(exercised, events.IssuerStockTransferred(**named, **given)) == {
         f"holder/{holder}": {holder: 1} for holder in asked
     }
+
+
+@pytest.mark.parametrize(("price", "asked"), [("0", {FUND, BANK}), ("0.01", {BANK})])
+def test_what_is_offered_as_a_gift_goes_to_nobody_else_without_its_giver(price, asked):
+    """A fund handed stock to its sister for 0, and the company let a friend take all of it for 0."""
+    named = {"issuer_id": ISSUER_ID, "transfer_id": id_of("trf", 1)}
+    given = {"holder_id": FUND, "class_id": "common", "shares": 1}
+    offered = events.IssuerStockOffered(
+        **named, **given, holder_id_after=ANGEL, price_usd_per_share=usd(price), decide_until=NOW
+    )
+    exercised = events.IssuerFirstRefusalExercised(**named, holder_id=BANK)
+    moved = events.IssuerStockTransferred(**named, **given, holder_id_after=BANK)
+    assert set(ask(exercised, moved, given=(*GIVEN, offered))) == {f"holder/{holder}" for holder in asked}
+
+
+SMALL = events.IssuerStockClassCreated(issuer_id=ISSUER_ID, class_id="small", kind="common", shares_authorised=100)
+OPTION = events.IssuerOptionGranted(
+    issuer_id=ISSUER_ID, option_id=id_of("opt", 1), holder_id=BANK, shares=10, exercise_price_usd=usd(1)
+)
+
+
+@pytest.mark.parametrize(("class_id", "asks"), [("common", False), ("small", True)])
+def test_a_second_class_of_common_stock_holds_up_no_option_on_the_largest(class_id, asks):
+    """A company created a class of one share by itself, and every exercise then waited for its agreement."""
+    given = (*GIVEN, SMALL, issue(FOUNDER, 1, "small", number=9), OPTION)
+    names = {"exercise_id": id_of("exe", 1), "option_id": id_of("opt", 1), "holder_id": BANK}
+    act = events.IssuerOptionExercised(issuer_id=ISSUER_ID, **names, class_id=class_id, shares=1)
+    assert ("company" in ask(act, proposer=BANK, given=given)) is asks
+
+
+@pytest.mark.parametrize(("shares", "investors"), [(900, set()), (90_000_000, {FUND})])
+def test_who_bought_stock_of_a_company_that_is_worth_something_is_an_investor(shares, investors):
+    """Founders' stock at a stated price, for which nobody paid, made the fund that paid it no investor."""
+    state = ISSUER.fold((*GIVEN[:3], issue(FOUNDER, shares, number=1), issue(FUND, 100, number=2)))
+    assert list_investors(state) == investors
 
 
 def test_stock_with_a_cause_was_agreed_to_before():

@@ -64,12 +64,27 @@ CLOSE_AHEAD: Final = timedelta(days=92)
 """How long before its closing date a round with notes may be priced."""
 CLOSE_LATE: Final = timedelta(days=14)
 """How long after its closing date a round with notes may be priced or closed."""
+CLOSE_EARLY: Final = timedelta(days=31)
+"""How long before its closing date such a round may be closed."""
 CLOSING_DAYS_MAX: Final = 92
 """The most days for which a round may close after it is priced."""
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
 INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * (INVESTMENTS_MAX + PRO_RATA_MAX) - DUTIES_MAX - PROTECTED_MAX - 3) // 4
 """The limit that keeps a closing within one atomic batch: per instrument a holder, a class, shares and a conversion."""
+
+
+def _require_new_classes(state: Issuer, round_class_id: str) -> None:
+    """Refuse a round whose class, or one of those for instruments at another price, would have a name that is taken."""
+    for class_id in state.classes:
+        if is_class_of_round(class_id, round_class_id):
+            raise Refusal(
+                "stock_class_exists",
+                f"{class_id} exists, and a round of {round_class_id} creates that class, also {round_class_id}-1 and so"
+                " on for instruments that convert at another price; give the round another class_id",
+                pointer="/terms/class_id",
+                id=class_id,
+            )
 
 
 def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
@@ -91,9 +106,7 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
     require_no_sale(state)
     require_terms(terms)
     require_days(command.closing_days, CLOSING_DAYS_MAX, "/closing_days")
-    for class_id in state.classes:
-        if is_class_of_round(class_id, terms.class_id):
-            raise refuse_exists("stock_class", class_id)
+    _require_new_classes(state, terms.class_id)
     offers = tuple(list_offers(state, terms, command.at))
     return [
         IssuerFinancingOpened(
@@ -171,20 +184,21 @@ def require_current(state: Issuer, financing_id: str, at: datetime) -> None:
 
 
 def _require_near(
-    financing: Financing, instruments: Iterable[ConvertingInstrument], at: datetime, ahead: timedelta | None
+    financing: Financing, instruments: Iterable[ConvertingInstrument], at: datetime, ahead: timedelta
 ) -> None:
     """Refuse a closing date too far from now if notes convert, because they earn interest until it.
 
-    `ahead` is how far in the future it may be; None for any time.
+    `ahead` is how far in the future it may be.
     """
     day = financing.terms.closing_date
     if day is None or not any(instrument.accruals for instrument in instruments):
         return
-    if at.date() - day > CLOSE_LATE or (ahead is not None and day - at.date() > ahead):
+    if at.date() - day > CLOSE_LATE or day - at.date() > ahead:
         raise Refusal(
             "closing_date_far",
             f"notes earn interest until {day}, and today is {at.date()}; price a round at most {CLOSE_AHEAD.days} days"
-            f" before its closing_date, and close it at most {CLOSE_LATE.days} days after; open it again with another",
+            f" before its closing_date, and close it at most {CLOSE_EARLY.days} days before and {CLOSE_LATE.days} days"
+            " after; open it again with another",
             pointer="/terms/closing_date",
             closing_date=day.isoformat(),
         )
@@ -246,7 +260,7 @@ def _get_pricing(financing: Financing) -> RoundPricing:
 
 def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Financing) -> RoundPricing:
     pricing = _get_pricing(financing)
-    _require_near(financing, pricing.instruments, command.at, None)
+    _require_near(financing, pricing.instruments, command.at, CLOSE_EARLY)
     changed = []
     if order_instruments(command.instruments) != order_instruments(pricing.instruments):
         changed.append("instruments")
