@@ -16,6 +16,7 @@ from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapa
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.mandate_lots import list_welcome, require_pool_welcome
 from marketplace.domain.trading.order import ORDER
+from marketplace.domain.trading.resale import require_move_needed
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -27,11 +28,13 @@ async def substitute_grant(
 
     Only lots that ask no more than the grant's price are used, cheapest first. Of `auction_ids`, the auctions that are
     not completed, none may have frozen one of them, or a resale of the grant. That holds also for nodes that have
-    failed, and for the platform: what an auction has bound goes first.
+    failed, and for the platform: what an auction has bound goes first. A provider moves no working nodes that are
+    offered for resale.
 
     Raises:
         Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``pool_unwelcome`` ·
-            ``site_unwelcome`` · ``substitute_full`` · ``lot_frozen`` · refusals of the grant and the pool.
+            ``site_unwelcome`` · ``substitute_full`` · ``lot_frozen`` · ``resale_offered`` · refusals of the grant and
+            the pool.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -44,8 +47,10 @@ async def substitute_grant(
         resold = clip_resold(grant, start)
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
         taken = dict.fromkeys(share.lot_id for share in lots)
-        resales = (await unit.get(POOL, grant.pool_id)).list_resales(grant_id)
-        await require_lots_kept(unit, [*taken, *resales], auction_ids)
+        source = await unit.get(POOL, grant.pool_id)
+        await require_lots_kept(unit, [*taken, *source.list_resales(grant_id)], auction_ids)
+        if context.party_id is not None:
+            require_move_needed(grant, source)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)

@@ -1,8 +1,9 @@
 """Resale: rules on reselling a grant that rest on its meters, on held quotes and on mandates.
 
-Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash for a resale or an
-investment under a mandate that pays with capacity; transfer_unwelcome where a mandate allows no
-resale; funds_insufficient where the seller lacks what it adds to the price.
+Refusals: capacity_delivered for what was used; resale_held for what quotes hold; resale_offered for a move of working
+nodes that are on offer; mandate_not_cash for a resale or an investment under a mandate that pays with capacity;
+transfer_unwelcome where a mandate allows no resale; funds_insufficient where the seller lacks what it
+adds to the price.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import build_steps
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.metering.usage_record import Count, Usage
+from marketplace.domain.supply.pool import Pool
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.domain.trading.quote import Quote
 
@@ -83,6 +85,23 @@ def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:
             grant_id=grant_id,
             held_until=until,
             allowed="taken or let go",
+        )
+
+
+def require_move_needed(grant: Grant, pool: Pool) -> None:
+    """Refuse to move a grant whose nodes work and are offered, or held, for resale: a move would end the offers.
+
+    Raises:
+        Refusal: ``resale_offered``.
+    """
+    grant_id = grant.issued.grant_id
+    offers = [*pool.list_resales(grant_id), *pool.list_holders(grant_id)]
+    if offers and grant.condition == "active" and pool.closing is None:
+        raise Refusal(
+            "resale_offered",
+            f"the nodes of grant {grant_id} work, and its startup offers some for resale; move it once they are sold or"
+            " withdrawn, have failed, or their pool closes",
+            grant_id=grant_id,
         )
 
 

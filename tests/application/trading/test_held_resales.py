@@ -234,9 +234,13 @@ async def test_what_ends_the_sellers_grant_without_it_lets_the_quote_go(sale, en
         provider = sale.trade.provider
         _, other = await market.pool(provider)
         await market.lot(provider, other, ask="2", nodes=4)
-        await substitute_grant(
-            market.handler, market.context(provider), grant_id, pool_id=other, reason="the hall is refitted"
-        )
+        move = {"pool_id": other, "reason": "the hall is refitted"}
+        with pytest.raises(Refusal) as refused:
+            await substitute_grant(market.handler, market.context(provider), grant_id, **move)
+        assert refused.value.code == "resale_offered", "a provider does not move its reseller off the market"
+        closing = {"closes_at": market.clock.now() + timedelta(days=90), "reason": "the hall is refitted"}
+        await inventory.announce_closing(market.handler, market.context(provider), sale.trade.pool, **closing)
+        await substitute_grant(market.handler, market.context(provider), grant_id, **move)
     assert (await market.state("quote", quote_id)).status == "released"
     assert (await market.account(sale.buyer)).held_usd == 0
     assert (await pool_of(sale)).list_holders(grant_id) == []

@@ -318,7 +318,11 @@ async def test_a_grant_that_was_sold_on_in_part_moves_with_what_it_kept(market):
     provider = market.context(done.trade.provider)
     _, other = await market.pool(done.trade.provider)
     lot = await market.lot(done.trade.provider, other, ask="2", nodes=4)
-    await substitute_grant(market.handler, provider, source.grant_id, pool_id=other, reason="the hall is refitted")
+    move = {"pool_id": other, "reason": "the hall is refitted"}
+    with pytest.raises(Refusal) as refused:
+        await substitute_grant(market.handler, provider, source.grant_id, **move)
+    assert refused.value.code == "resale_offered"
+    await substitute_grant(market.handler, market.context(), source.grant_id, **move)
     moved = (await market.state("pool", other)).reservations[source.grant_id]
     counts = {
         day: sum(share.nodes for share in moved.lots if share.start <= source.start + day * DAY < share.end)
