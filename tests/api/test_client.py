@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from importlib import import_module
 from itertools import islice
+from pkgutil import iter_modules
 
 import httpx
 import pytest
 
-from marketplace.api.http.bodies.parties import RegisterPartyBody
-from marketplace.client import MarketplaceClient, ProblemError, SyncMarketplaceClient
+from marketplace.api.http import bodies as http_bodies
+from marketplace.client import MarketplaceClient, ProblemError, SyncMarketplaceClient, bodies
+from marketplace.client.bodies import RegisterPartyBody
 from marketplace.client.transport import ATTEMPTS_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, compute_wait
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.views.access import PartyView
@@ -131,3 +134,16 @@ async def test_reads_see_what_the_client_wrote(database_url: str):
             assert [row.party_id async for row in rows] == sorted(made)
             page = await client.events.read()
             assert len(page.items) == 6
+
+
+def test_every_type_of_a_body_is_imported_from_one_module_of_the_client():
+    rooms = [import_module(f"{http_bodies.__name__}.{room.name}") for room in iter_modules(http_bodies.__path__)]
+    own = [
+        (name, one)
+        for room in rooms
+        for name, one in vars(room).items()
+        if getattr(one, "__module__", "") == room.__name__
+    ]
+    types = {name: one for name, one in own if isinstance(one, type) and not name.startswith("_")}
+    assert len(types) > 100
+    assert {name: getattr(bodies, name) for name in types} == types

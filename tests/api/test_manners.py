@@ -453,3 +453,13 @@ async def test_a_class_or_region_that_nobody_has_is_refused_with_the_nearest(rea
     terms = build_terms(later) | {"offers": [{**offer, "gpu_class": "H100"}]}
     amended = await tenant.put(placed.headers["location"], json={"terms": terms})
     assert_problem(amended, 422, "gpu_class_unoffered", "/terms/offers/0/gpu_class")
+
+
+async def test_several_values_behind_a_comma_are_refused_with_the_query_that_means_them(stage: Stage):
+    for query, meant in (
+        ("status=open,matched", "status=open&status=matched"),
+        ("expand=grant,decision", "expand=grant&expand=decision"),
+    ):
+        refused = await stage.admin.get(f"/v1/orders?{query}")
+        assert_problem(refused, 422, "request_invalid", f"/{query.partition('=')[0]}")
+        assert f"has one value each time; send {meant}" in refused.json()["detail"]

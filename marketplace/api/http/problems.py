@@ -357,6 +357,11 @@ def _tell_choice(
     """Return that a parameter of the query has none of its allowed values, and these; None if it is no choice."""
     for value in request.query_params.getall(name, []):
         if literals and value not in literals:
+            if set(value.split(",")) <= {*literals}:
+                return (
+                    f"{name} has one value each time; send {'&'.join(f'{name}={one}' for one in value.split(','))}",
+                    literals,
+                )
             return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}", literals
     return None, ()
 
