@@ -1,14 +1,25 @@
-"""Every command of the API's story, by all parties that it is not for, and by the right one while it is suspended."""
+"""Every command of the API's story, by all parties that it is not for, and by the right one while it is suspended.
 
+A stranger also sends it once with ids of nothing: it gets the same answer, after as many reads of the same kinds.
+"""
+
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from itertools import count
+from typing import Any
+
+import pytest
 
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import read_stream
-from tests.api.rows import Row, World, play
+from marketplace.core.decider import Decider
+from marketplace.core.ids import is_id
+from marketplace.execution.unit_of_work import UnitOfWork
+from tests.api.rows import ABSENT, Row, World, play
 from tests.api.stage import open_stage
 from tests.api.test_endpoints import STORY, add_spares, prepare
 
@@ -96,6 +107,7 @@ OPEN = {path for paths in OPEN_TO_SUSPENDED.values() for path in paths}
 ELSEWHERE = ("/v1/usage", "/v1/service-lines")
 """Answered reading by reading, and proposed and declined by either side; `test_metering_grants.py` has their sides."""
 _numbers = count(1)
+_reads: ContextVar[list[str]] = ContextVar("reads")
 
 
 def is_ready(world: World, row: Row) -> bool:
@@ -119,6 +131,35 @@ async def probe(world: World, row: Row, actor: str) -> int:
     return answer.status_code
 
 
+async def probe_existence(world: World, row: Row) -> list[tuple[int, str, list[str]]]:
+    """Return what a stranger is answered for a row's ids, and what was read for it: once as they are, once absent."""
+    names = re.findall(r"{(\w+)}", row.path)
+    body = json.dumps(row.body(world) if callable(row.body) else row.body)
+    foreign = {world.ids[name] for name in names} or {one for one in world.ids.values() if one in body}
+    told = []
+    for swaps in ({one: one for one in foreign}, {one: one[:4] + ABSENT for one in foreign if is_id(one)}):
+        path, sent = row.path.format(**world.ids), body
+        for one, other in swaps.items():
+            path, sent = path.replace(one, other), sent if names else sent.replace(one, other)
+        headers = {"Idempotency-Key": f"probe-{next(_numbers)}", "Content-Type": row.media_type}
+        token = _reads.set(reads := [])
+        answer = await world.clients["other"].request(row.method, path, content=sent, headers=headers)
+        _reads.reset(token)
+        told.append((answer.status_code, re.sub("|".join({*swaps, *swaps.values()}) or "$", "…", answer.text), reads))
+    return told
+
+
+def heard_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note which aggregates the command of a request reads."""
+    load = UnitOfWork.load
+
+    async def load_heard(self: UnitOfWork, decider: Decider[Any, Any, Any], id: str) -> Any:  # noqa: A002
+        _reads.get([]).append(decider.aggregate)
+        return await load(self, decider, id)
+
+    monkeypatch.setattr(UnitOfWork, "load", load_heard)
+
+
 @asynccontextmanager
 async def suspended(world: World, actor: str) -> AsyncIterator[None]:
     """Suspend a party, and clear it again."""
@@ -131,12 +172,18 @@ async def suspended(world: World, actor: str) -> AsyncIterator[None]:
 
 
 async def test_no_party_does_what_is_for_another_and_a_suspended_one_only_what_is_listed(
-    jetstream_log, nats_server, database_url
+    jetstream_log, nats_server, database_url, monkeypatch
 ):
     async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
         world = await prepare(stage)
+        heard_reads(monkeypatch)
+        found: list[object] = []
         for row in STORY:
             await add_spares(world, row)
+            if row.method != "GET" and row.actor != "other" and is_ready(world, row):
+                foreign, absent = await probe_existence(world, row)
+                if foreign != absent:
+                    found.append((row.method, row.path, foreign, absent))
             for actor in PARTIES if row.method != "GET" and is_ready(world, row) else ():
                 if actor != row.actor and (row.path, actor) not in BOTH_SIDES:
                     status = await probe(world, row, actor)
@@ -146,6 +193,7 @@ async def test_no_party_does_what_is_for_another_and_a_suspended_one_only_what_i
                     status = await probe(world, row, row.actor)
                 assert status not in {200, 201}, f"a suspended {row.actor} did {row.method} {row.path}"
             await play(world, replace(row, check=lambda _: True) if row.path == "/v1/proposals" else row)
+    assert found == [], "a stranger is answered otherwise, or after other reads, than where there is nothing"
     audit = Audit()
     await audit.read(read_stream(nats_server.admin_url))
     assert audit.findings.kept == []

@@ -36,6 +36,7 @@ from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
     find_warrant,
+    is_recorder,
     is_stakeholder,
     list_price_observations,
     list_price_sources,
@@ -267,21 +268,21 @@ async def read_price_sources(
     """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
+        await _require_measured(connection, reader, issuer_id)
         rows = await list_price_sources(connection, issuer_id, after=after, limit=limit + 1)
-        await _require_measured(connection, reader, issuer_id, {row.recorder_id for row in rows})
     return build_page(rows, limit, lambda row: row.source_id)
 
 
 async def _require_measured(
-    connection: AsyncConnection, reader: Reader, issuer_id: str, recorders: set[str | None]
+    connection: AsyncConnection, reader: Reader, issuer_id: str, source_id: str | None = None
 ) -> None:
-    """Refuse to show prices to others than stakeholders, the company and recorders.
+    """Refuse to show prices to others than stakeholders, the company and recorders, before any is read.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
     party_id = await _find_outsider(connection, reader, issuer_id)
-    if party_id is not None and party_id not in recorders:
+    if party_id is not None and not await is_recorder(connection, issuer_id, party_id, source_id=source_id):
         raise refuse_unknown("issuer", issuer_id)
 
 
@@ -300,10 +301,10 @@ async def read_observations(
     """
     after = parse_cursor(cursor, date.min)
     async with reader.connect() as connection:
-        sources = {row.source_id: row for row in await list_price_sources(connection, issuer_id, limit=SOURCES_MAX)}
-        source = sources.get(source_id)
-        await _require_measured(connection, reader, issuer_id, {None if source is None else source.recorder_id})
-        if source is None:
+        await _require_measured(connection, reader, issuer_id, source_id)
+        if source_id not in {
+            row.source_id for row in await list_price_sources(connection, issuer_id, limit=SOURCES_MAX)
+        }:
             raise refuse_unknown("price_source", source_id)
         rows = await list_price_observations(connection, issuer_id, source_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.day)

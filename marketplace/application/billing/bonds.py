@@ -186,11 +186,11 @@ async def claim_bond(
             `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
             refusals of the bond.
     """
-    known = require_found("grant", grant_id, await UnitOfWork(handler.cache, context).load(GRANT, grant_id))
-    bond_id = rename_id("bnd", known.issued.provider_id)
+    known = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
+    bond_id = rename_id("bnd", grant_id if known is None else known.issued.provider_id)
 
     async def work(unit: UnitOfWork) -> None:
-        grant = await unit.get(GRANT, grant_id)
+        grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
         issued = grant.issued
         require_side(context, {**list_sides(grant), "startup": issued.startup_id}, ("startup",), "grant", grant_id)
         require_claimable(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)

@@ -73,17 +73,15 @@ async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[A
     """
     account = await find_account(unit, account_id)
     hold = account.holds.get(hold_id)
-    payee = None
-    if hold is not None and is_id(hold.purpose, ACCOUNT.prefix):
-        payee = await find_account(unit, hold.purpose)
-    owners = (account.party_id,) if payee is None else (account.party_id, payee.party_id)
-    require_owner(unit.context, owners, "account", account_id)
+    for_account = hold is not None and is_id(hold.purpose, ACCOUNT.prefix)
+    payees = (rename_id("pty", hold.purpose),) if hold is not None and for_account else ()
+    require_owner(unit.context, (account.party_id, *payees), "account", account_id)
     if hold is None:
         raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}; check the id", hold_id=hold_id)
-    if payee is None:
+    if not for_account:
         text = f"hold {hold_id} belongs to {hold.purpose} and ends with it; nobody captures or releases it by hand"
         raise Refusal("hold_reserved", text, purpose=hold.purpose)
-    return account, hold, payee
+    return account, hold, await find_account(unit, hold.purpose)
 
 
 def _name_primary(context: Context, account_id: str) -> str:

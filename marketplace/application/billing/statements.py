@@ -114,7 +114,10 @@ async def load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> St
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side``.
     """
-    statement = require_found("statement", statement_id, await unit.load(STATEMENT, statement_id))
+    found = await unit.load(STATEMENT, statement_id)
+    if found is None:
+        await unit.load(GRANT, rename_id("grt", statement_id))  # as many reads as for another's statement
+    statement = require_found("statement", statement_id, found)
     grant = await get_grant(unit, statement.issued.grant_id)
     parties = {**list_sides(grant), "startup": statement.issued.startup_id}
     require_side(unit.context, parties, sides, "statement", statement_id)

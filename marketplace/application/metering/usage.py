@@ -28,7 +28,6 @@ from marketplace.domain.metering.usage_commands import (
     VoidUsage,
 )
 from marketplace.domain.metering.usage_record import Usage, answer, list_not_taken, render_not_taken
-from marketplace.domain.refusals import require_found
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.reading_lookup import recall
@@ -52,12 +51,11 @@ class Side:
 async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
     """Return the calling side of a grant: the startup that uses it, else the provider, also for the platform.
 
-    Another party is not refused here.
-
-    Raises:
-        Refusal: ``grant_unknown``.
+    Neither another party nor an absent grant is refused here, so that both are refused after the same reads.
     """
-    grant = require_found("grant", grant_id, await UnitOfWork(handler.cache, context).load(GRANT, grant_id))
+    grant = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
+    if grant is None:
+        return Side("provider", "", name_usage(grant_id, "provider"))
     meter: Meter = "provider"
     if context.party_id is not None and context.party_id == grant.startup_id != grant.issued.provider_id:
         meter = "startup"

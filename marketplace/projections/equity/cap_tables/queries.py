@@ -284,6 +284,17 @@ async def list_price_sources(
     return await load_all(connection, page(query.order_by(price_sources.c.source_id), limit), PriceSourceView)
 
 
+async def is_recorder(
+    connection: AsyncConnection, issuer_id: str, party_id: str, *, source_id: str | None = None
+) -> bool:
+    """Return whether a party records prices for an issuer, or those of one source."""
+    mine = price_sources.c.issuer_id == issuer_id, price_sources.c.recorder_id == party_id
+    query = select(func.count()).select_from(price_sources).where(*mine)
+    if source_id is not None:
+        query = query.where(price_sources.c.source_id == source_id)
+    return bool((await connection.execute(query)).scalar_one())
+
+
 async def list_price_observations(
     connection: AsyncConnection, issuer_id: str, source_id: str, *, after: date = date.min, limit: int = 100
 ) -> list[PriceObservationView]:
