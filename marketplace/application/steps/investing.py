@@ -12,7 +12,9 @@ from marketplace.application.steps.dilution import sign_instrument, track_instru
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import rename_id
+from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold
+from marketplace.domain.billing.account_state import require_open
 from marketplace.domain.equity.instrument.commands import AccruePrincipal, IssueInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
@@ -41,7 +43,7 @@ async def take_investment(
 
     Raises:
         Refusal: Refusals of the party · ``mandate_unknown`` · ``party_suspended`` for the holder ·
-            ``mandate_not_cash`` · refusals of the instrument and of the mandate.
+            ``mandate_not_cash`` · ``account_closed`` for the startup · refusals of the instrument and of the mandate.
     """
     startup_id, instrument_id = rename_id("pty", issue.issuer_id), issue.instrument_id
     assert issue.mandate_id is not None, "an investment names its mandate"
@@ -49,6 +51,8 @@ async def take_investment(
     mandate = await load_mandate(unit, issue.mandate_id)
     await require_unfrozen(unit, mandate.granted.holder_id)
     require_cash_for_investment(mandate)
+    account_id = rename_id("acc", startup_id)
+    require_open(account_id, await unit.get(ACCOUNT, account_id))
     await sign_instrument(unit, issue)
     accrue = AccruePrincipal(
         instrument_id=instrument_id,
@@ -68,7 +72,7 @@ async def take_investment(
         account_id=rename_id("acc", mandate.granted.holder_id),
         hold_id=rename_id("hld", issue.mandate_id),
         amount_usd=issue.commitment_usd,
-        payee_account_id=rename_id("acc", startup_id),
+        payee_account_id=account_id,
         cause=instrument_id,
     )
     await pay(unit, capture)

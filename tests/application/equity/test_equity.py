@@ -89,6 +89,16 @@ async def test_a_direct_investment_moves_the_money_and_accrues_at_once(market):
     await check_log(market.log)
 
 
+async def test_a_closed_account_takes_no_direct_investment(market):
+    trade = await market.trade()
+    context, account = market.context(trade.startup), rename_id("acc", trade.startup)
+    await market.cancel(trade.startup, trade.order)
+    await accounts.close_account(market.handler, context, account, reason="wound up")
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, 50_000)
+    assert caught.value.code == "account_closed"
+
+
 async def test_a_direct_investment_cannot_use_the_budget_for_compute(market):
     trade = await market.trade()
     with pytest.raises(Refusal) as caught:
