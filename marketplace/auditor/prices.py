@@ -373,7 +373,9 @@ class Company:
         return self.is_enough(Fraction(shares), Fraction(pricing["post_money_shares"]), price)
 
     def find_paid(self, holders: Collection[str], whole: Fraction) -> Fraction:
-        """Return the highest value of the company, in USD, at which holders signed a cap or bought stock; 0 for none.
+        """Return the highest value of the company, in USD, at which holders signed a cap or price; 0 for none.
+
+        That is also stock and rights that are not delivered yet, and stock that was issued to them.
 
         Args:
             holders: They.
@@ -387,7 +389,12 @@ class Company:
         prices = (
             lot.price / self.find_ratio("stock", lot.class_id) * whole for lot in self.lots if lot.holder_id in holders
         )
-        return max((*caps, *prices), default=Fraction(0))
+        signed = (
+            (self.find_offered(terms, whole) or Fraction(0)) * self.agreed_splits[name] / self.split_ratio
+            for name, terms in self.signed_terms.items()
+            if self.signed[name] in holders and terms["kind"] in {"stock", "warrant"}
+        )
+        return max((*caps, *prices, *signed), default=Fraction(0))
 
     def find_fair(self, class_id: str, interested: Iterable[str], today: date) -> Fraction | None:
         """Return a fair price, in USD, of a share of a class; None if no price of others is known."""

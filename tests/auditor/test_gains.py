@@ -1,7 +1,10 @@
 """The auditor computes who gains by an act: the others of each group agree by themselves, unless the price is fair."""
 
+from fractions import Fraction
+
 import pytest
 
+from marketplace.auditor.prices import Company
 from tests.auditor.test_votes import BIG, CO, DRAG, DRAWN, NOTE, OF, OTHER, SMALL, TINY, WARRANT, audit, stock
 
 OUT = "pty_out"
@@ -306,3 +309,15 @@ def test_a_net_exercise_at_a_value_of_nobody_else_is_voted_on(before, wrong):
     used = OF | SHARES | {"warrant_id": WARRANT["warrant_id"], "fair_value_usd": "2"}
     for body, found in ((used, wrong), (used | {"fair_value_usd": None}, [])):
         assert audit([*JOINED, *before, right], [("issuer.warrant_exercised", body)], [BIG]) == found
+
+
+def test_what_others_paid_counts_rights_and_stock_that_they_bought_before_they_get_them():
+    company = Company()
+    company.take("stock_class_created", {"class_id": "common", "kind": "common"}, "pty_co")
+    terms = {"kind": "warrant", "class_id": "common", "price_usd_per_share": "1.00", "exercise_price_usd": "0.25"}
+    named = {"instrument_id": "ins_1", "holder_id": SMALL, "commitment_usd": "900"}
+    company.take("instrument_signed", {**named, "terms": terms}, "pty_co")
+    assert company.find_paid({SMALL}, Fraction(100)) == 125
+    company.take("stock_split", {"numerator": 2, "denominator": 1}, "pty_co")
+    assert company.find_paid({SMALL}, Fraction(200)) == 125
+    assert company.find_paid({BIG}, Fraction(200)) == 0
