@@ -19,6 +19,7 @@ from marketplace.api.http.bodies.issuers import (
     StatePurchasesBody,
     TransferWarrantBody,
 )
+from marketplace.api.http.bodies.parties import RegisterPartyBody
 from marketplace.api.http.cursors import render_cursor
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.equity.cap_tables import is_recorder, list_programmes
@@ -94,14 +95,16 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
 async def test_a_party_reads_its_own_programmes_and_pages_hold_no_others(database_url: str):
     async with found(database_url) as company:
         client, issuer = company.client, company.issuer
-        for vendor in (company.fund, company.angel):
+        other = RegisterPartyBody(name="Other", roles=("provider",), jurisdiction="US")
+        vendors = (company.fund, (await client.parties.register(other)).id)
+        for vendor in vendors:
             sides = OpenProgrammeBody(name="Compute", customer_ids=(company.startup,), vendor_ids=(vendor,))
             await client.warrants.open_programme(issuer, sides)
         both = [each async for each in client.warrants.list_programmes(issuer)]
         engine = build_engine(database_url)
         async with engine.connect() as connection:
             own = {each.vendor_ids: each for each in both}
-            for vendor in (company.fund, company.angel):
+            for vendor in vendors:
                 assert await list_programmes(connection, issuer, party_id=vendor, limit=1) == [own[(vendor,)]]
             assert await list_programmes(connection, issuer, party_id=company.founder) == []
         await engine.dispose()
