@@ -185,6 +185,7 @@ class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financ
         pro_rata: What holders may buy of the round by their right, besides the investments of the terms.
         pro_rata_until: Until when they may. Silence declines.
         closing_days: For how many days after its pricing it may close at that price.
+        open_until: Until when it may be priced. Then it ends, once no price lets it close any more; None: an import.
     """
 
     issuer_id: Id
@@ -194,6 +195,7 @@ class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financ
     pro_rata: Annotated[tuple[ProRataOffer, ...], Meta(max_length=50)] = ()
     pro_rata_until: Instant | None = None
     closing_days: Annotated[int, Meta(ge=1, le=92)] = 30
+    open_until: Instant | None = None
 
 
 class IssuerFinancingPriced(Event, frozen=True, kw_only=True, tag="issuer.financing_priced.v1"):
@@ -204,12 +206,14 @@ class IssuerFinancingPriced(Event, frozen=True, kw_only=True, tag="issuer.financ
         financing_id: The round.
         pricing: Inputs, results, certificate.
         close_until: Until when the round may close at this price; None: an import, which does not tell.
+        pro_rata: All offers of the round, if holders that joined since are offered their part now; empty: as before.
     """
 
     issuer_id: Id
     financing_id: Id
     pricing: RoundPricing
     close_until: Instant | None = None
+    pro_rata: Annotated[tuple[ProRataOffer, ...], Meta(max_length=50)] = ()
 
 
 class IssuerFinancingClosed(Event, frozen=True, kw_only=True, tag="issuer.financing_closed.v1"):

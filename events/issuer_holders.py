@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from events.financing import Approval, ClassId, PayToPlayDuty
-from events.types import Event, Id, Share, Text, Usd
+from events.types import Event, Id, Instant, Share, Text, Usd
 
 Depth = Literal["own", "summary", "full"]
 """What a holder sees of the issuer: its own rows, these and totals by security, or everything."""
@@ -85,15 +85,15 @@ class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: Who.
-        amount_max_usd: The most that it may invest by right: its part of the company times the money of the round,
-            less what it invests already.
-        duty: What it must take by ``pro_rata_until`` to keep its stock of the duty's class (`pay_to_play`); None: a
-            right alone.
+        amount_max_usd: Its part of the company times the money of the round, less what it invests already.
+        duty: What it must take to keep its stock of the duty's class (`pay_to_play`); None: a right alone.
+        until: Until when, if not ``pro_rata_until``.
     """
 
     holder_id: Id
     amount_max_usd: Usd
     duty: PayToPlayDuty | None = None
+    until: Instant | None = None
 
 
 class IssuerProRataAnswered(Event, frozen=True, kw_only=True, tag="issuer.pro_rata_answered.v1"):

@@ -39,6 +39,7 @@ DECIDES: Final[dict[str, Who]] = {
     "bond.claimed": ("startup",),
     "bond.posted": ("provider", "platform"),
     "bond.released": ("provider", "platform"),
+    "issuer.financing_abandoned": ("company", "platform", "worker"),
     "grant.rescheduled": ("startup", "platform"),
     "grant.substituted": ("provider", "platform", "worker"),
     "instrument.debt_paid": ("holder", "platform"),
@@ -106,7 +107,6 @@ STATED: Final = frozenset(
 BY_COMPANY: Final = frozenset(
     {
         "issuer.dilution_limited",
-        "issuer.financing_abandoned",
         "issuer.financing_closed",
         "issuer.financing_opened",
         "issuer.first_refusal_exercised",

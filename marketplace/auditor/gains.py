@@ -255,7 +255,7 @@ def _list_offered(closing: Round, issuer: Issuer, named: Iterable[str]) -> Itera
     for each in closing.opened["terms"]["investments"]:
         invested[each["holder_id"]] = Fraction(each["amount_usd"])
     owned, money = list_owned(issuer), sum(invested.values(), Fraction(0))
-    for offer in closing.opened.get("pro_rata", ()):
+    for offer in closing.list_offers():
         holder_id, duty = offer["holder_id"], offer.get("duty")
         part = Fraction(int(owned.get(holder_id, Fraction(0)) * money * 100), 100)
         if holder_id in set(named):

@@ -3,7 +3,7 @@
 `Company.list_investors` states who is an investor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -12,6 +12,7 @@ from typing import Any, Final
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
+from marketplace.auditor.prices import Round
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
 from marketplace.auditor.votes import Votes
@@ -47,7 +48,13 @@ class Preemption:
             if name == "issuer.financing_opened":
                 problem = self._check_offers(body, now)
             elif name == "issuer.financing_priced":
-                problem = self._check_answers(body, now)
+                problem = self._check_answers(body, now, bodies)
+            elif name == "issuer.financing_closed":
+                problem = self._check_silent(body, now)
+            elif name == "issuer.financing_abandoned" and not is_of_parties(decision):
+                problem = (
+                    self._check_lapse(body, now) if decision[0].headers["ce-actor"].startswith("worker:") else None
+                )
             elif is_of_parties(decision):
                 problem = self._check_silence(name, body, decision, bodies)
             text = f"{name} of {body.get('issuer_id')}: {problem}"
@@ -58,14 +65,18 @@ class Preemption:
         offers = {each["holder_id"]: Fraction(each["amount_max_usd"]) for each in opened.get("pro_rata", ())}
         if offers and parse_instant(opened["pro_rata_until"]) < now + DAYS_MIN:
             return f"it may be joined by right only until {opened['pro_rata_until']}"
+        for holder_id, due in self._list_due(opened, now):
+            if offers.get(holder_id, 0) < due and len(offers) < OFFERS_MAX:
+                return f"{holder_id} is offered {offers.get(holder_id, 0)} USD, its part is {due}"
+        return None
+
+    def _list_due(self, opened: Body, now: datetime) -> Iterator[tuple[str, Fraction]]:
+        """Yield who has a right to its part of a round, and the USD of that."""
         investments = {each["holder_id"]: Fraction(each["amount_usd"]) for each in opened["terms"]["investments"]}
         money, parts = sum(investments.values(), Fraction(0)), self._measure_parts(opened, now)
         for holder_id in sorted(self.votes.list_entitled(opened["issuer_id"])):
             part = min(parts.get(holder_id, Fraction(0)), Fraction(1)) * money - investments.get(holder_id, 0)
-            due = Fraction(int(max(part, Fraction(0)) * 100), 100)
-            if offers.get(holder_id, 0) < due and len(offers) < OFFERS_MAX:
-                return f"{holder_id} is offered {offers.get(holder_id, 0)} USD, its part is {due}"
-        return None
+            yield holder_id, Fraction(int(max(part, Fraction(0)) * 100), 100)
 
     def _measure_parts(self, opened: Body, now: datetime) -> dict[str, Fraction]:
         """Return each holder's part of the shares and rights that exist, and of what its instruments ask for."""
@@ -82,13 +93,40 @@ class Preemption:
                 parts[holder_id] = parts.get(holder_id, Fraction(0)) + (stated if claim is None else claim[0])
         return parts
 
-    def _check_answers(self, priced: Body, now: datetime) -> str | None:
-        """Return what is wrong if a round is priced while somebody may still join it by right."""
-        known = self.votes.gains.find_company(priced["issuer_id"]).rounds.get(priced["financing_id"])
-        if known is None or not known.opened.get("pro_rata") or now >= parse_instant(known.opened["pro_rata_until"]):
-            return None
-        silent = {each["holder_id"] for each in known.opened["pro_rata"]} - known.answers.keys()
+    def _find_round(self, body: Body) -> Round | None:
+        return self.votes.gains.find_company(body["issuer_id"]).rounds.get(body["financing_id"])
+
+    def _check_silent(self, body: Body, now: datetime) -> str | None:
+        """Return what is wrong if a round is priced or closed while somebody may still join it by right."""
+        known = self._find_round(body)
+        silent = set() if known is None else known.list_silent(now)
         return f"{', '.join(sorted(silent))} may still join it" if silent else None
+
+    def _check_answers(self, priced: Body, now: datetime, bodies: Sequence[tuple[str, Body]]) -> str | None:
+        """Return what is wrong with a pricing: too early or too late, or without the offers that are due."""
+        known = self._find_round(priced)
+        if known is None or any(name == "issuer.financing_closed" for name, _ in bodies):
+            return None  # a round that is priced once more as it closes was proposed in time
+        until = known.opened.get("open_until")
+        if until is not None and now >= parse_instant(until):
+            return f"it could be priced until {until}"
+        offers = priced.get("pro_rata") or known.list_offers()
+        offered = {each["holder_id"] for each in offers}
+        before = {each["holder_id"] for each in known.list_offers()}
+        for each in offers:
+            if each["holder_id"] not in before and parse_instant(each["until"]) < now + DAYS_MIN:
+                return f"{each['holder_id']} may join it only until {each['until']}"
+        for holder_id, due in self._list_due(known.opened, now):
+            if due and holder_id not in offered and len(offers) < OFFERS_MAX:
+                return f"{holder_id} joined since, and is offered nothing"
+        return self._check_silent(priced, now)
+
+    def _check_lapse(self, body: Body, now: datetime) -> str | None:
+        """Return what is wrong if the worker ends a round that may still be priced, or close at its price."""
+        known = self._find_round(body)
+        times = () if known is None else (known.opened.get("open_until"), known.priced.get("close_until"))
+        early = [each for each in times if each is not None and now < parse_instant(each)]
+        return f"it had time until {max(early)}" if early else None
 
     def _check_silence(
         self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]

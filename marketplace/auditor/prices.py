@@ -7,7 +7,7 @@ company states none.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
@@ -74,6 +74,20 @@ class Round:
     opened: Body
     priced: Body = field(default_factory=dict)
     answers: dict[str, Fraction] = field(default_factory=dict)
+    late: list[Body] = field(default_factory=list)
+
+    def list_offers(self) -> list[Body]:
+        """Return what holders may take by right."""
+        return self.late or list(self.opened.get("pro_rata", ()))
+
+    def list_silent(self, now: datetime) -> set[str]:
+        """Return who has not answered, and still may."""
+        until = self.opened.get("pro_rata_until") or ""
+        return {
+            each["holder_id"]
+            for each in self.list_offers()
+            if each["holder_id"] not in self.answers and now < parse_instant(each.get("until") or until)
+        }
 
     def sum_investments(self) -> dict[str, Fraction]:
         """Return the USD of each investor, by the terms and by right."""
@@ -171,6 +185,7 @@ class Company:
                 self.rounds[body["financing_id"]] = Round(body)
             case "financing_priced" if body["financing_id"] in self.rounds:
                 self.rounds[body["financing_id"]].priced = body
+                self.rounds[body["financing_id"]].late = body.get("pro_rata") or self.rounds[body["financing_id"]].late
             case "pro_rata_answered" if body["financing_id"] in self.rounds:
                 self.rounds[body["financing_id"]].answers[body["holder_id"]] = Fraction(body["amount_usd"])
             case "financing_closed" if body["financing_id"] in self.rounds and self.rounds[body["financing_id"]].priced:

@@ -63,7 +63,7 @@ class Branch:
         instruments = self.list_converting()
         opening = OpenFinancing(**of, name=f"what if {self.rounds + 1}", terms=terms, at=self.at)
         issuer = self._decline_pro_rata(_decide(issuer, opening), financing_id)
-        issuer = _decide(issuer, PriceFinancing(**of, instruments=instruments, at=self.at))
+        issuer = _decide(issuer, PriceFinancing(**of, instruments=instruments, at=self.at, again=True))
         pricing = issuer.financings[financing_id].pricing
         assert pricing is not None, "it was priced"
         conversions = list_conversions(issuer, financing_id)
@@ -105,7 +105,7 @@ class Branch:
     def _decline_pro_rata(self, issuer: Issuer, financing_id: str) -> Issuer:
         """Return the issuer once every holder has declined to join the round by right."""
         of: dict[str, Any] = {"issuer_id": issuer.formed.issuer_id, "financing_id": financing_id}
-        for offer in issuer.financings[financing_id].opened.pro_rata:
+        for offer in issuer.financings[financing_id].offers:
             decline = AnswerProRata(**of, holder_id=offer.holder_id, amount_usd=ZERO, at=self.at)
             issuer = _decide(issuer, decline)
         return issuer

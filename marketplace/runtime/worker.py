@@ -91,6 +91,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "lapse_proposal": lambda handler, context, task: consents.lapse(handler, context, task.id),
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
+    "lapse_financing": lambda handler, context, task: issuers.lapse_financing(handler, context, task.owner_id, task.id),
     "lapse_sale": lambda handler, context, task: issuers.lapse_liquidity(handler, context, task.owner_id, task.id),
     "collect_stage": lambda handler, context, task: grants.collect_stage(handler, context, task.id),
     "end_grant": lambda handler, context, task: grants.end_sold_grant(handler, context, task.id),

@@ -1176,6 +1176,7 @@ def _create_financings() -> None:
         jsonb("terms"),
         jsonb("pro_rata"),
         timestamp("pro_rata_until", null=True),
+        timestamp("open_until", null=True),
         jsonb("pricing", null=True),
         bigint("priced_sequence", null=True),
         jsonb("approval", null=True),

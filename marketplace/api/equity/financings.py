@@ -46,10 +46,7 @@ from marketplace.projections.views.equity import FinancingView, LiquidityView
 async def open_one(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenFinancingBody]
 ) -> Response[ReceiptBody]:
-    """Open a priced round, one at a time.
-
-    It can be priced once every holder with a pro rata right has answered, or its time to answer is over.
-    """
+    """Open a priced round, one at a time. It is priced once holders have answered by their pro rata rights."""
     receipt = await open_financing(
         command.handler,
         command.context,
@@ -57,6 +54,7 @@ async def open_one(
         name=data.name,
         terms=data.terms,
         closing_days=data.closing_days,
+        open_days=data.open_days,
     )
     return await answer(command, receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
 
@@ -81,7 +79,7 @@ async def agree_terms(
 async def answer_offer(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[AnswerProRataBody]
 ) -> Response[ReceiptBody]:
-    """Join a round by a pro rata right, as the holder, or decline with 0. The money is held until the round closes."""
+    """Join a round by right, as the holder, or decline with 0. The money is held until it closes."""
     receipt = await answer_pro_rata(
         command.handler,
         command.context,
@@ -95,7 +93,7 @@ async def answer_offer(
 
 @post("/financings/{financing_id:str}/price", status_code=200, summary="Price a financing")
 async def price(command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Compute the round's price and every instrument's shares. A repeat replaces the earlier result."""
+    """Compute price and shares. Holders that joined since are offered their part."""
     return command.answer(await price_financing(command.handler, command.context, issuer_id, financing_id))
 
 
@@ -103,9 +101,9 @@ async def price(command: Commanded, issuer_id: FromPath[str], financing_id: From
 async def close(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[CloseFinancingBody]
 ) -> Response[ReceiptBody]:
-    """Issue the shares of a priced round and convert its instruments, once those who must agree have agreed.
+    """Issue the shares of a priced round and convert its instruments, once all have agreed.
 
-    Investors that are parties here pay from their accounts; others pay outside, as the document says.
+    Parties here pay from their accounts; others pay outside, as the document says.
     """
     receipt = await close_financing(command.handler, command.context, issuer_id, financing_id, approval=data.approval)
     return await answer(command, receipt)
@@ -115,7 +113,7 @@ async def close(
 async def abandon(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Abandon a round. The money that holders set aside to join it is released."""
+    """Abandon a round. Money set aside to join it is released."""
     receipt = await abandon_financing(command.handler, command.context, issuer_id, financing_id, reason=data.reason)
     return await answer(command, receipt)
 

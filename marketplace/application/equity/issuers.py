@@ -137,8 +137,9 @@ async def open_financing(
     name: str,
     terms: RoundTerms | RoundDraft,
     closing_days: int = 30,
+    open_days: int = 120,
 ) -> Receipt:
-    """Open a priced round, which may close for `closing_days` after it is priced.
+    """Open a round, which may be priced for `open_days`, and close for `closing_days` after it is priced.
 
     Its id derives from the command's, with the prefix ``fin_``.
 
@@ -152,6 +153,7 @@ async def open_financing(
         terms=terms,
         at=context.at,
         closing_days=closing_days,
+        open_days=open_days,
     )
     return await act(handler, context, command)
 
@@ -210,6 +212,23 @@ async def abandon_financing(
     return await carry_out(handler, context, issuer_id, work)
 
 
+async def lapse_financing(handler: Handler, context: Context, issuer_id: str, financing_id: str) -> Receipt:
+    """End a round whose time has passed, and release what holders set aside to join it.
+
+    Raises:
+        Refusal: ``financing_unknown`` · ``financing_closed`` · ``financing_not_due``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        command = AbandonFinancing(
+            issuer_id=issuer_id, financing_id=financing_id, reason="not closed in time", overdue_at=context.at
+        )
+        await unit.decide(ISSUER, issuer_id, command)
+        await release_pro_rata(unit, await unit.get(ISSUER, issuer_id, Issuer), financing_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
 async def agree_holder_terms(
     handler: Handler, context: Context, issuer_id: str, *, terms: HolderTerms, approval: Approval
 ) -> Receipt:
@@ -243,7 +262,7 @@ async def answer_pro_rata(
 
     def list_offered(issuer: Issuer) -> frozenset[str]:
         financing = issuer.financings.get(financing_id)
-        return frozenset() if financing is None else frozenset(each.holder_id for each in financing.opened.pro_rata)
+        return frozenset() if financing is None else frozenset(each.holder_id for each in financing.offers)
 
     return await carry_out(handler, context, issuer_id, work, allows=list_offered)
 

@@ -76,7 +76,9 @@ async def close_round(
     require_current(issuer, financing_id, unit.context.at)
     instruments = await load_converting(unit, issuer)
     if again:
-        price = PriceFinancing(issuer_id=issuer_id, financing_id=financing_id, instruments=instruments, at=at)
+        price = PriceFinancing(
+            issuer_id=issuer_id, financing_id=financing_id, instruments=instruments, at=at, again=True
+        )
         await unit.decide(ISSUER, issuer_id, price, long=True)
         issuer = await unit.get(ISSUER, issuer_id, Issuer)
     command = CloseFinancing(

@@ -37,7 +37,8 @@ async def take_pro_rata(
         issuer_id=issuer_id, financing_id=financing_id, holder_id=holder_id, amount_usd=amount_usd, at=at
     )
     await unit.decide(ISSUER, issuer_id, command)
-    until = (await unit.get(ISSUER, issuer_id, Issuer)).financings[financing_id].opened.pro_rata_until
+    financing = (await unit.get(ISSUER, issuer_id, Issuer)).financings[financing_id]
+    until = next((financing.find_until(each) for each in financing.offers if each.holder_id == holder_id), None)
     if amount_usd and until is not None and unit.list_events(ISSUER, issuer_id):
         account_id = rename_id("acc", holder_id)
         hold = PlaceHold(

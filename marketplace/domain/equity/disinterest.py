@@ -190,7 +190,7 @@ def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:
     owned, terms = measure_ownership(issuer), financing.opened.terms
     money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
     invested = {each.holder_id: each.amount_usd for each in terms.investments}
-    for offer in financing.opened.pro_rata:
+    for offer in financing.offers:
         part = floor_cents(owned.get(offer.holder_id, Fraction(0)) * money)
         if offer.holder_id in issuer.holder_terms.pro_rata:
             is_whole = offer.amount_max_usd + invested.get(offer.holder_id, ZERO) >= part

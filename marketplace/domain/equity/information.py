@@ -261,8 +261,9 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
             kept = keep_seen(event.pro_rata, sight)
             return structs.replace(event, terms=limit_terms(event.terms, sight), pro_rata=kept)
         case IssuerFinancingPriced():
-            pricing = limit_pricing(event.pricing, Sight(event.issuer_id, party_id, depth))
-            return structs.replace(event, pricing=pricing)
+            sight = Sight(event.issuer_id, party_id, depth)
+            offers = keep_seen(event.pro_rata, sight)
+            return structs.replace(event, pricing=limit_pricing(event.pricing, sight), pro_rata=offers)
         case IssuerLiquidityDeclared():
             waterfall = limit_waterfall(event.waterfall, Sight(event.issuer_id, party_id, depth))
             return structs.replace(event, waterfall=waterfall, assumed=_limit_assumed(event.assumed, party_id, depth))

@@ -431,6 +431,7 @@ class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
     terms: RoundTerms
     pro_rata: tuple[ProRataOffer, ...]
     pro_rata_until: datetime | None
+    open_until: datetime | None
     pro_rata_taken: dict[str, Decimal]
     pricing: PricingView | None
     priced_sequence: int | None
@@ -447,7 +448,7 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: ``declared``, ``withdrawn`` or ``paid``.
         paid_usd: What was paid; None: nothing yet.
-        payouts: Who was paid what, where that differs from the declared waterfall; None: as declared, or not paid yet.
+        payouts: Who was paid what, where it differs from the waterfall; None: as declared, or not paid.
         later: Principal of after the declaration, paid in cash beside the proceeds.
         reason: Why it was withdrawn.
     """

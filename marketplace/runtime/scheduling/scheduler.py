@@ -43,7 +43,9 @@ from events.grant import (
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import (
     IssuerDistributionPaid,
+    IssuerFinancingAbandoned,
     IssuerFinancingClosed,
+    IssuerFinancingOpened,
     IssuerLiquidityDeclared,
     IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
@@ -639,6 +641,15 @@ class Scheduler:
     def _end_proposal(self, event: ProposalCarriedOut | ProposalEnded) -> None:
         for kind in ("lapse_proposal", "carry_out_proposal"):
             self.drop(Task(kind, event.proposal_id))
+
+    @notice.register
+    def _open_financing(self, event: IssuerFinancingOpened) -> None:
+        if event.open_until is not None:
+            self.put(Task("lapse_financing", event.financing_id, owner_id=event.issuer_id), event.open_until)
+
+    @notice.register
+    def _end_financing(self, event: IssuerFinancingAbandoned) -> None:
+        self.drop(Task("lapse_financing", event.financing_id, owner_id=event.issuer_id))
 
     @notice.register
     def _declare_sale(self, event: IssuerLiquidityDeclared) -> None:

@@ -29,7 +29,7 @@ from tests.application.equity.test_hostile_variants import agree_open, propose_w
 from tests.application.equity.test_note_orders import offer_equity
 from tests.application.equity.test_warrant_orders import agree as build_warrant
 from tests.application.equity.test_warrant_orders import exercise
-from tests.support.market.agreeing import act_agreed
+from tests.support.market.agreeing import act_agreed, decline_all
 from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -438,3 +438,81 @@ async def test_an_investor_that_joined_meanwhile_and_paid_more_is_asked_as_well(
     await hold(market, trade.startup, angel, 1)
     market.clock.at += WAIVED_AFTER
     assert await vote(market, trade.startup, proposal_id) == "void"
+
+
+async def test_who_invests_while_a_round_is_open_is_offered_its_part_as_it_is_priced(market, led):
+    """A company opened a round before a fund came, and sold it to a straw; the fund was offered nothing."""
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    financing = await open_round(market, trade, straw)
+    late, _ = await join(market, trade.startup, 1_000_000)
+    await decline_all(market, trade.issuer)
+    await price(market, trade, financing)
+    state = (await market.state("issuer", trade.issuer)).financings[financing]
+    (offer,) = (each for each in state.offers if each.holder_id == late)
+    assert offer.amount_max_usd == Decimal(500_000), "a tenth of 5 M"
+    assert offer.until == market.clock.now() + timedelta(days=10)
+    await refuse("pro_rata_open", propose_closing(market, trade, financing))
+    await refuse("pro_rata_open", price(market, trade, financing))
+    await refuse("amount_above_pro_rata", take(market, trade, financing, late, "500000.01"))
+    await pay_in(market, late)
+    await take(market, trade, financing, late, "400000")
+    await refuse("financing_stale", propose_closing(market, trade, financing))
+    await price(market, trade, financing)
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    assert (await market.state("issuer", trade.issuer)).holdings[late, "series-a"] > 0
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, pro_rata=[])}
+
+
+async def test_a_late_investor_that_is_silent_holds_a_round_up_for_its_time_alone(market, led):
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    financing = await open_round(market, trade, straw)
+    await join(market, trade.startup, 1_000_000)
+    await decline_all(market, trade.issuer)
+    await price(market, trade, financing)
+    market.clock.at += timedelta(days=10) - INSTANT
+    await refuse("pro_rata_open", propose_closing(market, trade, financing))
+    market.clock.at += INSTANT
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+@pytest.mark.parametrize("priced", [False, True])
+async def test_a_round_that_is_not_closed_in_time_ends_by_itself(market, led, priced):
+    """A round stayed open for ever at the terms and the offers of its first day."""
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    context = market.context(trade.startup)
+    await issuers.open_financing(
+        market.handler, context, trade.issuer, name="A", terms=build_round(straw), open_days=20
+    )
+    financing, opened = derive_id("fin", context.command_id), market.clock.now()
+    await take(market, trade, financing, trade.fund, "1")
+    held = (await market.account(trade.fund)).available_usd
+    async with market.worker():
+        market.clock.at = opened + timedelta(days=20) - INSTANT
+        if priced:
+            await price(market, trade, financing)
+        await asyncio.sleep(0.2)
+        assert (await market.state("issuer", trade.issuer)).financings[financing].status == "open"
+        market.clock.at += INSTANT
+        if priced:
+            await asyncio.sleep(0.2)
+            await refuse("financing_overdue", price(market, trade, financing))
+            assert (await market.state("issuer", trade.issuer)).financings[financing].status == "open"
+            market.clock.at += timedelta(days=30)
+        for _ in range(500):
+            await asyncio.sleep(0.02)
+            if (await market.state("issuer", trade.issuer)).financings[financing].status != "open":
+                break
+    assert (await market.account(trade.fund)).available_usd == held + 1
+    await open_round(market, trade, straw)
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    assert "pro_rata" in {
+        kind for kind, *_ in await find_faults(OfferedParts, market.log, open_until="2036-01-01T00:00:00Z")
+    }

@@ -1,6 +1,6 @@
 """Priced rounds: opened, priced, closed on what was priced, and what is refused in which order."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -64,6 +64,8 @@ from tests.support.spec import Given
 SAFE = converting(1, 1_000_000)
 LATE_SAFE = converting(2, 250_000, UNCAPPED, ANGEL)
 ABANDON = AbandonFinancing(**OF_ISS, financing_id=FIN, reason="no lead")
+LAPSE = AbandonFinancing(**OF_ISS, financing_id=FIN, reason="not closed in time", overdue_at=NOON)
+DATED = msgspec.structs.replace(OPENED, open_until=NOON)
 ABANDONED = IssuerFinancingAbandoned(**OF_ISS, financing_id=FIN, reason="no lead")
 CLOSED = IssuerFinancingClosed(**OF_ISS, financing_id=FIN, approval=APPROVAL)
 
@@ -79,7 +81,9 @@ def closed(events, *instruments, **changes):
 
 
 def test_a_round_is_opened():
-    Given(ISSUER, *COMPANY).when(open_round()).then(OPENED)
+    Given(ISSUER, *COMPANY).when(open_round()).then(
+        msgspec.structs.replace(OPENED, open_until=NOON + timedelta(days=120))
+    )
 
 
 def test_a_round_is_abandoned():
@@ -364,6 +368,7 @@ REFUSED = {
         ("financing_abandoned", [*COMPANY, OPENED, ABANDONED], price(at=NOON.replace(tzinfo=None))),
         ("financing_closed", [*PRICED, CLOSED], price(at=NOON.replace(tzinfo=None))),
         ("time_naive", [*COMPANY, OPENED], price(*[SAFE] * (INSTRUMENTS_MAX + 1), at=NOON.replace(tzinfo=None))),
+        ("financing_overdue", [*COMPANY, DATED], price(*[SAFE] * (INSTRUMENTS_MAX + 1))),
         ("too_many_instruments", [*COMPANY, OPENED], price(*[SAFE] * (INSTRUMENTS_MAX + 1))),
         ("instrument_unsigned", [*EMPTY, OPENED], price(SAFE)),
         ("instrument_unsigned", [*COMPANY, *SIGNED, OPENED], price(converting(1, 10, holder_id=ANGEL))),
@@ -385,7 +390,8 @@ REFUSED = {
     ],
     "abandon": [
         ("financing_unknown", COMPANY, ABANDON),
-        ("financing_closed", [*PRICED, CLOSED], ABANDON),
+        ("financing_closed", [*PRICED, CLOSED], LAPSE),
+        ("financing_not_due", [*COMPANY, OPENED], LAPSE),
     ],
 }
 

@@ -98,12 +98,14 @@ class OpenFinancingBody(Body, frozen=True, kw_only=True):
     Attributes:
         name: Its name.
         terms: Its terms. A missing convention is refused by name.
-        closing_days: For how many days after its pricing it may close at that price; then it is priced again.
+        closing_days: Days in which it may close at a price.
+        open_days: Days in which it may be priced; then it ends.
     """
 
     name: Name
     terms: RoundDraft
     closing_days: Annotated[int, Meta(ge=1, le=92)] = 30
+    open_days: Annotated[int, Meta(ge=1, le=365)] = 120
 
 
 class CloseFinancingBody(Body, frozen=True, kw_only=True):
@@ -122,7 +124,7 @@ class BuyerStockBody(Body, frozen=True, kw_only=True):
     Attributes:
         buyer: Name of the buyer.
         price_usd_per_share: Agreed value of one share of the stock.
-        buyer_issuer_id: The buyer's issuer, if it is on this market: it agrees, and issues shares as the sale is paid.
+        buyer_issuer_id: The buyer's issuer here: it agrees, and issues shares as the sale is paid.
         class_id: The class of the buyer's stock; needed with `buyer_issuer_id`.
     """
 
@@ -133,7 +135,7 @@ class BuyerStockBody(Body, frozen=True, kw_only=True):
 
 
 class HolderTermsBody(Body, frozen=True, kw_only=True):
-    """Terms between the company and its holders, in place of earlier ones.
+    """Holder terms, in place of earlier ones.
 
     Attributes:
         terms: The terms.
@@ -145,7 +147,7 @@ class HolderTermsBody(Body, frozen=True, kw_only=True):
 
 
 class AnswerProRataBody(Body, frozen=True, kw_only=True):
-    """A holder's answer to what it may take of a round by its pro rata right.
+    """A holder's answer to a pro rata offer.
 
     Attributes:
         amount_usd: How much it invests; 0 declines.
@@ -163,9 +165,9 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
         proceeds_usd: The proceeds to share among the holders.
         safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
         stock: The buyer's stock that it is paid in; None: cash.
-        agreed: Stockholders that are not parties here and agreed, each with the document; they count in a drag-along.
-        assumed_by: The issuer of a buyer that takes over, in cash, the grants that are paid for in equity. It agrees.
-        pay_days: For how many days from now it may be agreed to and paid.
+        agreed: Stockholders without a key that agreed, each with the document; they count in a drag-along.
+        assumed_by: The buyer's issuer, if it takes over the grants paid for in equity, in cash. It agrees.
+        pay_days: Days in which it may be agreed to and paid.
     """
 
     proceeds_usd: Usd

@@ -108,7 +108,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
     """Open a priced round. Terms that leave a convention open are refused, naming it.
 
-    It may close for `closing_days` after it is priced. `at` is now.
+    It may be priced for `open_days`, and close for `closing_days` after that. `at` is now.
     """
 
     issuer_id: str
@@ -117,6 +117,7 @@ class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
     terms: RoundTerms | RoundDraft
     at: Instant
     closing_days: int = 30
+    open_days: int = 120
 
 
 class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,12 +128,14 @@ class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
         financing_id: The round.
         instruments: All outstanding instruments that convert, one value per run of equal terms.
         at: Now. Warrants that have expired do not count.
+        again: Whether it is priced once more as it closes: then nobody is offered a part any more.
     """
 
     issuer_id: str
     financing_id: str
     instruments: tuple[ConvertingInstrument, ...]
     at: Instant
+    again: bool = False
 
 
 class NewStakeholder(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,11 +167,19 @@ class CloseFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """End an open round without issuing its shares."""
+    """End an open round without issuing its shares.
+
+    Attributes:
+        issuer_id: The issuer.
+        financing_id: The round.
+        reason: Why.
+        overdue_at: Now, if it ends because its time has passed; None: the company ends it.
+    """
 
     issuer_id: str
     financing_id: str
     reason: str
+    overdue_at: Instant | None = None
 
 
 class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):

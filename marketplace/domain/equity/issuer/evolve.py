@@ -462,7 +462,7 @@ def _settle_converted(state: Issuer, instruments: Sequence[ConvertingInstrument]
 
 
 def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
-    financings = state.financings.set(event.financing_id, Financing(event, "open"))
+    financings = state.financings.set(event.financing_id, Financing(event, "open", event.pro_rata))
     return replace(state, financings=financings)
 
 
@@ -479,14 +479,16 @@ def _agree_holder_terms(state: Issuer, event: IssuerHolderTermsAgreed) -> Issuer
 
 def _answer_pro_rata(state: Issuer, event: IssuerProRataAnswered) -> Issuer:
     financing = state.financings[event.financing_id]
-    answered = replace(financing, answers=financing.answers.set(event.holder_id, event.amount_usd))
+    basis = None if event.amount_usd else financing.basis  # a price without its money is stale
+    answered = replace(financing, answers=financing.answers.set(event.holder_id, event.amount_usd), basis=basis)
     return replace(state, financings=state.financings.set(event.financing_id, answered))
 
 
 def _price_financing(state: Issuer, event: IssuerFinancingPriced) -> Issuer:
     financing = state.financings[event.financing_id]
     basis = capitalization_of(state)
-    priced = replace(financing, pricing=event.pricing, basis=basis, close_until=event.close_until)
+    offers = event.pro_rata or financing.offers
+    priced = replace(financing, pricing=event.pricing, basis=basis, close_until=event.close_until, offers=offers)
     return replace(state, financings=state.financings.set(event.financing_id, priced))
 
 

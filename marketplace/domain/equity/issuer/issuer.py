@@ -93,14 +93,14 @@ Refusals in order, of each command:
   stock_class_exists
 - pro rata answered: financing_unknown · financing_closed, financing_abandoned · pro_rata_unknown ·
   pro_rata_answered · time_naive · pro_rata_closed · amounts · amount_above_pro_rata
-- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · pro_rata_open ·
+- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · financing_overdue · pro_rata_open ·
   too_many_instruments · instrument_unsigned · missing_convention · classes of pay-to-play ·
   stock_class_over_authorised · refusals of `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty ·
   conversion_coarse · allotment_empty · allotment_coarse · closing_date_far · too_many_protected_classes ·
   prices · calculation_too_large
-- closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · closing_date_far ·
-  financing_stale
-- abandoned: financing_unknown · financing_closed
+- closed: financing_unknown · financing_abandoned · time_naive · pro_rata_open · financing_unpriced ·
+  closing_date_far · financing_stale
+- abandoned: financing_unknown · financing_closed · financing_not_due
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
   seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall` ·
   calculation_too_large

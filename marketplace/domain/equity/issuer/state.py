@@ -47,7 +47,7 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from events.issuer_dilution import Exposure
-from events.issuer_holders import HolderTerms
+from events.issuer_holders import HolderTerms, ProRataOffer
 from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.equity.liquidation import OptionGrant
@@ -219,17 +219,23 @@ class Financing:
         opened: Its terms.
         status: Whether it is open.
         pricing: Its price; None before it is computed.
-        basis: The company that was priced; None before.
+        basis: The company that was priced; None before, and once somebody takes a part of the round after that.
         close_until: Until when it may close at that price; None before, and for an import.
         answers: The USD that each holder takes by its pro rata right, 0 for nothing.
+        offers: What each holder may take by its right.
     """
 
     opened: IssuerFinancingOpened
     status: Literal["open", "closed", "abandoned"]
+    offers: tuple[ProRataOffer, ...]
     pricing: RoundPricing | None = None
     basis: Capitalization | None = None
     close_until: datetime | None = None
     answers: Map[str, Decimal] = field(default_factory=Map)
+
+    def find_until(self, offer: ProRataOffer) -> datetime | None:
+        """Return until when an offer may be answered."""
+        return offer.until or self.opened.pro_rata_until
 
     @property
     def terms(self) -> RoundTerms:

@@ -311,8 +311,8 @@ def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Seq
             return created
     recorded = decide(build_command(act), current)
     if isinstance(act, IssuerFinancingOpened) and recorded:
-        offers = {"pro_rata": act.pro_rata, "pro_rata_until": act.pro_rata_until}
-        return [structs.replace(event, **offers) for event in recorded]
+        stated = {"pro_rata": act.pro_rata, "pro_rata_until": act.pro_rata_until, "open_until": act.open_until}
+        return [structs.replace(event, **stated) for event in recorded]
     return recorded
 
 

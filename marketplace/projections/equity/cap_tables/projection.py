@@ -289,6 +289,7 @@ def _financing_opened(changes: WriteBatch, fact: RecordedEvent, event: issuer_ev
         terms=event.terms,
         pro_rata=event.pro_rata,
         pro_rata_until=event.pro_rata_until,
+        open_until=event.open_until,
         opened_at=fact.time,
     )
 
@@ -309,7 +310,8 @@ def _pro_rata_answered(changes: WriteBatch, _: RecordedEvent, event: issuer_even
 
 def _financing_priced(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingPriced) -> None:
     priced = {"status": "priced", "pricing": show_pricing(event.pricing), "priced_sequence": fact.sequence}
-    changes.update(tables.financings, event.financing_id, **priced)
+    offered = {"pro_rata": event.pro_rata} if event.pro_rata else {}
+    changes.update(tables.financings, event.financing_id, **priced, **offered)
 
 
 def _financing_closed(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingClosed) -> None:
@@ -461,7 +463,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=10,
+    version=11,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

@@ -108,6 +108,7 @@ financings: Final = define(
     document("terms"),
     document("pro_rata"),
     instant("pro_rata_until", null=True),
+    instant("open_until", null=True),
     document("pricing", null=True),
     whole("priced_sequence", null=True),
     document("approval", null=True),

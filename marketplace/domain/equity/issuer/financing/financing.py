@@ -43,7 +43,12 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     price_conversion,
     price_instruments,
 )
-from marketplace.domain.equity.issuer.financing.pro_rata import PRO_RATA_MAX, list_offers, require_answered
+from marketplace.domain.equity.issuer.financing.pro_rata import (
+    PRO_RATA_MAX,
+    list_late_offers,
+    list_offers,
+    require_answered,
+)
 from marketplace.domain.equity.issuer.rules import (
     get_financing,
     refuse_missing,
@@ -68,6 +73,10 @@ CLOSE_EARLY: Final = timedelta(days=31)
 """How long before its closing date such a round may be closed."""
 CLOSING_DAYS_MAX: Final = 92
 """The most days for which a round may close after it is priced."""
+OPEN_DAYS_MAX: Final = 365
+"""The most days for which a round may be priced after it is opened."""
+PRICE_WITHIN_DAYS: Final = 7
+"""How many days a company has at least to price a round after the time for joining it by right."""
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
 INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * (INVESTMENTS_MAX + PRO_RATA_MAX) - DUTIES_MAX - PROTECTED_MAX - 3) // 4
@@ -106,8 +115,10 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
     require_no_sale(state)
     require_terms(terms)
     require_days(command.closing_days, CLOSING_DAYS_MAX, "/closing_days")
+    require_days(command.open_days, OPEN_DAYS_MAX, "/open_days")
     _require_new_classes(state, terms.class_id)
     offers = tuple(list_offers(state, terms, command.at))
+    days = state.holder_terms.pro_rata_days if offers else 0
     return [
         IssuerFinancingOpened(
             issuer_id=command.issuer_id,
@@ -115,8 +126,9 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
             name=command.name,
             terms=terms,
             pro_rata=offers,
-            pro_rata_until=command.at + timedelta(days=state.holder_terms.pro_rata_days) if offers else None,
+            pro_rata_until=command.at + timedelta(days=days) if offers else None,
             closing_days=command.closing_days,
+            open_until=command.at + timedelta(days=max(command.open_days, days + PRICE_WITHIN_DAYS)),
         )
     ]
 
@@ -125,6 +137,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     """Return the price of the round; nothing if it is unchanged, with the company, and has not expired."""
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
+    _require_in_time(financing, command.at)
     require_answered(financing, command.at)
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
@@ -149,16 +162,30 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
         assert stock_class.price_per_share_usd is not None, "what a round sells has a price"
         require_price_per_share(stock_class.price_per_share_usd, "/terms")
     is_same = pricing == financing.pricing and financing.basis == capitalization_of(state)
-    if is_same and not is_expired(financing, command.at):
+    late = () if command.again else list_late_offers(financing, state, command.at)
+    if is_same and not late and not is_expired(financing, command.at):
         return []
     event = IssuerFinancingPriced(
         issuer_id=command.issuer_id,
         financing_id=command.financing_id,
         pricing=pricing,
         close_until=command.at + timedelta(days=financing.opened.closing_days),
+        pro_rata=(*financing.offers, *late) if late else (),
     )
     require_fits(event)
     return [event]
+
+
+def _require_in_time(financing: Financing, at: datetime) -> None:
+    until = financing.opened.open_until
+    if until is not None and at >= until:
+        raise Refusal(
+            "financing_overdue",
+            f"{financing.opened.name} could be priced until {render_instant(until)}; open another round, in which"
+            " holders are offered their part of today's company",
+            financing_id=financing.opened.financing_id,
+            open_until=render_instant(until),
+        )
 
 
 def is_expired(financing: Financing, at: datetime) -> bool:
@@ -226,14 +253,15 @@ def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEv
     Nothing if it is closed.
 
     Raises:
-        Refusal: ``financing_unknown`` · ``financing_abandoned`` · ``time_naive`` · ``financing_unpriced`` ·
-            ``closing_date_far`` · ``financing_stale``.
+        Refusal: ``financing_unknown`` · ``financing_abandoned`` · ``time_naive`` · ``pro_rata_open`` ·
+            ``financing_unpriced`` · ``closing_date_far`` · ``financing_stale``.
     """
     known = state.financings.get(command.financing_id)
     if known is not None and known.status == "closed":
         return []
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
+    require_answered(financing, command.at)
     pricing = _get_current_pricing(command, state, financing)
     classes = list_conversion_classes(financing.terms, pricing)
     return [
@@ -479,10 +507,25 @@ def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[Issu
     known = state.financings.get(command.financing_id)
     if known is not None and known.status == "abandoned":
         return []
-    _get_open(state, command.financing_id)
+    financing = _get_open(state, command.financing_id)
+    if command.overdue_at is not None:
+        _require_overdue(financing, command.overdue_at)
     return [
         IssuerFinancingAbandoned(issuer_id=command.issuer_id, financing_id=command.financing_id, reason=command.reason)
     ]
+
+
+def _require_overdue(financing: Financing, at: datetime) -> None:
+    """Refuse to end a round that may still be priced, or that may close at the price that it has."""
+    until = financing.opened.open_until
+    due = None if until is None else max(until, financing.close_until or until)
+    if due is None or at < due:
+        raise Refusal(
+            "financing_not_due",
+            f"{financing.opened.name} may still be priced, or close at its price",
+            financing_id=financing.opened.financing_id,
+            due=None if due is None else render_instant(due),
+        )
 
 
 def _get_open(state: Issuer, financing_id: str) -> Financing:

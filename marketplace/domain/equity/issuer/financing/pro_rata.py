@@ -4,13 +4,16 @@
 right unless they waived it; holder terms may name others. A holder's part is its share of the fully diluted company
 and of what its instruments would become, times the money that the round states. It is raised on top of that money. If
 the holder is an investor of the round already, only the rest of its part is offered. A party that a duty of pay-to-play
-names is offered what is left of the duty, so that it keeps its preferred stock if it pays.
+names is offered what is left of the duty, so that it keeps its preferred stock if it pays. Who becomes a holder while
+the round is open is offered its part as the round is priced next.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
+
+from msgspec import structs
 
 from events.financing import RoundTerms
 from events.issuer import IssuerEvent, IssuerProRataAnswered, IssuerStockIssued
@@ -123,7 +126,7 @@ def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEve
     offer = require_found(
         "pro_rata",
         command.holder_id,
-        next((each for each in financing.opened.pro_rata if each.holder_id == command.holder_id), None),
+        next((each for each in financing.offers if each.holder_id == command.holder_id), None),
     )
     if known is not None:
         raise Refusal(
@@ -133,7 +136,7 @@ def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEve
             amount_usd=str(known),
         )
     require_aware(command.at, "/at")
-    _require_in_time(command.at, financing)
+    _require_in_time(command.at, financing, offer)
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if command.amount_usd > offer.amount_max_usd:
         raise Refusal(
@@ -152,8 +155,8 @@ def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEve
     ]
 
 
-def _require_in_time(at: datetime, financing: Financing) -> None:
-    until = financing.opened.pro_rata_until
+def _require_in_time(at: datetime, financing: Financing, offer: ProRataOffer) -> None:
+    until = financing.find_until(offer)
     if until is not None and at >= until:
         raise Refusal(
             "pro_rata_closed",
@@ -164,19 +167,32 @@ def _require_in_time(at: datetime, financing: Financing) -> None:
 
 
 def require_answered(financing: Financing, at: datetime) -> None:
-    """Refuse to price a round while holders may still join it by right.
+    """Refuse to price or close a round while holders may still join it by right.
 
     Raises:
         Refusal: ``pro_rata_open``.
     """
-    opened = financing.opened
-    silent = [each.holder_id for each in opened.pro_rata if each.holder_id not in financing.answers]
-    if silent and opened.pro_rata_until is not None and at < opened.pro_rata_until:
+    opened, unanswered = (
+        financing.opened,
+        [each for each in financing.offers if each.holder_id not in financing.answers],
+    )
+    open_until = {each.holder_id: until for each in unanswered if (until := financing.find_until(each)) is not None}
+    silent = [holder_id for holder_id, until in open_until.items() if at < until]
+    if silent:
+        until = max(open_until.values())
         raise Refusal(
             "pro_rata_open",
-            f"{', '.join(silent[:5])} may join {opened.name} by right until {render_instant(opened.pro_rata_until)};"
-            " price it once they have answered, or then",
+            f"{', '.join(silent[:5])} may join {opened.name} by right until {render_instant(until)}; price it once they"
+            " have answered, or then",
             financing_id=opened.financing_id,
             holders=silent,
-            pro_rata_until=render_instant(opened.pro_rata_until),
+            pro_rata_until=render_instant(until),
         )
+
+
+def list_late_offers(financing: Financing, state: Issuer, at: datetime) -> tuple[ProRataOffer, ...]:
+    """Return what holders that joined or got a right since a round was opened may take, up to `PRO_RATA_MAX` offers."""
+    offered = {each.holder_id for each in financing.offers}
+    until = at + timedelta(days=state.holder_terms.pro_rata_days)
+    late = [each for each in list_offers(state, financing.opened.terms, at) if each.holder_id not in offered]
+    return tuple(structs.replace(each, until=until) for each in late[: max(PRO_RATA_MAX - len(offered), 0)])
