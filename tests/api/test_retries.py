@@ -115,7 +115,7 @@ async def tell_story(stage: Stage) -> tuple[World, list[Sent], list[str]]:
     for row in STORY:
         await add_spares(world, row)
         sent = await play(world, row)
-        if not is_command(row):
+        if not is_command(row) or row.status >= 400:
             continue
         story.append(sent)
         said = find_difference(sent, await send_again(sent))
