@@ -161,7 +161,7 @@ async def test_who_is_asked_to_sign_a_round_reads_what_ranks_before_it_until_it_
         assert (first.seniority, first.liquidation_multiple, first.shares_outstanding) == (9, 10, 0)
         if answer == "agree":
             await agree(parties, closing, other)
-            assert len((await read_all(other, issuer))[0].rows) == 1, "it holds stock, at the depth of the terms"
+            assert len((await read_all(other, issuer))[0].rows) == 2, "it did not agree to the terms: it sees a summary"
         else:
             await other.proposals.refuse(closing.id, "too much before us")
             assert await refuse(other.issuers.get(issuer)) == "issuer_unknown"

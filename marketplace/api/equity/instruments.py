@@ -153,7 +153,7 @@ async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[Re
     summary="Issue the shares that priced stock owes",
 )
 async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Issue the shares that principal of priced stock bought and that are still owed."""
+    """Issue shares that priced stock bought and owes."""
     return command.answer(await issue_shares(command.handler, command.context, instrument_id))
 
 
