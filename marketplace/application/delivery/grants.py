@@ -40,7 +40,7 @@ from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
-from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
+from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -65,7 +65,7 @@ from marketplace.domain.metering.usage_commands import CloseUsage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
-from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.supply.site import SITE, Site
 from marketplace.domain.texts import shorten
@@ -138,11 +138,26 @@ async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at
 async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
     """Report, as the provider, that all nodes work since `at`. Only the platform dates that back by more than an hour.
 
+    Only the platform does so while nodes of the pool that the grant needs have failed, or have no power.
+
     Raises:
         Refusal: As `degrade_grant`.
     """
-    command = ResumeGrant(grant_id=grant_id, at=at, reported_at=context.at, is_ordered=context.party_id is None)
-    return await _change(handler, context, grant_id, "provider", command)
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        pool, site = await _load_place(unit, grant)
+        command = ResumeGrant(
+            grant_id=grant_id,
+            at=at,
+            reported_at=context.at,
+            is_ordered=context.party_id is None,
+            is_lacking=is_lacking(grant, pool, site, context.at),
+        )
+        await unit.decide(GRANT, grant_id, command)
+        await count_reduction(unit, grant_id)
+
+    return await handler.run(context, GRANT, grant_id, work)
 
 
 async def transfer_grant(
@@ -332,7 +347,7 @@ async def _terminate(
 
 async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
     """Return whether the conversion of a grant's site is to be ready too long after the grant's start."""
-    site: Site = await unit.get(SITE, (await unit.get(POOL, grant.pool_id)).opened.site_id)
+    _, site = await _load_place(unit, grant)
     if site.status != "converting" or site.ready_at is None:
         return False
     return site.ready_at - grant.issued.start > ANSWERED_WITHIN
@@ -340,9 +355,13 @@ async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
 
 async def _find_failing_since(unit: UnitOfWork, grant: Grant) -> datetime | None:
     """Return since when a grant's provider could answer for the failures that last now; None if none lasts."""
+    return find_failing_since(grant, *await _load_place(unit, grant), unit.context.at)
+
+
+async def _load_place(unit: UnitOfWork, grant: Grant) -> tuple[Pool, Site]:
+    """Load the pool of a grant, and its site."""
     pool = await unit.get(POOL, grant.pool_id)
-    site = await unit.get(SITE, pool.opened.site_id)
-    return find_failing_since(grant, pool, site, unit.context.at)
+    return pool, await unit.get(SITE, pool.opened.site_id)
 
 
 async def _list_unanswered(unit: UnitOfWork, grant: Grant) -> tuple[tuple[datetime, datetime], ...]:

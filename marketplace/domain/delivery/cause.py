@@ -37,11 +37,30 @@ def find_failing_since(grant: Grant, pool: Pool, site: SiteState, at: datetime) 
     shared = [incident for incident in lasting if incident.grant_id is None]
     lacking = grant.issued.nodes - grant.nodes_working
     unexplained = lacking > sum(incident.nodes for incident in own)
-    dark = list_dark(site, at, lambda grant_id: int(grant_id == grant.issued.grant_id))
-    if unexplained and (shared or (grant.pool_id, grant.issued.grant_id) in dark):
+    if unexplained and (shared or _is_dark(grant, site, at)):
         return grant.failing_since
     told = min((incident.reported_at for incident in own), default=None)
     return None if told is None else max(told, grant.failing_since)
+
+
+def is_lacking(grant: Grant, pool: Pool, site: SiteState, at: datetime) -> bool:
+    """Return whether a grant's pool or site lacks nodes or power for it, whatever was reported of the grant itself.
+
+    Evidence of its own GPUs shows that, or a pool that has fewer working nodes than its grants need, or a site without
+    power for it. As in `find_failing_since`, the grant counts as issued last.
+    """
+    lasting = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
+    if any(incident.grant_id == grant.issued.grant_id for incident in lasting):
+        return True
+    failed = sum(incident.nodes for incident in lasting if incident.grant_id is None)
+    needed = sum(load.amount for load in pool.reserved() if load.start <= at < load.end)
+    return (failed > 0 and needed + failed > pool.opened.nodes) or _is_dark(grant, site, at)
+
+
+def _is_dark(grant: Grant, site: SiteState, at: datetime) -> bool:
+    """Return whether a site lacks power for a grant that was issued last."""
+    grant_id = grant.issued.grant_id
+    return (grant.pool_id, grant_id) in list_dark(site, at, lambda other_id: int(other_id == grant_id))
 
 
 def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datetime, datetime]]:

@@ -15,7 +15,7 @@ Invariants:
        cost no more than what is set aside beyond the delivered ones.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-outage_open · from_the_future · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered ·
+outage_open · from_the_future · resumption_backdated · nodes_failed · pool_unchanged · cause_missing · cause_unanswered ·
 notice_too_short · grant_bought · grant_transferred · grant_staged · hours_resold · site_on_time · ready_after_end ·
 start_unaligned · start_too_early · start_too_late · span_empty · resale_outside_grant · resale_above_grant ·
 grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
@@ -485,6 +485,13 @@ def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
         )
     if not command.is_ordered:
         require_prompt(command.at, command.reported_at)
+        if command.is_lacking:
+            raise Refusal(
+                "nodes_failed",
+                f"nodes that grant {command.grant_id} needs have failed or have no power; restore the nodes of its pool"
+                " or energise its site first, or move the grant",
+                grant_id=command.grant_id,
+            )
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
 
 

@@ -63,12 +63,16 @@ class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that all nodes work since `at`. `reported_at` and `is_ordered` are as in `DegradeGrant`."""
+    """Report that all nodes work since `at`. `reported_at` and `is_ordered` are as in `DegradeGrant`.
+
+    `is_lacking` says whether the grant's pool or site lacks nodes or power for it, by `cause.is_lacking`.
+    """
 
     grant_id: str
     at: datetime
     reported_at: datetime
     is_ordered: bool = False
+    is_lacking: bool = False
 
 
 class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,7 @@ class Incidents:
         for grant, last in running:
             own = f"{step}/{last}"  # A state of the pool that returns is a new step of a grant that changed meanwhile.
             missing = _share_lack(pool, site, staying, now, rank)[grant.issued.grant_id]
-            if missing and await self._move(grant, own):
+            if missing and await self._move(grant, pool, site, own):
                 staying.remove(grant)
                 continue
             at = max(changes[-1] if changes else now, pool.reservations[grant.issued.grant_id].start)
@@ -67,10 +67,16 @@ class Incidents:
         for begin, end in pairwise([*changes, now]):
             await self._record(pool, site, begin, end, step)
 
-    async def _move(self, grant: Grant, step: str) -> bool:
-        """Move a grant, and return whether there was room that no auction has frozen."""
+    async def _move(self, grant: Grant, pool: Pool, site: SiteState, step: str) -> bool:
+        """Move a grant, and return whether there was room that no auction has frozen.
+
+        A grant without power is as dark on another pool of its site.
+        """
+        dark = list_dark(site, self._handler.clock.now(), self._market.scheduler.rank_issue)
+        is_dark = (grant.pool_id, grant.issued.grant_id) in dark
+        besides = self._market.list_site_pools(pool.opened.site_id) if is_dark else ()
         try:
-            return await move_grant(self._handler, self._market, grant, reason=REASON, step=step)
+            return await move_grant(self._handler, self._market, grant, reason=REASON, step=step, besides=besides)
         except Refusal as refusal:
             if refusal.code != "lot_frozen":
                 raise

@@ -1,5 +1,6 @@
 """Automatic substitution: move a grant that loses its nodes to another pool of its provider."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from marketplace.application.delivery import grants
@@ -12,7 +13,9 @@ from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.market_state import MarketState
 
 
-async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, reason: str, step: str) -> bool:
+async def move_grant(
+    handler: Handler, market: MarketState, grant: Grant, *, reason: str, step: str, besides: Collection[str] = ()
+) -> bool:
     """Move a grant to the first pool of its provider with room at no higher price. Return whether there was one.
 
     Room that an auction has frozen is none before the auction is completed.
@@ -23,6 +26,7 @@ async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, rea
         grant: The grant. If it was degraded, it works in full again.
         reason: Why, for the parties.
         step: Names the cause: one step moves the grant to each pool at most once, whichever worker runs it.
+        besides: Pools that are no better.
 
     Raises:
         Refusal: ``lot_frozen`` if there is such room, and no other.
@@ -31,7 +35,7 @@ async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, rea
     grant_id = grant.issued.grant_id
     for pool_id in market.list_pools():
         pool: Pool = (await handler.cache.load(POOL, pool_id)).state
-        if pool_id == grant.pool_id or pool.opened.provider_id != grant.issued.provider_id:
+        if pool_id in {grant.pool_id, *besides} or pool.opened.provider_id != grant.issued.provider_id:
             continue
         context = build_context(handler, "reactor", grant_id, f"substitute/{pool_id}/{step}")
         try:

@@ -35,6 +35,7 @@ from events.grant import (
     GrantResumed,
     GrantStageMissed,
     GrantStagePaid,
+    GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
     GrantWithheld,
@@ -370,10 +371,25 @@ class Scheduler:
 
     @notice.register
     def _resume_grant(self, event: GrantResumed) -> None:
-        """Collect at once what became due while no node worked."""
+        """Check the pool of a grant that its report says works, and collect at once what became due meanwhile."""
+        self._check_nodes(event.grant_id)
         grant = self._grants.get(event.grant_id)
         if grant is not None and grant.issued.stages is not None:
             self.put(Task("collect_stage", event.grant_id, int(event.at.timestamp())), NOW)
+
+    @notice.register
+    def _substitute_grant(self, event: GrantSubstituted) -> None:
+        """Check the nodes of a grant where it is now: another pool of a site without power is as dark."""
+        grant = evolve_grant(known, event) if (known := self._grants.get(event.grant_id)) is not None else None
+        if grant is not None:
+            self._grants[event.grant_id] = grant
+            self._check_nodes(event.grant_id)
+
+    def _check_nodes(self, grant_id: str) -> None:
+        """Adapt the grants of a grant's pool to its nodes, if these have failed or may lack power."""
+        grant = self._grants.get(grant_id)
+        if grant is not None and self._failed.has_failed(grant.pool_id):
+            self.put(Task("serve_pool", grant.pool_id), NOW)
 
     def rank_issue(self, grant_id: str) -> int:
         """Return the place of a grant in the order in which the log issued them; one that was not read yet is last."""
@@ -431,9 +447,7 @@ class Scheduler:
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(self._name_activation(event.grant_id))
-        pool_id = self._grants[event.grant_id].issued.pool_id
-        if self._failed.has_failed(pool_id):
-            self.put(Task("serve_pool", pool_id), NOW)
+        self._check_nodes(event.grant_id)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:

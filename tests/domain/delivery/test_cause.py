@@ -5,10 +5,11 @@ from decimal import Decimal
 import pytest
 
 from events.grant import GrantActivated, GrantDegraded, GrantResumed
-from events.pool import PoolNodeFailed, PoolNodeRestored
+from events.pool import PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.site import PowerDraw, SiteDerated, SitePowerReserved
-from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
+from events.types import LotShare
+from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.supply.pool import POOL
@@ -69,6 +70,28 @@ def test_a_node_without_power_counts_from_the_first_report_of_the_grant():
     site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), reserved, less])
     assert find([degrade(3, 10)], [], site=site) == hour(10)
     assert find([degrade(3, 10)], [fail("a", 20)], site=site) == hour(21), "the evidence explains what is lacking"
+
+
+def take(nodes, number=1):
+    share = LotShare(lot_id=build.LOT, nodes=nodes, start=hour(0), end=hour(100))
+    reserved = {"nodes": nodes, "start": hour(0), "end": hour(100), "lots": (share,)}
+    return PoolCapacityReserved(pool_id=build.POOL, grant_id=id_of("grt", number), **reserved)
+
+
+@pytest.mark.parametrize(
+    ("pool", "lacking"),
+    [
+        ([take(2)], False),
+        ([take(2), fail("a", 9)], True),
+        ([take(2), fail("a", 9), restore("a", 12)], False),
+        ([take(2), take(1, 9), fail("a", 9, None)], False),
+        ([take(2), take(2, 9), fail("a", 9, None)], True),
+        ([take(2), take(2, 9), fail("a", 9, id_of("grt", 9))], False),
+    ],
+)
+def test_a_pool_lacks_nodes_for_a_grant_whatever_was_reported_of_the_grant(pool, lacking):
+    grant = GRANT.fold([build.grant_issued(nodes=2, start=hour(0), end=hour(100)), GrantActivated(**MINE, at=hour(0))])
+    assert is_lacking(grant, POOL.fold([build.pool_opened(nodes=4), *pool]), None, hour(60)) is lacking
 
 
 @pytest.mark.parametrize(("start", "since"), [(0, 10), (70, None)])

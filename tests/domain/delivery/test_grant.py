@@ -193,6 +193,7 @@ REFUSALS = [
     Row("outage_open", ACTIVE, degrade(until=hour(13)), "/until"),
     Row("from_the_future", (*ACTIVE, DEGRADED), resume(at=hour(15)), "/at"),
     Row("resumption_backdated", (*ACTIVE, DEGRADED), resume(at=hour(12.5)), "/at"),
+    Row("nodes_failed", (*ACTIVE, DEGRADED), resume(is_lacking=True)),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
     Row("cause_missing", ACTIVE, terminate(for_cause=True), "/for_cause"),
     Row("cause_missing", (*ACTIVE, DEGRADED), terminate(for_cause=True, by="provider")),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
+from msgspec import structs
 
 from events.registry import parse_type
 from events.types import LotShare
@@ -349,4 +350,54 @@ async def test_the_provider_closes_an_outage_that_it_reports_long_after(stand, o
             await stand.until_event("resumed")
         grant = await stand.grant()
         assert (grant.status, grant.outages) == ("active", (Outage(began, until, 1),))
+    await check_log(market.log)
+
+
+async def test_no_report_says_that_a_grant_works_whose_site_has_no_power_or_whose_nodes_failed(stand):
+    market = stand.market
+    async with market.worker():
+        await stand.begin()
+        site_id = (await market.state("pool", stand.pool)).opened.site_id
+        at, handler = market.clock.now(), market.handler
+        await stand.fail("one", 4)
+        await stand.until_event("degraded")
+        with pytest.raises(Refusal, match="restore the nodes of its pool or energise its site first") as caught:
+            await grants.resume_grant(handler, stand.again(), stand.grant_id, at=at)
+        assert caught.value.code == "nodes_failed"
+        await stand.restore("one")
+        await stand.until_event("resumed")
+        at = market.clock.now()
+        await grants.suspend_grant(handler, stand.again(), stand.grant_id, at=at, reason="maintenance")
+        await sites.derate_site(handler, stand.again(), site_id, power_energised_kw=0, at=at, reason="a fire")
+        with pytest.raises(Refusal, match="nodes that grant"):
+            await grants.resume_grant(handler, stand.again(), stand.grant_id, at=at)
+        await grants.resume_grant(handler, market.context(), stand.grant_id, at=at)
+        await stand.until_event("degraded", 2)
+    grant = await stand.grant()
+    assert (grant.status, grant.nodes_available, grant.follows_pool) == ("degraded", 0, True)
+    await check_log(market.log)
+
+
+async def test_a_grant_is_as_dark_on_another_pool_of_a_site_without_power(stand):
+    market = stand.market
+    async with market.worker():
+        await stand.begin()
+        site_id = (await market.state("pool", stand.pool)).opened.site_id
+        opened = structs.asdict((await market.state("pool", stand.pool)).opened)
+        like = {name: opened[name] for name in ("gpu_class", "interconnect", "gpus_per_node", "power_per_node_kw")}
+        context = stand.again()
+        receipt = await inventory.open_pool(market.handler, context, site_id=site_id, nodes=4, service=None, **like)
+        await market.lot(stand.trade.provider, receipt.id, ask="0.5", nodes=4, start=0)
+        await stand.fail("one", 4)
+        await stand.until_event("substituted")
+        await stand.restore("one")
+        at = market.clock.now()
+        await sites.derate_site(market.handler, stand.again(), site_id, power_energised_kw=0, at=at, reason="a fire")
+        await stand.until_event("degraded")
+        context = stand.again()
+        await substitute_grant(market.handler, context, stand.grant_id, pool_id=stand.pool, reason="the shop window")
+        await grants.resume_grant(market.handler, market.context(), stand.grant_id, at=at)
+        await stand.until_event("degraded", 2)
+    grant = await stand.grant()
+    assert (grant.status, grant.nodes_available, grant.pool_id) == ("degraded", 0, stand.pool)
     await check_log(market.log)

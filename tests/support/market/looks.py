@@ -149,6 +149,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "again",
     },
     "grants:pay_stage": {"grant": "fixed", "instrument": "other", "issuer": "other", "order": "final"},
+    "grants:resume_grant": {"account": "other", "pool": "again", "site": "again", "usage": "met"},
     "grants:terminate_grant": {
         "account": "met",
         "auction": "final",
