@@ -1,7 +1,8 @@
 """Checks ends for cause: what the cause was, since when it lasted, and that its provider had the time to answer it.
 
 A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
-outages of thirty days take of that day, unless evidence showed them and they were answered in time. Before a grant
+outages of thirty days take of that day, unless evidence showed them and they were answered in time. A startup reports
+that itself two days after the start at the earliest, while its provider's meter is silent. Before a grant
 begins, it has cause while the site is late by more than a day. A provider has cause while the startup is suspended, or
 delivery is withheld. `evidence` checks what machines show.
 """
@@ -18,6 +19,7 @@ from marketplace.auditor.stream import Findings, Message
 
 ANSWERED_WITHIN: Final = timedelta(hours=24)
 ANSWERED_ONCE: Final = timedelta(days=30)
+SILENT_AFTER: Final = timedelta(hours=48)
 Body = dict[str, Any]
 _NODES: Final = frozenset({"degraded", "suspended", "resumed"})
 
@@ -60,6 +62,7 @@ class Grant:
         before: From when to when past outages lasted, since their report.
         anew_at: When it was last put off.
         withheld: Whether its delivery is withheld.
+        provider: Who delivers it.
     """
 
     start: datetime
@@ -75,6 +78,7 @@ class Grant:
     before: list[tuple[datetime, datetime]] = field(default_factory=list)
     anew_at: datetime | None = None
     withheld: bool = False
+    provider: str = ""
 
     def tell(self, name: str, body: Body) -> None:
         """Fold a report about its nodes."""
@@ -153,11 +157,15 @@ class Causes:
         if name == "issued":
             both = ((body.get("service") or {}).get("detection") or {}).get("meters") == "both"
             start, pools = parse_instant(body["start"]), [body["pool_id"]]
-            self.grants[body["grant_id"]] = Grant(start, body["nodes"], both, body["startup_id"], pools)
+            self.grants[body["grant_id"]] = Grant(
+                start, body["nodes"], both, body["startup_id"], pools, provider=body["provider_id"]
+            )
         grant = self.grants.get(body["grant_id"])
         if grant is None:
             return
         if name in _NODES:
+            if name == "suspended" and message.headers.get("ce-actor") == grant.user != grant.provider:
+                self._check_silence(message, body, grant)
             grant.tell(name, body)
         elif name == "terminated":
             if body.get("for_cause"):
@@ -165,6 +173,13 @@ class Causes:
             grant.ended = True
         else:
             _change(grant, name, body)
+
+    def _check_silence(self, message: Message, body: Body, grant: Grant) -> None:
+        """Check that a startup reports silence as it happens, and not before its provider could count anything."""
+        at, now = parse_instant(body["at"]), parse_instant(message.headers["ce-time"])
+        right = at == now >= grant.start + SILENT_AFTER and grant.since is None
+        text = f"{body['grant_id']} is not handed over since {body['at']}, says its startup at {render_instant(now)}"
+        self.findings.require(right, "cause", message.sequence, text)
 
     def _check(self, message: Message, body: Body, grant: Grant) -> None:
         """Check that the side which ends a grant for cause has one."""

@@ -90,7 +90,7 @@ async def degrade(
 async def suspend(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
 ) -> Response[ReceiptBody]:
-    """Report, as the provider, that no node of a grant works from an instant on, until the grant is resumed."""
+    """Report that no node of a grant works until it is resumed: its provider, or its startup if no meter counts any."""
     receipt = await suspend_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
     return command.answer(receipt)
 

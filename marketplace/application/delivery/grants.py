@@ -24,7 +24,7 @@ from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.stages import collect, compute_spare, free_kept, raise_hold, sum_deal
+from marketplace.application.steps.stages import collect, compute_spare, free_kept, is_undelivered, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import free_equity, release_undelivered
 from marketplace.application.steps.two_persons import use_limit
@@ -36,7 +36,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.account_state import require_free
-from marketplace.domain.billing.delivered import count_delivered
+from marketplace.domain.billing.delivered import count_delivered, is_silent
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
@@ -54,7 +54,7 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
+from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, SILENT_AFTER
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.substitution import build_successor, require_affordable
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -128,11 +128,24 @@ async def degrade_grant(
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
     """Report, as the provider, that no node works since `at`.
 
+    The startup that uses the grant reports it too, from now on, while the provider's meter has counted nearly nothing
+    for `SILENT_AFTER`. The provider answers with a reading or `resume_grant`; if it lets its time pass, that is cause.
+
     Raises:
-        Refusal: As `degrade_grant`.
+        Refusal: As `degrade_grant` · for the startup ``grant_not_due`` and ``capacity_delivered``.
     """
-    command = SuspendGrant(grant_id=grant_id, at=at, reason=reason, reported_at=context.at)
-    return await _change(handler, context, grant_id, "provider", command)
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await load_grant(unit, grant_id, "provider", "startup")
+        command = SuspendGrant(grant_id=grant_id, at=at, reason=reason, reported_at=context.at)
+        if _find_side(context, grant) == "startup":
+            usage = await unit.load(USAGE, name_usage(grant_id))
+            silent = is_silent(usage, grant, context.at - SILENT_AFTER, context.at)
+            command = structs.replace(command, at=context.at, by="startup", is_silent=silent)
+        await unit.decide(GRANT, grant_id, command)
+        await count_reduction(unit, grant_id)
+
+    return await handler.run(context, GRANT, grant_id, work)
 
 
 async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
@@ -279,11 +292,12 @@ async def collect_stage(handler: Handler, context: Context, grant_id: str) -> Re
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
-        after = await collect(unit, grant)
+        is_silent, after = await is_undelivered(unit, grant), await collect(unit, grant)
         was_withheld = grant.withheld is not None and after.withheld is None
         if was_withheld and not after.withholdings[-1].is_paid and context.at < after.end:
             since = after.withholdings[-1].since
-            await _terminate(unit, after, context.at, "a stage was not paid", by="startup", noticed_at=since)
+            by: Side = "platform" if is_silent else "startup"  # who got nothing owes no fee
+            await _terminate(unit, after, context.at, "a stage was not paid", by=by, noticed_at=since)
 
     return await handler.run(context, GRANT, grant_id, work)
 

@@ -14,6 +14,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Reserve
 from marketplace.domain.billing.account_state import Account, require_free
+from marketplace.domain.billing.delivered import is_silent
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
 from marketplace.domain.billing.statement import Statement, find_undisputed
@@ -23,6 +24,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.trading.order import ORDER, MatchedOrder
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -55,6 +57,7 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
         due_usd=_sum_due(unit, grant, account, unpaid),
         deal_usd=await sum_deal(unit, grant),
         is_asked=is_asked,
+        is_silent=await is_undelivered(unit, grant),
     )
     known = len(unit.list_events(GRANT, issued.grant_id))
     after = await unit.decide(GRANT, issued.grant_id, command)
@@ -73,6 +76,14 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
                 require_free(issued.startup_account_id, account, event.amount_usd, at, unpaid)
             await raise_hold(unit, grant, event.amount_usd, "the next stage of the grant")
     return after
+
+
+async def is_undelivered(unit: UnitOfWork, grant: Grant) -> bool:
+    """Return whether delivery is withheld of a grant of which the provider's meter counted nearly nothing before."""
+    if grant.withheld is None:
+        return False
+    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
+    return is_silent(usage, grant, grant.issued.start, grant.withheld.at)
 
 
 async def _list_unpaid(unit: UnitOfWork, grant: Grant) -> dict[str, Statement]:

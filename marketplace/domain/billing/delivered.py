@@ -13,7 +13,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.service_level import assess, list_working
+from marketplace.domain.delivery.service_level import assess, count_promised, list_working
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -31,6 +31,12 @@ def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) 
             if since < until and gpus > working.amount:
                 excess += (gpus - working.amount) * ((until - since) // _MICROSECOND)
     return counted - -(-excess // _PER_SECOND)
+
+
+def is_silent(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
+    """Return whether the provider's meter counted less than a hundredth of what was promised over a span."""
+    promised = count_promised(grant, start, end)
+    return count_delivered(usage, grant, start, end) * 100 < promised
 
 
 def require_undelivered(grant: Grant, startup: Usage) -> None:

@@ -75,6 +75,7 @@ def build_collection(
     due_usd: Decimal = ZERO,
     deal_usd: Fraction = Fraction(0),
     is_asked: bool = False,
+    is_silent: bool = False,
 ) -> CollectStage:
     """Return the command that pays for the stages of a grant, or records the consequence if money is missing.
 
@@ -88,6 +89,7 @@ def build_collection(
         due_usd: Of a grant on credit, what was paid, and what is needed for statements that can no longer be disputed.
         deal_usd: The price of all that the startup buys from the provider; the notice depends on it.
         is_asked: Whether the startup asks to pay, perhaps before a stage begins; False for the scheduler.
+        is_silent: Whether the provider's meter counted nearly nothing before delivery was withheld.
     """
     issued, gpu_seconds = grant.issued, count_withheld(grant, at)
     stages = 0 if issued.stages is None else max(count_due(issued, at), grant.stages_paid + is_asked)
@@ -100,6 +102,7 @@ def build_collection(
         needed_usd=max(funding_usd, due_usd) if stages else ZERO,
         set_aside_usd=set_aside_usd,
         is_asked=is_asked,
+        is_silent=is_silent,
         gpu_seconds_withheld=gpu_seconds,
         notice=find_deal_notice(issued, deal_usd),
         damages_usd=min(compute_damages(issued, gpu_seconds), spare_usd),

@@ -12,18 +12,19 @@ Invariants:
     5. The span changes before anything is delivered: its startup shortens or moves it while its site is late. Then the
        grant is issued again with the new span, and outages before that are over.
     6. Of a staged grant, delivery is withheld only after a stage was missed and its cure time is over. Withheld hours
-       cost no more than what is set aside beyond the delivered ones.
+       cost no more than what is set aside beyond the delivered ones, and nothing where the stage stays unpaid and the
+       provider's meter had counted nearly nothing.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-outage_open · from_the_future · resumption_backdated · nodes_failed · pool_unchanged · cause_missing · cause_unanswered ·
-notice_too_short · grant_bought · grant_transferred · grant_staged · hours_resold · site_on_time · ready_after_end ·
-start_unaligned · start_too_early · start_too_late · span_empty · resale_outside_grant · resale_above_grant ·
-grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
+capacity_delivered · outage_open · from_the_future · resumption_backdated · nodes_failed · pool_unchanged ·
+cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred · grant_staged · hours_resold ·
+site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late · span_empty · resale_outside_grant
+· resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -85,6 +86,7 @@ from marketplace.domain.delivery.grant_commands import (
     TransferGrant,
 )
 from marketplace.domain.delivery.grant_notice import (
+    SILENT_AFTER,
     Cut,
     find_answer_time,
     find_end_fee,
@@ -466,9 +468,31 @@ def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_running(state, command.at)
     if state.status in {"suspended", "terminated"} and _is_known(command, state):
         return []
+    if command.by == "startup":
+        _require_silence(command, state)
     return [
         GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason, reported_at=command.reported_at)
     ]
+
+
+def _require_silence(command: SuspendGrant, state: Grant) -> None:
+    """Refuse a startup's report that nothing was handed over, unless its provider's meter says nothing else.
+
+    Raises:
+        Refusal: ``grant_<status>`` · ``grant_not_due`` · ``capacity_delivered``.
+    """
+    if state.condition != "active":
+        raise refuse_status("grant", command.grant_id, state.condition, "active")
+    due = state.issued.start + SILENT_AFTER
+    _require_due(command.grant_id, command.at, due, "may be reported by its startup as not handed over")
+    if not command.is_silent:
+        hours = SILENT_AFTER // timedelta(hours=1)
+        raise Refusal(
+            "capacity_delivered",
+            f"the provider's meter counted GPUs of grant {command.grant_id} within the last {hours} hours; dispute its"
+            " statement, send evidence, or end the grant",
+            grant_id=command.grant_id,
+        )
 
 
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -732,13 +756,14 @@ def _end_withholding(command: CollectStage, state: Grant, *, is_paid: bool) -> l
     if state.withheld is None:
         return []
     grant_id, number = state.issued.grant_id, len(state.withholdings)
+    is_free = command.is_silent and not is_paid
     return [
         GrantWithholdingEnded(
             grant_id=grant_id,
             since=state.withheld.at,
             at=min(command.at, state.end),
-            gpu_seconds=command.gpu_seconds_withheld,
-            damages_usd=command.damages_usd,
+            gpu_seconds=0 if is_free else command.gpu_seconds_withheld,
+            damages_usd=ZERO if is_free else command.damages_usd,
             payment_id=derive_id("dmg", grant_id, str(number)),
             is_paid=is_paid,
         )

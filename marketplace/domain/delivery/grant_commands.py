@@ -54,12 +54,23 @@ class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that no node works since `at`. `reported_at` is now."""
+    """Report that no node works since `at`.
+
+    Attributes:
+        grant_id: The grant.
+        at: Since when; now, if its startup reports it.
+        reason: Why.
+        reported_at: Now.
+        by: The side that reports it.
+        is_silent: Whether the provider's meter counted nearly nothing of late, by `delivered.is_silent`.
+    """
 
     grant_id: str
     at: datetime
     reason: str
     reported_at: datetime
+    by: Side = "provider"
+    is_silent: bool = False
 
 
 class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +187,8 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
         needed_usd: What they need in all.
         set_aside_usd: What is set aside so far, with what was paid from it.
         is_asked: Whether the startup asks for it, also for a stage that has not begun; False for the scheduler.
+        is_silent: Whether the provider's meter counted nearly nothing before the present withholding. Then withheld
+            hours cost nothing, unless the stage is paid.
         gpu_seconds_withheld: GPU-seconds of the present withholding in which nodes worked.
         notice: How long delivery is withheld before the grant ends.
         damages_usd: The cash price of these, at most what is set aside beyond the cost of delivered hours.
@@ -188,6 +201,7 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
     needed_usd: Decimal
     set_aside_usd: Decimal
     is_asked: bool = False
+    is_silent: bool = False
     gpu_seconds_withheld: int = 0
     notice: timedelta = timedelta()
     damages_usd: Decimal = ZERO

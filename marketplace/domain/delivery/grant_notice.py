@@ -25,6 +25,10 @@ ANSWERED_ONCE: Final = timedelta(days=30)
 """Outages of so many days share one `ANSWERED_WITHIN`, as the outages of a statement period share one cure time."""
 
 
+SILENT_AFTER: Final = timedelta(hours=48)
+"""After how long without a reading of the provider's meter a startup may report that no node works."""
+
+
 def find_answer_time(failing_since: datetime | None, before: Iterable[tuple[datetime, datetime]]) -> datetime | None:
     """Return until when the provider may answer an outage. What earlier outages took of the time is gone.
 

@@ -13,7 +13,8 @@ The score is the product of three exact shares. Each is 1 without a history:
   ran to their end, by GPU-seconds or by price, whichever is lower. So neither a large grant nor an expensive one that
   is ended is offset by many small or cheap ones. A grant counts whole, less what was resold of it, at the price that
   the provider is owed. The provider is at fault if it ended a grant without cause, or if the startup did because nodes
-  failed. A match whose capacity was withdrawn counts as a grant that it ended.
+  failed. One of which, as its statements say, less than a hundredth worked is not
+  completed. A match whose capacity was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
 Invariants:
@@ -315,6 +316,8 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
                 cents_broken=record.cents_broken + broken * course.cents,
             )
             return replace(ended, running=False, broken=course.broken or broken), record
+        case GrantCompleted() if course.stated_until is not None and course.worked * 100 < course.gpu_seconds:
+            return replace(course, running=False), record
         case GrantCompleted():
             record = replace(
                 record,

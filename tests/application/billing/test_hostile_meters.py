@@ -11,6 +11,8 @@ from marketplace.application.billing import accounts, statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
+from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.causes import Causes
 from marketplace.auditor.market import Market as AuditedMarket
 from marketplace.auditor.money import Money
 from marketplace.core.errors import Refusal
@@ -29,11 +31,22 @@ from tests.application.trading.test_related import relate, until_marked
 from tests.support.market.auditing import find_faults
 from tests.support.market.deciding import decide
 from tests.support.market.invariants import check_log
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import SAFE, STANDARD_SERVICE, Market
 from tests.support.market.meter import MemoryArchive
 
 ZERO = Decimal(0)
 HOUR = timedelta(hours=1)
+
+
+class AuditedCauses(Causes):
+    """Causes, with the capacity that they rest on."""
+
+    def __init__(self, findings):
+        super().__init__(findings, Capacity(findings))
+
+    def take(self, decision):
+        super().take(decision)
+        self.capacity.take(decision)
 
 
 class Month(Delivery):
@@ -389,3 +402,43 @@ async def test_a_meter_counts_no_zero_and_a_startup_that_used_nothing_claims_it(
     month.market.clock.at += timedelta(days=7)
     settled = await month.market.until("statement", month.first.statement_id, "accepted")
     assert (settled.charges.gpu_seconds, await month.earned()) == (0, ZERO)
+
+
+async def test_a_provider_that_delivers_nothing_and_says_nothing_leaves_its_startup_cause():
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+
+    async def miss(month):
+        at, context = month.market.clock.now(), month.market.context(trade.startup)
+        await grants.suspend_grant(market.handler, context, month.id, at=at - HOUR, reason="no node answers")
+
+    async def leave(month):
+        at, context = month.market.clock.now(), month.market.context(trade.startup)
+        await grants.terminate_grant(market.handler, context, month.id, at=at, reason="no show", for_cause=True)
+
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(1.5)
+        with pytest.raises(Refusal, match="may be reported by its startup") as early:
+            await miss(month)
+        await month.market.deliver(month.grant, 1)
+        await month.go(2.5)
+        with pytest.raises(Refusal, match="the provider's meter counted GPUs") as counted:
+            await miss(month)
+        await month.go(3.5)
+        await miss(month)
+        assert (early.value.code, counted.value.code) == ("grant_not_due", "capacity_delivered")
+        with pytest.raises(Refusal, match="may repair its nodes"):
+            await leave(month)
+        await month.go(4)
+        await month.resume(4)
+        await miss(month)
+        with pytest.raises(Refusal, match="may repair its nodes"):
+            await leave(month)
+        await month.go(4.51)
+        await leave(month)
+        ended = (await market.state("grant", month.id)).terminated
+        assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, ZERO, 2)
+    await check_log(market.log)
+    assert await find_faults(AuditedCauses, market.log) == []

@@ -197,6 +197,24 @@ async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_n
     await deal.require_clean("account.hold_placed.v1")
 
 
+async def test_a_provider_that_delivered_nothing_is_paid_nothing_for_a_stage_that_was_not_paid():
+    deal = Deal()
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        await deal.award()
+        await deal.move(30, lambda one: one.missed)
+        withheld = (await deal.move(33, lambda one: one.withheld)).withheld
+        ended = await deal.move(38, lambda one: one.end <= withheld.ends_at)
+        (past,) = ended.withholdings
+        assert (past.gpu_seconds, past.damages_usd, past.is_paid) == (0, 0, False)
+        assert (ended.terminated.by, ended.end_fee_usd) == ("platform", 0)
+        await deal.settle()
+        assert (await market.account(deal.startup)).available_usd == deal.usd
+    await check_log(market.log)
+    assert await find_faults(Stages, market.log) == []
+
+
 async def test_stages_are_set_aside_as_they_begin_and_a_late_one_resumes_delivery_for_the_withheld_hours():
     deal = Deal(fee=False)
     market = deal.market

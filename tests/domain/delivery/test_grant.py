@@ -70,6 +70,7 @@ LOTS_2 = (share(lot_id=id_of("lot", 2), nodes=2),)
 activate = builder(ActivateGrant(**MINE, at=hour(10)))
 degrade = builder(DegradeGrant(**MINE, nodes_available=1, at=hour(12), reason="XID 79", reported_at=hour(12)))
 suspend = builder(SuspendGrant(**MINE, at=hour(13), reason="fabric upgrade", reported_at=hour(13)))
+miss = builder(SuspendGrant(**MINE, at=hour(13), reason="no node", reported_at=hour(13), by="startup"))
 resume = builder(ResumeGrant(**MINE, at=hour(14), reported_at=hour(14)))
 substitute = builder(SubstituteGrant(**MINE, pool_id=POOL_2, lots=LOTS_2, at=hour(12), reason="nodes failed"))
 transfer = builder(TransferGrant(**MINE, startup_id=STARTUP_2))
@@ -171,6 +172,7 @@ collect = builder(
     )
 )
 
+LONG = (grant_issued(end=hour(100)), ACTIVATED)
 REFUSALS = [
     Row("grant_unknown", (), activate()),
     Row("grant_exists", (ISSUED,), IssueGrant(issued=grant_issued(nodes=3))),
@@ -190,6 +192,9 @@ REFUSALS = [
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
+    Row("grant_degraded", (*ACTIVE, DEGRADED), miss(is_silent=True)),
+    Row("grant_not_due", ACTIVE, miss(is_silent=True)),
+    Row("capacity_delivered", LONG, miss(at=hour(58))),
     Row("outage_open", ACTIVE, degrade(until=hour(13)), "/until"),
     Row("from_the_future", (*ACTIVE, DEGRADED), resume(at=hour(15)), "/at"),
     Row("resumption_backdated", (*ACTIVE, DEGRADED), resume(at=hour(12.5)), "/at"),
@@ -278,6 +283,20 @@ def test_degrades_down_to_nothing():
     Given(GRANT, *ACTIVE).when(degrade()).then(DEGRADED)
     nothing = msgspec.structs.replace(DEGRADED, nodes_available=0)
     Given(GRANT, *ACTIVE, DEGRADED).when(degrade(nodes_available=0)).then(nothing)
+
+
+def test_a_startup_says_that_nothing_was_handed_over_once_no_meter_counted_anything_for_two_days():
+    late = {"at": hour(58), "reported_at": hour(58)}
+    suspended = GrantSuspended(**MINE, **late, reason="no node")
+    Given(GRANT, *LONG).when(miss(**late, is_silent=True)).then(suspended)
+    Given(GRANT, *LONG, suspended).when(miss(**late, is_silent=True)).then_nothing()
+    cause = {"for_cause": True, "at": hour(90), "noticed_at": hour(81.99)}
+    Given(GRANT, *LONG, suspended).when(terminate(**cause)).refused("cause_unanswered")
+    again = msgspec.structs.replace(suspended, at=hour(81), reported_at=hour(81))
+    words = (suspended, GrantResumed(**MINE, at=hour(81)), again)
+    Given(GRANT, *LONG, *words).when(terminate(**cause)).refused("cause_unanswered")
+    [ended] = GRANT.decide(terminate(**cause | {"noticed_at": hour(82)}), GRANT.fold([*LONG, *words]))
+    assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, 0, 2), "words buy no time"
 
 
 def test_only_the_platform_says_that_failed_nodes_worked_all_the_time():

@@ -148,8 +148,15 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "service_line": "final",
         "statement": "again",
     },
-    "grants:pay_stage": {"grant": "fixed", "instrument": "other", "issuer": "other", "order": "final"},
+    "grants:pay_stage": {
+        "grant": "fixed",
+        "instrument": "other",
+        "issuer": "other",
+        "order": "final",
+        "usage": "other",
+    },
     "grants:resume_grant": {"account": "other", "pool": "again", "site": "again", "usage": "met"},
+    "grants:suspend_grant": {"account": "other", "usage": "met"},
     "grants:terminate_grant": {
         "account": "met",
         "auction": "final",
