@@ -172,14 +172,27 @@ class Causes:
                 self._check(message, body, grant)
             grant.ended = True
         else:
+            if name == "rescheduled":
+                self._check_answered(message, body, grant)
             _change(grant, name, body)
 
     def _check_silence(self, message: Message, body: Body, grant: Grant) -> None:
         """Check that a startup reports silence as it happens, and not before its provider could count anything."""
         at, now = parse_instant(body["at"]), parse_instant(message.headers["ce-time"])
-        right = at == now >= grant.start + SILENT_AFTER and grant.since is None
+        right = at == now >= grant.start + SILENT_AFTER
         text = f"{body['grant_id']} is not handed over since {body['at']}, says its startup at {render_instant(now)}"
         self.findings.require(right, "cause", message.sequence, text)
+
+    def _check_answered(self, message: Message, body: Body, grant: Grant) -> None:
+        """Check that evidence which alone lets a startup shorten or move its grant could be answered."""
+        grant_id, at = body["grant_id"], parse_instant(body["at"])
+        known = self.incidents.get(grant.pools[-1], {}).values()
+        is_shown = any(each.grant_id == grant_id and each.start <= at < each.end for each in known)
+        if grant.begun and grant.follows and is_shown and not self._lacks_power(grant_id, grant, at):
+            problem = self._check_startup(body, grant, at)
+            self.findings.require(
+                problem is None, "cause", message.sequence, f"{grant_id} gets another span: {problem}"
+            )
 
     def _check(self, message: Message, body: Body, grant: Grant) -> None:
         """Check that the side which ends a grant for cause has one."""

@@ -21,6 +21,7 @@ from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.delivered import require_undelivered
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_needed
+from marketplace.domain.delivery.cause import find_evidence_answer
 from marketplace.domain.delivery.grant import GRANT, Grant, find_new_span
 from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.delivery.periods import require_unstated
@@ -66,9 +67,7 @@ async def reschedule_grant(
         grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
         require_side(context, list_sides(grant), ("startup",), "grant", grant_id)
         await require_unfrozen(unit)
-        site = await unit.get(SITE, (await unit.get(POOL, grant.pool_id)).opened.site_id)
-        ready_at = site.ready_at if site.status == "converting" else None
-        command = RescheduleGrant(grant_id=grant_id, choice=choice, at=context.at, start=start, ready_at=ready_at)
+        command = await _build(unit, grant, choice, start)
         begin, end = find_new_span(command, grant)
         await _check_undelivered(unit, grant)
         if choice == "moved" and grant.issued.equity is not None:
@@ -92,6 +91,21 @@ async def reschedule_grant(
         await _free_cut(unit, grant, after, left)
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _build(unit: UnitOfWork, grant: Grant, choice: Choice, start: datetime | None) -> RescheduleGrant:
+    """Return the command, with what its decision reads of the grant's pools and site."""
+    places = (grant.pool_id, *sorted(grant.pools_before - {grant.pool_id}))
+    pools = [await unit.get(POOL, pool_id) for pool_id in places]
+    site = await unit.get(SITE, pools[0].opened.site_id)
+    return RescheduleGrant(
+        grant_id=grant.issued.grant_id,
+        choice=choice,
+        at=unit.context.at,
+        start=start,
+        ready_at=site.ready_at if site.status == "converting" else None,
+        answer_by=find_evidence_answer(grant, pools, site, unit.context.at),
+    )
 
 
 async def _shift(

@@ -4,12 +4,12 @@ A grant that is degraded because nodes of its pool failed follows the pool with 
 it was first degraded while failures take turns. A cause to end the grant rests on the pool itself, as it is then.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
+from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, find_answer_time
 from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import SiteState, list_dark
@@ -55,6 +55,27 @@ def is_lacking(grant: Grant, pool: Pool, site: SiteState, at: datetime) -> bool:
     failed = sum(incident.nodes for incident in lasting if incident.grant_id is None)
     needed = sum(load.amount for load in pool.reserved() if load.start <= at < load.end)
     return (failed > 0 and needed + failed > pool.opened.nodes) or _is_dark(grant, site, at)
+
+
+def find_evidence_answer(grant: Grant, pools: Sequence[Pool], site: SiteState, at: datetime) -> datetime | None:
+    """Return until when a provider may answer evidence of a grant's GPUs that lasts.
+
+    Args:
+        grant: The grant.
+        pools: Where it is, and then where it was.
+        site: Where it is.
+        at: Now.
+
+    Returns:
+        The instant; None if no evidence lasts, or the provider itself said that the grant does not work.
+    """
+    is_shown = any(
+        incident.grant_id == grant.issued.grant_id and incident.start <= at < incident.end
+        for incident in pools[0].incidents.values()
+    )
+    if not is_shown or not grant.follows_pool or _is_dark(grant, site, at):
+        return None
+    return find_answer_time(find_failing_since(grant, pools[0], site, at), list_unanswered(grant, pools))
 
 
 def _is_dark(grant: Grant, site: SiteState, at: datetime) -> bool:

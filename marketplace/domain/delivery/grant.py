@@ -479,10 +479,8 @@ def _require_silence(command: SuspendGrant, state: Grant) -> None:
     """Refuse a startup's report that nothing was handed over, unless its provider's meter says nothing else.
 
     Raises:
-        Refusal: ``grant_<status>`` · ``grant_not_due`` · ``capacity_delivered``.
+        Refusal: ``grant_not_due`` · ``capacity_delivered``.
     """
-    if state.condition != "active":
-        raise refuse_status("grant", command.grant_id, state.condition, "active")
     due = state.issued.start + SILENT_AFTER
     _require_due(command.grant_id, command.at, due, "may be reported by its startup as not handed over")
     if not command.is_silent:
@@ -593,7 +591,7 @@ def _reschedule(command: RescheduleGrant, state: Grant) -> Sequence[GrantEvent]:
             principal_commitment_usd=command.principal_commitment_usd,
             budget_commitment_usd=command.budget_commitment_usd,
             at=command.at,
-            reason=f"{command.choice}, because its site is late",
+            reason=f"{command.choice}, because {'no node of it works' if state.is_dark else 'its site is late'}",
         )
     ]
 

@@ -116,6 +116,7 @@ class RescheduleGrant(msgspec.Struct, frozen=True, kw_only=True):
         start: When a moved grant begins; None: as soon as its site is ready.
         at: Now.
         ready_at: When the conversion of its site is to be ready; None if none is ahead.
+        answer_by: Until when its provider may answer evidence that its nodes do not work; None without any.
         lots: Which lots carry it from then on.
         cash_commitment_usd: What the startup pays in cash when everything that is left is delivered.
         principal_commitment_usd: What it owes as principal then.
@@ -127,6 +128,7 @@ class RescheduleGrant(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     start: datetime | None = None
     ready_at: datetime | None = None
+    answer_by: datetime | None = None
     lots: tuple[LotShare, ...] = ()
     cash_commitment_usd: Decimal = ZERO
     principal_commitment_usd: Decimal = ZERO

@@ -33,8 +33,8 @@ def find_span(
         is_dark: Whether no node of it has worked since its start.
 
     Raises:
-        Refusal: ``site_on_time`` · ``ready_after_end`` · ``start_unaligned`` · ``start_too_early`` ·
-            ``start_too_late``.
+        Refusal: ``site_on_time`` · ``cause_unanswered`` · ``ready_after_end`` · ``start_unaligned`` ·
+            ``start_too_early`` · ``start_too_late``.
     """
     first = _find_first(command, issued, status, is_dark=is_dark)
     if command.choice == "moved":
@@ -61,6 +61,14 @@ def _find_first(command: RescheduleGrant, issued: GrantIssued, status: str, *, i
             " while the conversion of its site is to be ready after its start, or if no node of it has worked since its"
             " start",
             status=status,
+        )
+    if not is_late and command.answer_by is not None and command.at < command.answer_by:
+        due = render_instant(command.answer_by)
+        raise Refusal(
+            "cause_unanswered",
+            f"the nodes of grant {command.grant_id} do not work by evidence, which its provider may answer until {due};"
+            " shorten or move it then",
+            due=due,
         )
     ready = max(command.at, ready_at or command.at) if command.at > issued.start else ready_at or command.at
     return issued.start - (issued.start - ready) // _HOUR * _HOUR

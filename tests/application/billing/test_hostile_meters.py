@@ -7,6 +7,7 @@ from fractions import Fraction
 import msgspec
 import pytest
 
+from events.service import STANDARD_SERVICE
 from marketplace.application.billing import accounts, statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
@@ -31,7 +32,7 @@ from tests.application.trading.test_related import relate, until_marked
 from tests.support.market.auditing import find_faults
 from tests.support.market.deciding import decide
 from tests.support.market.invariants import check_log
-from tests.support.market.market import SAFE, STANDARD_SERVICE, Market
+from tests.support.market.market import SAFE, Market
 from tests.support.market.meter import MemoryArchive
 
 ZERO = Decimal(0)

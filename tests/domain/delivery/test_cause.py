@@ -9,7 +9,7 @@ from events.pool import PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.site import PowerDraw, SiteDerated, SitePowerReserved
 from events.types import LotShare
-from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
+from marketplace.domain.delivery.cause import find_evidence_answer, find_failing_since, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.supply.pool import POOL
@@ -35,6 +35,10 @@ def degrade(nodes, at, *, follows_pool=True):
     return GrantDegraded(
         **MINE, nodes_available=nodes, at=hour(at - 1), reported_at=hour(at), reason="xid", follows_pool=follows_pool
     )
+
+
+def resume(at):
+    return GrantResumed(**MINE, at=hour(at))
 
 
 def find(grant_events, pool_events, at=60, site=None):
@@ -70,6 +74,23 @@ def test_a_node_without_power_counts_from_the_first_report_of_the_grant():
     site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), reserved, less])
     assert find([degrade(3, 10)], [], site=site) == hour(10)
     assert find([degrade(3, 10)], [fail("a", 20)], site=site) == hour(21), "the evidence explains what is lacking"
+
+
+@pytest.mark.parametrize(
+    ("told", "pool", "due"),
+    [
+        ([degrade(0, 1)], [fail("a", 0)], 25),
+        ([degrade(0, 1)], [fail("a", 0), restore("a", 2)], None),
+        ([degrade(0, 1)], [fail("a", 0, None)], None),
+        ([degrade(0, 1, follows_pool=False)], [fail("a", 0)], None),
+        ([degrade(0, 1), resume(11), degrade(0, 31)], [fail("b", 0, None), restore("b", 11), fail("a", 30)], 45),
+    ],
+)
+def test_evidence_that_moves_a_grant_may_be_answered_as_evidence_that_ends_it(told, pool, due):
+    issued = build.grant_issued(nodes=1, start=hour(0), end=hour(100))
+    grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), *told])
+    found = find_evidence_answer(grant, [POOL.fold([build.pool_opened(), *pool])], None, hour(40))
+    assert found == (None if due is None else hour(due))
 
 
 def take(nodes, number=1):
@@ -113,10 +134,6 @@ def test_a_site_that_lacks_power_for_other_grants_alone_is_no_cause(start, since
     site = SITE.fold([build.site_registered(status="operating", power_energised_kw=500), *reserved, less])
     told = find([degrade(3, 10)], [fail("a", 9), restore("a", 12)], site=site)
     assert told == (None if since is None else hour(since))
-
-
-def resume(at):
-    return GrantResumed(**MINE, at=hour(at))
 
 
 @pytest.mark.parametrize("meters", ["both", "provider"])
