@@ -218,7 +218,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "issuer": "again",
         "lot": "met",
         "order": "met",
+        "pool": "again",
         "pricelist": "fixed",
+        "site": "again",
     },
     "quotes:release_quote": {"issuer": "met", "mandate": "final", "site": "met"},
     "quotes:take_quote": {
