@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
@@ -32,10 +32,12 @@ class Preemption:
 
     Attributes:
         votes: The cap tables, terms, prices and parties before a decision.
+        entitled: Who had a pro rata right as each proposal was made.
     """
 
     findings: Findings
     votes: Votes
+    entitled: dict[str, set[str]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Check one command."""
@@ -45,7 +47,9 @@ class Preemption:
         now, sequence = parse_instant(decision[0].headers["ce-time"]), decision[-1].sequence
         for name, body in bodies:
             problem = None
-            if name == "issuer.financing_opened":
+            if name == "proposal.made":
+                self.entitled[body["proposal_id"]] = self.votes.list_entitled(body["issuer_id"])
+            elif name == "issuer.financing_opened":
                 problem = self._check_offers(body, now)
             elif name == "issuer.financing_priced":
                 problem = self._check_answers(body, now, bodies)
@@ -156,8 +160,8 @@ class Preemption:
         if proposal is not None:
             terms = {"kind": "stock", **body} if name == "issuer.stock_issued" else body.get("terms", {})
             silent -= proposal.list_waiving(now)
-            voted = {voter["party_id"] for each in proposal.made["consents"] for voter in each["voters"]}
-            silent = {each for each in silent if each in voted or self._pays_less(body["issuer_id"], terms, each)}
+            known = self.entitled.get(carried, set())
+            silent = {each for each in silent if each in known or self._pays_less(body["issuer_id"], terms, each)}
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
     def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:

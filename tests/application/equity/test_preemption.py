@@ -29,7 +29,7 @@ from tests.application.equity.test_hostile_variants import agree_open, propose_w
 from tests.application.equity.test_note_orders import offer_equity
 from tests.application.equity.test_warrant_orders import agree as build_warrant
 from tests.application.equity.test_warrant_orders import exercise
-from tests.support.market.agreeing import act_agreed, decline_all
+from tests.support.market.agreeing import act_agreed, agree_all, decline_all
 from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -384,6 +384,34 @@ async def test_silence_is_carried_out_by_itself_once_the_time_has_passed(market,
     assert await find_faults(OfferedParts, market.log) == []
     early = {"proposed_at": market.clock.now().isoformat()}
     assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
+async def test_a_voter_that_becomes_an_investor_at_the_price_of_an_offer_does_not_stop_it(market, led):
+    """The auditor said that a founder, who bought a SAFE while an issue waited, had had no time to refuse it."""
+    trade, founder = led
+    second = await market.party("Second", "fund", usd=9_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=second, name="Second", kind="founder")
+    stock = {"security_id": derive_id("sec", second), "holder_id": second, "class_id": "common", "shares": 500}
+    await act_agreed(market, trade.startup, IssueStock, **stock, price_usd_per_share=Decimal("0.0001"))
+    terms = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(20_000_000))
+    bank, _ = await join(market, trade.startup, 1_000, terms)
+    buyer = await market.party("Buyer", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=buyer, name="Buyer", kind="investor")
+    offer = {"security_id": derive_id("sec", buyer), "holder_id": buyer, "class_id": "common", "shares": 2}
+    offer["price_usd_per_share"] = Decimal(10)
+    proposal_id, _ = await ask(market, trade.startup, IssueStock, startup=trade.startup, **offer)
+    for party_id in (founder, bank, buyer):
+        assert await vote(market, party_id, proposal_id) == "open"
+    cap = Decimal(10 * total_shares(await market.state("issuer", trade.issuer)).fully_diluted)
+    context, mandate = market.context(trade.startup), await open_mandate(market, second)
+    members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(50)}
+    terms = structs.replace(terms, valuation_cap_usd=cap)
+    await instruments.invest(market.handler, context, **members, terms=terms)
+    await agree_all(market, context)
+    assert second in list_entitled(await market.state("issuer", trade.issuer))
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, proposal_id) == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
 
 
 async def test_silence_is_carried_out_once_the_buyer_can_pay(market, led):
