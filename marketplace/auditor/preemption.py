@@ -111,8 +111,8 @@ class Preemption:
         known = self._find_round(priced)
         if known is None or any(name == "issuer.financing_closed" for name, _ in bodies):
             return None  # a round that is priced once more as it closes was proposed in time
-        until = known.opened.get("open_until")
-        if until is not None and now >= parse_instant(until):
+        until = known.find_open_until()
+        if until is not None and now >= until:
             return f"it could be priced until {until}"
         offers = priced.get("pro_rata") or known.list_offers()
         offered = {each["holder_id"] for each in offers}
@@ -128,8 +128,10 @@ class Preemption:
     def _check_lapse(self, body: Body, now: datetime) -> str | None:
         """Return what is wrong if the worker ends a round that may still be priced, or close at its price."""
         known = self._find_round(body)
-        times = () if known is None else (known.opened.get("open_until"), known.priced.get("close_until"))
-        early = [each for each in times if each is not None and now < parse_instant(each)]
+        close_until = None if known is None else known.priced.get("close_until")
+        times = [None if close_until is None else parse_instant(close_until)]
+        times += [] if known is None else [known.find_open_until()]
+        early = [each for each in times if each is not None and now < each]
         return f"it had time until {max(early)}" if early else None
 
     def _check_silence(

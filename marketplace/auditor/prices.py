@@ -80,6 +80,12 @@ class Round:
         """Return what holders may take by right."""
         return self.late or list(self.opened.get("pro_rata", ()))
 
+    def find_open_until(self) -> datetime | None:
+        """Return until when it may be priced: with an offer that came late, a week after its time at least."""
+        times = [parse_instant(each["until"]) + timedelta(days=7) for each in self.late if each.get("until")]
+        until = self.opened.get("open_until")
+        return None if until is None else max([parse_instant(until), *times])
+
     def list_silent(self, now: datetime) -> set[str]:
         """Return who has not answered, and still may."""
         until = self.opened.get("pro_rata_until") or ""

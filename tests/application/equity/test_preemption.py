@@ -509,6 +509,30 @@ async def test_a_late_investor_that_is_silent_holds_a_round_up_for_its_time_alon
     assert await find_faults(OfferedParts, market.log) == []
 
 
+async def test_a_part_that_is_taken_late_ends_no_round(market, led):
+    """Who joined shortly before the end of a round took a dollar of it, and it could be priced no more."""
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    context = market.context(trade.startup)
+    await issuers.open_financing(
+        market.handler, context, trade.issuer, name="A", terms=build_round(straw), open_days=20
+    )
+    financing, opened = derive_id("fin", context.command_id), market.clock.now()
+    market.clock.at = opened + timedelta(days=15)
+    late, _ = await join(market, trade.startup, 1_000_000)
+    await price(market, trade, financing)
+    market.clock.at = opened + timedelta(days=25) - INSTANT
+    await pay_in(market, late)
+    await take(market, trade, financing, late, "400000")
+    market.clock.at = opened + timedelta(days=32) - INSTANT
+    await price(market, trade, financing)
+    market.clock.at += INSTANT
+    await refuse("financing_overdue", price(market, trade, financing))
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective", "at its price"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
 @pytest.mark.parametrize("priced", [False, True])
 async def test_a_round_that_is_not_closed_in_time_ends_by_itself(market, led, priced):
     """A round stayed open for ever at the terms and the offers of its first day."""

@@ -128,7 +128,7 @@ class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
         financing_id: The round.
         instruments: All outstanding instruments that convert, one value per run of equal terms.
         at: Now. Warrants that have expired do not count.
-        again: Whether it is priced once more as it closes: then nobody is offered a part any more.
+        again: Whether it is priced once more as it closes: then nobody is offered a part, and it may be overdue.
     """
 
     issuer_id: str

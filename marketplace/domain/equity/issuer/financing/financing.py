@@ -137,7 +137,8 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     """Return the price of the round; nothing if it is unchanged, with the company, and has not expired."""
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
-    _require_in_time(financing, command.at)
+    if not command.again:
+        _require_in_time(financing, command.at)
     require_answered(financing, command.at)
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
@@ -176,8 +177,15 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     return [event]
 
 
+def find_open_until(financing: Financing) -> datetime | None:
+    """Return until when a round may be priced, also with what holders take that were offered a part late."""
+    opened = financing.opened.open_until
+    late = (each.until + timedelta(days=PRICE_WITHIN_DAYS) for each in financing.offers if each.until is not None)
+    return None if opened is None else max((opened, *late))
+
+
 def _require_in_time(financing: Financing, at: datetime) -> None:
-    until = financing.opened.open_until
+    until = find_open_until(financing)
     if until is not None and at >= until:
         raise Refusal(
             "financing_overdue",
@@ -517,7 +525,7 @@ def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[Issu
 
 def _require_overdue(financing: Financing, at: datetime) -> None:
     """Refuse to end a round that may still be priced, or that may close at the price that it has."""
-    until = financing.opened.open_until
+    until = find_open_until(financing)
     due = None if until is None else max(until, financing.close_until or until)
     if due is None or at < due:
         raise Refusal(
