@@ -32,7 +32,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.trading import auctions, orders
 from marketplace.projections.trading import market as market_data
-from marketplace.projections.trading.market.index import Listed, Traded, compute_index, list_in_force
+from marketplace.projections.trading.market.index import HISTORY_DAYS, Listed, Traded, compute_index, list_in_force
 from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
 from marketplace.projections.trading.market.ties import Tie, Word
 from tests.projections.conftest import fill
@@ -225,6 +225,15 @@ def test_where_nobody_trades_who_sold_before_the_day_prints_provisionally_and_no
     assert (point.status, point.is_provisional, point.index_usd_per_gpu_hour) == ("printed", True, Decimal("2.60"))
     later = index_of(*rows, *sell_daily([71]), day=71)
     assert (later.is_provisional, later.days, later.index_usd_per_gpu_hour) == (False, 1, Decimal("2.025"))
+
+
+def test_a_carried_print_is_limited_by_one_that_rests_on_what_was_sold_a_year_before_it():
+    days = {0: "2.00", 366: "2.00", 416: "20.00"}
+    rows = [row for day, price in days.items() for row in shell(day, price, 3_000)]
+    point = index_of(*rows, day=782)
+    assert (point.status, point.is_provisional, point.index_usd_per_gpu_hour) == ("carried", False, Decimal("7.00"))
+    read = [row for row in rows if MONDAY + timedelta(days=782 - HISTORY_DAYS) <= row.day]
+    assert index_of(*read, day=782) == point
 
 
 def test_shells_with_any_volume_leave_no_later_honest_fill_out():

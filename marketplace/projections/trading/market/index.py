@@ -59,8 +59,8 @@ LIST_FACTOR_MAX: Final = 4
 STEP_MAX: Final = Fraction(1, 20)
 CARRY_DAYS_MAX: Final = 366
 KNOWN_DAYS_MIN: Final = 30
-HISTORY_DAYS: Final = DAYS_MAX + 2 * CARRY_DAYS_MAX
-"""So many days before a day decide its index: the day that it carries, and whether that day's print is provisional."""
+HISTORY_DAYS: Final = DAYS_MAX + 3 * CARRY_DAYS_MAX
+"""So many days before a day decide its index: the print that it carries, what limits that, and what sold before."""
 MICRO: Final = 1_000_000
 NEW: Final = "new sellers"
 """The name of all sellers together that sold nothing before."""
