@@ -36,7 +36,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.account_state import require_free
-from marketplace.domain.billing.delivered import count_delivered, is_silent
+from marketplace.domain.billing.delivered import count_delivered, is_silent, was_idle
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
@@ -129,7 +129,8 @@ async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at
     """Report, as the provider, that no node works since `at`.
 
     The startup that uses the grant reports it too, from now on, while the provider's meter has counted nearly nothing
-    for `SILENT_AFTER`. The provider answers with a reading or `resume_grant`; if it lets its time pass, that is cause.
+    for `SILENT_AFTER`, for half of which nodes were to work, so that it could count them. The provider answers by
+    `resume_grant`, and from then on by readings; if it lets its time pass, that is cause.
 
     Raises:
         Refusal: As `degrade_grant` · for the startup ``grant_not_due`` and ``capacity_delivered``.
@@ -140,7 +141,8 @@ async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at
         command = SuspendGrant(grant_id=grant_id, at=at, reason=reason, reported_at=context.at)
         if _find_side(context, grant) == "startup":
             usage = await unit.load(USAGE, name_usage(grant_id))
-            silent = is_silent(usage, grant, context.at - SILENT_AFTER, context.at)
+            span = (context.at - SILENT_AFTER, context.at)
+            silent = is_silent(usage, grant, *span) and not was_idle(grant, *span)
             command = structs.replace(command, at=context.at, by="startup", is_silent=silent)
         await unit.decide(GRANT, grant_id, command)
         await count_reduction(unit, grant_id)

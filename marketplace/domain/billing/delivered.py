@@ -13,7 +13,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.service_level import assess, count_promised, list_working
+from marketplace.domain.delivery.service_level import assess, count_promised, list_undelivered, list_working
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -37,6 +37,12 @@ def is_silent(usage: Usage, grant: Grant, start: datetime, end: datetime) -> boo
     """Return whether the provider's meter counted less than a hundredth of what was promised over a span."""
     promised = count_promised(grant, start, end)
     return count_delivered(usage, grant, start, end) * 100 < promised
+
+
+def was_idle(grant: Grant, start: datetime, end: datetime) -> bool:
+    """Return whether all nodes of a grant failed by report, or were withheld, for more than half of a span."""
+    idle = (run for run in list_undelivered(grant, start, end) if run.amount >= grant.issued.nodes)
+    return 2 * sum((run.end - run.start for run in idle), timedelta()) > end - start
 
 
 def require_undelivered(grant: Grant, startup: Usage) -> None:

@@ -487,8 +487,8 @@ def _require_silence(command: SuspendGrant, state: Grant) -> None:
         hours = SILENT_AFTER // timedelta(hours=1)
         raise Refusal(
             "capacity_delivered",
-            f"the provider's meter counted GPUs of grant {command.grant_id} within the last {hours} hours; dispute its"
-            " statement, send evidence, or end the grant",
+            f"the provider's meter counted GPUs of grant {command.grant_id} within the last {hours} hours, or no node"
+            " was to work for most of them; dispute its statement, send evidence, or end the grant",
             grant_id=command.grant_id,
         )
 

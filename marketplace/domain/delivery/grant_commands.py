@@ -62,7 +62,7 @@ class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         reported_at: Now.
         by: The side that reports it.
-        is_silent: Whether the provider's meter counted nearly nothing of late, by `delivered.is_silent`.
+        is_silent: Whether the provider's meter could count nodes of late, and counted nearly nothing.
     """
 
     grant_id: str

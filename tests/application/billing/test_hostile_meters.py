@@ -443,3 +443,35 @@ async def test_a_provider_that_delivers_nothing_and_says_nothing_leaves_its_star
         assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, ZERO, 2)
     await check_log(market.log)
     assert await find_faults(AuditedCauses, market.log) == []
+
+
+@pytest.mark.parametrize("was", ["repaired", "silent"])
+async def test_a_provider_that_repaired_its_nodes_has_a_day_to_meter_them_before_its_startup_says_nothing_came(was):
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+
+    async def miss(month):
+        at, context = month.market.clock.now(), month.market.context(trade.startup)
+        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(2)
+        await month.market.deliver(month.grant, 2)
+        await month.degrade(2, 0)
+        await month.go(4)
+        await month.resume(4)
+        await month.go(4.9)
+        with pytest.raises(Refusal, match="the provider's meter counted GPUs") as early:
+            await miss(month)
+        assert early.value.code == "capacity_delivered"
+        if was == "repaired":
+            await month.market.deliver(month.grant, 1, first=4)
+        await month.go(5)
+        if was == "silent":
+            await miss(month)
+            return
+        with pytest.raises(Refusal, match="the provider's meter counted GPUs"):
+            await miss(month)
+    await check_log(market.log)
