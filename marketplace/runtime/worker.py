@@ -373,8 +373,12 @@ class Worker:
         context = build_context(handler, "reactor", lot_id, f"move/{render_instant(ready_at)}")
         told: dict[str, Any] = {"reason": reason, "auction_ids": self.market.list_auctions()}
         if ready_at < lot.end:
-            with contextlib.suppress(Refusal):
+            try:
                 await inventory.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, **told)
+            except Refusal as refusal:
+                if refusal.code == "lot_frozen":
+                    raise
+            else:
                 return
         await inventory.withdraw_lot(handler, context, lot_id, **told)
 

@@ -149,6 +149,31 @@ async def test_a_site_that_is_told_to_be_late_once_orders_are_bound_is_sold_as_i
     await check_log(market.log)
 
 
+async def test_a_lot_that_an_auction_froze_until_just_now_is_moved_later_and_not_withdrawn(market, monkeypatch):
+    """The auction was completed between the refused move and what would have followed it."""
+    provider = await market.party("P", "provider")
+    _, pool = await market.pool(provider, status="planned")
+    site_id = (await market.state("pool", pool)).opened.site_id
+    lot, move, refused = await market.lot(provider, pool), inventory.reschedule_lot, []
+
+    async def refuse_once(*args, **more):
+        if not refused:
+            refused.append(True)
+            raise Refusal("lot_frozen", "an auction keeps it as it is")
+        return await move(*args, **more)
+
+    monkeypatch.setattr(inventory, "reschedule_lot", refuse_once)
+    late = {"former_use": "mining", "ready_at": market.day(20)}
+    async with market.worker():
+        await sites.schedule_conversion(market.handler, market.context(provider), site_id, **late)
+        async with asyncio.timeout(20):
+            while (moved := await market.state("lot", lot)).start != market.day(20) and moved.status != "withdrawn":
+                market.clock.at += timedelta(minutes=1)
+                await market.tick()
+    assert (moved.status, moved.start, refused) == ("listed", market.day(20), [True])
+    await check_log(market.log)
+
+
 @pytest.mark.parametrize("no_cancel_at", [0.4, None])
 @pytest.mark.parametrize("restored", [False, True])
 async def test_nodes_that_fail_once_orders_are_bound_stay_at_their_ask(market, restored, no_cancel_at):
