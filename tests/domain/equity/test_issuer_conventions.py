@@ -145,10 +145,11 @@ def finance(events, **changes):
     Who may join it by right or by duty is silent until its time is over.
     """
     opened = [*events, *ISSUER.decide(open_round(**changes), ISSUER.fold(events))]
-    opened += ISSUER.decide(price_after(opened[-1]), ISSUER.fold(opened))
+    pricing_at = price_after(opened[-1])
+    opened += ISSUER.decide(pricing_at, ISSUER.fold(opened))
     pricing = opened[-1].pricing
     assert verify(msgspec.json.decode(pricing.certificate_json)) == []
-    return pricing, list(ISSUER.decide(close(), ISSUER.fold(opened))), opened
+    return pricing, list(ISSUER.decide(close(at=pricing_at.at), ISSUER.fold(opened))), opened
 
 
 DOWN = {"pre_money_usd": Decimal(2_000_000), "investments": (Investment(holder_id=ANGEL, amount_usd=Decimal(500_000)),)}
@@ -236,8 +237,9 @@ def test_stock_that_its_holder_hands_on_leaves_the_duty_and_the_round_is_priced_
         class_id="seed",
         shares=400_000,
     )
-    Given(ISSUER, *opened, handed).when(close()).refused("financing_stale")
-    again = ISSUER.decide(price(at=opened[-1].close_until), ISSUER.fold([*opened, handed]))[-1].pricing
+    later = opened[-1].close_until
+    Given(ISSUER, *opened, handed).when(close(at=later)).refused("financing_stale")
+    again = ISSUER.decide(price(at=later), ISSUER.fold([*opened, handed]))[-1].pricing
     assert [(each.holder_id, each.shares) for each in again.forfeits] == [(FUND, 600_000)]
 
 
