@@ -163,7 +163,7 @@ class Binding:
             auction = self.auctions.get(body["auction_id"])
             won = auction is not None and order_id in auction.matches
             told = won and any(reason["code"] == "became_impossible" for reason in body["reasons"])
-            text = f"{order_id} won in {body['auction_id']}, and is told that it lost"
+            text = f"{order_id} won in {body['auction_id']}, but its decision says that it lost"
             self.findings.require(not won or told, "bound", message.sequence, text)
 
     def _take_auction(self, message: Message, name: str, body: Body) -> None:

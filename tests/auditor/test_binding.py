@@ -119,7 +119,7 @@ def award(**fields):
         (award(price_usd_per_gpu_hour="3/1"), "is not what"),
         (award(nodes=1), "is not what"),
         (decide(0, None), "which did not win in"),
-        (decide(1, 0), "and is told that it lost"),
+        (decide(1, 0), "but its decision says that it lost"),
     ],
 )
 async def test_what_an_auction_bound_and_did_not_decide_on_is_found(bound, plant, found):

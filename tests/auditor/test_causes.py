@@ -157,10 +157,11 @@ async def test_an_end_without_cause_and_a_failure_without_evidence_are_found(sto
 
 
 def tell(outages):
-    """Return what is told of outages, in the order of time, and an hour after the last one began.
+    """Return the events that report outages, sorted by time, and the hour after the last outage began.
 
-    Each is stated by the hours since the one before, its hours, the nodes that work, whose evidence shows it, and what
-    of it is told: whether it is over, whether the grant works again, and whether the grant follows its pool.
+    Each outage is a tuple: the hours since the outage before it, its length in hours, the nodes that still work, and
+    four flags. They say whether the grant's own GPUs failed, whether the outage ends, whether the grant then resumes,
+    and whether the grant follows its pool.
     """
     found, at = [], 0
     for number, (gap, hours, nodes, is_own, is_over, is_resumed, follows) in enumerate(outages):
