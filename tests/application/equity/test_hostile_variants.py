@@ -724,17 +724,23 @@ async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell
     assert set(await list_asked(market, proposal_id)) == {"buyer", "buyer_class/common", f"buyer_holder/{angel}"}
 
 
-@pytest.mark.parametrize("side", ["holder", "company"])
-async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_found_later(market, held, side):
-    """The holder's affiliate bought for five millions at 10 a share, and the holder surrendered next to nothing."""
-    trade, _, angel = held
+async def finance_by_friend(market, trade, holder_id):
+    """Give a holder 1,000 rights at 1 dollar, and let a friend pay 5 M for stock. Return the friend and the rights."""
     friend = await market.party("Friend", "fund")
     await pay_in(market, friend)
-    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
+    warrant, proposal_id = await propose_warrant(market, trade, holder_id, 1_000, "1")
     assert await agree_open(market, proposal_id) == "effective"
     investments = (Investment(holder_id=friend, amount_usd=Decimal(5_000_000)),)
     financing = await price(market, trade, pre_money_usd=Decimal(90_000_000), investments=investments)
     assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    return friend, warrant
+
+
+@pytest.mark.parametrize("side", ["holder", "company"])
+async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_found_later(market, held, side):
+    """The holder's affiliate bought for five millions at 10 a share, and the holder surrendered next to nothing."""
+    trade, _, angel = held
+    friend, warrant = await finance_by_friend(market, trade, angel)
     assert await exercise(market, trade, warrant, angel, 100, net=True) is None, "a stranger made the price"
     await relate(market, friend, angel if side == "holder" else trade.startup)
     proposal_id = await exercise(market, trade, warrant, angel, 100, net=True)
@@ -745,13 +751,7 @@ async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_fou
 async def test_the_price_of_a_round_is_independent_for_a_year(market, held):
     """A round of two years ago, at 10 a share, was the value of a share in a net exercise."""
     trade, _, angel = held
-    friend = await market.party("Friend", "fund")
-    await pay_in(market, friend)
-    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
-    assert await agree_open(market, proposal_id) == "effective"
-    investments = (Investment(holder_id=friend, amount_usd=Decimal(5_000_000)),)
-    financing = await price(market, trade, pre_money_usd=Decimal(90_000_000), investments=investments)
-    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    _, warrant = await finance_by_friend(market, trade, angel)
     market.clock.at += timedelta(days=366)
     assert await exercise(market, trade, warrant, angel, 100, net=True) is None
     market.clock.at += timedelta(days=1)
@@ -761,13 +761,7 @@ async def test_the_price_of_a_round_is_independent_for_a_year(market, held):
 async def test_a_price_counts_no_more_once_the_money_behind_it_went_back(market, held):
     """A straw's round made a price, and the company bought the straw out."""
     trade, _, angel = held
-    friend = await market.party("Friend", "fund")
-    await pay_in(market, friend)
-    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
-    assert await agree_open(market, proposal_id) == "effective"
-    investments = (Investment(holder_id=friend, amount_usd=Decimal(5_000_000)),)
-    financing = await price(market, trade, pre_money_usd=Decimal(90_000_000), investments=investments)
-    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    friend, warrant = await finance_by_friend(market, trade, angel)
     assert await exercise(market, trade, warrant, angel, 100, net=True) is None
     back = {"repurchase_id": derive_id("rep", friend), "holder_id": friend, "class_id": "series-a", "approval": PAPER}
     back |= {"shares": await count(market, trade, friend, "series-a"), "price_usd_per_share": Decimal("0.01")}

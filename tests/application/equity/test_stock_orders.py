@@ -158,6 +158,24 @@ async def test_stock_that_is_paid_for_is_issued_although_the_class_is_full(found
     await check_log(market.log)
 
 
+async def test_principal_below_one_share_is_issued_once_the_stock_is_split(founded):
+    market, trade = founded
+    dear = msgspec.structs.replace(STOCK, price_usd_per_share=Decimal(25_000))
+
+    async def look():
+        stock = next(iter((await market.state("issuer", trade.issuer)).instruments))
+        owed_usd = (await market.state("instrument", stock)).outstanding_usd
+        split = {"split_id": derive_id("spl", stock), "numerator": 1_000, "denominator": 1}
+        await act(market, trade.startup, SplitStock, **split)
+        await issue_shares(market.handler, market.context(trade.fund), stock)
+        issuer = await market.state("issuer", trade.issuer)
+        assert issuer.holdings[trade.fund, "common"] == owed_usd // 25 > 0
+
+    rules = {"valuation_cap_usd_max": Decimal(10**12)}
+    await deliver_for(market, trade, "stock", dear, days=40, after=look, **rules)
+    await check_log(market.log)
+
+
 async def test_principal_that_buys_no_whole_share_yet_stays_owed_until_it_does(founded):
     market, trade = founded
     dear = msgspec.structs.replace(STOCK, price_usd_per_share=Decimal(25_000))

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -220,3 +221,13 @@ def test_what_works_on_credit_counts_once_it_is_paid_and_what_is_lost_at_once():
     assert stand(*life).uptime == 0
     assert stand(*life, accepted(lost * 3)).uptime == Fraction(3, 4), "no more than is paid"
     assert stand(*life, accepted(10**9)).uptime == Fraction(19, 20), "and no more than worked"
+
+
+@pytest.mark.parametrize(("short", "completed"), [(0, 1), (1, 0)])
+def test_a_grant_of_which_less_than_a_hundredth_worked_is_not_completed(short, completed):
+    whole = ISSUED.nodes * ISSUED.gpus_per_node * 10 * 3_600
+    service = came_to(whole, whole - (whole // 100 - short))
+    state = ReliabilityState()
+    for event in (PROMISED, ACTIVE, state_until(hour(10), service), DONE[1]):
+        state = evolve(state, event)
+    assert state.records[PROVIDER].grants_completed == completed
