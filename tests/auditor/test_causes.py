@@ -130,6 +130,18 @@ def end_later(log):
     return change(log, "grant.terminated.v1", at="2026-01-02T00:00:01Z")
 
 
+def move(log):
+    """Let the startup move the grant to another day in place of ending it."""
+    place = next(place for place, each in enumerate(log) if each.event_type == "grant.terminated.v1")
+    moved = replace(log[place], headers={**log[place].headers, "ce-type": "marketplace.grant.rescheduled.v1"})
+    at = log[place].read()["noticed_at"]
+    return [*log[:place], *change([moved], "grant.rescheduled.v1", at=at, start="2026-01-09T00:00:00Z")]
+
+
+def move_early(log):
+    return move(tell_later(log))
+
+
 @pytest.mark.parametrize(
     ("story", "plant", "rule", "words"),
     [
@@ -141,6 +153,8 @@ def end_later(log):
         (end_by_evidence, drop("usage.evidenced.v1"), "evidence", "its meters showed failed GPUs of 0 nodes"),
         (end_by_evidence, let_provider_alone_count, "evidence", "its meters showed failed GPUs of 0 nodes"),
         (end_by_evidence, say_as_party, "evidence", "pty_1 reports meters/"),
+        (end_by_evidence, move, None, None),
+        (end_by_evidence, move_early, "cause", "gets another span: its provider could answer the failure until"),
         (end_by_evidence, date_back, "evidence", "is dated back to 2026-01-02T22:59:59Z"),
         (end_late, None, None, None),
         (end_late, slip_less, "cause", "its site is not late by more than a day"),
