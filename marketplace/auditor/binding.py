@@ -18,6 +18,8 @@ from marketplace.auditor.stream import Findings, Message
 
 Body = Mapping[str, Any]
 STEP_USD: Final = Decimal("0.000001")
+STORING_MAX: Final = timedelta(minutes=1)
+"""More than an append may take; a message that is stored later than this was imported."""
 _LOT_CHANGES: Final = frozenset({"lot.repriced", "lot.rescheduled", "lot.paused", "lot.resumed", "lot.withdrawn"})
 _MOVES: Final = frozenset({"lot.rescheduled", "lot.withdrawn"})
 
@@ -169,6 +171,8 @@ class Binding:
     def _take_auction(self, message: Message, name: str, body: Body) -> None:
         if name == "auction.opened":
             binds_at = parse_instant(body.get("no_cancel_at") or body["locks_at"])
+            if message.stored_at is not None:  # servers that stood still stored it late, and nobody knew of it before
+                binds_at = max(binds_at, min(message.stored_at, binds_at + STORING_MAX))
             start, period = parse_instant(body["horizon_start"]), timedelta(hours=body["period_hours"])
             self.auctions[body["auction_id"]] = Auction(binds_at, start, period, body["periods"])
         auction = self.auctions.get(body["auction_id"])

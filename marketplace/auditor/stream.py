@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -26,12 +27,16 @@ TRIES_MAX: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One stored message as the server delivers it. The subject `EMPTY` marks a position without a message."""
+    """One stored message as the server delivers it. The subject `EMPTY` marks a position without a message.
+
+    `stored_at` is when the server stored it, by the server's clock; None where that is not told.
+    """
 
     sequence: int
     subject: str
     headers: dict[str, str]
     body: bytes
+    stored_at: datetime | None = None
 
     @property
     def event_type(self) -> str:
@@ -176,8 +181,9 @@ async def _read_run(jetstream: JetStreamContext, stream: str, after: int) -> Asy
     reading = await jetstream.pull_subscribe("marketplace.>", stream=stream, config=config)
     while True:
         for message in await reading.fetch(PAGE_MAX, timeout=FETCH_SECONDS):
-            sequence = message.metadata.sequence.stream
-            yield Message(sequence, message.subject, dict(message.headers or {}), message.data)
+            stored = message.metadata
+            headers = dict(message.headers or {})
+            yield Message(stored.sequence.stream, message.subject, headers, message.data, stored.timestamp)
 
 
 async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from marketplace.auditor.binding import Binding
 from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings
 from marketplace.log.memory import MemoryLog
 from tests.auditor.test_disputes import change, read
@@ -125,3 +127,19 @@ def award(**fields):
 async def test_what_an_auction_bound_and_did_not_decide_on_is_found(bound, plant, found):
     texts = audit(plant(bound))
     assert (texts == []) if found is None else any(found in text for text in texts), texts
+
+
+@pytest.mark.parametrize(
+    ("stored", "changed", "found"),
+    [(0, 58, True), (59, 58, False), (900, 61, True)],
+    ids=["stored at once", "stored late", "imported"],
+)
+async def test_an_auction_binds_from_when_it_is_stored(bound, stored, changed, found):
+    log = meddle("lot.paused.v1", "auction.bound.v1")(bound)
+    place = next(place for place, each in enumerate(log) if each.event_type == "auction.opened.v1")
+    paused = next(each for each in log if each.event_type == "lot.paused.v1")
+    binds_at = parse_instant(log[place].read()["no_cancel_at"])
+    paused = replace(paused, headers={**paused.headers, "ce-time": render_instant(binds_at + timedelta(seconds=changed))})
+    log = [paused if each.event_type == "lot.paused.v1" else each for each in log]
+    log[place] = replace(log[place], stored_at=binds_at + timedelta(seconds=stored))
+    assert any("by lot.paused, which" in text for text in audit(log)) == found

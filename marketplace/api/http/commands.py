@@ -81,7 +81,11 @@ class Command:
         return Receipted(body, HTTP_202_ACCEPTED, headers)
 
     async def list_auctions(self) -> list[str]:
-        """Return the auctions that are not completed, which may have frozen what this command changes."""
+        """Return the auctions that are not completed, which may have frozen what this command changes.
+
+        One that another process opened a moment ago binds too, so this process first reads to the end of the log.
+        """
+        await self.services.quoter.catch_up()
         return [auction.opened.auction_id for auction in await self.services.quoter.list_auctions()]
 
     def derive(self, prefix: str) -> str:

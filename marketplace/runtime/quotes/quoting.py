@@ -29,7 +29,7 @@ from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import Order
 from marketplace.domain.trading.order_terms import find_window
 from marketplace.domain.trading.quotable import refuse_horizon
-from marketplace.execution.follower import Follower
+from marketplace.execution.follower import BEHIND_SECONDS_MAX, Follower
 from marketplace.execution.handler import Handler
 from marketplace.runtime.auctions.clearing import parse_order
 from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
@@ -116,6 +116,21 @@ class Quoter:
             if len(self._amended) > AMENDED_MAX:
                 self._amended.popitem(last=False)
         return rest
+
+    async def catch_up(self) -> None:
+        """Wait until this process has seen every event that is stored by now.
+
+        Raises:
+            Unavailable: It takes too long, or a server cannot be reached.
+        """
+        await self._market.begin()
+        end = (await self._handler.log.health()).last_sequence
+        try:
+            async with asyncio.timeout(BEHIND_SECONDS_MAX):
+                await self._market.follow_to(end)
+        except TimeoutError:
+            fault = f"it has not seen event {end} within {BEHIND_SECONDS_MAX:.0f} s"
+            raise Unavailable("the follower", fault) from None
 
     async def list_auctions(self) -> list[Auction]:
         """Return the auctions that are not completed, next to lock first.
