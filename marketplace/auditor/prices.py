@@ -1,8 +1,8 @@
 """Computes prices from the events: those of others in the last year, what holders paid, and what instruments ask for.
 
 A round states a price if parties that are not interested bought a twentieth of the company in it, for a twentieth of
-all dollars paid in, and the company did not buy it back. So does a valuation by the platform. A valuation by the
-company states none.
+all dollars paid in and not paid back, and the company did not buy it back. So does a valuation by the platform. A
+valuation by the company states none.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ ONE = Fraction(1)
 OUTSIDE_MIN: Final = Fraction(1, 20)
 """The part of the company, and of all dollars paid in, that strangers must buy in a round, so that its price counts."""
 _FOUNDERS_USD: Final = 100_000
-"""The most USD that a company is worth at the price of its founders' stock."""
+"""The most USD that all stock is worth at the founders' price when founders get theirs."""
 Body = Mapping[str, Any]
 
 
@@ -58,13 +58,17 @@ class Mark(NamedTuple):
 
 
 class Lot(NamedTuple):
-    """Stock that was issued to a holder, the price of a share, after all splits, and what it followed from."""
+    """Stock that was issued to a holder, the price of a share, after all splits, and what it followed from.
+
+    `worth` is what all stock was worth at that price just after, in USD.
+    """
 
     holder_id: str
     class_id: str
     shares: Fraction
     price: Fraction
     cause: str | None = None
+    worth: Fraction = Fraction(0)
 
 
 @dataclass(slots=True)
@@ -117,6 +121,8 @@ class Company:
         classes: By class id.
         marks: Every price that was stated.
         lots: All stock that was issued.
+        stock: Shares of stock that are outstanding.
+        paid_back: What the company paid each holder for its stock, and what was clawed back of stock, in USD.
         offers: The price of each offer of stock.
         rounds: By financing id.
         signed: The holder of each instrument that was ever signed.
@@ -134,6 +140,8 @@ class Company:
     classes: dict[str, StockClass] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
     lots: list[Lot] = field(default_factory=list)
+    stock: Fraction = Fraction(0)
+    paid_back: dict[str, Fraction] = field(default_factory=dict)
     offers: dict[str, Fraction] = field(default_factory=dict)
     rounds: dict[str, Round] = field(default_factory=dict)
     signed: dict[str, str] = field(default_factory=dict)
@@ -149,6 +157,7 @@ class Company:
 
     def take(self, name: str, body: Body, company_id: str) -> None:
         """Fold one event."""
+        self._count_stock(name, body)
         match name:
             case "stock_class_created":
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
@@ -159,9 +168,9 @@ class Company:
                 change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
                 self.classes[body["class_id"]].ratio *= change
             case "stock_issued":
-                price = Fraction(body["price_usd_per_share"])
-                lot = Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price, body.get("cause"))
-                self.lots.append(lot)
+                price, shares = Fraction(body["price_usd_per_share"]), Fraction(body["shares"])
+                worth = price * self.stock
+                self.lots.append(Lot(body["holder_id"], body["class_id"], shares, price, body.get("cause"), worth))
             case "stock_offered":
                 self.offers[body["transfer_id"]] = Fraction(body["price_usd_per_share"])
             case "stock_split":
@@ -197,11 +206,30 @@ class Company:
             case "financing_closed" if body["financing_id"] in self.rounds and self.rounds[body["financing_id"]].priced:
                 self._close(self.rounds[body["financing_id"]], company_id)
             case "stock_repurchased" | "stock_transferred" if body.get("holder_id_after") in {None, company_id}:
-                taken = Fraction(body["shares"])
-                self.marks = [mark.buy_back(body["holder_id"], taken) for mark in self.marks]
+                self._buy_back(body)
             case "valuation_recorded" if body.get("recorded_by") == "platform":
                 day = date.fromisoformat(body["effective_on"])
                 self.marks.append(Mark(Fraction(body["price_usd_per_share"]), day, None))
+
+    def _count_stock(self, name: str, body: Body) -> None:
+        match name:
+            case "stock_issued" | "option_exercised" | "warrant_exercised":
+                self.stock += body["shares"]
+            case "stock_repurchased":
+                self.stock -= body["shares"]
+            case "stock_converted":
+                self.stock += body["shares_after"] - body["shares"]
+
+    def _buy_back(self, body: Body) -> None:
+        """Take from prices, and from dollars paid in, what a holder gave back. Nothing was paid in for a clawback."""
+        holder_id, shares = body["holder_id"], Fraction(body["shares"])
+        self.marks = [mark.buy_back(holder_id, shares) for mark in self.marks]
+        price = Fraction(body.get("price_usd_per_share", 0))
+        if "transfer_id" in body:
+            price = self.offers.get(body["transfer_id"], Fraction(0))
+        elif body.get("cause") in self.signed:
+            price = self.find_mean(holder_id, body["class_id"])
+        self.paid_back[holder_id] = self.paid_back.get(holder_id, Fraction(0)) + shares * price
 
     def _close(self, closed: Round, company_id: str) -> None:
         pricing = closed.priced["pricing"]
@@ -239,8 +267,8 @@ class Company:
         """Return who holds what it got for compute or money.
 
         That is an instrument that is open, or a warrant that one gave; preferred stock; or any stock, if the holder
-        bought some in a round, by an instrument, for more than the least price of any class, or at one at which the
-        company is worth more than 100,000 USD.
+        bought some in a round, by an instrument, for more than the least price of any class, or at one at which all
+        stock was worth more than 100,000 USD as some was issued at it.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
         preferred = {class_id for class_id, known in self.classes.items() if known.kind == "preferred"}
@@ -250,7 +278,8 @@ class Company:
                 found.add(holder_id)
         found |= {each for name, each in self.bought_rights.items() if holdings.get(("warrant", each, name))}
         least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
-        least = min(least, _FOUNDERS_USD / max(sum(self.measure(holdings).values(), Fraction(0)), Fraction(1)))
+        if any(lot.worth > _FOUNDERS_USD for lot in self.lots if lot.cause is None and lot.price == least):
+            least = Fraction(-1)
         buyers = {lot.holder_id for lot in self.lots if self._is_bought(lot, least)} | {*self.bought_rights.values()}
         return found | (buyers & {holder for holder, _ in stock})
 
@@ -351,6 +380,7 @@ class Company:
 
     def _split(self, ratio: Fraction) -> None:
         self.split_ratio *= ratio
+        self.stock *= ratio
         self.marks = [mark.split(ratio) for mark in self.marks]
         self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
         for each in self.classes.values():
@@ -384,9 +414,18 @@ class Company:
 
         `whole` is how many shares the company has after the round.
         """
-        stock = sum((lot.shares * lot.price for lot in self.lots if lot.holder_id.startswith("pty_")), Fraction(0))
+        stock = self._sum_paid()
         open_usd = sum(Fraction(each["amount_usd"]) for name in self.signed for each in self.exposures.get(name, ()))
         return bool(shares) and shares >= whole * OUTSIDE_MIN and shares * price >= (stock + open_usd) * OUTSIDE_MIN
+
+    def _sum_paid(self) -> Fraction:
+        """Return the USD that parties here paid for stock, without what the company paid each of them back."""
+        paid: dict[str, Fraction] = {}
+        for lot in self.lots:
+            if lot.holder_id.startswith("pty_"):
+                paid[lot.holder_id] = paid.get(lot.holder_id, Fraction(0)) + lot.shares * lot.price
+        kept = (max(usd - self.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items())
+        return sum(kept, Fraction(0))
 
     def is_bought(self, pricing: Body, shares: int) -> bool:
         """Return whether shares of a round are enough of it, so that the money of those who buy them counts for all."""

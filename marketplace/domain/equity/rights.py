@@ -823,7 +823,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a round closes: its stock is issued, instruments convert",
         "company",
         "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it,"
-        " or for less than a twentieth of all dollars paid in, also"
+        " or for less than a twentieth of all dollars paid in and not paid back, also"
         " each holder whose instrument converts. Also each holder that loses preferred stock by a duty to pay more than"
         " its part of the money of parties here, or more per share than another party that holds the class",
         _NONE,

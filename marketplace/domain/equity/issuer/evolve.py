@@ -77,6 +77,7 @@ from marketplace.domain.equity.issuer.rights.averages import (
     split_prices,
     use_prices,
 )
+from marketplace.domain.equity.issuer.rights.fair_value import find_mean_price
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.domain.equity.issuer.state import (
     COUNT_WITHIN,
@@ -157,7 +158,12 @@ def _issue_stock(state: Issuer, event: IssuerStockIssued) -> Issuer:
     )
     if event.cause in state.instruments:
         after = _count(after, event.class_id, event.shares)
-    return _move(after, event.holder_id, event.class_id, event.shares)
+    after = _move(after, event.holder_id, event.class_id, event.shares)
+    if event.cause is not None:
+        return after
+    shares = sum(each.shares_outstanding for each in after.classes.values())
+    worth = Fraction(event.price_usd_per_share) * shares
+    return replace(after, worth_at_issue=after.worth_at_issue.set(event.security_id, worth))
 
 
 def _offer_stock(state: Issuer, event: IssuerStockOffered) -> Issuer:
@@ -190,21 +196,29 @@ def _transfer_stock(state: Issuer, event: IssuerStockTransferred) -> Issuer:
         after = _answer_offer(after, event.transfer_id, "transferred")
     after = _move(after, event.holder_id, event.class_id, -event.shares)
     if event.holder_id_after == state.formed.party_id:
-        after = _buy_back(after, event.holder_id, event.shares)
+        price = Fraction(0) if offer is None else Fraction(offer.offered.price_usd_per_share)
+        after = _buy_back(after, event.holder_id, event.shares, price)
     return _move(after, event.holder_id_after, event.class_id, event.shares)
 
 
-def _buy_back(state: Issuer, holder_id: str, shares: int) -> Issuer:
-    """Return the state without the weight of the prices at which the company's new stock was bought."""
-    return replace(state, price_marks=tuple(mark.buy_back(holder_id, shares) for mark in state.price_marks))
+def _buy_back(state: Issuer, holder_id: str, shares: int, price: Fraction) -> Issuer:
+    """Return the state without the money, and the weight of the prices, at which the company's new stock was bought.
+
+    `price` is what it paid for a share, in USD.
+    """
+    return replace(
+        state,
+        price_marks=tuple(mark.buy_back(holder_id, shares) for mark in state.price_marks),
+        paid_back=state.paid_back.set(holder_id, state.paid_back.get(holder_id, Fraction(0)) + shares * price),
+    )
 
 
 def _repurchase_stock(state: Issuer, event: IssuerStockRepurchased) -> Issuer:
     after = _move(_keep(state, event.repurchase_id, event), event.holder_id, event.class_id, -event.shares)
-    after = _buy_back(after, event.holder_id, event.shares)
     if event.cause not in state.instruments:
-        return after
-    return _count(after, event.class_id, -event.shares)
+        return _buy_back(after, event.holder_id, event.shares, Fraction(event.price_usd_per_share))
+    price = find_mean_price(state, event.holder_id, event.class_id)  # what a clawback takes back was never paid in
+    return _count(_buy_back(after, event.holder_id, event.shares, price), event.class_id, -event.shares)
 
 
 def _convert_stock(state: Issuer, event: IssuerStockConverted) -> Issuer:

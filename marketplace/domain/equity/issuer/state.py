@@ -371,6 +371,9 @@ class Issuer:
         limited: The parties that held something when the limit was agreed on. It permits nothing beside others.
         bound: The parties that held something when the holder terms were agreed on. Their drag-along binds no others.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
+        worth_at_issue: USD that all stock was worth at the price of a security, just after that was issued; of every
+            security without a cause, by its id.
+        paid_back: USD that the company paid each holder for its stock, and that was clawed back from what bought stock.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.
         shares_at_signing: The company's shares when a note was signed, by the note and the definition that counts them,
@@ -406,6 +409,8 @@ class Issuer:
     limited: frozenset[str] = frozenset()
     bound: frozenset[str] = frozenset()
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
+    worth_at_issue: Map[str, Fraction] = field(default_factory=Map)
+    paid_back: Map[str, Fraction] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)
     split_at_issue: Map[str, Fraction] = field(default_factory=Map)
     shares_at_signing: Map[tuple[str, str], Fraction] = field(default_factory=Map)

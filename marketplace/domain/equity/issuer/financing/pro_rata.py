@@ -23,7 +23,6 @@ from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
-from marketplace.domain.equity.issuer.as_converted import measure_company
 from marketplace.domain.equity.issuer.dilution import list_claims
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.rules import get_financing, require_open
@@ -34,7 +33,7 @@ PRO_RATA_MAX: Final = 50
 """The most holders that are offered a part of one round by right alone: first those that holder terms name, then those
 with the largest parts."""
 FOUNDERS_USD_MAX: Final = 100_000
-"""The most USD that a company is worth at the price of its founders' stock."""
+"""The most USD that all stock is worth at the founders' price when founders get theirs."""
 
 
 def list_investors(state: Issuer) -> frozenset[str]:
@@ -42,7 +41,7 @@ def list_investors(state: Issuer) -> frozenset[str]:
 
     These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
     bought some in a round, by an instrument, or for more than the least price of any class: founders get theirs for it.
-    A price at which the company is worth more than `FOUNDERS_USD_MAX` is no founder's, whatever the least is.
+    The least price is no founder's either if all stock was worth more than `FOUNDERS_USD_MAX` as some was issued at it.
     """
     found = {
         signed.holder_id
@@ -56,11 +55,12 @@ def list_investors(state: Issuer) -> frozenset[str]:
         if held and warrant.issued.cause in state.instruments:
             found.add(warrant.holder_id)
     sold = [(each, _price_now(state, each)) for each in state.securities.values()]
-    company = measure_company(state)
     least = min((price for issued, price in sold if issued.cause is None), default=Fraction(0))
+    worth = (state.worth_at_issue[each.security_id] for each, price in sold if each.cause is None and price == least)
+    is_dear = max(worth, default=Fraction(0)) > FOUNDERS_USD_MAX
     for issued, price in sold:
         bought = issued.cause in state.instruments or issued.cause in state.financings
-        dear = issued.cause is None and (price > least or price * company > FOUNDERS_USD_MAX)
+        dear = issued.cause is None and (price > least or is_dear)
         if (bought or dear) and issued.holder_id in stockholders:
             found.add(issued.holder_id)
     return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)

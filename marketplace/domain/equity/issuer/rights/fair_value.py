@@ -1,11 +1,11 @@
 """The fair value of a share, from a stated source.
 
-It is the latest *independent* price of the last 12 months: that of a round that parties of this market bought enough
-of which are neither the holder nor the company, nor firmly related to them, or a valuation that the platform recorded.
-Enough is a twentieth of the company, and a twentieth of all dollars that were paid in; see `is_enough`. Stock that the
-company bought back from them does not count, so that nobody states a price with a few dollars, or with money that it
-gets back. If there is none, it is the latest price of any origin, and those whom it dilutes vote on the act. A warrant
-may state a mean of recorded prices instead, whose last price is at most 30 days old.
+It is the latest *independent* price of the last 12 months: that of a round that parties of this market bought enough of
+which are neither the holder nor the company, nor firmly related to them, or a valuation that the platform recorded.
+Enough is a twentieth of the company, and a twentieth of all dollars that were paid in and not paid back; see
+`is_enough`. Stock that the company bought back from them does not count, so that nobody states a price with a few
+dollars, or with money that it gets back. If there is none, it is the latest price of any origin, and those whom it
+dilutes vote on the act. A warrant may state a mean of recorded prices instead, whose last price is at most 30 days old.
 """
 
 from datetime import date, timedelta
@@ -95,17 +95,18 @@ def is_enough(state: Issuer, shares: Fraction, company_shares: Fraction, price_u
 
 
 def _sum_paid(state: Issuer) -> Fraction:
-    """Return the dollars of all stock that was issued to parties here, and of what may still become equity."""
-    stock = sum(
-        (
-            issued.shares * Fraction(issued.price_usd_per_share)
-            for issued in state.securities.values()
-            if is_id(issued.holder_id, "pty")
-        ),
-        Fraction(0),
-    )
+    """Return the dollars of all stock that was issued to parties here, and of what may still become equity.
+
+    What the company paid a holder for its stock is taken off what that holder paid, down to 0.
+    """
+    stock: dict[str, Fraction] = {}
+    for issued in state.securities.values():
+        if is_id(issued.holder_id, "pty"):
+            paid = issued.shares * Fraction(issued.price_usd_per_share)
+            stock[issued.holder_id] = stock.get(issued.holder_id, Fraction(0)) + paid
+    kept = (max(paid - state.paid_back.get(each, Fraction(0)), Fraction(0)) for each, paid in stock.items())
     signed = (each.amount_usd for name in state.instruments for each in state.exposures.get(name, ()))
-    return stock + sum((Fraction(amount) for amount in signed), Fraction(0))
+    return sum(kept, Fraction(0)) + sum((Fraction(amount) for amount in signed), Fraction(0))
 
 
 def find_independent_price(state: Issuer, interested: frozenset[str], on_day: date) -> Fraction | None:

@@ -1,0 +1,131 @@
+"""Who is an investor, and how much money makes a price count: by what was paid in and not paid back."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from events.issuer import (
+    IssuerInstrumentSigned,
+    IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
+)
+from events.registry import get_tag, render_body
+from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.equity.issuer.financing.pro_rata import list_investors
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights.fair_value import is_enough
+from tests.domain.issuer_samples import (
+    ANGEL,
+    APPROVAL,
+    CAPPED,
+    COMMON,
+    EXPIRY,
+    FORMED,
+    FOUNDER,
+    FUND,
+    ISS,
+    OF_ISS,
+    PROVIDER,
+    create,
+    make_id,
+    stakeholder,
+)
+from tests.support.market.auditing import CountedVotes
+
+HEADERS = {"ce-actor": "platform", "ce-time": "2026-03-01T12:00:00Z"}
+KEYLESS, INSTRUMENT, OFFER = make_id("stk", 1), make_id("ins", 1), make_id("trf", 1)
+START = [
+    FORMED,
+    *(stakeholder(each, "Somebody", "investor") for each in (FOUNDER, KEYLESS, ANGEL, FUND, PROVIDER)),
+    *ISSUER.decide(create(COMMON | {"shares_authorised": 10**9}), ISSUER.fold([FORMED])),
+]
+
+
+def issued(number, holder_id, shares, price, cause=None):
+    security_id, price = make_id("sec", number), Decimal(price)
+    row = {"security_id": security_id, "holder_id": holder_id, "class_id": "common", "shares": shares}
+    return IssuerStockIssued(**OF_ISS, **row, price_usd_per_share=price, cause=cause)
+
+
+def bought_back(number, holder_id, shares, price, cause=None):
+    row = {"repurchase_id": make_id("rep", number), "holder_id": holder_id, "class_id": "common", "shares": shares}
+    return IssuerStockRepurchased(**OF_ISS, **row, price_usd_per_share=Decimal(price), cause=cause)
+
+
+def handed_on(giver, taker, shares, price=None):
+    row = {"transfer_id": OFFER, "holder_id": giver, "holder_id_after": taker, "class_id": "common", "shares": shares}
+    moved = IssuerStockTransferred(**OF_ISS, **row, approval=APPROVAL)
+    if price is None:
+        return [moved]
+    offered = IssuerStockOffered(**OF_ISS, **row, price_usd_per_share=Decimal(price), decide_until=EXPIRY)
+    return [offered, moved]
+
+
+SIGNED = IssuerInstrumentSigned(
+    **OF_ISS, instrument_id=INSTRUMENT, holder_id=PROVIDER, commitment_usd=Decimal(500), terms=CAPPED
+)
+SPLIT = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=10, denominator=1)
+FUNDED = [issued(1, KEYLESS, 8_000, "0.0001"), issued(2, FUND, 1_000, 1), issued(3, ANGEL, 4_000, 1)]
+PAID = {
+    "nothing back": ([], 5_000),
+    "all back": ([bought_back(1, ANGEL, 4_000, 1)], 1_000),
+    "half back": ([bought_back(1, ANGEL, 2_000, 1)], 3_000),
+    "half of the price back": ([bought_back(1, ANGEL, 4_000, "0.5")], 3_000),
+    "a gift back": ([bought_back(1, ANGEL, 4_000, 0)], 5_000),
+    "more than was paid": ([bought_back(1, ANGEL, 4_000, 9)], 1_000),
+    "shares of others as well": ([*handed_on(KEYLESS, ANGEL, 8_000), bought_back(1, ANGEL, 12_000, 1)], 1_000),
+    "what a founder never paid": ([bought_back(1, KEYLESS, 8_000, 1)], 5_000),
+    "after a split": ([SPLIT, bought_back(1, ANGEL, 20_000, "0.1")], 3_000),
+    "before a split": ([bought_back(1, ANGEL, 2_000, 1), SPLIT], 3_000),
+    "by an offer to the company": (handed_on(ANGEL, FOUNDER, 2_000, price="0.5"), 4_000),
+    "as a gift to the company": (handed_on(ANGEL, FOUNDER, 2_000), 5_000),
+    "principal": ([SIGNED], 5_500),
+    "principal that was clawed back as stock": (
+        [SIGNED, issued(4, PROVIDER, 300, 2, INSTRUMENT), bought_back(1, PROVIDER, 100, 0, INSTRUMENT)],
+        5_900,
+    ),
+}
+
+
+def audit(events):
+    votes = CountedVotes(Findings())
+    votes.consents.parties |= {ANGEL, FUND, PROVIDER}
+    for event in events:
+        votes.take([Message(7, "subject", HEADERS | {"ce-type": get_tag(event)}, render_body(event))])
+    return votes
+
+
+@pytest.mark.parametrize(("events", "paid_usd"), PAID.values(), ids=PAID)
+def test_a_price_counts_with_a_twentieth_of_what_was_paid_in_and_not_paid_back(events, paid_usd):
+    known = [*START, *FUNDED, *events]
+    state, company = ISSUER.fold(known), audit(known).gains.find_company(ISS)
+    for usd, counts in ((Fraction(paid_usd, 20), True), (Fraction(paid_usd, 20) - Fraction(1, 100), False)):
+        assert is_enough(state, Fraction(1), Fraction(1), usd) is counts
+        assert company.is_enough(Fraction(1), Fraction(1), usd) is counts
+
+
+GROWTH = issued(9, KEYLESS, 9 * 10**8, "0.1", cause=make_id("fin", 9))
+FOUNDING = {
+    "founders' price": ([issued(1, ANGEL, 8_000_000, "0.001")], set()),
+    "of a company that grew since": ([issued(1, ANGEL, 8_000_000, "0.001"), GROWTH], set()),
+    "of a company that was split since": ([issued(1, ANGEL, 8_000_000, "0.001"), SPLIT], set()),
+    "a stated price that is none": ([issued(1, KEYLESS, 8_000_000, 1), issued(2, FUND, 1_000, 1)], {FUND}),
+    "of a company that shrank since": (
+        [issued(1, KEYLESS, 8_000_000, "0.02"), issued(2, FUND, 1_000, "0.02"), bought_back(1, KEYLESS, 7_999_000, 0)],
+        {FUND},
+    ),
+    "the first of all": ([issued(1, FUND, 1_000, 1), issued(2, KEYLESS, 8_000_000, 1)], {FUND}),
+    "above the least": ([issued(1, KEYLESS, 8_000_000, "0.001"), issued(2, FUND, 1_000, "0.002")], {FUND}),
+}
+
+
+@pytest.mark.parametrize(("events", "investors"), FOUNDING.values(), ids=FOUNDING)
+def test_founders_are_those_who_got_stock_while_all_of_it_was_worth_little_at_their_price(events, investors):
+    known = [*START, *events]
+    votes = audit(known)
+    assert list_investors(ISSUER.fold(known)) == investors
+    assert votes.list_entitled(ISS) == investors
