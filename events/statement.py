@@ -191,17 +191,21 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
 
 
 class StatementAgreed(Event, frozen=True, kw_only=True, tag="statement.agreed.v1"):
-    """One of those who pay agreed to the stated charges or less, while another one is still to be heard.
+    """One of those who pay agreed to the stated charges or to an offer, while another one is still to be heard.
 
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
         by: Who agreed.
+        answer_until: By when the provider answers what both payers now offer; None: it did not wait for this.
+        is_silent: Whether its silence agreed to what the other payer offers.
     """
 
     statement_id: Id
     grant_id: Id
     by: Literal["startup", "holder"]
+    answer_until: Instant | None = None
+    is_silent: bool = False
 
 
 class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepted.v1"):
@@ -284,9 +288,12 @@ class StatementAnswered(Event, frozen=True, kw_only=True, tag="statement.answere
         by: Who answered.
         reason: Why.
         answer_until: By when the other side answers. If it is silent, this answer settles.
-        gpu_seconds_offered: The amount at which it would settle; None if it insists, or for a service line.
+        gpu_seconds_offered: The amount at which it would settle; None if it insists, or for a service line. A payer
+            that insists on more than the lowest count offers its own count.
         hours_offered: The same for a service line.
         evidence: What the answer refers to.
+        awaits: The payer that answers first, because it counts less than what the other one offers; `answer_until` is
+            the payers' time then, and its silence agrees to the offer. None: the other side answers.
     """
 
     statement_id: Id
@@ -297,6 +304,7 @@ class StatementAnswered(Event, frozen=True, kw_only=True, tag="statement.answere
     gpu_seconds_offered: GpuSeconds | None = None
     hours_offered: Hours | None = None
     evidence: References = ()
+    awaits: Literal["startup", "holder"] | None = None
 
 
 class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.conceded.v1"):
@@ -314,6 +322,7 @@ class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.concede
         hours: The same for a service line; None of compute.
         gpu_seconds_counted: The count that stands after it; 0 of a service line.
         hours_counted: The same for a service line; None of compute.
+        counted_by: Whose count that is.
     """
 
     statement_id: Id
@@ -321,6 +330,7 @@ class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.concede
     by: Literal["startup", "holder", "provider"]
     reason: Text
     charges: Charges
+    counted_by: Literal["startup", "holder", "meters"]
     gpu_seconds: GpuSeconds = 0
     hours: Hours | None = None
     gpu_seconds_counted: GpuSeconds = 0

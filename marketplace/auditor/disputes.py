@@ -1,4 +1,8 @@
-"""Checks disputes: both sides only approach each other, deadlines hold, and each dispute ends in time."""
+"""Checks disputes: both sides only approach each other, deadlines hold, and each dispute ends in time.
+
+A payer answers for itself alone: what it offers waits for the other payer, if that counts less. The last word of the
+side that spoke last is what silence settles.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +16,7 @@ from marketplace.auditor.stream import Findings, Message
 ZERO: Final = Decimal(0)
 FINAL: Final = frozenset({"platform", "undecided"})
 SILENT: Final = frozenset({"silence", "undecided"})
+PAYERS: Final = ("startup", "holder")
 
 
 @dataclass(slots=True)
@@ -22,10 +27,13 @@ class Dispute:
         position: What the provider charges at most.
         counts: What each payer that disputes says was delivered.
         paid: What was paid before its end.
-        awaits: Who has to act: ``provider``, ``payers`` or ``platform``.
+        awaits: Who has to act: ``provider``, ``payers``, one of them, or ``platform``.
         due: Until when it has to act.
         referred: Whether a side asked the platform.
         unheard_until: Until when the startup may still speak, for which only its meter does; None: it has spoken.
+        offer: The last answer, if it offers an amount that still lies between count and position.
+        offered_by: Whose offer it is.
+        agreed: Who agrees to it.
     """
 
     position: Decimal
@@ -35,6 +43,28 @@ class Dispute:
     due: datetime | None = None
     referred: bool = False
     unheard_until: datetime | None = None
+    offer: Decimal | None = None
+    offered_by: str = ""
+    agreed: set[str] = field(default_factory=set)
+
+    def find_lacking(self, amount: Decimal, agreed: set[str]) -> str | None:
+        """Return the payer that counts less than an amount and does not agree to it."""
+        return next((side for side, count in self.counts.items() if count < amount and side not in agreed), None)
+
+    def find_silence(self) -> Decimal | None:
+        """Return what the silence of the awaited side settles; None: that of one payer settles nothing."""
+        count = min(self.counts.values())
+        offer = count if self.offer is None else self.offer
+        if self.awaits == "payers":
+            return offer if self.offered_by == "provider" and self.offer is not None else self.position
+        is_agreed = self.offered_by in PAYERS and self.find_lacking(offer, self.agreed) is None
+        return (offer if is_agreed else count) if self.awaits == "provider" else None
+
+    def drop_passed(self) -> None:
+        """Forget an offer that is not between count and position any more."""
+        if self.offer is None or min(self.counts.values()) < self.offer < self.position:
+            return
+        self.offer, self.awaits = None, "payers" if self.awaits in PAYERS else self.awaits
 
 
 @dataclass(slots=True)
@@ -67,7 +97,7 @@ class Disputes:
             elif name == "disputed":
                 self._dispute(message, body)
             elif (dispute := self.running.get(statement_id)) is not None:
-                if body.get("by") == "startup":
+                if body.get("by") == "startup" and not body.get("is_silent"):
                     dispute.unheard_until = None
                 self._argue(message, name, body, dispute)
 
@@ -89,12 +119,16 @@ class Disputes:
         self.findings.require(count < known, "dispute", message.sequence, text)
         dispute.counts["holder" if body.get("by") == "holder" else "startup"] = count
         dispute.awaits, dispute.due = "provider", parse_instant(body["answer_until"])
+        dispute.offer = dispute.offer if dispute.offered_by == "provider" else None
+        dispute.drop_passed()
         if body.get("by") in {"meters", "startup", None}:
             dispute.unheard_until = dispute.due if body.get("by") == "meters" else None
 
     def _argue(self, message: Message, name: str, body: dict[str, Any], dispute: Dispute) -> None:
         if name == "answered":
             self._answer(message, body, dispute)
+        elif name == "agreed":
+            self._agree(message, body, dispute)
         elif name == "conceded":
             self._concede(message, body, dispute)
         elif name == "referred":
@@ -119,13 +153,45 @@ class Disputes:
         self._check_time(message, body, dispute)
         side = "provider" if body["by"] == "provider" else "payers"
         text = f"the {side} answer {body['statement_id']}, and the dispute awaits the {dispute.awaits}"
-        self.findings.require(dispute.awaits == side, "dispute", message.sequence, text)
+        self.findings.require(dispute.awaits in {side, body["by"]}, "dispute", message.sequence, text)
+        lacking = None
         if body.get("gpu_seconds_offered") is not None or body.get("hours_offered") is not None:
-            offer, count = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.counts.values())
-            text = f"{offer} are offered, the count is {count} and the position {dispute.position}"
-            self.findings.require(count < offer < dispute.position, "dispute", message.sequence, text)
-        dispute.awaits = "payers" if side == "provider" else "provider"
-        dispute.due = parse_instant(body["answer_until"])
+            lacking = self._offer(message, body, dispute)
+        else:
+            own, count = dispute.counts.get(body["by"], dispute.position), min(dispute.counts.values())
+            text = f"the {body['by']} insists on {own} in {body['statement_id']}, and offers it nowhere: {count} counts"
+            self.findings.require(side == "provider" or own == count, "dispute", message.sequence, text)
+            dispute.offer = None
+        due, awaits = parse_instant(body["answer_until"]), body.get("awaits")
+        text = f"{body['statement_id']} awaits {awaits or 'the other side'}, and what is offered waits for {lacking}"
+        is_right = awaits == lacking and (lacking is None or due == dispute.due)
+        self.findings.require(is_right, "dispute", message.sequence, text)
+        dispute.awaits, dispute.due = awaits or ("payers" if side == "provider" else "provider"), due
+
+    def _offer(self, message: Message, body: dict[str, Any], dispute: Dispute) -> str | None:
+        """Check and keep an offer, and return the payer whose word it waits for."""
+        offer, count, by = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.counts.values()), body["by"]
+        most = dispute.position if dispute.awaits != by or by == "provider" else dispute.offer or dispute.position
+        text = f"{offer} are offered, the count is {count} and the position {most}"
+        self.findings.require(count < offer < most, "dispute", message.sequence, text)
+        agreed = {by}
+        if by != "provider" and dispute.offer is not None and dispute.offer >= offer:
+            agreed |= dispute.agreed & set(PAYERS)
+        dispute.offer, dispute.offered_by, dispute.agreed = offer, by, agreed
+        return None if by == "provider" else dispute.find_lacking(offer, agreed)
+
+    def _agree(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
+        by, until = body["by"], body.get("answer_until")
+        has_reached = until is not None and dispute.awaits == "payers" and dispute.offer is None
+        is_due = dispute.awaits == by or has_reached
+        text = f"the {by} agrees in {body['statement_id']}, which awaits {dispute.awaits}: the provider answers {until}"
+        self.findings.require(is_due == (until is not None), "dispute", message.sequence, text)
+        early = dispute.due is not None and parse_instant(message.headers["ce-time"]) < dispute.due
+        text = f"the {by} of {body['statement_id']} is called silent before {dispute.due}"
+        self.findings.require(not (body.get("is_silent") and early), "dispute", message.sequence, text)
+        dispute.agreed.add(by)
+        if until is not None:
+            dispute.awaits, dispute.due = "provider", parse_instant(until)
 
     def _concede(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
         amount, by = _read(body, "gpu_seconds", "hours"), body["by"]
@@ -137,6 +203,11 @@ class Disputes:
             dispute.counts[by] = amount
         text = f"the {by} of {body['statement_id']} concedes to {amount}, away from the other side"
         self.findings.require(right, "dispute", message.sequence, text)
+        told, count = _read(body, "gpu_seconds_counted", "hours_counted"), min(dispute.counts.values())
+        text = f"{told} are told to be the count of {body['statement_id']} by {body['counted_by']}, and it is {count}"
+        named = dispute.counts.get("startup" if body["counted_by"] == "meters" else body["counted_by"])
+        self.findings.require(told == count == named, "dispute", message.sequence, text)
+        dispute.drop_passed()
 
     def _check_time(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
         late = dispute.due is not None and parse_instant(message.headers["ce-time"]) >= dispute.due
@@ -148,6 +219,10 @@ class Disputes:
         amount, by, require = _count(body["charges"]), body["by"], self.findings.require
         text = f"{body['statement_id']} settles at {amount}, {dispute.paid} are paid and {dispute.position} charged"
         require(dispute.paid <= amount <= dispute.position, "dispute", message.sequence, text)
+        if by == "silence":
+            due = dispute.find_silence()
+            text = f"{body['statement_id']} settles at {amount} by silence of the {dispute.awaits}, {due} stood"
+            require(amount == due, "dispute", message.sequence, text)
         if by in SILENT:
             early = dispute.due is not None and parse_instant(message.headers["ce-time"]) < dispute.due
             text = f"{body['statement_id']} settles by {by} before {dispute.due}"

@@ -11,13 +11,15 @@ from marketplace.auditor.stream import Findings, Message
 from marketplace.domain.billing.dispute import ANSWER
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY
-from tests.application.billing.test_disputes import CLAIM, Argument
+from tests.application.billing.test_disputes import CLAIM, FULL, Argument
+from tests.application.billing.test_payer import Billed
 from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
 from tests.support.market.meter import MemoryArchive
 
 pytestmark = pytest.mark.xdist_group("auditor")
 _PLAYED = []
+_PLAYED_BY_TWO = []
 
 
 async def read(log):
@@ -58,8 +60,60 @@ async def play():
     return await read(market.log)
 
 
-def change(messages, event_type, **fields):
-    index = next(place for place, each in enumerate(messages) if each.event_type == event_type)
+@pytest.fixture
+async def argued_by_two():
+    """Return the log of a dispute of two payers: one offers, the other is silent and agrees, the provider is silent."""
+    if not _PLAYED_BY_TWO:
+        market = Market(MemoryLog())
+        trade = await market.trade(startup_accepts_alone=False)
+        async with market.worker():
+            one = Argument(market, trade, await market.award(trade))
+            await market.deliver(one.grant, 30)
+            await one.state_first()
+            billed = Billed(market, trade, one.first.statement_id, FULL)
+            await billed.dispute("startup", 10_000)
+            await billed.dispute("fund", FULL)
+            await one.answer("provider")
+            await one.answer("startup", FULL - 100)
+            market.clock.at += ANSWER
+            await one.until_awaits("provider")
+            await one.wait(ANSWER)
+        _PLAYED_BY_TWO.extend(await read(market.log))
+    return list(_PLAYED_BY_TWO)
+
+
+async def test_nothing_is_found_in_a_dispute_of_two_payers(argued_by_two):
+    assert audit(argued_by_two) == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda log: change(log, "statement.answered.v1", 1, awaits=None), "waits for holder"),
+        (lambda log: answer_later(log, 1), "waits for holder"),
+        (lambda log: change(log, "statement.answered.v1", 1, gpu_seconds_offered=None), "offers it nowhere"),
+        (lambda log: change(log, "statement.agreed.v1", answer_until=None), "which awaits holder"),
+        (lambda log: change(log, "statement.agreed.v1", by="startup"), "which awaits holder"),
+        (lambda log: answer_later(answer_later(log, 0), 1), "is called silent"),
+        (
+            lambda log: change(
+                log, "statement.resolved.v1", charges=lambda body: {**body["charges"], "gpu_seconds": 0}
+            ),
+            f"{FULL - 100} stood",
+        ),
+    ],
+)
+async def test_each_planted_fault_of_two_payers_is_found(argued_by_two, plant, found):
+    texts = audit(plant(argued_by_two))
+    assert any(found in text for text in texts), texts
+
+
+def answer_later(log, number):
+    return change(log, "statement.answered.v1", number, answer_until="2100-01-01T00:00:00Z")
+
+
+def change(messages, event_type, number=0, **fields):
+    index = [place for place, each in enumerate(messages) if each.event_type == event_type][number]
     body = messages[index].read()
     body |= {name: value(body) if callable(value) else value for name, value in fields.items()}
     return [*messages[:index], replace(messages[index], body=json.dumps(body).encode()), *messages[index + 1 :]]
@@ -92,6 +146,8 @@ async def test_nothing_is_found_in_a_dispute(argued):
         (lambda log: change(log, "statement.disputed.v1", gpu_seconds_counted=30 * DAY), "stood before"),
         (lambda log: change(log, "statement.disputed.v1", by="meters"), "for which only its meter spoke"),
         (lambda log: change(log, "statement.conceded.v1", gpu_seconds=CLAIM - 1), "away from the other side"),
+        (lambda log: change(log, "statement.conceded.v1", gpu_seconds_counted=CLAIM), "are told to be the count"),
+        (lambda log: change(log, "statement.conceded.v1", counted_by="holder"), "are told to be the count"),
         (
             lambda log: change(
                 log, "statement.resolved.v1", charges=lambda body: {**body["charges"], "gpu_seconds": 1}

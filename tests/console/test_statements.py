@@ -43,6 +43,19 @@ FRESH, ARGUED = {"accept", "dispute"}, {"concede", "refer"}
             set(),
         ),
         (
+            {
+                **DISPUTED,
+                "remarks": (BY_METERS, BY_HOLDER),
+                "agreed_by": "startup",
+                "awaits": "holder",
+                "offered_by": "startup",
+            },
+            ARGUED,
+            ARGUED | {"answer", "accept"},
+            ARGUED | {"resolve"},
+            set(),
+        ),
+        (
             {**DISPUTED, "remarks": (BY_METERS, BY_HOLDER), "agreed_by": "startup"},
             ARGUED,
             ARGUED,

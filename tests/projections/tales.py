@@ -291,7 +291,9 @@ def _tell_second_grant(story: Story) -> None:
     answer = {**statement_id, "by": "provider", "reason": "no"}
     story.tell(statement.StatementAnswered(**answer, answer_until=START, gpu_seconds_offered=5000))
     story.tell(
-        statement.StatementConceded(**answer, charges=market.CHARGES, gpu_seconds=6000, gpu_seconds_counted=3600)
+        statement.StatementConceded(
+            **answer, charges=market.CHARGES, gpu_seconds=6000, gpu_seconds_counted=3600, counted_by="startup"
+        )
     )
     story.tell(statement.StatementReferred(**answer, decide_until=START))
     past = {"at": START + 4 * HOUR, "until": START + 5 * HOUR, "reported_at": START + 9 * HOUR}

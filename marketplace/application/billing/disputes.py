@@ -22,6 +22,7 @@ from marketplace.domain.billing.statement import (
     STATEMENT,
     AnswerDispute,
     ConcedePart,
+    HearSilence,
     ReferDispute,
     Statement,
     find_silence,
@@ -104,7 +105,11 @@ async def concede_part(
         bill = await find_bill(unit, statement, await get_grant(unit, statement.issued.grant_id))
         by = await _find_party(unit, statement)
         command = ConcedePart(
-            statement_id=statement_id, by=by, reason=reason, charges=price_amount(bill, statement, amount)
+            statement_id=statement_id,
+            by=by,
+            reason=reason,
+            charges=price_amount(bill, statement, amount),
+            at=context.at,
         )
         after = await unit.decide(STATEMENT, statement_id, command)
         dispute = get_dispute(after)
@@ -137,12 +142,17 @@ async def refer_dispute(
 async def lapse_dispute(handler: Handler, context: Context, statement_id: str) -> Receipt:
     """Settle a dispute whose side, or the platform, did not answer in time.
 
+    If one payer alone is silent, it agrees to what the other one offers, and the provider is to answer that.
+
     Raises:
         Refusal: ``statement_unknown`` · ``statement_<status>`` · ``answer_period_runs``.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        statement = await load_statement(unit, statement_id, *_SIDES)
+        before = await load_statement(unit, statement_id, *_SIDES)
+        statement = await unit.decide(STATEMENT, statement_id, HearSilence(statement_id=statement_id, at=context.at))
+        if statement != before:
+            return
         amount, ending = find_silence(statement, context.at)
         reason = f"nobody answered until {render_instant(get_dispute(statement).answer_until)}"
         await end_dispute(unit, statement, amount, ending, reason, agreed=True)

@@ -22,7 +22,7 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import Filed, parse_form
 from marketplace.console.history import load_history
-from marketplace.domain.billing.dispute import find_payer, find_role
+from marketplace.domain.billing.dispute import find_payer, is_awaited
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.projections.views.billing import HoursReadingView, StatementView
 from marketplace.projections.views.metering import ReadingView
@@ -244,7 +244,7 @@ def _find_due(desk: Desk, statement: StatementView) -> datetime | None:
         return statement.accept_until if statement.status == "issued" else None
     if side is None or side not in _list_disputing(statement):
         return None
-    return statement.answer_until if statement.awaits == find_role(side) else None
+    return statement.answer_until if is_awaited(statement.awaits, side) else None
 
 
 def list_acts(desk: Desk, statement: StatementView) -> set[str]:
@@ -263,7 +263,8 @@ def list_acts(desk: Desk, statement: StatementView) -> set[str]:
     acts |= {"dispute"} if _may_widen(desk, statement, side) else set()
     if side == "provider":
         return acts | {"resolve"}
-    return acts | ({"accept"} if statement.offered_by == "provider" else set())
+    is_theirs = statement.offered_by == "provider" or statement.awaits == side
+    return acts | ({"accept"} if is_theirs and statement.offered_by is not None else set())
 
 
 ROUTER: Final = Router("/statements", route_handlers=[list_own, show, accept, dispute, answer, concede, refer, resolve])

@@ -2,10 +2,12 @@
 
 A payer's count is what it says was delivered; the provider's position is what it still charges. Amounts are
 GPU-seconds, or hours of a service line. The side that is awaited answers within `ANSWER`, with a counter-offer or by
-insisting. What each silence means:
+insisting. A payer speaks for itself alone: what it offers, or insists on, goes to the provider once the other payer, if
+that counts less, has answered too. What each silence means:
 
 - The provider is silent: the payers' last word settles, their counter-offer or else their count.
 - The payers are silent: the provider's last word settles, its counter-offer or else its position.
+- One payer is silent, and the other one offers more than its count: it agrees to that offer, and the provider answers.
 - The platform is silent for `DECISION` after it was asked: the middle between count and position settles. There the
   startup's count is raised to what its own meter supports (`statement.find_silence`), so that a startup without a meter
   gains nothing by a count of 0.
@@ -13,7 +15,8 @@ insisting. What each silence means:
 Invariants:
     1. Counts only rise, by concessions of its payer, and the position only falls, by concessions of the provider. A
        new count is below the one that stands.
-    2. An offer lies between the lowest count and the position. It binds once everybody who loses by it agrees.
+    2. An offer lies between the lowest count and the position. It binds once everybody who loses by it agrees. The
+       provider is never asked to answer an offer that another payer could still undo.
     3. A dispute ends: each side answers within its time, at most `ANSWERS_MAX` times together, and a concession moves
        no deadline.
     4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
@@ -42,6 +45,7 @@ from marketplace.core.money import HOURS_PLACES
 
 Side = Literal["startup", "holder"]
 """Those who pay."""
+PAYERS: Final[tuple[Side, ...]] = ("startup", "holder")
 Party = Side | Literal["provider"]
 Amount = Decimal | int
 """GPU-seconds, as int; of a service line hours, as Decimal."""
@@ -79,18 +83,18 @@ class Dispute:
     Attributes:
         counts: What each payer that disputes says was delivered.
         position: What the provider still charges.
-        awaits: Who has to answer.
+        awaits: Who has to answer; one payer alone, if the other one answered with more than its count.
         answer_until: By when; from then on silence decides.
         referable_at: From when either side may ask the platform, however many answers were given.
         offer: The last answer, if it is a counter-offer that still lies between count and position; otherwise None.
-        answers: How many answers were given.
+        answers: How many answers were given; those of both payers to one of the provider count as one.
         concessions: How many partial concessions each party made.
         is_automatic: Whether only the difference of the meters speaks for the startup, which has not acted itself.
     """
 
     counts: Mapping[Side, Amount]
     position: Amount
-    awaits: Literal["provider", "payers", "platform"]
+    awaits: Literal["provider", "payers", "startup", "holder", "platform"]
     answer_until: datetime
     referable_at: datetime
     offer: Offer | None = None
@@ -102,6 +106,24 @@ class Dispute:
     def count(self) -> Amount:
         """Return the lowest count of a payer, which is the one that counts."""
         return min(self.counts.values())
+
+    @property
+    def counted_by(self) -> Literal["startup", "holder", "meters"]:
+        """Return whose count that is; ``meters`` while only their difference speaks for the startup."""
+        lowest: Side = min(self.counts, key=lambda side: self.counts[side])
+        return "meters" if lowest == "startup" and self.is_automatic else lowest
+
+    def list_agreed(self, by: Party, amount: Amount) -> frozenset[Party]:
+        """Return who agrees to an answer of `by`: itself, and the payers that agreed to pay as much in this turn."""
+        offer = self.offer
+        if by == "provider" or offer is None or offer.amount < amount:
+            return frozenset({by})
+        return (offer.agreed - {"provider"}) | {by}
+
+    def find_lacking(self, by: Side, amount: Amount) -> Side | None:
+        """Return the payer that counts less than what another payer offers and has not agreed to it; None without."""
+        agreed = self.list_agreed(by, amount)
+        return next((side for side, count in self.counts.items() if count < amount and side not in agreed), None)
 
     def is_agreed(self) -> bool:
         """Return whether there is an offer to which all payers with a lower count agree."""
@@ -116,9 +138,9 @@ class Dispute:
         return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.count
 
 
-def find_role(side: str) -> Literal["provider", "payers"]:
-    """Return the role in which a side is awaited."""
-    return "provider" if side == "provider" else "payers"
+def is_awaited(awaits: str | None, side: str) -> bool:
+    """Return whether a side has to answer, by what a dispute awaits."""
+    return awaits == side or (awaits == "payers" and side in PAYERS)
 
 
 def find_payer(by: str) -> Side:
@@ -133,7 +155,7 @@ def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
             f"the platform was asked and decides by {render_instant(dispute.answer_until)}; concede, or wait",
             due=render_instant(dispute.answer_until),
         )
-    if dispute.awaits != find_role(by):
+    if not is_awaited(dispute.awaits, by):
         raise Refusal(
             "answer_not_due",
             f"the {dispute.awaits} must answer by {render_instant(dispute.answer_until)}; wait, or concede",
@@ -152,19 +174,20 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
 
 
 def require_disputing(dispute: Dispute, by: Party) -> None:
-    """Refuse an act of a payer that has no count in the dispute.
+    """Refuse an act of a payer that has no count in the dispute, or one that the provider has come down to.
 
     Raises:
         Refusal: ``count_none``.
     """
-    if by != "provider" and by not in dispute.counts:
+    if by != "provider" and dispute.counts.get(by, dispute.position) >= dispute.position:
         raise Refusal("count_none", f"the {by} disputes nothing of this statement; dispute it first, or accept it")
 
 
 def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: datetime, pointer: str) -> None:
     """Refuse an answer of a side that is not awaited, or an offer that is not between count and position.
 
-    `offered` is None for an answer without an offer. `pointer` is the member of the request that states it.
+    `offered` is None for an answer without an offer. `pointer` is the member of the request that states it. A payer
+    that answers after the other one offers less than that one did.
 
     Raises:
         Refusal: ``count_none`` · ``statement_referred`` · ``answer_not_due`` · ``answer_period_over`` ·
@@ -172,18 +195,39 @@ def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: date
     """
     require_disputing(dispute, by)
     _require_awaited(dispute, by, at)
-    if dispute.answers >= ANSWERS_MAX:
+    is_first = dispute.awaits != by or by == "provider"
+    if dispute.answers >= ANSWERS_MAX and is_first:
         raise Refusal(
             "answers_too_many",
             f"{dispute.answers} answers were given, the maximum; concede, accept, or ask the platform",
         )
-    if offered is not None and not dispute.count < offered < dispute.position:
+    other = None if is_first else dispute.offer
+    most, whose = (dispute.position, "provider's position") if other is None else (other.amount, f"{other.by}'s offer")
+    if offered is not None and not dispute.count < offered < most:
         raise Refusal(
             "offer_outside",
-            f"the offer, {offered}, must lie between the count, {dispute.count}, and the provider's position,"
-            f" {dispute.position}",
+            f"the offer, {offered}, must lie between the count, {dispute.count}, and the {whose}, {most}",
             pointer=pointer,
         )
+
+
+def find_offer(dispute: Dispute, by: Party, offered: Amount | None) -> Amount | None:
+    """Return what an answer offers. A payer that insists on more than the lowest count offers its own count."""
+    if offered is None and by != "provider" and dispute.counts[by] > dispute.count:
+        return dispute.counts[by]
+    return offered
+
+
+def find_awaited(dispute: Dispute, by: Party, offered: Amount | None) -> Side | None:
+    """Return the payer that has to answer before the provider does; None if the other side is awaited."""
+    return None if by == "provider" or offered is None else dispute.find_lacking(by, offered)
+
+
+def find_silent(dispute: Dispute, at: datetime) -> Side | None:
+    """Return the payer whose silence agrees to what the other one offers; None if there is none at `at`."""
+    if at < dispute.answer_until or dispute.offer is None:
+        return None
+    return next((side for side in PAYERS if dispute.awaits == side), None)
 
 
 def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -> None:
@@ -278,7 +322,8 @@ def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amo
         return Dispute({side: count}, stated, "provider", event.answer_until, referable_at, is_automatic=by_meters)
     dispute = _note_startup(dispute, event.by)
     counts = {**dispute.counts, side: count}
-    return _keep_offer(replace(dispute, counts=counts, awaits="provider", answer_until=event.answer_until))
+    kept = dispute.offer if dispute.offer is not None and dispute.offer.by == "provider" else None
+    return _keep_offer(replace(dispute, counts=counts, offer=kept, awaits="provider", answer_until=event.answer_until))
 
 
 def _note_startup(dispute: Dispute, by: str) -> Dispute:
@@ -287,27 +332,31 @@ def _note_startup(dispute: Dispute, by: str) -> Dispute:
 
 
 def _keep_offer(dispute: Dispute) -> Dispute:
-    """Return the dispute, without its offer if that is no longer between count and position."""
+    """Return the dispute, without its offer if that is no longer between count and position.
+
+    If one payer was to answer that offer, both may answer again, in the time that is left.
+    """
     offer = dispute.offer
-    inside = offer is not None and dispute.count < offer.amount < dispute.position
-    return dispute if inside else replace(dispute, offer=None)
+    if offer is not None and dispute.count < offer.amount < dispute.position:
+        return dispute
+    return replace(dispute, offer=None, awaits="payers" if dispute.awaits in PAYERS else dispute.awaits)
 
 
 def evolve_dispute(
     dispute: Dispute, event: StatementAnswered | StatementConceded | StatementReferred | StatementAgreed
 ) -> Dispute:
     """Return a dispute after an event."""
-    dispute = _note_startup(dispute, event.by)
+    if not (isinstance(event, StatementAgreed) and event.is_silent):
+        dispute = _note_startup(dispute, event.by)
     match event:
         case StatementAnswered():
             amount = event.gpu_seconds_offered if event.hours_offered is None else event.hours_offered
-            mine: frozenset[Party] = frozenset({event.by})
             return replace(
                 dispute,
-                awaits="payers" if event.by == "provider" else "provider",
+                awaits=event.awaits or ("payers" if event.by == "provider" else "provider"),
                 answer_until=event.answer_until,
-                offer=None if amount is None else Offer(event.by, amount, mine),
-                answers=dispute.answers + 1,
+                offer=None if amount is None else Offer(event.by, amount, dispute.list_agreed(event.by, amount)),
+                answers=dispute.answers + (event.by == "provider" or dispute.awaits != event.by),
             )
         case StatementConceded():
             amount = event.gpu_seconds if event.hours is None else event.hours
@@ -320,6 +369,8 @@ def evolve_dispute(
             return replace(dispute, awaits="platform", answer_until=event.decide_until)
         case StatementAgreed():
             offer = dispute.offer
+            if event.answer_until is not None:
+                dispute = replace(dispute, awaits="provider", answer_until=event.answer_until)
             if offer is None or event.by not in dispute.counts:
                 return dispute
             return replace(dispute, offer=replace(offer, agreed=offer.agreed | {event.by}))

@@ -69,7 +69,10 @@ from marketplace.domain.billing.dispute import (
     Side,
     begin_dispute,
     evolve_dispute,
+    find_awaited,
     find_lapse,
+    find_offer,
+    find_silent,
     require_answer,
     require_partial,
     require_referable,
@@ -159,6 +162,13 @@ class AnswerDispute(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Reference, ...] = ()
 
 
+class HearSilence(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a payer that was silent in time agree to what the other one offers. `at` is now."""
+
+    statement_id: str
+    at: datetime
+
+
 class ConcedePart(msgspec.Struct, frozen=True, kw_only=True):
     """Concede a part of a dispute.
 
@@ -167,12 +177,14 @@ class ConcedePart(msgspec.Struct, frozen=True, kw_only=True):
         by: Who concedes.
         reason: Why.
         charges: The charges of what that party now says was delivered.
+        at: Now.
     """
 
     statement_id: str
     by: Party
     reason: str
     charges: Charges
+    at: datetime
 
 
 class ReferDispute(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +262,7 @@ StatementCommand = (
     | AcceptStatement
     | DisputeStatement
     | AnswerDispute
+    | HearSilence
     | ConcedePart
     | ReferDispute
     | SettlePart
@@ -351,7 +364,7 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
             return _accept(command, state)
         case DisputeStatement():
             return _dispute(command, state)
-        case AnswerDispute():
+        case AnswerDispute() | HearSilence():
             return _answer(command, state)
         case ConcedePart():
             return _concede(command, state)
@@ -473,6 +486,8 @@ def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[State
             _require_status(state, "issued", *(("disputed",) if _is_unspoken(state, side) else ()))
         elif side in offer.agreed:
             return []
+        elif state.dispute.awaits == side:
+            return [_pass_turn(state, side, command.at)]
         return [StatementAgreed(statement_id=command.statement_id, grant_id=state.issued.grant_id, by=side)]
     _require_status(state, "issued", "disputed")
     agreed = replace(state, agreed=state.agreed | {side})
@@ -577,21 +592,39 @@ def require_amount(
     return hours if is_service else gpu_seconds
 
 
-def _answer(command: AnswerDispute, state: Statement) -> Sequence[StatementEvent]:
+def _pass_turn(state: Statement, side: Side, at: datetime, *, is_silent: bool = False) -> StatementAgreed:
+    """Return that a payer agrees to what the other one offers, so that the provider is to answer it."""
+    return StatementAgreed(
+        statement_id=state.issued.statement_id,
+        grant_id=state.issued.grant_id,
+        by=side,
+        answer_until=at + ANSWER,
+        is_silent=is_silent,
+    )
+
+
+def _answer(command: AnswerDispute | HearSilence, state: Statement) -> Sequence[StatementEvent]:
     dispute = get_dispute(state)
+    if isinstance(command, HearSilence):
+        silent = find_silent(dispute, command.at)
+        return [] if silent is None else [_pass_turn(state, silent, command.at, is_silent=True)]
+    by = command.by
     offered = require_amount(state, command.gpu_seconds_offered, command.hours_offered, ("/gpu_seconds", "/hours"))
     pointer = "/gpu_seconds" if command.hours_offered is None else "/hours"
-    require_answer(dispute, command.by, offered, command.at, pointer)
+    require_answer(dispute, by, offered, command.at, pointer)
+    offered = find_offer(dispute, by, offered)
+    awaits = find_awaited(dispute, by, offered)
     return [
         StatementAnswered(
             statement_id=command.statement_id,
             grant_id=state.issued.grant_id,
-            by=command.by,
+            by=by,
             reason=command.reason,
-            answer_until=command.at + ANSWER,
-            gpu_seconds_offered=command.gpu_seconds_offered,
-            hours_offered=command.hours_offered,
+            answer_until=command.at + ANSWER if awaits is None else dispute.answer_until,
+            gpu_seconds_offered=offered if isinstance(offered, int) else None,
+            hours_offered=offered if isinstance(offered, Decimal) else None,
             evidence=command.evidence,
+            awaits=awaits,
         )
     ]
 
@@ -609,10 +642,15 @@ def _concede(command: ConcedePart, state: Statement) -> Sequence[StatementEvent]
         charges=command.charges if command.by == "provider" else state.charges,
         gpu_seconds=0 if is_service else command.charges.gpu_seconds,
         hours=command.charges.service_hours if is_service else None,
+        counted_by="startup",
     )
-    count = evolve_dispute(dispute, event).count
+    after = evolve_dispute(dispute, event)
     name = "hours_counted" if is_service else "gpu_seconds_counted"
-    return [msgspec.structs.replace(event, **{name: count})]
+    conceded = msgspec.structs.replace(event, **{name: after.count, "counted_by": after.counted_by})
+    offer, by = dispute.offer, command.by
+    if by == "provider" or dispute.awaits != by or offer is None or amount < offer.amount:
+        return [conceded]
+    return [conceded, _pass_turn(state, by, command.at)]
 
 
 def _refer(command: ReferDispute, state: Statement) -> Sequence[StatementEvent]:
@@ -646,7 +684,8 @@ def find_undisputed(state: Statement, at: datetime) -> Amount:
         Refusal: ``statement_<status>`` without a dispute.
     """
     dispute = get_dispute(state)
-    return find_silence(state, at)[0] if at >= dispute.answer_until else dispute.count
+    is_over = at >= dispute.answer_until and find_silent(dispute, at) is None
+    return find_silence(state, at)[0] if is_over else dispute.count
 
 
 def _raise_counts(state: Statement, dispute: Dispute) -> dict[Side, Amount]:
@@ -812,7 +851,8 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
             if state.dispute is None or event.by not in state.disputing:
                 return replace(state, agreed=agreed)
             dispute = evolve_dispute(state.dispute, event)
-            return replace(state, dispute=dispute, agreed=agreed if _is_unspoken(state, event.by) else state.agreed)
+            speaks = _is_unspoken(state, event.by) and not event.is_silent
+            return replace(state, dispute=dispute, agreed=agreed if speaks else state.agreed)
         case StatementAccepted():
             return replace(state, status="accepted", service=event.service)
         case StatementServiceCredited():

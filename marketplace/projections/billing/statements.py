@@ -1,6 +1,6 @@
 """Statements: each period's priced usage, and whether it was accepted."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
-from marketplace.domain.billing.dispute import find_payer
+from marketplace.domain.billing.dispute import PAYERS, find_payer
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
@@ -68,6 +68,7 @@ statement_parts: Final = define(
     origin=Origin("statement", "statement_id"),
 )
 """The causes of payments before a statement is settled."""
+_NO_OFFER: Final = {"offered_by": None, "gpu_seconds_offered": None, "hours_offered": None}
 _Said = (
     statement_events.StatementDisputed
     | statement_events.StatementAnswered
@@ -107,7 +108,10 @@ def _describe(event: statement_events.StatementIssued | statement_events.Stateme
 
 
 def _agreed(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementAgreed) -> None:
-    changes.update(statements, event.statement_id, agreed_by=event.by)
+    if event.answer_until is None:
+        changes.update(statements, event.statement_id, agreed_by=event.by)
+    else:
+        changes.update(statements, event.statement_id, awaits="provider", answer_until=event.answer_until)
 
 
 def _accepted(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAccepted) -> None:
@@ -144,14 +148,15 @@ def _disputed(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
     agreed_by = next(iter(heard - {None, find_payer(event.by)}), None)
     due = {"awaits": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
     due["remarks"] = _add_remark(changes, fact, "disputed", event.evidence)
-    changes.update(statements, event.statement_id, **disputed, **counts, **due, agreed_by=agreed_by)
+    offer = _NO_OFFER if row is not None and row["offered_by"] != "provider" else {}
+    changes.update(statements, event.statement_id, **disputed, **counts, **due, **offer, agreed_by=agreed_by)
 
 
 def _answered(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAnswered) -> None:
     changes.update(
         statements,
         event.statement_id,
-        awaits="payers" if event.by == "provider" else "provider",
+        awaits=event.awaits or ("payers" if event.by == "provider" else "provider"),
         answer_until=event.answer_until,
         offered_by=None if event.gpu_seconds_offered is None and event.hours_offered is None else event.by,
         gpu_seconds_offered=event.gpu_seconds_offered,
@@ -165,10 +170,25 @@ def _answered(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
 def _conceded(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementConceded) -> None:
     gpu_seconds = event.gpu_seconds_counted if event.hours_counted is None else None
     counts = {"gpu_seconds_counted": gpu_seconds, "hours_counted": event.hours_counted}
-    remarks = _add_remark(changes, fact, "conceded")
-    changes.update(
-        statements, event.statement_id, charges=event.charges, reason=event.reason, remarks=remarks, **counts
+    said = {"reason": event.reason, "remarks": _add_remark(changes, fact, "conceded"), "disputed_by": event.counted_by}
+    said |= _drop_offer(changes.find(statements, event.statement_id), event)
+    changes.update(statements, event.statement_id, charges=event.charges, **said, **counts)
+
+
+def _drop_offer(row: Mapping[str, Any] | None, event: statement_events.StatementConceded) -> dict[str, Any]:
+    """Return the changes of an offer that a concession passed: none stands, and both payers may answer again."""
+    if row is None or row["offered_by"] is None:
+        return {}
+    in_hours = event.hours_counted is not None
+    offered = row["hours_offered"] if in_hours else row["gpu_seconds_offered"]
+    count, position = (
+        (event.hours_counted, event.charges.service_hours)
+        if in_hours
+        else (event.gpu_seconds_counted, event.charges.gpu_seconds)
     )
+    if count < offered < position:
+        return {}
+    return _NO_OFFER | ({"awaits": "payers"} if row["awaits"] in PAYERS else {})
 
 
 def _referred(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementReferred) -> None:
@@ -196,7 +216,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=8,
+    version=9,
     tables=(statements, statement_parts),
     reads=("statement",),
     handlers={

@@ -235,15 +235,15 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
         gpu_seconds_counted: What the payers say was delivered, the lowest count; None: no dispute, or a service line.
         hours_counted: The same of a service line.
         reason: The reason of the last claim, answer, concession or referral, or of the resolution.
-        disputed_by: ``startup``, ``holder`` or ``meters``, the last one; None: nobody.
+        disputed_by: Whose count that is, ``startup``, ``holder`` or ``meters``; None: nobody disputed.
         agreed_by: The payer that accepted while the other one had not, ``startup`` or ``holder``; None: neither.
         startup_gpu_seconds: What the startup's own meter counted by the issue; None if it reported nothing.
         service_credit: The part of the charges that was paid back for a broken promise; of a credit, the part that was
             paid back before. None: nothing.
         settled: The undisputed part of a dispute, which is paid first; None: there was none.
-        answer_until: Until when the one whom it awaits may act; then silence settles it (`docs/how-to-meter.md`).
-        offered_by: Who made the last counter-offer, ``provider``, ``startup`` or ``holder``; None: the last answer was
-            none.
+        awaits: ``provider``, ``payers``, ``platform``, or a payer that counts less than the other one offers.
+        answer_until: Until when that one may act; then silence settles it (`docs/how-to-meter.md`).
+        offered_by: Whose offer stands, ``provider``, ``startup`` or ``holder``; None: none.
         gpu_seconds_offered: That offer; None of a service line.
         evidence: What the last claim, answer or referral refers to.
         resolved_by: What ended its dispute: ``concession``, ``offer``, ``silence``, ``platform``, ``undecided`` (the

@@ -81,6 +81,7 @@ from events.service_line import (
 from events.site import SiteConversionSlipped, SiteDerated
 from events.statement import (
     StatementAccepted,
+    StatementAgreed,
     StatementAnswered,
     StatementCredited,
     StatementDisputed,
@@ -103,6 +104,7 @@ from marketplace.domain.supply.stages import find_due
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
 
+_Argument = StatementDisputed | StatementAnswered | StatementAgreed | StatementReferred
 HEAP_SPARE: Final = 1_024
 """How many entries the heap may hold beyond twice the tasks. A smaller heap is not rebuilt."""
 
@@ -167,6 +169,7 @@ class Scheduler:
         self._periods: dict[str, list[Period]] = {}
         self._lines: dict[str, dict[str, datetime]] = {}
         self._stated: dict[str, Task] = {}
+        self._silences: dict[str, int] = {}
         self._settled: dict[str, dict[Task, bool]] = {}
         self._mandates: dict[str, dict[str, datetime | None]] = {}
         self._revoked: set[str] = set()
@@ -480,7 +483,7 @@ class Scheduler:
 
     def _enforce(
         self,
-        event: StatementIssued | StatementDisputed | StatementAnswered | StatementReferred | StatementResolved,
+        event: StatementIssued | _Argument | StatementResolved,
         due: datetime,
     ) -> None:
         """Look for the cash of a statement on credit, and settle its equity part, when a time for disputes is over."""
@@ -515,11 +518,23 @@ class Scheduler:
         self.put(Task("finish_grant", grant_id), NOW)
 
     @notice.register
-    def _argue(self, event: StatementDisputed | StatementAnswered | StatementReferred) -> None:
-        """Settle a dispute by silence when its next deadline passes."""
+    def _argue(self, event: _Argument) -> None:
+        """Settle a dispute by silence when its next deadline passes.
+
+        The silence of one payer moves the deadline, so the task after it has a number of its own.
+        """
         due = event.decide_until if isinstance(event, StatementReferred) else event.answer_until
-        self.put(Task("lapse_dispute", event.statement_id), due)
+        if due is None:
+            return
+        number = self._silences.get(event.statement_id, 0)
+        if isinstance(event, StatementAgreed) and event.is_silent:
+            self.drop(Task("lapse_dispute", event.statement_id, number))
+            number = self._silences[event.statement_id] = number + 1
+        self.put(Task("lapse_dispute", event.statement_id, number), due)
         self._enforce(event, due)
+
+    def _end_dispute(self, statement_id: str) -> None:
+        self.drop(Task("lapse_dispute", statement_id, self._silences.pop(statement_id, 0)))
 
     @notice.register
     def _resolve(self, event: StatementResolved) -> None:
@@ -528,7 +543,7 @@ class Scheduler:
         The task has a number of its own: the command that paid the undisputed part does not run again.
         Without the money, a statement on credit is due as if it had never been disputed.
         """
-        self.drop(Task("lapse_dispute", event.statement_id))
+        self._end_dispute(event.statement_id)
         self.drop(Task("accept_statement", event.statement_id))
         self.put(Task("accept_statement", event.statement_id, 1), NOW)
         self._enforce(event, NOW)
@@ -537,7 +552,7 @@ class Scheduler:
     def _accept(self, event: StatementAccepted) -> None:
         for number in range(2):
             self.drop(Task("accept_statement", event.statement_id, number))
-        self.drop(Task("lapse_dispute", event.statement_id))
+        self._end_dispute(event.statement_id)
         self._vest(event.statement_id, event.grant_id)
         self._settle(event.grant_id, self._stated.pop(event.statement_id))
 

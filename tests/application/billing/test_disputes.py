@@ -55,6 +55,15 @@ class Argument(Month):
         self.market.clock.at += span
         return await self.market.until("statement", self.first.statement_id, "accepted")
 
+    async def until_awaits(self, side):
+        """Wait until a side has to answer, and return the dispute."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                dispute = (await self.read()).dispute
+                if dispute.awaits == side:
+                    return dispute
+                await asyncio.sleep(0.01)
+
     async def read(self):
         return await self.market.state("statement", self.first.statement_id)
 
@@ -217,6 +226,39 @@ async def test_an_offer_binds_no_payer_that_counts_less_and_does_not_agree(paid_
     await argument.accept("fund")
     await argument.resolve(22 * DAY)
     await argument.end(22 * DAY, "offer")
+
+
+async def test_a_payer_cannot_answer_for_one_that_counts_less_and_the_silence_of_that_one_agrees(paid_by_two):
+    billed, argument = paid_by_two
+    await billed.dispute("startup", 10_000)
+    await billed.dispute("fund", FULL)
+    await argument.answer("provider")
+    due = (await argument.read()).dispute.answer_until
+    await argument.answer("startup", FULL - 100)
+    waiting = (await argument.read()).dispute
+    assert (waiting.awaits, waiting.answer_until) == ("holder", due)
+    for act in (argument.resolve(FULL - 100), argument.answer("provider")):
+        with pytest.raises(Refusal) as refused:
+            await act
+        assert refused.value.code in {"concession_above_count", "answer_not_due"}
+    argument.market.clock.at = due
+    assert (await argument.until_awaits("provider")).find_most() == FULL - 100
+    await argument.wait(ANSWER)
+    await argument.end(FULL - 100, "silence")
+
+
+async def test_the_payer_that_counts_less_keeps_its_word_and_the_provider_answers_that(paid_by_two):
+    billed, argument = paid_by_two
+    await billed.dispute("startup", 10_000)
+    await billed.dispute("fund", FULL)
+    await argument.answer("provider")
+    await argument.answer("startup", FULL - 100)
+    await argument.answer("fund")
+    dispute = (await argument.read()).dispute
+    assert (dispute.awaits, dispute.offer, dispute.count) == ("provider", None, 0)
+    await argument.answer("provider")
+    await argument.wait(ANSWER)
+    await argument.end(FULL, "silence")
 
 
 RIVALS = {

@@ -192,6 +192,7 @@ def _argue(teller: Teller, statement: str) -> None:
             charges=price(766),
             gpu_seconds=766 * 3_600,
             gpu_seconds_counted=744 * 3_600,
+            counted_by="startup",
         ),
         StatementAnswered(
             **named,

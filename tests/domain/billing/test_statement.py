@@ -30,11 +30,13 @@ from marketplace.domain.billing.statement import (
     AnswerDispute,
     ConcedePart,
     DisputeStatement,
+    HearSilence,
     IssueStatement,
     ReferDispute,
     ResolveStatement,
     Statement,
     find_silence,
+    find_undisputed,
     is_part_due,
 )
 from marketplace.domain.billing.statement_chain import ADJUSTMENTS_PROMPT, compute_due, find_credit, require_spaced
@@ -55,7 +57,7 @@ accept = builder(AcceptStatement(**MINE, by="acceptance", at=hour(12)))
 dispute = builder(DisputeStatement(**MINE, gpu_seconds_counted=28_800, reason="a node was down", at=hour(12)))
 resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider", by="concession"))
 answer = builder(AnswerDispute(**MINE, by="provider", reason="no", at=hour(13), gpu_seconds_offered=40_000))
-concede = builder(ConcedePart(**MINE, by="provider", reason="yes", charges=charges(gpu_seconds=40_000)))
+concede = builder(ConcedePart(**MINE, by="provider", reason="yes", charges=charges(gpu_seconds=40_000), at=hour(13)))
 refer = builder(ReferDispute(**MINE, by="provider", reason="decide", at=hour(14)))
 ISSUED = build.statement_issued()
 DUE = hour(12) + ANSWER
@@ -74,6 +76,7 @@ CONCEDED = StatementConceded(
     charges=charges(),
     gpu_seconds=28_801,
     gpu_seconds_counted=28_801,
+    counted_by="startup",
 )
 METERED = build.statement_issued(metering=Metering(provider_gpu_seconds=57_600, startup_gpu_seconds=0))
 ARGUED = (ISSUED, DISPUTED, ANSWERED, INSISTED)
@@ -411,6 +414,78 @@ def test_silence_settles_the_last_word_and_the_platforms_the_middle(argued, due,
     with pytest.raises(Refusal) as refused:
         find_silence(state, due - hour(1).resolution)
     assert (refused.value.code, refused.value.facts["due"]) == ("answer_period_runs", render_instant(due))
+
+
+HOLDER_COUNTS = msgspec.structs.replace(DISPUTED_TOO, gpu_seconds_counted=0)
+TURN = (ISSUED, DISPUTED, HOLDER_COUNTS, ANSWERED)
+WAITING = msgspec.structs.replace(INSISTED, gpu_seconds_offered=50_000, awaits="holder")
+LATER = DUE + ANSWER
+PASSED = StatementAgreed(**MINE, grant_id=GRANT, by="holder", answer_until=LATER)
+SILENT = msgspec.structs.replace(PASSED, is_silent=True)
+hear = HearSilence(**MINE, at=DUE)
+
+
+@pytest.mark.parametrize(
+    ("offered", "event"),
+    [
+        (50_000, WAITING),
+        (None, msgspec.structs.replace(WAITING, gpu_seconds_offered=28_800)),
+    ],
+)
+def test_a_payer_that_counts_less_than_what_the_other_offers_answers_first_in_the_same_time(offered, event):
+    command = answer(by="startup", gpu_seconds_offered=offered)
+    assert STATEMENT.decide(command, STATEMENT.fold(TURN)) == [event]
+    Given(STATEMENT, *TURN, event).when(command).refused("answer_not_due")
+    Given(STATEMENT, *TURN, event).when(answer()).refused("answer_not_due")
+    offer, waiting = event.gpu_seconds_offered, STATEMENT.fold([*TURN, event])
+    Given(STATEMENT, *TURN, event).when(answer(by="holder", gpu_seconds_offered=offer)).refused("offer_outside")
+    lower = msgspec.structs.replace(
+        INSISTED, by="holder", gpu_seconds_offered=offer - 1, answer_until=hour(13) + ANSWER
+    )
+    for said, word in ((offer - 1, lower), (None, msgspec.structs.replace(lower, gpu_seconds_offered=None))):
+        assert STATEMENT.decide(answer(by="holder", gpu_seconds_offered=said), waiting) == [word]
+    least = STATEMENT.fold([*TURN, event, lower])
+    assert (least.dispute.awaits, least.dispute.find_most()) == ("provider", offer - 1)
+    assert STATEMENT.fold([*TURN, event, word]).dispute.find_most() == 0
+
+
+def test_a_payer_agrees_to_what_the_other_one_offers_by_accepting_conceding_or_silence():
+    waiting = (*TURN, WAITING)
+    Given(STATEMENT, *waiting).when(accept(side="holder", at=DUE)).then(PASSED)
+    Given(STATEMENT, *waiting).when(hear).then(SILENT)
+    Given(STATEMENT, *waiting).when(HearSilence(**MINE, at=DUE - hour(1).resolution)).then()
+    Given(STATEMENT, *TURN).when(hear).then()
+    conceded = STATEMENT.decide(
+        concede(by="holder", charges=charges(gpu_seconds=50_000), at=DUE), STATEMENT.fold(waiting)
+    )
+    assert [type(event) for event in conceded] == [StatementConceded, StatementAgreed]
+    assert (conceded[0].gpu_seconds_counted, conceded[0].counted_by, conceded[1]) == (28_800, "startup", PASSED)
+    for passed in ([PASSED], [SILENT], conceded):
+        after = STATEMENT.fold([*waiting, *passed])
+        assert (after.dispute.awaits, after.dispute.find_most()) == ("provider", 50_000)
+        assert find_silence(after, LATER) == (50_000, "silence")
+        Given(STATEMENT, *waiting, *passed).when(hear).then()
+    assert find_undisputed(STATEMENT.fold(waiting), DUE) == 0
+
+
+def test_an_offer_that_the_provider_or_a_new_count_passes_awaits_no_payer_alone():
+    passed = msgspec.structs.replace(CONCEDED, by="provider", gpu_seconds=45_000, counted_by="holder")
+    dispute = STATEMENT.fold([*TURN, WAITING, passed]).dispute
+    assert (dispute.awaits, dispute.offer, dispute.answer_until) == ("payers", None, DUE)
+    lower = STATEMENT.fold([ISSUED, DISPUTED, ANSWERED, WAITING, HOLDER_COUNTS]).dispute
+    assert (lower.awaits, lower.offer, lower.find_most()) == ("provider", None, 0)
+    reached = msgspec.structs.replace(passed, gpu_seconds=28_800, charges=charges(gpu_seconds=28_800))
+    Given(STATEMENT, *TURN, reached).when(answer(by="startup", gpu_seconds_offered=None)).refused("count_none")
+
+
+def test_the_answers_of_both_payers_to_one_of_the_provider_count_as_one():
+    insists = msgspec.structs.replace(INSISTED, by="holder")
+    state = STATEMENT.fold([*TURN, WAITING, insists])
+    assert state.dispute.answers == 2
+    turns = [ANSWERED, WAITING, insists, ANSWERED, WAITING, insists, ANSWERED, WAITING]
+    full = STATEMENT.fold([ISSUED, DISPUTED, HOLDER_COUNTS, *turns])
+    assert (full.dispute.answers, full.dispute.awaits) == (6, "holder")
+    assert STATEMENT.decide(answer(by="holder", gpu_seconds_offered=None), full)
 
 
 def test_a_concession_drops_an_offer_that_it_passes():
