@@ -20,6 +20,7 @@ from marketplace.auditor.gains import Gains
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
+from marketplace.auditor.warrants import build_warrant
 
 _VOTED: Final = frozenset(
     {
@@ -174,7 +175,7 @@ class Votes:
                 text = f"{name} of {body['issuer_id']}: {', '.join(sorted(silent))} did not agree"
                 self.findings.require(not silent, "vote", sequence, text)
             silent = self._list_entitled(name, body, [each for each, _ in bodies]) - agreed
-            silent |= self._list_shrunk(name, body, bodies) - agreed
+            silent |= (self._list_shrunk(name, body, bodies) | self._list_appointed(name, body)) - agreed
             text = f"{name} of {body.get('issuer_id')}: {', '.join(sorted(silent))} did not agree itself"
             self.findings.require(not silent, "vote", sequence, text)
             for asked in self._list_asked(name, body, bodies, now):
@@ -270,6 +271,17 @@ class Votes:
         investors = self.gains.find_company(issuer_id).list_investors(issuer.holdings)
         investors -= set(agreed.get("pro_rata_waived", ()))
         return self._find_named(issuer_id, agreed) | {each for each in investors if self._votes(each, issuer)}
+
+    def _list_appointed(self, name: str, body: Body) -> set[str]:
+        """Return the parties to which an act gives a part that they did not have: directors, and attesters."""
+        issuer_id, appointed = body.get("issuer_id") or "", set[str | None]()
+        if name == "issuer.holder_terms_agreed":
+            before = self.terms.get(issuer_id, {})
+            appointed = {*body["terms"].get("directors", ())} - {*before.get("directors", ())}
+        elif name == "issuer.warrant_issued":
+            appointed = {*build_warrant(body).attesters.values()}
+        issuer = self.equity.issuers.get(issuer_id, Issuer())
+        return {each for each in appointed if each is not None and self._votes(each, issuer)}
 
     def _list_shrunk(self, name: str, body: Body, beside: Sequence[tuple[str, Body]]) -> set[str]:
         """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up."""

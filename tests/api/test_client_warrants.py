@@ -22,7 +22,7 @@ from marketplace.api.http.bodies.issuers import (
 from marketplace.api.http.bodies.parties import RegisterPartyBody
 from marketplace.api.http.cursors import render_cursor
 from marketplace.projections.engine.database import build_engine
-from marketplace.projections.equity.cap_tables import is_recorder, list_programmes
+from marketplace.projections.equity.cap_tables import list_price_sources, list_programmes
 from marketplace.projections.views.equity import PriceObservationView
 from tests.api.test_client_issuers import DAY, found
 from tests.api.test_client_parties import refuse
@@ -110,20 +110,18 @@ async def test_a_party_reads_its_own_programmes_and_pages_hold_no_others(databas
         await engine.dispose()
 
 
-async def test_who_records_the_prices_of_any_source_is_known_without_reading_them(database_url: str):
+async def test_a_recorder_reads_its_own_price_sources_and_no_others(database_url: str):
     async with found(database_url) as company:
         client, issuer = company.client, company.issuer
         for recorder_id in (None, company.fund):
             body = NamePriceSourceBody(name="Exchange", recorder_id=recorder_id)
             await client.warrants.name_price_source(issuer, body)
-        sources = {each.recorder_id: each.source_id async for each in client.warrants.list_price_sources(issuer)}
+        both = {each.recorder_id: each async for each in client.warrants.list_price_sources(issuer)}
+        assert both.keys() == {None, company.fund}
         engine = build_engine(database_url)
         async with engine.connect() as connection:
-            assert await is_recorder(connection, issuer, company.fund)
-            assert not await is_recorder(connection, issuer, company.founder)
-            for recorder_id, source_id in sources.items():
-                its = await is_recorder(connection, issuer, company.fund, source_id=source_id)
-                assert its == (recorder_id == company.fund)
+            assert await list_price_sources(connection, issuer, recorder_id=company.fund) == [both[company.fund]]
+            assert await list_price_sources(connection, issuer, recorder_id=company.founder) == []
         await engine.dispose()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
+from events.vesting import AttestedMilestone, WarrantTranche
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.api.http.bodies.equity import (
     AnswerProRataBody,
@@ -19,8 +21,10 @@ from marketplace.api.http.bodies.equity import (
 )
 from marketplace.api.http.bodies.issuers import (
     AddStakeholderBody,
+    AttestMilestoneBody,
     CreateStockClassBody,
     IssueStockBody,
+    IssueWarrantBody,
     LimitDilutionBody,
     RepurchaseStockBody,
     TransferStockBody,
@@ -32,7 +36,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from tests.api.doors import serve
 from tests.api.test_feed import read_stream
-from tests.api.test_note_walk import begin
+from tests.api.test_note_walk import begin, lend
 from tests.support.patience import PATIENCE_SECONDS
 
 PAPER = Approval(document="minutes")
@@ -220,6 +224,69 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund)
         assert await refuse(parties.fund.cap_tables.get(issuer)) == "issuer_unknown"
         assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
+
+
+async def test_the_whole_cap_table_and_all_principal_are_read_at_the_depth_full(database_url):
+    """Both answered "issuer_unknown" to every holder, whatever its holder terms granted."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
+
+        async def read(client):
+            lent = [each.instrument_id async for each in client.issuers.list_principal(issuer)]
+            return lent, await client.cap_tables.get_report(issuer)
+
+        assert await refuse(anext(other.issuers.list_principal(issuer))) == "issuer_unknown"
+        assert await refuse(other.cap_tables.get_report(issuer)) == "issuer_unknown"
+        note = await lend(parties)
+        await buy(parties, other_id, 1_000, parties.fund, other)
+        assert [each.instrument_id async for each in parties.fund.issuers.list_principal(issuer)] == [note]
+        assert [each async for each in other.issuers.list_principal(issuer)] == [], "not what others lent"
+        for client in (parties.fund, other):
+            assert await refuse(client.cap_tables.get_report(issuer)) == "depth_insufficient"
+        await set_terms(parties, HolderTerms(depths={"common": "full"}), parties.fund, other)
+        (seen, report), (all_notes, whole) = await read(other), await read(parties.startup)
+        assert seen == all_notes == [note]
+        assert (report.holders, report.instruments) == (whole.holders, whole.instruments)
+        assert await refuse(parties.fund.cap_tables.get_report(issuer)) == "depth_insufficient", "it has no stock"
+
+
+async def test_who_attests_a_milestone_agrees_to_that_and_reads_the_warrant_alone(database_url):
+    """It was named without being asked, and read nothing of what it was to attest."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
+        _, stranger = await join(parties, stack)
+        await parties.startup.issuers.add_stakeholder(
+            issuer, AddStakeholderBody(name="F", kind="investor", holder_id=parties.fund_id)
+        )
+        works = AttestedMilestone(name="works", description="it trains", attester_id=other_id)
+        terms = IssueWarrantBody(
+            holder_id=parties.fund_id,
+            class_id="common",
+            shares=100,
+            exercise_price_usd=Decimal("0.10"),
+            expires_at=datetime(2099, 1, 1, tzinfo=UTC),
+            settlement="cash",
+            tranches=(WarrantTranche(shares=100, conditions=((works,),)),),
+        )
+        proposed = await parties.startup.warrants.issue(issuer, terms)
+        await parties.fund.proposals.agree(proposed.id)
+        other.last_sequence = parties.fund.last_sequence
+        asked = await other.proposals.get(proposed.id)
+        assert (asked.status, [each.type for each in asked.effects]) == ("open", ["issuer.warrant_issued.v1"])
+        assert await refuse(anext(other.warrants.list(issuer))) == "issuer_unknown"
+        await agree(parties, proposed, other)
+        (listed,) = [each async for each in other.warrants.list(issuer)]
+        warrant = listed.warrant_id
+        assert (await other.warrants.get(issuer, warrant)).terms.tranches == terms.tranches
+        for foreign in (stranger.warrants.get(issuer, warrant), anext(stranger.warrants.list(issuer))):
+            assert await refuse(foreign) == "issuer_unknown"
+        for private in (other.issuers.get(issuer), other.cap_tables.get(issuer), other.cap_tables.get_report(issuer)):
+            assert await refuse(private) == "issuer_unknown"
+        told = {name for name in await follow(other, issuer) if name.startswith("issuer.")}
+        assert told == {"issuer.warrant_issued.v1"}
+        reached = AttestMilestoneBody(milestone="works", document="report")
+        await other.warrants.attest_milestone(issuer, warrant, reached)
+        assert (await other.warrants.get(issuer, warrant)).attested == ("works",)
 
 
 async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url):

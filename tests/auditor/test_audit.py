@@ -24,6 +24,7 @@ from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.log.test_gaps import accept, holed, opened
+from tests.support.market.agreeing import agree_all
 from tests.support.market.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
@@ -80,8 +81,7 @@ async def _exercise_warrant(market: Market, trade) -> None:
         tranches=(WarrantTranche(shares=100, conditions=((works,),)),),
     )
     await warrants.issue_warrant(market.handler, context, issue)
-    proposal_id = await consents.find_proposal(market.handler, context)
-    await consents.agree(market.handler, market.context(trade.fund), proposal_id)
+    await agree_all(market, context)
     named = {"milestone": "works", "document": "report"}
     attester = market.context(engineer)
     await warrants.attest_milestone(market.handler, attester, trade.issuer, issue.warrant_id, **named)

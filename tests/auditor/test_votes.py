@@ -180,6 +180,8 @@ def test_the_groups_are_those_of_the_log(before, act, agreed, wrong):
     assert audit(before, [(act[0], OF | act[1])], agreed) == wrong
 
 
+WORKS = {"kind": "attested", "name": "works", "attester_id": TINY}
+ATTESTED = OF | SHARES | WARRANT | {"holder_id": CO, "tranches": [{"shares": 1, "exercise_conditions": [[WORKS]]}]}
 ENTITLED = [("issuer.holder_terms_agreed", OF | {"terms": {"pro_rata": [TINY, BUYER], "directors": [SMALL]}})]
 OF_OTHER = [("issuer.holder_terms_agreed", {"issuer_id": OTHER, "terms": {"pro_rata": [TINY]}})]
 GIVEN = [("issuer.stock_issued", OF | SHARES | {"holder_id": CO, "security_id": "s", "price_usd_per_share": "1"})]
@@ -224,6 +226,10 @@ FILLED = [
             ["0 of 1 directors agreed"],
         ),
         (ENTITLED, [("issuer.liquidity_declared", OF | SALE)], [BIG, TINY], ["0 of 1 directors agreed"]),
+        ([], [("issuer.holder_terms_agreed", OF | {"terms": {"directors": [TINY]}})], [BIG, SMALL], ITSELF),
+        ([], [("issuer.holder_terms_agreed", OF | {"terms": {"directors": [TINY, CO]}})], [BIG, TINY], []),
+        ([], [("issuer.warrant_issued", ATTESTED)], [BIG, SMALL], ITSELF),
+        ([], [("issuer.warrant_issued", ATTESTED)], [BIG, SMALL, TINY], []),
         (ENTITLED, [("issuer.liquidity_declared", OF | SALE)], [BIG, SMALL], []),
         ([], FILLED, [BIG, SMALL], ITSELF),
         ([], FILLED, [BIG, SMALL, TINY], []),

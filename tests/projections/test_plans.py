@@ -28,7 +28,12 @@ from marketplace.projections.delivery.grants import find_grants, list_carriers, 
 from marketplace.projections.engine.operations import list_api_keys
 from marketplace.projections.engine.queries import Window
 from marketplace.projections.engine.schema import METADATA
-from marketplace.projections.equity.cap_tables.queries import list_issuers, list_programmes, list_warrants
+from marketplace.projections.equity.cap_tables.queries import (
+    list_issuers,
+    list_price_sources,
+    list_programmes,
+    list_warrants,
+)
 from marketplace.projections.equity.instruments import list_instruments, list_principal
 from marketplace.projections.equity.proposals import Concerned, list_proposals
 from marketplace.projections.feed.queries import EventFilter, find_sequence_before, list_concerned, list_events
@@ -53,8 +58,8 @@ TABLES = (
     "account_approvals account_credits account_reserves accounts allocations api_keys auctions balances "
     "bond_claims bonds decisions entries event_index event_parties grant_history grants holdings holds "
     "hours_readings instruments issuer_imports issuers list_prices lots mandate_holds mandates mfn_notices "
-    "order_history orders outages parties pools prices principal_movements programmes proposal_votes proposals "
-    "quotes readings service_lines sites stakeholders statements warrants"
+    "order_history orders outages parties pools price_sources prices principal_movements programmes proposal_votes "
+    "proposals quotes readings service_lines sites stakeholders statements warrants"
 )
 COST_MAX = 500
 """In PostgreSQL's units. A query that reads the history of orders as a whole by its index costs three times as much."""
@@ -172,10 +177,12 @@ QUERIES: dict[str, Query] = {
     "instruments of a holder in a status": partial(list_instruments, holder_id=PARTY, status="active"),
     "newest instruments of a party": partial(list_instruments, party=("issuer of nothing", PARTY), window=NEWEST),
     "past principal of an issuer": partial(list_principal, issuer_id="issuer of nothing", at=ROWS),
+    "principal of a holder": partial(list_principal, issuer_id="issuer of nothing", holder_id=PARTY),
     "issuers of a party": partial(list_issuers, party_id=PARTY),
     "issuers of a holder": partial(list_issuers, holder_id=PARTY),
     "programmes of an issuer with a party": partial(list_programmes, issuer_id="issuer of nothing", party_id=PARTY),
-    "warrants of a holder": partial(list_warrants, issuer_id="issuer of nothing", holder_id=PARTY),
+    "price sources of a recorder": partial(list_price_sources, issuer_id="issuer of nothing", recorder_id=PARTY),
+    "warrants of a party": partial(list_warrants, issuer_id="issuer of nothing", party_id=PARTY),
     "newest proposals of a party in a status": partial(
         list_proposals, concerned=Concerned(PARTY, "issuer of nothing"), status="open", window=NEWEST
     ),

@@ -86,11 +86,15 @@ async def read_cap_table(
 async def read_principal(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, at: AtText = None
 ) -> Page[PrincipalView]:
-    """Return the principal that may become shares, by instrument, now or as of `at`; for company and platform."""
+    """Return the principal that may become shares, by instrument, now or as of `at`.
+
+    At the depth ``full`` a holder sees all, else its own.
+    """
     after, point = parse_cursor(cursor, ""), parse_at(at)
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
-        rows = await list_principal(connection, issuer_id, at=point, after=after, limit=limit + 1)
+        sight = await load_sight(connection, reader, issuer_id)
+        holder_id = None if sight.depth == "full" else sight.party_id
+        rows = await list_principal(connection, issuer_id, holder_id=holder_id, at=point, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.instrument_id)
 
 

@@ -10,7 +10,6 @@ from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.information import load_sight
-from marketplace.api.equity.packages import load_own_history
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import FreeWord, KnownSequence, OptionalInstantText, Read, Reader, Word, parse_instant
@@ -31,7 +30,7 @@ from marketplace.captable.report import CapTableReport, build_report
 from marketplace.captable.scenario import CapTableScenario, play_scenario
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.domain.equity.information import Sight, require_full
+from marketplace.domain.equity.information import Sight, require_full_to_play, require_full_to_read
 from marketplace.domain.equity.issuer.terms import settle_terms
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.history import load_history
@@ -47,9 +46,13 @@ async def report(
 ) -> CapTableReport:
     """Return the cap table by holder, class and instrument, as of `at`, by the events up to the sequence `known`.
 
-    For the company and the platform.
+    A holder needs the depth ``full``.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``depth_insufficient``.
     """
-    history = await load_own_history(reader, issuer_id)
+    history, sight = await _load_seen(reader, issuer_id)
+    require_full_to_read(sight)
     instant = reader.now if at is None else parse_instant(at, "/at")
     return await _name_holders(reader, build_report(history, instant, known))
 
@@ -155,7 +158,7 @@ async def plot_exits(
     A holder needs the depth ``full``; see ``/holder-terms``.
     """
     history, sight = await _load_seen(Reader(command.services, command.principal, 0), issuer_id)
-    require_full(sight)
+    require_full_to_play(sight)
     branch = begin_branch(history, command.context.at)
     prices = list_prices(data.range)
     rounds = [settle_terms(draft) for draft in data.rounds]

@@ -32,11 +32,11 @@ from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.equity import warrants as use_cases
 from marketplace.application.steps.access import is_company
 from marketplace.domain.equity.issuer import programme_commands, rights_commands
+from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
     find_warrant,
-    is_recorder,
     is_stakeholder,
     list_price_observations,
     list_price_sources,
@@ -67,22 +67,22 @@ async def issue(
 async def list_all(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[WarrantView]:
-    """Return the warrants with their tranches: all for the company, its own for a holder.
+    """Return warrants with their tranches: all to the company; to others those that they hold or attest.
 
     Raises:
         Refusal: ``issuer_unknown``, also for a party without a warrant.
     """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        holder_id = await _find_holder(connection, reader, issuer_id)
-        rows = await list_warrants(connection, issuer_id, holder_id=holder_id, after=after, limit=limit + 1)
-    if holder_id is not None and not rows:
+        party_id = await _find_holder(connection, reader, issuer_id)
+        rows = await list_warrants(connection, issuer_id, party_id=party_id, after=after, limit=limit + 1)
+    if party_id is not None and not rows:
         raise refuse_unknown("issuer", issuer_id)
     return build_page(rows, limit, lambda row: row.warrant_id)
 
 
 async def _find_holder(connection: AsyncConnection, reader: Reader, issuer_id: str) -> str | None:
-    """Return the reader, who sees only its own warrants; None: the company or the platform, which sees all.
+    """Return the reader, who sees only what it has a part in; None: the company or the platform, which sees all.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -95,15 +95,16 @@ async def _find_holder(connection: AsyncConnection, reader: Reader, issuer_id: s
 
 @get("/warrants/{warrant_id:str}", summary="Get a warrant")
 async def get_one(reader: Read, issuer_id: FromPath[str], warrant_id: FromPath[str]) -> Response[WarrantView]:
-    """Return a warrant, with what has vested and may be exercised of each tranche, for the company and the holder.
+    """Return a warrant, with what has vested and may be exercised of each tranche, to company, holder and attesters.
 
     Raises:
-        Refusal: ``issuer_unknown``, also for a party that does not hold the warrant. ``warrant_unknown``.
+        Refusal: ``issuer_unknown``, also for another party. ``warrant_unknown``.
     """
     async with reader.connect() as connection:
-        holder_id = await _find_holder(connection, reader, issuer_id)
+        party_id = await _find_holder(connection, reader, issuer_id)
         view = await find_warrant(connection, issuer_id, warrant_id)
-    if holder_id is not None and (view is None or view.holder_id != holder_id):
+    named = set[str]() if view is None else {view.holder_id, *list_attesters(view.terms.tranches)}
+    if party_id is not None and party_id not in named:
         raise refuse_unknown("issuer", issuer_id)
     if view is None:
         raise refuse_unknown("warrant", warrant_id)
@@ -261,29 +262,18 @@ async def name_price_source(
 async def read_price_sources(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceSourceView]:
-    """Return the price sources, for stakeholders, the company and those who record the prices.
+    """Return the price sources: all to stakeholders, its own to a recorder.
 
     Raises:
         Refusal: ``issuer_unknown``, also for any other party.
     """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        await _require_measured(connection, reader, issuer_id)
-        rows = await list_price_sources(connection, issuer_id, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.source_id)
-
-
-async def _require_measured(
-    connection: AsyncConnection, reader: Reader, issuer_id: str, source_id: str | None = None
-) -> None:
-    """Refuse to show prices to others than stakeholders, the company and recorders, before any is read.
-
-    Raises:
-        Refusal: ``issuer_unknown``.
-    """
-    party_id = await _find_outsider(connection, reader, issuer_id)
-    if party_id is not None and not await is_recorder(connection, issuer_id, party_id, source_id=source_id):
+        recorder_id = await _find_outsider(connection, reader, issuer_id)
+        rows = await list_price_sources(connection, issuer_id, recorder_id=recorder_id, after=after, limit=limit + 1)
+    if recorder_id is not None and not rows:
         raise refuse_unknown("issuer", issuer_id)
+    return build_page(rows, limit, lambda row: row.source_id)
 
 
 @get(
@@ -294,17 +284,18 @@ async def _require_measured(
 async def read_observations(
     reader: Read, issuer_id: FromPath[str], source_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceObservationView]:
-    """Return the prices that a source recorded, by day, for those who see the source.
+    """Return the prices that a source recorded, by day.
 
     Raises:
         Refusal: ``issuer_unknown``, also for any other party. ``price_source_unknown``.
     """
     after = parse_cursor(cursor, date.min)
     async with reader.connect() as connection:
-        await _require_measured(connection, reader, issuer_id, source_id)
-        if source_id not in {
-            row.source_id for row in await list_price_sources(connection, issuer_id, limit=SOURCES_MAX)
-        }:
+        recorder_id = await _find_outsider(connection, reader, issuer_id)
+        sources = await list_price_sources(connection, issuer_id, recorder_id=recorder_id, limit=SOURCES_MAX)
+        if source_id not in {row.source_id for row in sources}:
+            if recorder_id is not None:
+                raise refuse_unknown("issuer", issuer_id)
             raise refuse_unknown("price_source", source_id)
         rows = await list_price_observations(connection, issuer_id, source_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.day)

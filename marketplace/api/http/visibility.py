@@ -131,7 +131,7 @@ _ALL: Final = Readers(EVERYBODY)
 _CLEARED: Final = Readers(EVERYBODY, "once cleared")
 _OWN: Final = Readers("each party its own rows")
 _HOLDERS: Final = Readers("the issuer's company; its holders, and who signs a round, as deep as their rights go")
-_OWN_SHARE: Final = Readers("the issuer's company; another party what it holds or takes part in")
+_OWN_SHARE: Final = Readers("the issuer's company; another party what it holds, attests, records or takes part in")
 READERS: Final[Mapping[str, Readers]] = {
     "accounts": Readers(ACCOUNT),
     "accounts.list_balances": _OWN,
@@ -147,7 +147,7 @@ READERS: Final[Mapping[str, Readers]] = {
     "bonds": _ALL,
     "bonds.list_claims": Readers("the startup that claims and the provider of the bond"),
     "cap_tables": _HOLDERS,
-    "cap_tables.get_report": Readers(ISSUER),
+    "cap_tables.get_report": Readers("the issuer's company; holders whose information rights are `full`"),
     "clock": _ALL,
     "events": Readers(PLATFORM),
     "events.read": Readers("each party the events that name it or concern it, as the table of events says"),
@@ -157,6 +157,7 @@ READERS: Final[Mapping[str, Readers]] = {
     "issuers": Readers(ISSUER),
     "issuers.get": _HOLDERS,
     "issuers.list_holdings": _OWN,
+    "issuers.list_principal": _HOLDERS,
     "issuers.list_stock_classes": _HOLDERS,
     "lots": _ALL,
     "mandates": Readers(MANDATE),

@@ -151,7 +151,7 @@ def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str], *, is_boun
     return max(depths, key=get_args(Depth).index)
 
 
-def require_full(sight: Sight) -> None:
+def require_full_to_play(sight: Sight) -> None:
     """Refuse to play a sale to a holder without the depth ``full``, since others' preferences and caps follow from it.
 
     Raises:
@@ -162,6 +162,21 @@ def require_full(sight: Sight) -> None:
             "depth_insufficient",
             f"only holders of {sight.issuer_id} who see everything can play a sale; the proposal of a sale shows what"
             " it pays you",
+            issuer_id=sight.issuer_id,
+            depth=sight.depth,
+        )
+
+
+def require_full_to_read(sight: Sight) -> None:
+    """Refuse the whole cap table to a holder without the depth ``full``.
+
+    Raises:
+        Refusal: ``depth_insufficient``.
+    """
+    if sight.depth != "full":
+        raise Refusal(
+            "depth_insufficient",
+            f"only holders of {sight.issuer_id} who see everything read its whole cap table; /cap-table has your part",
             issuer_id=sight.issuer_id,
             depth=sight.depth,
         )

@@ -423,7 +423,8 @@ def _is_closing(setting: Setting) -> bool:
 
 
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
-    return _ask_about_sale(event.holder_id, setting, (event.holder_id,))
+    asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,))
+    return asked._replace(holders=(*asked.holders, *sorted(list_attesters(event.tranches))))
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
@@ -554,7 +555,9 @@ def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
     unnamed = set(_list_named_by_terms(setting)) - set(event.terms.pro_rata)
     waived = set(event.terms.pro_rata_waived) - set(before.pro_rata_waived)  # also one that is no investor yet
     lost = (set(list_entitled(setting.issuer)) - set(kept)) | unnamed | waived
-    return Asked(tuple(sorted(lost | _list_shown_less(event.terms, setting.issuer))), company=True, terms=True)
+    appointed = set(event.terms.directors) - set(before.directors)
+    asked = lost | appointed | _list_shown_less(event.terms, setting.issuer)
+    return Asked(tuple(sorted(asked)), company=True, terms=True)
 
 
 def _list_shown_less(terms: HolderTerms, issuer: Issuer) -> set[str]:
@@ -732,7 +735,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "warrant",
         "a warrant is issued",
         "company",
-        "the holder; vote; each holder with a pro rata right that holder terms name. The other investors may refuse",
+        "the holder; each attester that it names; vote; each holder with a pro rata right that holder terms name. The"
+        " other investors may refuse",
         _NONE,
         _issue_warrant,
         _SOLD,
@@ -846,7 +850,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote, by the majorities that the terms in force require for a sale, and the directors, while the parties that"
         " agreed to them may decide for every group; also each holder that loses a pro rata right, or days to answer by"
-        " it, or sees less; each party whose right is waived",
+        " it, or sees less; each party whose right is waived; each new director",
         _NONE,
         _agree_terms,
     ),

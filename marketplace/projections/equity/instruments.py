@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Date, Index, func, or_, select
+from sqlalchemy import Boolean, Column, Date, Index, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
@@ -363,17 +363,21 @@ async def list_mfn_notices(
 
 
 async def list_principal(
-    connection: AsyncConnection, issuer_id: str, *, at: At = None, after: str = "", limit: int = 1_000
+    connection: AsyncConnection,
+    issuer_id: str,
+    *,
+    holder_id: str | None = None,
+    at: At = None,
+    after: str = "",
+    limit: int = 1_000,
 ) -> list[PrincipalView]:
-    """Return the unconverted principal, by instrument id above `after`, now or as of `at`."""
+    """Return the unconverted principal, of all or of one holder, by instrument id above `after`, now or as of `at`."""
     key = (principal.c.instrument_id, principal.c.holder_id)
     total = func.sum(principal.c.amount_usd)
-    query = (
-        select(*key, total.label("principal_usd"), func.max(principal.c.sequence).label("last_sequence"))
-        .where(principal.c.issuer_id == issuer_id, until(at, principal.c.sequence, principal.c.occurred_at))
-        .where(principal.c.instrument_id > after)
-        .group_by(*key)
-        .having(total != 0)
-        .order_by(*key)
+    query: Select[Any] = select(
+        *key, total.label("principal_usd"), func.max(principal.c.sequence).label("last_sequence")
     )
+    query = query.where(principal.c.issuer_id == issuer_id, principal.c.instrument_id > after)
+    query = query.where(until(at, principal.c.sequence, principal.c.occurred_at))
+    query = narrow(query, ((principal.c.holder_id, holder_id),)).group_by(*key).having(total != 0).order_by(*key)
     return await load_all(connection, page(query, limit), PrincipalView)

@@ -31,6 +31,7 @@ from events import (
     bond,
     clock,
     grant,
+    issuer,
     log,
     lot,
     pool,
@@ -45,6 +46,7 @@ from events.subjects import ALL
 from events.types import Event
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import LIMITED, WHOLE, limit_event
+from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 
@@ -126,13 +128,15 @@ statements have the members of their grant. The register has no members: each re
 
 
 def get_named(event: Event) -> set[str]:
-    """Return the parties that the body names at its top level, the holder of a grant's equity, and voters."""
+    """Return the parties that the body names at its top level, the holder of a grant's equity, voters and attesters."""
     values = [getattr(event, name, None) for name in NAMES]
     equity: Any = getattr(event, "equity", None)
     if equity is not None:
         values.append(equity.holder_id)
     if isinstance(event, proposal.ProposalMade):
         values.extend(voter.party_id for consent in event.consents for voter in consent.voters)
+    if isinstance(event, issuer.IssuerWarrantIssued):
+        values.extend(list_attesters(event.tranches))
     return {value for value in values if value is not None and _PARTY.match(value)}
 
 

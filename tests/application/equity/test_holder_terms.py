@@ -590,14 +590,30 @@ async def test_directors_that_a_company_named_alone_decide_nothing_for_later_hol
     trade = await market.trade()
     await found(market, trade.startup)
     stranger = await market.party("Stranger", "fund")
-    proposal_id, _ = await propose_terms(market, trade, directors=(stranger,))
-    assert proposal_id is None
+    proposal_id, asked = await propose_terms(market, trade, directors=(stranger,))
+    assert asked == {f"holder/{stranger}"}
+    assert await vote(market, stranger, proposal_id) == "effective"
     await hold(market, trade.startup, trade.fund, 400)
     sale, _ = await propose_sale(market, trade)
     assert set(await list_asked(market, sale)) == {"class/common"}
     proposal_id, asked = await propose_terms(market, trade)
     assert asked == {"class/common"}
     assert await vote(market, trade.fund, proposal_id) == "effective"
+    await check_log(market.log)
+    assert await find_faults(CountedVotes, market.log) == []
+
+
+async def test_a_director_agrees_to_be_one_and_is_not_asked_again(market, held):
+    """A party was named that never agreed, and its silence then held up every sale."""
+    trade, bank, angel = held
+    director = await market.party("Director", "fund")
+    proposal_id, asked = await propose_terms(market, trade, directors=(director,))
+    assert asked == {"class/common", f"holder/{director}"}
+    for party_id in (trade.fund, bank, angel):
+        assert await vote(market, party_id, proposal_id) == "open"
+    assert await vote(market, director, proposal_id) == "effective"
+    _, asked = await propose_terms(market, trade, directors=(director, angel))
+    assert asked == {"directors", "class/common", f"holder/{angel}"}
     await check_log(market.log)
     assert await find_faults(CountedVotes, market.log) == []
 

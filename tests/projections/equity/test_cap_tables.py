@@ -261,7 +261,7 @@ async def test_a_warrant_shows_what_has_vested_and_may_be_exercised_after_a_spli
     await _project(engine, memory_log)
     async with engine.connect() as connection:
         warrant = await cap_tables.find_warrant(connection, WARRANTED, make_id("war", 10))
-        held = await cap_tables.list_warrants(connection, WARRANTED, holder_id=HEIR)
+        held = await cap_tables.list_warrants(connection, WARRANTED, party_id=HEIR)
     assert warrant is not None
     assert held == [warrant]
     assert (warrant.status, warrant.attested, warrant.exercise_price_usd) == (

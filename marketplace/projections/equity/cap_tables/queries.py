@@ -4,13 +4,13 @@ from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Text, cast, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.issuer_holders import Depth
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.issuer.state import ROW_KINDS
-from marketplace.projections.engine.queries import At, as_decimal, find_one, load_all, page, parse_row, until
+from marketplace.projections.engine.queries import At, as_decimal, find_one, load_all, narrow, page, parse_row, until
 from marketplace.projections.equity.cap_tables.tables import (
     financings,
     holdings,
@@ -45,6 +45,8 @@ from marketplace.projections.views.equity import (
     WarrantView,
 )
 
+_ATTESTERS: Final = "$.tranches.**.attester_id ? (@ == $party_id)"
+"""Where the terms of a warrant name a party as who attests a milestone."""
 _CLASS_PRICES: Final = ("price_per_share_usd", "conversion_price_usd")
 
 
@@ -248,12 +250,17 @@ def _warrants() -> Any:
 
 
 async def list_warrants(
-    connection: AsyncConnection, issuer_id: str, *, holder_id: str | None = None, after: str = "", limit: int = 100
+    connection: AsyncConnection, issuer_id: str, *, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[WarrantView]:
-    """Return the warrants of an issuer, or of one holder of it, by id above `after`."""
+    """Return the warrants of an issuer by id above `after`; with `party_id`, only those that it holds or attests."""
     query = _warrants().where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id > after)
-    if holder_id is not None:
-        query = query.where(warrants.c.holder_id == holder_id)
+    if party_id is not None:
+        attests = func.jsonb_path_exists(
+            cast(warrants.c.terms, JSONB),
+            cast(_ATTESTERS, JSONPATH),
+            func.jsonb_build_object("party_id", party_id),
+        )
+        query = query.where(or_(warrants.c.holder_id == party_id, attests))
     return await load_all(connection, page(query.order_by(warrants.c.warrant_id), limit), WarrantView)
 
 
@@ -277,22 +284,12 @@ async def list_programmes(
 
 
 async def list_price_sources(
-    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+    connection: AsyncConnection, issuer_id: str, *, recorder_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[PriceSourceView]:
-    """Return the price sources of an issuer by id above `after`."""
+    """Return the price sources of an issuer, all or those of one recorder, by id above `after`."""
     query = select(price_sources).where(price_sources.c.issuer_id == issuer_id, price_sources.c.source_id > after)
+    query = narrow(query, ((price_sources.c.recorder_id, recorder_id),))
     return await load_all(connection, page(query.order_by(price_sources.c.source_id), limit), PriceSourceView)
-
-
-async def is_recorder(
-    connection: AsyncConnection, issuer_id: str, party_id: str, *, source_id: str | None = None
-) -> bool:
-    """Return whether a party records prices for an issuer, or those of one source."""
-    mine = price_sources.c.issuer_id == issuer_id, price_sources.c.recorder_id == party_id
-    query = select(func.count()).select_from(price_sources).where(*mine)
-    if source_id is not None:
-        query = query.where(price_sources.c.source_id == source_id)
-    return bool((await connection.execute(query)).scalar_one())
 
 
 async def list_price_observations(
