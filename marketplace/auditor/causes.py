@@ -1,8 +1,9 @@
 """Checks ends for cause: what the cause was, since when it lasted, and that its provider had the time to answer it.
 
 A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
-outages of thirty days take of that day, unless evidence showed them and they were answered in time. A startup reports
-that itself two days after the start at the earliest, while its provider's meter is silent. Before a grant
+outages of thirty days take of that day, unless evidence showed them and they were answered in time. It is gone once
+outages took a day of all nodes in three days that are over by a day, and readings do not refute them. A startup reports
+silence two days after the start at the earliest, while its provider's meter is silent. Before a grant
 begins, it has cause while the site is late by more than a day. A provider has cause while the startup is suspended, or
 delivery is withheld. `evidence` checks what machines show.
 """
@@ -14,10 +15,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.counted import ANSWERED_WITHIN, Counted
 from marketplace.auditor.spans import FOREVER, parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
 
-ANSWERED_WITHIN: Final = timedelta(hours=24)
 ANSWERED_ONCE: Final = timedelta(days=30)
 SILENT_AFTER: Final = timedelta(hours=48)
 Body = dict[str, Any]
@@ -62,6 +63,7 @@ class Grant:
         before: From when to when past outages lasted, since their report.
         anew_at: When it was last put off.
         withheld: Whether its delivery is withheld.
+        counted: What its provider's meter counted.
         provider: Who delivers it.
     """
 
@@ -70,6 +72,7 @@ class Grant:
     both: bool
     user: str
     pools: list[str]
+    counted: Counted
     begun: bool = False
     ended: bool = False
     since: datetime | None = None
@@ -107,6 +110,10 @@ class Grant:
         """Return how many nodes do not work, by the last report."""
         return self.nodes - min((each.working for each in self.outages if each.end == FOREVER), default=self.nodes)
 
+    def list_cuts(self) -> set[datetime]:
+        """Return the instants at which outages begin or end."""
+        return {at for each in self.outages for at in (each.start, each.end)}
+
     def count_failed(self, at: datetime) -> int:
         """Return how many nodes did not work at an instant."""
         there = (each.working for each in self.outages if each.start <= at < each.end)
@@ -136,6 +143,8 @@ class Causes:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if aggregate == "grant":
                 self._take_grant(message, name, message.read())
+            elif aggregate == "usage" and name in {"reported", "corrected", "voided"}:
+                self._count(name, message.read())
             elif name == "node_failed":
                 self._fail(message.read())
             elif name == "node_restored":
@@ -147,6 +156,17 @@ class Causes:
                 change = self.suspended.add if name == "suspended" else self.suspended.discard
                 change(message.read()["party_id"])
 
+    def _count(self, name: str, body: Body) -> None:
+        """Fold readings of a provider's meter."""
+        grant = self.grants.get(body["grant_id"])
+        if grant is None or body.get("meter", "provider") != "provider":
+            return
+        less = {"corrected": "before", "voided": "reading"}.get(name)
+        if less is not None:
+            grant.counted.count(body[less], -1)
+        for reading in [body["after"]] if name == "corrected" else body.get("readings", ()):
+            grant.counted.count(reading, 1)
+
     def _fail(self, body: Body) -> None:
         at = parse_instant(body["at"])
         told = parse_instant(body["reported_at"]) if body.get("reported_at") else at
@@ -157,8 +177,9 @@ class Causes:
         if name == "issued":
             both = ((body.get("service") or {}).get("detection") or {}).get("meters") == "both"
             start, pools = parse_instant(body["start"]), [body["pool_id"]]
+            counted = Counted(body["nodes"], body["gpus_per_node"], parse_instant(body["end"]))
             self.grants[body["grant_id"]] = Grant(
-                start, body["nodes"], both, body["startup_id"], pools, provider=body["provider_id"]
+                start, body["nodes"], both, body["startup_id"], pools, counted, provider=body["provider_id"]
             )
         grant = self.grants.get(body["grant_id"])
         if grant is None:
@@ -189,7 +210,7 @@ class Causes:
         known = self.incidents.get(grant.pools[-1], {}).values()
         is_shown = any(each.grant_id == grant_id and each.start <= at < each.end for each in known)
         if grant.begun and grant.follows and is_shown and not self._lacks_power(grant_id, grant, at):
-            problem = self._check_startup(body, grant, at)
+            problem = self._check_startup(body, grant, at, is_end=False)
             self.findings.require(
                 problem is None, "cause", message.sequence, f"{grant_id} gets another span: {problem}"
             )
@@ -198,15 +219,15 @@ class Causes:
         """Check that the side which ends a grant for cause has one."""
         at = parse_instant(body["noticed_at"])
         if body["by"] == "startup":
-            problem = self._check_startup(body, grant, at)
+            problem = self._check_startup(body, grant, at, is_end=True)
         else:
             right = body["by"] == "platform" or grant.user in self.suspended or grant.withheld
             problem = None if right else "its startup is not suspended, and nothing is withheld"
         text = f"{body['grant_id']} ends for cause of its {body['by']}: {problem}"
         self.findings.require(problem is None, "cause", message.sequence, text)
 
-    def _check_startup(self, body: Body, grant: Grant, at: datetime) -> str | None:
-        """Return why a startup had no cause at an instant; None if it had."""
+    def _check_startup(self, body: Body, grant: Grant, at: datetime, *, is_end: bool) -> str | None:
+        """Return why a startup had no cause at an instant; None if it had. Chronic outages are cause to end a grant."""
         if not grant.begun and not grant.ended:
             if not self._is_late(grant):
                 return "it had not begun, and its site is not late by more than a day"
@@ -215,6 +236,8 @@ class Causes:
         if since is None:
             return "all of its nodes work, or work again"
         due = since + max(ANSWERED_WITHIN - self._count_used(body["grant_id"], grant, since), timedelta())
+        if is_end and due > at and grant.counted.is_chronic(grant.start, at, grant.count_failed, grant.list_cuts()):
+            return None
         return None if due <= at else f"its provider could answer the failure until {render_instant(due)}"
 
     def _is_late(self, grant: Grant) -> bool:
@@ -262,7 +285,7 @@ class Causes:
                 used += max(end - max(start, first), timedelta())
                 continue
             cuts = {at for one in answered for at in (one.start, one.end)}
-            cuts |= {at for outage in grant.outages for at in (outage.start, outage.end)}
+            cuts |= grant.list_cuts()
             for begin, stop in pairwise([start, *sorted(at for at in cuts if start < at < end), end]):
                 explained = sum(each.nodes for each in answered if each.start <= begin < each.end)
                 if grant.count_failed(begin) > explained:
@@ -272,6 +295,7 @@ class Causes:
 
 def _change(grant: Grant, name: str, body: Body) -> None:
     """Fold what else changes a grant."""
+    grant.counted.change(name, body)
     match name:
         case "activated":
             grant.begun = True

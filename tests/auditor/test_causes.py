@@ -10,17 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from events.grant import GrantActivated, GrantTerminated
+from events.grant import GrantActivated, GrantDegraded, GrantTerminated, GrantWithheld, GrantWithholdingEnded
 from events.service import DetectionTerms, ServiceTerms
 from marketplace.application.access.parties import suspend_party
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.causes import Causes
 from marketplace.auditor.evidence import Evidence
+from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.billing.delivered import is_chronic
 from marketplace.domain.delivery.cause import find_failing_since, list_unanswered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_notice import find_answer_time
+from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.supply.pool import POOL
 from marketplace.log.memory import MemoryLog
 from tests.application.supply.test_sites import convert, end_for_cause, slip
@@ -29,6 +32,7 @@ from tests.domain import build
 from tests.domain.build import hour
 from tests.domain.delivery.test_cause import MINE, degrade, fail, resume
 from tests.domain.delivery.test_cause import restore as mend
+from tests.domain.delivery.test_grant import RESOLD
 from tests.runtime.scheduling.test_health_monitor import Hall
 from tests.support.market.market import INCIDENTS, Market
 
@@ -45,6 +49,20 @@ async def end_by_evidence():
         await hall.see(hall.trade.startup, (-1, 79), (0, 79))
         await hall.until_nodes(1)
         hall.market.clock.at += timedelta(days=1)
+        await end_for_cause(hall.market, hall.trade, hall.grant_id, hall.market.clock.now())
+    return hall.market.log
+
+
+async def end_chronic():
+    """The startup's meter shows all nodes failed each day, and its provider restores them and meters nothing."""
+    hall = Hall(MemoryLog())
+    hall.market.service = structs.replace(INCIDENTS, detection=DetectionTerms(meters="both"))
+    async with hall.market.worker():
+        await hall.begin()
+        for day in range(3):
+            await hall.darken(day)
+            await hall.brighten()
+        await hall.darken(3)
         await end_for_cause(hall.market, hall.trade, hall.grant_id, hall.market.clock.now())
     return hall.market.log
 
@@ -122,6 +140,28 @@ def date_back(log):
     return change(log, "pool.node_failed.v1", at="2026-01-02T22:59:59Z")
 
 
+def count_all(log):
+    """Let the provider's meter have counted all nodes until the grant ends."""
+    place = next(place for place, each in enumerate(log) if each.event_type == "grant.terminated.v1")
+    issued, ended = next(each for each in log if each.event_type == "grant.issued.v1").read(), log[place]
+    seconds = (parse_instant(ended.read()["at"]) - parse_instant(issued["start"])) // timedelta(seconds=1)
+    reading = {"start": issued["start"], "end": ended.read()["at"], "gpu_seconds": 16 * seconds}
+    told = replace(ended, headers={**ended.headers, "ce-type": "marketplace.usage.reported.v1"})
+    return [*log[:place], *change([told], "usage.reported.v1", readings=[reading], source="dcgm"), *log[place:]]
+
+
+def repair_early(log):
+    """Let the nodes have worked again 17 hours before."""
+    return [
+        change(
+            [each], each.event_type, at=lambda body: render_instant(parse_instant(body["at"]) - timedelta(hours=17))
+        )[0]
+        if each.event_type == "grant.resumed.v1"
+        else each
+        for each in log
+    ]
+
+
 def slip_less(log):
     return change(log, "site.conversion_slipped.v1", ready_at="2026-01-03T00:00:00Z")
 
@@ -135,7 +175,10 @@ def move(log):
     place = next(place for place, each in enumerate(log) if each.event_type == "grant.terminated.v1")
     moved = replace(log[place], headers={**log[place].headers, "ce-type": "marketplace.grant.rescheduled.v1"})
     at = log[place].read()["noticed_at"]
-    return [*log[:place], *change([moved], "grant.rescheduled.v1", at=at, start="2026-01-09T00:00:00Z")]
+    return [
+        *log[:place],
+        *change([moved], "grant.rescheduled.v1", at=at, start="2026-01-09T00:00:00Z", end="2026-02-09T00:00:00Z"),
+    ]
 
 
 def move_early(log):
@@ -156,6 +199,9 @@ def move_early(log):
         (end_by_evidence, move, None, None),
         (end_by_evidence, move_early, "cause", "gets another span: its provider could answer the failure until"),
         (end_by_evidence, date_back, "evidence", "is dated back to 2026-01-02T22:59:59Z"),
+        (end_chronic, None, None, None),
+        (end_chronic, count_all, "cause", "could answer the failure until 2026-01-07T00:00:00Z"),
+        (end_chronic, repair_early, "cause", "could answer the failure until 2026-01-07T00:00:00Z"),
         (end_late, None, None, None),
         (end_late, slip_less, "cause", "its site is not late by more than a day"),
         (end_late, end_later, "cause", "it ends after its start"),
@@ -201,9 +247,39 @@ outages = st.tuples(
 )
 
 
+def count(grant, *readings):
+    """Return the provider's record of readings in hours from the start, as events, and folded."""
+    issued, usage, found = grant.issued, USAGE.initial, []
+    for number, (start, hours, nodes) in enumerate(readings):
+        measured = build.measurement(reading_id=str(number), start=hour(start), end=hour(start + hours), nodes=nodes)
+        metered = build.metered(start=issued.start, end=issued.end, nodes=issued.nodes, resold=grant.list_resold())
+        command = build.report_usage(measurements=(measured,), metered=metered, at=hour(start + hours))
+        for event in USAGE.decide(command, usage):
+            usage = USAGE.evolve(usage, event)
+            found.append(event)
+    return usage, found
+
+
+def write(events):
+    """Return events as the messages that an auditor reads."""
+    return [
+        Message(
+            number,
+            "marketplace.x.x",
+            {"ce-type": f"marketplace.{each.__struct_config__.tag}", "ce-time": hour(0).isoformat()},
+            msgspec.json.encode(each),
+        )
+        for number, each in enumerate(events)
+    ]
+
+
+outage_lists = st.lists(outages, max_size=5)
+readings = st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30), st.integers(1, 4)), max_size=6)
+
+
 @settings(max_examples=200)
-@given(st.lists(outages, max_size=5), st.sampled_from(["both", "provider"]), st.sampled_from([0, 1, 22, 23, 24, 60]))
-def test_the_auditor_finds_the_time_to_answer_that_the_market_finds(outages, meters, later):
+@given(outage_lists, st.sampled_from(["both", "provider"]), st.sampled_from([0, 1, 22, 23, 24, 60]), readings)
+def test_the_auditor_finds_the_time_to_answer_that_the_market_finds(outages, meters, later, measured):
     told, at = tell(outages)
     end = hour(at + later)
     told = [each for each in told if each.at <= end]
@@ -214,21 +290,47 @@ def test_the_auditor_finds_the_time_to_answer_that_the_market_finds(outages, met
     grant = GRANT.fold([*begun, *of_grant])
     pool = POOL.fold([build.pool_opened(), *(each for each in told if hasattr(each, "incident_id"))])
     since = find_failing_since(grant, pool, None, end)
+    usage, counted = count(grant, *((at + later - 100 + start, hours, nodes) for start, hours, nodes in measured))
+    chronic = is_chronic(usage, grant, end)
     due = find_answer_time(since, list_unanswered(grant, [pool]))
     ended = GrantTerminated(**MINE, at=end, by="startup", noticed_at=end, reason="broken", for_cause=True)
-    messages = [
-        Message(
-            number,
-            "marketplace.x.x",
-            {"ce-type": f"marketplace.{each.__struct_config__.tag}"},
-            msgspec.json.encode(each),
-        )
-        for number, each in enumerate([build.site_registered(), build.pool_opened(), *begun, *told, ended])
-    ]
+    messages = write([build.site_registered(), build.pool_opened(), *begun, *told, *counted, ended])
     found = [text for rule, text in audit(messages) if rule == "cause"]
     if since is None:
         assert "all of its nodes work" in found[0]
-    elif due > end:
+    elif due > end and not chronic:
         assert f"until {due.isoformat().removesuffix('+00:00')}Z" in found[0]
     else:
         assert found == []
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(20, 60), st.integers(0, 2)), min_size=1, max_size=4),
+    readings,
+    st.lists(st.integers(0, 100), max_size=4, unique=True).map(sorted),
+    st.lists(st.tuples(st.integers(0, 90), st.integers(1, 60), st.integers(1, 2)), max_size=1),
+)
+def test_the_auditor_finds_outages_chronic_that_the_market_does(told, measured, withheld, sold):
+    """Nodes may fail, be counted and be withheld or resold, at the same time. No staged grant is resold."""
+    spans = [] if sold else list(zip(withheld[::2], withheld[1::2], strict=False))
+    events = [build.grant_issued(nodes=4, start=hour(0), end=hour(200)), GrantActivated(**MINE, at=hour(0))]
+    events += [
+        GrantDegraded(**MINE, nodes_available=nodes, at=hour(start), reason="xid", until=hour(start + hours))
+        for start, hours, nodes in told
+    ]
+    for start, stop in spans:
+        events.append(GrantWithheld(**MINE, at=hour(start), ends_at=hour(200)))
+        paid = {"gpu_seconds": 0, "damages_usd": Decimal(0), "payment_id": build.id_of("dmg"), "is_paid": True}
+        events.append(GrantWithholdingEnded(**MINE, since=hour(start), at=hour(stop), **paid))
+    events += [
+        structs.replace(RESOLD, start=hour(start), end=hour(start + hours), nodes=nodes) for start, hours, nodes in sold
+    ]
+    grant = GRANT.fold(events)
+    usage, counted = count(grant, *measured)
+    causes = Causes(Findings(), Capacity(Findings()))
+    causes.take(write([*events, *counted]))
+    known = causes.grants[grant.issued.grant_id]
+    for at in range(0, 200, 3):
+        found = known.counted.is_chronic(known.start, hour(at), known.count_failed, known.list_cuts())
+        assert found is is_chronic(usage, grant, hour(at))

@@ -36,7 +36,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.account_state import require_free
-from marketplace.domain.billing.delivered import count_delivered, is_silent, was_idle
+from marketplace.domain.billing.delivered import count_delivered, is_chronic, is_silent, was_idle
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
@@ -334,6 +334,7 @@ async def _terminate(
         is_late=for_cause and await _is_late(unit, grant),
         failing_since=failing_since,
         failed_before=await _list_unanswered(unit, grant) if for_cause else None,
+        is_chronic=for_cause and is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, context.at),
         is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,

@@ -13,7 +13,14 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.service_level import assess, count_promised, list_undelivered, list_working
+from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, CHRONIC_WITHIN
+from marketplace.domain.delivery.service_level import (
+    assess,
+    count_promised,
+    count_unavailable,
+    list_undelivered,
+    list_working,
+)
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -43,6 +50,23 @@ def was_idle(grant: Grant, start: datetime, end: datetime) -> bool:
     """Return whether all nodes of a grant failed by report, or were withheld, for more than half of a span."""
     idle = (run for run in list_undelivered(grant, start, end) if run.amount >= grant.issued.nodes)
     return 2 * sum((run.end - run.start for run in idle), timedelta()) > end - start
+
+
+def is_chronic(usage: Usage, grant: Grant, at: datetime) -> bool:
+    """Return whether outages of a grant are chronic, however short each one is, by both accounts of its delivery.
+
+    In the `CHRONIC_WITHIN` up to `ANSWERED_WITHIN` ago, reports and evidence took as much as all nodes deliver in
+    `ANSWERED_WITHIN`, less what the provider's meter counted of the failed nodes. By then the provider could answer
+    evidence with readings.
+    """
+    until = at - ANSWERED_WITHIN
+    start = max(until - CHRONIC_WITHIN, grant.issued.start, *(gap.end for gap in grant.list_gaps()))
+    if start >= until:
+        return False
+    counted = sum_amounts(usage.timeline, to_second(start), to_second(until))
+    refuted = counted - count_delivered(usage, grant, start, until)
+    lost = count_unavailable(grant, start, until) - refuted
+    return lost >= grant.count_span(until - ANSWERED_WITHIN, until)
 
 
 def require_undelivered(grant: Grant, startup: Usage) -> None:

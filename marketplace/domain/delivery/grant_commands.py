@@ -231,6 +231,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         is_late: Whether the conversion of its site is to be ready more than `ANSWERED_WITHIN` after its start.
         failing_since: When the failures that last were reported, by `find_failing_since`; None: as the grant has it.
         failed_before: What past outages took of the time to answer, by `list_unanswered`; None: as the grant has it.
+        is_chronic: Whether outages took so much of late that the provider has no time left to answer (`delivered`).
         is_repaired: Whether all failures are over, although the grant does not show that yet.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it, which takes no notice.
@@ -247,6 +248,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     is_late: bool = False
     failing_since: datetime | None = None
     failed_before: tuple[tuple[datetime, datetime], ...] | None = None
+    is_chronic: bool = False
     is_repaired: bool = False
     startup_suspended: bool = False
     is_ordered: bool = False

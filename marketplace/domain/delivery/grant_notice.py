@@ -23,7 +23,8 @@ ANSWERED_WITHIN: Final = timedelta(hours=24)
 """How long the provider may repair nodes, or answer evidence against them, before the startup has cause."""
 ANSWERED_ONCE: Final = timedelta(days=30)
 """Outages of so many days share one `ANSWERED_WITHIN`, as the outages of a statement period share one cure time."""
-
+CHRONIC_WITHIN: Final = timedelta(days=3)
+"""Outages are chronic if they take all nodes for `ANSWERED_WITHIN` of so many days, and nothing was counted instead."""
 
 SILENT_AFTER: Final = timedelta(hours=48)
 """After how long without a reading of the provider's meter a startup may report that no node works."""
@@ -49,7 +50,7 @@ def require_cause(
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
-    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`). Before its start it has cause while the provider
+    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`); None while outages are chronic. Before its start it has cause while the provider
     states that the site is late by more than that; it ends the grant at its `start`, since the site may
     be ready in time after all. A provider has cause while the startup is suspended, and while delivery is withheld
     because a stage is not paid. The platform always has cause.

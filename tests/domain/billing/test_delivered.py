@@ -2,18 +2,19 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.grant import GrantDegraded, GrantResumed, GrantSuspended
+from events.grant import GrantDegraded, GrantExtended, GrantResumed, GrantSuspended
 from events.usage import Evidence
-from marketplace.domain.billing.delivered import compare_meters, count_delivered
+from marketplace.domain.billing.delivered import compare_meters, count_delivered, is_chronic
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.service_level import count_promised, count_unavailable
 from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.metering.usage_commands import ReportUsage
 from tests.domain import build
-from tests.domain.build import grant_issued, measurement, usd
+from tests.domain.build import grant_issued, hour, measurement, usd
 from tests.domain.walk import WALK
 
 SECONDS, GPUS = 60, 8
@@ -97,3 +98,56 @@ def test_hours_that_worked_are_charged_whether_they_were_used_or_not():
     assert count_delivered(idle, GRANT.fold([ISSUED]), START, END) == 2 * GPUS * SECONDS
     failed = GrantDegraded(**ALL, nodes_available=1, at=START, reason="fan", until=END)
     assert count_delivered(idle, GRANT.fold([ISSUED, failed]), START, END) == GPUS * SECONDS
+
+
+def dark(start, end, nodes=0):
+    """No node works between two hours of the grant."""
+    return GrantDegraded(**ALL, nodes_available=nodes, at=hour(start), reason="xid", until=hour(end))
+
+
+DAILY = [dark(24 * day, 24 * day + 23.5) for day in range(6)]
+HALF = [dark(24 * day, 24 * day + 23.5, nodes=1) for day in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("told", "counted", "at", "chronic"),
+    [
+        (DAILY, [], 120, True),
+        (DAILY, [(hour, 2) for hour in range(24)], 120, True),
+        (DAILY, [(hour, 2) for hour in range(144)], 120, False),  # the provider's meter says that they worked
+        (DAILY, [(hour, 2) for hour in range(0, 144, 2)], 120, True),  # half of the time, and every hour was lost
+        (DAILY, [(hour, 2) for hour in range(144) if hour % 6], 120, False),
+        ([dark(24, 48)], [(hour, 2) for hour in range(24, 144)], 96, False),  # silence before, and refuted evidence
+        (HALF, [(hour, 1) for hour in range(144)], 120, True),
+        (HALF, [(hour, 2) for hour in range(144)], 120, False),
+        ([], [], 120, False),  # silence alone: its startup reports it
+        ([dark(0, 25)], [], 48.99, True),
+        ([dark(0, 24)], [], 47.99, False),  # the last hour may still be answered
+        ([dark(0, 24)], [], 96, True),
+        ([dark(0, 24)], [], 97, False),  # older than three days before the last one
+        ([dark(24 * day, 24 * day + 6) for day in range(6)], [], 120, False),  # a short maintenance each day
+        ([dark(24 * day, 24 * day + 9) for day in range(6)], [], 120, True),
+        ([dark(0, 23.5)], [], 120, False),  # one repair within a day
+    ],
+)
+def test_outages_are_chronic_if_reports_and_the_providers_meter_say_so(told, counted, at, chronic):
+    issued = grant_issued(start=hour(0), end=hour(720))
+    grant = GRANT.fold([issued, *told])
+    usage = USAGE.initial
+    for since, nodes in counted:
+        readings = (measurement(reading_id=str(since), start=hour(since), end=hour(since + 1), nodes=nodes),)
+        of = {"usage_id": build.id_of("usg"), "grant_id": ISSUED.grant_id, "source": "m", "at": issued.end}
+        command = ReportUsage(**of, measurements=readings, metered=build.metered(start=issued.start, end=issued.end))
+        for event in USAGE.decide(command, usage):
+            usage = USAGE.evolve(usage, event)
+    assert is_chronic(usage, grant, hour(at)) is chronic
+
+
+def test_what_a_grant_does_not_deliver_between_its_spans_is_no_outage():
+    """It ended at hour 24, and was extended from hour 60 on, as no node works since hour 20."""
+    issued = grant_issued(start=hour(0), end=hour(24))
+    suspended = GrantSuspended(**ALL, at=hour(20), reason="power")
+    more = {"statement_id": build.id_of("stm"), "lots": issued.lots, "gpu_seconds": 1}
+    extended = GrantExtended(**ALL, start=hour(60), end=hour(200), **more)
+    grant = GRANT.fold([issued, suspended, extended])
+    assert [is_chronic(USAGE.initial, grant, hour(at)) for at in (107, 108)] == [False, True]

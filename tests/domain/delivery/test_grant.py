@@ -340,6 +340,14 @@ def test_a_provider_answers_all_outages_of_a_month_within_a_day_in_all(spans, du
     assert (ended.for_cause, ended.fee_usd) == (True, 0)
 
 
+def test_of_chronic_outages_nothing_is_left_to_answer_but_one_must_last():
+    end = terminate(for_cause=True, at=hour(1_900), noticed_at=hour(101), is_chronic=True)
+    given = (grant_issued(end=hour(2_000)), ACTIVATED)
+    (ended,) = GRANT.decide(end, GRANT.fold([*given, *flap((100, None))]))
+    assert (ended.for_cause, ended.fee_usd) == (True, 0)
+    Given(GRANT, *given, *flap((100, 100.5))).when(end).refused("cause_missing")
+
+
 def test_a_past_outage_is_added_while_the_grant_runs_and_after_it():
     over = degrade(until=hour(13), reported_at=hour(15))
     told = msgspec.structs.replace(DEGRADED, until=hour(13), reported_at=hour(15))

@@ -23,7 +23,9 @@ from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.events import parse_event
 from marketplace.runtime.scheduling.health_monitor import HealthMonitor
 from marketplace.runtime.scheduling.scheduler import Scheduler
+from tests.application.billing.test_hostile_meters import AuditedCauses
 from tests.domain import build
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import INCIDENTS, Market
 
@@ -87,6 +89,22 @@ class Hall:
         async with asyncio.timeout(WAIT):
             while (await self.market.state("grant", self.grant_id)).nodes_available != nodes:
                 await self.market.tick()
+
+    async def darken(self, day):
+        """Let the startup's meter see GPUs of all nodes fail, so many days after the start."""
+        minute = day * 1440
+        self.market.clock.at = self.start + minute * MINUTE
+        for number in range(9):
+            await self.see(self.trade.startup, (minute - 1, 79), (minute, 79), device=f"GPU-{number}")
+        await self.until_nodes(0)
+
+    async def brighten(self):
+        """Let the provider restore all nodes 23.5 hours later."""
+        self.market.clock.at += timedelta(hours=23.5)
+        failed, restored = await self.list_events(PoolNodeFailed), await self.list_events(PoolNodeRestored)
+        for incident in failed[len(restored) :]:
+            await self.restore(incident.incident_id, self.market.clock.now(), self.trade.provider)
+        await self.until_nodes(2)
 
 
 @pytest.fixture
@@ -374,6 +392,40 @@ async def test_evidence_that_was_refuted_twice_gives_no_cause_the_third_time(bot
         with pytest.raises(Refusal) as refused:
             await end()
         assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", due)
+
+
+@pytest.mark.parametrize("is_metered", [False, True])
+async def test_a_grant_that_is_dark_again_after_each_repair_is_ended_unless_its_provider_meters_it(both, is_metered):
+    """Each day the startup's meter sees all nodes fail, and half an hour before its time is over the provider answers.
+
+    What the provider's meter counts meanwhile says that the evidence is false.
+    """
+    market = both.market
+
+    async def end():
+        context, at = market.context(both.trade.startup), market.clock.now()
+        await grants.terminate_grant(market.handler, context, both.grant_id, at=at, reason="dark", for_cause=True)
+
+    async with market.worker():
+        await both.begin()
+        for day in range(3):
+            await both.darken(day)
+            if day:
+                with pytest.raises(Refusal, match="its provider may repair its nodes"):
+                    await end()
+            await both.brighten()
+            if is_metered:
+                await market.deliver(both.grant, 1, first=day + 1)
+        await both.darken(3)
+        if is_metered:
+            with pytest.raises(Refusal, match="its provider may repair its nodes"):
+                await end()
+        else:
+            await end()
+    ended = await market.state("grant", both.grant_id)
+    assert ended.status == ("degraded" if is_metered else "terminated")
+    assert await find_faults(AuditedCauses, market.log) == []
+    await check_log(market.log)
 
 
 BOTH = DetectionTerms(meters="both")

@@ -1,0 +1,97 @@
+"""What the provider's meter counted of a grant, and how much of its outages that leaves unrefuted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from marketplace.auditor.spans import FOREVER, Load, parse_instant
+
+CHRONIC_WITHIN: Final = timedelta(days=3)
+ANSWERED_WITHIN: Final = timedelta(hours=24)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_PER_SECOND: Final = 1_000_000
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Counted:
+    """The counted GPUs of one grant.
+
+    Attributes:
+        nodes: Nodes of the grant.
+        gpus_per_node: GPUs of a node.
+        end: When its present span ends, or was to end.
+        changes: By how many GPUs the count changes, by instant.
+        sold: The nodes that it resold.
+        withheld: The spans in which delivery was withheld.
+        anew: When it began again after a gap.
+    """
+
+    nodes: int
+    gpus_per_node: int
+    end: datetime
+    changes: dict[datetime, int] = field(default_factory=dict)
+    sold: list[Load] = field(default_factory=list)
+    withheld: list[tuple[datetime, datetime]] = field(default_factory=list)
+    anew: list[datetime] = field(default_factory=list)
+
+    def count(self, reading: Body, sign: int) -> None:
+        """Add a reading, or take it away."""
+        start, end = parse_instant(reading["start"]), parse_instant(reading["end"])
+        gpus = sign * (reading["gpu_seconds"] // ((end - start) // timedelta(seconds=1)))
+        for at, change in ((start, gpus), (end, -gpus)):
+            level = self.changes.pop(at, 0) + change
+            if level:
+                self.changes[at] = level
+
+    def change(self, name: str, body: Body) -> None:
+        """Fold an event of the grant."""
+        match name:
+            case "rescheduled":
+                self.end = parse_instant(body["end"])
+            case "extended":
+                if parse_instant(body["start"]) > self.end:
+                    self.anew.append(parse_instant(body["start"]))
+                self.end = parse_instant(body["end"])
+            case "resold":
+                self.sold.append(Load(parse_instant(body["start"]), parse_instant(body["end"]), body["nodes"]))
+            case "withheld":
+                self.withheld.append((parse_instant(body["at"]), FOREVER))
+            case "withholding_ended":
+                self.withheld[-1] = self.withheld[-1][0], parse_instant(body["at"])
+
+    def is_chronic(self, first: datetime, at: datetime, failed: Callable[[datetime], int], cuts: set[datetime]) -> bool:
+        """Return whether outages took a day of all nodes in the three days up to a day before `at`.
+
+        What the meter counted of failed nodes, or of withheld ones, refutes as much.
+
+        Args:
+            first: When the grant begins.
+            at: When its end was announced.
+            failed: Returns how many nodes did not work at an instant.
+            cuts: The instants at which that changes.
+        """
+        until = at - ANSWERED_WITHIN
+        start = max(until - CHRONIC_WITHIN, first, *self.anew)
+        lost, gpus, steps = 0, 0, sorted(self.changes)
+        place = 0
+        bounds = cuts | {at for load in self.sold for at in (load.start, load.end)}
+        bounds |= {at for span in self.withheld for at in span} | set(steps)
+        for begin, stop in pairwise(sorted({start, until, *(one for one in bounds if start < one < until)})):
+            while place < len(steps) and steps[place] <= begin:
+                gpus += self.changes[steps[place]]
+                place += 1
+            lost += self._find_lost(begin, failed(begin), gpus) * ((stop - begin) // _MICROSECOND)
+        whole = self.nodes * self.gpus_per_node * (ANSWERED_WITHIN // _MICROSECOND)
+        return start < until and lost + _PER_SECOND > whole
+
+    def _find_lost(self, at: datetime, failed: int, gpus: int) -> int:
+        """Return how many GPUs failed at an instant, less those of them that were counted."""
+        own = self.nodes - sum(load.amount for load in self.sold if load.start <= at < load.end)
+        failed = min(failed, own)
+        is_withheld = any(start <= at < end for start, end in self.withheld)
+        lost, idle = (0, own) if is_withheld else (failed, failed)
+        refuted = max(gpus - (own - idle) * self.gpus_per_node, 0) if idle else 0
+        return lost * self.gpus_per_node - refuted
