@@ -1,6 +1,10 @@
-"""Checks the payment of a sale: it pays who holds the company now what was declared, and later principal beside it."""
+"""Checks the payment of a sale: it pays who holds the company now what was declared, and later principal beside it.
 
-from collections.abc import Sequence
+Options and warrants are declared the price of a common share above their exercise price, for no more rights than are
+held. They are paid as declared, without what was exercised since and what a reduction took back.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +18,20 @@ _CENT: Final = Decimal("0.01")
 
 
 @dataclass(slots=True)
+class Right:
+    """An option or a warrant: who holds it, the USD at which it buys a share after all splits, and how many were used.
+
+    What a warrant that is clawed back still buys may fall at any time.
+    """
+
+    issuer_id: str
+    holder_id: str
+    prices: set[Fraction]
+    claws_back: bool = False
+    used: int = 0
+
+
+@dataclass(slots=True)
 class Sales:
     """Folds outstanding principal and declared sales, and checks what is paid.
 
@@ -23,6 +41,7 @@ class Sales:
         holders: Who holds an instrument.
         issuers: Whose instrument it is.
         declared: The waterfall of every sale.
+        rights: Options and warrants by id.
     """
 
     findings: Findings
@@ -31,6 +50,7 @@ class Sales:
     holders: dict[str, str] = field(default_factory=dict)
     issuers: dict[str, str] = field(default_factory=dict)
     declared: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rights: dict[str, Right] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, after the cap tables, and check the payment of a sale in it."""
@@ -40,9 +60,14 @@ class Sales:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if aggregate == "instrument":
                 self._take_instrument(name, message.read())
-            elif message.event_type == "issuer.liquidity_declared.v1":
+            elif aggregate == "issuer":
+                self._take_right(name, message.read())
+        for message in decision:
+            if message.event_type == "issuer.liquidity_declared.v1":
                 body = message.read()
                 self.declared[body["liquidity_id"]] = body["waterfall"]
+                if not imports:
+                    self._check_declared(message, body)
         for message in decision:
             if message.event_type == "issuer.distribution_paid.v1" and not imports:
                 self._check(message, before, decision)
@@ -56,6 +81,66 @@ class Sales:
         if falls or name == "principal_accrued":
             known = self.outstanding.get(instrument_id, ZERO)
             self.outstanding[instrument_id] = known - change if falls else known + change
+
+    def _take_right(self, name: str, body: dict[str, Any]) -> None:
+        """Fold an event of options and warrants."""
+        right = self.rights.get(body.get("warrant_id") or "")
+        match name:
+            case "option_granted":
+                price = {Fraction(body["exercise_price_usd"])}
+                self.rights[body["option_id"]] = Right(body["issuer_id"], body["holder_id"], price)
+            case "warrant_issued":
+                stated = (each.get("exercise_price_usd") for each in body.get("tranches") or ())
+                prices = {Fraction(each) for each in (body["exercise_price_usd"], *stated) if each is not None}
+                claws_back = body.get("on_reduction") == "claw_back"
+                right = Right(body["issuer_id"], body["holder_id"], prices, claws_back)
+                self.rights[body["warrant_id"]] = right
+            case "warrant_priced" if right is not None:
+                right.prices.add(Fraction(body["exercise_price_usd"]))
+            case "warrant_transferred" if right is not None:
+                right.holder_id = body["holder_id_after"]
+            case "warrant_exercised" if right is not None:
+                right.used += body["shares"] + body.get("shares_surrendered", 0)
+            case "stock_split":
+                ratio = Fraction(body["numerator"], body["denominator"])
+                for each in self.rights.values():
+                    if each.issuer_id == body["issuer_id"]:
+                        each.prices = {price / ratio for price in each.prices}
+                        each.used = 0
+            case _:
+                pass
+
+    def _check_declared(self, message: Message, sale: dict[str, Any]) -> None:
+        """Check what a sale declares for rights: the gain of a share at one of their prices, for what is held."""
+        common = Fraction(sale["waterfall"]["price_per_common_share_exact"])
+        held: dict[str, int] = {}
+        for (kind, _, security), shares in self.equity.issuers[sale["issuer_id"]].holdings.items():
+            held[security] = held.get(security, 0) + (shares if kind in {"option", "warrant"} else 0)
+        for (holder_id, security), rows in _list_rights(sale["waterfall"]["payouts"], self.rights).items():
+            right, counted = self.rights[security], _count(rows)
+            right.used = 0
+            text = f"{sale['liquidity_id']} counts {counted} shares under {security} of {holder_id}"
+            holds = holder_id == right.holder_id and 0 < counted <= held.get(security, 0)
+            has = f"{text}, and {right.holder_id} has {held.get(security, 0)}"
+            self.findings.require(holds, "sale", message.sequence, has)
+            gains = {max(common - price, Fraction(0)) for price in right.prices}
+            wrong = _list_prices(rows) - gains
+            self.findings.require(not wrong, "sale", message.sequence, f"{text}, a share at {wrong}, not {gains}")
+
+    def _check_rights(
+        self, message: Message, rows: Sequence[dict[str, Any]], declared: Sequence[dict[str, Any]]
+    ) -> None:
+        """Check that rights are paid as declared, without those that were used since."""
+        paid, counted = _list_rights(rows, self.rights), _list_rights(declared, self.rights)
+        for key in sorted({*paid, *counted}):
+            right, before, now = self.rights[key[1]], counted.get(key, []), paid.get(key, [])
+            most, shares = _count(before) - right.used, _count(now)
+            text = f"{key[0]} is paid for {shares} shares under {key[1]}, and {most} were declared and not bought"
+            holds = shares == most or (right.claws_back and shares <= most)
+            self.findings.require(holds, "sale", message.sequence, text)
+            wrong = _list_prices(now) - _list_prices(before)
+            text = f"{key[0]} is paid {wrong} for a share under {key[1]}, which was not declared"
+            self.findings.require(not wrong, "sale", message.sequence, text)
 
     def _check(self, message: Message, owed: dict[str, Decimal], decision: Sequence[Message]) -> None:
         """Check a payment, with the principal that was outstanding before it."""
@@ -72,6 +157,7 @@ class Sales:
         text = f"{stated} USD of principal are paid beside the proceeds, and {later} accrued since the declaration"
         self.findings.require(stated == later, "sale", message.sequence, text)
         self._check_stock(message, rows, waterfall)
+        self._check_rights(message, rows, waterfall["payouts"])
         for name, usd in ((name, usd) for name, usd in counted.items() if usd):
             kept = min(Fraction(own.get(name, ZERO)) / Fraction(usd), Fraction(1))
             declared, paid = (_sum(each, name) for each in (waterfall["payouts"], rows))
@@ -126,6 +212,26 @@ class Sales:
         text = f"{body['liquidity_id']} pays {paid} USD, and {due} are due; it states {body['amount_usd']} in all"
         holds = paid == due and sum(due.values(), ZERO) == Decimal(body["amount_usd"])
         self.findings.require(holds, "sale", message.sequence, text)
+
+
+def _list_rights(
+    rows: Sequence[dict[str, Any]], rights: Mapping[str, Right]
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return the rows of options and warrants by holder and right; one with several prices has several rows."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["security"] in rights:
+            found.setdefault((row["holder_id"], row["security"]), []).append(row)
+    return found
+
+
+def _count(rows: Sequence[dict[str, Any]]) -> int:
+    return sum(row.get("shares") or 0 for row in rows)
+
+
+def _list_prices(rows: Sequence[dict[str, Any]]) -> set[Fraction]:
+    """Return the dollars of a share in rows that are paid for shares."""
+    return {Fraction(row["amount_exact"]) / row["shares"] for row in rows if row.get("shares")}
 
 
 def _list_stock(waterfall: dict[str, Any], issuer: Any) -> list[dict[str, Any]]:

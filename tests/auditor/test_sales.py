@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from marketplace.application.equity import issuers
+from marketplace.application.equity import issuers, warrants
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.sales import Sales
 from marketplace.auditor.stream import Findings, Message
@@ -14,9 +15,10 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.equity.issuer.stock_commands import TransferStock
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.test_equity import found, invest, pay_in
+from tests.application.equity.test_ground import grant_option
 from tests.application.equity.test_holder_terms import hold, propose_sale
 from tests.application.equity.test_hostile_pairs import ask
-from tests.application.equity.test_hostile_variants import agree_open
+from tests.application.equity.test_hostile_variants import agree_open, propose_warrant
 from tests.application.equity.test_sale_and_end import settle_first
 from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
@@ -26,7 +28,7 @@ _PLAYED: list[Message] = []
 
 
 async def play():
-    """Sell a company; beside the sale a holder sells half of its stock, and principal accrues. Return the log."""
+    """Sell a company; beside the sale a holder sells stock and uses rights, and principal accrues. Return the log."""
     market = Market(MemoryLog())
     trade = await market.trade()
     await found(market, trade.startup)
@@ -37,9 +39,16 @@ async def play():
     await market.deliver(grant, 10)
     await hold(market, trade.startup, trade.fund, 1_000)
     await hold(market, trade.startup, bank, 600)
+    await grant_option(market, trade, 700)
+    for holder_id, days in ((bank, 900), (trade.fund, 40)):
+        warrant_id, proposal_id = await propose_warrant(market, trade, holder_id, 400, "0.05", days)
+        assert await agree_open(market, proposal_id) == "effective"
     await pay_in(market, trade.startup)
     proposal_id, sale = await propose_sale(market, trade, proceeds_usd=Decimal(900_000))
     assert await agree_open(market, proposal_id) == "effective"
+    context = market.context(trade.fund)
+    use = {"exercise_id": derive_id("exr", bank), "warrant_id": warrant_id, "shares": 150, "net": False}
+    await warrants.exercise_warrant(market.handler, context, trade.issuer, **use)
     moved = {"transfer_id": derive_id("trf", bank), "holder_id": trade.fund, "holder_id_after": bank}
     moved |= {"class_id": "common", "shares": 500, "at": market.clock.at}
     proposal_id, _ = await ask(market, trade.startup, TransferStock, startup=trade.startup, **moved)
@@ -69,9 +78,9 @@ def audit(messages):
     return [text for rule, _, text in findings.kept if rule == "sale"]
 
 
-def change(messages, edit):
+def change(messages, edit, event_type="issuer.distribution_paid.v1"):
     def changed(message):
-        if message.event_type != "issuer.distribution_paid.v1":
+        if message.event_type != event_type:
             return message
         body = message.read()
         edit(body)
@@ -110,12 +119,71 @@ def _pay_as_declared(body):
     del body["payouts"]
 
 
+def _list_rights(body, kind):
+    rows = body["payouts"] if "payouts" in body else body["waterfall"]["payouts"]
+    return [row for row in rows if row["security"].startswith(kind)]
+
+
+def _pay_more_for(kind):
+    def edit(body):
+        row = _list_rights(body, kind)[0]
+        row["amount_exact"] = f"{row['shares']}/1"
+
+    return edit
+
+
+def _pay_more_rights(body):
+    row = min(_list_rights(body, "wrt"), key=lambda each: each["shares"])
+    assert row["shares"] == 250
+    row["amount_exact"] = str(Fraction(row["amount_exact"]) / 250 * 400)
+    row["shares"] = 400
+
+
+def _pay_no_option(body):
+    body["payouts"].remove(_list_rights(body, "opt")[0])
+
+
 @pytest.mark.parametrize(
-    "edit",
-    [_pay_the_former_holder, _pay_a_share_more, _forget_what_accrued, _pay_another, _state_less, _pay_as_declared],
+    ("edit", "text"),
+    [
+        (_pay_the_former_holder, "are due"),
+        (_pay_a_share_more, ""),
+        (_forget_what_accrued, "accrued since"),
+        (_pay_another, "of another holder"),
+        (_state_less, "in all"),
+        (_pay_as_declared, "is held"),
+        (_pay_more_for("opt"), "which was not declared"),
+        (_pay_more_for("wrt"), "which was not declared"),
+        (_pay_more_rights, "250 were declared and not bought"),
+        (_pay_no_option, "700 were declared and not bought"),
+    ],
 )
-async def test_a_payment_that_was_not_due_is_found(played, edit):
-    assert audit(change(played, edit))
+async def test_a_payment_that_was_not_due_is_found(played, edit, text):
+    assert any(text in each for each in audit(change(played, edit)))
+
+
+def _count_more_rights(body):
+    for row in _list_rights(body, "wrt"):
+        row["amount_exact"] = str(Fraction(row["amount_exact"]) / row["shares"] * 401)
+        row["shares"] = 401
+
+
+def _pay_another_for_rights(body):
+    first, second = _list_rights(body, "wrt")
+    first["holder_id"], second["holder_id"] = second["holder_id"], first["holder_id"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "text"),
+    [
+        (_pay_more_for("opt"), "a share at {Fraction(1, 1)}, not"),
+        (_pay_more_for("wrt"), "a share at {Fraction(1, 1)}, not"),
+        (_count_more_rights, "counts 401 shares"),
+        (_pay_another_for_rights, "counts 400 shares"),
+    ],
+)
+async def test_rights_that_a_sale_declares_wrongly_are_found(played, edit, text):
+    assert any(text in each for each in audit(change(played, edit, "issuer.liquidity_declared.v1")))
 
 
 @pytest.mark.parametrize("reference", ["liq_other/x", "rent"])
