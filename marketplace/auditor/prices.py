@@ -25,13 +25,19 @@ Body = Mapping[str, Any]
 
 @dataclass(slots=True)
 class StockClass:
-    """A class of stock after all splits: its kind, a share's preference, if it participates, its ratio and rank."""
+    """A class of stock after all splits: its kind, a share's preference, if it participates, its ratio and rank.
+
+    `price` is its issue price. `protection` is ``full_ratchet`` or ``weighted_average``, which counts `basis`.
+    """
 
     kind: str
     preference: Fraction
     participates: bool = False
     ratio: Fraction = ONE
     seniority: int = 0
+    price: Fraction = Fraction(0)
+    protection: str | None = None
+    basis: str | None = None
 
 
 class Mark(NamedTuple):
@@ -163,7 +169,9 @@ class Company:
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
                 preference, beside = Fraction(price) * Fraction(multiple), body.get("participation", "none") != "none"
                 rank = body.get("seniority", 0)
-                self.classes[body["class_id"]] = StockClass(body["kind"], preference, beside, seniority=rank)
+                made = StockClass(body["kind"], preference, beside, seniority=rank, price=Fraction(price))
+                made.protection, made.basis = body.get("price_protection"), body.get("protection_basis")
+                self.classes[body["class_id"]] = made
             case "conversion_price_adjusted" if body["class_id"] in self.classes:
                 change = Fraction(body["conversion_price_usd_before"]) / Fraction(body["conversion_price_usd"])
                 self.classes[body["class_id"]].ratio *= change
@@ -385,6 +393,7 @@ class Company:
         self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
         for each in self.classes.values():
             each.preference /= ratio
+            each.price /= ratio
 
     def find_ratio(self, kind: str, security: str) -> Fraction:
         """Return how many common shares a share of a row is as converted."""

@@ -3,20 +3,22 @@
 It is asked as an order is placed, amended or locked, as a quote is held, and as the instrument is signed.
 
 A company is worth all shares and rights at the price of the instrument, what other instruments become in a round at
-this price, and the preferences of other classes that rank before its stock or beside it. A SAFE, and a note that stays
-a debt, count at their cap.
+this price, and the preferences of other classes that rank before its stock or beside it. For an offer, and for what is
+paid at once, the shares count too that price protection gives other classes in a round at the mandate's least cap. A
+SAFE, and a note that stays a debt, count at their cap.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Any, Final
 
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import Gains
 from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.offers import Offer, Offers
-from marketplace.auditor.prices import Company
+from marketplace.auditor.prices import Company, StockClass
 from marketplace.auditor.stream import Findings, Message
 
 CAP_MAX: Final = Fraction(10**8)
@@ -68,8 +70,9 @@ class Ranges:
         signed = {name: each for name, each in company.exposures.items() if name in company.signed}
         open_too = {name: each for name, each in company.exposures.items() if name != offer.order_id}
         others = signed if alone else open_too
-        now, worth = (find_worth(company, issuer.holdings, offer.terms, since, beside) for beside in (signed, others))
         low, high = (terms.get(f"valuation_cap_usd_{end}") for end in ("min", "max"))
+        measure = partial(find_worth, company, issuer.holdings, offer.terms, since)
+        now, worth = measure(signed), measure(others, protects=not alone, least=None if low is None else Fraction(low))
         least, most = Fraction(low or 0), CAP_MAX if high is None else Fraction(high)
         shown = "more than any amount" if worth is None else f"{float(worth):.2f}"
         text = f"{mandate_id} pays for {offer.order_id}, at which {offer.issuer_id} is worth {shown} USD"
@@ -85,6 +88,9 @@ def find_worth(
     terms: Body,
     since: Fraction,
     exposures: Mapping[str, Sequence[Body]],
+    *,
+    protects: bool = False,
+    least: Fraction | None = None,
 ) -> Fraction | None:
     """Return what a company is worth in USD at the terms of an instrument; None if others ask for all of it.
 
@@ -96,6 +102,8 @@ def find_worth(
         terms: The terms.
         since: Into how many shares one was split since a price was agreed.
         exposures: What other instruments, or open orders too, may still become.
+        protects: Whether the price protection of other classes is used.
+        least: The value in USD at which it is, if that is less than its value; None: it is its value.
     """
     shares, become = sum(company.measure(holdings).values(), Fraction(0)), terms.get("at_maturity")
     cap = Fraction(terms.get("valuation_cap_usd") or 0)
@@ -107,10 +115,63 @@ def find_worth(
         class_id, value = become["class_id"], cap
     else:
         return cap
+    if protects:
+        grown = _measure_protected(company, holdings, class_id, value if least is None else min(least, value))
+        if grown is None:
+            return None
+        value *= grown / max(shares, Fraction(1))
     beside = [(name, each) for name, known in exposures.items() for each in known]
     beside = [(name, each) for name, each in beside if Fraction(each["amount_usd"])]
     growth = _find_growth([_list_claims(company, *each, value, shares) for each in beside])
     return None if growth is None else value * growth + _sum_ranked(company, holdings, class_id, beside, shares)
+
+
+def _measure_protected(
+    company: Company, holdings: Mapping[tuple[str, str, str], int], class_id: str, worth: Fraction
+) -> Fraction | None:
+    """Return all shares after a round at `worth` has used the price protection of other classes; None: no end of them.
+
+    Full ratchets take their dollars first, the dearest first. A weighted average counts a round of a quarter of the
+    shares.
+    """
+    shares = sum(company.measure(holdings).values(), Fraction(0))
+    counts: dict[str, Fraction] = {}
+    for (kind, _, security), count in holdings.items():
+        name = company.warrant_classes.get(security, "") if kind == "warrant" else security
+        protected = company.classes.get(name) if kind in {"stock", "warrant"} and name != class_id else None
+        if protected is not None and protected.protection is not None:
+            counts[name] = counts.get(name, Fraction(0)) + count
+    known = sorted(((held, company.classes[name]) for name, held in counts.items()), key=_find_conversion_price)
+    price, left, others, after = worth / max(shares, Fraction(1)), worth, shares, shares
+    for held, each in reversed(known):
+        if held and each.protection == "full_ratchet" and each.price / each.ratio > price:
+            left, others = left - held * each.price, others - held * each.ratio
+            if left <= 0 or others <= 0:
+                return None
+            price = left / others
+    for held, each in known:
+        before, lowered = each.price / each.ratio, price
+        if each.protection == "weighted_average":
+            base = _count_basis(company, holdings, each.basis)
+            lowered = (before * base + price * shares / 4) / max(base + shares / 4, Fraction(1))
+        if held and price < before:
+            after += held * (each.price / lowered - each.ratio)
+    return after
+
+
+def _find_conversion_price(row: tuple[Fraction, StockClass]) -> Fraction:
+    return row[1].price / row[1].ratio
+
+
+def _count_basis(company: Company, holdings: Mapping[tuple[str, str, str], int], basis: str | None) -> Fraction:
+    """Return the shares that a weighted average counts before a round: stock, or rights too, or the whole pool."""
+    whole = Fraction(0)
+    for (kind, _, security), count in holdings.items():
+        if kind == "stock":
+            whole += count * company.find_ratio(kind, security)
+        elif basis == "fully_diluted" or (basis == "outstanding_and_options" and kind in {"option", "warrant"}):
+            whole += count
+    return whole
 
 
 def _find_growth(claims: list[list[tuple[Fraction, bool]]]) -> Fraction | None:

@@ -8,7 +8,7 @@ import pytest
 from events.registry import get_tag, render_body
 from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.stream import Findings, Message
-from tests.domain.equity.test_implied_value import BOSS, WORTH, buy, issued, owed
+from tests.domain.equity.test_implied_value import BOSS, PROTECTED, WORTH, buy, issued, owed
 from tests.domain.issuer_samples import CAPPED, COMPANY, FUND, ISS, UNCAPPED, make_id
 from tests.support.market.auditing import CountedVotes
 
@@ -20,7 +20,7 @@ def tell(name, body):
     return Message(7, "subject", HEADERS | {"ce-type": name}, body)
 
 
-def audit(events, terms, low=None, high=None, ratio=None):
+def audit(events, terms, low=None, high=None, ratio=None, **members):
     """Return what is found of an instrument that a mandate with this range pays for."""
     findings = Findings()
     votes = CountedVotes(findings)
@@ -30,7 +30,7 @@ def audit(events, terms, low=None, high=None, ratio=None):
     limits = {"valuation_cap_usd_min": low, "valuation_cap_usd_max": high}
     granted = {"mandate_id": MANDATE, "terms": {name: usd for name, usd in limits.items() if usd is not None}}
     ranges.take([tell("mandate.granted.v1", json.dumps(granted).encode())])
-    body = {"instrument_id": SIGNED, "issuer_id": ISS, "holder_id": FUND, "mandate_id": MANDATE}
+    body = {"instrument_id": SIGNED, "issuer_id": ISS, "holder_id": FUND, "mandate_id": MANDATE, **members}
     body["terms"] = json.loads(render_body(owed(1, terms)[0]))["terms"]
     messages = [tell("instrument.issued.v1", json.dumps(body).encode())]
     if ratio is not None:
@@ -47,6 +47,18 @@ def test_it_finds_what_the_market_refuses_and_nothing_else(events, terms, usd):
         return
     assert audit(events, terms, low=str(worth), high=str(worth)) == []
     assert len(audit(events, terms, high=str(worth - 1))) == len(audit(events, terms, low=str(worth + 1))) == 1
+
+
+@pytest.mark.parametrize(("events", "least", "usd"), PROTECTED.values(), ids=PROTECTED)
+def test_it_counts_price_protection_at_the_least_cap_of_what_is_paid_at_once(events, least, usd):
+    low, high = None if least is None else str(least), str(Decimal(usd) + 1)
+    paid = {"funding": "paid_at_once"}
+    if least is not None and least > Decimal(usd):
+        assert len(audit(events, buy(), low, "60000000", **paid)) == 1
+        return
+    assert len(audit(events, buy(), low, str(Decimal(usd) - 1), **paid)) == 1
+    assert audit(events, buy(), low, high, **paid) == [] or Decimal(usd) == 10**15
+    assert audit(events, buy(), low, "15000000") == [], "a drawing was asked as its order was placed and locked"
 
 
 def test_without_a_range_it_is_a_hundred_million_and_what_has_no_cap_has_none():

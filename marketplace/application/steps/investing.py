@@ -66,7 +66,8 @@ async def take_investment(
     issuer = await unit.get(ISSUER, issue.issuer_id, Issuer)
     implied_cap_usd = find_implied_cap(issuer, issue.terms, own_id=instrument_id)
     await issue_owed(unit, instrument_id)
-    pending_cap_usd = find_implied_cap(issuer, issue.terms, own_id=instrument_id, pending=True)
+    least_usd = mandate.terms.valuation_cap_usd_min
+    pending_cap_usd = find_implied_cap(issuer, issue.terms, own_id=instrument_id, pending=True, least_usd=least_usd)
     await _use_budget(unit, mandate, issue, party, (implied_cap_usd, pending_cap_usd))
     capture = CaptureHold(
         account_id=rename_id("acc", mandate.granted.holder_id),

@@ -197,8 +197,10 @@ async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTe
         issuer = await unit.load(ISSUER, order.placed.issuer_id)
         pending_usd = None
         if isinstance(issuer, Issuer) and not isinstance(instrument, SafeTerms):
-            ratio, own_id = order.split_ratio, order.placed.order_id
-            pending_usd = find_implied_cap(issuer, instrument, ratio, own_id=own_id, pending=True)
+            own_id, least_usd = order.placed.order_id, mandate.terms.valuation_cap_usd_min
+            pending_usd = find_implied_cap(
+                issuer, instrument, order.split_ratio, own_id=own_id, pending=True, least_usd=least_usd
+            )
         matches = [
             msgspec.structs.replace(
                 await _build_matched(unit, order, instrument, mandate, price, at=locks_at), pending_cap_usd=pending_usd

@@ -242,7 +242,6 @@ async def hold_budgets(
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
-    caps = _find_caps(issuer, terms.instrument, order_id)
     await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd, mandate_ids=terms.mandate_ids)
     holds = []
     for mandate_id in terms.mandate_ids:
@@ -260,7 +259,7 @@ async def hold_budgets(
             stage=party.stage,
             amount_usd=amount,
             at=unit.context.at,
-            **caps,
+            **_find_caps(issuer, terms.instrument, order_id, mandate.terms),
             prices=await list_prices(unit, mandate.terms, offers),
             until_max=until.get(mandate_id),
             related_ids=await load_related_issuers(unit, mandate, party.registered.party_id),
@@ -279,11 +278,12 @@ async def hold_budgets(
     return tuple(holds)
 
 
-def _find_caps(issuer: Issuer, terms: PrincipalTerms, order_id: str) -> dict[str, Any]:
+def _find_caps(issuer: Issuer, terms: PrincipalTerms, order_id: str, rules: MandateTerms) -> dict[str, Any]:
     """Return what a mandate's range is compared with; nothing for a SAFE, which states its cap."""
     if isinstance(terms, SafeTerms):
         return {}
-    pending_cap_usd = find_implied_cap(issuer, terms, own_id=order_id, pending=True)
+    least_usd = rules.valuation_cap_usd_min
+    pending_cap_usd = find_implied_cap(issuer, terms, own_id=order_id, pending=True, least_usd=least_usd)
     return {"implied_cap_usd": find_implied_cap(issuer, terms), "pending_cap_usd": pending_cap_usd}
 
 

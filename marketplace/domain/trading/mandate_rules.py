@@ -264,7 +264,7 @@ def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
     if _is_within(cap, low, high) and offer.pending_cap_usd is not None:
         cap = max(cap, offer.pending_cap_usd)
     if not _is_within(cap, low, high):
-        seen = "" if cap == stated else " at this price, with what converts and what ranks before the stock"
+        seen = "" if cap == stated else " with what converts, price protection, and what ranks before the stock"
         raise Refusal(
             "cap_outside_range",
             _tell(mandate_id, f"caps from {low or 0} to {high}, not {cap}{seen}"),

@@ -51,9 +51,27 @@ async def outrank(market, trade):
     )
 
 
-async def invest(market, trade, terms, kind, *, usd=90_000, most=MOST):
+async def protect(market, trade):
+    """Give the founders a million shares with a full ratchet at 1.10."""
+    terms = {"price_per_share_usd": Decimal("1.1"), "liquidation_multiple": Decimal(1), "seniority": 1}
+    terms |= {"price_protection": "full_ratchet", "shares_authorised": 1_000_000}
+    await act(market, trade.startup, CreateStockClass, class_id="guard", kind="preferred", **terms)
+    await act(
+        market,
+        trade.startup,
+        IssueStock,
+        security_id=derive_id("sec", trade.issuer),
+        holder_id=trade.startup,
+        class_id="guard",
+        shares=1_000_000,
+        price_usd_per_share=Decimal("1.1"),
+    )
+
+
+async def invest(market, trade, terms, kind, *, usd=90_000, most=MOST, least=None):
     fund = await market.party("Investor", "fund", usd=20_000_000)
     rules = {**for_cash(usd), "instrument_kinds": (kind,), "valuation_cap_usd_max": most}
+    rules["valuation_cap_usd_min"] = least
     mandate = await market.mandate(fund, **rules)
     context = market.context(trade.startup)
     members = {"mandate_id": mandate, "amount_usd": Decimal(usd), "terms": terms}
@@ -100,6 +118,33 @@ async def test_a_preference_before_the_stock_counts_toward_the_range(founded, ki
     await refuse("cap_outside_range", offer_equity(market, trade, "stock", STOCK, valuation_cap_usd_max=MOST))
     await invest(market, trade, terms, kind, most=Decimal(110_000_000))
     await check_log(market.log)
+
+
+async def test_an_earlier_ratchet_counts_with_what_it_gains_at_the_least_cap(founded):
+    """A friend's ratchet took 9 of 10 dollars of a fund that had bought at 9.9 M, in a round inside its range."""
+    market, trade = founded
+    await protect(market, trade)
+    stock, least, most = build_terms(market, "stock"), Decimal(1_200_000), Decimal(13_000_000)
+    refusal = await refuse("cap_outside_range", invest(market, trade, stock, "stock", least=least, most=most))
+    assert Decimal(refusal.facts["cap_usd"]) > 100_000_000
+    limits = {"valuation_cap_usd_min": least, "valuation_cap_usd_max": most}
+    await refuse("cap_outside_range", offer_equity(market, trade, "stock", STOCK, **limits))
+    await invest(market, trade, stock, "stock", least=Decimal(9_900_000), most=most)
+    await check_log(market.log)
+
+
+async def test_a_ratchet_between_an_order_and_its_lock_ends_the_order(founded):
+    market, trade = founded
+    limits = {"valuation_cap_usd_min": Decimal(1_200_000), "dilution_max": Decimal(1)}
+    trade.order = await offer_equity(market, trade, "stock", STOCK, **limits)
+    await protect(market, trade)
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "completed")
+    assert (await market.state("order", trade.order)).status == "cancelled"
+    events = [event async for page in market.log.read() for event in page]
+    bodies = [event.body for event in events if event.envelope.type.endswith("order.cancelled.v1")]
+    assert b"price protection" in bodies[-1]
 
 
 async def test_a_preference_between_an_order_and_its_match_ends_the_order(founded):

@@ -18,6 +18,7 @@ from events.issuer import (
 from events.issuer_dilution import Exposure
 from events.types import MaturityConversion, NoteTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.domain.equity.issuer.as_converted import measure_company
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.issuer_samples import (
@@ -175,6 +176,44 @@ WORTH = {
     "a note that stays a debt": (owed(9_900_000), NOTE, None),
     "more than any amount": ([BOSS, issued("boss", 10)], buy(10**9), ALL_USD),
 }  # fmt: skip
+
+
+def guard(protection="full_ratchet", class_id="guard", price="1.00", **terms):
+    """Return the events of a million shares of a class with price protection."""
+    created = IssuerStockClassCreated(
+        **{**SEED, "class_id": class_id, "price_per_share_usd": Decimal(price), "seniority": 1},
+        price_protection=protection,
+        **terms,
+    )
+    return [structs.replace(created, shares_authorised=1_000_000), issued(class_id, 1_000_000, int(Decimal(price)))]
+
+
+AVERAGE = guard("weighted_average", protection_basis="fully_diluted")
+NARROW = guard("weighted_average", protection_basis="outstanding")
+PROTECTED = {
+    "a full ratchet takes its dollars of the lowest value": (guard(), 5_000_000, "12250000"),
+    "a full ratchet of all of the lowest value": (guard(), 1_000_000, "1000000000000000"),
+    "a full ratchet that no price is below": (guard(), 50_000_000, "11000000"),
+    "a full ratchet without a lowest value": (guard(), None, "11000000"),
+    "a dearer ratchet lowers the price below a cheaper one": (
+        [*guard(), *guard("full_ratchet", "dear", "3.00")],
+        11_000_000,
+        "18142857.14",
+    ),
+    "a weighted average counts a round of a fifth": (AVERAGE, 5_000_000, "11111111.11"),
+    "a weighted average of the outstanding shares": (NARROW, 5_000_000, "11121951.21"),
+    "a weighted average at no value": (AVERAGE, 0, "11250000"),
+}
+"""Events, the lowest value that a mandate accepts, and what the company is worth to it."""
+
+
+@pytest.mark.parametrize(("events", "least", "usd"), PROTECTED.values(), ids=PROTECTED)
+def test_earlier_classes_count_with_what_price_protection_gives_them_at_the_lowest_value(events, least, usd):
+    """A friend's full ratchet took the company in a round inside the range of the fund that had paid 10 M for it."""
+    state, least_usd = ISSUER.fold([*COMPANY, *events]), None if least is None else Decimal(least)
+    assert find_implied_cap(state, buy(), pending=True, least_usd=least_usd) == Decimal(usd)
+    preferences = sum(each.shares_outstanding * (each.price_usd or 0) for each in state.classes.values())
+    assert find_implied_cap(state, buy()) == measure_company(state) + preferences, "what it is worth today is the same"
 
 
 @pytest.mark.parametrize(("events", "terms", "usd"), WORTH.values(), ids=WORTH)

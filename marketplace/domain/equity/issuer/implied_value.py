@@ -8,7 +8,8 @@ price. It adds up:
    at its cap, its discount or the price, whichever gives it most, a note also at what a sale would repay of it. A
    most-favoured SAFE counts at the best of each term of which it got notice, until it has elected. Undrawn
    principal counts, and so does stock, and rights to stock, that principal may still buy at a price of its own.
-   With `pending`, open orders and held quotes count too.
+   With `pending`, open orders and held quotes count too, and the shares that price protection gives other classes in
+   a round at the lowest value that the mandate accepts.
 3. The preferences of other classes that rank before the stock or beside it, also of shares that warrants and
    instruments may still buy.
 
@@ -17,11 +18,10 @@ without being asked again. A SAFE, or another note, counts at its cap: in a sale
 otherwise its holder is asked.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
@@ -29,7 +29,12 @@ from marketplace.core.money import USD_MAX, ZERO, floor_cents
 from marketplace.domain.equity.issuer.as_converted import find_preference, measure_company
 from marketplace.domain.equity.issuer.dilution import find_price, find_priced_part, find_safe_cap, measure_balance
 from marketplace.domain.equity.issuer.rules import get_class
-from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
+from marketplace.domain.equity.issuer.state import Issuer, StockClass, capitalization_of, list_live_warrants
+from marketplace.equity.capitalization import protection_basis_shares
+from marketplace.equity.price_protection import adjusted_conversion_price
+
+ROUND_PART: Final = Fraction(1, 4)
+"""The part of the shares before it that a round sells, by which a weighted average is counted: a fifth of the whole."""
 
 
 class _Way(NamedTuple):
@@ -51,6 +56,7 @@ def find_implied_cap(
     *,
     own_id: str | None = None,
     pending: bool = False,
+    least_usd: Decimal | None = None,
 ) -> Decimal | None:
     """Return what the company is worth in USD at the price of an instrument that becomes stock; None for another one.
 
@@ -61,7 +67,9 @@ def find_implied_cap(
         terms: The terms. The price of a share under a warrant is the price of the right and the exercise price.
         split_ratio: The split factor when the price was agreed; None: now. Splits since then lower the price.
         own_id: The instrument or order with these terms, which does not count beside itself.
-        pending: Whether what open orders and held quotes offer counts as if it was signed.
+        pending: Whether what open orders and held quotes offer counts as if it was signed, and price protection as if
+            it was used.
+        least_usd: The lowest value at which price protection is used then; None: the value at the price.
 
     Raises:
         Refusal: ``stock_class_unknown`` for stock and warrants.
@@ -82,10 +90,65 @@ def find_implied_cap(
         for exposure in exposures
         if exposure.amount_usd
     ]
+    if pending:
+        low_usd = price * company if least_usd is None else min(price * company, Fraction(least_usd))
+        protected = _measure_protection(state, class_id, low_usd, company)
+        if protected is None:
+            return USD_MAX
+        company += protected
     whole = _measure_whole([_list_ways(state, *each, price * company) for each in beside], company)
     if whole is None:
         return USD_MAX
     return floor_cents(min(price * whole + _sum_preferences(state, class_id, beside), Fraction(USD_MAX)))
+
+
+def _measure_protection(state: Issuer, class_id: str, low_usd: Fraction, company: Fraction) -> Fraction | None:
+    """Return the shares that price protection gives other classes in a round at `low_usd`; None: all of the company.
+
+    A full ratchet takes as many dollars of `low_usd` as it paid. A weighted average counts a round that sells
+    `ROUND_PART` of the shares before it.
+    """
+    protected = [
+        (count, state.classes[name])
+        for name, count in _sum_shares(state, []).items()
+        if count and name != class_id and state.classes[name].created.price_protection is not None
+    ]
+    price = _find_round_price([each for each in protected if _is_ratchet(each[1])], low_usd, company)
+    if price is None:
+        return None
+    gained = Fraction(0)
+    for count, each in protected:
+        issue_price, before = each.price_usd, each.conversion_price_usd
+        assert issue_price is not None, "preferred stock has an issue price"
+        assert before is not None, "preferred stock has a conversion price"
+        basis, sold = None, company * ROUND_PART
+        if each.created.protection_basis is not None:
+            basis = protection_basis_shares(capitalization_of(state), each.created.protection_basis)
+        after = adjusted_conversion_price(before, sold, sold * price, basis)
+        gained += count * (issue_price / after - each.conversion_ratio)
+    return gained
+
+
+def _is_ratchet(stock_class: StockClass) -> bool:
+    return stock_class.created.price_protection == "full_ratchet"
+
+
+def _find_round_price(
+    ratchets: list[tuple[Fraction, StockClass]], low_usd: Fraction, company: Fraction
+) -> Fraction | None:
+    """Return the price of a share in a round at `low_usd` after all full ratchets above it; None if nothing is left."""
+    price = low_usd / max(company, Fraction(1))
+    while True:
+        used = [(count, each) for count, each in ratchets if (each.conversion_price_usd or 0) > price]
+        if not used:
+            return price
+        left_usd = low_usd - sum((count * (each.price_usd or 0) for count, each in used), Fraction(0))
+        others = company - sum((count * each.conversion_ratio for count, each in used), Fraction(0))
+        if left_usd <= 0 or others <= 0:
+            return None
+        if left_usd / others >= price:
+            return price
+        price = left_usd / others
 
 
 def _measure_whole(ways: list[list[_Way]], company: Fraction) -> Fraction | None:
@@ -138,17 +201,22 @@ def _sum_preferences(state: Issuer, class_id: str, beside: list[tuple[str, Expos
     """Return the dollars that other classes get before a class of stock or with it, exact."""
     known = state.classes.get(class_id)
     rank = 0 if known is None or known.price_usd is None else known.created.seniority
-    shares = Counter[str]()
-    for name, count in _list_shares(state, beside):
-        shares[name] += count  # type: ignore[assignment]
     return sum(
         (
             count * find_preference(state.classes[name])
-            for name, count in shares.items()
+            for name, count in _sum_shares(state, beside).items()
             if name != class_id and name in state.classes and state.classes[name].created.seniority >= rank
         ),
         Fraction(0),
     )
+
+
+def _sum_shares(state: Issuer, beside: list[tuple[str, Exposure]]) -> dict[str, Fraction]:
+    """Return the shares that `_list_shares` yields, by class."""
+    shares: dict[str, Fraction] = {}
+    for name, count in _list_shares(state, beside):
+        shares[name] = shares.get(name, Fraction(0)) + count
+    return shares
 
 
 def _list_shares(state: Issuer, beside: list[tuple[str, Exposure]]) -> Iterator[tuple[str, Fraction]]:
