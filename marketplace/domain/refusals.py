@@ -1,6 +1,6 @@
 """Refusals with the same wording for every aggregate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -51,6 +51,23 @@ def refuse_status(aggregate: str, id: str, status: str, allowed: str) -> Refusal
         status=status,
         allowed=allowed,
     )
+
+
+def require_all(*checks: Callable[[], None]) -> None:
+    """Run every check, so that one answer names all that is wrong.
+
+    Raises:
+        Refusal: The first, with those of the other checks as its `others`.
+    """
+    refusals = list[Refusal]()
+    for check in checks:
+        try:
+            check()
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if refusals:
+        refusals[0].others = tuple(refusals[1:])
+        raise refusals[0]
 
 
 def require_bounds(value: msgspec.Struct) -> None:

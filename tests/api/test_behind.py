@@ -3,12 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-import pytest
-
 from marketplace.application.trading.auctions import open_auction
-from marketplace.execution.unit_of_work import Context
 from marketplace.core.ids import derive_command_id
 from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Context
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.quotes import quoting
 from tests.api.stage import build_terms, get_id, open_stage
@@ -45,7 +43,10 @@ async def test_an_auction_opened_by_another_process_binds_here_too(monkeypatch, 
         begin = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         await open_auction(
             Handler(log, stage.services.handler.clock),
-            Context(command_id=derive_command_id("platform", "elsewhere"), fingerprint="", actor="platform", party_id=None, at=now),
+            Context(
+                command_id=derive_command_id("platform", "elsewhere"), fingerprint="", actor="platform", party_id=None,
+                at=now,
+            ),
             locks_at=begin, no_cancel_at=now + timedelta(microseconds=1), horizon_start=begin, period_hours=24,
             periods=20, seed=1,
         )  # fmt: skip

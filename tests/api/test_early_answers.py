@@ -139,3 +139,17 @@ async def test_a_body_that_takes_too_long_is_refused_and_its_connection_closed()
         assert b"connection: close" in head
         assert b'"code":"body_too_slow"' in body
         writer.close()
+
+
+async def test_a_client_that_leaves_before_its_body_is_read_is_no_error_of_the_server(capsys):
+    async with open_stage(MemoryLog()) as stage, serve(stage.application) as served:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection(urlsplit(served).hostname, urlsplit(served).port)
+            headers = {**KNOWN, **BATCH, "Host": "test", "Content-Length": "100"}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            writer.write(f"POST /v1/usage HTTP/1.1\r\n{lines}\r\n[".encode())
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.transport.abort()
+        await asyncio.sleep(0.2)
+    assert "rror" not in "".join(capsys.readouterr())

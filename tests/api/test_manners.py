@@ -181,6 +181,8 @@ UNPRINTABLE = ("text_unprintable", "/name")
         (rb'{"name": "A\u0000", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
         (rb'{"name": "A\u001b[2J", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
         (b'{"name": "A\x7f", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
+        ('{"name": "A\u00a0B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
+        ('{"name": "A\u2003B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
         (rb'{"name": "A\nB", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
         (rb'{"name": "A\u202eB", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
         ('{"name": "A\u2066B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
@@ -340,6 +342,23 @@ async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(
     assert tried > 500
 
 
+async def test_every_rule_that_terms_of_an_order_break_is_named_at_once(reading: Stage):
+    startup_id = await reading.register("Startup", "startup", usd="100")
+    terms = build_terms(lambda day: f"2099-02-{day:02}T00:00:00Z")
+    empty = {"gpu_class": "H100_SXM", "cash_usd_per_gpu_hour": "0", "equity_usd_per_gpu_hour": "0"}
+    wrong = {"offers": [empty, empty], "start_latest": "2099-01-01T00:00:00Z", "nodes_min": 9}
+    for faults, pointers in (
+        (wrong, ["offers/0", "offers/1/gpu_class", "start_latest", "nodes_min"]),
+        (
+            {"mandate_ids": ["mnd_01jdm5v5tze1xa6a4sbz1gk3c4"], "expires_at": "2020-01-01T00:00:00Z"},
+            ["instrument", "expires_at"],
+        ),
+    ):
+        refused = await reading.post(reading.admin, "/v1/orders", {"startup_id": startup_id, "terms": terms | faults})
+        assert refused.status_code == 422
+        assert [error["pointer"].removeprefix("/terms/") for error in refused.json()["errors"]] == pointers
+
+
 async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nearest(reading: Stage):
     for query, code, pointer, nearest in (
         ("limt=5", "parameter_unsupported", "/limt", "did you mean limit?"),
@@ -350,6 +369,7 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         ("status=null", "request_invalid", "/status", "leave it out"),
         ("limit=5&limit=6", "parameter_repeated", "/limit", "send it once"),
         ("status=open&status=matchd", "request_invalid", "/status", "did you mean matched?"),
+        ("status=MATCHED", "request_invalid", "/status", "did you mean matched?"),
         ("order=newst", "request_invalid", "/order", "did you mean newest?"),
         ("created_from=yesterday", "request_invalid", "/created_from", "RFC 3339"),
         ("auction_id=ord_01jdm5v5tze1xa6a4sbz1gk3c4", "request_invalid", "/auction_id", "no id such as auc_"),

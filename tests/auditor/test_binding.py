@@ -139,7 +139,9 @@ async def test_an_auction_binds_from_when_it_is_stored(bound, stored, changed, f
     place = next(place for place, each in enumerate(log) if each.event_type == "auction.opened.v1")
     paused = next(each for each in log if each.event_type == "lot.paused.v1")
     binds_at = parse_instant(log[place].read()["no_cancel_at"])
-    paused = replace(paused, headers={**paused.headers, "ce-time": render_instant(binds_at + timedelta(seconds=changed))})
+    paused = replace(
+        paused, headers={**paused.headers, "ce-time": render_instant(binds_at + timedelta(seconds=changed))}
+    )
     log = [paused if each.event_type == "lot.paused.v1" else each for each in log]
     log[place] = replace(log[place], stored_at=binds_at + timedelta(seconds=stored))
     assert any("by lot.paused, which" in text for text in audit(log)) == found

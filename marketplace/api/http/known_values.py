@@ -25,11 +25,12 @@ _LISTS: Final = {"gpu_class": list_classes, "region": list_regions}
 
 
 def suggest(value: str, known: Collection[str]) -> str:
-    """Return the words that name the nearest known value; none if nothing is near."""
+    """Return the words that name the nearest known value, in whatever case; none if nothing is near."""
     if len(value) > NAME_CHARACTERS_MAX:
         return ""
-    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    lowered = {each.lower(): each for each in known}
+    nearest = difflib.get_close_matches(value.lower(), lowered, n=1, cutoff=0.6)
+    return f"; did you mean {lowered[nearest[0]]}?" if nearest else ""
 
 
 async def require_known(

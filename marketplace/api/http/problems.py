@@ -78,6 +78,8 @@ _HTTP_CODES: Final[dict[int, str]] = {
     415: "media_type_unsupported",
     422: "request_invalid",
 }
+_LEFT: Final = "client disconnected prematurely"
+"""What the framework says of a client that is gone before its body was read. It is no error of the server's."""
 RETRIED: Final = frozenset(
     {"command_in_flight", "rate_limited", "reading_in_flight", "requests_exhausted", "streams_exhausted"}
 )
@@ -286,6 +288,8 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     status = error.status_code
     if "allow" in headers:
         headers["allow"] = ", ".join(list_methods(headers["allow"].split(", ")))
+    if error.detail == _LEFT:
+        return render_problem(HTTPStatus.BAD_REQUEST, "request_malformed", "the body did not arrive whole")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unforeseen(request, error)
     detail = _tell_refused(request, error)

@@ -36,7 +36,7 @@ _IGNORABLE: Final = re.compile(
 )
 """Characters that Unicode lets a display ignore (Default_Ignorable_Code_Point), blank Braille, marks of notes."""
 _JOINERS: Final = "\u200c\u200d"
-_LOOSE: Final = re.compile(r"^\s|\s\s|\s$")
+_LOOSE: Final = re.compile(r"^\s|\s\s|\s$|[^\S \u3000]")
 MARKS_MAX: Final = 4
 """Marks in a row on one letter of a name, as UTS 39 allows."""
 _MARKS: Final = frozenset({"Mn", "Me"})
@@ -125,7 +125,7 @@ def require_name(name: str, pointer: str) -> None:
         Refusal: ``text_unprintable``.
     """
     if _LOOSE.search(name):
-        text = f"{pointer} begins or ends with a space, or has two in a row; write one between words"
+        text = f"{pointer} has another space than single plain ones between words; write one between words"
         raise Refusal("text_unprintable", text, pointer=pointer)
     if name.isascii():
         return

@@ -224,8 +224,8 @@ async def terminate_grant(
     """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
 
     If meters or time sheets already counted beyond that instant, the grant ends at the last instant that they counted.
-    If nothing was delivered, everything that was set aside is freed at once. Until a grant's end, a further end may
-    bring it forward.
+    If nothing was delivered, everything that was set aside is freed at once.
+    Until a grant's end, a further end may bring it forward.
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause (`require_cause`).
@@ -235,9 +235,9 @@ async def terminate_grant(
     a side, as at a pool's closing, that side pays what it has free.
 
     Raises:
-        Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``lot_frozen`` · ``resale_held`` · refusals of
-            the grant · with a fee ``party_suspended``, ``limit_exceeded``, ``funds_insufficient`` and
-            ``funds_reserved``.
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``lot_frozen`` · ``resale_held`` ·
+            refusals of the grant · with a fee ``party_suspended``, ``limit_exceeded``,
+            ``funds_insufficient`` and ``funds_reserved``.
     """
     require_aware(at, "/at")
 

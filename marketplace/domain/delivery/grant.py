@@ -17,9 +17,9 @@ Invariants:
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 capacity_delivered · outage_open · from_the_future · resumption_backdated · nodes_failed · pool_unchanged ·
-cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred · grant_staged · hours_resold ·
-site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late · span_empty · resale_outside_grant
-· resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
+outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred · grant_staged ·
+hours_resold · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late · span_empty ·
+resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -780,6 +780,9 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     at = min(max(command.at, state.issued.start), state.end)
     if state.phase != "terminated":
         _require_status(state, *OPEN)
+    if command.at > state.end and not command.is_ordered:
+        text = f"the grant ends at {render_instant(state.end)} already; end it at an earlier instant"
+        raise Refusal("outside_grant", text, pointer="/at")
     if at >= state.end:  # It ends then already. A notice that shortens nothing would stop its resales.
         return []
     failed = 0

@@ -19,7 +19,8 @@ missing_convention · discount_whole · cap_below_commitment · note_too_short �
 expiry_past · security_too_short · stages_missing · value_out_of_bounds · order_too_small · bundle_fixed ·
 order_<status> · order_not_due · order_locked_elsewhere.
 
-Offers are checked one after the other. The instrument's cap and discount are amounts too, checked after
+Offers, window and wishes are checked together, then equity, expiry and stages: a refusal names the first fault, and in
+its `others` those of the rest. The instrument's cap and discount are amounts too, checked after
 mandates_too_many.
 """
 

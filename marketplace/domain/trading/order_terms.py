@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 from events.order import ClassOffer, OrderTerms
@@ -20,7 +21,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, ceil_cost, require_price, require_share, require_usd
 from marketplace.domain.equity.instrument.terms import require_drawdown
-from marketplace.domain.refusals import require_bounds
+from marketplace.domain.refusals import require_all, require_bounds
 from marketplace.domain.supply.stages import count_hours_held, require_stages
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
@@ -72,8 +73,16 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
         raise Refusal(
             "offers_missing", f"state between 1 and {OFFERS_MAX} offers, one per GPU class", pointer="/terms/offers"
         )
-    for index, offer in enumerate(terms.offers):
-        _require_offer(offer, index, terms)
+    require_all(
+        *(partial(_require_offer, offer, index, terms) for index, offer in enumerate(terms.offers)),
+        partial(_require_window, terms, at),
+        partial(_require_wishes, terms),
+    )
+    require_all(partial(_require_equity, terms), partial(_require_expiry, terms, at), partial(_require_stages, terms))
+    require_bounds(terms)
+
+
+def _require_window(terms: OrderTerms, at: datetime) -> None:
     for instant, name in ((terms.start_earliest, "start_earliest"), (terms.start_latest, "start_latest")):
         require_aware(instant, f"/terms/{name}")
     if terms.start_latest < terms.start_earliest:
@@ -89,18 +98,18 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
             f"the latest start {render_instant(terms.start_latest)} has passed; it is {render_instant(at)}",
             pointer="/terms/start_latest",
         )
-    _require_wishes(terms)
-    _require_equity(terms)
-    if terms.expires_at is not None:
-        require_aware(terms.expires_at, "/terms/expires_at")
-        if terms.expires_at <= at:
-            raise Refusal(
-                "expiry_past",
-                f"the order would expire at {render_instant(terms.expires_at)}, which has passed; choose a later time",
-                pointer="/terms/expires_at",
-            )
-    _require_stages(terms)
-    require_bounds(terms)
+
+
+def _require_expiry(terms: OrderTerms, at: datetime) -> None:
+    if terms.expires_at is None:
+        return
+    require_aware(terms.expires_at, "/terms/expires_at")
+    if terms.expires_at <= at:
+        raise Refusal(
+            "expiry_past",
+            f"the order would expire at {render_instant(terms.expires_at)}, which has passed; choose a later time",
+            pointer="/terms/expires_at",
+        )
 
 
 def _require_stages(terms: OrderTerms) -> None:

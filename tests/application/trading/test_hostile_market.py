@@ -1,6 +1,6 @@
 """What one party tried with orders, lots, grants and disputes of its own."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -47,9 +47,19 @@ async def test_who_ends_a_grant_again_pays_once_unless_it_ends_earlier_then_each
     async with market.worker():
         grant = await market.award(trade)
     fees = []
-    for side, days in ((trade.provider, 20), (trade.provider, 30), (trade.startup, 35), (None, 25)):
+    for side, days, is_refused in (
+        (trade.provider, 60, True),
+        (trade.provider, 20, False),
+        (trade.provider, 20, False),
+        (trade.provider, 30, True),
+        (trade.startup, 35, True),
+        (None, 25, False),
+    ):
         end = {"at": market.day(days), "reason": "sold to another", "by": "startup"}
-        await terminate_grant(market.handler, market.context(side), grant.issued.grant_id, **end)
+        with pytest.raises(Refusal, match="already") if is_refused else nullcontext():
+            await terminate_grant(market.handler, market.context(side), grant.issued.grant_id, **end)
+        if days > 40:
+            continue
         ended = await market.state("grant", grant.issued.grant_id)
         fees.append((ended.end, ended.end_fee_usd))
     assert len(set(fees)) == 1

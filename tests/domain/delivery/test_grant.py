@@ -199,6 +199,8 @@ REFUSALS = [
     Row("resumption_backdated", (*ACTIVE, DEGRADED), resume(at=hour(12.5)), "/at"),
     Row("nodes_failed", (*ACTIVE, DEGRADED), resume(is_lacking=True)),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
+    Row("outside_grant", ACTIVE, terminate(at=hour(20.01)), "/at"),
+    Row("outside_grant", (*ACTIVE, TERMINATED), terminate(at=hour(16), by="provider"), "/at"),
     Row("cause_missing", ACTIVE, terminate(for_cause=True), "/for_cause"),
     Row("cause_missing", (*ACTIVE, DEGRADED), terminate(for_cause=True, by="provider")),
     Row("cause_missing", ACTIVE, terminate(for_cause=True, is_late=True), "/for_cause"),
@@ -419,8 +421,8 @@ def test_completes_at_its_end():
 def test_a_termination_brings_the_end_forward_and_never_back():
     Given(GRANT, *ACTIVE).when(terminate()).then(TERMINATED)
     assert GRANT.fold([*ACTIVE, TERMINATED]).end == hour(15)
-    for late in (20, 99):
-        Given(GRANT, *ACTIVE).when(terminate(at=hour(late), by="provider")).then_nothing()
+    Given(GRANT, *ACTIVE).when(terminate(at=hour(20), by="provider")).then_nothing()
+    Given(GRANT, *ACTIVE).when(terminate(at=hour(99), is_ordered=True)).then_nothing()
     early = GrantTerminated(**MINE, at=hour(10), **NOTICE)
     Given(GRANT, ISSUED).when(terminate(at=hour(1))).then(early)
 
