@@ -19,7 +19,8 @@ Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status>
 capacity_delivered · outage_open · from_the_future · resumption_backdated · nodes_failed · pool_unchanged ·
 outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred · grant_staged ·
 hours_resold · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late · span_empty ·
-resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid · value_out_of_bounds.
+resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid ·
+value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
