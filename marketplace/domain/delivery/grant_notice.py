@@ -50,10 +50,10 @@ def require_cause(
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
-    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`); None while outages are chronic. Before its start it has cause while the provider
-    states that the site is late by more than that; it ends the grant at its `start`, since the site may
-    be ready in time after all. A provider has cause while the startup is suspended, and while delivery is withheld
-    because a stage is not paid. The platform always has cause.
+    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`); None while outages are chronic. Before its start
+    it has cause while the provider states that the site is late by more than that; it ends the grant at its `start`,
+    since the site may be ready in time after all. A provider has cause while the startup is suspended, and while
+    delivery is withheld because a stage is not paid. The platform always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.
