@@ -97,6 +97,7 @@ __all__ = [
     "IssuerProgrammeOpened",
     "IssuerProposalCounted",
     "IssuerPurchasesStated",
+    "IssuerRefusalCounted",
     "IssuerStakeholderAdded",
     "IssuerStockClassCreated",
     "IssuerStockConverted",
@@ -338,6 +339,22 @@ class IssuerProposalCounted(Event, frozen=True, kw_only=True, tag="issuer.propos
     proposed_at: Instant
 
 
+class IssuerRefusalCounted(Event, frozen=True, kw_only=True, tag="issuer.refusal_counted.v1"):
+    """An investor refused that others get stock or rights to it without a round; its refusal stands for 180 days.
+
+    Attributes:
+        issuer_id: The issuer.
+        proposal_id: What it refused.
+        party_id: The investor.
+        refused_at: When.
+    """
+
+    issuer_id: Id
+    proposal_id: Id
+    party_id: Id
+    refused_at: Instant
+
+
 IssuerImported = issuer_import.IssuerImported
 IssuerEvent = (
     IssuerFormed
@@ -380,6 +397,7 @@ IssuerEvent = (
     | IssuerDilutionLimited
     | IssuerExposureRecorded
     | IssuerProposalCounted
+    | IssuerRefusalCounted
     | IssuerHolderTermsAgreed
     | IssuerFinancingOpened
     | IssuerProRataAnswered

@@ -36,8 +36,8 @@ class Voter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         party_id: The party.
-        weight: Its shares or rights, or cents of principal or of a commitment, scaled by what they buy; 1 where it is
-            asked alone.
+        weight: Its shares or rights, cents of principal or commitments, scaled by what they buy, or millionths of what
+            investors bear; 1 where it is asked alone.
     """
 
     party_id: Id
@@ -82,7 +82,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         proposed_at: When. What depends on the day, such as interest, is computed for this one.
         effects: The events that will be recorded, in order, once all who are asked have agreed.
         consents: The agreements that it needs.
-        decide_until: When it lapses. A voter who stays silent does not count as agreeing, except from `waived_at` on.
+        decide_until: When it lapses. Silence does not agree, except from `waived_at` on.
         company_exact: Shares and rights of the company as converted, without its unissued pool, when it was proposed;
             exact. With more of them, what is computed from the company is void; with as many or fewer, a sale or a
             closing is computed again at the last agreement.

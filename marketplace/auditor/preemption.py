@@ -3,6 +3,7 @@
 `Company.list_investors` states who is an investor.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.prices import Round
+from marketplace.auditor.refusals import Heard, Refusals, weigh
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
 from marketplace.auditor.votes import Votes
@@ -33,11 +35,13 @@ class Preemption:
     Attributes:
         votes: The cap tables, terms, prices and parties before a decision.
         entitled: Who had a pro rata right as each proposal was made.
+        refusals: Who refused an issue, and what the investors of each one may do against it.
     """
 
     findings: Findings
     votes: Votes
     entitled: dict[str, set[str]] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Check one command."""
@@ -49,6 +53,9 @@ class Preemption:
             problem = None
             if name == "proposal.made":
                 self.entitled[body["proposal_id"]] = self.votes.list_entitled(body["issuer_id"])
+                self._hear(body, now)
+            elif name == "proposal.refused":
+                self._take_refusal(body, now)
             elif name == "issuer.financing_opened":
                 problem = self._check_offers(body, now)
             elif name == "issuer.financing_priced":
@@ -134,11 +141,38 @@ class Preemption:
         early = [each for each in times if each is not None and now < each]
         return f"it had time until {max(early)}" if early else None
 
-    def _check_silence(
-        self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]
-    ) -> str | None:
-        """Return what is wrong if investors have neither agreed to what dilutes them nor been silent in time."""
-        now = parse_instant(decision[0].headers["ce-time"])
+    def _take_refusal(self, body: Body, now: datetime) -> None:
+        known = self.votes.consents.proposals.get(body["proposal_id"])
+        heard = self.refusals.heard.get(body["proposal_id"])
+        is_heard = known is not None and heard is not None and body["party_id"] in heard.weights
+        if known is not None and is_heard and now < parse_instant(known.made["proposed_at"]) + DAYS_MIN:
+            self.refusals.latest[known.made["issuer_id"], body["party_id"]] = now
+
+    def _hear(self, made: Body, now: datetime) -> None:
+        """Compute what the investors may do against an issue that is proposed."""
+        bodies = [(each["type"].removesuffix(".v1"), json.loads(each["body_json"])) for each in made["effects"]]
+        sold = next((found for each in bodies if (found := self._find_sold(*each, bodies, now)) is not None), None)
+        if sold is None:
+            return
+        name, body = sold
+        issuer_id, company = body["issuer_id"], self.votes.gains.find_company(body["issuer_id"])
+        issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
+        investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *company.named}
+        shares = company.measure(issuer.holdings)
+        takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
+        weights, is_small = weigh(company, shares, investors, takers), False
+        if name == "issuer.warrant_issued":
+            bought = body["shares"] * company.find_ratio("stock", body["class_id"])
+            is_small, harmed = bought * 10 <= sum(shares.values(), bought), investors
+        else:
+            harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
+        heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
+        self.refusals.heard[made["proposal_id"]] = heard
+
+    def _find_sold(
+        self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime
+    ) -> tuple[str, Body] | None:
+        """Return an event by which somebody gets what investors might buy a part of; None if it is no such event."""
         match name:
             case "issuer.stock_issued" | "issuer.warrant_issued":
                 is_sold = body.get("cause") is None
@@ -153,16 +187,26 @@ class Preemption:
                 is_sold = _gives_more(body["terms"], before) and self._undercuts(body, now)
             case _:
                 is_sold = False
-        if not is_sold:
+        return (name, body) if is_sold else None
+
+    def _check_silence(
+        self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]
+    ) -> str | None:
+        """Return what is wrong if investors have neither agreed to what dilutes them nor been silent in time."""
+        now = parse_instant(decision[0].headers["ce-time"])
+        sold = self._find_sold(name, body, bodies, now)
+        if sold is None:
             return None
+        body = sold[1]
         asked = self.votes.list_entitled(body["issuer_id"]) - {body["holder_id"]}
         carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
         proposal = self.votes.consents.proposals.get(carried)
         silent = asked - self.votes.list_agreed(decision, bodies)
         if proposal is not None:
-            terms = {"kind": "stock", **body} if name == "issuer.stock_issued" else body.get("terms", {})
-            silent -= proposal.list_waiving(now)
-            known = self.entitled.get(carried, set())
+            heard = self.refusals.heard.get(carried, Heard(frozenset(), {}, is_overcome=False))
+            silent -= proposal.list_waiving(now) - heard.apart
+            silent -= heard.list_overcome(proposal.refused & silent)
+            known, terms = self.entitled.get(carried, set()), _read_terms(name, body)
             silent = {each for each in silent if each in known or self._pays_less(body["issuer_id"], terms, each)}
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
@@ -202,6 +246,11 @@ class Preemption:
         issuer, cap = self.votes.equity.issuers.get(issuer_id, Issuer()), terms.get("valuation_cap_usd")
         whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
         return cap is not None and Fraction(cap) < company.find_paid(others, whole)
+
+
+def _read_terms(name: str, body: Body) -> Body:
+    """Return the terms of what is sold; none of a warrant."""
+    return {"kind": "stock", **body} if name == "issuer.stock_issued" else body.get("terms", {})
 
 
 def _is_post_money(terms: Body) -> bool:

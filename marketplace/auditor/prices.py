@@ -423,18 +423,20 @@ class Company:
 
         `whole` is how many shares the company has after the round.
         """
-        stock = self._sum_paid()
-        open_usd = sum(Fraction(each["amount_usd"]) for name in self.signed for each in self.exposures.get(name, ()))
-        return bool(shares) and shares >= whole * OUTSIDE_MIN and shares * price >= (stock + open_usd) * OUTSIDE_MIN
+        paid = sum(self.list_paid().values(), Fraction(0))
+        return bool(shares) and shares >= whole * OUTSIDE_MIN and shares * price >= paid * OUTSIDE_MIN
 
-    def _sum_paid(self) -> Fraction:
-        """Return the USD that parties here paid for stock, without what the company paid each of them back."""
+    def list_paid(self) -> dict[str, Fraction]:
+        """Return the USD that each party here paid for stock and was not paid back, and for what is open."""
         paid: dict[str, Fraction] = {}
         for lot in self.lots:
             if lot.holder_id.startswith("pty_"):
                 paid[lot.holder_id] = paid.get(lot.holder_id, Fraction(0)) + lot.shares * lot.price
-        kept = (max(usd - self.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items())
-        return sum(kept, Fraction(0))
+        paid = {each: max(usd - self.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items()}
+        for name, holder_id in self.signed.items():
+            for each in self.exposures.get(name, ()):
+                paid[holder_id] = paid.get(holder_id, Fraction(0)) + Fraction(each["amount_usd"])
+        return paid
 
     def is_bought(self, pricing: Body, shares: int) -> bool:
         """Return whether shares of a round are enough of it, so that the money of those who buy them counts for all."""

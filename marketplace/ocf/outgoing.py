@@ -292,6 +292,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerDilutionLimited: _leave_out,
     issuers.IssuerExposureRecorded: _leave_out,
     issuers.IssuerProposalCounted: _leave_out,
+    issuers.IssuerRefusalCounted: _leave_out,
     issuers.IssuerHolderTermsAgreed: _leave_out,
     issuers.IssuerFinancingOpened: _open_financing,
     issuers.IssuerProRataAnswered: _leave_out,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from events.issuer import IssuerExposureRecorded, IssuerImported, IssuerProposalCounted
+from events.issuer import IssuerExposureRecorded, IssuerImported, IssuerProposalCounted, IssuerRefusalCounted
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
@@ -51,7 +51,7 @@ def _leave_market_out(history: History) -> History:
     acts = (
         act
         for act in history.acts
-        if not isinstance(act.event, IssuerProposalCounted)
+        if not isinstance(act.event, IssuerProposalCounted | IssuerRefusalCounted)
         and (not isinstance(act.event, IssuerExposureRecorded) or is_id(act.event.subject_id, "ins"))
     )
     return History(history.issuer_id, tuple(acts))

@@ -16,6 +16,7 @@ from events.issuer import (
     IssuerProgrammeOpened,
     IssuerProposalCounted,
     IssuerPurchasesStated,
+    IssuerRefusalCounted,
 )
 from events.registry import EVENT_TYPES
 from marketplace.ocf.container import write_package
@@ -86,4 +87,4 @@ def test_random_lives_have_every_act_that_a_history_can_hold():
     known = {
         kind for kind in EVENT_TYPES.values() if kind.__module__.startswith(("events.issuer", "events.instrument"))
     }
-    assert known - happened == {IssuerImported, IssuerProposalCounted}
+    assert known - happened == {IssuerImported, IssuerProposalCounted, IssuerRefusalCounted}

@@ -164,8 +164,10 @@ def limit_proposal(view: ProposalView, sight: Sight, now: datetime) -> ProposalV
     vote = next((each.vote for each in view.votes if each.party_id == sight.party_id), None)
     is_proposer = sight.party_id == view.proposer_id
     waterfall, hidden = find_waterfall(view.effects), list_hidden(view.consents, sight)
-    agreed = frozenset(each.party_id for each in view.votes if each.vote == "agreed")
-    is_ready = not list_missing(view.consents, agreed, now)
+    agreed, refused = (
+        frozenset(each.party_id for each in view.votes if each.vote == cast) for cast in ("agreed", "refused")
+    )
+    is_ready = not list_missing(view.consents, agreed, refused, now)
     view = structs.replace(
         view,
         consents=limit_consents(view.consents, sight),

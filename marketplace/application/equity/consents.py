@@ -74,7 +74,7 @@ from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, IssuerCommand
 from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
-from marketplace.domain.equity.issuer.holder_commands import CountProposal
+from marketplace.domain.equity.issuer.holder_commands import CountProposal, CountRefusal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import TransferWarrant
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
@@ -289,11 +289,11 @@ async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None
 
 
 async def _list_consents(
-    unit: UnitOfWork, issuer: Issuer, proposer_id: str | None, *, again: bool = False
+    unit: UnitOfWork, issuer: Issuer, proposer_id: str | None, *, asked: frozenset[str] | None = None
 ) -> tuple[Consent, ...]:
     """Return the agreements that the decided events need beyond the proposer's; with None, all of them.
 
-    `again` says that they were proposed before, and that those who were asked have agreed.
+    `asked` is as in `Setting`.
     """
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
@@ -302,7 +302,7 @@ async def _list_consents(
     register = await unit.load(REGISTER, REGISTER_ID)
     company_id, at = issuer.formed.party_id, unit.context.at
     assuming = await _find_assuming(unit, effects)
-    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, again, unregistered, assuming)
+    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, asked, unregistered, assuming)
     if proposer_id is not None:
         require_proposer(setting, proposer_id)
     return list_consents(setting, proposer_id or "")
@@ -510,11 +510,8 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
             text = "it would now record other events than were agreed to, because the company or a price changed since"
             return text, None
     agreed = (proposal.agreed if covered is None else covered) | {made.proposer_id} | list_mandated(parse_effects(made))
-    needed = await _list_consents(unit, issuer, made.proposer_id, again=True)
-    waiving = agreed | proposal.list_waiving(unit.context.at)
-    missing = [
-        each.electorate for each in needed if not has_majority(each, agreed if each.waived_at is None else waiving)
-    ]
+    needed = await _list_consents(unit, issuer, made.proposer_id, asked=agreed | proposal.list_offered())
+    missing = [each.electorate for each in needed if not has_majority(each, agreed)]
     if missing:
         return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}", None
     return None, covered
@@ -718,8 +715,13 @@ async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
-        command = RefuseProposal(proposal_id=proposal_id, party_id=_name_sender(unit), reason=reason, at=context.at)
+        before, party_id = await unit.get(PROPOSAL, proposal_id), _name_sender(unit)
+        command = RefuseProposal(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
+        if before.may_refuse(party_id, context.at) and unit.list_events(PROPOSAL, proposal_id):
+            issuer_id = before.made.issuer_id
+            count = CountRefusal(issuer_id=issuer_id, proposal_id=proposal_id, party_id=party_id, at=context.at)
+            await unit.decide(ISSUER, issuer_id, count)
         await _free_refund(unit, proposal_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)

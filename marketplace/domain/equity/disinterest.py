@@ -206,12 +206,16 @@ def list_leaning(own: Issuer, other: Issuer, register: Register) -> frozenset[st
     Parts are of the fully diluted companies, as converted, and of instruments at their caps. Without a cap an
     instrument counts as the whole of the other side, and as nothing of its own.
     """
-    parts, others = _list_parts(own, Fraction(0)), _list_parts(other, Fraction(1))
+    parts, others = list_parts(own, Fraction(0)), list_parts(other, Fraction(1))
     leaning = (holder for holder, part in others.items() if part > parts.get(holder, 0))
     return frozenset().union(*(register.list_group(holder) for holder in leaning))
 
 
-def _list_parts(issuer: Issuer, uncapped: Fraction) -> dict[str, Fraction]:
+def list_parts(issuer: Issuer, uncapped: Fraction) -> dict[str, Fraction]:
+    """Return each holder's part of the fully diluted company, as converted, and what its instruments ask for.
+
+    `uncapped` is the part of an instrument without a cap or price.
+    """
     whole, parts = measure_company(issuer), dict[str, Fraction]()
     for row in list_rows(issuer):
         if row.holder_id is not None and row.shares:

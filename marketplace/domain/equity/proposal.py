@@ -5,7 +5,7 @@ Subject: ``marketplace.proposal.<proposal_id>``.
 Invariants:
     1. A proposal takes effect only if in each of its electorates voters of more than half of the weight, or of the
        share that it states, agree at that moment. Who might buy a part by a pro rata right agrees by its silence, from
-       the instant that the electorate states.
+       the instant that the electorate states, unless more weight refused before than the share leaves.
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
@@ -180,11 +180,16 @@ class Proposal:
     def list_missing(self, at: datetime, covered: frozenset[str] | None = None) -> list[Consent]:
         """Return the agreements that it still needs, if only those of `covered` count; None: all do."""
         agreed = self.agreed if covered is None else self.agreed & covered
-        return list_missing(self.made.consents, agreed, at)
+        return list_missing(self.made.consents, agreed, self.refused, at)
 
-    def list_waiving(self, at: datetime) -> frozenset[str]:
-        """Return who had a part to buy, and did not refuse in time that others buy it: a refusal ends the proposal."""
-        return frozenset(voter.party_id for each in self.made.consents if is_waived(each, at) for voter in each.voters)
+    def list_offered(self) -> frozenset[str]:
+        """Return the investors that may refuse that others buy what they might buy a part of."""
+        offered = (each for each in self.made.consents if each.waived_at is not None)
+        return frozenset(voter.party_id for each in offered for voter in each.voters)
+
+    def may_refuse(self, party_id: str, at: datetime) -> bool:
+        """Return whether a party is such an investor, and its silence has not agreed yet."""
+        return party_id in self.list_offered() and not any(is_waived(each, at) for each in self.made.consents)
 
     def is_ready(self, party_id: str, at: datetime) -> bool:
         """Return whether a party made it and nobody else is missing, so that it takes effect as the party agrees."""
@@ -200,9 +205,23 @@ class Proposal:
 ProposalState = Proposal | None
 
 
-def list_missing(consents: Iterable[Consent], agreed: frozenset[str], at: datetime) -> list[Consent]:
-    """Return the agreements that are neither given by these parties nor by a silence that waives."""
-    return [each for each in consents if not is_waived(each, at) and not has_majority(each, agreed)]
+def list_missing(
+    consents: Iterable[Consent], agreed: frozenset[str], refused: frozenset[str], at: datetime
+) -> list[Consent]:
+    """Return the agreements that are neither given by these parties nor by a silence that waives.
+
+    Where silence waives, all have that time to answer: the others overcome a refusal, and not a silence.
+    """
+    return [
+        each
+        for each in consents
+        if not is_waived(each, at)
+        and not (has_majority(each, agreed) and (each.waived_at is None or _has_all(each, agreed | refused)))
+    ]
+
+
+def _has_all(consent: Consent, parties: frozenset[str]) -> bool:
+    return all(voter.party_id in parties for voter in consent.voters)
 
 
 def is_waived(consent: Consent, at: datetime) -> bool:

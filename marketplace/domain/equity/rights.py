@@ -54,6 +54,7 @@ from events.issuer import (
     IssuerProposalCounted,
     IssuerProRataAnswered,
     IssuerPurchasesStated,
+    IssuerRefusalCounted,
     IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
@@ -92,7 +93,7 @@ from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
-from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders, undercuts_paid
+from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
 from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.programme_commands import NamePriceSource, OpenProgramme
@@ -120,7 +121,8 @@ from marketplace.domain.equity.issuer.stock_commands import (
     TransferStock,
     WithdrawOffer,
 )
-from marketplace.domain.equity.proposal import DECIDE_WITHIN, PRO_RATA, WAIVED_AFTER, has_majority
+from marketplace.domain.equity.preemption import REFUSED_FOR, Issue, hear, list_harmed
+from marketplace.domain.equity.proposal import DECIDE_WITHIN, PRO_RATA, WAIVED_AFTER, has_majority, list_missing
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
 
@@ -137,7 +139,7 @@ class Setting(NamedTuple):
         outstanding: Outstanding principal in USD by instrument of issuer and buyer; without an entry, all that may
             still become equity counts as outstanding.
         register: Who is related to whom.
-        again: Whether the proposal now takes effect, so that those who were asked have agreed.
+        asked: As the proposal takes effect, who agreed or might have refused its issue; None: it is proposed.
         unregistered: Imported holders with the id of a party that is not here. Like those without a key, they do not
             vote.
         assuming: The issuer of this market that takes over this one's capacity; None if there is none.
@@ -150,9 +152,14 @@ class Setting(NamedTuple):
     buyer: Issuer | None = None
     outstanding: Mapping[str, Decimal] = MappingProxyType({})
     register: Register = Register()
-    again: bool = False
+    asked: frozenset[str] | None = None
     unregistered: frozenset[str] = frozenset()
     assuming: Issuer | None = None
+
+    @property
+    def again(self) -> bool:
+        """Return whether the proposal now takes effect, so that those who were asked have agreed."""
+        return self.asked is not None
 
     @property
     def related(self) -> frozenset[str]:
@@ -185,7 +192,8 @@ class Asked(NamedTuple):
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
         terms: Whether they vote on other holder terms, by the majorities that the terms in force require for a sale.
         gain: Who is not disinterested in the vote, besides those who are related to it. `ANYONE`: it is not known.
-        offered: Investors who might buy their part. Their silence waives it after `WAIVED_AFTER`.
+        offered: The weight of investors who might buy their part. Their silence waives it after `WAIVED_AFTER`.
+        share: The least share of that weight that does not refuse.
     """
 
     holders: tuple[str, ...] = ()
@@ -194,7 +202,8 @@ class Asked(NamedTuple):
     sale: bool = False
     terms: bool = False
     gain: tuple[str, ...] = ()
-    offered: tuple[str, ...] = ()
+    offered: Mapping[str, int] = MappingProxyType({})
+    share: Decimal = Decimal(1)
 
 
 class Right(NamedTuple):
@@ -229,18 +238,26 @@ def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
 
 
 def _ask_about_sale(
-    holder_id: str, setting: Setting, gain: tuple[str, ...], terms: PrincipalTerms | None = None
+    holder_id: str,
+    setting: Setting,
+    gain: tuple[str, ...],
+    terms: PrincipalTerms | None = None,
+    shares: Fraction = Fraction(0),
 ) -> Asked:
     """Ask about stock, or what becomes stock, that somebody buys without a round; others might buy their part.
 
     As it takes effect, investors that joined meanwhile are asked too, unless its `terms` give less than they got for
-    their money.
+    their money. `shares` are those that a warrant buys, as converted.
     """
     named = _list_named_by_terms(setting)
     offered = [each for each in list_entitled(setting.issuer) if each not in {holder_id, *named}]
-    if setting.again and terms is not None:
-        offered = [each for each in offered if undercuts_paid(setting.issuer, terms, each)]
-    return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=tuple(offered))
+    offered = [each for each in offered if _is_party(each, setting)]
+    issue = Issue(terms, setting.related | setting.register.list_group(holder_id), shares)
+    if setting.asked is not None:
+        joined = dict.fromkeys(sorted(list_harmed(setting.issuer, issue, offered) - setting.asked), 1)
+        return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=joined)
+    apart, weights, share = hear(setting.issuer, issue, offered, setting.at)
+    return Asked((holder_id, *named, *apart), company=True, vote=True, gain=gain, offered=weights, share=share)
 
 
 def _list_prices(setting: Setting, *buyers: str) -> Prices:
@@ -423,7 +440,8 @@ def _is_closing(setting: Setting) -> bool:
 
 
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
-    asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,))
+    shares = event.shares * setting.issuer.classes[event.class_id].conversion_ratio
+    asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,), shares=shares)
     return asked._replace(holders=(*asked.holders, *sorted(list_attesters(event.tranches))))
 
 
@@ -605,7 +623,10 @@ _ENDED: Final = (
 _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
     f" {WAIVED_AFTER.days} days waives its part: then the act is carried out. If it refuses, a round can offer it its"
-    " part"
+    " part. Where the price undercuts no investor, or the act is a warrant of at most a tenth of the company, the act"
+    " fails only if those who refuse bear more than a tenth of what all investors paid or hold. A refusal stands for"
+    f" {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what undercuts it, or to any such act if"
+    " it bears more than a tenth"
 )
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
@@ -920,6 +941,7 @@ CONSEQUENCES: Final = (
     IssuerWarrantVestingReversed,
     IssuerExposureRecorded,
     IssuerProposalCounted,
+    IssuerRefusalCounted,
     InstrumentMfnNoticed,
 )
 """Events that follow from recorded facts and need no agreement of their own."""
@@ -1019,11 +1041,11 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
             _ask(found, right.name, _Group("company", {setting.company_id: 1}))
         for group in _list_electorates(asked, setting):
             _ask(found, right.name, group)
-        offered = {each: 1 for each in asked.offered if _is_party(each, setting)}
-        if offered:
-            _ask(found, right.name, _Group(PRO_RATA, offered, Decimal(1), waived_at=setting.at + WAIVED_AFTER))
+        if asked.offered:
+            until = setting.at + WAIVED_AFTER
+            _ask(found, right.name, _Group(PRO_RATA, asked.offered, asked.share, waived_at=until))
     given = frozenset({proposer_id}) | list_mandated(setting.effects)
-    return tuple(consent for consent in found.values() if not has_majority(consent, given))
+    return tuple(list_missing(found.values(), given, frozenset(), setting.at))
 
 
 def gives_by_asking(consents: Iterable[Consent], party_id: str) -> bool:

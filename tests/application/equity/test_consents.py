@@ -154,7 +154,7 @@ async def test_stock_is_issued_only_with_the_votes_of_those_it_dilutes(market):
     assert {consent.electorate: consent.voters for consent in made.consents} == {
         f"holder/{other}": (Voter(party_id=other, weight=1),),
         "class/common": (Voter(party_id=trade.fund, weight=1_000),),
-        "pro_rata": (Voter(party_id=trade.fund, weight=1),),
+        "pro_rata": (Voter(party_id=trade.fund, weight=1_000_000),),
     }
     assert (await vote(market, other, proposal_id)).status == "open"
     assert (await vote(market, trade.fund, proposal_id)).status == "effective"

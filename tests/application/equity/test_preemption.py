@@ -20,7 +20,8 @@ from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
 from marketplace.domain.equity.issuer.state import measure_ownership, total_shares
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
-from marketplace.domain.equity.proposal import WAIVED_AFTER
+from marketplace.domain.equity.preemption import REFUSED_FOR
+from marketplace.domain.equity.proposal import DECIDE_WITHIN, WAIVED_AFTER
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, hold, list_asked, open_round, price, take, vote
 from tests.application.equity.test_hostile_pairs import ask, join, propose_closing
@@ -325,7 +326,8 @@ async def test_a_cheap_safe_for_cash_waits_for_investors_and_a_dear_one_for_nobo
         (paid, {"discount": Decimal("0.31")}, True),
     ):
         straw, proposal_id, asked = await ask_straw(market, trade, cap, **changes)
-        assert ("pro_rata" in asked) is waits, (cap, changes)
+        by_silence = cap == "2"  # its first refusal stands, so that its silence agrees to nothing after that
+        assert (("pro_rata" if by_silence else f"holder/{trade.fund}") in asked) is waits, (cap, changes)
         for party_id in agreeing:
             status = await vote(market, party_id, proposal_id)
         assert status == ("open" if waits else "effective")
@@ -568,3 +570,110 @@ async def test_a_round_that_is_not_closed_in_time_ends_by_itself(market, led, pr
     assert "pro_rata" in {
         kind for kind, *_ in await find_faults(OfferedParts, market.log, open_until="2036-01-01T00:00:00Z")
     }
+
+
+async def refuse_issue(market, party_id, proposal_id):
+    await consents.refuse(market.handler, market.context(party_id), proposal_id, reason="offer me my part")
+    return (await market.state("proposal", proposal_id)).status
+
+
+async def offer_stock(market, trade, price_usd):
+    """Propose two shares for a new buyer, and let all but the fund agree; return the proposal."""
+    buyer = await market.party("Buyer", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=buyer, name="Buyer", kind="investor")
+    stock = {"security_id": derive_id("sec", buyer), "holder_id": buyer, "class_id": "common", "shares": 2}
+    price_usd = {"price_usd_per_share": Decimal(price_usd)}
+    proposal_id, _ = await ask(market, trade.startup, IssueStock, startup=trade.startup, **stock, **price_usd)
+    await agree_but(market, trade.fund, proposal_id)
+    return proposal_id
+
+
+async def offer_warrant(market, trade, shares, last=None):
+    """Propose a warrant for a new customer, and let all but the fund agree, or all but `last`; return the proposal."""
+    customer = await market.party("Customer", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=customer, name="Customer", kind="investor")
+    _, proposal_id = await propose_warrant(market, trade, customer, shares, "0.0001")
+    await agree_but(market, last or trade.fund, proposal_id)
+    return proposal_id
+
+
+async def agree_but(market, party_id, proposal_id):
+    """Let all voters but one agree, while the proposal is open."""
+    for voter_id in sorted((await market.state("proposal", proposal_id)).voters - {party_id}):
+        assert await vote(market, voter_id, proposal_id) == "open"
+
+
+@pytest.fixture
+async def backed(market, led):
+    """Return a trade whose fund has 450 shares beside a bank with 100,000 at the same price."""
+    trade, _ = led
+    bank = await market.party("Bank", "fund")
+    await hold(market, trade.startup, bank, 100_000)
+    return trade
+
+
+async def test_the_others_overcome_the_refusal_of_who_bears_little_and_not_its_silence(market, backed):
+    """One small investor could refuse every issue for ever, whatever its price."""
+    proposal_id = await offer_stock(market, backed, "0.01")
+    assert await refuse_issue(market, backed.fund, proposal_id) == "open"
+    assert await vote(market, backed.startup, proposal_id) == "effective", "the company agrees again"
+    cheap = await offer_stock(market, backed, "0.009")
+    market.clock.at += WAIVED_AFTER
+    await refuse("not_asked", vote(market, backed.startup, cheap))
+    assert await vote(market, backed.fund, cheap) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_a_small_investor_stops_one_of_two_warrants_and_no_row_of_them(market, backed):
+    """It could refuse each customer's warrant, for which there is no round; a row of small ones left it nothing."""
+    first = await offer_warrant(market, backed, 10_000)
+    assert await refuse_issue(market, backed.fund, first) == "open"
+    assert await vote(market, backed.startup, first) == "effective"
+    second = await offer_warrant(market, backed, 10_000)
+    assert f"holder/{backed.fund}" in await list_asked(market, second)
+    market.clock.at += WAIVED_AFTER
+    await refuse("not_asked", vote(market, backed.startup, second))
+    assert await refuse_issue(market, backed.fund, second) == "refused"
+    market.clock.at += REFUSED_FOR
+    third = await offer_warrant(market, backed, 10_000)
+    assert await refuse_issue(market, backed.fund, third) == "open"
+    assert await vote(market, backed.startup, third) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_any_investor_stops_a_great_warrant_and_stock_below_what_it_paid(market, backed):
+    assert await refuse_issue(market, backed.fund, await offer_warrant(market, backed, 2_000_000)) == "refused"
+    market.clock.at += REFUSED_FOR
+    assert await refuse_issue(market, backed.fund, await offer_stock(market, backed, "0.009")) == "refused"
+
+
+async def test_a_company_that_proposes_again_gains_nothing_by_a_silence(market, led):
+    """It proposed the same every day until an investor that had refused each time was away for a week."""
+    trade, _ = led
+    assert await refuse_issue(market, trade.fund, await offer_stock(market, trade, "0.009")) == "refused"
+    again = await offer_stock(market, trade, "0.009")
+    async with market.worker():
+        market.clock.at += DECIDE_WITHIN
+        await market.until("proposal", again, "lapsed")
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_the_auditor_weighs_refusals_itself(market, backed):
+    bank = next(each for each in list_entitled(await market.state("issuer", backed.issuer)) if each != backed.fund)
+    proposal_id = await offer_stock(market, backed, "0.01")
+    await refuse_issue(market, backed.fund, proposal_id)
+    assert await vote(market, backed.startup, proposal_id) == "effective"
+    warrant = await offer_warrant(market, backed, 10_000, last=bank)
+    assert await vote(market, bank, warrant) == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
+
+    def is_left_out(message):
+        body = message.read()
+        return message.event_type == "proposal.agreed.v1" and (body["proposal_id"], body["party_id"]) == vote_left_out
+
+    for vote_left_out in ((warrant, backed.fund), (proposal_id, bank)):
+        ((kind, _, text),) = await find_faults(OfferedParts, market.log, drop=is_left_out)
+        assert (kind, vote_left_out[1] in text) == ("pro_rata", True), "a refusal stands, and a silence lasts a week"

@@ -24,7 +24,7 @@ from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
-from tests.contracts.story.holders import tell_holders
+from tests.contracts.story.holders import tell_holders, tell_refusal
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.late import tell_late
 from tests.contracts.story.persons import tell_persons
@@ -65,6 +65,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_bonds(teller)
     tell_stages(teller)
     tell_late(teller)
+    tell_refusal(teller)
     return tuple(teller.seal())
 
 

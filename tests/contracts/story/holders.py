@@ -9,6 +9,7 @@ from events.issuer import (
     IssuerHolderTermsAgreed,
     IssuerProposalCounted,
     IssuerProRataAnswered,
+    IssuerRefusalCounted,
 )
 from events.issuer_holders import DragAlong, HolderTerms, ProRataOffer
 from tests.contracts.story.demand import QUILLWORK_ISSUER
@@ -47,3 +48,11 @@ def tell_holders(teller: Teller) -> None:
     teller.tell("2031-02-02T12:00", QUILLWORK, opened)
     teller.tell("2031-02-02T13:00", QUILLWORK, IssuerProRataAnswered(**bridge, holder_id=_HEIR, amount_usd=Decimal(0)))
     teller.tell("2031-02-02T14:00", QUILLWORK, IssuerFinancingAbandoned(**bridge, reason="a buyer came"))
+
+
+def tell_refusal(teller: Teller) -> None:
+    """A holder refuses an issue without a round."""
+    counted = IssuerRefusalCounted(
+        **_OF, proposal_id=name("prp", "a cheap issue"), party_id=TIDEWATER, refused_at=at("2031-12-30T15:00")
+    )
+    teller.tell("2031-12-30T15:00", TIDEWATER, counted)

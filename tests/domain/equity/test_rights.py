@@ -218,7 +218,7 @@ def test_a_vote_asks_every_group_with_its_weights_and_never_the_company():
         "instruments": {FUND: 500, BANK: 100},
         "disinterested_class/seed": {BANK: 50},
         "disinterested_instruments": {BANK: 100},
-        "pro_rata": {FUND: 1, BANK: 1},
+        "pro_rata": {FUND: 764_101, BANK: 236_112},
     }
     own = (*GIVEN, issue(COMPANY, 5_000, number=8))
     assert COMPANY not in {party for voters in ask(issue(FOUNDER, 1, number=9), given=own).values() for party in voters}

@@ -43,6 +43,7 @@ from events.issuer import (
     IssuerProposalCounted,
     IssuerProRataAnswered,
     IssuerPurchasesStated,
+    IssuerRefusalCounted,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockConverted,
@@ -487,6 +488,10 @@ def _count_proposal(state: Issuer, event: IssuerProposalCounted) -> Issuer:
     return replace(state, proposals=counted)
 
 
+def _count_refusal(state: Issuer, event: IssuerRefusalCounted) -> Issuer:
+    return replace(state, refusals=state.refusals.set(event.party_id, event.refused_at))
+
+
 def _agree_holder_terms(state: Issuer, event: IssuerHolderTermsAgreed) -> Issuer:
     return replace(state, holder_terms=event.terms, bound=frozenset(event.bound))
 
@@ -610,6 +615,7 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerDilutionLimited: set_limit,
     IssuerExposureRecorded: _record_exposure,
     IssuerProposalCounted: _count_proposal,
+    IssuerRefusalCounted: _count_refusal,
     IssuerHolderTermsAgreed: _agree_holder_terms,
     IssuerFinancingOpened: _open_financing,
     IssuerProRataAnswered: _answer_pro_rata,

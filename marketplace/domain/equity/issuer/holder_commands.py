@@ -36,4 +36,13 @@ class CountProposal(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
 
 
-HolderCommand = AgreeHolderTerms | AnswerProRata | CountProposal
+class CountRefusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Count the refusal of an investor that might buy its part of an issue, in the append that refuses it."""
+
+    issuer_id: str
+    proposal_id: str
+    party_id: str
+    at: Instant
+
+
+HolderCommand = AgreeHolderTerms | AnswerProRata | CountProposal | CountRefusal

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from events.issuer import IssuerEvent, IssuerHolderTermsAgreed, IssuerProposalCounted
+from events.issuer import IssuerEvent, IssuerHolderTermsAgreed, IssuerProposalCounted, IssuerRefusalCounted
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
-from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, CountProposal
+from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, CountProposal, CountRefusal
 from marketplace.domain.equity.issuer.rules import get_class, require_stakeholder
 from marketplace.domain.equity.issuer.state import COUNT_WITHIN, Issuer, list_parties
 from marketplace.domain.refusals import refuse_unknown
@@ -67,6 +67,20 @@ def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEven
             proposal_id=command.proposal_id,
             proposer_id=command.proposer_id,
             proposed_at=command.at,
+        )
+    ]
+
+
+def count_refusal(command: CountRefusal, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the count of a refusal; nothing if one of that instant is recorded, or the company was sold."""
+    if state.is_ended or state.refusals.get(command.party_id) == command.at:
+        return []
+    return [
+        IssuerRefusalCounted(
+            issuer_id=command.issuer_id,
+            proposal_id=command.proposal_id,
+            party_id=command.party_id,
+            refused_at=command.at,
         )
     ]
 

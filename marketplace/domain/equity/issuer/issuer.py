@@ -152,8 +152,13 @@ from marketplace.domain.equity.issuer.financing.financing import (
     price_financing,
 )
 from marketplace.domain.equity.issuer.financing.pro_rata import answer_pro_rata
-from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, AnswerProRata, CountProposal
-from marketplace.domain.equity.issuer.holder_terms import agree_terms, count_proposal
+from marketplace.domain.equity.issuer.holder_commands import (
+    AgreeHolderTerms,
+    AnswerProRata,
+    CountProposal,
+    CountRefusal,
+)
+from marketplace.domain.equity.issuer.holder_terms import agree_terms, count_proposal, count_refusal
 from marketplace.domain.equity.issuer.instruments import sign_instrument
 from marketplace.domain.equity.issuer.own_acts import OWN_ACTS
 from marketplace.domain.equity.issuer.programme_commands import (
@@ -283,6 +288,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     RecordExposure: record_exposure,
     AgreeHolderTerms: agree_terms,
     CountProposal: count_proposal,
+    CountRefusal: count_refusal,
     OpenFinancing: open_financing,
     AnswerProRata: answer_pro_rata,
     PriceFinancing: price_financing,

@@ -366,6 +366,7 @@ class Issuer:
         is_ended: Whether the proceeds of that one were paid out.
         price_marks: Every price of a share that was stated, oldest first.
         proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, by its id.
+        refusals: When each party last refused an issue without a round.
         holder_terms: What the company and its holders agreed on.
         limit: The dilution limit; None if the issuer set none.
         limited: The parties that held something when the limit was agreed on. It permits nothing beside others.
@@ -404,6 +405,7 @@ class Issuer:
     is_ended: bool = False
     price_marks: tuple[PriceMark, ...] = ()
     proposals: Map[str, tuple[str, datetime]] = field(default_factory=Map)
+    refusals: Map[str, datetime] = field(default_factory=Map)
     holder_terms: HolderTerms = field(default_factory=HolderTerms)
     limit: IssuerDilutionLimited | None = None
     limited: frozenset[str] = frozenset()

@@ -459,6 +459,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerPriceCorrected: write_observation,
     issuer_events.IssuerExposureRecorded: _noted,
     issuer_events.IssuerProposalCounted: _noted,
+    issuer_events.IssuerRefusalCounted: _noted,
 }
 
 PROJECTION: Final = Projection(

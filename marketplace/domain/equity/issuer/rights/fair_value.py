@@ -91,22 +91,24 @@ def is_enough(state: Issuer, shares: Fraction, company_shares: Fraction, price_u
     """
     if not shares or shares < company_shares * BOUGHT_MIN:
         return False
-    return shares * price_usd >= _sum_paid(state) * BOUGHT_MIN
+    return shares * price_usd >= sum(list_paid(state).values(), Fraction(0)) * BOUGHT_MIN
 
 
-def _sum_paid(state: Issuer) -> Fraction:
-    """Return the dollars of all stock that was issued to parties here, and of what may still become equity.
+def list_paid(state: Issuer) -> dict[str, Fraction]:
+    """Return the dollars that each party here paid for stock, and for what may still become equity.
 
     What the company paid a holder for its stock is taken off what that holder paid, down to 0.
     """
-    stock: dict[str, Fraction] = {}
+    paid: dict[str, Fraction] = {}
     for issued in state.securities.values():
         if is_id(issued.holder_id, "pty"):
-            paid = issued.shares * Fraction(issued.price_usd_per_share)
-            stock[issued.holder_id] = stock.get(issued.holder_id, Fraction(0)) + paid
-    kept = (max(paid - state.paid_back.get(each, Fraction(0)), Fraction(0)) for each, paid in stock.items())
-    signed = (each.amount_usd for name in state.instruments for each in state.exposures.get(name, ()))
-    return sum(kept, Fraction(0)) + sum((Fraction(amount) for amount in signed), Fraction(0))
+            usd = issued.shares * Fraction(issued.price_usd_per_share)
+            paid[issued.holder_id] = paid.get(issued.holder_id, Fraction(0)) + usd
+    paid = {each: max(usd - state.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items()}
+    for name, signed in state.instruments.items():
+        for exposure in state.exposures.get(name, ()):
+            paid[signed.holder_id] = paid.get(signed.holder_id, Fraction(0)) + Fraction(exposure.amount_usd)
+    return paid
 
 
 def find_independent_price(state: Issuer, interested: frozenset[str], on_day: date) -> Fraction | None:

@@ -1,0 +1,128 @@
+"""Which investors may refuse an issue without a round, and whose refusal the others overcome."""
+
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from msgspec import structs
+
+from events.issuer import IssuerInstrumentSigned, IssuerRefusalCounted
+from events.registry import get_tag, render_body
+from events.types import SafeTerms, StockTerms
+from marketplace.auditor.refusals import Refusals, weigh
+from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.preemption import OVERCOME, REFUSED_FOR, Hearing, Issue, hear, list_harmed
+from tests.domain.build import NOW, id_of, usd
+from tests.domain.equity.test_rights import BANK, COMPANY, FOUNDER, FUND, ISSUER_ID, issue, repurchase
+from tests.domain.equity.test_rights import GIVEN as COMPANY_FORMED
+from tests.support.market.auditing import CountedVotes
+
+FRIEND, TAKER = id_of("pty", 6), id_of("pty", 7)
+HEADERS = {"ce-actor": "platform", "ce-time": "2026-03-01T12:00:00Z"}
+ASKED = {FUND, BANK}
+GIVEN = (*COMPANY_FORMED[:3], issue(FOUNDER, 4_000, number=1))
+"""A company whose founder has no key and says that a share cost a dollar."""
+SMALL_BESIDE_BIG = (*GIVEN, issue(FUND, 100, number=2), issue(BANK, 900, number=3))
+
+
+def refused(party_id, days_ago=1):
+    at = NOW - timedelta(days=days_ago)
+    return IssuerRefusalCounted(issuer_id=ISSUER_ID, proposal_id=id_of("prp", 1), party_id=party_id, refused_at=at)
+
+
+def ask(*given, price=None, shares=0, asked=ASKED, takers=(COMPANY, TAKER)):
+    terms = None if price is None else StockTerms(class_id="common", price_usd_per_share=usd(price))
+    issuer, offered = ISSUER.fold(given), Issue(terms, frozenset(takers), Fraction(shares))
+    heard, audited = (
+        hear(issuer, offered, asked, NOW),
+        audit(given, offered, list_harmed(issuer, offered, asked), asked),
+    )
+    assert audited.apart == set(heard.apart)
+    assert audited.is_overcome is (heard.share != 1)
+    if audited.is_overcome:
+        assert audited.weights == heard.weights
+    return heard
+
+
+def audit(given, offered, harmed, asked):
+    """Return what the auditor computes from the same events."""
+    votes, refusals = CountedVotes(Findings()), Refusals()
+    for event in given:
+        votes.take([Message(7, "subject", HEADERS | {"ce-type": get_tag(event)}, render_body(event))])
+        if isinstance(event, IssuerRefusalCounted):
+            refusals.latest[ISSUER_ID, event.party_id] = event.refused_at
+    company, holdings = votes.gains.find_company(ISSUER_ID), votes.equity.issuers[ISSUER_ID].holdings
+    shares = company.measure(holdings)
+    is_small = offered.terms is None and offered.shares * 10 <= sum(shares.values(), offered.shares)
+    weights = weigh(company, shares, set(asked), set(offered.takers))
+    return refusals.hear(ISSUER_ID, weights, harmed, NOW, is_small=is_small)
+
+
+WHOLE = 5_000
+SMALLEST = Decimal("0.999999")
+OVERCOMES = {"a fair price": {"price": 1}, "a small warrant": {"shares": Fraction(WHOLE, 9)}}
+"""A tenth of the company with its shares is a ninth of the company without them."""
+ENDS = {"a cheap price": {"price": SMALLEST}, "a great warrant": {"shares": Fraction(WHOLE, 9) + 1}}
+
+
+@pytest.mark.parametrize("offered", OVERCOMES.values(), ids=OVERCOMES)
+def test_who_bears_a_tenth_is_overcome_by_the_others(offered):
+    assert ask(*SMALL_BESIDE_BIG, **offered) == Hearing((), {FUND: 100_000, BANK: 900_000}, OVERCOME)
+
+
+@pytest.mark.parametrize("offered", ENDS.values(), ids=ENDS)
+def test_any_refusal_ends_what_undercuts_an_investor_and_a_warrant_of_more_than_a_tenth(offered):
+    assert ask(*SMALL_BESIDE_BIG, **offered) == Hearing((), {FUND: 1, BANK: 1}, Decimal(1))
+
+
+def test_what_one_paid_or_what_it_holds_counts_whichever_is_more():
+    """A friend with most shares for next to nothing, or with most dollars for next to no part, outweighs nobody."""
+    cheap = structs.replace(issue(FRIEND, 9_000, number=4), price_usd_per_share=usd("0.001"))
+    weights = ask(*GIVEN, cheap, issue(FUND, 1_000, number=2), price=1, asked={FUND, FRIEND}).weights
+    assert weights == {FRIEND: 900_000, FUND: 991_081}
+    dear = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(10**9))
+    row = {"issuer_id": ISSUER_ID, "instrument_id": id_of("ins", 1), "holder_id": FRIEND}
+    signed = IssuerInstrumentSigned(**row, commitment_usd=usd(9_000), terms=dear)
+    weights = ask(*GIVEN, signed, issue(FUND, 1_000, number=2), price=1, asked={FUND, FRIEND}).weights
+    assert weights == {FRIEND: 900_000, FUND: 999_956}
+
+
+def test_money_that_was_paid_back_counts_for_nobody():
+    given = (*GIVEN, issue(FUND, 100, number=2), issue(BANK, 900, number=3))
+    back = repurchase(BANK, 899)
+    assert ask(*given, back, price=1).weights == {FUND: 990_100, BANK: 9_901}
+
+
+@pytest.mark.parametrize("takers", [(COMPANY, BANK), (BANK, TAKER)], ids=["company", "taker"])
+def test_who_is_related_to_the_company_or_the_taker_counts_next_to_nothing(takers):
+    assert ask(*SMALL_BESIDE_BIG, price=1, takers=takers).weights == {FUND: 1_000_000, BANK: 1}
+
+
+STANDING = {
+    "it undercuts nobody": ({"price": 1}, (), {FUND, BANK}),
+    "it undercuts who refused": ({"price": SMALLEST}, (FUND,), {BANK}),
+    "a small warrant": ({"shares": 1}, (FUND,), {BANK}),
+}
+
+
+@pytest.mark.parametrize(("offered", "apart", "silent"), STANDING.values(), ids=STANDING)
+def test_who_refused_lately_agrees_by_no_silence_to_what_may_take_from_it(offered, apart, silent):
+    known = refused(FUND)
+    heard = ask(*SMALL_BESIDE_BIG, known, **offered)
+    assert (heard.apart, set(heard.weights)) == (apart, silent)
+
+
+def test_who_bears_more_than_a_tenth_agrees_by_no_silence_at_all_once_it_refused():
+    heard = ask(*SMALL_BESIDE_BIG, refused(BANK), price=1)
+    assert (heard.apart, set(heard.weights)) == ((BANK,), {FUND})
+
+
+@pytest.mark.parametrize(("days", "stands"), [(REFUSED_FOR.days, False), (REFUSED_FOR.days - 1, True)])
+def test_a_refusal_stands_for_half_a_year(days, stands):
+    assert (ask(*SMALL_BESIDE_BIG, refused(FUND, days), shares=1).apart == (FUND,)) is stands
+
+
+def test_without_investors_nobody_is_asked():
+    assert ask(*GIVEN, price=1, asked=()) == Hearing((), {}, OVERCOME)
