@@ -19,9 +19,8 @@ _BASE: Final = len(_ALPHABET)
 _TO_PYTHON: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 """From Crockford's digits to those that `int` reads."""
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_DIGITS: Final = tuple(pair + third for pair in _PAIRS for third in _ALPHABET)
-"""All texts of three digits, in order: an id is two digits and eight of these, each of 15 bits."""
-_BITS: Final = len(_DIGITS) - 1
+"""All texts of two digits, in order: an id is 13 of these, each of 10 bits. Longer texts would not fit into a cache."""
+_BITS: Final = len(_PAIRS) - 1
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
@@ -35,10 +34,11 @@ def render_id(prefix: str, uuid: UUID) -> str:
 
 
 def _render(prefix: str, number: int) -> str:
-    first = f"{_PAIRS[number >> 120]}{_DIGITS[number >> 105 & _BITS]}{_DIGITS[number >> 90 & _BITS]}"
-    middle = f"{_DIGITS[number >> 75 & _BITS]}{_DIGITS[number >> 60 & _BITS]}{_DIGITS[number >> 45 & _BITS]}"
-    last = f"{_DIGITS[number >> 30 & _BITS]}{_DIGITS[number >> 15 & _BITS]}{_DIGITS[number & _BITS]}"
-    return f"{prefix}_{first}{middle}{last}"
+    first = f"{_PAIRS[number >> 120]}{_PAIRS[number >> 110 & _BITS]}{_PAIRS[number >> 100 & _BITS]}"
+    second = f"{_PAIRS[number >> 90 & _BITS]}{_PAIRS[number >> 80 & _BITS]}{_PAIRS[number >> 70 & _BITS]}"
+    third = f"{_PAIRS[number >> 60 & _BITS]}{_PAIRS[number >> 50 & _BITS]}{_PAIRS[number >> 40 & _BITS]}"
+    last = f"{_PAIRS[number >> 30 & _BITS]}{_PAIRS[number >> 20 & _BITS]}{_PAIRS[number >> 10 & _BITS]}"
+    return f"{prefix}_{first}{second}{third}{last}{_PAIRS[number & _BITS]}"
 
 
 def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word
