@@ -47,9 +47,20 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
 )
 async def test_a_wrong_key_is_told_nothing(header):
     async with open_stage(MemoryLog()) as stage:
+        assert (await stage.admin.get("/v1/events")).status_code == 200, "the right key is remembered"
         client = await stage.open_client(None)
         answer = await client.get("/v1/parties", headers={"Authorization": header.encode()})
         assert_problem(answer, 401, "credentials_invalid")
+
+
+async def test_few_shown_keys_are_remembered():
+    ring = KeyRing(SECRET, ADMIN_KEY, None, known_max=2)
+    tokens = [ring.derive_token(f"key_01jdm5v5tze1xa6a4sbz1gk3c{last}") for last in (5, 6, 7, 8)]
+    for token in tokens:
+        with pytest.raises(Refusal):  # its secret is right, and no such key was issued
+            await ring.verify(f"Bearer {token}")
+        assert token in ring._shown
+        assert len(ring._shown) <= 2
 
 
 async def test_a_key_does_what_its_scopes_say(stage: Stage):

@@ -93,8 +93,11 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         limits: Limits = scope["litestar_app"].state["limits"]
-        with limits.at_once.enter(principal.key_id):
+        limits.at_once.begin(principal.key_id)
+        try:
             await self._app(scope, receive, send)
+        finally:
+            limits.at_once.end(principal.key_id)
 
     @staticmethod
     def _is_public(scope: Any, headers: dict[bytes, bytes]) -> bool:

@@ -214,6 +214,7 @@ class KeyRing:
         self._offline_seconds_max = offline_seconds_max
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._shown: dict[str, str] = {}
         match = _TOKEN.match(admin_key)
         if match is None:
             raise ValueError("the admin key must be mkp_<26 characters>_<20 or more letters and digits>")
@@ -275,17 +276,31 @@ class KeyRing:
         if authorization is None:
             raise Refusal("credentials_missing", "send an API key: Authorization: Bearer mkp_…")
         kind, _, token = authorization.partition(" ")
-        match = _TOKEN.match(token.strip())
-        if kind.lower() != "bearer" or match is None:
+        if kind.lower() != "bearer":
+            raise refuse_credentials()
+        token = token.strip()
+        return await self.admit(self._shown.get(token) or self._read_key_id(token))
+
+    def _read_key_id(self, token: str) -> str:
+        """Return the id of a complete key, whose secret is checked and remembered: it is the key's for ever.
+
+        Raises:
+            Refusal: ``credentials_invalid``.
+        """
+        match = _TOKEN.match(token)
+        if match is None:
             raise refuse_credentials()
         key_id, secret = f"key_{match['id']}", match["secret"]
         if key_id == self._admin.key_id:
-            if not hmac.compare_digest(self._admin_seal, self._mac([_ADMIN_SEAL, key_id, secret])):
-                raise refuse_credentials()
-            return self._admin
-        if not hmac.compare_digest(self._derive_secret(key_id), secret):
+            is_own = hmac.compare_digest(self._admin_seal, self._mac([_ADMIN_SEAL, key_id, secret]))
+        else:
+            is_own = hmac.compare_digest(self._derive_secret(key_id), secret)
+        if not is_own:
             raise refuse_credentials()
-        return await self.admit(key_id)
+        if len(self._shown) >= self._known_max:
+            self._shown.clear()
+        self._shown[token] = key_id
+        return key_id
 
     async def admit(self, key_id: str) -> Principal:
         """Return who acts with a key whose secret was shown before, if the key is still valid.

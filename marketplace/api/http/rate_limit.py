@@ -3,12 +3,10 @@
 `limits` could also keep the time of every request. That takes memory in proportion to the limit; two counters do not.
 """
 
-import contextlib
 import inspect
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from limits import RateLimitItemPerMinute
@@ -96,9 +94,8 @@ class AtOnce:
         self._count_max = count_max
         self._under_way: Counter[str] = Counter()
 
-    @contextlib.contextmanager
-    def enter(self, caller: str) -> Iterator[None]:
-        """Count a request as running while the block runs.
+    def begin(self, caller: str) -> None:
+        """Count a request as running until `end`.
 
         Raises:
             Refusal: ``requests_exhausted``.
@@ -111,9 +108,9 @@ class AtOnce:
                 retry_after_seconds=1,
             )
         self._under_way[caller] += 1
-        try:
-            yield
-        finally:
-            self._under_way[caller] -= 1
-            if not self._under_way[caller]:
-                del self._under_way[caller]
+
+    def end(self, caller: str) -> None:
+        """Count a request that began as running no longer."""
+        self._under_way[caller] -= 1
+        if not self._under_way[caller]:
+            del self._under_way[caller]
