@@ -32,7 +32,6 @@ from marketplace.log.pending import (
     follows,
     guard_messages,
     list_chains,
-    retrieve,
 )
 from marketplace.log.port import Head, Limits, Recorded, Write
 from marketplace.log.reader import Reader
@@ -90,10 +89,9 @@ class Appender:
                 write.head.fail()
             raise
         append = PendingAppend(tuple(writes), count, size, time.monotonic() + self._limits.append_seconds_max)
-        append.answer.add_done_callback(retrieve)
         self._queue.append(append)
         self._wake.set()
-        return asyncio.shield(append.answer)
+        return append.answer
 
     async def close(self) -> None:
         """Store what is queued, for at most a second. Appends without an answer by then fail as `Unavailable`."""
@@ -173,6 +171,9 @@ class Appender:
 
     async def _store_chains(self, chains: list[list[PendingAppend]], parted: int = 0) -> None:
         """Settle groups that share no subject, at most `_CHAINS_AT_ONCE_MAX` at once: a server bounds open batches."""
+        if len(chains) == 1:
+            await self._store(chains[0], parted)
+            return
         gate = asyncio.Semaphore(_CHAINS_AT_ONCE_MAX)
 
         async def store(chain: list[PendingAppend]) -> None:
@@ -203,7 +204,7 @@ class Appender:
                     reason = await self._try(left, parted)
             except NoAnswer as error:
                 reason = str(error).removeprefix("NATS is unavailable: ")
-            if all(append.answer.done() for append in left):
+            if all(append.settled for append in left):
                 return
             pause = min(_BACKOFF_SECONDS_MIN * 2**attempt, _BACKOFF_SECONDS_MAX) * random.uniform(0.5, 1)  # noqa: S311
             await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
@@ -211,7 +212,7 @@ class Appender:
 
     async def _give_up(self, group: list[PendingAppend], now: float, reason: str) -> None:
         """Settle the appends whose deadline has passed. The log decides those that may be stored."""
-        late = [append for append in group if not append.answer.done() and append.deadline <= now]
+        late = [append for append in group if not append.settled and append.deadline <= now]
         if self._connection.is_connected:
             await self._look([append for append in late if append.in_doubt])
         for append in late:
@@ -223,7 +224,7 @@ class Appender:
     def _take_ready(self, group: list[PendingAppend]) -> list[PendingAppend]:
         """Return the unanswered appends that may be sent. Those that may not are failed."""
         made: set[int] = set()
-        return [append for append in group if not append.answer.done() and self._is_ready(append, made)]
+        return [append for append in group if not append.settled and self._is_ready(append, made)]
 
     @staticmethod
     def _is_ready(append: PendingAppend, made: set[int]) -> bool:
@@ -326,7 +327,7 @@ class Appender:
         subjects are sent concurrently. A part that is refused again is sent append by append, in order.
         """
         await self._look([append for append in group if append.in_doubt])
-        left = [append for append in group if not append.answer.done()]
+        left = [append for append in group if not append.settled]
         ready = self._take_ready(left)
         if len(ready) == len(left):
             stale = await self._find_stale(left) if parted < _PARTINGS_MAX else []

@@ -26,6 +26,8 @@ _INACTIVE_NANOSECONDS = 30 * 10**9
 _BUFFERED_PAGES_MAX = 4
 _SHORT_REPLY_TOKENS = 9
 _STALLED = "Nats-Consumer-Stalled"
+_OWN_SECONDS = 0.002
+"""How long events wait to be read that this process appended: it knows them, and first answers who waits for them."""
 
 
 class Feed:
@@ -44,6 +46,7 @@ class Feed:
         self._page_max = page_max
         self._buffer: list[Recorded] = []
         self.arrived = asyncio.Event()
+        self._own_due: asyncio.TimerHandle | None = None
         self._answer_to = ""
         self._broken = False
         self._error: Corrupt | None = None
@@ -53,9 +56,12 @@ class Feed:
         """Handle one delivery as bytes."""
         if self._broken:
             return
-        self.arrived.set()
         name = subject.decode("utf-8", "replace")
         envelope = self._connection.sent.take(name, block, data) if block else None
+        if envelope is None:
+            self.arrived.set()
+        elif self._own_due is None:
+            self._own_due = asyncio.get_running_loop().call_later(_OWN_SECONDS, self._read_own)
         status, headers = parse_block(block or b"") if envelope is None else ("", {})
         if status:
             self._note_status(reply.decode("utf-8", "replace") or headers.get(_STALLED, ""))
@@ -69,6 +75,11 @@ class Feed:
             self._buffer.append(parse_recorded(place[0], name, headers, data))
         else:
             self._buffer.append(Recorded(place[0], name, envelope, data))
+
+    def _read_own(self) -> None:
+        self._own_due = None
+        if self._buffer or self._broken:
+            self.arrived.set()
 
     def _note_status(self, answer_to: str) -> None:
         """Remember where the server's flow control wants its answer; drop what asks for one elsewhere."""

@@ -19,7 +19,8 @@ class PendingAppend:
         size: Bytes of all bodies.
         deadline: By `time.monotonic`.
         in_doubt: It was sent and not answered: it may be stored already, or later.
-        answer: Sequence of the last event, or why it was not stored.
+        settled: Whether it is known to be stored, or not.
+        answer: Sequence of the last event, or why it was not stored. The caller may cancel it, which settles nothing.
     """
 
     writes: tuple[Write, ...]
@@ -27,6 +28,7 @@ class PendingAppend:
     size: int
     deadline: float
     in_doubt: bool = False
+    settled: bool = False
     answer: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def succeed(self, last: int) -> int:
@@ -38,17 +40,18 @@ class PendingAppend:
         for write in reversed(self.writes):
             write.head.settle(sequence)
             sequence -= len(write.messages)
-        if not self.answer.done():
-            self.answer.set_result(last)
+        self._tell(last)
         return sequence
 
     def fail(self, error: BaseException) -> None:
         """Fail the caller and the heads, so that appends which build on them conflict. A stored append stays."""
-        if self.answer.done():
+        if self.settled:
             return
         for write in self.writes:
             write.head.fail()
-        self.answer.set_exception(error)
+        self.settled = True
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
     def settle_by(self, tails: Mapping[str, Sequence[Recorded]]) -> None:
         """Succeed if the tails hold all events, and fail if another event follows one of the guards.
@@ -77,8 +80,12 @@ class PendingAppend:
     def _succeed(self, sequences: Sequence[int]) -> None:
         for write, sequence in zip(self.writes, sequences, strict=True):
             write.head.settle(sequence)
+        self._tell(sequences[-1])
+
+    def _tell(self, last: int) -> None:
+        self.settled = True
         if not self.answer.done():
-            self.answer.set_result(sequences[-1])
+            self.answer.set_result(last)
 
 
 class Guarded(NamedTuple):
@@ -156,9 +163,3 @@ def fail_all(group: Sequence[PendingAppend], error: BaseException) -> None:
     """Fail all appends without an answer."""
     for append in group:
         append.fail(error)
-
-
-def retrieve(answer: asyncio.Future[int]) -> None:
-    """Read the outcome, so that asyncio does not report it as never retrieved when the caller left."""
-    if not answer.cancelled():
-        answer.exception()
