@@ -117,7 +117,7 @@ class Handler:
             LookupError: Something that exists names an aggregate that does not.
         """
         claims = self._in_flight.setdefault(context.request_id, {})
-        if context.command_id in claims or any(other != context.fingerprint for other in claims.values()):
+        if claims and (context.command_id in claims or set(claims.values()) != {context.fingerprint}):
             raise Refusal(
                 "command_in_flight",
                 "a request with this idempotency key is still running; wait for its answer or send it again later",

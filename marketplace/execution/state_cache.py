@@ -124,6 +124,19 @@ class Cache:
             return None if entry.is_void() else entry
         return None if head.sequence < entry.noticed else entry
 
+    def get(self, subject: str) -> CachedState | None:
+        """Return the state of an aggregate; None if it must be read, or another process has its turn."""
+        return None if self._log.turns.find_end(subject) else self._use(subject)
+
+    def _use(self, subject: str) -> CachedState | None:
+        entry = self.find(subject)
+        if entry is not None:
+            self._entries.move_to_end(subject)
+            if subject in self._heavy:
+                self._heavy.move_to_end(subject)
+                self._offer(entry)
+        return entry
+
     async def load(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
         """Return the state of an aggregate, from memory or from the log. It may be ahead of the log.
 
@@ -134,12 +147,8 @@ class Cache:
         subject = render_subject(decider.aggregate, id)
         if self._log.turns.find_end(subject):
             await self._log.turns.wait(subject)
-        entry = self.find(subject)
+        entry = self._use(subject)
         if entry is not None:
-            self._entries.move_to_end(subject)
-            if subject in self._heavy:
-                self._heavy.move_to_end(subject)
-                self._offer(entry)
             return entry
         void = self._entries.get(subject)
         base = _find_stored(void) if void is not None else None

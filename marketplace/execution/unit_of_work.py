@@ -139,7 +139,7 @@ class UnitOfWork:
         subject = render_subject(decider.aggregate, id)
         part = self._parts.get(subject)
         if part is None:
-            entry = await self._cache.load(decider, id)
+            entry = self._cache.get(subject) or await self._cache.load(decider, id)
             part = self._parts[subject] = _Part(decider, id, entry, entry.state)
         state: S = part.state
         return state
@@ -231,8 +231,10 @@ class UnitOfWork:
                 at which every reader would stop. The unit must not be used further.
         """
         self.require_version()
-        await self.load(decider, id)
-        part = self._parts[render_subject(decider.aggregate, id)]
+        subject = render_subject(decider.aggregate, id)
+        if subject not in self._parts:
+            await self.load(decider, id)
+        part = self._parts[subject]
         if long:
             events = await asyncio.to_thread(decider.decide, command, part.state)
         else:
