@@ -47,13 +47,16 @@ def is_lacking(grant: Grant, pool: Pool, site: SiteState, at: datetime) -> bool:
     """Return whether a grant's pool or site lacks nodes or power for it, whatever was reported of the grant itself.
 
     Evidence of its own GPUs shows that, or a pool that has fewer working nodes than its grants need, or a site without
-    power for it. As in `find_failing_since`, the grant counts as issued last.
+    power for it. As in `find_failing_since`, the grant counts as issued last. Only if its provider itself reported its
+    outage, it counts as the first that the pool's nodes serve: others may lack those that failed.
     """
     lasting = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
     if any(incident.grant_id == grant.issued.grant_id for incident in lasting):
         return True
     failed = sum(incident.nodes for incident in lasting if incident.grant_id is None)
-    needed = sum(load.amount for load in pool.reserved() if load.start <= at < load.end)
+    needed = grant.count_nodes(at)
+    if grant.follows_pool:
+        needed = sum(load.amount for load in pool.reserved() if load.start <= at < load.end)
     return (failed > 0 and needed + failed > pool.opened.nodes) or _is_dark(grant, site, at)
 
 

@@ -100,18 +100,24 @@ def take(nodes, number=1):
 
 
 @pytest.mark.parametrize(
-    ("pool", "lacking"),
+    ("pool", "follows_pool", "lacking"),
     [
-        ([take(2)], False),
-        ([take(2), fail("a", 9)], True),
-        ([take(2), fail("a", 9), restore("a", 12)], False),
-        ([take(2), take(1, 9), fail("a", 9, None)], False),
-        ([take(2), take(2, 9), fail("a", 9, None)], True),
-        ([take(2), take(2, 9), fail("a", 9, id_of("grt", 9))], False),
+        ([take(2)], True, False),
+        ([take(2), fail("a", 9)], True, True),
+        ([take(2), fail("a", 9), restore("a", 12)], True, False),
+        ([take(2), take(1, 9), fail("a", 9, None)], True, False),
+        ([take(2), take(2, 9), fail("a", 9, None)], True, True),
+        ([take(2), take(2, 9), fail("a", 9, id_of("grt", 9))], True, False),
+        ([take(2), fail("a", 9)], False, True),
+        ([take(2), take(2, 9), fail("a", 9, None)], False, False),  # the other grant may lack the node
+        ([take(2), take(2, 9), fail("a", 9, None), fail("b", 9, None)], False, False),
+        ([take(2), fail("a", 9, None), fail("b", 9, None), fail("c", 9, None)], False, True),
     ],
 )
-def test_a_pool_lacks_nodes_for_a_grant_whatever_was_reported_of_the_grant(pool, lacking):
-    grant = GRANT.fold([build.grant_issued(nodes=2, start=hour(0), end=hour(100)), GrantActivated(**MINE, at=hour(0))])
+def test_a_pool_lacks_nodes_for_a_grant_whatever_was_reported_of_the_grant(pool, follows_pool, lacking):
+    issued = build.grant_issued(nodes=2, start=hour(0), end=hour(100))
+    told = degrade(1, 10, follows_pool=follows_pool)
+    grant = GRANT.fold([issued, GrantActivated(**MINE, at=hour(0)), told])
     assert is_lacking(grant, POOL.fold([build.pool_opened(nodes=4), *pool]), None, hour(60)) is lacking
 
 
