@@ -3,9 +3,9 @@
 A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
 outages of thirty days take of that day, unless evidence showed them and they were answered in time. It is gone once
 outages took a day of all nodes in three days that are over by a day, and readings do not refute them. A startup reports
-silence two days after the start at the earliest, while its provider's meter is silent. Before a grant
-begins, it has cause while the site is late by more than a day. A provider has cause while the startup is suspended, or
-delivery is withheld. `evidence` checks what machines show.
+silence two days after the start at the earliest, while its provider's meter is silent. It has cause too while its last
+settled statement charges nearly nothing. Before a grant begins, it has cause while the site is late by more than a day.
+A provider has cause while the startup is suspended, or delivery is withheld. `evidence` checks what machines show.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from marketplace.auditor.stream import Findings, Message
 ANSWERED_ONCE: Final = timedelta(days=30)
 SILENT_AFTER: Final = timedelta(hours=48)
 Body = dict[str, Any]
+_STATED: Final = frozenset({"issued", "credited", "accepted"})
 _NODES: Final = frozenset({"degraded", "suspended", "resumed"})
 
 
@@ -46,6 +47,15 @@ class Outage:
 
 
 @dataclass(slots=True)
+class Stated:
+    """A statement or credit of a period: what it charges, what was promised in all, and whether it is settled."""
+
+    amount: int
+    promised: int
+    settled: bool
+
+
+@dataclass(slots=True)
 class Grant:
     """A grant, from its events alone.
 
@@ -65,6 +75,7 @@ class Grant:
         withheld: Whether its delivery is withheld.
         counted: What its provider's meter counted.
         provider: Who delivers it.
+        stated: Its statements, by the start of their period.
     """
 
     start: datetime
@@ -82,6 +93,26 @@ class Grant:
     anew_at: datetime | None = None
     withheld: bool = False
     provider: str = ""
+    stated: dict[datetime, dict[str, Stated]] = field(default_factory=dict)
+
+    def state(self, name: str, body: Body) -> None:
+        """Fold a statement of its hours."""
+        amount, promised = body["charges"]["gpu_seconds"], (body.get("service") or {}).get("gpu_seconds_promised", 0)
+        if name == "accepted":
+            for known in self.stated.values():
+                if body["statement_id"] in known:
+                    known[body["statement_id"]] = Stated(amount, promised, settled=True)
+            return
+        known, is_credit = self.stated.setdefault(parse_instant(body["period_start"]), {}), name == "credited"
+        known[body["statement_id"]] = Stated(-amount if is_credit else amount, promised, settled=is_credit)
+
+    def shows_nothing(self) -> bool:
+        """Return whether its last settled statement charges less than a hundredth of a promised day or more."""
+        settled = (start for start, known in self.stated.items() if all(each.settled for each in known.values()))
+        known = list(self.stated.get(max(settled, default=FOREVER), {}).values())
+        promised = known[-1].promised if known else 0
+        day = self.nodes * self.counted.gpus_per_node * int(ANSWERED_WITHIN.total_seconds())
+        return promised >= day and sum(each.amount for each in known) * 100 < promised
 
     def tell(self, name: str, body: Body) -> None:
         """Fold a report about its nodes."""
@@ -145,6 +176,8 @@ class Causes:
                 self._take_grant(message, name, message.read())
             elif aggregate == "usage" and name in {"reported", "corrected", "voided"}:
                 self._count(name, message.read())
+            elif aggregate == "statement" and name in _STATED and not message.read().get("service_line_id"):
+                self._state(name, message.read())
             elif name == "node_failed":
                 self._fail(message.read())
             elif name == "node_restored":
@@ -155,6 +188,11 @@ class Causes:
             elif message.event_type in {"party.suspended.v1", "party.cleared.v1"}:
                 change = self.suspended.add if name == "suspended" else self.suspended.discard
                 change(message.read()["party_id"])
+
+    def _state(self, name: str, body: Body) -> None:
+        grant = self.grants.get(body["grant_id"])
+        if grant is not None:
+            grant.state(name, body)
 
     def _count(self, name: str, body: Body) -> None:
         """Fold readings of a provider's meter."""
@@ -227,7 +265,12 @@ class Causes:
         self.findings.require(problem is None, "cause", message.sequence, text)
 
     def _check_startup(self, body: Body, grant: Grant, at: datetime, *, is_end: bool) -> str | None:
-        """Return why a startup had no cause at an instant; None if it had. Chronic outages are cause to end a grant."""
+        """Return why a startup had no cause at an instant; None if it had.
+
+        Chronic outages, and a settled statement of nearly nothing, are cause to end a grant.
+        """
+        if is_end and grant.shows_nothing():
+            return None
         if not grant.begun and not grant.ended:
             if not self._is_late(grant):
                 return "it had not begun, and its site is not late by more than a day"

@@ -25,7 +25,7 @@ from marketplace.application.steps.resale_ends import check_unheld, withdraw_res
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, compute_spare, free_kept, is_undelivered, raise_hold, sum_deal
-from marketplace.application.steps.statement_chain import find_chain
+from marketplace.application.steps.statement_chain import find_chain, is_settled
 from marketplace.application.steps.statement_payment import free_equity, release_undelivered
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
@@ -39,7 +39,7 @@ from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import count_delivered, is_chronic, is_silent, was_idle
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
-from marketplace.domain.billing.statement_chain import require_grant_settled
+from marketplace.domain.billing.statement_chain import require_grant_settled, shows_nothing
 from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
@@ -336,6 +336,7 @@ async def _terminate(
         failed_before=await _list_unanswered(unit, grant) if for_cause else None,
         is_chronic=for_cause and is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, context.at),
         is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
+        is_stated=for_cause and await _is_stated(unit, grant),
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
@@ -368,6 +369,16 @@ async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
     if site.status != "converting" or site.ready_at is None:
         return False
     return site.ready_at - grant.issued.start > ANSWERED_WITHIN
+
+
+async def _is_stated(unit: UnitOfWork, grant: Grant) -> bool:
+    """Return whether the last settled statement of a grant says that nearly nothing was delivered."""
+    day = grant.count_span(grant.end - ANSWERED_WITHIN, grant.end)
+    for period in reversed(list_periods(grant)):
+        chain = await find_chain(unit, period)
+        if is_settled(chain):
+            return shows_nothing(chain, day)
+    return False
 
 
 async def _find_failing_since(unit: UnitOfWork, grant: Grant) -> datetime | None:

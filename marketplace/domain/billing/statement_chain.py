@@ -129,6 +129,18 @@ def sum_charged(chain: Sequence[Statement]) -> Decimal | int:
     return sum((known.sign * known.amount for known in chain), 0)
 
 
+def shows_nothing(chain: Sequence[Statement], day: int) -> bool:
+    """Return whether the settled statements of a period charge less than a hundredth of what was promised in it.
+
+    Args:
+        chain: The statements.
+        day: The GPU-seconds of a day of the grant. A period that promised less shows nothing of the grant.
+    """
+    service = chain[-1].service
+    promised = 0 if service is None else service.gpu_seconds_promised
+    return promised >= day and sum_charged(chain) * 100 < promised
+
+
 def find_credit(
     chain: Sequence[Statement], charges: Charges, service: ServiceResult | None, *, sign: int = 1
 ) -> ServiceCredit | None:

@@ -405,6 +405,37 @@ async def test_a_meter_counts_no_zero_and_a_startup_that_used_nothing_claims_it(
     assert (settled.charges.gpu_seconds, await month.earned()) == (0, ZERO)
 
 
+@pytest.mark.parametrize("settled", [0, 30 * DAY // 50])
+async def test_a_provider_that_meters_what_it_does_not_deliver_leaves_its_startup_cause_once_that_is_settled(settled):
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+
+    async def leave(month):
+        at, context = month.market.clock.now(), month.market.context(trade.startup)
+        await grants.terminate_grant(market.handler, context, month.id, at=at, reason="no show", for_cause=True)
+
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.market.deliver(month.grant, 30)
+        await month.state_first()
+        await month.dispute(settled)
+        with pytest.raises(Refusal, match="while its last settled statement charges nearly nothing"):
+            await leave(month)
+        market.clock.at += timedelta(days=7)
+        await market.until("statement", month.first.statement_id, "accepted")
+        if settled:
+            with pytest.raises(Refusal, match="while its last settled statement charges nearly nothing"):
+                await leave(month)
+        else:
+            await leave(month)
+            assert (await market.state("grant", month.id)).terminated.fee_usd == 0
+            found = await find_faults(AuditedCauses, market.log, "statement.accepted.v1")
+            assert [rule for rule, *_ in found] == ["cause"]
+    assert await find_faults(AuditedCauses, market.log) == []
+    await check_log(market.log)
+
+
 async def test_a_provider_that_delivers_nothing_and_says_nothing_leaves_its_startup_cause():
     market = Market(MemoryLog())
     market.service = STANDARD_SERVICE

@@ -350,6 +350,15 @@ def test_of_chronic_outages_nothing_is_left_to_answer_but_one_must_last():
     Given(GRANT, *given, *flap((100, 100.5))).when(end).refused("cause_missing")
 
 
+def test_a_settled_statement_of_nearly_nothing_is_cause_whatever_is_reported():
+    end = terminate(for_cause=True, at=hour(1_900), noticed_at=hour(101), is_stated=True)
+    given = (grant_issued(end=hour(2_000)), ACTIVATED)
+    for told in ([], flap((100, None))):
+        (ended,) = GRANT.decide(end, GRANT.fold([*given, *told]))
+        assert (ended.for_cause, ended.fee_usd) == (True, 0)
+    Given(GRANT, *given).when(msgspec.structs.replace(end, by="provider")).refused("cause_missing")
+
+
 def test_a_past_outage_is_added_while_the_grant_runs_and_after_it():
     over = degrade(until=hour(13), reported_at=hour(15))
     told = msgspec.structs.replace(DEGRADED, until=hour(13), reported_at=hour(15))

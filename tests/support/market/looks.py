@@ -168,6 +168,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "order": "other",
         "pool": "met",
         "site": "other",
+        "statement": "other",
         "usage": "met",
     },
     "grants:transfer_grant": {"account": "other", "auction": "final", "mandate": "other", "pool": "again"},
