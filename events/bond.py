@@ -73,14 +73,14 @@ class BondPosted(Event, frozen=True, kw_only=True, tag="bond.posted.v1"):
 
 
 class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
-    """A startup claims what the schedule grants for undelivered hours. The amount follows from the log alone.
+    """A payer of a grant claims what the schedule grants for undelivered hours. The amount follows from the log alone.
 
     Attributes:
         bond_id: The bond.
         party_id: The provider.
         claim_id: The claim: of one statement period of a grant, or of its early ends since the last such claim. The
             market claims for the startup of an order whose match its provider broke after the lock.
-        startup_id: Who claims.
+        startup_id: The startup that pays for the grant.
         startup_account_id: Which account is paid, except for the parts of holders.
         grant_id: What was not delivered; of a broken match, the grant that was not issued.
         statement_id: The statement of the period; None: what the early end of the grant leaves undelivered.
@@ -92,6 +92,8 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
         answer_until: The provider may answer until then; silence concedes the claim. Nothing is paid before.
         holders: The parts of those who take the equity: of hours without a replacement, the part of their price that
             the grant's holder bears; of a replacement, the part that its holder bears. The startup gets the rest.
+        holder_id: The holder of the grant's equity that bears a part of its price; None: nobody does.
+        by: Who claims. The holder may once the startup has not, in the last days of the time to claim.
     """
 
     bond_id: Id
@@ -108,6 +110,8 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     made_at: Instant
     answer_until: Instant
     holders: Annotated[tuple[HolderPart, ...], Meta(max_length=REPLACEMENTS_MAX + 1)] = ()
+    holder_id: Id | None = None
+    by: Literal["startup", "holder"] = "startup"
 
 
 class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
@@ -117,10 +121,11 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
         bond_id: The bond.
         party_id: The provider.
         claim_id: The claim.
-        startup_id: Who claims.
+        startup_id: The startup that pays for the grant.
+        holder_id: The holder of the grant's equity that bears a part of its price; None: nobody does.
         outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, ``decided`` by the platform,
             or ``undecided`` by its silence: the middle of what is claimed and conceded.
-        amount_usd: What the startup is owed in all: what is conceded or decided. It is less than the claim
+        amount_usd: What is owed in all: what is conceded or decided. It is less than the claim
             if readings, outages or credits changed since.
         reason: Why.
         decide_until: The platform may decide a contested claim until then; None for the other outcomes.
@@ -134,6 +139,7 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
     amount_usd: Usd
     reason: Text
     decide_until: Instant | None = None
+    holder_id: Id | None = None
 
 
 class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
@@ -143,7 +149,7 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
         bond_id: The bond.
         party_id: The provider.
         claim_id: The claim.
-        startup_id: Who claims.
+        startup_id: The startup that pays for the grant.
         holder_id: The holder of equity whose part is paid; None: the startup is paid.
         lot_id: The lot whose bond pays; None: the one for all of the provider's grants, or the provider itself.
         hold_id: The hold that pays; None: the money that the provider has available, which was kept for the claim.

@@ -15,6 +15,7 @@ from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.caps import Caps
 from marketplace.auditor.causes import Causes
 from marketplace.auditor.chain import Chains
+from marketplace.auditor.claims import Claims
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.deciders import Deciders
 from marketplace.auditor.disputes import Disputes
@@ -66,6 +67,7 @@ class Audit:
     fees: Fees = field(init=False)
     bearing: Bearing = field(init=False)
     bonds: Bonds = field(init=False)
+    claims: Claims = field(init=False)
     replacements: Replacements = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
@@ -102,6 +104,7 @@ class Audit:
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
         self.bonds = Bonds(self.findings)
+        self.claims = Claims(self.findings)
         self.bearing = Bearing(self.findings)
         self.replacements = Replacements(self.findings)
         self.stages = Stages(self.findings)
@@ -173,6 +176,7 @@ class Audit:
         self.money.take(decision)
         self.fees.take(decision)
         self.bonds.take(decision)
+        self.claims.take(decision)
         self.bearing.take(decision)
         self.replacements.take(decision)
         self.caps.take(decision)

@@ -35,12 +35,12 @@ class Bonds(Group):
         )
 
     async def claim(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
-        """Claim for undelivered hours of a grant, as its startup; the receipt's id is that of the provider's bond.
+        """Claim for undelivered hours of a grant, as a payer; the receipt's id is that of the provider's bond.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · ``bond_unknown`` ·
-                ``grant_not_defaulted`` · ``claim_late`` · ``claim_exists`` · ``hours_remedied`` · ``nothing_owed`` ·
-                ``replacement_unfit`` · ``replacement_claimed``.
+                ``grant_not_defaulted`` · ``claim_late`` · ``claim_early`` · ``claim_exists`` · ``hours_remedied`` ·
+                ``nothing_owed`` · ``replacement_unfit`` · ``replacement_claimed``.
         """
         return await self._api.command(f"/v1/bonds/claims/{segment(grant_id)}", body, **options)
 
@@ -67,5 +67,5 @@ class Bonds(Group):
     def list_claims(
         self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
     ) -> AsyncIterator[ClaimView]:
-        """Yield the claims of a startup or against a provider, by id."""
+        """Yield the claims of a payer or against a provider, by id."""
         return self._api.rows("/v1/bonds/claims", ClaimView, party_id=party_id, status=status, **listed)

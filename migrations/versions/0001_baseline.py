@@ -962,6 +962,9 @@ def _create_bonds() -> None:
         text("claim_id"),
         text("party_id"),
         text("startup_id"),
+        text("holder_id", null=True),
+        text("claimed_by"),
+        jsonb("lot_ids"),
         text("grant_id"),
         text("statement_id", null=True),
         jsonb("items"),
@@ -980,6 +983,7 @@ def _create_bonds() -> None:
     )
     op.create_index("ix_bond_claims_startup", "bond_claims", ["startup_id", "claim_id"])
     op.create_index("ix_bond_claims_party", "bond_claims", ["party_id", "claim_id"])
+    op.create_index("ix_bond_claims_holder", "bond_claims", ["holder_id", "claim_id"])
 
 
 def _create_instruments() -> None:

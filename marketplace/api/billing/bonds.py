@@ -1,4 +1,4 @@
-"""Bonds of providers, and the claims of startups on them."""
+"""Bonds of providers, and the claims of those who pay on them."""
 
 from typing import Final
 
@@ -48,10 +48,10 @@ async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[Rel
 
 @post("/claims/{grant_id:str}", status_code=200, summary="Claim for undelivered hours")
 async def claim(command: Commanded, grant_id: FromPath[str], data: JSONBody[ClaimBody]) -> Response[ReceiptBody]:
-    """Claim, as the startup of a grant, what the schedule at the grant's issue owes for hours that were not delivered.
+    """Claim, as a payer of a grant, what the schedule at its issue owes for hours that were not delivered.
 
     It is for a settled period in which nodes failed beyond the cure time, or for an early end or hours taken off.
-    Without the provider's answer within 72 hours it is conceded.
+    A holder claims in the last 7 days what the startup has not. Silence of the provider for 72 hours concedes it.
     """
     receipt = await claim_bond(
         command.handler,
@@ -95,7 +95,7 @@ async def list_all_claims(
     party_id: Word = None,
     status: Statuses[Status] = None,
 ) -> Page[ClaimView]:
-    """Return the claims of a startup or against a provider, by id; a tenant sees its own."""
+    """Return the claims of a payer or against a provider, by id; a tenant sees its own."""
     party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_claims(connection, party_id=party_id, status=status, window=listing.window)

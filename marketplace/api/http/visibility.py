@@ -145,7 +145,7 @@ READERS: Final[Mapping[str, Readers]] = {
     "auctions.get_audit": Readers(PLATFORM, "once cleared, with the scope of auditors"),
     "auctions.list_decisions": Readers(DECISION, "once cleared"),
     "bonds": _ALL,
-    "bonds.list_claims": Readers("the startup that claims and the provider of the bond"),
+    "bonds.list_claims": Readers("those who pay for the grant and the provider of the bond"),
     "cap_tables": _HOLDERS,
     "cap_tables.get_report": Readers("the issuer's company; holders whose information rights are `full`"),
     "clock": _ALL,

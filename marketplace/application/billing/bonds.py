@@ -1,9 +1,9 @@
-"""Bonds: a provider sets money apart, startups claim from it what the schedule grants for undelivered hours."""
+"""Bonds: a provider sets money apart, payers claim from it what the schedule grants for undelivered hours."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
@@ -49,13 +49,14 @@ from marketplace.domain.billing.remedies import (
     find_last,
     find_needed,
     find_notice,
+    find_payee,
     find_period,
     list_holder_parts,
     require_answered,
     require_distinct,
-    require_early,
     require_replacement,
     require_term,
+    require_time,
     require_unclaimed,
     sum_claim,
 )
@@ -172,17 +173,19 @@ async def claim_bond(
 ) -> Receipt:
     """Claim what the schedule grants for undelivered hours: of a settled period of a grant, or of its early end.
 
-    The startup that pays for the grant claims, also where another one uses it.
+    The startup that pays for the grant claims, also where another one uses it. The holder of its equity that bears a
+    part of the price may claim what the startup has not, in the last days of the time to claim.
 
     Args:
         handler: Runs the command.
         context: Who claims.
         grant_id: The grant.
         period_start: The start of the period, settled or disputed; None for the early end.
-        replacement_ids: Grants that the startup bought in place of the undelivered hours.
+        replacement_ids: Grants that the startup bought in place of the undelivered hours; the holder names those of
+            which it bears a part.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · refusals of
+        Refusal: ``grant_unknown``, also of a replacement · ``wrong_side`` · ``parties_related`` · refusals of
             `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
             refusals of the bond.
     """
@@ -191,12 +194,12 @@ async def claim_bond(
 
     async def work(unit: UnitOfWork) -> None:
         grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
-        issued = grant.issued
-        require_side(context, {**list_sides(grant), "startup": issued.startup_id}, ("startup",), "grant", grant_id)
-        require_claimable(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
+        issued, by = grant.issued, _find_claimant(context, grant)
+        claimant_id = issued.startup_id if by == "startup" else str(context.party_id)
+        require_claimable(await unit.load(REGISTER, REGISTER_ID), claimant_id, issued.provider_id)
         made = list_end_claims(await unit.load(BOND, bond_id), grant_id, find_notice(grant))
         default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
-        require_early(default, context.at)
+        require_time(default, by, context.at)
         require_answered(chain)
         computed = await _compute_claim(unit, grant, default, chain, replacement_ids)
         claimed = BondClaimed(
@@ -210,6 +213,8 @@ async def claim_bond(
             lot_ids=tuple(dict.fromkeys(share.lot_id for share in issued.lots)),
             made_at=context.at,
             answer_until=context.at + ANSWER_WITHIN,
+            holder_id=None if (payee := find_payee(grant)) is None else payee.holder_id,
+            by=by,
             **computed,
         )
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
@@ -218,6 +223,20 @@ async def claim_bond(
             await keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
+
+
+def _find_claimant(context: Context, grant: Grant) -> Literal["startup", "holder"]:
+    """Return the payer that claims; the platform does for the startup.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side``.
+    """
+    grant_id, sides = grant.issued.grant_id, {**list_sides(grant), "startup": grant.issued.startup_id}
+    if find_payee(grant) is None:
+        require_side(context, sides, ("startup",), "grant", grant_id)
+        return "startup"
+    require_side(context, sides, ("startup", "holder"), "grant", grant_id)
+    return "startup" if context.party_id in {None, grant.issued.startup_id} else "holder"
 
 
 async def _compute_claim(
@@ -307,6 +326,8 @@ async def _find_credited(unit: UnitOfWork, grant: Grant, default: Default, chain
 
 async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:
     bought = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
+    if unit.context.party_id not in {None, grant.issued.startup_id}:
+        require_side(unit.context, {"holder": list_sides(bought)["holder"]}, ("holder",), "grant", grant_id)
     auction_id = bought.issued.auction_id
     auction = None if auction_id is None else await unit.get(AUCTION, auction_id)
     lost, order = [await unit.get(ORDER, each.issued.order_id) for each in (grant, bought)]

@@ -312,6 +312,7 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
         party_id=state.party_id,
         claim_id=command.claim_id,
         startup_id=claim.claimed.startup_id,
+        holder_id=claim.claimed.holder_id,
         outcome=outcome,
         amount_usd=amount,
         reason=command.reason,

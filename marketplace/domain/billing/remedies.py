@@ -24,8 +24,10 @@ provider takes the equity itself, or is related to who takes it, all is the star
 paid on its account, as with service credits; its mandate's budget does not grow.
 
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
-or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice. A
-claim is computed again when it is answered; it only falls.
+or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice,
+whoever claims. The startup chooses when to claim and what it bought instead; in the last `HOLDER_WITHIN` of the time to
+claim, the holder that bears a part of the price claims what the startup has not. By then every replacement has
+delivered what counts, so the startup loses nothing. A claim is computed again when it is answered; it only falls.
 
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
@@ -33,8 +35,8 @@ Invariants:
     3. A grant replaces the hours of one claim, whoever provides it.
 
 Refusals in order: term_missing when a bond is posted; period_unknown · remedies_missing · grant_not_defaulted ·
-claim_late · statement_<status> · hours_remedied · replacement_unfit · nothing_owed · replacement_claimed when it is
-claimed from.
+claim_late · claim_early · statement_<status> · hours_remedied · replacement_unfit · nothing_owed · replacement_claimed
+when it is claimed from.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +45,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from events.bond import REPLACEMENTS_MAX, ClaimItem, HolderPart, Remedy
 from events.grant import EquityPart, GrantRescheduled, GrantTerminated
@@ -71,6 +73,8 @@ from marketplace.domain.supply.schedule import compute_end_fee
 CLAIM_WITHIN: Final = timedelta(days=30)
 """How long a claim may be made after the end of a period or the last report of an outage in it, or after the last hour
 that an early end leaves."""
+HOLDER_WITHIN: Final = timedelta(days=7)
+"""How long before the time to claim ends a holder may claim what the startup has not."""
 ANSWER_WITHIN: Final = timedelta(hours=72)
 """Silence of the provider for so long concedes a claim."""
 DECIDE_WITHIN: Final = DECISION
@@ -337,15 +341,19 @@ def _list_defaults(grant: Grant) -> Iterator[tuple[GrantTerminated, datetime]]:
             yield ended, last
 
 
-def require_early(default: Default, at: datetime) -> None:
-    """Refuse a claim that comes too late.
+def require_time(default: Default, by: Literal["startup", "holder"], at: datetime) -> None:
+    """Refuse a claim that comes too late, or one of a holder while the startup alone may claim.
 
     Raises:
-        Refusal: ``claim_late``.
+        Refusal: ``claim_late`` · ``claim_early``.
     """
     if at >= default.until:
         due = render_instant(default.until)
         raise Refusal("claim_late", f"the time to claim this ended at {due}", due=due)
+    if by == "holder" and at < default.until - HOLDER_WITHIN:
+        due = render_instant(default.until - HOLDER_WITHIN)
+        text = f"until {due} the startup alone claims this, with what it bought instead; claim then what it has not"
+        raise Refusal("claim_early", text, due=due)
 
 
 def require_answered(chain: Sequence[Statement]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Index, func, select
+from sqlalchemy import Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import bond as bond_events
@@ -37,6 +37,9 @@ bond_claims: Final = define(
     text("claim_id", key=True),
     text("party_id"),
     text("startup_id"),
+    text("holder_id", null=True),
+    text("claimed_by"),
+    document("lot_ids"),
     text("grant_id"),
     text("statement_id", null=True),
     document("items"),
@@ -52,6 +55,7 @@ bond_claims: Final = define(
     instant("answer_until"),
     Index("ix_bond_claims_startup", "startup_id", "claim_id"),
     Index("ix_bond_claims_party", "party_id", "claim_id"),
+    Index("ix_bond_claims_holder", "holder_id", "claim_id"),
     origin=Origin("bond", "bond_id"),
 )
 
@@ -83,6 +87,9 @@ def _claimed(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondCl
         claim_id=event.claim_id,
         party_id=event.party_id,
         startup_id=event.startup_id,
+        holder_id=event.holder_id,
+        claimed_by=event.by,
+        lot_ids=event.lot_ids,
         grant_id=event.grant_id,
         statement_id=event.statement_id,
         items=event.items,
@@ -133,7 +140,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="bonds",
-    version=4,
+    version=5,
     tables=(bonds, bond_claims),
     reads=("bond",),
     handlers={
@@ -166,7 +173,10 @@ async def list_bonds(
             func.ceil(func.coalesce(func.sum(bond_claims.c.demand_usd - bond_claims.c.paid_usd), 0) / STEP_USD)
             * STEP_USD
         )
-        .where(bond_claims.c.bond_id == bonds.c.bond_id)
+        .where(
+            bond_claims.c.bond_id == bonds.c.bond_id,
+            (bonds.c.part == ALL_GRANTS) | bond_claims.c.lot_ids.has_key(bonds.c.part),
+        )
         .scalar_subquery()
         .label("claims_open_usd")
     )
@@ -184,8 +194,9 @@ async def list_claims(
     status: Filter = None,
     window: Window = WINDOW,
 ) -> Rows[ClaimView]:
-    """Return claims, optionally those of or against one party, or of statuses."""
+    """Return claims, optionally those of one payer or against one provider, or of statuses."""
     query = narrow(select(bond_claims), ((bond_claims.c.status, status),))
     if party_id is not None:
-        query = query.where((bond_claims.c.startup_id == party_id) | (bond_claims.c.party_id == party_id))
+        sides = (bond_claims.c.startup_id, bond_claims.c.party_id, bond_claims.c.holder_id)
+        query = query.where(or_(*(side == party_id for side in sides)))
     return await load_window(connection, query, ClaimView, window, bond_claims.c.claim_id, bond_claims.c.claimed_at)

@@ -47,7 +47,7 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BondView(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that a provider has set apart to compensate startups for undelivered hours, of a lot or of all its grants.
+    """Money that a provider has set apart for undelivered hours, of a lot or of all its grants.
 
     Attributes:
         bond_id: The bond of the provider.
@@ -58,8 +58,7 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
         paid_usd: What was paid to startups.
         released_usd: What the provider took back.
         free_usd: What is left.
-        claims_open_usd: The most that open claims on the whole bond, with its other parts, may still cost, rounded up
-            to whole thousands.
+        claims_open_usd: The most that open claims which this part may pay may still cost, rounded up to thousands.
         stands_until: It is released 30 days after that at the earliest; for a withdrawn lot, 30 days after its last
             grant is over.
         last_sequence: Its last event.
@@ -85,7 +84,8 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         bond_id: The bond.
         claim_id: The claim.
         party_id: The provider.
-        startup_id: Who claims.
+        startup_id: The startup that pays.
+        claimed_by: ``startup`` or ``holder``.
         grant_id: What was not delivered.
         statement_id: The statement of the period; None for the early end of the grant.
         items: Its parts.
@@ -94,11 +94,11 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         holders_usd: Of that, the parts of those who take the equity.
         status: ``open``, ``contested`` or ``settled``.
         due_usd: What is conceded or decided.
-        paid_usd: What was paid, nothing in the first 72 hours. The rest of what is due is paid once the bond has more.
+        paid_usd: What was paid, nothing in the first 72 hours; the rest once there is more.
         reason: The reason of the answer; None before.
         claimed_at: When it was made.
-        answer_until: Silence of the provider until then concedes it. Once it is contested, silence of the platform
-            until then settles it in the middle of what is claimed and conceded.
+        answer_until: Silence of the provider until then concedes it; once contested, that of the platform settles it
+            in the middle.
         last_sequence: Its last event.
     """
 
@@ -106,6 +106,7 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
     claim_id: str
     party_id: str
     startup_id: str
+    claimed_by: str
     grant_id: str
     statement_id: str | None
     items: tuple[ClaimItem, ...]

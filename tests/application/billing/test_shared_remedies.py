@@ -1,6 +1,9 @@
 """What a provider owes for undelivered hours goes to those who bear their price, each its share, to the cent."""
 
+import dataclasses
+import json
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -8,14 +11,17 @@ from msgspec.structs import replace
 
 from marketplace.application.delivery.grants import degrade_grant, terminate_grant
 from marketplace.auditor.bearing import Bearing
+from marketplace.auditor.claims import Claims
 from marketplace.auditor.fees import Fees
+from marketplace.auditor.stream import Findings
 from marketplace.core.ids import rename_id
 from marketplace.core.money import floor_cents, parse_ratio
+from marketplace.domain.billing.remedies import CLAIM_WITHIN, HOLDER_WITHIN
 from marketplace.log.memory import MemoryLog
-from tests.application.billing.test_bonds import claim, compete, post, sell, wait_and_pay
+from tests.application.billing.test_bonds import claim, compete, post, refuse, sell, wait_and_pay
 from tests.application.billing.test_hostile_claims import CREDITS, read_claims
 from tests.application.billing.test_service_credits import Month
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import find_faults, read_messages
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -37,6 +43,7 @@ async def check(market):
     await check_log(market.log)
     assert await find_faults(Bearing, market.log) == []
     assert await find_faults(Fees, market.log) == []
+    assert await find_faults(Claims, market.log) == []
 
 
 @pytest.mark.parametrize("funding", ["cash", "own_capacity"])
@@ -105,3 +112,117 @@ async def test_damages_follow_the_price_and_the_difference_of_a_replacement_foll
     )
     await check(market)
     assert await find_faults(Bearing, market.log, drop="grant.issued.v1"), "the auditor computes the shares itself"
+
+
+async def test_the_fund_claims_in_the_last_week_what_the_startup_has_not_and_it_is_claimed_once(market):
+    trade = await market.trade()
+    await market.deposit(trade.provider, 50_000)
+    other = await market.party("Elsewhere", "fund")
+    async with market.worker():
+        grant = await market.award(trade)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(20), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+        over = grant.issued.end + CLAIM_WITHIN
+        for at, party, code in (
+            (market.clock.at, trade.fund, "claim_early"),
+            (over - HOLDER_WITHIN - timedelta(seconds=1), trade.fund, "claim_early"),
+            (over - HOLDER_WITHIN, other, "grant_unknown"),
+            (over - HOLDER_WITHIN, trade.provider, "wrong_side"),
+        ):
+            market.clock.at = at
+            assert await refuse(claim(market, party, grant)) == code
+        await claim(market, trade.fund, grant)
+        assert await refuse(claim(market, trade.startup, grant)) == "claim_exists"
+        [claimed] = await read_claims(market, trade.provider)
+        whole = claimed.claimed.amount_usd
+        part = floor_cents(Fraction(whole) * (1 - parse_ratio(grant.issued.cash_share)))
+        assert (claimed.claimed.by, claimed.claimed.holder_id) == ("holder", trade.fund)
+        before = await count(market, trade.startup, trade.fund)
+        await wait_and_pay(market, trade.provider)
+        after = await count(market, trade.startup, trade.fund)
+        assert [one - was for one, was in zip(after, before, strict=True)] == [whole - part, part]
+    await check(market)
+
+
+async def test_a_provider_that_takes_the_equity_itself_claims_nothing_from_itself(market):
+    trade = await market.trade(funding="own_capacity")
+    await market.deposit(trade.provider, 50_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(20), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+        market.clock.at = grant.issued.end + CLAIM_WITHIN - HOLDER_WITHIN
+        assert await refuse(claim(market, trade.provider, grant)) == "wrong_side"
+
+
+_ENDED = []
+
+
+@pytest.fixture
+async def ended(market):
+    """Return the log of a grant that its provider ended for a fee, and of the claim for it; it is played once."""
+    if not _ENDED:
+        trade = await market.trade()
+        await market.deposit(trade.provider, 50_000)
+        async with market.worker():
+            grant = await market.award(trade)
+            market.clock.at = market.day(5)
+            end = {"at": market.day(20), "reason": "sold to another"}
+            await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+            await claim(market, trade.startup, grant)
+        _ENDED.extend(await read_messages(market.log))
+    return list(_ENDED)
+
+
+def plant(log, event_type, **fields):
+    """Return a log with other members in the events of a type."""
+    planted = []
+    for one in log:
+        body = one.read()
+        if one.event_type == event_type:
+            body |= {name: value(body) for name, value in fields.items()}
+        planted.append(dataclasses.replace(one, body=json.dumps(body).encode()))
+    return planted
+
+
+def ask_for(seconds=0, usd="0"):
+    """Return items of a claim with more or fewer seconds, or another amount."""
+
+    def ask(body):
+        return [
+            {
+                **item,
+                "gpu_seconds": item["gpu_seconds"] + seconds,
+                "amount_usd": f"{Decimal(item['amount_usd']) + Decimal(usd)}",
+            }
+            for item in body["items"]
+        ]
+
+    return ask
+
+
+def audit(log):
+    part = Claims(Findings())
+    for message in log:
+        part.take([message])
+    return [text for _, _, text in part.findings.kept]
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"items": ask_for(seconds=-3_600)}, "GPU-seconds of early ends"),
+        ({"items": ask_for(usd="0.01")}, "of make_whole"),
+        ({"credited_usd": lambda _: "0.00"}, "were paid for the early ends"),
+        ({"by": lambda _: "holder"}, "while its startup alone may claim"),
+        ({"by": lambda _: "holder"}, "as the holder"),
+        ({"holder_id": lambda _: None}, "as the holder that pays"),
+        ({"made_at": lambda _: "2100-01-01T00:00:00Z"}, "more than 30 days after"),
+    ],
+)
+async def test_the_auditor_computes_what_an_early_end_leaves_and_who_may_claim_it(ended, fields, found):
+    assert audit(ended) == []
+    texts = audit(plant(ended, "bond.claimed.v1", **fields))
+    assert any(found in text for text in texts), texts

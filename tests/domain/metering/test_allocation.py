@@ -87,6 +87,11 @@ def test_a_grant_that_ended_meanwhile_keeps_what_it_may_and_the_rest_moves_on():
     assert caught.value.code == "grants_exhausted"
 
 
+def test_who_is_not_the_provider_of_any_grant_is_told_so():
+    with pytest.raises(Refusal, match="no grant of this class from this provider"):
+        USAGE.decide(allocate(measurement=use(10), offers=()), USAGE.fold([]))
+
+
 def test_what_is_taken_back_never_comes_again_under_its_id():
     Given(USAGE, ALLOCATION).when(reallocate(measurement=None, reason="not used")).then(GONE)
     Given(USAGE, ALLOCATION, GONE).when(allocate()).refused("allocation_exists")
