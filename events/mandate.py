@@ -31,14 +31,15 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instrument_kinds: Kinds of instrument that it takes.
-        valuation_cap_usd_min: Least valuation cap; None: no bound. Of priced stock it is the value of the whole
-            company at the price that is offered.
+        valuation_cap_usd_min: Least valuation cap; None: no bound. Of stock it is the value of the company at the
+            price that is offered.
         valuation_cap_usd_max: Greatest valuation cap; None for 100 million dollars.
         uncapped: Whether it takes SAFEs and notes without a cap.
+        post_money_only: Whether it takes post-money SAFEs only.
         discount_min: Least discount of a SAFE or note; None: no bound. No discount counts as 0.
         discount_max: Greatest discount of a SAFE or note; None: no bound.
         strike_usd_min: Least exercise price of a warrant; None: no bound.
-        strike_usd_max: Greatest exercise price of a warrant; None for the price of the right to one share.
+        strike_usd_max: Greatest exercise price of a warrant; None for the price of the right.
         note_days_max: Most days from a note's offer to its maturity.
         note_days_min: Least days from a note's offer to its maturity.
         note_rate_min: Least interest of a note per year, 0.04 for 4%.
@@ -52,8 +53,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         site_ids: Sites whose lots may name it; none: any.
         resale: Whether lots that resell a grant may name it.
         related_parties: Whether it pays where the startup is related to who sells or delivers.
-        startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for. If not, its holder
-            accepts too, or lets the acceptance period pass.
+        startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for, without its
+            holder's.
         vendor_share_max: Greatest part of `budget_usd` for GPUs of one vendor; None: no bound.
         generation_share_max: Greatest part of `budget_usd` for GPUs of one generation, such as Hopper; None: no
             bound.
@@ -68,7 +69,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
             those related to it draw without one, it is more than this; None: none.
         order_days_max: Days for which an order that is not matched may hold budget.
         dilution_max: Share by which what the company is worth at an order's price may grow from its placing to its
-            match, besides splits: by shares, by what converts into shares, and by what ranks before the stock.
+            match, besides splits: by shares, by what converts, and by what ranks before the stock.
         sector_usd_max: Most dollars for all issuers of one sector; None: no bound.
         expires_at: When it ends; None: when revoked.
     """
@@ -80,6 +81,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     valuation_cap_usd_min: Usd | None = None
     valuation_cap_usd_max: Usd | None = None
     uncapped: bool = False
+    post_money_only: bool = False
     discount_min: Share | None = None
     discount_max: Share | None = None
     strike_usd_min: Usd | None = None

@@ -64,6 +64,8 @@ def _list_faults(rules: Terms, terms: Terms, today: date) -> Iterator[str]:
         yield f"a {kind}"
     if kind not in {"safe", "note"}:
         return
+    if kind == "safe" and rules.get("post_money_only") and terms.get("conversion_timing") != "post_money":
+        yield "whose cap is pre-money"
     discount = Decimal(terms.get("discount") or 0)
     if terms.get("valuation_cap_usd") is None and not rules.get("uncapped", False):
         yield "which has no cap"

@@ -39,6 +39,8 @@ def audit(rules, terms, *amended):
         ({"note_days_max": 3_653}, {**NOTE, "matures_on": "2036-01-01"}, None),
         ({}, {"kind": "safe"}, "which has no cap"),
         ({"uncapped": True}, {"kind": "safe"}, None),
+        ({"post_money_only": True}, {**SAFE, "conversion_timing": "post_money"}, None),
+        ({"post_money_only": True}, {**SAFE, "conversion_timing": "pre_money"}, "whose cap is pre-money"),
         ({"discount_min": "0.1"}, SAFE, "with a discount of 0"),
         ({"discount_max": "0.1"}, {**SAFE, "discount": "0.2"}, "with a discount of 0.2"),
     ],

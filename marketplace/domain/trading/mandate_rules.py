@@ -190,6 +190,10 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
             _tell(mandate_id, f"{', '.join(terms.instrument_kinds)}, not a {kind}"),
             mandate_id=mandate_id,
         )
+    timing = offer.instrument.conversion_timing if isinstance(offer.instrument, SafeTerms) else "post_money"
+    if terms.post_money_only and timing != "post_money":
+        text = "SAFEs with a post-money cap, not with a pre-money one"
+        raise Refusal("instrument_kind_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
     _require_cap(mandate_id, terms, offer)
     if isinstance(offer.instrument, SafeTerms | NoteTerms):
         discount, low, high = offer.instrument.discount or ZERO, terms.discount_min, terms.discount_max

@@ -122,6 +122,7 @@ COMMITTED = (
     held(hold_id=HOLD_2, issuer_id=ISSUER_2, gpu_classes=("H200_SXM",)),
     replace(CAPTURED, gpu_class="H100_SXM"),
 )
+POST_MONEY = granted(post_money_only=True)
 ONLY_NOTES = granted(instrument_kinds=("convertible_note",))
 ENDED = granted(expires_at=build.NOW)
 ANY_CAP = granted(valuation_cap_usd_min=None, valuation_cap_usd_max=None)
@@ -200,6 +201,7 @@ REFUSALS = [
     Row("mandate_revoked", (*WAITING, REVOKED), APPROVE),
     Row("mandate_expired", (GRANTED,), hold_budget(at=hour(1_000))),
     Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget()),
+    Row("instrument_kind_unwelcome", (POST_MONEY,), hold_budget(instrument=safe(conversion_timing="pre_money"))),
     Row("uncapped_unwelcome", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None))),
     Row("uncapped_unwelcome", (ANY_CAP,), hold_budget(instrument=safe(valuation_cap_usd=None))),
     Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(4_999_999)))),
@@ -551,6 +553,12 @@ def test_a_hold_of_nothing_stands_for_a_credit_of_zero():
     Given(MANDATE, GRANTED).when(hold_budget(amount_usd=usd(0))).then(held(amount=0))
     nothing = MandateBudgetCaptured(mandate_id=build.MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(0))
     Given(MANDATE, GRANTED, held(amount=0)).when(capture_budget(amount_usd=usd(0))).then(nothing)
+
+
+def test_a_mandate_for_post_money_safes_takes_them_and_notes():
+    both = granted(post_money_only=True, instrument_kinds=("safe", "convertible_note"), expires_at=None)
+    for offered in (safe(), note()):
+        Given(MANDATE, both).when(hold_budget(instrument=offered)).then(held())
 
 
 @pytest.mark.parametrize(
