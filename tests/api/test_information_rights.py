@@ -14,6 +14,7 @@ from events.vesting import AttestedMilestone, WarrantTranche
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.api.http.bodies.equity import (
     AnswerProRataBody,
+    BuyerStockBody,
     CloseFinancingBody,
     DeclareLiquidityBody,
     HolderTermsBody,
@@ -36,7 +37,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from tests.api.doors import serve
 from tests.api.test_feed import read_stream
-from tests.api.test_note_walk import begin, lend
+from tests.api.test_note_walk import begin, form_company, lend
 from tests.support.patience import PATIENCE_SECONDS
 
 PAPER = Approval(document="minutes")
@@ -60,9 +61,9 @@ async def agree(parties, proposed, *voters):
         client.last_sequence = latest
 
 
-async def join(parties, stack):
-    """Register another fund with its own key and money."""
-    party = await parties.admin.parties.register(RegisterPartyBody(name="Other", roles=("fund",), jurisdiction="US"))
+async def join(parties, stack, role="fund"):
+    """Register another fund or startup with its own key and money."""
+    party = await parties.admin.parties.register(RegisterPartyBody(name="Other", roles=(role,), jurisdiction="US"))
     await parties.admin.parties.clear(party.id, ("sanctions",))
     await parties.admin.accounts.deposit(rename_id("acc", party.id), Decimal(6_000_000), f"wire {party.id}")
     issued = await parties.admin.api_keys.issue(IssueKeyBody(name="own", scopes=("*",), party_id=party.id))
@@ -318,6 +319,22 @@ async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url
         terms = HolderTermsBody(terms=HolderTerms(depth="own"), approval=PAPER)
         other_act = await parties.startup.financings.agree_holder_terms(issuer, terms)
         assert await refuse(parties.startup.proposals.get_waterfall(other_act.id)) == "not_a_sale"
+
+
+async def test_who_proposes_a_sale_for_anothers_stock_reads_none_of_its_numbers(database_url):
+    """A shell that was never to be sold read each round and draw of a company from the waterfall of its proposals."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        shell_id, shell = await join(parties, stack, "startup")
+        shell_issuer = await form_company(shell, shell_id)
+        stock = BuyerStockBody(
+            buyer="Acme", price_usd_per_share=Decimal(1), buyer_issuer_id=parties.issuer_id, class_id="common"
+        )
+        sale = DeclareLiquidityBody(proceeds_usd=Decimal(9_000), stock=stock)
+        proposed = (await shell.financings.declare_liquidity(shell_issuer, sale)).id
+        for client, sees in ((shell, False), (parties.startup, True), (parties.admin, True)):
+            shown = (await client.proposals.get_waterfall(proposed)).stock
+            assert (shown.buyer_shares, shown.buyer_principal_usd) == ((8_000_000, 0) if sees else (None, None))
+            assert (shown.buyer_preference_usd is not None) == sees
 
 
 async def follow(client, issuer):

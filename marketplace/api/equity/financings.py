@@ -157,7 +157,10 @@ async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPa
     Holders that are no parties are paid outside, each by a withdrawal that names it. A sale for stock pays cash for
     fractions alone.
     """
-    return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
+    auction_ids = await command.list_auctions()
+    return command.answer(
+        await pay_distribution(command.handler, command.context, issuer_id, liquidity_id, auction_ids=auction_ids)
+    )
 
 
 @post(

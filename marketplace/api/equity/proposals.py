@@ -19,7 +19,7 @@ from marketplace.application.equity import consents
 from marketplace.captable.proposed import ProposedChanges, compare_effects
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.equity.information import find_waterfall, limit_waterfall
+from marketplace.domain.equity.information import find_waterfall
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, Status
 from marketplace.domain.equity.rights import list_rights
 from marketplace.execution.history import load_history
@@ -95,7 +95,7 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> WaterfallVi
         Refusal: ``proposal_unknown`` · ``not_a_sale``.
     """
     async with reader.connect() as connection:
-        view = await _load(connection, reader, proposal_id)
+        (view,) = await _limit(connection, reader, [await _load(connection, reader, proposal_id)])
         waterfall = find_waterfall(view.effects)
         if waterfall is None:
             raise Refusal(
@@ -103,7 +103,7 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> WaterfallVi
                 f"proposal {proposal_id} has no waterfall, because it sells nothing; its effects say what it records",
                 proposal_id=proposal_id,
             )
-        return limit_waterfall(show_waterfall(waterfall), await load_voter_sight(connection, reader, view.issuer_id))
+        return show_waterfall(waterfall)
 
 
 @get("/{proposal_id:str}/changes", summary="Get what a proposal changes")

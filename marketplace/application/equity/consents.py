@@ -68,6 +68,7 @@ from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve
 from marketplace.domain.equity.ground import find_worth, is_ground_lost, keep_agreements, measure_rights
+from marketplace.domain.equity.information import find_issuing
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.commands import AmendInstrument, IssueInstrument, ReversePrincipal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -719,7 +720,7 @@ async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason
         command = RefuseProposal(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
         if before.may_refuse(party_id, context.at) and unit.list_events(PROPOSAL, proposal_id):
-            issuer_id = before.made.issuer_id
+            issuer_id = find_issuing(before.made)
             count = CountRefusal(issuer_id=issuer_id, proposal_id=proposal_id, party_id=party_id, at=context.at)
             await unit.decide(ISSUER, issuer_id, count)
         await _free_refund(unit, proposal_id)

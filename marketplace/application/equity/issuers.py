@@ -346,11 +346,14 @@ async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, li
     return await handler.run(context, ISSUER, issuer_id, work)
 
 
-async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
+async def pay_distribution(
+    handler: Handler, context: Context, issuer_id: str, liquidity_id: str, *, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Pay the proceeds of a sale from the company's account to every holder, which ends the issuer.
 
     The company, each of its holders and the platform may do this. In a sale for stock only cash for fractions is paid.
-    A buyer of this market issues its shares in the same append; any other one delivers them outside. A holder that is a
+    A buyer of this market issues its shares in the same append, unless one of `auction_ids` decides on an order that it
+    pays for in equity; any other one delivers them outside. A holder that is a
     party is paid on its account. Any other is paid outside, by a withdrawal that names it.
 
     Principal that accrued since the declaration is paid in cash beside the proceeds. What is delivered and not accepted
@@ -358,7 +361,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
 
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the issuer ·
-            ``funds_insufficient`` · refusals of the buyer's issuer.
+            ``funds_insufficient`` · refusals of the buyer's issuer · ``market_deciding``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -387,7 +390,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
         for holder_id, amount_usd in sorted(payouts.items()):
             if amount_usd:
                 await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)
-        await deliver_stock(unit, paid, liquidity_id)
+        await deliver_stock(unit, paid, liquidity_id, auction_ids)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 

@@ -1,5 +1,6 @@
 """A buyer with an issuer on this market: the stock that it pays with, and the capacity that it takes over."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -8,6 +9,7 @@ from math import ceil
 from msgspec import structs
 
 from events.financing import AssumedGrant, AssumedGrants
+from marketplace.application.steps.binding import require_offers_kept
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
@@ -103,12 +105,12 @@ def _bound_cost(grant: Grant, at: datetime) -> Decimal:
     return compute_totals(tariff, seconds).startup_usd
 
 
-async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:
+async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, auction_ids: Iterable[str] = ()) -> None:
     """Issue the buyer's shares to the holders of a sale, if the buyer's issuer is on this market.
 
     Raises:
         Refusal: ``buyer_sold`` · ``buyer_split`` · ``buyer_diluted`` · ``buyer_drained`` · refusals of the buyer's
-            issuer.
+            issuer · ``market_deciding``, while one of these auctions decides on an order that the buyer pays for.
     """
     waterfall = issuer.sales[liquidity_id].declared.waterfall
     stock = waterfall.stock
@@ -142,3 +144,4 @@ async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> 
             cause=liquidity_id,
         )
         await unit.decide(ISSUER, buyer_id, issue)
+    await require_offers_kept(unit, buyer_id, auction_ids)

@@ -190,6 +190,13 @@ def find_waterfall(effects: Iterable[ProposedEvent]) -> Waterfall | None:
     return None
 
 
+def find_issuing(made: ProposalMade) -> str:
+    """Return the issuer whose stock a proposal issues: in a sale, the buyer that pays with its own, if it is here."""
+    waterfall = find_waterfall(made.effects)
+    stock = None if waterfall is None else waterfall.stock
+    return (None if stock is None else stock.buyer_issuer_id) or made.issuer_id
+
+
 def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
     event = parse_body(effect.type, effect.body_json.encode())
     assert isinstance(event, IssuerLiquidityDeclared), "the type says so"

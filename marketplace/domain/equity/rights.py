@@ -121,7 +121,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     TransferStock,
     WithdrawOffer,
 )
-from marketplace.domain.equity.preemption import REFUSED_FOR, Issue, hear, list_harmed
+from marketplace.domain.equity.preemption import REFUSED_FOR, Hearing, Issue, hear, list_harmed
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, PRO_RATA, WAIVED_AFTER, has_majority, list_missing
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
@@ -916,7 +916,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the company is sold",
         "company",
         "vote by the thresholds of the holder terms; the directors, if a holder agreed to them; a buyer that issues its"
-        " stock, its vote, and each holder that its terms give a pro rata right; a buyer that takes over capacity. Also"
+        " stock, its vote, each holder that its terms give a pro rata right, and its investors, whose silence of"
+        f" {WAIVED_AFTER.days} days agrees; a buyer that takes over capacity. Also"
         " each holder whose principal is not paid in full in cash, or whose preferred stock ranks behind SAFEs."
         " Also each holder of a note, if nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
@@ -1121,6 +1122,8 @@ def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
 def _list_sale(setting: Setting) -> Iterable[_Group]:
     """Yield who agrees to a sale: directors, holders by their terms, and a buyer that issues its stock.
 
+    What the sold company is worth, nobody knows. So the buyer's investors may refuse its stock, and sellers without a
+    key count as whoever leads a group of the buyer.
     Directors that the company named alone are not asked: a holder was among those who agreed to them, and still is one.
     """
     terms, parties = setting.issuer.holder_terms, list_parties(setting.issuer)
@@ -1133,10 +1136,28 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
         return
     buying = setting._replace(issuer=buyer, company_id=buyer.formed.party_id, buyer=None)
     yield _Group("buyer", {buying.company_id: 1})
-    for holder_id in (each for each in _list_named_by_terms(buying) if _is_party(each, buying)):
+    named = [each for each in _list_named_by_terms(buying) if _is_party(each, buying)]
+    for holder_id in named:
         yield _Group(f"buyer_holder/{holder_id}", {holder_id: 1})
-    for electorate, weights in _list_groups(buying, list_leaning(buyer, setting.issuer, setting.register)):
+    gain = list_leaning(buyer, setting.issuer, setting.register)
+    is_hidden = not all(_is_party(each, buying) for each in gain)
+    for electorate, weights in _list_groups(buying, gain, is_hidden=is_hidden):
         yield _Group(f"buyer_{electorate}", weights)
+    offered = [each for each in list_entitled(buyer) if each not in named and _is_party(each, buying)]
+    yield from _hear_buyer(buying, offered, gain)
+
+
+def _hear_buyer(buying: Setting, offered: Collection[str], takers: frozenset[str]) -> Iterable[_Group]:
+    """Yield the investors of a buyer, as for a small warrant: a tenth of them stops what a single one does not."""
+    hearing = hear(buying.issuer, Issue(None, buying.related | takers), offered, buying.at)
+    if buying.asked is not None:
+        joined = dict.fromkeys(sorted(set(offered) - buying.asked), 1)
+        hearing = Hearing((), joined, Decimal(1))
+    for holder_id in hearing.apart:
+        yield _Group(f"buyer_holder/{holder_id}", {holder_id: 1})
+    if hearing.weights:
+        until = buying.at + WAIVED_AFTER
+        yield _Group(f"buyer_{PRO_RATA}", hearing.weights, hearing.share, waived_at=until)
 
 
 def _list_assuming(setting: Setting) -> Iterable[_Group]:

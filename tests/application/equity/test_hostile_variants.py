@@ -670,7 +670,7 @@ async def test_a_buyer_s_affiliates_sell_nobody_else_to_it(market, held):
     assert set(await list_asked(market, sale)) == own
     stock = BuyerStock(buyer="Buyer", **stock)
     sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
-    assert set(await list_asked(market, sale)) == {*own, "buyer_class/common"}
+    assert set(await list_asked(market, sale)) == {*own, "buyer_class/common", "buyer_pro_rata"}
     for party_id in (trade.fund, bank, buyer):
         assert await vote(market, party_id, sale) == "open"
     assert await vote(market, late, sale) == "effective"
@@ -721,7 +721,40 @@ async def test_a_buyer_dodges_no_pro_rata_right_of_its_holders_by_buying_a_shell
     sale = {"proceeds_usd": Decimal(10_000), "safe_seniority": 1, "stock": BuyerStock(buyer="Startup", **stock)}
     await issuers.declare_liquidity(market.handler, context, shell_issuer, **sale)
     proposal_id = await consents.find_proposal(market.handler, context)
-    assert set(await list_asked(market, proposal_id)) == {"buyer", "buyer_class/common", f"buyer_holder/{angel}"}
+    own = {"buyer", "buyer_class/common", f"buyer_holder/{angel}", "buyer_pro_rata"}
+    assert set(await list_asked(market, proposal_id)) == own
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+async def test_a_company_buys_no_empty_shell_before_its_investors_could_refuse(market, held, keyless):
+    """The founder, who led the class, let the company buy a friend's shell for 720 million new shares in a minute."""
+    trade, bank, angel = held
+    shell, friend = await market.party("Shell", "startup", usd=1_000), await market.party("Friend", "fund", usd=1_000)
+    shell_issuer = await market.issuer(shell)
+    await act(market, shell, CreateStockClass, class_id="common", kind="common", shares_authorised=10_000_000)
+    owner = derive_id("stk", shell) if keyless else friend
+    await act(market, shell, AddStakeholder, holder_id=owner, name="Owner", kind="founder")
+    issue = {"security_id": derive_id("sec", shell), "holder_id": owner, "class_id": "common", "shares": 1_000}
+    await act_agreed(market, shell, IssueStock, **issue, price_usd_per_share=Decimal("0.0001"), approval=PAPER)
+    lead = await market.party("Lead", "fund", usd=1_000)
+    await hold(market, trade.startup, lead, 3_000)
+    authorise = {"class_id": "common", "shares_authorised": 900_000_000}
+    await act_agreed(market, trade.startup, AdjustAuthorisedShares, **authorise)
+    stock = {"price_usd_per_share": Decimal("1.25"), "buyer_issuer_id": trade.issuer, "class_id": "common"}
+    context, members = market.context(shell), {"proceeds_usd": Decimal(900_000_000), "safe_seniority": 1}
+    stock = BuyerStock(buyer="Startup", **stock)
+    await issuers.declare_liquidity(market.handler, context, shell_issuer, **members, stock=stock)
+    sale = await consents.find_proposal(market.handler, context)
+    made = (await market.state("proposal", sale)).made
+    voters = {each.electorate: {voter.party_id for voter in each.voters} for each in made.consents}
+    assert voters["buyer_pro_rata"] == {lead, trade.fund, bank, angel}
+    assert voters.get("buyer_disinterested_class/common") == ({trade.fund, bank, angel} if keyless else None)
+    asked = {trade.startup, lead, trade.fund, *(() if keyless else (friend,))}
+    for party_id in sorted(asked):
+        assert await vote(market, party_id, sale) == "open"
+    await consents.refuse(market.handler, market.context(bank), sale, reason="a shell is worth nothing")
+    assert (await market.state("proposal", sale)).status == "refused"
+    await check_log(market.log)
 
 
 async def finance_by_friend(market, trade, holder_id):

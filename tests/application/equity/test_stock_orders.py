@@ -18,6 +18,7 @@ from marketplace.application.trading import orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import BuyerStock
 from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.stock_commands import (
@@ -28,7 +29,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 )
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.application.equity.test_note_orders import offer_equity
-from tests.support.market.agreeing import act_agreed
+from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, for_cash
 
@@ -269,6 +270,36 @@ async def lend_until_a_class_exists(market, trade):
     context = market.context(trade.startup)
     before = msgspec.structs.replace(context, at=context.at - timedelta(days=2))
     return (await instruments.invest(market.handler, before, **members)).id
+
+
+async def test_a_company_buys_none_with_its_stock_while_its_order_is_locked(founded):
+    """Shares for a shell would undo the order as 900 million shares at the same price would."""
+    market, trade = founded
+    shell = await market.party("Shell", "startup", usd=1_000)
+    shell_issuer = await market.issuer(shell)
+    await found(market, shell)
+    await authorise(market, trade, 2_000_000_000)
+    stock = {"price_usd_per_share": Decimal(1), "buyer_issuer_id": trade.issuer, "class_id": "common"}
+    context, members = market.context(shell), {"proceeds_usd": Decimal(900_000_000), "safe_seniority": 1}
+    await issuers.declare_liquidity(
+        market.handler, context, shell_issuer, **members, stock=BuyerStock(buyer="Startup", **stock)
+    )
+    await agree_all(market, context)
+    liquidity = derive_id("liq", context.command_id)
+    await pay_in(market, shell)
+    rules = {"valuation_cap_usd_max": Decimal(1_000_000_000)}
+    auction = await market.auction(locks_at=0.7, no_cancel_at=0.6)
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "completed")
+        order = await offer_equity(market, trade, "stock", STOCK, **rules)
+        market.clock.at = market.day(0.6)
+        await market.until("order", order, "locked")
+        with pytest.raises(Refusal) as caught:
+            await issuers.pay_distribution(
+                market.handler, market.context(shell), shell_issuer, liquidity, auction_ids=(auction,)
+            )
+        assert caught.value.code == "market_deciding"
 
 
 async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refused_once_it_is_locked(founded):
