@@ -145,10 +145,10 @@ async def read_names(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[PartyName]:
-    """Return the names of parties by id. A party that the reader may not name, or that does not exist, is left out.
+    """Return the names of parties by id, without those that the reader may not name.
 
-    A tenant reads its own name, those of providers with a site or pool and of holders of open mandates, and those of
-    the other sides of its grants, instruments, holdings, budgets and proposals.
+    A tenant names providers with a site or pool, holders of open mandates, and the other sides of its grants,
+    instruments, holdings, budgets and proposals.
     """
     async with reader.connect() as connection:
         rows = await list_names(

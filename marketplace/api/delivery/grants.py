@@ -170,8 +170,8 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
 async def pay_next_stage(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
     """Set aside the cash of the next stage, or of all that have begun, as the startup that pays for a staged grant.
 
-    It is set aside by itself as the stage begins, if the account has it. Otherwise it may be paid within 72 hours; then
-    delivery is withheld, and the grant ends after its notice.
+    That happens by itself as the stage begins, if the account has it. 72 hours later delivery is withheld, and the
+    grant ends after its notice.
     """
     return command.answer(await pay_stage(command.handler, command.context, grant_id))
 

@@ -154,8 +154,7 @@ async def declare(
 async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay the proceeds of a declared sale from the startup's account, as company, holder or platform; the issuer ends.
 
-    Holders that are no parties are paid outside, each by a withdrawal that names it. A sale for stock pays cash for
-    fractions alone.
+    Holders that are no parties are paid outside. A sale for stock pays cash for fractions alone.
     """
     auction_ids = await command.list_auctions()
     return command.answer(

@@ -44,8 +44,7 @@ async def read_stuck(reader: Read) -> list[StuckTaskView]:
 async def rebuild_one(command: Commanded, data: JSONBody[ProjectionBody]) -> JobView:
     """Rebuild a projection's rows from the log in the background, and swap them in; for the platform.
 
-    The answer is the job that runs, if one does in this process. Nothing
-    is recorded: a repeat starts a job again once it is over.
+    The answer is the job that runs in this process, if one does. Nothing is recorded.
     """
     return _start(command, "rebuild", data.name)
 
