@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
+from marketplace.auditor.consents import WAIVED_AFTER
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
@@ -193,6 +194,8 @@ class Preemption:
         self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]
     ) -> str | None:
         """Return what is wrong if investors have neither agreed to what dilutes them nor been silent in time."""
+        if name == "issuer.liquidity_declared":
+            return self._check_buyer(body, decision, bodies)
         now = parse_instant(decision[0].headers["ce-time"])
         sold = self._find_sold(name, body, bodies, now)
         if sold is None:
@@ -208,6 +211,28 @@ class Preemption:
             silent -= heard.list_overcome(proposal.refused & silent)
             known, terms = self.entitled.get(carried, set()), _read_terms(name, body)
             silent = {each for each in silent if each in known or self._pays_less(body["issuer_id"], terms, each)}
+        return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
+
+    def _check_buyer(self, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> str | None:
+        """Return what is wrong if investors of a buyer had no time to refuse the stock that it pays with.
+
+        Those overcome a refusal who bear nine tenths of what its investors paid or hold.
+        """
+        buyer_id = (body["waterfall"].get("stock") or {}).get("buyer_issuer_id")
+        if buyer_id is None:
+            return None
+        investors, now = self.votes.list_entitled(buyer_id), parse_instant(decision[0].headers["ce-time"])
+        silent = investors - self.votes.list_agreed(decision, bodies)
+        carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
+        proposal = self.votes.consents.proposals.get(carried)
+        if proposal is not None:
+            company, issuer = self.votes.gains.find_company(buyer_id), self.votes.equity.issuers.get(buyer_id, Issuer())
+            takers = self.votes.gains.connect({issuer.company_id}, now)
+            weights = weigh(company, company.measure(issuer.holdings), investors, takers)
+            heard = self.refusals.hear(buyer_id, weights, set(), now, is_small=True)
+            silent -= heard.list_overcome(proposal.refused & silent)
+            if now >= parse_instant(proposal.made["proposed_at"]) + WAIVED_AFTER:
+                silent &= proposal.refused | heard.apart
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
     def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:

@@ -36,12 +36,13 @@ from marketplace.domain.equity.issuer.stock_commands import (
     TransferStock,
     WithdrawOffer,
 )
+from marketplace.domain.equity.proposal import WAIVED_AFTER
 from tests.application.equity.test_equity import act, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, list_asked, propose_sale, vote
 from tests.application.equity.test_hostile_pairs import ask, join, price, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.support.market.agreeing import act_agreed, agree_all
-from tests.support.market.auditing import CapTableConsents, CountedVotes, find_faults
+from tests.support.market.auditing import CapTableConsents, CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -752,8 +753,16 @@ async def test_a_company_buys_no_empty_shell_before_its_investors_could_refuse(m
     asked = {trade.startup, lead, trade.fund, *(() if keyless else (friend,))}
     for party_id in sorted(asked):
         assert await vote(market, party_id, sale) == "open"
-    await consents.refuse(market.handler, market.context(bank), sale, reason="a shell is worth nothing")
-    assert (await market.state("proposal", sale)).status == "refused"
+    if keyless:
+        await vote(market, bank, sale)
+        market.clock.at += WAIVED_AFTER
+        assert await vote(market, trade.startup, sale) == "effective", "the angel was silent"
+        assert await find_faults(OfferedParts, market.log) == []
+        early = {"proposed_at": market.clock.now().isoformat()}
+        assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+    else:
+        await consents.refuse(market.handler, market.context(trade.fund), sale, reason="a shell is worth nothing")
+        assert (await market.state("proposal", sale)).status == "refused"
     await check_log(market.log)
 
 
