@@ -25,8 +25,8 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: The holder.
-        name: Name in the cap table, or else the party's name now; None where the reader may not name the party
-            (``/v1/parties/names``), and in a scenario for each party that is no named stakeholder.
+        name: Name in the cap table, or else the party's name now; None where the reader may not name it,
+            and in a scenario for each party that is no named stakeholder.
         outstanding_shares: Its shares of stock.
         fully_diluted_shares: Its shares of stock and under options, promises and warrants.
         as_converted_shares: The same in common shares, at the conversion prices of that instant.

@@ -72,7 +72,7 @@ async def read_cap_table(
 ) -> CapTableView:
     """Return who owns what, now or as of `at`, by the events up to the sequence `known`.
 
-    The holder terms say how much of it a holder sees; see ``/holder-terms``.
+    The holder terms say how much of it a holder sees.
     """
     point = parse_at(at)
     async with reader.connect() as connection:

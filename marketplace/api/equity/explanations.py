@@ -81,7 +81,7 @@ async def explain(
 ) -> Explanation:
     """Return every number of a cap table with the events behind it; of one holder, one security, or all.
 
-    A holder sees its own rows and principal, and at the depth ``full`` everything; see ``/holder-terms``.
+    A holder sees its own rows and principal, and at the depth ``full`` everything.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``explanation_too_long`` above 20,000 entries.

@@ -232,7 +232,7 @@ async def add_grant(
 async def state_purchases(
     command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[StatePurchasesBody]
 ) -> Response[ReceiptBody]:
-    """State purchases that parties of a programme made outside this market. They count once agreed to.
+    """State purchases that parties of a programme made outside this market.
 
     The company, both sides and the holders of warrants that count them agree; if there are such warrants, all vote.
     """
