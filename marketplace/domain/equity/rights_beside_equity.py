@@ -262,7 +262,8 @@ BESIDE_EQUITY: Final = (
         "end_for_cause",
         "a grant ends without notice because its nodes do not work",
         "startup",
-        "nobody else: the provider had 24 hours to repair them or to answer the evidence",
+        "nobody else: the provider had 24 hours to repair them or to answer the evidence, or outages are chronic, or"
+        " the last settled statement charges nearly nothing",
         "never",
         _NOTHING,
     ),
