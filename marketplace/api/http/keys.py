@@ -209,7 +209,7 @@ class KeyRing:
         if len(secret) < 32:  # noqa: PLR2004 - stated above
             raise ValueError(f"the key secret has {len(secret)} bytes; give it 32 or more")
         self._secret = secret
-        self._content_secret = self.derive_secret(_CONTENT)
+        self._content_signer = hmac.new(self.derive_secret(_CONTENT), digestmod="sha256")
         self._known_max = known_max
         self._offline_seconds_max = offline_seconds_max
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -327,7 +327,9 @@ class KeyRing:
 
     def sign_content(self, content: bytes) -> str:
         """Return the HMAC of a command's content, in hex, under a secret of the server."""
-        return hmac.digest(self._content_secret, content, "sha256").hex()
+        signer = self._content_signer.copy()  # `hmac.digest` would look up the hash and set the secret anew
+        signer.update(content)
+        return signer.hexdigest()
 
     async def _find(self, key_id: str) -> _Known | None:
         now = time.monotonic()
