@@ -24,6 +24,7 @@ from marketplace.auditor.evidence import Evidence
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.index import Index
 from marketplace.auditor.market import Market
+from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
 from marketplace.auditor.preemption import Preemption
@@ -39,6 +40,7 @@ from marketplace.auditor.sales import Sales
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
 from marketplace.auditor.stakes import Stakes
+from marketplace.auditor.standing import Standing
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
 from marketplace.auditor.votes import Votes
@@ -80,6 +82,8 @@ class Audit:
     proceeds: Proceeds = field(init=False)
     welcome: Welcome = field(init=False)
     market: Market = field(init=False)
+    standing: Standing = field(init=False)
+    milestones: Milestones = field(init=False)
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
     sales: Sales = field(init=False)
@@ -117,6 +121,8 @@ class Audit:
         self.proceeds = Proceeds(self.findings)
         self.welcome = Welcome(self.findings)
         self.market = Market(self.findings)
+        self.standing = Standing()
+        self.milestones = Milestones(self.findings)
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
         self.sales = Sales(self.findings, self.equity)
@@ -198,6 +204,8 @@ class Audit:
         self.sales.take(decision)
         self.rounding.take(decision)
         self.market.take(decision)
+        self.standing.take(decision)
+        self.milestones.take(decision)
         self.disputes.take(decision)
         self.binding.take(decision)
         self.evidence.take(decision)
@@ -218,7 +226,7 @@ class Audit:
             if follow is not None and position > self.chains.last:
                 async with aclosing(follow(self.chains.last)) as messages:
                     await self._read_on(messages, position)
-            return Expected(self.money, self.equity, self.market, self.chains.last)
+            return Expected(self.money, self.equity, self.market, self.standing, self.chains.last)
 
         return await compare_tables(database_url, self.findings, expect, 1 if follow is None else TRIES_MAX)
 

@@ -11,6 +11,7 @@ import asyncpg
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import Money
+from marketplace.auditor.standing import SUMS, Standing
 from marketplace.auditor.stream import Findings
 
 RETRY_SECONDS: Final = 0.5
@@ -23,6 +24,7 @@ class Expected:
     money: Money
     equity: Equity
     market: Market
+    standing: Standing
     last: int
 
 
@@ -81,6 +83,9 @@ async def _compare(connection: Any, comparison: "_Comparison", expected: Expecte
     rows = await connection.fetch("SELECT grant_id FROM grants WHERE status = 'completed'")
     completed = {grant_id: True for grant_id, grant in grants if grant.status == "completed"}
     comparison.compare("completed grants", completed, {row["grant_id"]: True for row in rows})
+    rows = await connection.fetch(f"SELECT provider_id, {', '.join(SUMS)} FROM reliability")  # noqa: S608 - as above
+    sums = {row["provider_id"]: tuple(row[name] for name in SUMS) for row in rows}
+    comparison.compare("standing", expected.standing.list_sums(), sums, absent=(0,) * len(SUMS))
     return comparison.rows
 
 

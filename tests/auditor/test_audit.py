@@ -195,6 +195,7 @@ async def test_a_market_that_runs_meanwhile_is_audited_to_where_its_tables_stand
         ("DELETE FROM holds", "holds"),
         ("UPDATE orders SET status = 'open'", "orders"),
         ("UPDATE statements SET status = 'disputed'", "statements"),
+        ("UPDATE reliability SET gpu_seconds_lost = gpu_seconds_lost + 1", "standing"),
         ("UPDATE projection_positions SET position = position - 1 WHERE name = 'orders'", "projection orders"),
     ],
 )

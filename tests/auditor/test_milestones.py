@@ -1,0 +1,122 @@
+"""The auditor counts what warrants vest by, and finds each vesting that its milestones do not bear."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from events.vesting import AmountMilestone, DateMilestone, DeliveryMilestone, TrancheMilestone, WarrantTranche
+from marketplace.application.equity import warrants
+from marketplace.auditor.milestones import Milestones
+from marketplace.auditor.stream import Findings
+from marketplace.core.ids import derive_id
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.log.memory import MemoryLog
+from tests.application.equity.test_equity import act, found
+from tests.support.market.agreeing import agree_all
+from tests.support.market.auditing import read_messages
+from tests.support.market.market import Market
+
+pytestmark = pytest.mark.xdist_group("auditor")
+_PLAYED = []
+
+
+@pytest.fixture
+async def vested():
+    """Return the log of a warrant whose tranches vest by delivery, by payment on a day, and by one another."""
+    if not _PLAYED:
+        _PLAYED.extend(await play())
+    return list(_PLAYED)
+
+
+async def play():
+    market = Market(MemoryLog())
+    trade = await market.trade(days=10)
+    await found(market, trade.startup)
+    await act(market, trade.startup, AddStakeholder, holder_id=trade.fund, name="Fund", kind="investor")
+    async with market.worker():
+        grant = await market.award(trade)
+        paid = AmountMilestone(basis="paid", amount_usd=Decimal(1))
+        terms = IssueWarrant(
+            issuer_id=trade.issuer,
+            warrant_id=derive_id("wrt", trade.issuer),
+            holder_id=trade.fund,
+            class_id="common",
+            shares=300,
+            exercise_price_usd=Decimal(1),
+            expires_at=grant.end + timedelta(days=90),
+            settlement="cash",
+            tranches=(
+                WarrantTranche(shares=100, conditions=((DeliveryMilestone(gpu_seconds=1),),)),
+                WarrantTranche(shares=100, conditions=((paid,), (DateMilestone(day=grant.end.date()),))),
+                WarrantTranche(shares=100, conditions=((TrancheMilestone(tranche=0),),)),
+            ),
+            grant_ids=(grant.issued.grant_id,),
+        )
+        context = market.context(trade.startup)
+        await warrants.issue_warrant(market.handler, context, terms)
+        await agree_all(market, context)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = grant.end + timedelta(days=20)
+        await market.until("grant", grant.issued.grant_id, "completed")
+        assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].vested == frozenset({0, 1, 2})
+    return await read_messages(market.log)
+
+
+def audit(log):
+    part, decisions = Milestones(Findings()), {}
+    for message in log:
+        decisions.setdefault(message.decision, []).append(message)
+    for decision in decisions.values():
+        part.take(decision)
+    return [text for _, _, text in part.findings.kept]
+
+
+def plant(log, event_type, **fields):
+    planted = []
+    for one in log:
+        body = one.read()
+        if one.event_type == event_type:
+            body |= {name: value(body) for name, value in fields.items()}
+        planted.append(replace(one, body=json.dumps(body).encode()))
+    return planted
+
+
+def demand(number, **milestone):
+    """Return the tranches of an issue, of which one needs more."""
+
+    def ask(body):
+        tranches = [dict(tranche) for tranche in body["tranches"]]
+        tranches[number] = {**tranches[number], "conditions": [[milestone]]}
+        return tranches
+
+    return ask
+
+
+ISSUED, VESTED = "issuer.warrant_issued.v1", "issuer.warrant_vested.v1"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "fields", "found_text"),
+    [
+        (VESTED, {"gpu_seconds": lambda body: body["gpu_seconds"] + 1}, "its grants have"),
+        (VESTED, {"paid_usd": lambda body: f"{Decimal(body['paid_usd']) + 1}"}, "its grants have"),
+        ("statement.accepted.v1", {"charges": lambda body: {**body["charges"], "gpu_seconds": 1}}, "its grants have"),
+        ("grant.issued.v1", {"mark": lambda _: "named"}, "its grants have"),
+        (ISSUED, {"tranches": demand(0, kind="delivered", gpu_seconds=10**12)}, "tranche 0"),
+        (ISSUED, {"tranches": demand(1, kind="amount", basis="paid", amount_usd="1000000000.00")}, "tranche 1"),
+        (ISSUED, {"tranches": demand(1, kind="date", day="2100-01-01")}, "tranche 1"),
+        (ISSUED, {"tranches": demand(2, kind="tranche", tranche=2)}, "tranche 2"),
+        (ISSUED, {"tranches": demand(2, kind="attested", name="works")}, "tranche 2"),
+    ],
+)
+async def test_a_vesting_that_its_milestones_do_not_bear_is_found(vested, event_type, fields, found_text):
+    assert audit(vested) == []
+    texts = audit(plant(vested, event_type, **fields))
+    assert any(found_text in text for text in texts), texts
