@@ -28,6 +28,8 @@ STEP: Final = Fraction(1, 20)
 _DAY: Final = timedelta(days=1)
 _MILLION: Final = 1_000_000
 _HOUR: Final = 3_600
+Sold = tuple[Counter[str], Counter[str]]
+"""What each seller sold: GPU-hours, and millionths of a USD."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -297,13 +299,13 @@ class _Book:
     def _compute(self, day: date, at: datetime) -> Print | None:
         name = self._group(day, at)
         sold = self._count_sold(day, at, name)
-        if not sold:
+        if sold is None:
             return self._search(day, at, name, None, provisional=not any(True for _ in self._list_prices(day)))
         firm = self._search(day, at, name, sold, provisional=False)
         return firm or self._search(day, at, name, None, provisional=True)
 
     def _search(
-        self, day: date, at: datetime, name: Callable[[str], str], sold: Counter[str] | None, *, provisional: bool
+        self, day: date, at: datetime, name: Callable[[str], str], sold: Sold | None, *, provisional: bool
     ) -> Print | None:
         """Return the print of the shortest run of days that prints, of sellers that had sold before if `sold`."""
         earlier = [fill for back in range(1, RUN_DAYS + 1) for fill in self._list(day - back * _DAY, at)]
@@ -325,37 +327,50 @@ class _Book:
             run += added
             if not run:
                 return None
-            value = self._mean(run, name, sold, least) if added else None
+            value = self._mean(run, name, sold, least, bounded=middle is not None) if added else None
             if value is not None:
                 counts = [hours for fill in run for hours in self._rows[fill]]
                 return Print(day, value, days, len(counts), sum(counts), provisional)
         return None
 
-    def _count_sold(self, day: date, at: datetime, name: Callable[[str], str]) -> Counter[str]:
-        """Return the GPU-hours that each seller had sold long enough before a day."""
-        sold: Counter[str] = Counter()
-        for known in self._days:
-            if RUN_DAYS <= (day - known).days <= CARRY_DAYS:
-                for fill in self._list(known, at):
-                    sold[name(fill.seller)] += sum(self._rows[fill])
+    def _count_sold(self, day: date, at: datetime, name: Callable[[str], str]) -> Sold | None:
+        """Return what each seller had sold long enough before a day: GPU-hours, and millionths of a USD."""
+        old = [
+            fill
+            for known in self._days
+            if RUN_DAYS <= (day - known).days <= CARRY_DAYS
+            for fill in self._list(known, at)
+        ]
+        return self._sum_sold(old, [name(fill.seller) for fill in old]) if old else None
+
+    def _sum_sold(self, fills: Sequence[Fill], sellers: Sequence[str]) -> Sold:
+        sold: Sold = (Counter(), Counter())
+        for seller, fill in zip(sellers, fills, strict=True):
+            hours = sum(self._rows[fill])
+            sold[0][seller] += hours
+            sold[1][seller] += int(fill.price * hours * _MILLION)
         return sold
 
     def _weigh(
-        self, fills: Sequence[Fill], name: Callable[[str], str], sold: Counter[str] | None
+        self, fills: Sequence[Fill], name: Callable[[str], str], sold: Sold | None
     ) -> tuple[list[str], list[str | None], list[int]]:
         """Return buyer, seller (None: one that had sold nothing) and thousandths of a GPU-hour of each fill."""
         hours = [sum(self._rows[fill]) for fill in fills]
         buyers, sellers = [name(fill.buyer) for fill in fills], [name(fill.seller) for fill in fills]
         if sold is None:
             return buyers, [*sellers], [1_000 * each for each in hours]
-        whole: Counter[str] = Counter()
-        for seller, each in zip(sellers, hours, strict=True):
-            whole[seller] += each
-        weights = [
-            1_000 * each * (min(sold[seller], whole[seller]) if sold[seller] else whole[seller]) // whole[seller]
-            for seller, each in zip(sellers, hours, strict=True)
-        ]
-        return buyers, [seller if sold[seller] else None for seller in sellers], weights
+        old_hours, old_paid = sold
+        new_hours, new_paid = self._sum_sold(fills, sellers)
+        parts: dict[str, Fraction] = {}
+        for seller in set(sellers):
+            part = Fraction(1)
+            if old_paid[seller]:
+                part = min(part, Fraction(old_hours[seller], new_hours[seller]))
+                if new_paid[seller]:
+                    part = min(part, Fraction(NEAR * old_paid[seller], new_paid[seller]))
+            parts[seller] = part
+        weights = [int(1_000 * each * parts[seller]) for seller, each in zip(sellers, hours, strict=True)]
+        return buyers, [seller if old_paid[seller] else None for seller in sellers], weights
 
     def _list_prices(self, day: date) -> Iterator[Decimal]:
         for prices in self._listed.values():
@@ -379,11 +394,18 @@ class _Book:
         return lambda party: _root(traders, _root(owners, party))
 
     def _mean(
-        self, fills: Sequence[Fill], name: Callable[[str], str], sold: Counter[str] | None = None, usual: int = 0
+        self,
+        fills: Sequence[Fill],
+        name: Callable[[str], str],
+        sold: Sold | None = None,
+        usual: int = 0,
+        *,
+        bounded: bool = False,
     ) -> Decimal | None:
         """Return the mean price of the middle third by weight; None if the fills do not print.
 
-        They have to weigh a quarter of `usual`, without new sellers.
+        They have to weigh a quarter of `usual`, without new sellers. Where no prices are left out, fills under half of
+        the mean by money weigh what their money would buy at it.
         """
         buyers, sellers, own = self._weigh(fills, name, sold)
         if min(len(set(side)) for side in (buyers, sellers)) < PARTIES or sum(own) < 1_000 * GPU_HOURS:
@@ -393,17 +415,33 @@ class _Book:
         if 4 * sum(each for seller, each in zip(sellers, own, strict=True) if seller is not None) < usual:
             return None
         sides = [buyers, [seller or "" for seller in sellers]]
-        weights = _bound(sides, own)
-        if weights is None:
-            return None
-        whole, most = sum(weights), _count_most(sides, weights)
-        start, passed, paid = max(whole, 3 * most), 0, Fraction(0)
-        stop = 3 * whole - start
-        for price, weight in sorted(zip((fill.price for fill in fills), weights, strict=True)):
-            inside = min(passed + 3 * weight, stop) - max(passed, start)
-            paid += price * max(inside, 0)
-            passed += 3 * weight
-        return Decimal(round(paid / (stop - start) * _MILLION)) / _MILLION
+        prices = [fill.price for fill in fills]
+        if not bounded and any(NEAR * price < max(prices) for price in prices):
+            money = [int(price * each) for price, each in zip(prices, own, strict=True)]
+            mean = _take_middle(prices, sides, money)
+            if mean is None:
+                return None
+            own = [
+                int(price * each / mean) if NEAR * price < mean else each
+                for price, each in zip(prices, own, strict=True)
+            ]
+        value = _take_middle(prices, sides, own)
+        return None if value is None else Decimal(round(value * _MILLION)) / _MILLION
+
+
+def _take_middle(prices: Sequence[Fraction], sides: Sequence[Sequence[str]], own: Sequence[int]) -> Fraction | None:
+    """Return the mean price of the middle third by weight; None if no bound leaves nobody above a third."""
+    weights = _bound(sides, own)
+    if weights is None:
+        return None
+    whole, most = sum(weights), _count_most(sides, weights)
+    start, passed, paid = max(whole, 3 * most), 0, Fraction(0)
+    stop = 3 * whole - start
+    for price, weight in sorted(zip(prices, weights, strict=True)):
+        inside = min(passed + 3 * weight, stop) - max(passed, start)
+        paid += price * max(inside, 0)
+        passed += 3 * weight
+    return paid / (stop - start)
 
 
 def _root(parents: Mapping[str, str], party: str) -> str:

@@ -91,7 +91,7 @@ def audit(messages, points):
 
 traders = st.sampled_from("abcdef")
 hours = st.integers(0, 40 * 24).map(lambda number: FIRST + number * HOUR)
-prices = st.sampled_from(["1.90", "2", "2.10", "2.5", "3", "3.80", "9"])
+prices = st.sampled_from(["0.0001", "0.9", "1.90", "2", "2.10", "2.5", "3", "3.80", "9"])
 fills = st.tuples(hours, traders, traders, prices, st.integers(1, 600), st.one_of(st.none(), st.integers(0, 18 * 24)))
 
 
@@ -197,6 +197,31 @@ def test_what_sellers_sold_before_bounds_what_they_weigh(plant, found):
     points = told.publish()
     assert (points[32]["is_provisional"], points[53]["is_provisional"]) == (False, True)
     assert 2 <= Decimal(points[32]["index_usd_per_gpu_hour"]) <= Decimal("2.30")
+    texts = audit(*plant(told.messages, points))
+    assert (texts == []) if found is None else any(found in text for text in texts), texts
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda messages, points: (messages, points), None),
+        (state(17, status="carried"), "2026-03-19: status"),
+        (state(40, index_usd_per_gpu_hour="3.800000"), "2026-04-11: index_usd_per_gpu_hour"),
+        (state(40, is_provisional=True), "2026-04-11: is_provisional"),
+    ],
+)
+def test_what_was_sold_for_next_to_nothing_sets_and_stops_no_print(plant, found):
+    """Dust on days 1 and 39; those who sold it sell on day 40 beside others."""
+    told = Told()
+    for day in (0, 17, 40):
+        for number in range(3):
+            told.fill(FIRST + day * 24 * HOUR, f"buyer {number}", f"seller {number}", "2.00", 192)
+    for day, price, hours in ((1, "0.0001", 1_152_000), (39, "0.0001", 1_152_000), (40, "3.80", 3_072)):
+        for number in range(2):
+            told.fill(FIRST + day * 24 * HOUR, f"buyer {number} of {day}", f"dust {number}", price, hours)
+    points = told.publish()
+    known = [(points[day]["status"], Decimal(points[day]["index_usd_per_gpu_hour"])) for day in (17, 40)]
+    assert known == [("printed", 2), ("printed", 2)]
     texts = audit(*plant(told.messages, points))
     assert (texts == []) if found is None else any(found in text for text in texts), texts
 

@@ -141,7 +141,7 @@ def test_shells_with_any_volume_move_the_index_by_a_twentieth_a_day_at_most_and_
         rows += [traded(day, f"shell {number}", price, 10 ** (3 + day)) for number in range(3)]
         point = index_of(*rows, day=day)
         assert point.index_usd_per_gpu_hour <= Decimal("2.01") * Decimal("1.05") ** day + Decimal("0.000001")
-    later = [traded(day, f"honest {number}", "2", 10**8) for day in range(6, 14) for number in range(3)]
+    later = [traded(day, f"honest {number}", "2", 10**9) for day in range(6, 14) for number in range(3)]
     assert index_of(*rows, *later, day=13).index_usd_per_gpu_hour == 2
 
 
@@ -219,6 +219,36 @@ def test_shells_move_a_day_by_what_they_sold_a_month_before_and_sell_again_besid
     assert Decimal(low) <= point.index_usd_per_gpu_hour <= Decimal(high)
 
 
+DUST = [traded(1, f"dust buyer {number}", "1/10000", 1_152_000, seller=f"shell {number}") for number in range(2)]
+"""115.20 USD each, in a circle."""
+
+
+def test_dust_of_a_month_ago_gives_shells_no_weight():
+    shells = [
+        traded(40, f"shell {number} that buys", "3.80", 1_536, seller=f"shell {number % 2}") for number in range(4)
+    ]
+    honest = [row for day in (0, 20, 40) for row in shell(day, "2.00", 192, whose="honest ")]
+    point = index_of(*honest, *DUST, *shells, day=40)
+    assert (point.status, point.is_provisional, point.index_usd_per_gpu_hour) == ("printed", False, 2)
+
+
+@pytest.mark.parametrize(("day", "before"), [(17, (0,)), (70, (0, 20, 50))])
+def test_dust_stops_no_print_in_a_young_class_nor_where_its_sellers_sold_dust_before(day, before):
+    honest = [row for known in (*before, day) for row in shell(known, "2.00", 192, whose="honest ")]
+    again = [structs.replace(row, day=row.day + timedelta(days=day - 11)) for row in DUST]
+    point = index_of(*honest, *DUST, *again, day=day)
+    assert (point.status, point.is_provisional, point.index_usd_per_gpu_hour) == ("printed", day < 30, 2)
+
+
+@pytest.mark.parametrize("before", [(), (0,)])
+def test_dust_sets_no_print_where_nothing_before_bounds_it(before):
+    """On the first day of a class, and after a month without fills by sellers who sold dust then."""
+    honest = [row for known in (*before, 60) for row in shell(known, "2.00", 192, whose="honest ")]
+    again = [structs.replace(row, day=MONDAY + timedelta(days=60)) for row in DUST]
+    point = index_of(*honest, *(DUST if before else ()), *again, day=60)
+    assert (point.status, point.is_provisional, point.index_usd_per_gpu_hour) == ("printed", not before, 2)
+
+
 def test_where_nobody_trades_who_sold_before_the_day_prints_provisionally_and_no_later_price_follows_from_it():
     rows = [*sell_daily(range(30)), *[row for day in range(61, 71) for row in shell(day, "2.60", 200)]]
     point = index_of(*rows, day=70)
@@ -275,12 +305,12 @@ def test_a_day_without_fills_or_with_too_few_carries_the_latest_print_and_names_
 
 
 def test_a_fill_that_is_marked_later_is_left_out_by_a_named_revision_and_the_first_value_stays():
-    wash = [traded(0, name, "9", marked_at=CLOSE + timedelta(days=2, hours=hour)) for hour, name in enumerate("xyz")]
+    wash = [traded(0, name, "4", marked_at=CLOSE + timedelta(days=2, hours=hour)) for hour, name in enumerate("xyz")]
     before = index_of(*HONEST, *wash, now=CLOSE + timedelta(days=1))
-    assert (before.index_usd_per_gpu_hour, before.revision) == (Decimal("5.51"), 0)
+    assert (before.index_usd_per_gpu_hour, before.revision) == (Decimal("3.01"), 0)
     after = index_of(*HONEST, *wash)
     (revision,) = after.revisions
-    assert (after.index_usd_per_gpu_hour, after.first_usd_per_gpu_hour) == (Decimal("2.01"), Decimal("5.51"))
+    assert (after.index_usd_per_gpu_hour, after.first_usd_per_gpu_hour) == (Decimal("2.01"), Decimal("3.01"))
     assert (after.revision, revision.revised_at) == (1, CLOSE + timedelta(days=2, hours=2))
     carried = index_of(*HONEST, *wash, day=1)
     assert (carried.status, carried.revision, carried.index_usd_per_gpu_hour) == ("carried", 1, Decimal("2.01"))

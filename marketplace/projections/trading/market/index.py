@@ -11,15 +11,18 @@ buyer, and sellers as one seller (`ties.py`).
    and `PARTIES_MIN` sellers, twice as many parties in all, with `GPU_HOURS_MIN` GPU-hours and one of `VOLUME_PARTS` of
    those of the 29 days before, for which rule 2 can hold, is no longer than `DAYS_MAX` days.
 2. The fills of that run are weighed by their GPU-hours, but no buyer and no seller weighs more than a third of all.
-   Once the class has fills that are `KNOWN_DAYS_MIN` days old, each seller weighs no more than the GPU-hours that it
-   sold in fills so old, of the `CARRY_DAYS_MAX` days before. Those that sold none count together as one seller. So
-   shells weigh what they paid for twice, a month apart, and new ones together never outweigh the others.
+   Once the class has fills that are `KNOWN_DAYS_MIN` days old, each seller weighs no more than its fills so old, of
+   the `CARRY_DAYS_MAX` days before: their GPU-hours, and the part of its fills now that twice their money would pay.
+   Those that sold none count together as one seller. So shells weigh what they paid for twice, a month apart,
+   whatever volume they sold for next to nothing, and new ones together never outweigh the others.
 3. In order of price, the lowest and the highest third of the weight are left out. The weighted mean of the middle
    third is the day's *mean*. So no single buyer and no single seller, at whatever price and volume and with however
    many shells on the other side, moves it beyond what others traded at.
 4. If fills of the 30 days before a day could print, those of its run above twice or under half of their mean are left
    out. Else those beyond a factor of four of the median list price of that day are, if there is one. So shells cannot
-   print any price on a class that nobody else trades.
+   print any price on a class that nobody else trades. Where neither leaves any out yet, which is so for the mean of
+   those 30 days too, each fill under half of the mean by money weighs only the GPU-hours that its price would pay at
+   that mean. So no volume at next to nothing sets a price, or leaves the fills of others out.
 5. From one print to the next, the index moves by at most `STEP_MAX` for each day between. The means of the days that
    print are limited one after the other, from the latest that is at least `DAYS_MAX` days old, or else from the first;
    the last one, limited so, is the index. So nobody moves it far in a few days, and what everybody pays for a month
@@ -121,6 +124,20 @@ class Print(NamedTuple):
     is_provisional: bool
 
 
+class Volume(NamedTuple):
+    """GPU-hours, and what was paid for them in millionths of a USD."""
+
+    gpu_hours: int
+    paid: int
+
+    def add(self, row: Traded) -> "Volume":
+        """Return this and fills."""
+        return Volume(
+            self.gpu_hours + row.gpu_hours,
+            self.paid + int(parse_ratio(row.price_usd_per_gpu_hour) * row.gpu_hours * MICRO),
+        )
+
+
 class _Fills:
     """Fills by day, as they counted at any instant."""
 
@@ -131,14 +148,14 @@ class _Fills:
         for row in traded:
             self._by_day.setdefault(row.day, []).append(row)
         self._marked: dict[str, list[Traded]] = {}
-        self._sold: dict[str, tuple[list[date], list[int]]] = {}
+        self._sold: dict[str, tuple[list[date], list[Volume]]] = {}
         for row in sorted(traded, key=lambda row: row.day):
             if row.marked_at is not None:
                 self._marked.setdefault(row.seller_id, []).append(row)
             else:
-                days, sums = self._sold.setdefault(row.seller_id, ([], [0]))
+                days, sums = self._sold.setdefault(row.seller_id, ([], [Volume(0, 0)]))
                 days.append(row.day)
-                sums.append(sums[-1] + row.gpu_hours)
+                sums.append(sums[-1].add(row))
         self._prints: dict[tuple[date, datetime], Print | None] = {}
         self._limited: dict[tuple[date, datetime], Print] = {}
 
@@ -205,7 +222,7 @@ class _Fills:
             chosen += added
             if not chosen:
                 return None
-            mean = compute_mean(chosen, groups, sold, least) if added else None
+            mean = compute_mean(chosen, groups, sold, least, is_bounded=high is not None) if added else None
             if mean is not None:
                 gpu_hours = sum(row.gpu_hours for row in chosen)
                 return Print(day, mean, days, sum(row.fills for row in chosen), gpu_hours, is_provisional)
@@ -216,13 +233,16 @@ class _Fills:
         first, last = day - CARRY_DAYS_MAX * DAY, day - KNOWN_DAYS_MIN * DAY
         return any(True for known in self._by_day if first <= known <= last for _ in self._list_counted(known, at))
 
-    def count_sold(self, seller: str, day: date, at: datetime) -> int:
-        """Return the GPU-hours that a seller had sold `KNOWN_DAYS_MIN` days before a day, or earlier."""
+    def count_sold(self, seller: str, day: date, at: datetime) -> Volume:
+        """Return what a seller had sold `KNOWN_DAYS_MIN` days before a day, or earlier."""
         first, last = day - CARRY_DAYS_MAX * DAY, day - KNOWN_DAYS_MIN * DAY
-        days, sums = self._sold.get(seller, ([], [0]))
-        later = (row for row in self._marked.get(seller, ()) if first <= row.day <= last)
-        counted = sum(row.gpu_hours for row in later if row.marked_at is not None and row.marked_at > at)
-        return counted + sums[bisect_right(days, last)] - sums[bisect_left(days, first)]
+        days, sums = self._sold.get(seller, ([], [Volume(0, 0)]))
+        before, until = sums[bisect_left(days, first)], sums[bisect_right(days, last)]
+        sold = Volume(until.gpu_hours - before.gpu_hours, until.paid - before.paid)
+        for row in self._marked.get(seller, ()):
+            if first <= row.day <= last and row.marked_at is not None and row.marked_at > at:
+                sold = sold.add(row)
+        return sold
 
     def _find_bounds(
         self, day: date, before: Sequence[Traded], groups: Mapping[str, str], sold: "_Sold | None"
@@ -256,14 +276,18 @@ class _Sold:
         self._members: dict[str, list[str]] = {}
         for party, group in groups.items():
             self._members.setdefault(group, []).append(party)
-        self._known: dict[str, int] = {}
+        self._known: dict[str, Volume] = {}
 
-    def count(self, group: str) -> int:
-        """Return the GPU-hours of a group of sellers, by its name."""
+    def count(self, group: str) -> Volume:
+        """Return what a group of sellers had sold, by its name."""
         if group not in self._known:
-            members = self._members.get(group, [group])
-            self._known[group] = sum(self._fills.count_sold(seller, self._day, self._at) for seller in members)
+            sold = [self._fills.count_sold(seller, self._day, self._at) for seller in self._members.get(group, [group])]
+            self._known[group] = Volume(sum(one.gpu_hours for one in sold), sum(one.paid for one in sold))
         return self._known[group]
+
+    def has_sold(self, group: str) -> bool:
+        """Return whether a group of sellers was paid anything."""
+        return self.count(group).paid > 0
 
 
 def compute_index(
@@ -324,33 +348,55 @@ def _is_near(row: Traded, low: Fraction, high: Fraction | None) -> bool:
 
 
 def compute_mean(
-    fills: Sequence[Traded], groups: Mapping[str, str], sold: _Sold | None = None, least: Fraction | int = 0
+    fills: Sequence[Traded],
+    groups: Mapping[str, str],
+    sold: _Sold | None = None,
+    least: Fraction | int = 0,
+    *,
+    is_bounded: bool = False,
 ) -> Decimal | None:
     """Return the mean price of the middle third of the weight of fills, in USD per GPU-hour to six places.
 
     None with fewer than `PARTIES_MIN` buyers or sellers, or twice as many parties in all, or under
     `GPU_HOURS_MIN` GPU-hours, or `least` thousandths, or if no weights keep every party at a third. Buyers of one group
     count as one, and so do sellers. With `sold`, each seller weighs no more than what it had sold; those that had sold
-    nothing count as one, and not toward `least`.
+    nothing count as one, and not toward `least`. Unless prices are bounded already, fills under one of `FACTOR_MAX`
+    parts of the mean by money weigh only what their price would pay at that mean.
     """
     if len({party for row in fills for party in (row.startup_id, row.seller_id)}) < 2 * PARTIES_MIN:
         return None
     sides, own = _measure(fills, groups, sold)
-    if _count_known(sides, own) < least:
+    if sum(own) < GPU_HOURS_MIN * _PARTS or _count_known(sides, own) < least:
         return None
+    prices = [parse_ratio(row.price_usd_per_gpu_hour) for row in fills]
+    if not is_bounded and max(prices) > FACTOR_MAX * min(prices):
+        usual = _trim(prices, sides, [int(price * weight) for price, weight in zip(prices, own, strict=True)])
+        if usual is None:
+            return None
+        own = [
+            weight if FACTOR_MAX * price >= usual else int(weight * price / usual)
+            for price, weight in zip(prices, own, strict=True)
+        ]
+    mean = _trim(prices, sides, own)
+    return None if mean is None else Decimal(round(mean * MICRO)) / MICRO
+
+
+def _trim(
+    prices: Sequence[Fraction], sides: tuple[Sequence[str], Sequence[str]], own: Sequence[int]
+) -> Fraction | None:
+    """Return the mean price of the middle third of the weight of fills; None if no weights keep parties at a third."""
     weights = _weigh(sides, own)
     if weights is None:
         return None
     whole = sum(weights)
     low = max(whole, 3 * _find_most(sides, weights))  # Thirds of a weight, so that all are whole numbers.
     high, passed, paid = 3 * whole - low, 0, Fraction(0)
-    prices = (parse_ratio(row.price_usd_per_gpu_hour) for row in fills)
     for price, weight in sorted(zip(prices, weights, strict=True)):
         inside = min(passed + 3 * weight, high) - max(passed, low)
         if inside > 0:
             paid += price * inside
         passed += 3 * weight
-    return Decimal(round(paid / (high - low) * MICRO)) / MICRO
+    return paid / (high - low)
 
 
 def _measure(
@@ -362,10 +408,23 @@ def _measure(
     own = [row.gpu_hours * _PARTS for row in fills]
     if sold is None:
         return (buyers, sellers), own
-    hours = _sum_parties(sellers, own)
-    most = {party: min(sold.count(party) * _PARTS or whole, whole) for party, whole in hours.items()}
-    cut = [each * most[party] // hours[party] for party, each in zip(sellers, own, strict=True)]
-    return (buyers, [party if sold.count(party) else NEW for party in sellers]), cut
+    now: dict[str, Volume] = {}
+    for party, row in zip(sellers, fills, strict=True):
+        now[party] = now.get(party, Volume(0, 0)).add(row)
+    most = {
+        party: _cut(whole, sold.count(party)) if sold.has_sold(party) else Fraction(1) for party, whole in now.items()
+    }
+    cut = [int(each * most[party]) for party, each in zip(sellers, own, strict=True)]
+    return (buyers, [party if sold.has_sold(party) else NEW for party in sellers]), cut
+
+
+def _cut(now: Volume, sold: Volume) -> Fraction:
+    """Return which part of a seller's fills weighs, by what it had sold.
+
+    That is no more than it had sold, nor than its price then would pay at one of `FACTOR_MAX` parts of its price now.
+    """
+    known = Fraction(sold.gpu_hours, now.gpu_hours)
+    return min(Fraction(1), known, Fraction(FACTOR_MAX * sold.paid, now.paid) if now.paid else known)
 
 
 def _count_known(sides: tuple[Sequence[str], Sequence[str]], own: Sequence[int]) -> int:
@@ -374,18 +433,18 @@ def _count_known(sides: tuple[Sequence[str], Sequence[str]], own: Sequence[int])
 
 
 def _weigh(sides: tuple[Sequence[str], Sequence[str]], own: Sequence[int]) -> list[int] | None:
-    """Return what fills weigh in thousandths of a GPU-hour, with no buyer or seller above a third of their sum.
+    """Return what fills weigh, in the unit of `own`, with no buyer or seller above a third of their sum.
 
-    None with too few parties or GPU-hours, or if no weights do so. The bound on a party's weight is the largest that
+    None with too few parties, or if no weights do so. The bound on a party's weight is the largest that
     can be, to the rounding of two parts per fill.
 
     Args:
         sides: Buyer and seller of each fill.
-        own: What each fill weighs at most, in thousandths of a GPU-hour.
+        own: What each fill weighs at most, in thousandths of a GPU-hour or of a USD.
     """
     buyers, sellers = sides
     volume = sum(own)
-    if min(len(set(buyers)), len(set(sellers))) < PARTIES_MIN or volume < GPU_HOURS_MIN * _PARTS:
+    if min(len(set(buyers)), len(set(sellers))) < PARTIES_MIN:
         return None
     bought = _sum_parties(buyers, own)
     low, high, found = 1, volume, None
