@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from events.service import ServiceTerms
 from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, Nodes, Region, Text
+from events.usage import Meter
 
 
 class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
@@ -180,6 +181,7 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
         at: Since when.
         grant_id: The grant whose nodes they are, if evidence of its GPUs opened the incident; only it is affected.
         reported_at: When it was reported; None: then.
+        meter: Whose meter showed it, if evidence opened it.
     """
 
     pool_id: Id
@@ -188,6 +190,7 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
     at: Instant
     grant_id: Id | None = None
     reported_at: Instant | None = None
+    meter: Meter | None = None
 
 
 class PoolNodeRestored(Event, frozen=True, kw_only=True, tag="pool.node_restored.v1"):

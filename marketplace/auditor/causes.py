@@ -28,12 +28,13 @@ _NODES: Final = frozenset({"degraded", "suspended", "resumed"})
 
 @dataclass(slots=True)
 class Incident:
-    """Failed nodes of a pool; `grant_id` is whose evidence showed them, None if they were reported."""
+    """Failed nodes of a pool; `grant_id` and `meter` are whose evidence showed them, None if they were reported."""
 
     nodes: int
     start: datetime
     reported_at: datetime
     grant_id: str | None
+    meter: str | None = None
     end: datetime = FOREVER
 
 
@@ -208,7 +209,7 @@ class Causes:
     def _fail(self, body: Body) -> None:
         at = parse_instant(body["at"])
         told = parse_instant(body["reported_at"]) if body.get("reported_at") else at
-        incident = Incident(body["nodes"], at, told, body.get("grant_id"))
+        incident = Incident(body["nodes"], at, told, body.get("grant_id"), body.get("meter"))
         self.incidents.setdefault(body["pool_id"], {})[body["incident_id"]] = incident
 
     def _take_grant(self, message: Message, name: str, body: Body) -> None:
@@ -321,7 +322,9 @@ class Causes:
         first, used = since - ANSWERED_ONCE, timedelta()
         known = [each for pool_id in grant.pools for each in self.incidents.get(pool_id, {}).values()]
         answered = [
-            each for each in known if each.grant_id == grant_id and each.end - each.reported_at <= ANSWERED_WITHIN
+            each
+            for each in known
+            if each.grant_id == grant_id and each.meter != "provider" and each.end - each.reported_at <= ANSWERED_WITHIN
         ]
         for start, end in grant.before:
             if not grant.both or (grant.anew_at is not None and end <= grant.anew_at):

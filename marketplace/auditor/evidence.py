@@ -5,7 +5,7 @@ grant's terms say so, and then shows nothing from more than an hour before it is
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -40,7 +40,7 @@ class Watched:
         gpus_per_node: GPUs of a node.
         looks: By whose meter it is, source and device.
         shown: When each GPU was first shown as failed, by whose meter it is.
-        open: The incidents that evidence opened where it is now, and that last.
+        open: The incidents that evidence opened where it is now, and that last, with whose meter showed them.
     """
 
     terms: Body
@@ -48,7 +48,7 @@ class Watched:
     pool_id: str
     looks: dict[tuple[str, str, str], Look] = field(default_factory=lambda: defaultdict(Look))
     shown: dict[str, dict[str, datetime]] = field(default_factory=lambda: {"provider": {}, "startup": {}})
-    open: set[str] = field(default_factory=set)
+    open: dict[str, str | None] = field(default_factory=dict)
 
     def counts(self, meter: str) -> bool:
         """Return whether evidence of a side's meter counts."""
@@ -56,8 +56,11 @@ class Watched:
 
     def count_nodes(self) -> int:
         """Return the fewest nodes that hold all GPUs that were ever shown as failed."""
-        gpus = len(self.shown["provider"].keys() | self.shown["startup"].keys())
-        return -(-gpus // self.gpus_per_node)
+        return self.fill(self.shown["provider"].keys() | self.shown["startup"].keys())
+
+    def fill(self, gpus: Collection[str]) -> int:
+        """Return the fewest nodes that hold GPUs."""
+        return -(-len(gpus) // self.gpus_per_node)
 
 
 @dataclass(slots=True)
@@ -87,7 +90,7 @@ class Evidence:
                     self._fail(message, message.read())
                 case "pool.node_restored.v1":
                     for known in self.grants.values():
-                        known.open.discard(message.read()["incident_id"])
+                        known.open.pop(message.read()["incident_id"], None)
 
     def _issue(self, body: Body) -> None:
         terms = (body.get("service") or {}).get("detection")
@@ -119,10 +122,16 @@ class Evidence:
         if not require(grant is not None, "evidence", sequence, text) or grant is None:
             return
         if body["pool_id"] == grant.pool_id:
-            grant.open.add(incident_id)
+            grant.open[incident_id] = body.get("meter")
         nodes = grant.count_nodes()
         text = f"{len(grant.open)} incidents of {body['grant_id']} last, its meters showed failed GPUs of {nodes} nodes"
-        require(len(grant.open) <= nodes, "evidence", sequence, text)
+        if require(len(grant.open) <= nodes, "evidence", sequence, text):
+            own = sum(meter == "provider" for meter in grant.open.values())
+            right = own <= grant.fill(grant.shown["provider"]) and (
+                own == len(grant.open) or bool(grant.shown["startup"])
+            )
+            text = f"{own} of {len(grant.open)} incidents of {body['grant_id']} are shown by its provider's meter"
+            require(right, "evidence", sequence, text)
         told = grant.shown["startup"].values()
         if told and not grant.shown["provider"]:
             earliest, at = min(told) - BACKDATED_MAX, parse_instant(body["at"])

@@ -131,6 +131,14 @@ def restore(log):
     return [*log[:place], *change([restored], "pool.node_restored.v1", at=at), *log[place:]]
 
 
+def say_as_provider(log):
+    return change(log, "pool.node_failed.v1", meter="provider")
+
+
+def see_as_provider(log):
+    return change(log, "usage.evidenced.v1", meter="provider")
+
+
 def say_as_party(log):
     failed = next(each for each in log if each.event_type == "pool.node_failed.v1")
     return [replace(each, headers={**each.headers, "ce-actor": "pty_1"}) if each is failed else each for each in log]
@@ -195,6 +203,8 @@ def move_early(log):
         (end_by_evidence, drop("pool.node_failed.v1"), "cause", "all of its nodes work, or work again"),
         (end_by_evidence, drop("usage.evidenced.v1"), "evidence", "its meters showed failed GPUs of 0 nodes"),
         (end_by_evidence, let_provider_alone_count, "evidence", "its meters showed failed GPUs of 0 nodes"),
+        (end_by_evidence, say_as_provider, "evidence", "1 of 1 incidents of"),
+        (end_by_evidence, see_as_provider, "evidence", "0 of 1 incidents of"),
         (end_by_evidence, say_as_party, "evidence", "pty_1 reports meters/"),
         (end_by_evidence, move, None, None),
         (end_by_evidence, move_early, "cause", "gets another span: its provider could answer the failure until"),
@@ -219,14 +229,14 @@ async def test_an_end_without_cause_and_a_failure_without_evidence_are_found(sto
 def tell(outages):
     """Return the events that report outages, sorted by time, and the hour after the last outage began.
 
-    Each outage is a tuple: the hours since the outage before it, its length in hours, the nodes that still work, and
-    four flags. They say whether the grant's own GPUs failed, whether the outage ends, whether the grant then resumes,
-    and whether the grant follows its pool.
+    Each outage is a tuple: the hours since the outage before it, its length in hours, the nodes that still work, whose
+    meter shows it, and four flags. They say whether the grant's own GPUs failed, whether the outage ends, whether the
+    grant then resumes, and whether the grant follows its pool.
     """
     found, at = [], 0
-    for number, (gap, hours, nodes, is_own, is_over, is_resumed, follows) in enumerate(outages):
+    for number, (gap, hours, nodes, meter, is_own, is_over, is_resumed, follows) in enumerate(outages):
         at += gap
-        found.append((at, fail(f"incident {number}", at, build.GRANT if is_own else None)))
+        found.append((at, fail(f"incident {number}", at, build.GRANT if is_own else None, meter)))
         found.append((at + 1, degrade(nodes, at + 1, follows_pool=follows)))
         if is_over:
             found.append((at + hours, mend(f"incident {number}", at + hours)))
@@ -240,6 +250,7 @@ outages = st.tuples(
     st.sampled_from([1, 2, 5, 30, 200, 700]),
     st.sampled_from([2, 3, 10, 24, 25, 26]),
     st.integers(0, 3),
+    st.sampled_from(["provider", "startup", "startup"]),
     truth,
     truth,
     truth,

@@ -12,6 +12,7 @@ from events.pool import PoolOpened
 from events.service import STANDARD_SERVICE, ServiceTerms
 from events.stages import StageTerms
 from events.types import Interconnect
+from events.usage import Meter
 from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.binding import require_lot_free, require_lots_kept
@@ -111,11 +112,12 @@ async def fail_nodes(
     nodes: int,
     at: datetime,
     grant_id: str | None = None,
+    meter: Meter | None = None,
     until: datetime | None = None,
 ) -> Receipt:
     """Report that nodes stopped working, or that they did not work over a span that is past.
 
-    `grant_id` names their grant, if evidence of its GPUs shows the failure.
+    `grant_id` names their grant, and `meter` whose meter, if evidence of its GPUs shows the failure.
 
     Raises:
         Refusal: ``pool_unknown`` · refusals of the pool · ``limit_exceeded`` if one person alone takes more off periods
@@ -131,6 +133,7 @@ async def fail_nodes(
             at=at,
             grant_id=grant_id,
             reported_at=context.at,
+            meter=meter,
             until=until,
         )
         await unit.decide(POOL, pool_id, command)

@@ -90,9 +90,10 @@ def _is_dark(grant: Grant, site: SiteState, at: datetime) -> bool:
 def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datetime, datetime]]:
     """Yield from when to when past outages of a grant took of the time that its provider has to answer.
 
-    Where the startup's meter counts too, an incident that evidence opened and that ended within `ANSWERED_WITHIN` of
-    its report takes nothing: a startup that reports what its provider refutes gains no cause by repeating it. What was
-    to repair before its startup shortened or moved the grant takes its time whole: then no node worked.
+    Where the startup's meter counts too, an incident that it opened and that ended within `ANSWERED_WITHIN` of its
+    report takes nothing: a startup that reports what its provider refutes gains no cause by repeating it. What the
+    provider's meter shows is as its report. What was to repair before its startup shortened or moved the grant takes
+    its time whole: then no node worked.
 
     Args:
         grant: The grant.
@@ -106,7 +107,9 @@ def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datet
         Load(incident.start, incident.end, -incident.nodes)
         for pool in pools
         for incident in pool.incidents.values()
-        if incident.grant_id == grant.issued.grant_id and incident.end - incident.reported_at <= ANSWERED_WITHIN
+        if incident.grant_id == grant.issued.grant_id
+        and incident.meter != "provider"
+        and incident.end - incident.reported_at <= ANSWERED_WITHIN
     ]
     anew_at = grant.rescheduled[-1].at if grant.rescheduled else None
     for start, end in grant.failed_before:

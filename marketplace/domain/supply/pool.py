@@ -47,6 +47,7 @@ from events.pool import (
     PoolOpened,
 )
 from events.types import Event, LotShare
+from events.usage import Meter
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
@@ -125,7 +126,7 @@ class Resale:
 class Incident:
     """Failed nodes of a pool. `end` is `FOREVER` until they are restored.
 
-    `grant_id` names the grant whose GPUs' evidence showed the failure; None if a report did.
+    `grant_id` names the grant whose GPUs' evidence showed the failure, and `meter` whose meter; None if a report did.
     """
 
     nodes: int
@@ -133,6 +134,7 @@ class Incident:
     end: datetime
     grant_id: str | None
     reported_at: datetime
+    meter: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -755,7 +757,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolClosingAnnounced):
         return replace(state, closing=event)
     if isinstance(event, PoolNodeFailed):
-        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id, event.reported_at or event.at)
+        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id, event.reported_at or event.at, event.meter)
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))

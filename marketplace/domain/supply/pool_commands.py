@@ -6,6 +6,7 @@ import msgspec
 
 from events.pool import PoolOpened
 from events.types import LotShare
+from events.usage import Meter
 from marketplace.core.intervals import Load
 
 
@@ -104,6 +105,7 @@ class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
         at: Since when.
         grant_id: The grant whose GPUs' evidence shows it; None for a report.
         reported_at: Now; None counts as `at`.
+        meter: Whose meter shows it; None for a report.
         until: When they worked again, at most `reported_at`; None while they do not.
     """
 
@@ -113,6 +115,7 @@ class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     grant_id: str | None = None
     reported_at: datetime | None = None
+    meter: Meter | None = None
     until: datetime | None = None
 
 

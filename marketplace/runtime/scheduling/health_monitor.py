@@ -55,12 +55,14 @@ class _Opened:
         name: Its name.
         since: Its beginning.
         reported_at: When the evidence was stored.
+        meter: Whose meter showed it.
         gpus: The bad GPUs that are its own, at most those of a node, when an incident was last opened or ended.
     """
 
     name: str
     since: datetime
     reported_at: datetime
+    meter: Meter
     gpus: list[str] = field(default_factory=list)
 
 
@@ -76,6 +78,13 @@ class Transition(NamedTuple):
     pool_id: str
     incident_id: str
     opens: bool
+
+
+class Due(NamedTuple):
+    """Since when an incident is to be opened or closed, and whose meter opens it."""
+
+    at: datetime
+    meter: Meter
 
 
 @dataclass(slots=True)
@@ -98,9 +107,10 @@ class _Watch:
             they turned.
         said_at: The last bad look of the startup's meter.
         open: The incidents that evidence has opened and not closed, oldest first.
+        own: How many of these the provider's meter showed.
         opened: How many incidents evidence has opened on this pool.
         answered: The last instant from which on a report says that an incident is over.
-        due: The incidents that the pool has not recorded yet as opened or closed, and since when.
+        due: The incidents that the pool has not recorded yet as opened or closed.
         is_shared: Whether every open incident has its GPUs. It is done once for all that an event opens.
     """
 
@@ -118,9 +128,10 @@ class _Watch:
     turned: dict[str, None] = field(default_factory=dict)
     said_at: datetime | None = None
     open: list[_Opened] = field(default_factory=list)
+    own: int = 0
     opened: int = 0
     answered: datetime | None = None
-    due: dict[Transition, datetime] = field(default_factory=dict)
+    due: dict[Transition, Due] = field(default_factory=dict)
     is_shared: bool = True
 
     def find(self, key: Key) -> Health:
@@ -197,13 +208,20 @@ class _Watch:
         while failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
             self.opened += 1
-            self.open.append(_Opened(name, at, told_at))
+            meter = self._find_meter()
+            self.own += meter == "provider"
+            self.open.append(_Opened(name, at, told_at, meter))
             self.is_shared = False
-            self.due[Transition(self.pool_id, name, opens=True)] = at
+            self.due[Transition(self.pool_id, name, opens=True)] = Due(at, meter)
         while failed < len(self.open):
             last = self.open.pop()
+            self.own -= last.meter == "provider"
             ended = date_resumption(max(at, last.since + _SECOND), told_at, last.reported_at)
-            self.due[Transition(self.pool_id, last.name, opens=False)] = ended
+            self.due[Transition(self.pool_id, last.name, opens=False)] = Due(ended, last.meter)
+
+    def _find_meter(self) -> Meter:
+        """Return whose meter shows the next incident: the provider's, if it sees more bad nodes than it opened."""
+        return "provider" if self.own < count_nodes(len(self.bad["provider"]), self.gpus_per_node) else "startup"
 
     def share(self) -> None:
         """Give each bad GPU that no open incident has to the oldest one that has room."""
@@ -223,7 +241,9 @@ class _Watch:
         if place is None:
             return
         self.share()
-        good = set(self.open.pop(place).gpus)
+        over = self.open.pop(place)
+        self.own -= over.meter == "provider"
+        good = set(over.gpus)
         for key, health in [item for healths in self.healths.values() for item in healths.items()]:
             if _name_gpu(key.device) in good or not self.open:
                 self.put(key, Health(seen=health.seen, sample=health.sample))
@@ -332,8 +352,8 @@ class HealthMonitor:
         if watch.due:
             self._scheduler.put(Task("observe_grant", grant_id), NOW)
 
-    def list_due(self, grant_id: str) -> list[tuple[Transition, datetime]]:
-        """Return which incidents of a grant are to be opened or closed, and since when; the first noted is first."""
+    def list_due(self, grant_id: str) -> list[tuple[Transition, Due]]:
+        """Return which incidents of a grant are to be opened or closed; the first noted is first."""
         watch = self._watches.get(grant_id)
         return [] if watch is None else list(watch.due.items())
 
@@ -357,13 +377,14 @@ async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str
     now = handler.clock.now()
     if grant is None or grant.end <= now or not grant.is_running(now):
         return
-    for transition, since in observer.list_due(grant_id):
+    for transition, due in observer.list_due(grant_id):
         verb = "fail" if transition.opens else "restore"
         context = build_context(handler, "reactor", transition.pool_id, f"{verb}/{transition.incident_id}")
-        of: dict[str, Any] = {"incident_id": transition.incident_id, "at": min(since, now)}
+        of: dict[str, Any] = {"incident_id": transition.incident_id, "at": min(due.at, now)}
         try:
             if transition.opens:
-                await inventory.fail_nodes(handler, context, transition.pool_id, nodes=1, grant_id=grant_id, **of)
+                of |= {"grant_id": grant_id, "meter": due.meter}
+                await inventory.fail_nodes(handler, context, transition.pool_id, nodes=1, **of)
             else:
                 await inventory.restore_nodes(handler, context, transition.pool_id, **of)
         except Refusal:

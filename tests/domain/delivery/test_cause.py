@@ -20,11 +20,10 @@ from tests.domain.build import hour, id_of
 MINE = {"grant_id": build.GRANT}
 
 
-def fail(name, at, grant_id=build.GRANT):
+def fail(name, at, grant_id=build.GRANT, meter=None):
     """Nodes fail; that is reported an hour later."""
-    return PoolNodeFailed(
-        pool_id=build.POOL, incident_id=name, nodes=1, at=hour(at), grant_id=grant_id, reported_at=hour(at + 1)
-    )
+    of = {"grant_id": grant_id, "reported_at": hour(at + 1), "meter": meter}
+    return PoolNodeFailed(pool_id=build.POOL, incident_id=name, nodes=1, at=hour(at), **of)
 
 
 def restore(name, at):
@@ -148,6 +147,8 @@ def test_a_site_that_lacks_power_for_other_grants_alone_is_no_cause(start, since
     [
         ([degrade(3, 10), resume(22)], [fail("a", 9), restore("a", 22)], []),
         ([degrade(3, 10), resume(34)], [fail("a", 9), restore("a", 34)], []),
+        ([degrade(3, 10), resume(34)], [fail("a", 9, meter="startup"), restore("a", 34)], []),
+        ([degrade(3, 10), resume(34)], [fail("a", 9, meter="provider"), restore("a", 34)], [(10, 34)]),
         ([degrade(3, 10), resume(35)], [fail("a", 9), restore("a", 35)], [(10, 35)]),
         ([degrade(3, 10), resume(22)], [fail("a", 9, None), restore("a", 22)], [(10, 22)]),
         ([degrade(3, 10), resume(22)], [], [(10, 22)]),

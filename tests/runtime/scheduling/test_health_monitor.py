@@ -457,6 +457,9 @@ class Desk:
             PoolNodeRestored(pool_id=self.pool_id, incident_id=incident_id, nodes=1, at=self.at), self.at
         )
 
+    def list_meters(self):
+        return [due.meter for one, due in self.monitor.list_due(self.grant_id) if one.opens]
+
     def list_due(self):
         return [(one.incident_id[-3:], one.opens) for one, _ in self.monitor.list_due(self.grant_id)]
 
@@ -493,6 +496,29 @@ def test_a_report_that_ends_an_incident_takes_its_own_gpus_as_good(restored, lef
     assert len(desk.list_due()) == 2, "the other incident lasts"
     desk.see(left, 0, *gpus[left], looks=3)
     assert [opens for _, opens in desk.list_due()] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("seen", "meters"),
+    [
+        (["startup"], ["startup"]),
+        (["provider"], ["provider"]),
+        (["startup", "provider"], ["startup", "provider"]),
+        (["provider", "startup"], ["provider", "startup"]),
+    ],
+)
+def test_an_incident_names_the_meter_that_showed_it(seen, meters):
+    desk = Desk(4)
+    for meter in seen:
+        desk.see(meter, 79, *(f"{meter}-{number}" for number in range(8)), looks=2)
+    assert desk.list_meters() == meters
+
+
+def test_a_node_that_both_meters_see_failed_is_shown_by_the_one_that_saw_it_first():
+    desk = Desk(4)
+    for meter in ("startup", "provider"):
+        desk.see(meter, 79, *(f"GPU-{number}" for number in range(8)), looks=2)
+    assert desk.list_meters() == ["startup"]
 
 
 def trace_steps(act):
