@@ -59,7 +59,7 @@ class IssuerDilutionLimited(Event, frozen=True, kw_only=True, tag="issuer.diluti
 
 
 class IssuerExposureRecorded(Event, frozen=True, kw_only=True, tag="issuer.exposure_recorded.v1"):
-    """What may become equity under an instrument, or under an order if the issuer has a limit, changed.
+    """What may become equity under an instrument or an order changed, or an auction binds the order.
 
     Attributes:
         issuer_id: The issuer.

@@ -40,11 +40,15 @@ from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.programme_commands import OpenProgramme, StatePurchases
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.order import ORDER
 from marketplace.runtime.auctions.clearing import compute_book_hash
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
+from tests.application.equity.test_note_orders import offer_equity
+from tests.application.equity.test_stock_orders import STOCK
 from tests.support.market.auditing import find_faults
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
@@ -462,6 +466,84 @@ class TestBooksOnMemory(BookCases):
 
 
 class TestBooksOnJetStream(BookCases):
+    @pytest.fixture
+    def log(self, jetstream_log):
+        return jetstream_log
+
+
+class BoundOfferCases:
+    """A company is sold, or grows, while an auction locks its order, which pays in its equity."""
+
+    async def begin(self, log):
+        market = Market(log)
+        trade = await market.trade(days=10)
+        await found(market, trade.startup)
+        await market.cancel(trade.startup, trade.order)
+        rules = {"valuation_cap_usd_max": Decimal(1_000_000_000)}
+        order = await offer_equity(market, trade, "stock", STOCK, **rules)
+
+        def lock(process):
+            return auctions.lock_order(process.handler, process.context(), order, trade.auction)
+
+        return market, trade, order, lock
+
+    def sell(self, trade):
+        def command(process):
+            sale = {"proceeds_usd": Decimal(1_000_000), "safe_seniority": 1, "auction_ids": (trade.auction,)}
+            context = process.context(trade.startup)
+            return issuers.declare_liquidity(process.handler, context, trade.issuer, **sale)
+
+        return command
+
+    @pytest.mark.parametrize("first", ["sale", "lock"])
+    async def test_no_order_is_locked_beside_a_sale_whichever_is_first(self, log, first):
+        market, trade, order, lock = await self.begin(log)
+        sell = self.sell(trade)
+        answers = await race(market, *((sell, lock) if first == "sale" else (lock, sell)))
+        assert list_codes(answers) == (["sale_declared"] if first == "sale" else ["market_deciding"])
+        assert (await market.state("order", order)).status == ("open" if first == "sale" else "locked")
+        assert ((await market.state("issuer", trade.issuer)).find_sale() is None) is (first == "lock")
+        await check_log(log)
+
+    async def test_a_process_that_has_not_heard_of_a_lock_sells_no_company(self, log):
+        """It has read the company since, and not the order."""
+        market, trade, order, lock = await self.begin(log)
+        other = market.process("other")
+        await other.handler.cache.load(ORDER, order)
+        await lock(market)
+        with pytest.raises(Refusal) as caught:
+            await self.sell(trade)(other)
+        assert caught.value.code == "market_deciding"
+
+    @pytest.mark.parametrize("first", ["growth", "lock"])
+    async def test_no_company_outgrows_the_price_of_an_order_that_is_locked(self, log, first):
+        market, trade, order, lock = await self.begin(log)
+        shares = {"holder_id": trade.startup, "class_id": "common", "shares": 900_000}
+        stock = IssueStock(
+            issuer_id=trade.issuer,
+            security_id=derive_id("sec", trade.issuer, "more"),
+            price_usd_per_share=Decimal("0.0001"),
+            **shares,
+        )
+
+        def grow(process):
+            return issuers.act(process.handler, process.context(trade.startup), stock)
+
+        answers = await race(market, *((grow, lock) if first == "growth" else (lock, grow)))
+        assert list_codes(answers) == ([] if first == "growth" else ["market_deciding"])
+        assert (await market.state("order", order)).status == ("cancelled" if first == "growth" else "locked")
+        held = (await market.state("issuer", trade.issuer)).holdings[trade.startup, "common"]
+        assert held == (8_900_000 if first == "growth" else 8_000_000)
+        await check_log(log)
+
+
+class TestBoundOffersOnMemory(BoundOfferCases):
+    @pytest.fixture
+    def log(self, memory_log):
+        return memory_log
+
+
+class TestBoundOffersOnJetStream(BoundOfferCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log

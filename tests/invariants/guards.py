@@ -88,6 +88,23 @@ GUARDS: Final = (
         ("test_the_issuer_counts_what_the_instrument_says_whoever_amends_it_last",),
     ),
     Guard(
+        "offer-bound",
+        "no company is sold or outgrows the price of an order in its equity that an auction has bound",
+        Mutant(f"{_COMMANDS}.trading.auctions", "exposures=known, binds=True)", "exposures=known)"),
+        "test_rule_races.py::TestBoundOffersOnMemory",
+        (
+            "test_no_order_is_locked_beside_a_sale_whichever_is_first",
+            "test_no_company_outgrows_the_price_of_an_order_that_is_locked",
+        ),
+    ),
+    Guard(
+        "offer-reloaded",
+        "no company is sold or outgrows the price of an order in its equity that an auction has bound",
+        Mutant(f"{_COMMANDS}.steps.binding", "await unit.reload(ORDER, order_id)", "order"),
+        "test_rule_races.py::TestBoundOffersOnMemory",
+        ("test_a_process_that_has_not_heard_of_a_lock_sells_no_company",),
+    ),
+    Guard(
         "group-served",
         "at most one order of a group is matched",
         Mutant(

@@ -13,6 +13,7 @@ from marketplace.domain.trading.admission import (
     require_offer_kept,
     require_unbound,
     require_unfrozen_lot,
+    undoes_offer,
 )
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import BudgetHold, Mandate
@@ -66,12 +67,14 @@ async def require_offers_kept(unit: UnitOfWork, issuer_id: str, auction_ids: Ite
     is_sold = before.find_sale() is None and after.find_sale() is not None
     auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
     for order_id in sorted(each for each in before.exposures if is_id(each, "ord")):
-        order = await (unit.reload if is_sold else unit.load)(ORDER, order_id)
-        if order is None or order.terms.instrument is None or not is_bound(order, auctions, unit.context.at):
+        order = await unit.load(ORDER, order_id)
+        if order is None or order.terms.instrument is None:
             continue
         terms, ratio = order.terms.instrument, order.split_ratio
         was_usd, now_usd = (find_implied_cap(issuer, terms, ratio) for issuer in (before, after))
-        require_offer_kept(was_usd, now_usd, is_sold=is_sold)
+        if undoes_offer(was_usd, now_usd, is_sold=is_sold):
+            now = await unit.reload(ORDER, order_id)  # a lock writes the issuer, as this decision does
+            require_offer_kept(is_bound=now is not None and is_bound(now, auctions, unit.context.at), is_sold=is_sold)
 
 
 async def require_mandate_unbound(

@@ -38,9 +38,9 @@ from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
 from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.equity.instrument.commands import IssueInstrument
+from marketplace.domain.equity.issuer.commands import RecordExposure
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rules import require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
@@ -163,30 +163,46 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
         auction = await unit.get(AUCTION, auction_id)
         require_collecting(auction)
         order = await unit.get(ORDER, order_id)
+        require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
         if order.terms.instrument is not None:
             await _count(unit, order, order.terms.instrument)
             if isinstance(order, OpenOrder):
                 order = await _end_unwilling(unit, order, order.terms.instrument, auction.opened.locks_at)
                 if isinstance(order, EndedOrder) or order.waits_for_approval:
                     return
-        require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
 
 
 async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> None:
-    """Count an order that offers equity at its issuer, and ask again what its holders agree to, if it has any."""
+    """Count an order that offers equity at its issuer, and ask again what its holders agree to, if it has any.
+
+    An open order is recorded there in any case: a sale of the company, or its growth, that is decided at the same time
+    writes the issuer too, so that one of the two sees the other (ADR 17).
+    """
     issuer_id, order_id = order.placed.issuer_id, order.placed.order_id
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         return
-    require_no_sale(issuer)
     others = issuer.instruments or set(issuer.stakeholders) - {order.placed.startup_id}
+    binds = isinstance(order, OpenOrder) and not issuer.is_ended
     if order_id in issuer.exposures and not others:
+        if binds:
+            known = issuer.exposures[order_id]
+            command = RecordExposure(issuer_id=issuer_id, subject_id=order_id, exposures=known, binds=True)
+            await unit.decide(ISSUER, issuer_id, command)
         return
-    principal_usd, mandate_ids, ratio = compute_principal_max(order.terms), order.terms.mandate_ids, order.split_ratio
-    await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids, split_ratio=ratio)
+    await count_order(
+        unit,
+        issuer_id,
+        order_id,
+        instrument,
+        compute_principal_max(order.terms),
+        mandate_ids=order.terms.mandate_ids,
+        split_ratio=order.split_ratio,
+        binds=binds,
+    )
 
 
 async def _end_unwilling(unit: UnitOfWork, order: Order, instrument: PrincipalTerms, locks_at: datetime) -> Order:

@@ -296,10 +296,12 @@ async def count_order(
     *,
     mandate_ids: tuple[str, ...],
     split_ratio: str | None = None,
+    binds: bool = False,
 ) -> None:
     """Count an order's largest possible principal, in USD, toward its issuer's dilution limit.
 
-    `split_ratio` is the issuer's split factor when a price per share was agreed; None: now.
+    `split_ratio` is the issuer's split factor when a price per share was agreed; None: now. `binds` is as in
+    `RecordExposure`.
 
     Raises:
         Refusal: One of `REFUSED_OFFERS`.
@@ -315,6 +317,7 @@ async def count_order(
         exposures=(exposure,) if principal_usd else (),
         offered_to=offered_to,
         split_ratio=split_ratio,
+        binds=binds,
     )
     await unit.decide_at_end(ISSUER, issuer_id, command)
 

@@ -19,7 +19,7 @@ def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
         grant: The grant, as it is issued.
         quote_id: The held quote that it took; None if it won an auction.
     """
-    tariff = build_tariff(grant)
+    source, tariff = _name_source(grant, quote_id), build_tariff(grant)
     return DrawTerms(
         start=grant.start,
         end=grant.end,
@@ -28,7 +28,7 @@ def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
         cash_usd_per_gpu_hour=render_ratio(tariff.price * tariff.cash_share),
         principal_usd_per_gpu_hour=render_ratio(tariff.price * tariff.principal_share),
         acceptance_hours=ACCEPTANCE_HOURS,
-        source=_name_source(grant, quote_id),
+        source=source,
     )
 
 

@@ -223,25 +223,31 @@ def require_hold_over(auction: Auction, held: QuoteHeld) -> None:
         )
 
 
-def require_offer_kept(was_usd: Decimal | None, now_usd: Decimal | None, *, is_sold: bool) -> None:
-    """Refuse an act on a company that would undo its bound order, which pays in equity.
+def undoes_offer(was_usd: Decimal | None, now_usd: Decimal | None, *, is_sold: bool) -> bool:
+    """Return whether an act on a company would undo an order that pays in its equity, were it bound.
 
     Args:
         was_usd: What the company was worth at the order's price per share; None if it states no such price.
         now_usd: What it would be worth after the act.
         is_sold: Whether the act declares a sale of the company, beside which no instrument is signed.
+    """
+    return is_sold or (was_usd is not None and now_usd is not None and now_usd > was_usd)
+
+
+def require_offer_kept(*, is_bound: bool, is_sold: bool) -> None:
+    """Refuse an act on a company that would undo its bound order; see `undoes_offer`.
 
     Raises:
         Refusal: ``market_deciding``. It does not name the order: holders of the company read the answer too.
     """
-    if is_sold:
+    if is_bound and is_sold:
         raise Refusal(
             "market_deciding",
             "the company is not sold while an auction decides who pays for compute in its equity; agree again once it"
             " is completed",
             allowed="completed",
         )
-    if was_usd is not None and now_usd is not None and now_usd > was_usd:
+    if is_bound:
         raise Refusal(
             "market_deciding",
             "the company does not grow while an auction decides who pays for compute in its shares; try again once it"

@@ -95,6 +95,8 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
         owed: Whether a holder has a right to it, so that the limit cannot refuse it.
         offered_to: The holders that may take what an order offers, each with the parties related to it.
         split_ratio: The issuer's split factor when an order agreed a price per share; None: now.
+        binds: Whether an auction binds the order by it. Then it is recorded though nothing changes, so that no sale or
+            growth that is decided at the same time misses it.
     """
 
     issuer_id: str
@@ -103,6 +105,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
     owed: bool = False
     offered_to: tuple[frozenset[str], ...] = ()
     split_ratio: str | None = None
+    binds: bool = False
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,6 +116,8 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the exposure of an order or instrument; nothing if it is recorded so, or an instrument's issuer has ended.
 
+    What an auction binds is recorded again.
+
     Raises:
         Refusal: For an order, ``sale_declared`` and those of `require_agreed` · ``stack_exceeds_company``, unless the
             exposure is owed or the issuer has ended.
@@ -126,9 +128,9 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     if subject_id.startswith(_ORDER):
         require_agreed(state, exposures, command.offered_to, command.split_ratio)
     is_offer = subject_id.startswith(_ORDER) and bool(exposures)
-    if is_offer and changes and state.liquidity_id is not None:
+    if is_offer and (changes or command.binds) and state.liquidity_id is not None:
         require_no_sale(state)
-    if (refusal is None and not changes) or (state.is_ended and not is_offer):
+    if (refusal is None and not changes and not command.binds) or (state.is_ended and not is_offer):
         return []
     if refusal is not None:
         raise refusal
