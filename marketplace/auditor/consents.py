@@ -287,7 +287,7 @@ class Consents:
         issuer = self.equity.issuers.get(body["issuer_id"])
         rows = {} if issuer is None else issuer.holdings
         whole = sum(shares for (kind, _, name), shares in rows.items() if (kind, name) == ("stock", class_id))
-        loses = body["shares"] * _FEW > whole
+        loses = (issuer is not None and issuer.is_consolidated) or body["shares"] * _FEW > whole
         return {party_id} if loses and party_id in self.parties else set()
 
 

@@ -1,6 +1,6 @@
 """Checks principal and shares: principal within commitments, no negative holding, no class above its authorisation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -26,6 +26,10 @@ class Instrument:
     statements: dict[str, Decimal] = field(default_factory=dict)
 
 
+SHARES_LEFT_MIN: Final = 300
+"""A consolidation that leaves fewer asks everybody who holds something."""
+
+
 @dataclass(slots=True)
 class Issuer:
     """One issuer's capitalisation, from its events alone.
@@ -35,6 +39,7 @@ class Issuer:
         reserved: Shares of the plan.
         company_id: The party whose capitalisation it is.
         warrants: By id.
+        is_consolidated: Whether several of its shares ever became one.
     """
 
     holdings: dict[Row, int] = field(default_factory=dict)
@@ -42,6 +47,14 @@ class Issuer:
     reserved: int = 0
     company_id: str = ""
     warrants: dict[str, Warrant] = field(default_factory=dict)
+    is_consolidated: bool = False
+
+    def list_coarsened(self, split: Mapping[str, Any]) -> set[str]:
+        """Return all who hold something, if a consolidation leaves too few shares of stock for what others convert."""
+        ratio = Fraction(split["numerator"], split["denominator"])
+        stock = sum(shares for (kind, _, _), shares in self.holdings.items() if kind == "stock")
+        is_coarse = stock * ratio < SHARES_LEFT_MIN <= stock
+        return {holder_id for (_, holder_id, _), shares in self.holdings.items() if shares and is_coarse}
 
     def move(self, kind: str, holder: str, security: str, shares: int) -> None:
         """Add shares to a row."""
@@ -179,6 +192,7 @@ class Equity:
                 issuer.move("stock", holder, body["class_id_after"], body["shares_after"])
             case "stock_split":
                 _split(issuer, body)
+                issuer.is_consolidated |= body["numerator"] < body["denominator"]
             case _:
                 _take_right(issuer, name, body, holder, shares)
 

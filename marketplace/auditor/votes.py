@@ -284,7 +284,10 @@ class Votes:
         return {each for each in appointed if each is not None and self._votes(each, issuer)}
 
     def _list_shrunk(self, name: str, body: Body, beside: Sequence[tuple[str, Body]]) -> set[str]:
-        """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up."""
+        """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up.
+
+        After a consolidation by anything; if few shares are left, all who hold something.
+        """
         issuer = self.equity.issuers.get(body.get("issuer_id") or "", Issuer())
         if name != "issuer.stock_split":
             return set()
@@ -297,8 +300,11 @@ class Votes:
             rows = {row: count for row, count in issuer.holdings.items() if row[::2] == ("stock", class_id)}
             whole, grown = sum(rows.values()), sum(more for key, more in filled.items() if key[1] == class_id)
             part = Fraction(shares + filled.get((holder_id, class_id), 0), max(whole + grown, 1))
-            if kind == "stock" and shares and part <= Fraction(shares, whole) * _SHRUNK_MAX:
+            before = Fraction(shares, max(whole, 1))
+            is_less = part < before if issuer.is_consolidated else part <= before * _SHRUNK_MAX
+            if kind == "stock" and shares and is_less:
                 shrunk.add(holder_id)
+        shrunk |= issuer.list_coarsened(body)
         return {each for each in shrunk if self._votes(each, issuer)}
 
     def list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:

@@ -278,7 +278,8 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
         votes = dear or not _is_party(event.holder_id, setting)
         return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
-    is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * _FEW
+    few = 0 if _is_consolidated(setting.issuer) else _FEW
+    is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * few
     is_fair = fair is not None and event.price_usd_per_share >= fair
     return Asked() if is_few and is_fair else Asked((event.holder_id,))
 
@@ -314,6 +315,8 @@ def _is_party(holder_id: str, setting: Setting) -> bool:
 def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
     """Ask also those who lose a thousandth or more: others are rounded up, or their own rights down.
 
+    Of a company that made a consolidation before, those who lose anything: many small losses take a whole stake. If
+    fewer than `SHARES_LEFT_MIN` shares are left of more, everybody: they are too coarse for what others convert or buy.
     At the effect, rights that are rounded down and were not before became so by their holder's own exercise. It is not
     asked, so that nobody stops a consolidation by exercising one share.
     """
@@ -327,9 +330,13 @@ def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
         before = setting.issuer.classes[class_id].shares_outstanding
         after = Fraction(shares + filled.get((holder_id, class_id), 0), before + grown.get(class_id, 0))
-        if after <= Fraction(shares, before) * _SHRUNK_MAX:
+        if _is_less(after, Fraction(shares, before), setting.issuer):
             shrunk.append(holder_id)
-    shrunk += () if setting.again else _list_trimmed(setting.issuer, Fraction(event.numerator, event.denominator))
+    ratio = Fraction(event.numerator, event.denominator)
+    shrunk += () if setting.again else _list_trimmed(setting.issuer, ratio)
+    shares = sum(setting.issuer.holdings.values())
+    if shares * ratio < SHARES_LEFT_MIN <= shares:
+        shrunk += sorted(list_parties(setting.issuer))
     return Asked(tuple(shrunk), company=True, vote=event.numerator < event.denominator)
 
 
@@ -347,8 +354,18 @@ def _list_trimmed(issuer: Issuer, ratio: Fraction) -> Iterable[str]:
         *((issuer.promised[promise_id].holder_id, shares) for promise_id, shares in issuer.promises.items()),
     ]
     for holder_id, shares in sorted(rights):
-        if shares * ratio // 1 <= shares * ratio * _SHRUNK_MAX and shares:
+        if shares and _is_less(Fraction(shares * ratio // 1), shares * ratio, issuer):
             yield holder_id
+
+
+def _is_less(after: Fraction, before: Fraction, issuer: Issuer) -> bool:
+    """Return whether a consolidation takes a part that its holder is asked about."""
+    return after < before if _is_consolidated(issuer) else after <= before * _SHRUNK_MAX
+
+
+def _is_consolidated(issuer: Issuer) -> bool:
+    """Return whether a company made a consolidation before."""
+    return any(isinstance(act, IssuerStockSplit) and act.numerator < act.denominator for act in issuer.acts.values())
 
 
 def _withdraw_promise(event: IssuerOptionPromiseWithdrawn, setting: Setting) -> Asked:
@@ -628,6 +645,8 @@ _SOLD: Final = (
     f" {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what undercuts it, or to any such act if"
     " it bears more than a tenth"
 )
+SHARES_LEFT_MIN: Final = 300
+"""With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
 _FEW: Final = Fraction(1, 1_000)
@@ -707,7 +726,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote. Also each holder whose part shrinks by a thousandth or more because others are rounded up. Also each"
         " holder whose option, warrant or promise is rounded down by a thousandth or more, unless the holder's own"
-        " exercise since the proposal causes that",
+        " exercise since the proposal causes that. From the second consolidation on, whoever loses anything. Also"
+        f" every holder, if it leaves fewer than {SHARES_LEFT_MIN} shares of stock",
         "it is a split into more shares",
         _split,
         _ENDED,

@@ -28,6 +28,12 @@ def gives_much(exact: Fraction, shares: int, price_usd: Fraction) -> bool:
     return given > exact * ROUNDING_MAX and given * price_usd > GIVEN_USD_MAX
 
 
+def loses_much(exact: Fraction, shares: int, price_usd: Fraction) -> bool:
+    """Return whether rounding takes more than `ROUNDING_MAX` of the exact shares, and than `GIVEN_USD_MAX`."""
+    lost = exact - shares
+    return lost > exact * ROUNDING_MAX and lost * price_usd > GIVEN_USD_MAX
+
+
 def require_fine(instrument_id: str, exact: Fraction, shares: int, price_usd: Fraction) -> None:
     """Refuse a conversion that loses or gains too much by rounding to whole shares.
 

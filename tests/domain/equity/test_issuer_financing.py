@@ -14,6 +14,7 @@ from events.issuer import (
     IssuerFinancingClosed,
     IssuerFinancingPriced,
     IssuerOptionGranted,
+    IssuerProRataAnswered,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockIssued,
@@ -22,6 +23,7 @@ from events.issuer import (
     IssuerStockSplit,
     IssuerWarrantExercised,
 )
+from events.issuer_holders import ProRataOffer
 from events.types import SafeTerms
 from marketplace.core.ids import derive_id
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -420,6 +422,25 @@ def test_an_investment_below_the_price_of_a_share_is_refused():
     opened = [*COMPANY, *ISSUER.decide(open_round(investments=crumbs), ISSUER.fold(COMPANY))]
     refusal = Given(ISSUER, *opened).when(price()).refused("allotment_empty")
     assert refusal.facts["holder_id"] == ANGEL
+
+
+@pytest.mark.parametrize(
+    ("amount", "code"), [("150000", "allotment_empty"), ("350000", "allotment_coarse"), ("9000", None)]
+)
+def test_who_joins_a_round_by_right_with_a_hundredth_of_its_money_is_not_rounded_away(amount, code):
+    """With few shares a fund's part was less than one, so that it got nothing, or paid for one and a half."""
+    small, angel = found_small(50), {"holder_id": ANGEL, "amount_usd": Decimal(amount)}
+    lead = (Investment(holder_id=FUND, amount_usd=Decimal(2_000_000)),)
+    terms = {"share_rounding": "floor", "pre_money_usd": Decimal(10_000_000), "pool_post_money": Decimal(0)}
+    (opened,) = ISSUER.decide(open_round(**terms, investments=lead), ISSUER.fold(small))
+    offer = ProRataOffer(holder_id=ANGEL, amount_max_usd=Decimal(amount))
+    opened = msgspec.structs.replace(opened, pro_rata=(offer,), pro_rata_until=NOON + timedelta(days=30))
+    joined = [*small, opened, IssuerProRataAnswered(**OF_ISS, financing_id=FIN, **angel)]
+    if code is None:
+        (event,) = ISSUER.decide(price(), ISSUER.fold(joined))
+        assert [each.holder_id for each in event.pricing.allotments] == [FUND], "its part is tiny, and stops no round"
+    else:
+        assert Given(ISSUER, *joined).when(price()).refused(code).facts["holder_id"] == ANGEL
 
 
 def test_conversions_of_an_unpriced_round_are_refused():

@@ -154,6 +154,7 @@ REFUSED = {
         ("split_out_of_range", COMPANY, split(0, 0)),
         ("split_out_of_range", COMPANY, split(1, 1_000_001)),
         ("split_changes_nothing", COMPANY, split(7, 7)),
+        ("financing_open", [*COMPANY, OPENED], split(2, 1)),
         ("missing_convention", ODD, split(1, 2)),
         ("split_leaves_fractions", [FORMED, *FOUNDED[4:]], split(1, 3)),
         (

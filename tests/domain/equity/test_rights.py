@@ -333,6 +333,9 @@ def test_a_thousandth_of_a_class_stops_no_consolidation_that_pays_a_fair_price_f
     assert (f"holder/{FUND}" in ask(taken, SPLIT, given=given)) is asked
 
 
+TIMES = events.IssuerStockSplit(issuer_id=ISSUER_ID, split_id=id_of("spl", 8), numerator=30, denominator=1)
+
+
 def test_voters_are_in_the_order_of_their_ids():
     setting = Setting(ISSUER.fold(GIVEN), COMPANY, (issue(FOUNDER, 1, number=9),), NOW)
     seed = next(each for each in list_consents(setting, COMPANY) if each.electorate == "class/seed")
@@ -343,10 +346,27 @@ def to_fields(event):
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 
+@pytest.mark.parametrize(("denominator", "asks"), [(30, False), (40, True)])
+def test_everybody_agrees_to_a_consolidation_that_leaves_few_shares(denominator, asks):
+    """A fund's part of a round, and its note, became less than a share, and nobody had to ask it before."""
+    given = (*GIVEN[:3], issue(FOUNDER, 6_800, number=1), issue(FUND, 3_400, number=2))
+    split = events.IssuerStockSplit(issuer_id=ISSUER_ID, split_id=SPLIT.split_id, numerator=1, denominator=denominator)
+    assert (f"holder/{FUND}" in ask(split, given=given)) is asks
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_from_the_second_consolidation_on_who_loses_a_share_agrees(again):
+    """Ninety-nine consolidations took less than a thousandth each, and most of a stake together."""
+    given = (*GIVEN, issue(FOUNDER, 19_900, number=9), VALUED, *((SPLIT, TIMES) if again else ()))
+    taken = repurchase(FUND, 10, 3, cause=SPLIT.split_id)
+    assert (f"holder/{FUND}" in ask(taken, SPLIT, given=given)) is again
+
+
 def test_who_shrinks_because_others_are_rounded_up_agrees():
     """Shells of a hundredth of a new share each were rounded up to a whole one, beside who had ten."""
     fill = events.IssuerStockIssued(**{**to_fields(issue(BANK, 10, "seed", number=9)), "cause": SPLIT.split_id})
-    assert ask(fill, SPLIT) == {f"holder/{FUND}": {FUND: 1}, **VOTE}
+    twice = events.IssuerStockSplit(issuer_id=ISSUER_ID, split_id=SPLIT.split_id, numerator=1, denominator=2)
+    assert ask(fill, twice) == {f"holder/{FUND}": {FUND: 1}, **VOTE}
     few = (*GIVEN, issue(FUND, 20_000, number=8))
     small = events.IssuerStockIssued(**{**to_fields(issue(BANK, 10, number=9)), "cause": SPLIT.split_id})
     assert f"holder/{FUND}" not in ask(small, SPLIT, given=few), "a thousandth is a fraction"

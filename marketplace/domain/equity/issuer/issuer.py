@@ -41,7 +41,7 @@ Refusals in order, of each command:
 - transfer: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
   offer_<status> · offer_split · transfer_differs · first_refusal_unanswered
 - repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
-- split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
+- split: split_exists · split_out_of_range · split_changes_nothing · financing_open · missing_convention · price ·
   stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
 - converted: sale_declared · stakeholder_unknown · stock_class_unknown · stock_class_not_preferred,
   stock_class_not_common · shares · shares_not_held

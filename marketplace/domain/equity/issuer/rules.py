@@ -354,7 +354,7 @@ def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
 
 
 def require_no_financing(state: Issuer) -> None:
-    """Refuse to begin a financing, or a sale, while a financing is open.
+    """Refuse to begin a financing, a sale or a split while a financing is open.
 
     Raises:
         Refusal: ``financing_open``.

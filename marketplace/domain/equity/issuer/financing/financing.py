@@ -42,6 +42,7 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     order_instruments,
     price_conversion,
     price_instruments,
+    require_whole,
 )
 from marketplace.domain.equity.issuer.financing.pro_rata import (
     PRO_RATA_MAX,
@@ -242,17 +243,25 @@ def _require_near(
 def _price(
     state: Issuer, financing: Financing, instruments: tuple[ConvertingInstrument, ...], at: datetime
 ) -> RoundPricing:
-    """Price a round. A holder who joins by right is left out if whole shares are too coarse for it."""
+    """Price a round. A holder who joins by right is left out if whole shares are too coarse for it.
+
+    Not if it takes a hundredth of the money or more: the company, whose shares are too few, splits them before a round.
+    """
     terms, stated = financing.terms, {each.holder_id for each in financing.opened.terms.investments}
+    amounts = {each.holder_id: each.amount_usd for each in terms.investments}
+    large = {holder_id for holder_id, amount in amounts.items() if 100 * amount >= sum(amounts.values())}
     while True:
         try:
-            return price_instruments(state, terms, instruments, at)
+            pricing = price_instruments(state, terms, instruments, at)
+            require_whole(pricing, stated)
         except Refusal as refusal:
             empty = refusal.facts.get("holder_id")
-            if refusal.code not in {"allotment_empty", "allotment_coarse"} or empty in stated:
+            if refusal.code not in {"allotment_empty", "allotment_coarse"} or empty in stated | large:
                 raise
             left = tuple(each for each in terms.investments if each.holder_id != empty)
             terms = structs.replace(terms, investments=left)
+        else:
+            return pricing
 
 
 def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:

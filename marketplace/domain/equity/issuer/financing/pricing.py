@@ -4,7 +4,7 @@ Nothing is assumed here: every convention comes from the terms of the round or o
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -30,7 +30,7 @@ from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio
 from marketplace.core.rounding import round_places, round_whole
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.equity.issuer.state import RUN, Issuer, capitalization_of
-from marketplace.domain.equity.whole_shares import gives_much, require_fine
+from marketplace.domain.equity.whole_shares import gives_much, loses_much, require_fine
 from marketplace.equity import model
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.model import AFTER_PRICE
@@ -308,7 +308,7 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
             raise Refusal(
                 "allotment_empty",
                 f"{allotment.amount_usd} USD of {allotment.holder_id} buy less than one share at "
-                f"{pricing.price_usd_per_share} USD; raise the investment",
+                f"{pricing.price_usd_per_share} USD; raise the investment, or split the stock before the round",
                 holder_id=allotment.holder_id,
                 amount_usd=str(allotment.amount_usd),
             )
@@ -318,6 +318,25 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
                 f"{allotment.amount_usd} USD of {allotment.holder_id} would buy {allotment.shares} shares at"
                 f" {pricing.price_usd_per_share} USD by rounding up, and the other holders would pay for the"
                 " difference; raise the investment, or round down",
+                holder_id=allotment.holder_id,
+                amount_usd=str(allotment.amount_usd),
+            )
+
+
+def require_whole(pricing: RoundPricing, stated: Collection[str]) -> None:
+    """Refuse a round in which rounding takes much of the money of a holder that is not stated, who signed no price.
+
+    Raises:
+        Refusal: ``allotment_coarse``.
+    """
+    for allotment in pricing.allotments:
+        exact, price = Fraction(allotment.shares_exact), Fraction(pricing.price_exact)
+        if allotment.holder_id not in stated and loses_much(exact, allotment.shares, price):
+            raise Refusal(
+                "allotment_coarse",
+                f"{allotment.amount_usd} USD of {allotment.holder_id}, which joins by right, would buy"
+                f" {allotment.shares} shares and lose more than a hundredth by rounding down; split the stock before"
+                " the round",
                 holder_id=allotment.holder_id,
                 amount_usd=str(allotment.amount_usd),
             )

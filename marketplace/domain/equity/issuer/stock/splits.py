@@ -11,6 +11,8 @@ The fractional part of an option returns to the pool, and that of the authorised
 warrant or a promise, and the pool, are rounded down; the split's event states what is left of the pool. A right
 therefore loses less than one share and gains none; its price is divided like every other. If a split such as three for
 two leaves fractions, do it in two steps: three for one, then one for two.
+
+None is made while a round is open: what holders take of it is a sum of money, which would buy another number of shares.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +41,7 @@ from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     refuse_missing,
     require_authorised,
+    require_no_financing,
 )
 from marketplace.domain.equity.issuer.state import Issuer, IssuerState
 from marketplace.domain.equity.issuer.stock_commands import SplitStock
@@ -71,6 +74,7 @@ def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
             "split_changes_nothing",
             f"a split of {numerator} for {denominator} changes nothing; state two different numbers",
         )
+    require_no_financing(state)
     common = gcd(numerator, denominator)
     before = _even_out(command, state, denominator // common) if numerator == common else []
     if len(before) > EVENTS_MAX:
