@@ -21,6 +21,8 @@ OUTSIDE_MIN: Final = Fraction(1, 20)
 _FOUNDERS_USD: Final = 100_000
 """The most USD that all stock is worth at the founders' price when founders get theirs."""
 Body = Mapping[str, Any]
+Row = tuple[str, str]
+"""A holder, and a class of its stock."""
 
 
 @dataclass(slots=True)
@@ -130,6 +132,8 @@ class Company:
         stock: Shares of stock that are outstanding.
         paid_back: What the company paid each holder for its stock, and what was clawed back of stock, in USD.
         offers: The price of each offer of stock.
+        handed_on: Stock that moved to another holder or class: holder and class before, those after, and the price of
+            a share, after all splits, that it was offered for; 0 without an offer.
         rounds: By financing id.
         signed: The holder of each instrument that was ever signed.
         signed_terms: The terms at which each of them was signed.
@@ -149,6 +153,7 @@ class Company:
     stock: Fraction = Fraction(0)
     paid_back: dict[str, Fraction] = field(default_factory=dict)
     offers: dict[str, Fraction] = field(default_factory=dict)
+    handed_on: list[tuple[Row, Row, Fraction]] = field(default_factory=list)
     rounds: dict[str, Round] = field(default_factory=dict)
     signed: dict[str, str] = field(default_factory=dict)
     signed_terms: dict[str, Body] = field(default_factory=dict)
@@ -164,6 +169,7 @@ class Company:
     def take(self, name: str, body: Body, company_id: str) -> None:
         """Fold one event."""
         self._count_stock(name, body)
+        self._hand_on(name, body, company_id)
         match name:
             case "stock_class_created":
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
@@ -228,6 +234,15 @@ class Company:
             case "stock_converted":
                 self.stock += body["shares_after"] - body["shares"]
 
+    def _hand_on(self, name: str, body: Body, company_id: str) -> None:
+        if name == "stock_transferred" and company_id not in {body["holder_id"], body["holder_id_after"]}:
+            price = self.offers.get(body["transfer_id"], Fraction(0))
+            moved = (body["holder_id"], body["class_id"]), (body["holder_id_after"], body["class_id"])
+            self.handed_on.append((*moved, price))
+        elif name == "stock_converted":
+            moved = (body["holder_id"], body["class_id"]), (body["holder_id"], body["class_id_after"])
+            self.handed_on.append((*moved, Fraction(0)))
+
     def _buy_back(self, body: Body) -> None:
         """Take from prices, and from dollars paid in, what a holder gave back. Nothing was paid in for a clawback."""
         holder_id, shares = body["holder_id"], Fraction(body["shares"])
@@ -276,7 +291,8 @@ class Company:
 
         That is an instrument that is open, or a warrant that one gave; preferred stock; or any stock, if the holder
         bought some in a round, by an instrument, for more than the least price of any class, or at one at which all
-        stock was worth more than 100,000 USD as some was issued at it.
+        stock was worth more than 100,000 USD as some was issued at it. What was bought from a holder, got from a buyer
+        in a sale, or handed on by who had bought it counts as well.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
         preferred = {class_id for class_id, known in self.classes.items() if known.kind == "preferred"}
@@ -288,13 +304,15 @@ class Company:
         least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
         if any(lot.worth > _FOUNDERS_USD for lot in self.lots if lot.cause is None and lot.price == least):
             least = Fraction(-1)
-        buyers = {lot.holder_id for lot in self.lots if self._is_bought(lot, least)} | {*self.bought_rights.values()}
+        rows = {(lot.holder_id, lot.class_id) for lot in self.lots if self._is_bought(lot, least)}
+        rows |= {taker for _, taker, price in self.handed_on if price and price > least}
+        while ahead := {taker for giver, taker, _ in self.handed_on if giver in rows} - rows:
+            rows |= ahead
+        buyers = {holder_id for holder_id, _ in rows} | {*self.bought_rights.values()}
         return found | (buyers & {holder for holder, _ in stock})
 
     def _is_bought(self, lot: Lot, least: Fraction) -> bool:
-        if lot.cause is None:
-            return lot.price > least
-        return lot.cause in self.signed or lot.cause in self.rounds
+        return lot.cause in self.signed or lot.cause in self.rounds or bool(lot.price and lot.price > least)
 
     def list_claims(self, uncapped: Fraction, whole: Fraction) -> Iterator[tuple[str, Fraction]]:
         """Yield the holder of each instrument, and the part of the company that it asks for.
@@ -391,6 +409,7 @@ class Company:
         self.stock *= ratio
         self.marks = [mark.split(ratio) for mark in self.marks]
         self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
+        self.handed_on = [(giver, taker, price / ratio) for giver, taker, price in self.handed_on]
         for each in self.classes.values():
             each.preference /= ratio
             each.price /= ratio

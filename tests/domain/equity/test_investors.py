@@ -108,6 +108,7 @@ def test_a_price_counts_with_a_twentieth_of_what_was_paid_in_and_not_paid_back(e
         assert company.is_enough(Fraction(1), Fraction(1), usd) is counts
 
 
+FOUNDED = issued(1, KEYLESS, 8_000_000, "0.001")
 GROWTH = issued(9, KEYLESS, 9 * 10**8, "0.1", cause=make_id("fin", 9))
 FOUNDING = {
     "founders' price": ([issued(1, ANGEL, 8_000_000, "0.001")], set()),
@@ -119,6 +120,18 @@ FOUNDING = {
         {FUND},
     ),
     "the first of all": ([issued(1, FUND, 1_000, 1), issued(2, KEYLESS, 8_000_000, 1)], {FUND}),
+    "a fund that bought a founder's stock": ([FOUNDED, *handed_on(KEYLESS, FUND, 1_000, price=1)], {FUND}),
+    "at the founders' price": ([FOUNDED, *handed_on(KEYLESS, FUND, 1_000, price="0.001")], set()),
+    "for nothing": ([FOUNDED, *handed_on(KEYLESS, FUND, 1_000)], set()),
+    "a fund that bought before a split": (
+        [FOUNDED, *handed_on(KEYLESS, FUND, 9, price="0.002"), SPLIT],
+        {FUND},
+    ),
+    "from an investor for nothing": ([FOUNDED, issued(2, FUND, 9, 1), *handed_on(FUND, ANGEL, 9)], {ANGEL}),
+    "from an investor that kept some": ([FOUNDED, issued(2, FUND, 9, 1), *handed_on(FUND, ANGEL, 8)], {ANGEL, FUND}),
+    "back to the company": ([FOUNDED, *handed_on(KEYLESS, FOUNDER, 9, price=1)], set()),
+    "from a buyer in a sale": ([FOUNDED, issued(2, FUND, 9, 1, cause=make_id("liq", 9))], {FUND}),
+    "filled up to a whole share": ([FOUNDED, issued(2, FUND, 9, 0, cause=make_id("spl", 9))], set()),
     "above the least": ([issued(1, KEYLESS, 8_000_000, "0.001"), issued(2, FUND, 1_000, "0.002")], {FUND}),
 }
 

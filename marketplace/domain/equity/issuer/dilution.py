@@ -33,7 +33,6 @@ from events.issuer import (
     IssuerDilutionLimited,
     IssuerEvent,
     IssuerExposureRecorded,
-    IssuerStockConverted,
     IssuerStockTransferred,
 )
 from events.issuer_dilution import Exposure
@@ -48,7 +47,7 @@ from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDiluti
 from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import SHARES_MAX, is_main_class, refuse_missing, require_no_sale
-from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_parties, list_rows
+from marketplace.domain.equity.issuer.state import Issuer, follow_stock, list_holders, list_parties, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
 _ORDER = "ord_"
@@ -369,18 +368,7 @@ def _list_exercise_values(
 
 def _list_held(state: Issuer, holders: frozenset[str]) -> frozenset[tuple[str, str]]:
     """Return holder and class of all stock that holders may have got theirs from: their own, and whose they took."""
-    sources: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for act in state.acts.values():
-        if isinstance(act, IssuerStockTransferred):
-            sources.setdefault((act.holder_id_after, act.class_id), set()).add((act.holder_id, act.class_id))
-        elif isinstance(act, IssuerStockConverted):
-            sources.setdefault((act.holder_id, act.class_id_after), set()).add((act.holder_id, act.class_id))
-    found: set[tuple[str, str]] = set()
-    ahead = {(holder_id, class_id) for holder_id in holders for class_id in state.classes}
-    while ahead:
-        found |= ahead
-        ahead = {source for each in ahead for source in sources.get(each, ())} - found
-    return frozenset(found)
+    return follow_stock(state, ((each, class_id) for each in holders for class_id in state.classes), back=True)
 
 
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:

@@ -4,7 +4,7 @@ Shares and prices are those after all splits. The original numbers of the events
 repeated after a split is still recognised. Maps are persistent, and sorted wherever their order could show.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -448,6 +448,34 @@ class Issuer:
 
 
 IssuerState = Issuer | Importing | None
+
+
+def follow_stock(state: Issuer, rows: Iterable[tuple[str, str]], *, back: bool = False) -> frozenset[tuple[str, str]]:
+    """Return holders and classes of stock, and those that it was handed on to and converted into.
+
+    What the company itself took back is handed on as nobody's.
+
+    Args:
+        state: The issuer.
+        rows: The holders and classes.
+        back: Whether to follow it to whom it came from instead.
+    """
+    moves: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for act in state.acts.values():
+        match act:
+            case IssuerStockTransferred() if back or state.formed.party_id not in {act.holder_id, act.holder_id_after}:
+                move = (act.holder_id, act.class_id), (act.holder_id_after, act.class_id)
+            case IssuerStockConverted():
+                move = (act.holder_id, act.class_id), (act.holder_id, act.class_id_after)
+            case _:
+                continue
+        giver, taker = reversed(move) if back else move
+        moves.setdefault(giver, set()).add(taker)
+    found, ahead = set[tuple[str, str]](), {*rows}
+    while ahead:
+        found |= ahead
+        ahead = {taker for each in ahead for taker in moves.get(each, ())} - found
+    return frozenset(found)
 
 
 class Row(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import structs
 
 from events.financing import RoundTerms
-from events.issuer import IssuerEvent, IssuerProRataAnswered, IssuerStockIssued
+from events.issuer import IssuerEvent, IssuerProRataAnswered, IssuerStockIssued, IssuerStockTransferred
 from events.issuer_holders import HolderTerms, ProRataOffer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
@@ -26,7 +26,7 @@ from marketplace.core.money import ZERO, floor_cents, require_usd
 from marketplace.domain.equity.issuer.dilution import list_claims
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.rules import get_financing, require_open
-from marketplace.domain.equity.issuer.state import Financing, Issuer, list_holders, measure_ownership
+from marketplace.domain.equity.issuer.state import Financing, Issuer, follow_stock, list_holders, measure_ownership
 from marketplace.domain.refusals import require_found
 
 PRO_RATA_MAX: Final = 50
@@ -42,6 +42,7 @@ def list_investors(state: Issuer) -> frozenset[str]:
     These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
     bought some in a round, by an instrument, or for more than the least price of any class: founders get theirs for it.
     The least price is no founder's either if all stock was worth more than `FOUNDERS_USD_MAX` as some was issued at it.
+    So it is with stock bought from a holder, got from a buyer in a sale, and handed on by who had bought it.
     """
     found = {
         signed.holder_id
@@ -54,16 +55,27 @@ def list_investors(state: Issuer) -> frozenset[str]:
         held = warrant.shares_outstanding or warrant.holder_id in stockholders
         if held and warrant.issued.cause in state.instruments:
             found.add(warrant.holder_id)
+    found |= {holder_id for holder_id, _ in _list_bought(state)} & stockholders
+    return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)
+
+
+def _list_bought(state: Issuer) -> frozenset[tuple[str, str]]:
+    """Return holder and class of stock that was bought above the founders' price, and of those it was handed on to."""
     sold = [(each, _price_now(state, each)) for each in state.securities.values()]
     least = min((price for issued, price in sold if issued.cause is None), default=Fraction(0))
     worth = (state.worth_at_issue[each.security_id] for each, price in sold if each.cause is None and price == least)
     is_dear = max(worth, default=Fraction(0)) > FOUNDERS_USD_MAX
-    for issued, price in sold:
-        bought = issued.cause in state.instruments or issued.cause in state.financings
-        dear = issued.cause is None and (price > least or is_dear)
-        if (bought or dear) and issued.holder_id in stockholders:
-            found.add(issued.holder_id)
-    return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)
+    found = {
+        (issued.holder_id, issued.class_id)
+        for issued, price in sold
+        if issued.cause in state.instruments or issued.cause in state.financings or price > least or (price and is_dear)
+    }
+    for transfer_id, offer in state.offers.items():
+        moved = state.acts.get(transfer_id)
+        price = Fraction(offer.offered.price_usd_per_share) * offer.split_ratio / state.split_ratio
+        if isinstance(moved, IssuerStockTransferred) and (price > least or (price and is_dear)):
+            found.add((moved.holder_id_after, moved.class_id))
+    return follow_stock(state, {each for each in found if each[0] != state.formed.party_id})
 
 
 def _price_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:
