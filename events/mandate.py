@@ -187,6 +187,8 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
         until: When it ends by itself unless it is captured; None: never.
         gpu_classes: Classes of GPUs that the order may get. The amount counts toward each of their vendors and
             generations until one class wins.
+        amount_usd_max: What the holder sees in place of the amount: the most that the mandate allows the issuer. None:
+            it sees the amount, because no sealed offer follows from it.
     """
 
     mandate_id: Id
@@ -201,6 +203,7 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
     implied_cap_usd: Usd | None = None
     until: Instant | None = None
     gpu_classes: Annotated[tuple[GpuClass, ...], Meta(max_length=16)] = ()
+    amount_usd_max: Usd | None = None
 
 
 class MandateOrderApproved(Event, frozen=True, kw_only=True, tag="mandate.order_approved.v1"):
@@ -264,12 +267,14 @@ class MandateBudgetReleased(Event, frozen=True, kw_only=True, tag="mandate.budge
         hold_id: The hold.
         amount_usd: Dollars freed.
         reason: Why, for example ``not matched``.
+        committed: Whether it was committed to a grant, and not only held for an order, whose offer is sealed.
     """
 
     mandate_id: Id
     hold_id: Id
     amount_usd: Usd
     reason: Text
+    committed: bool = False
 
 
 MandateEvent = (

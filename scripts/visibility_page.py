@@ -59,7 +59,8 @@ table names two groups of parties:
 - *The parties of the* aggregate: those that its first event names. If the aggregate belongs to a grant or an issuer,
   also the parties of that grant or issuer. A startup that uses a grant by transfer is a party of the grant and of its
   usage until it hands the grant on. It does not see what the grant costs: in `grant.terminated.v1` its `fee_usd` is 0,
-  and so is what `grant.rescheduled.v1` says is set aside.
+  and so is what `grant.rescheduled.v1` says is set aside. The holder of a mandate does not see what orders hold of it
+  or free: `amount_usd` is 0 there until it is committed to a grant.
 
 In an operator's statements about the log (`log.…`) a party sees positions and effect. To it `subject` is
 `marketplace.>`, hashes are zeros, `lost` is empty and `reason` is `withheld`.

@@ -14,7 +14,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import {
-  AckPolicy, DeliverPolicy, JetStreamApiError, JetStreamError, jetstream, jetstreamManager,
+  AckPolicy, DeliverPolicy, JetStreamApiError, JetStreamError, JetStreamNotEnabled, jetstream, jetstreamManager,
 } from "@nats-io/jetstream";
 import { connect, errors, nanos } from "@nats-io/transport-node";
 
@@ -32,7 +32,8 @@ const LOG_SUBJECT = "marketplace.log.log_00000000000000000000000000";
 const EMPTY_SUBJECT = "marketplace.log.empty";
 const CONSUMER_NOT_FOUND = 10_014;
 const UNAVAILABLE = 503;
-const NATS_ERRORS = [JetStreamApiError, JetStreamError, ...Object.values(errors)];
+// Nobody answers where a user may not ask, as where no JetStream is: the client calls both "not enabled".
+const NATS_ERRORS = [JetStreamApiError, JetStreamError, JetStreamNotEnabled, ...Object.values(errors)];
 
 class BrokenChain extends Error {}
 

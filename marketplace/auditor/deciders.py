@@ -13,7 +13,7 @@ _SIDES: Final = ("startup", "holder", "provider")
 _PAYERS: Final = ("startup", "holder")
 
 MADE: Final[dict[str, tuple[str, dict[str, str]]]] = {
-    "grant.issued": ("grant_id", {"startup": "startup_id", "provider": "provider_id"}),
+    "grant.issued": ("grant_id", {"startup": "startup_id", "payer": "startup_id", "provider": "provider_id"}),
     "grant.transferred": ("grant_id", {"startup": "startup_id"}),
     "service_line.proposed": ("service_line_id", {"holder": "holder_id"}),
     "instrument.issued": ("instrument_id", {"holder": "holder_id"}),
@@ -40,7 +40,7 @@ DECIDES: Final[dict[str, Who]] = {
     "bond.posted": ("provider", "platform"),
     "bond.released": ("provider", "platform"),
     "issuer.financing_abandoned": ("company", "platform", "worker"),
-    "grant.rescheduled": ("startup", "platform"),
+    "grant.rescheduled": ("payer", "platform"),
     "grant.substituted": ("provider", "platform", "worker"),
     "instrument.debt_paid": ("holder", "platform"),
     "instrument.mfn_elected": ("holder", "platform"),

@@ -106,7 +106,7 @@ class Grants(Group):
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/substitute", body, **options)
 
     async def reschedule(self, grant_id: str, body: RescheduleGrantBody, **options: Any) -> ReceiptBody:
-        """Shorten or move, as its startup, a grant that cannot begin because its site is late or its nodes are dark.
+        """Shorten or move, as its payer, a grant that cannot begin because its site is late or its nodes are dark.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``wrong_side`` · ``grant_<status>`` · ``site_on_time`` ·

@@ -221,6 +221,7 @@ def _create_mandate_holds() -> None:
         jsonb("instrument", null=True),
         timestamp("until", null=True),
         jsonb("gpu_classes"),
+        numeric("amount_usd_max", null=True),
         bigint("last_sequence"),
         key("mandate_holds", "mandate_id", "hold_id"),
     )

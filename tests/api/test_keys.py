@@ -244,6 +244,22 @@ async def test_a_leaked_key_does_not_escape_by_rotating_itself(stage: Stage):
     assert {key_id for key_id, status in listed.items() if status == "active"} == {owner_id}
 
 
+async def test_a_leaked_key_does_not_escape_by_revoking_a_key_above_it(stage: Stage):
+    """Its child revoked the owner's first key, went on as the platform's, and outlived the leaked key's revocation."""
+    party = await stage.register("Startup", "startup")
+    root_id, root = await issue(stage, stage.admin, party_id=party)
+    leaked_id, leaked = await issue(stage, root)
+    _, child = await issue(stage, leaked)
+    assert (await child.delete(f"/v1/api-keys/{root_id}")).status_code == 204
+    _, further = await issue(stage, child)
+    assert await list_working(root, leaked, child, further) == [False, False, True, True]
+    _, owner = await issue(stage, stage.admin, party_id=party)
+    assert (await further.delete(f"/v1/api-keys/{leaked_id}")).status_code == 204
+    assert await list_working(child, further) == [True, True], "what descends from it ends nothing that was handed on"
+    assert (await owner.delete(f"/v1/api-keys/{leaked_id}")).status_code == 204
+    assert await list_working(owner, child, further) == [True, False, False]
+
+
 async def test_no_key_ends_one_of_a_colleague_unless_it_issued_it(stage: Stage):
     """One of the two persons that an act takes locked the other out, also where only one key had leaked."""
     party = await stage.register("Startup", "startup")

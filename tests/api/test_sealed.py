@@ -9,15 +9,20 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from events.mandate import MandateBudgetHeld
 from events.registry import list_tags
 from events.subjects import parse_subject
 from marketplace.api.http.visibility import EVERYBODY, PLATFORM, RULES, UNSTATED
 from marketplace.application.delivery.grants import terminate_grant, transfer_grant
 from marketplace.application.delivery.rescheduling import reschedule_grant
 from marketplace.application.metering.usage import report_usage, void_usage
+from marketplace.core.errors import Refusal
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from scripts import visibility_page
 from tests.api.documented import read_document
@@ -139,7 +144,7 @@ async def test_a_user_by_transfer_learns_the_end_and_not_its_fee_and_nothing_aft
     assert any(one["event"]["type"].startswith("marketplace.usage.") for one in seen[second])
 
 
-async def test_a_user_by_transfer_learns_the_span_that_it_chose_and_not_what_is_set_aside_and_reads_what_is_delivered(
+async def test_a_user_by_transfer_learns_the_span_that_its_payer_chose_not_what_is_set_aside_and_what_is_delivered(
     database_url,
 ):
     market = Market(MemoryLog())
@@ -155,7 +160,10 @@ async def test_a_user_by_transfer_learns_the_span_that_it_chose_and_not_what_is_
         await market.until("grant", id_, "degraded")
         market.clock.at = market.day(2)
         await report_usage(handler, market.context(trade.provider), id_, source="dcgm", measurements=(dark,))
-        await reschedule_grant(handler, market.context(heir), id_, choice="shortened")
+        with pytest.raises(Refusal, match="only the startup of") as refused:
+            await reschedule_grant(handler, market.context(heir), id_, choice="shortened")
+        assert (refused.value.code, refused.value.facts["side"]) == ("wrong_side", "user")
+        await reschedule_grant(handler, market.context(trade.startup), id_, choice="shortened")
         void = {"source": "dcgm", "reading_id": "dark", "reason": "no power"}
         await void_usage(handler, market.context(trade.provider), id_, **void)
         market.clock.at = market.day(4)
@@ -296,3 +304,52 @@ async def test_no_route_and_no_event_shows_another_partys_offers(database_url):
     assert leaks == []
     for whose, secrets in SECRETS.items():
         assert all(secret in seen[whose]["the feed"] for secret in secrets if secret != VALUE), "its own it reads"
+
+
+async def test_a_fund_does_not_learn_what_orders_hold_of_its_mandate_before_or_after_they_win(database_url):
+    """It sees the issuer's maximum in its place, and of a matched order exactly what is committed."""
+    market = Market(MemoryLog())
+    trade = await market.trade(cash="0", equity=EQUITY, issuer_usd_max=Decimal(250_000), days=2)
+    async with market.worker():
+        grant = await market.award(trade)
+    equity = {"mandate_ids": (trade.mandate,), "cash": "0"}
+    orders = [await market.order(trade.startup, equity=offer, **equity) for offer in ("2.95", "2.35")]
+    await market.cancel(trade.startup, orders[1])
+    secrets = {await find_held(market, order_id) for order_id in (trade.order, *orders)}
+    mandate = await market.state("mandate", trade.mandate)
+    committed = mandate.holds[grant.issued.hold_id].committed_usd
+    secrets |= {str(mandate.used_usd), str(mandate.used_usd - committed)} - {str(committed)}
+    async with open_stage(market.log, database_url) as stage:
+        reach = {"Min-Seq": await stage.reach()}
+        holds, body = f"/v1/mandates/{trade.mandate}/holds", {"name": "clerk", "scopes": ["*:read"]}
+        clerk = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+        fund, paths = await stage.open_tenant(trade.fund), ["/v1/mandates", holds, "/v1/mandates/exposure"]
+        paths += [f"/v1/mandates/{trade.mandate}"]
+        for client in (fund, clerk):
+            texts = {path: (await client.get(path, headers=reach)).text for path in paths}
+            texts["feed"] = await read_feed(client) if client is fund else ""
+            leaks = [(path, secret) for path, text in texts.items() for secret in secrets if f'"{secret}"' in text]
+            assert leaks == []
+            rows = {row["order_id"]: row for row in (await client.get(holds, headers=reach)).json()["items"]}
+            assert [rows[each]["held_usd"] for each in (trade.order, *orders)] == ["0.00", "250000.00", "0.00"]
+            assert Decimal(rows[trade.order]["captured_usd"]) == committed > 0
+            view = (await client.get(paths[-1], headers=reach)).json()
+            assert (view["held_usd"], Decimal(view["captured_usd"])) == ("250000.00", committed)
+            [exposure] = (await client.get(paths[2], headers=reach)).json()
+            assert (exposure["held_usd"], Decimal(exposure["committed_usd"])) == ("250000.00", committed)
+        exact = {row["order_id"]: row["held_usd"] for row in (await stage.admin.get(holds)).json()["items"]}
+        assert exact[orders[0]] in secrets
+        seen = [one["event"] for one in (await fund.get("/v1/events?type=mandate.budget_held.v1")).json()["items"]]
+        assert [(one["hash"], one.get("previoushash", "")) for one in seen] == [("", "")] * 3
+        assert {one["data"]["amount_usd_max"] for one in seen} == {"250000.00"}
+
+
+async def find_held(market, order_id):
+    """Return what an order held of a mandate, from the log, as answers write it."""
+    async for page in market.log.read():
+        for recorded in page:
+            event = parse_event(recorded)
+            if isinstance(event, MandateBudgetHeld) and event.order_id == order_id:
+                assert event.amount_usd > 0
+                return str(event.amount_usd)
+    raise AssertionError(order_id)

@@ -6,8 +6,8 @@ platform. A key records which operator named its person: two persons that one op
 requests. Otherwise one person could act as two.
 
 A key ends with the key that issued it. Who revokes a key may hand on what it issued (`keep_issued`), for example at the
-end of a rotation; the key that asks is always handed on. What was handed on ends where the same key is revoked once
-more, by a key that does not descend from it. So nobody who has a leaked key escapes by rotating it.
+end of a rotation; the key that asks is always handed on. What was handed on ends where a key that it descends from is
+revoked by one that does not descend from that. So nobody who has a leaked key escapes by rotating it, or one above it.
 
 No key of a party ends that of another person, and none of the platform that of another operator, unless it issued it:
 otherwise a leaked key would lock the others out. The platform ends those of every person of a party.

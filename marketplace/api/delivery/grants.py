@@ -121,7 +121,7 @@ async def substitute(
 async def reschedule(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[RescheduleGrantBody]
 ) -> Response[ReceiptBody]:
-    """Shorten or move, as its startup, a grant whose site is late for it, or that is dark since its start."""
+    """Shorten or move, as its payer, a grant whose site is late for it, or that is dark since its start."""
     receipt = await reschedule_grant(
         command.handler,
         command.context,

@@ -31,7 +31,7 @@ FILTERED_MAX: Final = 100_000
 """Events that a page with a filter looks through at most."""
 _PROPOSED: Final = "marketplace.proposal.made.v1"
 """An event of which even its company does not see all: the holders of a buyer are shown to the buyer only."""
-_OF_ISSUERS: Final = ("marketplace.issuer.", "marketplace.proposal.")
+_IN_PART: Final = ("marketplace.issuer.", "marketplace.proposal.", "marketplace.mandate.")
 """Events of aggregates of which some parties see some events in part."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -44,10 +44,10 @@ def is_limited(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
 def hides_hash(recorded: Recorded, depth: Depth, party_id: str | None) -> bool:
     """Return whether a party does not see an event's hashes: with them it could find hidden amounts by trying.
 
-    The hash of an event covers all earlier ones of its aggregate, so that no party sees any of an issuer or a proposal,
-    nor of a grant that it uses by transfer.
+    The hash of an event covers all earlier ones of its aggregate, so that no party sees any of an issuer, a proposal or
+    a mandate, nor of a grant that it uses by transfer.
     """
-    return party_id is not None and (depth != "full" or recorded.envelope.type.startswith(_OF_ISSUERS))
+    return party_id is not None and (depth != "full" or recorded.envelope.type.startswith(_IN_PART))
 
 
 def hides_person(envelope: Envelope, party_id: str | None) -> bool:

@@ -77,22 +77,25 @@ class SqlKeys:
             key = await lock_api_key(connection, key_id)
             if key is None or (key.revoked_at is not None and keeps):
                 return ()
+            below = [] if keeps else await lock_descendants(connection, key_id)
+            is_below = by in {each.key_id for each in below}
+            ended = [] if is_below else [one for one in below if one.revoked_at is None]
+            for one in ended:
+                await update_api_key(connection, revoke(one))
             if key.revoked_at is not None:
-                found = await lock_descendants(connection, key_id)
-                ended = [one for one in found if one.revoked_at is None and by not in {each.key_id for each in found}]
-                for one in ended:
-                    await update_api_key(connection, revoke(one))
                 return [one.key_id for one in ended]
             handed: list[ApiKey | None] = []
             if keeps:
                 handed += await lock_issued_keys(connection, key_id)
-            elif by != key_id and key_id in {each.key_id for each in await load_api_keys(connection, [by])}:
+            elif (
+                is_below and by != key_id and key_id in {each.key_id for each in await load_api_keys(connection, [by])}
+            ):
                 handed.append(await lock_api_key(connection, by))
             for each in handed:
                 if each is not None:
                     await update_api_key(connection, hand(each, key))
             await update_api_key(connection, revoke(key))
-            return [key_id]
+            return [key_id, *(one.key_id for one in ended)]
 
     async def record(self, change: KeyChange) -> bool:
         """See `KeyStore.record`."""

@@ -81,6 +81,11 @@ class Reader:
         return self.party_id is not None or self.principal.allows(SEALED)
 
     @property
+    def sees_foreign(self) -> bool:
+        """Whether it sees the sealed offers of every party: a key of the platform with ``orders:sealed``."""
+        return self.party_id is None and self.principal.allows(SEALED)
+
+    @property
     def hidden_acts(self) -> frozenset[str]:
         """The kinds of acts that wait for a second person and that it may not read: they state other resources' terms.
 

@@ -54,7 +54,7 @@ WORDS: Final = {
     "gpus_per_node": "GPUs of one node.",
     "granted_shares": "Shares in options that were granted.",
     "hash": "SHA-256 of the event, which the next one of its aggregate refers to.",
-    "held_usd": "Budget that is held for open orders.",
+    "held_usd": "The most that open orders hold.",
     "hours": "Hours worked, by all workers together.",
     "id": "Its id.",
     "indicative_prices": (

@@ -21,7 +21,7 @@ from marketplace.application.trading.mandates import (
     refuse_order,
     revoke_mandate,
 )
-from marketplace.projections.trading.mandates import find_mandate, list_budget_holds, list_mandates
+from marketplace.projections.trading.mandates import find_mandate, limit_held, list_budget_holds, list_mandates
 from marketplace.projections.trading.market.vendors import list_exposures
 from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
@@ -107,8 +107,8 @@ async def refuse(
 async def get_one(reader: Read, mandate_id: FromPath[str]) -> Response[MandateView]:
     """Return a mandate of the holder, with its held and captured budget."""
     async with reader.connect() as connection:
-        view = await find_mandate(connection, mandate_id)
-    view = reader.show(view, MANDATE, mandate_id)
+        view = reader.show(await find_mandate(connection, mandate_id), MANDATE, mandate_id)
+        (view,) = [view] if reader.sees_foreign else await limit_held(connection, [view])
     return answer_versioned(view, view.last_sequence)
 
 
@@ -123,7 +123,8 @@ async def list_all(
     holder_id = reader.narrow(holder_id)
     async with reader.connect() as connection:
         rows = await list_mandates(connection, holder_id=holder_id, status=status, window=listing.window)
-    return listing.build_page(rows, rows, lambda row: (row.granted_at, row.mandate_id))
+        shown = rows if reader.sees_foreign else await limit_held(connection, rows)
+    return listing.build_page(rows, shown, lambda row: (row.granted_at, row.mandate_id))
 
 
 @get("/exposure", operation_id="mandates.list_exposure", summary="Read exposure by vendor and generation of GPUs")
@@ -134,7 +135,7 @@ async def read_exposure(reader: Read, holder_id: Word = None) -> list[ExposureVi
     """
     holder_id = reader.narrow(holder_id)
     async with reader.connect() as connection:
-        return await list_exposures(connection, holder_id=holder_id)
+        return await list_exposures(connection, holder_id=holder_id, sealed=reader.sees_foreign)
 
 
 @get("/{mandate_id:str}/holds", summary="List holds on a mandate's budget")
@@ -146,7 +147,8 @@ async def list_holds(
     async with reader.connect() as connection:
         view = await find_mandate(connection, mandate_id)
         reader.show(view, MANDATE, mandate_id)
-        rows = await list_budget_holds(connection, mandate_id, after=after, limit=limit + 1)
+        sealed = reader.sees_foreign
+        rows = await list_budget_holds(connection, mandate_id, sealed=sealed, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.hold_id)
 
 

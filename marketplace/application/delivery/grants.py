@@ -10,7 +10,7 @@ from msgspec import structs
 
 from events.grant import GrantIssued, Mark, Side
 from marketplace.application.steps.access import (
-    list_sides,
+    list_payers,
     load_grant,
     load_mandate,
     require_side,
@@ -243,9 +243,8 @@ async def terminate_grant(
 
     async def work(unit: UnitOfWork) -> None:
         grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
-        parties = {"user": grant.startup_id, "startup": grant.issued.startup_id, "provider": grant.issued.provider_id}
         allowed = ("startup", "provider", *(("user",) if for_cause else ()))
-        require_side(context, parties, allowed, "grant", grant_id)
+        require_side(context, list_payers(grant), allowed, "grant", grant_id)
         if not for_cause:
             await _keep_resales(unit, grant, auction_ids)
         await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause)
@@ -277,8 +276,7 @@ async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receip
 
     async def work(unit: UnitOfWork) -> None:
         grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
-        parties = {**list_sides(grant), "startup": grant.issued.startup_id}
-        require_side(context, parties, ("startup",), "grant", grant_id)
+        require_side(context, list_payers(grant), ("startup",), "grant", grant_id)
         await require_unfrozen(unit)
         await collect(unit, grant, is_asked=True)
 

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from events.grant import Choice
 from events.types import LotShare
-from marketplace.application.steps.access import list_sides, load_mandate, require_side, require_unfrozen
+from marketplace.application.steps.access import list_payers, load_mandate, require_side, require_unfrozen
 from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.make_whole import keep_make_whole
@@ -49,7 +49,9 @@ async def reschedule_grant(
     start: datetime | None = None,
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Shorten a grant that cannot begin to the hours after its site is ready, or move it, as the startup that uses it.
+    """Shorten a grant that cannot begin to the hours after its site is ready, or move it, as the startup that pays.
+
+    Who uses it by transfer may not: the choice gives up hours that the payer pays for, or the damages for them.
 
     A shortened grant keeps its end. What was set aside for the hours taken off is freed, and its account keeps the
     make-whole for those beyond the cure time. A moved grant has the same length and price, on its own lots, from
@@ -65,7 +67,7 @@ async def reschedule_grant(
 
     async def work(unit: UnitOfWork) -> None:
         grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
-        require_side(context, list_sides(grant), ("startup",), "grant", grant_id)
+        require_side(context, list_payers(grant), ("startup",), "grant", grant_id)
         await require_unfrozen(unit)
         command = await _build(unit, grant, choice, start)
         begin, end = find_new_span(command, grant)

@@ -152,6 +152,11 @@ async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
     return grant
 
 
+def list_payers(grant: Grant) -> dict[str, str | None]:
+    """Return the party on each side of a grant; ``startup`` is who pays, ``user`` who uses it, perhaps by transfer."""
+    return {**list_sides(grant), "startup": grant.issued.startup_id, "user": grant.startup_id}
+
+
 def list_sides(grant: Grant) -> dict[str, str | None]:
     """Return the party on each side of a grant: ``startup`` uses it, ``provider``, ``holder``; None without equity."""
     equity = grant.issued.equity

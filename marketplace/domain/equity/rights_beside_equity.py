@@ -315,9 +315,10 @@ BESIDE_EQUITY: Final = (
         "reschedule",
         "a grant that cannot begin is shortened or moved to a later span; what was set aside for hours taken off is"
         " freed",
-        "startup that uses the grant",
-        "nobody else; refused unless the site is late or no node worked since the start, once the startup's meter"
-        " counted anything, for a move that the mandate does not allow, and to a suspended party",
+        "startup that pays",
+        "nobody else, nor who uses the grant by transfer; refused unless the site is late or no node worked since the"
+        " start, once the startup's meter counted anything, for a move that the mandate does not allow, and to a"
+        " suspended party",
         "never",
         "without a choice the grant keeps its span",
     ),

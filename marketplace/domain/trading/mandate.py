@@ -20,6 +20,9 @@ Invariants:
        a twentieth of the budget; then the holds of the issuer, and of those related to it, are subtracted. An issuer
        that asks repeatedly therefore learns only that twentieth. The holder, who approves by its command, is asked
        exactly.
+    8. The holder never learns what an order holds, because the sealed offer follows from it: it is shown the issuer's
+       maximum (`Mandate.used_usd_max`), and its budget is lowered no further than to that, so that it cannot find the
+       amount by trying. What is committed to a grant is shown exactly.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
@@ -228,6 +231,7 @@ class BudgetHold:
         implied_cap_usd: What the company was worth at the price when budget was held; None where it has none.
         until: When it ends unless it is captured; None: never.
         gpu_classes: Classes that its order may get, or the one that it got.
+        amount_usd_max: What the holder is shown in place of the amount before the match; None: the amount.
     """
 
     order_id: str
@@ -243,6 +247,7 @@ class BudgetHold:
     implied_cap_usd: Decimal | None = None
     until: datetime | None = None
     gpu_classes: tuple[str, ...] = ()
+    amount_usd_max: Decimal | None = None
 
     @property
     def total_usd(self) -> Decimal:
@@ -277,6 +282,19 @@ class Mandate:
     def owed_usd(self) -> Decimal:
         """Return what is held and committed of both budgets."""
         return self.used_usd + self.used_directly_usd
+
+    @property
+    def used_usd_max(self) -> Decimal:
+        """Return what is held and committed for compute, as the holder is shown it, by projections alike.
+
+        All open orders of an issuer count together as its maximum.
+        """
+        shown, maxima = self.used_usd, dict[str, Decimal]()
+        for hold in self.holds.values():
+            if hold.amount_usd_max is not None and hold.grant_id is None and hold.held_usd:
+                shown -= hold.held_usd
+                maxima[hold.issuer_id] = max(maxima.get(hold.issuer_id, ZERO), hold.amount_usd_max)
+        return min(shown + sum(maxima.values()), self.terms.budget_usd)
 
     @property
     def asked(self) -> Asked:
@@ -329,11 +347,14 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
     if state.revoked:
         raise Refusal("mandate_revoked", f"mandate {command.mandate_id} is revoked; grant a new one")
     for name, used, budget in (
-        ("budget_usd", state.used_usd, command.terms.budget_usd),
+        ("budget_usd", state.used_usd_max, command.terms.budget_usd),
         ("direct_budget_usd", state.used_directly_usd, command.terms.direct_budget_usd or ZERO),
     ):
         if budget < used:
-            text = f"{used} of the budget are held or committed, more than {budget}; state that or more"
+            text = (
+                f"{used} of the budget are committed, or at most held for open orders, more than {budget}; state that"
+                " or more, or refuse orders first"
+            )
             raise Refusal("budget_below_committed", text, pointer=f"/terms/{name}", used_usd=str(used))
     return [MandateAmended(mandate_id=command.mandate_id, terms=command.terms)]
 
@@ -387,6 +408,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             implied_cap_usd=command.implied_cap_usd,
             until=None if command.direct or command.approved else _find_until(command, state.terms),
             gpu_classes=tuple(price.gpu_class for price in command.prices),
+            amount_usd_max=None if command.direct or command.approved else state.terms.issuer_usd_max,
         )
     ]
 
@@ -632,6 +654,7 @@ def _release(command: ReleaseBudget, state: Mandate) -> Sequence[MandateEvent]:
             hold_id=command.hold_id,
             amount_usd=known.total_usd - command.keep_usd,
             reason=command.reason,
+            committed=not known.held_usd,
         )
     ]
 
@@ -686,6 +709,7 @@ def _begin_hold(event: MandateBudgetHeld) -> BudgetHold:
         implied_cap_usd=event.implied_cap_usd,
         until=event.until,
         gpu_classes=event.gpu_classes,
+        amount_usd_max=event.amount_usd_max,
     )
 
 

@@ -9,19 +9,21 @@ Which fields of an event it shows is decided by `limit_seen`.
   that its first event names, and the members of its grant or issuer. The actor alone is not enough: a command of one
   party moves others' money.
 
-A party sees a body completely or not at all, with three exceptions. A holder of an issuer's equity sees the issuer's
+A party sees a body completely or not at all, with four exceptions. A holder of an issuer's equity sees the issuer's
 terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
 (`marketplace.domain.equity.information`). A startup that uses a grant by transfer does not see the fee of its early
 end, nor what is set aside for it once it is rescheduled, nor the hashes of its events, by which it could find these by
-trying. Of a statement about the log a party sees positions and effect, not whose event it was. Only its startup sees
-the sealed terms of an order. A party that an event adds to an aggregate or to an issuer's holders counts from then on,
-not before: the answer depends only on the log's order, never on batches.
+trying. The holder of a mandate sees what is committed to grants, not what orders hold or free, which is worth their
+sealed offers. Of a statement about the log a party sees positions and effect, not whose event it was. Only its startup
+sees the sealed terms of an order. A party that an event adds to an aggregate or to an issuer's holders counts from then
+on, not before: the answer depends only on the log's order, never on batches.
 
 Invariant: every event type is in exactly one of the three sets.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from msgspec import structs
@@ -34,6 +36,7 @@ from events import (
     issuer,
     log,
     lot,
+    mandate,
     pool,
     pricelist,
     proposal,
@@ -91,6 +94,13 @@ COSTS: Final = (
     grant.GrantWithholdingEnded,
 )
 """Events of a grant that say what it costs."""
+_OF_ORDERS: Final = (
+    mandate.MandateBudgetHeld,
+    mandate.MandateOrderRefused,
+    mandate.MandateRevoked,
+    mandate.MandateBudgetReleased,
+)
+"""Events of a mandate that may tell what an order holds."""
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
 NAMES: Final = (
     "party_id",
@@ -189,6 +199,8 @@ def get_audience(
         return {party_id: FULL if party_id in whole else depths.get(party_id, "own") for party_id in named}
     if isinstance(fact.event, LIMITED):
         return {**depths, **named}
+    if isinstance(fact.event, _OF_ORDERS) and limit_seen(fact.event, None, OWN) != fact.event:
+        return dict.fromkeys(named, OWN)
     if isinstance(fact.event, WHOLE):
         return {**{party_id: depth for party_id, depth in depths.items() if depth == FULL}, **named}
     return {**dict.fromkeys(users, OWN), **named}
@@ -203,6 +215,14 @@ def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
             case grant.GrantRescheduled():
                 return structs.replace(
                     event, cash_commitment_usd=ZERO, principal_commitment_usd=ZERO, budget_commitment_usd=ZERO
+                )
+            case mandate.MandateBudgetHeld(amount_usd_max=Decimal()) | mandate.MandateOrderRefused():
+                return structs.replace(event, amount_usd=ZERO)
+            case mandate.MandateBudgetReleased(committed=False):
+                return structs.replace(event, amount_usd=ZERO)
+            case mandate.MandateRevoked():
+                return structs.replace(
+                    event, ended=tuple(structs.replace(hold, amount_usd=ZERO) for hold in event.ended)
                 )
             case log.LogAnnotated():
                 return structs.replace(event, subject=ALL, hash=WITHHELD_HASH, reason=WITHHELD)

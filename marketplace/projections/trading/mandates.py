@@ -1,10 +1,15 @@
-"""Mandates: the terms of equity holders, and how much of each budget is free, held and committed."""
+"""Mandates: the terms of equity holders, and how much of each budget is free, held and committed.
+
+What an open order holds tells its sealed offer. Queries state it only if they are asked to (`sealed`). Otherwise all
+open orders of an issuer count together as the most that the mandate allows it, as in `Mandate.used_usd_max`.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Index, select
+from msgspec import structs
+from sqlalchemy import ColumnElement, Index, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import mandate as mandate_events
@@ -53,6 +58,7 @@ budget_holds: Final = define(
     document("instrument", null=True),
     instant("until", null=True),
     document("gpu_classes"),
+    exact("amount_usd_max", null=True),
     Index("ix_mandate_holds_issuer", "mandate_id", "issuer_id"),
     origin=Origin("mandate", "mandate_id"),
 )
@@ -95,6 +101,7 @@ def _held(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBu
         instrument=event.instrument,
         until=event.until,
         gpu_classes=event.gpu_classes,
+        amount_usd_max=event.amount_usd_max,
     )
     _move(changes, event.mandate_id, event.hold_id, held=event.amount_usd)
 
@@ -147,7 +154,7 @@ _MOVING: Final = (
 )
 PROJECTION: Final = Projection(
     name="mandates",
-    version=5,
+    version=6,
     tables=(mandates, budget_holds),
     reads=("mandate",),
     handlers={
@@ -181,9 +188,60 @@ async def list_mandates(
     return await load_window(connection, query, MandateView, window, mandates.c.mandate_id, mandates.c.granted_at)
 
 
+_OPEN: Final[ColumnElement[bool]] = (
+    budget_holds.c.amount_usd_max.is_not(None) & budget_holds.c.grant_id.is_(None) & (budget_holds.c.held_usd > 0)
+)
+"""Whether a hold is that of an order that is not matched."""
+
+
+async def limit_held(connection: AsyncConnection, views: Sequence[MandateView]) -> list[MandateView]:
+    """Return mandates, each with the most that it holds in place of what it holds."""
+    ids = [view.mandate_id for view in views]
+    query = sum_holds(budget_holds.c.mandate_id, where=budget_holds.c.mandate_id.in_(ids))
+    most = {row.mandate_id: row.held_usd for row in await connection.execute(query.limit(len(ids) + 1))}
+    return [
+        structs.replace(
+            view,
+            held_usd=min(
+                most.get(view.mandate_id, view.held_usd),
+                view.terms.budget_usd + (view.terms.direct_budget_usd or 0) - view.captured_usd,
+            ),
+        )
+        for view in views
+    ]
+
+
+def sum_holds(*keys: Any, where: ColumnElement[bool], sealed: bool = False) -> Select[Any]:
+    """Return the query that sums `held_usd` and `captured_usd` of holds by columns of the holds and their mandates.
+
+    With `sealed`, `held_usd` is what orders hold; without, the most that they may hold.
+    """
+    both = budget_holds.c.mandate_id == mandates.c.mandate_id
+    captured = func.sum(budget_holds.c.captured_usd)
+    if sealed:
+        sums = func.sum(budget_holds.c.held_usd).label("held_usd"), captured.label("captured_usd")
+        return select(*keys, *sums).join_from(budget_holds, mandates, both).where(where).group_by(*keys)
+    of_issuer = (*keys, budget_holds.c.mandate_id.label("of"), budget_holds.c.issuer_id)
+    known = func.sum(case((_OPEN, 0), else_=budget_holds.c.held_usd))
+    most = func.max(case((_OPEN, budget_holds.c.amount_usd_max), else_=0))
+    inner = select(*of_issuer, (known + most).label("held_usd"), captured.label("captured_usd"))
+    rows = inner.join_from(budget_holds, mandates, both).where(where).group_by(*of_issuer).subquery()
+    named = [rows.c[key.name] for key in keys]
+    sums = func.sum(rows.c.held_usd).label("held_usd"), func.sum(rows.c.captured_usd).label("captured_usd")
+    return select(*named, *sums).group_by(*named)
+
+
 async def list_budget_holds(
-    connection: AsyncConnection, mandate_id: str, *, after: str = "", limit: int = 100
+    connection: AsyncConnection, mandate_id: str, *, sealed: bool = False, after: str = "", limit: int = 100
 ) -> list[BudgetHoldView]:
     """Return the holds on one mandate's budget by hold id above `after`."""
-    query = select(budget_holds).where(budget_holds.c.mandate_id == mandate_id, budget_holds.c.hold_id > after)
+    held = (
+        budget_holds.c.held_usd
+        if sealed
+        else case((_OPEN, budget_holds.c.amount_usd_max), else_=budget_holds.c.held_usd)
+    )
+    others = [column for column in budget_holds.c if column.name != "held_usd"]
+    query = select(*others, held.label("held_usd")).where(
+        budget_holds.c.mandate_id == mandate_id, budget_holds.c.hold_id > after
+    )
     return await load_all(connection, page(query.order_by(budget_holds.c.hold_id), limit), BudgetHoldView)

@@ -255,7 +255,7 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True):
         funding: ``cash`` or ``own_capacity``.
         terms: The rules as amended.
         status: Whether it takes anything new.
-        held_usd: Budget set aside for open orders.
+        held_usd: The most that open orders hold.
         captured_usd: Budget committed to grants.
         reason: Why it was revoked.
         granted_at: Since when.
@@ -307,7 +307,7 @@ class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: The holder.
         gpu_vendor: Who makes the GPUs.
         gpu_generation: Their generation, such as ``hopper``.
-        held_usd: Held for open orders. An order that may get several generations counts toward each.
+        held_usd: The most that open orders hold. One that may get several generations counts toward each.
         committed_usd: Committed to grants.
     """
 

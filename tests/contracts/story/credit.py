@@ -75,5 +75,7 @@ def _pay_back(credit: str, statement: str, paid: Charges) -> tuple[Event, ...]:
         reason=f"credit {credit}",
     )
     why = "a credit after the grant's end"
-    freed = MandateBudgetReleased(mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=paid.holder_usd, reason=why)
+    freed = MandateBudgetReleased(
+        mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=paid.holder_usd, reason=why, committed=True
+    )
     return *(event for payment in payments for event in payment), reversal, freed

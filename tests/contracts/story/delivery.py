@@ -276,7 +276,9 @@ def _tell_the_end(teller: Teller) -> None:
             undrawn_usd=Decimal("32.00"),
             reason=reason,
         ),
-        MandateBudgetReleased(mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=Decimal("25.60"), reason=reason),
+        MandateBudgetReleased(
+            mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=Decimal("25.60"), reason=reason, committed=True
+        ),
         _freed(LATTICE_CASH, LATTICE, FOLDING_HOLD, "32.00", reason),
     )
     tell_credit(teller)

@@ -187,6 +187,7 @@ def _budget_held(hold: str, amount: str) -> MandateBudgetHeld:
         order_id=FOLDING,
         issuer_id=LATTICE_ISSUER,
         amount_usd=Decimal(amount),
+        amount_usd_max=Decimal("40000.00"),
     )
 
 

@@ -395,7 +395,9 @@ def _take_from_source() -> tuple[GrantResold, AccountHoldReleased, MandateBudget
             budget_commitment_usd=Decimal("115.20"),
         ),
         cash_freed(QUILLWORK_CASH, QUILLWORK, _HOLD, "115.20", "sold on"),
-        MandateBudgetReleased(mandate_id=MANDATE, hold_id=_HOLD, amount_usd=Decimal("115.20"), reason="sold on"),
+        MandateBudgetReleased(
+            mandate_id=MANDATE, hold_id=_HOLD, amount_usd=Decimal("115.20"), reason="sold on", committed=True
+        ),
         InstrumentCommitmentReduced(
             instrument_id=_SAFE,
             issuer_id=QUILLWORK_ISSUER,

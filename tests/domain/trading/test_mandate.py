@@ -78,7 +78,12 @@ def held(hold_id=HOLD, issuer_id=ISSUER, amount=400, **more):
         order_id=ORDER,
         issuer_id=issuer_id,
         amount_usd=usd(amount),
-        **{"sector": "biotech", "until": None if more.get("direct") else hour(14 * 24), **more},
+        **{
+            "sector": "biotech",
+            "until": None if more.get("direct") else hour(14 * 24),
+            "amount_usd_max": None if more.get("direct") else usd(600),
+            **more,
+        },
     )
 
 
@@ -337,11 +342,29 @@ def test_granting_again_changes_nothing_whatever_happened_since():
     Given(MANDATE, GRANTED, HELD, REVOKED).when(build.grant_mandate()).then_nothing()
 
 
-def test_amends_down_to_what_is_used():
-    command = amend(budget_usd=usd(400), issuer_usd_max=usd(400))
-    Given(MANDATE, GRANTED, HELD).when(command).then(
-        MandateAmended(mandate_id=build.MANDATE, terms=mandate_terms(budget_usd=usd(400), issuer_usd_max=usd(400)))
-    )
+def test_amends_down_to_what_is_committed_and_what_open_orders_may_hold_at_most():
+    """The most does not depend on what they hold, which the holder could find by trying."""
+    alone = replace(CAPTURED, amount_usd=usd(400))
+    for given, least in (
+        ((HELD,), 600),
+        ((held(amount=1),), 600),
+        ((HELD, held(hold_id=HOLD_2, amount=200)), 600),
+        ((HELD, CAPTURED, released(100)), 300),
+        ((HELD, CAPTURED, released(100), held(hold_id=HOLD_2, issuer_id=ISSUER_2)), 900),
+        ((HELD, held(hold_id=HOLD_2, issuer_id=ISSUER_2)), 1_000),
+        ((HELD, amended(issuer_usd_max=usd(400))), 600),
+        ((HELD, held(hold_id=HOLD_2, issuer_id=ISSUER_2), alone), 1_000),
+        ((HELD, released(400)), 400),
+    ):
+        command = amend(budget_usd=usd(least), issuer_usd_max=usd(300))
+        Given(MANDATE, GRANTED, *given).when(command).then(
+            MandateAmended(mandate_id=build.MANDATE, terms=command.terms)
+        )
+        if least == 400:
+            continue
+        less = amend(budget_usd=usd(least - 1), issuer_usd_max=usd(299))
+        with pytest.raises(Refusal, match=f"{least} of the budget"):
+            MANDATE.decide(less, MANDATE.fold([GRANTED, *given]))
 
 
 def test_a_lowered_issuer_maximum_keeps_what_is_held_and_lets_nothing_more_in():
@@ -425,7 +448,7 @@ def test_an_order_above_an_amount_waits_for_approval():
     waiting = held(needs_approval=True, instrument=safe())
     Given(MANDATE, CAREFUL).when(hold_budget()).then(waiting)
     Given(MANDATE, CAREFUL).when(hold_budget(amount_usd=usd(399))).then(held(amount=399))
-    Given(MANDATE, CAREFUL).when(hold_budget(approved=True)).then(held(until=None))
+    Given(MANDATE, CAREFUL).when(hold_budget(approved=True)).then(held(until=None, amount_usd_max=None))
     Given(MANDATE, *WAITING).when(APPROVE).then(APPROVED)
     Given(MANDATE, *WAITING, APPROVED).when(matched()).then(CAPTURED)
     Given(MANDATE, *WAITING).when(REFUSE).then(REFUSED)
@@ -441,7 +464,7 @@ def test_a_holder_that_refuses_an_order_may_keep_its_issuer_away_for_some_days()
     after = replace(held(hold_id=HOLD_2), until=BARRED.barred_until + timedelta(days=14), needs_approval=True)
     Given(MANDATE, *WAITING, BARRED).when(later).then(replace(after, instrument=safe()))
     Given(MANDATE, *WAITING, BARRED).when(hold_budget(hold_id=HOLD_2, approved=True)).then(
-        held(hold_id=HOLD_2, until=None)
+        held(hold_id=HOLD_2, until=None, amount_usd_max=None)
     )
     Given(MANDATE, *WAITING, BARRED).when(hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2)).then(
         held(hold_id=HOLD_2, issuer_id=ISSUER_2, needs_approval=True, instrument=safe())
@@ -539,7 +562,7 @@ def test_captures_part_of_a_hold_and_frees_the_rest():
 
 def test_frees_committed_budget_that_is_not_delivered():
     given = (GRANTED, HELD, CAPTURED, released(100))
-    Given(MANDATE, *given).when(release_budget(keep_usd=usd(120))).then(released(180))
+    Given(MANDATE, *given).when(release_budget(keep_usd=usd(120))).then(replace(released(180), committed=True))
     assert MANDATE.fold([*given, released(180)]).holds[HOLD].committed_usd == 120
 
 

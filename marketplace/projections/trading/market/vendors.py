@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Numeric, extract, func, literal, select
+from sqlalchemy import BigInteger, Numeric, extract, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.core.money import PRICE_STEP, SECONDS_PER_HOUR
 from marketplace.domain.supply.gpu_vendors import find_generation, find_vendor
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX
 from marketplace.projections.supply.inventory import lots, pools
-from marketplace.projections.trading.mandates import budget_holds, mandates
+from marketplace.projections.trading.mandates import budget_holds, mandates, sum_holds
 from marketplace.projections.trading.market.queries import load_index
 from marketplace.projections.trading.market.tables import fills
 from marketplace.projections.views.trading import ClassSupply, ExposureView, GenerationView
@@ -84,20 +84,17 @@ def weigh_index(classes: Iterable[ClassSupply]) -> Decimal | None:
     return (value / weight).quantize(PRICE_STEP) if weight else None
 
 
-async def list_exposures(connection: AsyncConnection, *, holder_id: str | None = None) -> list[ExposureView]:
+async def list_exposures(
+    connection: AsyncConnection, *, holder_id: str | None = None, sealed: bool = False
+) -> list[ExposureView]:
     """Return what holders' mandates hold and have committed, by holder, vendor and generation, in order.
 
     What is held for an order counts toward each vendor and generation that it may get, as a mandate's bounds count it.
-    Cash besides compute counts toward none.
+    Cash besides compute counts toward none. Without `sealed`, open orders count as the most that they may hold.
     """
-    sums = (func.sum(budget_holds.c.held_usd), func.sum(budget_holds.c.captured_usd))
-    key = (mandates.c.holder_id, budget_holds.c.gpu_classes)
-    query: Any = select(*key, *sums).join_from(
-        budget_holds, mandates, budget_holds.c.mandate_id == mandates.c.mandate_id
-    )
-    if holder_id is not None:
-        query = query.where(mandates.c.holder_id == holder_id)
-    rows = await connection.execute(query.group_by(*key).order_by(mandates.c.holder_id).limit(PAGE_ROWS_MAX))
+    chosen = true() if holder_id is None else mandates.c.holder_id == holder_id
+    query = sum_holds(mandates.c.holder_id, budget_holds.c.gpu_classes, where=chosen, sealed=sealed)
+    rows = await connection.execute(query.order_by("holder_id").limit(PAGE_ROWS_MAX))
     found: dict[tuple[str, str, str], tuple[Decimal, Decimal]] = {}
     for holder, gpu_classes, held_usd, committed_usd in rows.all():
         for vendor, generation in {(find_vendor(name), find_generation(name)) for name in gpu_classes}:
