@@ -17,6 +17,8 @@ from marketplace.auditor.prices import Company, Round
 from marketplace.auditor.relations import Relations
 
 _CENT: Final = Fraction(1, 100)
+_POOL_MAX: Final = Fraction(1, 10)
+_PROTECTED_MAX: Final = Fraction(1, 20)
 _GIVES: Final = frozenset(
     {
         "issuer.option_exercised",
@@ -25,6 +27,7 @@ _GIVES: Final = frozenset(
         "issuer.stock_converted",
         "issuer.warrant_exercised",
         "issuer.warrant_issued",
+        "instrument.repaid",
     }
 )
 """Events by which their holder always gains where a group votes on them."""
@@ -89,11 +92,13 @@ class Gains:
             case "issuer.instrument_signed":
                 gaining = set() if self.is_fair_investment(body, now) else {body["holder_id"]}
             case "issuer.stock_repurchased":
-                gaining = {body["holder_id"]} if self.is_dear(name, body, now) else set()
+                is_kept = not (self.is_redeemed(name, body) or self.is_dear(name, body, now))
+                gaining = set() if is_kept else {body["holder_id"]}
             case "issuer.stock_plan_adjusted" | "issuer.dilution_limited":
                 gaining = {ANYONE}
             case "issuer.stock_transferred":
-                gaining = {body["holder_id" if self.is_dear(name, body, now) else "holder_id_after"]}
+                is_paid = self.is_redeemed(name, body) or self.is_dear(name, body, now)
+                gaining = {body["holder_id" if is_paid else "holder_id_after"]}
             case "issuer.financing_closed":
                 gaining = self._list_round(body, beside, now)
             case "issuer.liquidity_declared":
@@ -101,6 +106,26 @@ class Gains:
             case _:
                 gaining = {body["holder_id"]} if name in _GIVES else set()
         return gaining
+
+    def is_redeemed(self, name: str, body: Body) -> bool:
+        """Return whether one investor has its money back: by a buyback, stock for the company, or an early repayment.
+
+        Not so if a consolidation pays a fraction, a correction claws stock back, or a sale pays.
+        """
+        if name == "instrument.repaid":
+            return bool(body.get("early"))
+        if name not in {"issuer.stock_repurchased", "issuer.stock_transferred"}:
+            return False
+        issuer, company = self._find_issuer(body["issuer_id"]), self.find_company(body["issuer_id"])
+        if body["holder_id"] == issuer.company_id:
+            return False
+        offered = company.offers.get(body.get("transfer_id") or body.get("cause") or "")
+        if name == "issuer.stock_transferred":
+            is_own, price = body["holder_id_after"] == issuer.company_id, offered or Fraction(0)
+        else:
+            is_own = body.get("cause") is None or offered is not None
+            price = Fraction(body["price_usd_per_share"])
+        return is_own and company.is_redemption(body, price, issuer.holdings)
 
     def is_dear(self, name: str, body: Body, now: datetime) -> bool:
         """Return whether the company pays a holder more for its stock than it paid, and more than a fair price."""
@@ -135,7 +160,24 @@ class Gains:
         company = self.find_company(issuer_id)
         interested = self.connect({self._find_issuer(issuer_id).company_id, *buyers}, now)
         fair = company.find_fair(class_id, interested, now.date()) if class_id in company.classes else None
-        return fair is not None and price >= fair
+        if fair is None or price < fair:
+            return False
+        value = price / company.find_ratio("stock", class_id) * self._measure_shares(issuer_id)
+        return value >= self._find_paid(issuer_id, interested)
+
+    def _measure_shares(self, issuer_id: str) -> Fraction:
+        return sum(self.find_company(issuer_id).measure(self._find_issuer(issuer_id).holdings).values(), Fraction(0))
+
+    def _find_paid(self, issuer_id: str, interested: set[str], *, with_caps: bool = True) -> Fraction:
+        """Return the highest value of the company, in USD, at which other parties got the stock that they hold.
+
+        Or at which they signed a cap.
+        """
+        issuer, company = self._find_issuer(issuer_id), self.find_company(issuer_id)
+        rows = {row[1:] for row, shares in issuer.holdings.items() if row[0] == "stock" and shares}
+        others = self.consents.parties - interested - {issuer.company_id}
+        held = {row for row in rows if row[0] in others}
+        return company.find_value_held(held, self._measure_shares(issuer_id), others if with_caps else ())
 
     def is_fair_investment(self, body: Body, now: datetime) -> bool:
         """Return whether stock costs a fair price, or a cap without a discount values the company no lower."""
@@ -148,8 +190,11 @@ class Gains:
             return False
         cap, issuer = terms.get("valuation_cap_usd"), self._find_issuer(issuer_id)
         company = self.find_company(issuer_id)
-        fair = company.find_highest(self.connect({issuer.company_id} | buyer, now), now.date())
+        interested = self.connect({issuer.company_id} | buyer, now)
+        fair = company.find_highest(interested, now.date())
         if terms["kind"] == "warrant" or fair is None or cap is None or Fraction(terms.get("discount") or 0):
+            return False
+        if Fraction(cap) < self._find_paid(issuer_id, interested):
             return False
         shares = self._measure_valued(terms, issuer_id, now.date())
         return shares is not None and Fraction(cap) >= fair * shares
@@ -157,7 +202,7 @@ class Gains:
     def _measure_valued(self, terms: Body, issuer_id: str, today: date) -> Fraction | None:
         """Return the shares and rights that a cap values; None if it is not known what instruments become."""
         company = self.find_company(issuer_id)
-        shares = sum(company.measure(self._find_issuer(issuer_id).holdings).values(), Fraction(0))
+        shares = self._measure_shares(issuer_id)
         if terms["kind"] == "note":
             return shares * find_growth(terms, today)
         return company.measure_whole(shares) if terms["conversion_timing"] == "post_money" else shares
@@ -186,7 +231,7 @@ class Gains:
         )
         here = {buyer: shares for buyer, shares in buyers.items() if buyer.startswith("pty_")}
         outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(self.connect({buyer}, now)))
-        unknown = _list_beyond_money(closing.opened["terms"], pricing, issuer)
+        unknown = _list_beyond_money(closing.opened["terms"], [pricing, *company.list_recent(now.date())], issuer)
         if company.is_bought(pricing, outside):
             return unknown
         unknown |= {ANYONE} if pricing.get("pool_increase_shares") else set()
@@ -195,9 +240,12 @@ class Gains:
             for (kind, holder, name), shares in issuer.holdings.items()
             if kind == "warrant" and shares and holder.startswith("pty_") and issuer.warrants[name].gains_by_price
         }
-        fair = company.find_highest(related | self.connect(buyers, now), now.date())
-        is_fair = fair is not None and Fraction(pricing["price_usd_per_share"]) >= fair
+        interested, price = related | self.connect(buyers, now), Fraction(pricing["price_usd_per_share"])
+        fair = company.find_highest(interested, now.date())
+        is_fair = fair is not None and price >= fair
         waiting = waiting if fair is None or is_fair else set()
+        value = price * self._measure_shares(body["issuer_id"])
+        is_fair = is_fair and value >= self._find_paid(body["issuer_id"], interested, with_caps=False)
         if is_fair and _is_usual(closing.opened["terms"]):
             return waiting | unknown
         return {*buyers, *_list_offered(closing, issuer, company.named), *waiting, *unknown}
@@ -272,24 +320,32 @@ def _is_usual(terms: Body) -> bool:
     return single and terms.get("participation", "none") == "none" and terms.get("price_protection") is None
 
 
-def _list_beyond_money(terms: Body, pricing: Body, issuer: Issuer) -> set[str]:
+def _list_beyond_money(terms: Body, rounds: Sequence[Body], issuer: Issuer) -> set[str]:
     """Return who gains by a round beyond what its money buys; `ANYONE` where that may be anybody.
 
     By a preference of more than the money, participation or a full ratchet; by more than a tenth of the company for the
-    pool; by more than a twentieth for classes whose price is protected.
+    pool; by more than a twentieth for classes whose price is protected. The pricings are its own and then those of
+    other rounds of the year, whose pools and protection count too.
     """
-    rows, whole = pricing.get("adjustments", ()), Fraction(pricing["post_money_shares"])
-    gained = sum((Fraction(row["as_converted"]) - Fraction(row["as_converted_before"]) for row in rows), Fraction(0))
-    if gained > whole / 20:
-        lowered = {row["class_id"] for row in rows if row["triggered"]}
+    gained = [_sum_protected(each) for each in rounds]
+    if gained[0] and sum(gained) > _PROTECTED_MAX:
+        lowered = {row["class_id"] for each in rounds for row in each.get("adjustments", ()) if row["triggered"]}
         return {ANYONE} | {
             holder_id
             for (kind, holder_id, class_id), shares in issuer.holdings.items()
             if kind == "stock" and class_id in lowered and shares
         }
     is_multiple = Fraction(terms.get("liquidation_multiple", 1)) > 1 or terms.get("participation", "none") != "none"
-    is_pool = pricing.get("pool_increase_shares", 0) > whole / 10
+    pools = [Fraction(each.get("pool_increase_shares", 0), max(each["post_money_shares"], 1)) for each in rounds]
+    is_pool = pools[0] and sum(pools) > _POOL_MAX
     return {ANYONE} if is_multiple or is_pool or terms.get("price_protection") == "full_ratchet" else set()
+
+
+def _sum_protected(pricing: Body) -> Fraction:
+    """Return the part of the company that protected classes get by a round."""
+    rows = pricing.get("adjustments", ())
+    gained = sum((Fraction(row["as_converted"]) - Fraction(row["as_converted_before"]) for row in rows), Fraction(0))
+    return gained / max(int(pricing["post_money_shares"]), 1)
 
 
 def _spares_others(duty: Body, duties: Sequence[Body], issuer: Issuer, voting: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Computes the least that a party gives up by an act: stock and rights at the platform's valuation, and principal."""
+"""Computes the least that a party gives up by an act: at the platform's valuation or what it paid, and principal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,10 +32,12 @@ class Given:
     Attributes:
         prices: The platform's valuation of a share of each issuer and its day, unless a round closed since.
         rights: Promises and options by id.
+        lots: The shares, after all splits, that each holder of a class of an issuer was issued, and their USD.
     """
 
     prices: dict[str, tuple[Fraction, date]] = field(default_factory=dict)
     rights: dict[str, Right] = field(default_factory=dict)
+    lots: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = field(default_factory=dict)
 
     def take(self, event_type: str, body: Body) -> None:
         """Fold one event of an issuer."""
@@ -51,6 +53,11 @@ class Given:
                 price = Fraction(body["exercise_price_usd"])
                 right = Right(body["issuer_id"], body["holder_id"], body["shares"], price)
                 self.rights[body["option_id"]] = right
+            case "issuer.stock_issued":
+                row = body["issuer_id"], body["holder_id"], body["class_id"]
+                shares, usd = self.lots.get(row, (Fraction(0), Fraction(0)))
+                usd += body["shares"] * Fraction(body["price_usd_per_share"])
+                self.lots[row] = shares + body["shares"], usd
             case "issuer.stock_split":
                 self._split(body["issuer_id"], Fraction(body["numerator"], body["denominator"]))
 
@@ -61,6 +68,9 @@ class Given:
         for right in self.rights.values():
             if right.issuer_id == issuer_id:
                 right.shares, right.price = int(right.shares * ratio), right.price / ratio
+        for row, (shares, usd) in self.lots.items():
+            if row[0] == issuer_id:
+                self.lots[row] = shares * ratio, usd
 
     def find_least(self, event_type: str, body: Body, party_id: str, today: date) -> Decimal | None:
         """Return the least USD that a party gives up by an event; None if it gives nothing."""
@@ -74,7 +84,11 @@ class Given:
         if name in _PRINCIPAL and (name != "instrument.repaid" or body.get("early")):
             return Decimal(body["principal_usd"])
         paid = self._find_paid(name, body)
-        return None if paid is None else self._value(body["issuer_id"], body["shares"], paid, today)
+        if paid is None:
+            return None
+        shares, usd = self.lots.get((body["issuer_id"], party_id, body.get("class_id", "")), (Fraction(0), Fraction(0)))
+        cost = int((usd / shares - paid) * body["shares"] * 100) * _CENT if shares else Decimal(0)
+        return max(self._value(body["issuer_id"], body["shares"], paid, today), cost)
 
     def _find_paid(self, name: str, body: Body) -> Fraction | None:
         """Return what is paid for a share that its holder gives; None if the event gives none by itself."""

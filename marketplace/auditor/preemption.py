@@ -158,13 +158,17 @@ class Preemption:
         name, body = sold
         issuer_id, company = body["issuer_id"], self.votes.gains.find_company(body["issuer_id"])
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
-        investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *company.named}
+        is_redeemed = self.votes.gains.is_redeemed(name, body)
+        named = () if is_redeemed else company.named
+        investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *named}
         shares = company.measure(issuer.holdings)
         takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
         weights, is_small = weigh(company, shares, investors, takers), False
         if name == "issuer.warrant_issued":
             bought = body["shares"] * company.find_ratio("stock", body["class_id"])
             is_small, harmed = bought * 10 <= sum(shares.values(), bought), investors
+        elif is_redeemed:
+            harmed = investors
         else:
             harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
         heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
@@ -173,7 +177,7 @@ class Preemption:
     def _find_sold(
         self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime
     ) -> tuple[str, Body] | None:
-        """Return an event by which somebody gets what investors might buy a part of; None if it is no such event."""
+        """Return an event by which somebody gets what investors might buy a part of, or has its money back; or None."""
         match name:
             case "issuer.stock_issued" | "issuer.warrant_issued":
                 is_sold = body.get("cause") is None
@@ -187,7 +191,7 @@ class Preemption:
                 body = {**body, "issuer_id": paper.issuer_id, "holder_id": paper.holder_id}
                 is_sold = _gives_more(body["terms"], before) and self._undercuts(body, now)
             case _:
-                is_sold = False
+                is_sold = self.votes.gains.is_redeemed(name, body)
         return (name, body) if is_sold else None
 
     def _check_silence(

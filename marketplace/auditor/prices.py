@@ -131,10 +131,13 @@ class Company:
         lots: All stock that was issued.
         stock: Shares of stock that are outstanding.
         paid_back: What the company paid each holder for its stock, and what was clawed back of stock, in USD.
+        options: The exercise price of each option, in USD after all splits.
+        exercised: Stock that options gave; the price is that of the option.
         offers: The price of each offer of stock.
         handed_on: Stock that moved to another holder or class: holder and class before, those after, and the price of
             a share, after all splits, that it was offered for; 0 without an offer.
         rounds: By financing id.
+        closed: The day and the pricing of each round that closed.
         signed: The holder of each instrument that was ever signed.
         signed_terms: The terms at which each of them was signed.
         agreed_splits: The splits until a price was agreed, by instrument and open order.
@@ -152,9 +155,12 @@ class Company:
     lots: list[Lot] = field(default_factory=list)
     stock: Fraction = Fraction(0)
     paid_back: dict[str, Fraction] = field(default_factory=dict)
+    options: dict[str, Fraction] = field(default_factory=dict)
+    exercised: list[Lot] = field(default_factory=list)
     offers: dict[str, Fraction] = field(default_factory=dict)
     handed_on: list[tuple[Row, Row, Fraction]] = field(default_factory=list)
     rounds: dict[str, Round] = field(default_factory=dict)
+    closed: list[tuple[date | None, Body]] = field(default_factory=list)
     signed: dict[str, str] = field(default_factory=dict)
     signed_terms: dict[str, Body] = field(default_factory=dict)
     agreed_splits: dict[str, Fraction] = field(default_factory=dict)
@@ -170,6 +176,7 @@ class Company:
         """Fold one event."""
         self._count_stock(name, body)
         self._hand_on(name, body, company_id)
+        self._take_option(name, body)
         match name:
             case "stock_class_created":
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0
@@ -225,6 +232,13 @@ class Company:
                 day = date.fromisoformat(body["effective_on"])
                 self.marks.append(Mark(Fraction(body["price_usd_per_share"]), day, None))
 
+    def _take_option(self, name: str, body: Body) -> None:
+        if name == "option_granted":
+            self.options[body["option_id"]] = Fraction(body.get("exercise_price_usd") or 0)
+        elif name == "option_exercised":
+            price = self.options.get(body["option_id"], Fraction(0))
+            self.exercised.append(Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price))
+
     def _count_stock(self, name: str, body: Body) -> None:
         match name:
             case "stock_issued" | "option_exercised" | "warrant_exercised":
@@ -260,8 +274,13 @@ class Company:
         makers = {each: bought[each] for each in bought if each.startswith("pty_") and each != company_id}
         price, whole = Fraction(pricing["price_usd_per_share"]), Fraction(pricing["post_money_shares"])
         self.marks.append(Mark(price, closed.find_day(), makers, whole))
+        self.closed.append((closed.find_day(), pricing))
         for each in pricing.get("instruments", ()):
             self._convert(each)
+
+    def list_recent(self, today: date) -> list[Body]:
+        """Return the pricings of rounds of the last year."""
+        return [pricing for day, pricing in self.closed if day is not None and today - day <= VALID]
 
     def _set_limit(self, body: Body) -> None:
         self.limit = {} if body.get("dilution_max") is None else body
@@ -301,15 +320,43 @@ class Company:
             if any(Fraction(each["amount_usd"]) for each in self.exposures.get(name, ())):
                 found.add(holder_id)
         found |= {each for name, each in self.bought_rights.items() if holdings.get(("warrant", each, name))}
-        least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
-        if any(lot.worth > _FOUNDERS_USD for lot in self.lots if lot.cause is None and lot.price == least):
-            least = Fraction(-1)
+        buyers = self._list_buyers() | {*self.bought_rights.values()}
+        return found | (buyers & {holder for holder, _ in stock})
+
+    def _list_buyers(self) -> set[str]:
+        """Return who got some stock for compute or money, or from who did, also if it holds none any more."""
+        least = self._find_founders_price()
         rows = {(lot.holder_id, lot.class_id) for lot in self.lots if self._is_bought(lot, least)}
         rows |= {taker for _, taker, price in self.handed_on if price and price > least}
         while ahead := {taker for giver, taker, _ in self.handed_on if giver in rows} - rows:
             rows |= ahead
-        buyers = {holder_id for holder_id, _ in rows} | {*self.bought_rights.values()}
-        return found | (buyers & {holder for holder, _ in stock})
+        return {holder_id for holder_id, _ in rows}
+
+    def _find_founders_price(self) -> Fraction:
+        """Return the least USD of a share, at which founders get stock; -1 if the company was worth too much then."""
+        least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
+        is_dear = any(lot.worth > _FOUNDERS_USD for lot in self.lots if lot.cause is None and lot.price == least)
+        return Fraction(-1) if is_dear else least
+
+    def is_redemption(self, body: Body, price: Fraction, holdings: Mapping[tuple[str, str, str], int]) -> bool:
+        """Return whether the company takes back what somebody invested: not so at cost from founders and employees.
+
+        Args:
+            body: What it takes back.
+            price: What it pays for a share, in USD.
+            holdings: The cap table before.
+        """
+        holder_id, class_id = body["holder_id"], body["class_id"]
+        known = self.classes.get(class_id)
+        if known is None or known.kind == "preferred":
+            return known is not None
+        investors = {each for each in self.list_investors(holdings) if each.startswith("pty_")}
+        if holder_id in investors | self._list_buyers():
+            return True
+        lots = [*(lot for lot in self.lots if lot.cause is None), *self.exercised]
+        own = [lot for lot in lots if (lot.holder_id, lot.class_id) == (holder_id, class_id)]
+        paid = max((lot.price for lot in own), default=Fraction(0))
+        return body["shares"] > sum((lot.shares for lot in own), Fraction(0)) or price > paid
 
     def _is_bought(self, lot: Lot, least: Fraction) -> bool:
         return lot.cause in self.signed or lot.cause in self.rounds or bool(lot.price and lot.price > least)
@@ -410,6 +457,8 @@ class Company:
         self.marks = [mark.split(ratio) for mark in self.marks]
         self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
         self.handed_on = [(giver, taker, price / ratio) for giver, taker, price in self.handed_on]
+        self.options = {option_id: price / ratio for option_id, price in self.options.items()}
+        self.exercised = [lot._replace(price=lot.price / ratio) for lot in self.exercised]
         for each in self.classes.values():
             each.preference /= ratio
             each.price /= ratio
@@ -485,6 +534,20 @@ class Company:
             if self.signed[name] in holders and terms["kind"] in {"stock", "warrant"}
         )
         return max((*caps, *prices, *signed), default=Fraction(0))
+
+    def find_value_held(self, held: Collection[tuple[str, str]], whole: Fraction, caps_of: Collection[str]) -> Fraction:
+        """Return the highest value of the company, in USD, at which stock that is still held was issued; 0 for none.
+
+        Args:
+            held: Who holds stock, and of which class.
+            whole: The shares and rights of the company as converted.
+            caps_of: The holders whose caps count too.
+        """
+        signed = (terms for name, terms in self.signed_terms.items() if self.signed[name] in caps_of)
+        caps = (Fraction(terms["valuation_cap_usd"]) for terms in signed if terms.get("valuation_cap_usd") is not None)
+        kept = (lot for lot in self.lots if (lot.holder_id, lot.class_id) in held)
+        prices = (lot.price / self.find_ratio("stock", lot.class_id) * whole for lot in kept)
+        return max((*caps, *prices), default=Fraction(0))
 
     def find_fair(self, class_id: str, interested: Iterable[str], today: date) -> Fraction | None:
         """Return a fair price, in USD, of a share of a class; None if no price of others is known."""

@@ -191,8 +191,8 @@ class Votes:
     def _list_bound(self, body: Body, beside: Sequence[tuple[str, Body]], now: datetime) -> set[str]:
         """Return the parties without whose own agreement no round closes.
 
-        These are its investors; who loses preferred stock to a duty above its part; and, if parties here that are not
-        related to the company buy next to nothing, the holders of what converts.
+        These are its investors; who loses preferred stock to a duty above its part; and the holders of what converts,
+        if parties here that are not related to the company buy next to nothing, or the preference is below the money.
         """
         issuer = self.equity.issuers.get(body["issuer_id"], Issuer())
         closing, pricing = self.gains.find_round(body, beside)
@@ -202,7 +202,8 @@ class Votes:
         bound |= self.gains.list_overcharged(body, beside, voting, expired)
         strangers = voting - self._list_related(body["issuer_id"], beside, now)
         bought = sum(each["shares"] for each in pricing["allotments"] if each["holder_id"] in strangers)
-        if not self.gains.find_company(body["issuer_id"]).is_bought(pricing, bought):
+        is_less = Fraction(closing.opened["terms"].get("liquidation_multiple", 1)) < 1
+        if is_less or not self.gains.find_company(body["issuer_id"]).is_bought(pricing, bought):
             bound |= {each["holder_id"] for each in pricing["conversions"]}
         return bound & voting
 
@@ -400,6 +401,8 @@ class Votes:
 
     def _is_voted(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
         """Return whether every group votes on an event, by more than half of each."""
+        if self.gains.is_redeemed(name, body):
+            return True
         match name:
             case "issuer.instrument_signed":
                 return "instrument.principal_accrued" in beside

@@ -141,7 +141,7 @@ async def test_a_mark_ends_once_the_money_behind_it_went_back_to_its_investor(da
         (bought,) = known.pricing.allotments
         back = {"shares": bought.shares * 9 // 10, "price_usd_per_share": known.pricing.price_usd_per_share}
         body = RepurchaseStockBody(holder_id=other_id, class_id="series-a", **back)
-        await agree(parties, await parties.startup.stock.repurchase(parties.issuer_id, body), other)
+        await agree(parties, await parties.startup.stock.repurchase(parties.issuer_id, body), other, parties.fund)
         portfolio = await parties.fund.parties.get_portfolio(parties.fund_id)
         (line,) = portfolio.positions
         assert (line.mark_method, line.mark_source, portfolio.sums.moic) == ("cost", None, 1)
@@ -222,7 +222,7 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         back = RepurchaseStockBody(
             holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
         )
-        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund)
+        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund, other)
         assert await refuse(parties.fund.cap_tables.get(issuer)) == "issuer_unknown"
         assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
 
@@ -375,7 +375,7 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         back = RepurchaseStockBody(
             holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
         )
-        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund)
+        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund, other)
         limit = LimitDilutionBody(dilution_max=Decimal("0.2"), valuation_usd=Decimal(9_000_000))
         await agree(parties, await parties.startup.issuers.limit_dilution(issuer, limit), other)
         await parties.startup.issuers.get(issuer)

@@ -25,6 +25,9 @@ ADJUSTED = [*PREFERRED, ("issuer.conversion_price_adjusted", OF | LOWER)]
 SECOND = [("issuer.stock_class_created", OF | {"class_id": "b", "kind": "common", "shares_authorised": 9})]
 SHARES = {"class_id": "common", "shares": 1, "holder_id": BIG}
 DEAR = [("issuer.stock_issued", stock(BIG, 20)[1] | {"security_id": "dear", "price_usd_per_share": "9"})]
+OWN = [("issuer.stock_issued", OF | SHARES | {"security_id": "own", "price_usd_per_share": "1"})]
+"""A founder's share, as no import and no round gave it."""
+BOUGHT = [("issuer.stock_issued", OF | SHARES | {"security_id": "more", "price_usd_per_share": "1.01"})]
 OFFER = SHARES | {"transfer_id": "trf_1", "holder_id_after": CO, "price_usd_per_share": "5"}
 OFFERED = [("issuer.stock_offered", OF | OFFER)]
 OFFERED_TO = [("issuer.stock_offered", OF | OFFER | {"holder_id_after": TINY})]
@@ -109,6 +112,15 @@ def issue(usd, holder_id=BIG, class_id="common"):
     return [("issuer.stock_issued", OF | SHARES | body)]
 
 
+def paid(holder_id):
+    """Return a share that a holder bought for 3 USD."""
+    return issue("3", holder_id)
+
+
+SIGNED = [("issuer.instrument_signed", NOTE | {"holder_id": SMALL, "commitment_usd": "1"})]
+SIGNED[0][1]["terms"] = SAFE | {"valuation_cap_usd": "300"}
+
+
 def buy_back(usd, **more):
     return [("issuer.stock_repurchased", OF | SHARES | {"price_usd_per_share": usd} | more)]
 
@@ -155,6 +167,18 @@ def oblige(small, big="30", tiny="5"):
 OUTSIDE = [(BIG, 50), (OUT, 8)]
 
 
+def follow(*, closed_until="2026-01-30", earlier=(), later=()):
+    """Return a round of outsiders after another one of the same kind, with these results."""
+    first = raise_money(buyers=[(OUT, 50)], results=dict(earlier))
+    told = [
+        (name, body | ({"close_until": f"{closed_until}T00:00:00Z"} if name == "issuer.financing_priced" else {}))
+        for part in first
+        for name, body in part
+    ]
+    before, act = raise_money(buyers=OUTSIDE, results=dict(later))
+    return [*told, *before], act
+
+
 def protect(shares):
     """Return what a round gives a protected class: so many common shares in place of one."""
     row = {"class_id": "guard", "triggered": True, "as_converted_before": "1/1", "as_converted": shares}
@@ -179,6 +203,12 @@ ROUNDS = [
     (raise_money(buyers=OUTSIDE, results=protect("17/2")), [BIG, OUT], []),
     (raise_money(buyers=OUTSIDE, results=protect("9/1")), [BIG, OUT], APART),
     (raise_money(offers=[(SMALL, "15")], conversions=[{"holder_id": SMALL}]), [BIG, TINY], []),
+    (raise_money(buyers=OUTSIDE, conversions=[{"holder_id": SMALL}]), [BIG, OUT], []),
+    (
+        raise_money(buyers=OUTSIDE, conversions=[{"holder_id": SMALL}], liquidation_multiple="0.99"),
+        [BIG, OUT],
+        ["pty_small did not agree"],
+    ),
     (
         raise_money(buyers=[(BIG, 7)], conversions=[{"holder_id": SMALL}]),
         [BIG, TINY],
@@ -191,6 +221,17 @@ ROUNDS = [
     (raise_money(**oblige("15.01")), [BIG, TINY], ["pty_small did not agree", *LEANS]),
 ]
 PRICED = {"shares": 5, "conditions": [[{"kind": "price", "price_usd_per_share": "2"}]]}
+POOLS = {"earlier": {"pool_increase_shares": 1}, "later": {"pool_increase_shares": 15}}
+GUARDED = {"earlier": protect("2/1"), "later": protect("17/2")}
+ROUNDS += [
+    (follow(**POOLS), [BIG, OUT], APART),
+    (follow(**POOLS, closed_until="2025-01-30"), [BIG, OUT], APART),
+    (follow(**POOLS, closed_until="2025-01-29"), [BIG, OUT], []),
+    (follow(earlier=POOLS["later"]), [BIG, OUT], []),
+    (follow(**GUARDED), [BIG, OUT], APART),
+    (follow(**GUARDED, closed_until="2025-01-29"), [BIG, OUT], []),
+    (follow(earlier=GUARDED["later"]), [BIG, OUT], []),
+]
 VALUED_ROUNDS = [
     (raise_money(price="2"), []),
     (raise_money(price="2", liquidation_multiple="1.01"), APART),
@@ -233,12 +274,22 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
             [BIG],
             APART,
         ),
-        ([], buy_back("1"), [], []),
+        (OWN, buy_back("1"), [], []),
+        (OWN, buy_back("1.01"), [BIG], APART),
+        ([*OWN, *SPLIT], buy_back("0.5", shares=2), [], []),
+        ([*OWN, *SPLIT], buy_back("0.5", shares=3), [BIG], ["0 of 80 disinterested stock common agreed"]),
+        ([*OWN, *DEAR], buy_back("1"), [BIG], APART),
+        ([*OWN, *BOUGHT], buy_back("1"), [BIG], APART),
+        ([*PREFERRED, *OWN], buy_back("1", class_id="pref"), [BIG], APART),
+        (DRAWN, [("instrument.repaid", NOTE | {"early": True})], [BIG], APART),
+        (DRAWN, [("instrument.repaid", NOTE)], [], []),
+        ([], buy_back("1"), [BIG], APART),
+        ([], buy_back("1"), [BIG, SMALL], []),
         ([], buy_back("1.01"), [SMALL, TINY], ["40 of 100 stock common agreed"]),
         ([], buy_back("1.01"), [BIG], APART),
-        (VALUED, buy_back("2"), [], []),
+        (VALUED, buy_back("2"), [BIG, SMALL], []),
         (VALUED, buy_back("2.01"), [BIG], APART),
-        (DEAR, buy_back("3"), [], []),
+        (DEAR, buy_back("3"), [BIG, SMALL], []),
         (DEAR, buy_back("3.01"), [BIG], APART),
         ([*DEAR, *SPLIT], buy_back("1.51"), [BIG], ["0 of 80 disinterested stock common agreed"]),
         (OFFERED, buy_back("5", cause="trf_1"), [BIG], APART),
@@ -247,6 +298,15 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
         (OFFERED_TO, [(PASSED[0], OF | PASSED[1] | {"holder_id_after": TINY})], [BIG], []),
         (VALUED, invest(), [BIG], []),
         (VALUED, invest(valuation_cap_usd="199.99"), [BIG], APART),
+        ([*VALUED, *paid(TINY)], invest(), [BIG], ["0 of 41 disinterested stock common agreed"]),
+        ([*VALUED, *paid(TINY)], invest(valuation_cap_usd="303"), [BIG], []),
+        ([*VALUED, *paid(BIG)], invest(valuation_cap_usd="202"), [BIG], []),
+        ([*VALUED, *paid(TINY)], issue("2.99"), [BIG], ["0 of 41 disinterested stock common agreed"]),
+        ([*VALUED, *paid(TINY)], issue("3"), [BIG], []),
+        ([*VALUED, *SIGNED], invest(valuation_cap_usd="299"), [BIG], APART),
+        ([*VALUED, *SIGNED], invest(valuation_cap_usd="300"), [BIG], []),
+        ([*VALUED, *SIGNED], issue("2.99"), [BIG], APART),
+        ([*VALUED, *SIGNED], issue("3"), [BIG], []),
         (VALUED, invest(valuation_cap_usd=None), [BIG], APART),
         (VALUED, invest(discount="0.2"), [BIG], APART),
         (VALUED, invest(**EARNING, valuation_cap_usd="220", at_maturity={"class_id": "common"}), [BIG], []),

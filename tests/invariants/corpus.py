@@ -258,8 +258,8 @@ INVARIANTS: Final = (
         "tests.domain.equity.test_consent_properties:test_no_position_of_a_party_falls_unless_it_is_asked",
         Mutant(
             "marketplace.domain.equity.rights",
-            "return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())",
-            "return Asked((), company=True, vote=votes, gain=(event.holder_id,) if dear else ())",
+            "asked = Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())",
+            "asked = Asked((), company=True, vote=votes, gain=(event.holder_id,) if dear else ())",
         ),
     ),
     Invariant(

@@ -8,10 +8,10 @@ Not disinterested are, with all whom firm relations connect with them:
 - in a sale to a buyer that is here, and pays in its stock or takes over capacity: who owns a greater part of the other
   side than of its own.
 
-Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, and
-than the preference of a share. The price of a round is fair in two ways: its stock has a single preference and nothing
-beside it; or, outsiders pay it for at least a twentieth of the company, and a twentieth of all dollars
-paid in. In the first case those are still
+Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, than
+the preference of a share, and than what other holders paid: a straw's money makes a price for an hour. The price of a
+round is fair in two ways: its stock has a single preference and nothing beside it; or, outsiders pay it for at least a
+twentieth of the company, and a twentieth of all dollars paid in. In the first case those are still
 not disinterested whose warrants gain by a higher price; a price that is known to be too low gives them nothing. A party
 that may buy its part of the round by right loses nothing by its price, and has no say on it.
 """
@@ -23,15 +23,21 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from events.financing import RoundPricing
-from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
 from events.vesting import PriceMilestone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents, parse_ratio
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
-from marketplace.domain.equity.issuer.dilution import chooses_class, list_claims, measure_dilution
-from marketplace.domain.equity.issuer.rights.fair_value import find_class_price, find_highest_price, is_enough
+from marketplace.domain.equity.issuer.dilution import (
+    chooses_class,
+    list_claims,
+    measure_dilution,
+    measure_invested,
+    value_offer,
+)
+from marketplace.domain.equity.issuer.rights.fair_value import VALID, find_class_price, find_highest_price, is_enough
 from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
@@ -64,15 +70,21 @@ class Prices(NamedTuple):
     interested: frozenset[str]
     on_day: date
 
-    def find_fair(self) -> Fraction | None:
-        """Return the least fair price of a common share, in USD; None if no independent price is known."""
+    def find_independent(self) -> Fraction | None:
+        """Return the highest independent price of a common share, in USD; None if none is known."""
         return find_highest_price(self.issuer, self.interested, self.on_day)
+
+    def undercuts(self, terms: PrincipalTerms) -> bool:
+        """Return whether a price or cap values the company below what other holders paid."""
+        value = value_offer(self.issuer, terms)
+        return value is not None and value < measure_invested(self.issuer, self.interested)
 
 
 def is_fair_stock(prices: Prices, class_id: str, price_usd: Decimal) -> bool:
     """Return whether stock of a class costs a fair price, in USD per share."""
     fair = find_class_price(prices.issuer, class_id, prices.interested, prices.on_day)
-    return fair is not None and price_usd >= fair
+    terms = StockTerms(class_id=class_id, price_usd_per_share=price_usd)
+    return fair is not None and price_usd >= fair and not prices.undercuts(terms)
 
 
 def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
@@ -85,8 +97,8 @@ def is_fair_investment(prices: Prices, terms: PrincipalTerms) -> bool:
         return False
     if isinstance(terms, PricedTerms):
         return is_fair_stock(prices, terms.class_id, terms.price_usd_per_share)
-    fair, cap = prices.find_fair(), terms.valuation_cap_usd
-    if fair is None or cap is None or terms.discount:
+    fair, cap = prices.find_independent(), terms.valuation_cap_usd
+    if fair is None or cap is None or terms.discount or prices.undercuts(terms):
         return False
     shares = measure_company(prices.issuer)
     if isinstance(terms, NoteTerms):
@@ -124,43 +136,57 @@ def list_round_gain(
         register: Who is related to whom.
     """
     inside = related | list_holders(prices.issuer)
-    unknown = _list_beyond_money(financing, pricing, prices.issuer)
+    unknown = _list_beyond_money(financing, pricing, prices)
     buyers = {each.holder_id: each.shares for each in pricing.allotments}
     here = {buyer: shares for buyer, shares in buyers.items() if is_id(buyer, "pty")}
     outside = sum(shares for buyer, shares in here.items() if inside.isdisjoint(register.list_group(buyer)))
     if is_bought(prices.issuer, pricing, outside):
         return unknown
     unknown += (ANYONE,) if pricing.pool_increase_shares else ()
-    fair, terms = prices.find_fair(), financing.terms
+    fair, terms = prices.find_independent(), financing.terms
+    value = Fraction(pricing.price_usd_per_share) * measure_company(prices.issuer)
     is_usual = terms.liquidation_multiple <= 1 and terms.participation == "none" and terms.price_protection is None
     live = (warrant for _, warrant in list_live_warrants(prices.issuer) if is_id(warrant.holder_id, "pty"))
     waiting = tuple(warrant.holder_id for warrant in live if _gains_by_price(warrant))
     if fair is not None and pricing.price_usd_per_share < fair:
         waiting = ()
-    if is_usual and fair is not None and pricing.price_usd_per_share >= fair:
+    is_fair = fair is not None and pricing.price_usd_per_share >= fair
+    if is_usual and is_fair and value >= measure_invested(prices.issuer, prices.interested, with_caps=False):
         return (*waiting, *unknown)
     return (*buyers, *_list_offered_all(financing, prices.issuer), *waiting, *unknown)
 
 
-def _list_beyond_money(financing: Financing, pricing: RoundPricing, issuer: Issuer) -> tuple[str, ...]:
+def _list_beyond_money(financing: Financing, pricing: RoundPricing, prices: Prices) -> tuple[str, ...]:
     """Return who gains by a round beyond what its money buys at its price, however much outsiders pay.
 
     Anybody may, by a preference of more than the money, by participation or a full ratchet, which are worth more than
     the price shows, and by a pool that grows by more than `POOL_MAX`. Where protected classes get more than
-    `PROTECTED_MAX`, so do their holders.
+    `PROTECTED_MAX`, so do their holders. Pools and protection count with those of other rounds of the last 12 months,
+    so that no row of rounds is carried by the same money.
     """
-    terms, whole = financing.terms, Fraction(pricing.post_money_shares)
-    lowered = {each.class_id for each in pricing.adjustments if each.triggered}
-    gained = sum(
-        (parse_ratio(each.as_converted) - parse_ratio(each.as_converted_before) for each in pricing.adjustments),
-        Fraction(0),
-    )
+    terms, issuer = financing.terms, prices.issuer
+    recent = [
+        each.pricing
+        for each in issuer.financings.values()
+        if each.status == "closed" and each.pricing is not None and each.priced_on is not None
+        if prices.on_day - each.priced_on <= VALID
+    ]
+    rounds = [pricing, *recent]
+    lowered = {each.class_id for one in rounds for each in one.adjustments if each.triggered}
     is_harsh = (
         terms.liquidation_multiple > 1 or terms.participation != "none" or terms.price_protection == "full_ratchet"
     )
-    if gained > whole * PROTECTED_MAX:
+    if _gains_protected(pricing) and sum(map(_gains_protected, rounds)) > PROTECTED_MAX:
         return (ANYONE, *(holder_id for holder_id, class_id in issuer.holdings if class_id in lowered))
-    return (ANYONE,) if is_harsh or pricing.pool_increase_shares > whole * POOL_MAX else ()
+    grown = sum(Fraction(each.pool_increase_shares, each.post_money_shares) for each in rounds)
+    is_pool = bool(pricing.pool_increase_shares) and grown > POOL_MAX
+    return (ANYONE,) if is_harsh or is_pool else ()
+
+
+def _gains_protected(pricing: RoundPricing) -> Fraction:
+    """Return the part of the company that protected classes get by a round."""
+    gained = (parse_ratio(each.as_converted) - parse_ratio(each.as_converted_before) for each in pricing.adjustments)
+    return sum(gained, Fraction(0)) / pricing.post_money_shares
 
 
 def is_bought(issuer: Issuer, pricing: RoundPricing, shares: int) -> bool:

@@ -2,7 +2,8 @@
 
 What counts at which value:
 
-- stock: the fair value of a share as converted, less the price that is paid for it here;
+- stock: the fair value of a share as converted, what its holder paid for it on average or its preference, whichever is
+  most, less the price that is paid for it here;
 - a right to stock: that value, less its exercise price; an option that is promised has none yet;
 - an instrument whose terms change: its principal and what may still accrue;
 - principal that is reversed, that a sale does not pay in cash, or that a note's early repayment keeps from becoming
@@ -117,6 +118,7 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
             paid = issuer.options[event.option_id].exercise_price_usd
     if isinstance(event, IssuerStockTransferred | IssuerStockOffered | IssuerStockRepurchased):
         value *= max(Fraction(1), Fraction(issuer.classes[event.class_id].conversion_ratio))
+        value = max(value, _find_worth(issuer, event.holder_id, event.class_id, interested, on_day))
     return ceil_cents(max(value - paid, Fraction(0)) * event.shares)
 
 

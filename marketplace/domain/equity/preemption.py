@@ -5,7 +5,8 @@ an issue ends it, because a round can offer everybody its part. No round issues 
 `SMALL` of the company, as for an issue that undercuts nobody, a refusal ends it only if those who refuse bear more than
 a tenth: each counts by its part of what all of them paid, or of what they hold, whichever is more. Otherwise anybody
 with one share could refuse every customer's warrant. Who is related to the company, or to who gets it, counts next to
-nothing.
+nothing. Any refusal ends a buyback from one investor alone: the money with which it made a price, carried a round or
+voted would otherwise do so again.
 
 So that nobody has to refuse the same again and again, and small warrants do not add up, a refusal stands for
 `REFUSED_FOR`: the silence of who refused agrees to nothing meanwhile, where it is undercut or a warrant is issued, or
@@ -36,11 +37,11 @@ _SCALE: Final = 1_000_000
 
 
 class Issue(NamedTuple):
-    """What somebody would get without a round.
+    """What somebody would get without a round, or have back.
 
     Attributes:
-        terms: Its price or cap; None for a warrant.
-        shares: The shares that a warrant buys, as converted.
+        terms: Its price or cap; None for a warrant, and for money that the company pays back.
+        shares: The shares that a warrant buys, as converted; 0 without one.
         takers: The company, who gets it, and all who are related to them.
     """
 
@@ -78,7 +79,7 @@ def hear(issuer: Issuer, issue: Issue, investors: Collection[str], at: datetime)
 
 
 def list_harmed(issuer: Issuer, issue: Issue, investors: Collection[str]) -> set[str]:
-    """Return the investors that an issue may take from: all by a warrant, and those whom its terms undercut."""
+    """Return the investors that an issue may take from: all if it has no price, else those whom it undercuts."""
     return {each for each in investors if issue.terms is None or undercuts_paid(issuer, issue.terms, each)}
 
 

@@ -94,7 +94,7 @@ from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
-from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
+from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.programme_commands import NamePriceSource, OpenProgramme
 from marketplace.domain.equity.issuer.rights.fair_value import (
@@ -274,14 +274,36 @@ def _list_named_by_terms(setting: Setting) -> tuple[str, ...]:
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
-        dear = _is_dear(event.holder_id, event.class_id, event.price_usd_per_share, setting)
+        price = event.price_usd_per_share
+        dear = _is_dear(event.holder_id, event.class_id, price, setting)
         votes = dear or not _is_party(event.holder_id, setting)
-        return Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())
+        asked = Asked((event.holder_id,), company=True, vote=votes, gain=(event.holder_id,) if dear else ())
+        return asked if event.cause in setting.issuer.instruments else _ask_others(asked, event, price, setting)
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
     few = 0 if _is_consolidated(setting.issuer) else _FEW
     is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * few
     is_fair = fair is not None and event.price_usd_per_share >= fair
     return Asked() if is_few and is_fair else Asked((event.holder_id,))
+
+
+def _ask_others(
+    asked: Asked, event: IssuerStockRepurchased | IssuerStockTransferred, price_usd: Decimal, setting: Setting
+) -> Asked:
+    """Ask also the classes, and let the other investors refuse, where an investor has its money back alone."""
+    if not is_redemption(setting.issuer, event.holder_id, event.class_id, event.shares, Fraction(price_usd)):
+        return asked
+    return _ask_about_redemption(asked, event.holder_id, setting)
+
+
+def _ask_about_redemption(asked: Asked, holder_id: str, setting: Setting) -> Asked:
+    """Ask the classes too, and let the other investors refuse that the company's money goes to one of them."""
+    others = [each for each in list_entitled(setting.issuer) if each != holder_id and _is_party(each, setting)]
+    asked = asked._replace(vote=True, gain=(holder_id,))
+    issue = Issue(None, setting.related | setting.register.list_group(holder_id))
+    if setting.asked is not None:
+        return asked._replace(offered=dict.fromkeys(sorted(set(others) - setting.asked), 1))
+    apart, left, _ = hear(setting.issuer, issue, others, setting.at)
+    return asked._replace(holders=(*asked.holders, *apart), offered=dict.fromkeys(left, 1))
 
 
 def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting) -> bool:
@@ -299,12 +321,13 @@ def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
     is_gift = offer is not None and not offer.offered.price_usd_per_share
     taken = exercised and _is_party(event.holder_id_after, setting) and not is_gift
     joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
-    bought = offer is not None and event.holder_id_after == setting.company_id
+    bought = event.holder_id_after == setting.company_id
     price = Decimal(0) if offer is None else offer.offered.price_usd_per_share
-    dear = bought and _is_dear(event.holder_id, event.class_id, price, setting)
+    dear = bought and offer is not None and _is_dear(event.holder_id, event.class_id, price, setting)
     asked = () if taken else (event.holder_id, event.holder_id_after)
     gain = event.holder_id if dear else event.holder_id_after
-    return Asked(asked, company=True, vote=joins or dear, gain=(gain,))
+    found = Asked(asked, company=True, vote=joins or dear, gain=(gain,))
+    return _ask_others(found, event, price, setting) if bought else found
 
 
 def _is_party(holder_id: str, setting: Setting) -> bool:
@@ -386,14 +409,17 @@ def _convert(event: IssuerStockConverted, setting: Setting) -> Asked:
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
-    """Ask the investors; if unrelated parties here buy next to nothing, also those whose instruments convert in it."""
+    """Ask the investors; also those whose instruments convert, if unrelated parties here buy next to nothing.
+
+    Or if they get a lower preference than what they paid.
+    """
     financing = setting.issuer.financings[event.financing_id]
     asked = [each.holder_id for each in financing.opened.terms.investments]
     pricing = financing.pricing
     assert pricing is not None, "a round is closed at a price"
     paying = (each for each in pricing.allotments if _is_party(each.holder_id, setting))
     bought = sum(each.shares for each in paying if each.holder_id not in setting.related)
-    if not is_bought(setting.issuer, pricing, bought):
+    if not is_bought(setting.issuer, pricing, bought) or financing.terms.liquidation_multiple < 1:
         asked += [each.holder_id for each in pricing.conversions]
     asked += _list_overcharged(financing, pricing, setting)
     buyers = tuple(each.holder_id for each in pricing.allotments)
@@ -620,8 +646,10 @@ def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
     return Asked((event.holder_id,), company=True, vote=True, gain=gain)
 
 
-def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
-    return Asked((event.holder_id,), company=True) if event.early else Asked()
+def _repay(event: InstrumentRepaid, setting: Setting) -> Asked:
+    if not event.early:
+        return Asked()
+    return _ask_about_redemption(Asked((event.holder_id,), company=True), event.holder_id, setting)
 
 
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
@@ -647,6 +675,11 @@ _SOLD: Final = (
 )
 SHARES_LEFT_MIN: Final = 300
 """With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""
+_REFUSED_ALONE: Final = (
+    f"An investor here that does not refuse within {WAIVED_AFTER.days} days agrees that another one has its money back;"
+    f" any refusal ends that, and stands for {REFUSED_FOR.days} days"
+)
+_REDEEMED: Final = f"{DECIDE_WITHIN.days} days, then the proposal lapses. {_REFUSED_ALONE}"
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
 _FEW: Final = Fraction(1, 1_000)
@@ -682,23 +715,26 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock changes hands",
         "company, holder",
         "giver, receiver and company; also a vote if a voting party receives it from one that does not vote, or"
-        " the company at a dear price, as for a repurchase",
+        " the company at a dear price. If the company receives it, also the same parties as for a repurchase",
         "a party here takes it by a right of first refusal, and pays the price that it was offered at; stock that was"
         " offered as a gift, for 0, goes to nobody else unless the giver agrees",
         _transfer,
+        _REDEEMED,
     ),
     IssuerStockRepurchased: Right(
         "repurchase",
         "stock is bought back or cancelled",
         "company, holder",
         "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder;"
-        " also a vote, if the price is above what the holder paid on average and above a fair price",
+        " also a vote, if the price is above what the holder paid on average and above a fair price. Unless founders or"
+        " employees who invested nothing give back at cost what they got as such, also a vote, and the other investors"
+        " may refuse",
         "a consolidation pays a fair price for a fraction of a share, and takes at most a thousandth of the class from"
         " the holder. A fair price is at least the highest of the independent prices of the last 12"
         " months and the preference of a share, of stock that participates both together; for a fraction, also the"
         " highest that the holder paid",
         _repurchase,
-        _ENDED,
+        f"{_ENDED}. {_REFUSED_ALONE}",
     ),
     IssuerStockConverted: Right(
         "conversion",
@@ -868,9 +904,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a round closes: its stock is issued, instruments convert",
         "company",
         "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it,"
-        " or for less than a twentieth of all dollars paid in and not paid back, also"
-        " each holder whose instrument converts. Also each holder that loses preferred stock by a duty to pay more than"
-        " its part of the money of parties here, or more per share than another party that holds the class",
+        " or for less than a twentieth of all dollars paid in and not paid back, or the preference is less than the"
+        " money, also each holder whose instrument converts. Also each holder that loses preferred stock by a duty to"
+        " pay more than its part of the money of parties here, or more per share than another party that holds the"
+        " class",
         _NONE,
         _close,
         f"{DECIDE_WITHIN.days} days, then the proposal lapses. No stock and no money has moved. The round stays open:"
@@ -917,9 +954,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "prepayment",
         "a note is repaid",
         "company",
-        "the holder",
+        "the holder; vote. The other investors may refuse",
         "it has matured and does not convert then, or a sale pays it",
         _repay,
+        _REDEEMED,
     ),
     InstrumentAmended: Right(
         "amendment",

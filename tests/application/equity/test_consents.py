@@ -93,7 +93,8 @@ async def test_stock_is_bought_back_only_when_its_holder_agrees(market):
     free = repurchase(trade, price_usd_per_share=Decimal(0))
     proposal_id = await propose(market, trade.startup, trade.issuer, RepurchaseStock, **free)
     proposal = await market.state("proposal", proposal_id)
-    assert [consent.electorate for consent in proposal.made.consents] == [f"holder/{trade.fund}"]
+    asked = [consent.electorate for consent in proposal.made.consents]
+    assert asked == [f"holder/{trade.fund}", "class/common"], "it invested, so that the class votes too"
     assert await count_shares(market, trade) == 1_000
     with pytest.raises(Refusal, match="does not need the agreement") as caught:
         await consents.agree(market.handler, market.context(trade.startup), proposal_id)

@@ -241,7 +241,7 @@ async def test_a_note_is_repaid_before_its_maturity_only_with_its_holders_agreem
     refused = await propose(market, startup, instruments.repay_note, other)
     market.clock.at += timedelta(days=1)
     clerk = msgspec.structs.replace(market.context(fund), actor_person="p1")
-    await approvals.set_limit(market.handler, clerk, rename_id("acc", fund), limit_usd=Decimal(10_000))
+    await approvals.set_limit(market.handler, clerk, rename_id("acc", fund), limit_usd=Decimal(20_000))
     await consents.agree(market.handler, market.context(fund), proposal_id)
     with pytest.raises(Refusal) as caught:
         await consents.agree(market.handler, market.context(fund), refused)

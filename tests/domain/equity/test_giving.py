@@ -1,12 +1,15 @@
 """What a party gives up by an act counts at its value: rights at their own prices, after splits."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from msgspec import structs
 
 from events import issuer as events
+from events.registry import get_tag, render_body
 from events.vesting import WarrantTranche
+from marketplace.auditor.given import Given
 from marketplace.domain.equity.giving import find_given, is_given, measure_stake
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.build import NOW, id_of, usd
@@ -61,6 +64,29 @@ def test_a_right_counts_at_the_value_of_its_share_less_its_own_price(event, late
     assert is_given(event, FUND, state)
     assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
     assert not is_given(repurchase(FUND, cause=id_of("ins", 1)), FUND, state), "the reversal counts"
+
+
+DEAR = events.IssuerStockIssued(
+    **OF, security_id=id_of("sec", 9), holder_id=FUND, class_id="common", shares=100, price_usd_per_share=usd(9)
+)
+HANDED = events.IssuerStockTransferred(
+    **OF, transfer_id=id_of("trf", 1), holder_id=FUND, holder_id_after=id_of("pty", 9), class_id="common", shares=10
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "later", "given"),
+    [(HANDED, (), 50), (repurchase(FUND, 10, 1), (), 40), (structs.replace(HANDED, shares=20), (SPLIT,), 50)],
+)
+def test_stock_counts_at_what_its_holder_paid_if_a_straws_round_is_cheaper(event, later, given):
+    """It has 100 for 1 and 100 for 9, and a share is worth 3: by the price of a straw one clerk gave a fund's away."""
+    state = ISSUER.fold((*GIVEN, DEAR, VALUED, *later))
+    assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
+    audited = Given()
+    for each in (*GIVEN, DEAR, VALUED, *later):
+        audited.take(get_tag(each), json.loads(render_body(each)))
+    body = json.loads(render_body(event))
+    assert audited.find_least(get_tag(event), body, FUND, NOW.date()) == given
 
 
 STOCK = events.IssuerStockClassCreated(

@@ -1,5 +1,6 @@
 """Who is an investor, and how much money makes a price count: by what was paid in and not paid back."""
 
+import json
 from decimal import Decimal
 from fractions import Fraction
 
@@ -7,17 +8,22 @@ import pytest
 
 from events.issuer import (
     IssuerInstrumentSigned,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
     IssuerStockIssued,
     IssuerStockOffered,
+    IssuerStockPlanAdjusted,
     IssuerStockRepurchased,
     IssuerStockSplit,
     IssuerStockTransferred,
 )
 from events.registry import get_tag, render_body
 from marketplace.auditor.stream import Findings, Message
-from marketplace.domain.equity.issuer.financing.pro_rata import list_investors
+from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_investors
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import is_enough
+from marketplace.domain.equity.rights import Setting, list_consents
+from tests.domain.build import NOW
 from tests.domain.issuer_samples import (
     ANGEL,
     APPROVAL,
@@ -142,3 +148,49 @@ def test_founders_are_those_who_got_stock_while_all_of_it_was_worth_little_at_th
     votes = audit(known)
     assert list_investors(ISSUER.fold(known)) == investors
     assert votes.list_entitled(ISS) == investors
+
+
+STOCK = {"class_id": "common", "shares": 100}
+POOL = IssuerStockPlanAdjusted(**OF_ISS, shares_reserved=1_000)
+GRANTED = IssuerOptionGranted(
+    **OF_ISS, option_id=make_id("opt", 1), holder_id=KEYLESS, shares=100, exercise_price_usd=Decimal("0.25")
+)
+EXERCISED = IssuerOptionExercised(
+    **OF_ISS, **STOCK, exercise_id=make_id("exe", 1), option_id=make_id("opt", 1), holder_id=KEYLESS
+)
+FOUNDED = [issued(1, PROVIDER, 8_000, "0.0001"), issued(2, FUND, 1_000, 1)]
+OPTED = [*FOUNDED, POOL, GRANTED, EXERCISED]
+BACK = {
+    "a founder's at cost": (FOUNDED, bought_back(1, PROVIDER, 8_000, "0.0001"), False),
+    "a founder's above cost": (FOUNDED, bought_back(1, PROVIDER, 8_000, "0.0002"), True),
+    "more than a founder got": ([*FOUNDED, *handed_on(FUND, PROVIDER, 1)], bought_back(1, PROVIDER, 8_001, 0), True),
+    "an investor's at cost": (FOUNDED, bought_back(1, FUND, 1_000, 1), True),
+    "an investor's for nothing": (FOUNDED, bought_back(1, FUND, 1, 0), True),
+    "an investor's that another one has": (
+        [*FOUNDED, *handed_on(FUND, ANGEL, 500)],
+        bought_back(1, ANGEL, 500, 1),
+        True,
+    ),
+    "an investor's without a key": ([*FOUNDED, issued(3, KEYLESS, 9, 1)], bought_back(1, KEYLESS, 9, 1), True),
+    "a founder's that invests too": ([*FOUNDED, issued(3, PROVIDER, 9, 1)], bought_back(1, PROVIDER, 9, 0), True),
+    "an employee's at cost": (OPTED, bought_back(1, KEYLESS, 100, "0.25"), False),
+    "an employee's above cost": (OPTED, bought_back(1, KEYLESS, 100, "0.26"), True),
+    "a founder's after a split": ([*FOUNDED, SPLIT], bought_back(1, PROVIDER, 80_000, "0.00001"), False),
+    "a founder's above cost after a split": ([*FOUNDED, SPLIT], bought_back(1, PROVIDER, 1, "0.0001"), True),
+    "the company's own": ([*FOUNDED, *handed_on(FUND, FOUNDER, 9)], bought_back(1, FOUNDER, 9, 0), False),
+}
+
+
+@pytest.mark.parametrize(("given", "back", "asks"), BACK.values(), ids=BACK)
+def test_an_investor_has_its_money_back_alone_only_if_the_others_do_not_refuse(given, back, asks):
+    """A straw that made a price or carried a round was bought out at cost in the same minute, by its own answer."""
+    state, votes = ISSUER.fold([*START, *given]), audit([*START, *given])
+    at_price = (back.holder_id, back.class_id, back.shares, Fraction(back.price_usd_per_share))
+    assert is_redemption(state, *at_price) is asks
+    assert votes.gains.is_redeemed("issuer.stock_repurchased", json.loads(render_body(back))) is asks
+    consents = list_consents(Setting(state, FOUNDER, (back,), NOW), FOUNDER)
+    heard = {each.electorate: each for each in consents}
+    assert ("pro_rata" in heard) is (asks and back.holder_id != FUND)
+    if "pro_rata" in heard:
+        assert heard["pro_rata"].share_needed == 1, "any refusal ends it"
+    assert ("class/common" in heard) is (asks or back.holder_id in {KEYLESS, FOUNDER})

@@ -333,13 +333,22 @@ def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
     That is also stock and rights that were bought and not delivered yet, and rights at their exercise price. Stock that
     was handed on counts at what it was issued for, and at the price that it was offered for.
     """
+    held = _list_held(state, holders)
+    yield from _list_signed_values(state, holders)
+    yield from _list_stock_values(state, held)
+    yield from _list_exercise_values(state, holders, held)
+
+
+def _list_signed_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
     for instrument_id, signed in state.instruments.items():
         if signed.holder_id in holders:
             since = state.split_ratio / state.split_at_issue.get(instrument_id, state.split_ratio)
             value = _find_value(state, signed.terms, since)
             if value is not None:
                 yield value
-    held = _list_held(state, holders)
+
+
+def _list_stock_values(state: Issuer, held: frozenset[tuple[str, str]]) -> Iterator[Fraction]:
     for security_id, issued in state.securities.items():
         if (issued.holder_id, issued.class_id) in held and issued.price_usd_per_share:
             since = state.split_ratio / state.split_at_issue[security_id]
@@ -349,7 +358,6 @@ def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
         if isinstance(moved, IssuerStockTransferred) and (moved.holder_id_after, moved.class_id) in held:
             price = Fraction(offered.price_usd_per_share) * offer.split_ratio / state.split_ratio
             yield _value_company(state, moved.class_id, price)
-    yield from _list_exercise_values(state, holders, held)
 
 
 def _list_exercise_values(
@@ -567,6 +575,16 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
 def measure_paid(state: Issuer) -> Fraction:
     """Return the highest value of the company, in USD, at which a party signed a cap or bought stock; 0 for none."""
     return max(_list_values(state, list_parties(state)), default=Fraction(0))
+
+
+def measure_invested(state: Issuer, interested: frozenset[str], *, with_caps: bool = True) -> Fraction:
+    """Return the highest value of the company, in USD, at which others than `interested` bought stock; 0 for none.
+
+    Or signed a cap or price, unless only stock counts. Rights that may still be exercised do not count.
+    """
+    others = list_parties(state) - interested
+    caps = _list_signed_values(state, others) if with_caps else ()
+    return max((*caps, *_list_stock_values(state, _list_held(state, others))), default=Fraction(0))
 
 
 def undercuts_paid(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, Final, Literal
 
@@ -523,19 +522,13 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
         financings=state.financings.set(event.financing_id, closed),
         price_marks=(
             *state.price_marks,
-            PriceMark(price, event.financing_id, bought, _find_priced_on(closed), whole),
+            PriceMark(price, event.financing_id, bought, closed.priced_on, whole),
         ),
     )
     classes = list_conversion_classes(closed.terms, pricing)
     for conversion, class_id in zip(pricing.conversions, classes, strict=True):
         after = _count(after, class_id, conversion.shares)
     return after
-
-
-def _find_priced_on(financing: Financing) -> date | None:
-    """Return the day on which a round was priced; None if an import does not state it."""
-    until = financing.close_until
-    return None if until is None else (until - timedelta(days=financing.opened.closing_days)).date()
 
 
 def _abandon_financing(state: Issuer, event: IssuerFinancingAbandoned) -> Issuer:

@@ -233,6 +233,12 @@ class Financing:
     close_until: datetime | None = None
     answers: Map[str, Decimal] = field(default_factory=Map)
 
+    @property
+    def priced_on(self) -> date | None:
+        """Return the day of its price; None before, and if an import does not state it."""
+        until = self.close_until
+        return None if until is None else (until - timedelta(days=self.opened.closing_days)).date()
+
     def find_until(self, offer: ProRataOffer) -> datetime | None:
         """Return until when an offer may be answered."""
         return offer.until or self.opened.pro_rata_until

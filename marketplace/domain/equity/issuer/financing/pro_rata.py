@@ -16,7 +16,13 @@ from typing import Final
 from msgspec import structs
 
 from events.financing import RoundTerms
-from events.issuer import IssuerEvent, IssuerProRataAnswered, IssuerStockIssued, IssuerStockTransferred
+from events.issuer import (
+    IssuerEvent,
+    IssuerOptionExercised,
+    IssuerProRataAnswered,
+    IssuerStockIssued,
+    IssuerStockTransferred,
+)
 from events.issuer_holders import HolderTerms, ProRataOffer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
@@ -61,21 +67,57 @@ def list_investors(state: Issuer) -> frozenset[str]:
 
 def _list_bought(state: Issuer) -> frozenset[tuple[str, str]]:
     """Return holder and class of stock that was bought above the founders' price, and of those it was handed on to."""
-    sold = [(each, _price_now(state, each)) for each in state.securities.values()]
-    least = min((price for issued, price in sold if issued.cause is None), default=Fraction(0))
-    worth = (state.worth_at_issue[each.security_id] for each, price in sold if each.cause is None and price == least)
-    is_dear = max(worth, default=Fraction(0)) > FOUNDERS_USD_MAX
+    least = _find_founders_price(state)
+
+    def is_bought(price: Fraction) -> bool:
+        return bool(price) and (least is None or price > least)
+
     found = {
         (issued.holder_id, issued.class_id)
-        for issued, price in sold
-        if issued.cause in state.instruments or issued.cause in state.financings or price > least or (price and is_dear)
+        for issued in state.securities.values()
+        if issued.cause in state.instruments or issued.cause in state.financings or is_bought(_price_now(state, issued))
     }
     for transfer_id, offer in state.offers.items():
         moved = state.acts.get(transfer_id)
         price = Fraction(offer.offered.price_usd_per_share) * offer.split_ratio / state.split_ratio
-        if isinstance(moved, IssuerStockTransferred) and (price > least or (price and is_dear)):
+        if isinstance(moved, IssuerStockTransferred) and is_bought(price):
             found.add((moved.holder_id_after, moved.class_id))
     return follow_stock(state, {each for each in found if each[0] != state.formed.party_id})
+
+
+def _find_founders_price(state: Issuer) -> Fraction | None:
+    """Return the USD per share at which founders got stock, after all splits; None if that was no founder's price."""
+    sold = [(each, _price_now(state, each)) for each in state.securities.values() if each.cause is None]
+    least = min((price for _, price in sold), default=Fraction(0))
+    worth = max((state.worth_at_issue[each.security_id] for each, price in sold if price == least), default=Fraction(0))
+    return None if worth > FOUNDERS_USD_MAX else least
+
+
+def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, price_usd: Fraction) -> bool:
+    """Return whether a company would pay an investor its money back, alone of all who invested.
+
+    Not so if it buys, at cost, what a founder or an employee who invested nothing got as such: stock at the founders'
+    price, or by an option. Stock that another holder handed on is none of theirs.
+    """
+    if holder_id == state.formed.party_id:
+        return False
+    stock_class, founders = state.classes[class_id], _find_founders_price(state)
+    if stock_class.created.kind == "preferred" or holder_id in list_investors(state) | {
+        holder for holder, _ in _list_bought(state)
+    }:
+        return True
+    own = [
+        (issued.shares * state.split_ratio / state.split_at_issue[security_id], founders)
+        for security_id, issued in state.securities.items()
+        if (issued.holder_id, issued.class_id) == (holder_id, class_id) and issued.cause is None
+    ]
+    own += [
+        (Fraction(act.shares), state.options[act.option_id].exercise_price_usd)
+        for act in state.acts.values()
+        if isinstance(act, IssuerOptionExercised) and (act.holder_id, act.class_id) == (holder_id, class_id)
+    ]
+    paid = max((price for _, price in own if price is not None), default=Fraction(0))
+    return shares > sum(count for count, _ in own) or price_usd > paid
 
 
 def _price_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:
