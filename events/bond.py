@@ -7,11 +7,13 @@ from msgspec import Meta
 
 from events.types import Event, GpuSeconds, Id, Instant, Text, Usd
 
-Remedy = Literal["replacement", "damages", "make_whole"]
+Remedy = Literal["replacement", "damages", "make_whole", "broken_match"]
 """What a claim is for.
 
 ``replacement``: what capacity bought instead costs more; ``damages``: a share of the price of hours that failed;
-``make_whole``: a share of the price of what an early end leaves undelivered.
+``make_whole``: a share of the price of what an early end leaves undelivered;
+``broken_match``: what a match costs that became no grant, because its provider no longer had the capacity. It is paid
+after the others.
 """
 REPLACEMENTS_MAX = 8
 LOTS_MAX = 1_000

@@ -1,6 +1,7 @@
 """Checks bonds: what is posted is held, what is paid was answered, and no claim is made or paid twice.
 
-What bonds lack for a claim is kept on its provider's account.
+What bonds lack for a claim is kept on its provider's account. Of no bond a broken match is paid what an open claim for
+undelivered hours may still need.
 """
 
 from collections import Counter
@@ -32,6 +33,9 @@ class Bonds:
         own: The payments that come from what a provider has available.
         kept: What providers keep for each claim.
         settled: The claims whose amount is final.
+        lots: The bond and the lot that each hold is for; None: all grants.
+        sources: The bond of each claim, and the lots that carry its grant.
+        behind: The claims for broken matches.
     """
 
     findings: Findings
@@ -44,6 +48,9 @@ class Bonds:
     own: set[str] = field(default_factory=set)
     kept: dict[str, Decimal] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
+    lots: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    sources: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+    behind: set[str] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
@@ -89,7 +96,7 @@ class Bonds:
             text = f"{owed} USD are due for a broken match of {lost['price_usd']}"
             self.findings.require(owed <= Decimal(lost["price_usd"]), "bond", decision[0].sequence, text)
         for message in decision if unmatched else ():
-            if message.event_type == "bond.claimed.v1":
+            if message.event_type == "bond.claimed.v1" and message.read()["claim_id"] in self.behind:
                 claimed[message.read()["party_id"], str(Decimal(message.read()["amount_usd"]))] += 1
         text = f"broken matches owe {dict(due)}, and {dict(claimed)} is claimed"
         self.findings.require(due == claimed, "bond", decision[0].sequence, text)
@@ -108,6 +115,7 @@ class Bonds:
         hold_id = body.get("hold_id", "")
         if name == "posted":
             self.holds[hold_id] = self.holds.get(hold_id, ZERO) + amount
+            self.lots[hold_id] = body["bond_id"], body["lot_id"]
             stated["hold_placed", hold_id, "", amount] += 1
         elif name == "claimed":
             self._take_claim(message, body, amount)
@@ -132,6 +140,27 @@ class Bonds:
             waited = pays_at is None or parse_instant(message.headers["ce-time"]) >= pays_at
             text = f"{body['claim_id']} is paid before {pays_at}"
             self.findings.require(waited, "bond", message.sequence, text)
+            if body["claim_id"] in self.behind and hold_id:
+                self._check_rank(message.sequence, body["claim_id"], hold_id)
+
+    def _check_rank(self, sequence: int, claim_id: str, hold_id: str) -> None:
+        """Check that a hold that paid for a broken match left what claims for undelivered hours may need of it."""
+        bond_id, lot_id = self.lots[hold_id]
+        ahead = [
+            other
+            for other, (bond, lots) in self.sources.items()
+            if bond == bond_id and other not in self.behind and (lot_id is None or lot_id in lots)
+        ]
+        usable = {lot for other in ahead for lot in self.sources[other][1]} | {None}
+        left = sum(
+            (self.holds[hold] for hold, (bond, lot) in self.lots.items() if bond == bond_id and lot in usable), ZERO
+        )
+        needed = ZERO
+        for other in ahead:
+            claimed, due, paid = self.claims[other]
+            needed += (due if other in self.settled else claimed) - paid
+        text = f"{claim_id}, of a broken match, is paid while claims for undelivered hours need {needed} USD of {left}"
+        self.findings.require(needed <= left, "bond", sequence, text)
 
     def _take_answer(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         claim_id, outcome = body["claim_id"], body["outcome"]
@@ -161,4 +190,7 @@ class Bonds:
         text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total}"
         self.findings.require(total == amount > 0, "bond", message.sequence, text)
         self.claims[body["claim_id"]] = [amount, ZERO, ZERO]
+        self.sources[body["claim_id"]] = body["bond_id"], set(body["lot_ids"])
+        if any(item["remedy"] == "broken_match" for item in items):
+            self.behind.add(body["claim_id"])
         self.due[body["claim_id"]] = self.pays_at[body["claim_id"]] = parse_instant(body["answer_until"])

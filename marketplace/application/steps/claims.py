@@ -32,7 +32,7 @@ async def claim_broken_match(unit: UnitOfWork, order: Order, match: MatchTerms, 
     The provider answers the claim as any other: it may contest that it is at fault, and the platform decides.
     """
     bond_id, placed = rename_id("bnd", lost.provider_id), order.placed
-    item = ClaimItem(remedy="make_whole", gpu_seconds=lost.gpu_seconds, amount_usd=lost.damages_usd)
+    item = ClaimItem(remedy="broken_match", gpu_seconds=lost.gpu_seconds, amount_usd=lost.damages_usd)
     claimed = BondClaimed(
         bond_id=bond_id,
         party_id=lost.provider_id,

@@ -6,8 +6,10 @@ what the provider has available. From the claim on, its account keeps what the p
 it does for corrections, until the claim is paid or ends for nothing; after an early end, from its announcement. A
 provider without a bond is claimed from too.
 
-While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
-yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is
+While the claims on a part exceed its money, all of them get the same share of what they claim. Claims for broken
+matches rank behind those for undelivered hours, and get of each source what these leave: nobody has paid for such a
+match, and its price is what its two sides named, so no shell's match takes the money of a tenant. What is claimed and
+not yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is
 over, whoever answered it and when. So a claim that is made first and answered at once takes nothing from others made in
 that time. What a settled claim does not get is recorded as owed. It is paid when other claims end for less, when the
 provider posts more, or as soon as its account has money for it.
@@ -19,6 +21,7 @@ Invariants:
     4. A part is released whole, once its term and the time for claims are over and no claim on it is open or owed.
     5. A posting counts once.
     6. Nothing is paid of a claim before its `answer_until`.
+    7. No source pays for a broken match what an open claim for undelivered hours may still need of it.
 
 Refusals in order: bond_unknown · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
 time_naive · term_passed · term_shorter · claim_exists · claim_unknown · claim_<status> ·
@@ -169,6 +172,11 @@ class Claim:
         return sum(self.paid.values(), ZERO)
 
     @property
+    def is_broken_match(self) -> bool:
+        """Return whether it is for a match that became no grant."""
+        return any(item.remedy == "broken_match" for item in self.claimed.items)
+
+    @property
     def demand_usd(self) -> Decimal:
         """Return the most that it may come to, paid money included: what is claimed, or what is due once settled."""
         return self.due_usd if self.status == "settled" else self.claimed.amount_usd
@@ -192,6 +200,11 @@ class Bond:
     def own_usd(self) -> Decimal:
         """Return the USD that the provider paid of claims beside the bond."""
         return sum((claim.paid.get(OWN, ZERO) for claim in self.claims), ZERO)
+
+    def list_ranks(self) -> list[list[Claim]]:
+        """Return the open claims in the order of payment: for undelivered hours, then for broken matches."""
+        claims = self.list_open()
+        return [[claim for claim in claims if claim.is_broken_match is behind] for behind in (False, True)]
 
     def list_open(self) -> list[Claim]:
         """Return the claims that may still get money, or are owed some."""
@@ -404,8 +417,8 @@ def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
 def list_payments(bond_id: str, state: Bond, at: datetime, money_usd: Decimal = ZERO) -> Iterator[BondPaid]:
     """Return what is paid at `at`: by the parts of lots first, then by the part for all grants, then from `money_usd`.
 
-    From each source every open claim gets the same share of what is left of it, claims whose time for an answer runs
-    included; their share stays there.
+    From each source every open claim of a rank gets the same share of what is left of it, claims whose time for an
+    answer runs included; their share stays there. The next rank gets what is left once that is all.
     """
     claims = state.list_open()
     dues = {claim.claimed.claim_id: claim.due_usd for claim in claims}
@@ -444,19 +457,22 @@ def _list_shares(
         state: The bond.
         money: What each source has left.
     """
-    claims, money = state.list_open(), dict(money)
-    demands = {claim.claimed.claim_id: claim.demand_usd for claim in claims}
+    ranks = state.list_ranks()
+    demands = {claim.claimed.claim_id: claim.demand_usd for claims in ranks for claim in claims}
     for source in (*sorted(lot_id for lot_id in money if lot_id), *(each for each in (None, OWN) if each in money)):
-        members = [claim for claim in claims if source == OWN or source in _list_parts(state, claim)]
-        total = sum((demands[claim.claimed.claim_id] for claim in members), ZERO)
-        if not total:
-            continue
-        whole = money[source] + sum((claim.paid.get(source, ZERO) for claim in members), ZERO)
-        share = min(Fraction(whole) / Fraction(total), Fraction(1))
-        for claim in members:
-            covered = floor_cents(Fraction(demands[claim.claimed.claim_id]) * share)
-            demands[claim.claimed.claim_id] -= covered
-            yield source, claim, share, covered
+        left = money[source]
+        for claims in ranks:
+            members = [claim for claim in claims if source == OWN or source in _list_parts(state, claim)]
+            total = sum((demands[claim.claimed.claim_id] for claim in members), ZERO)
+            if not total:
+                continue
+            whole = left + sum((claim.paid.get(source, ZERO) for claim in members), ZERO)
+            share = min(Fraction(whole) / Fraction(total), Fraction(1))
+            left = max(whole - total, ZERO)
+            for claim in members:
+                covered = floor_cents(Fraction(demands[claim.claimed.claim_id]) * share)
+                demands[claim.claimed.claim_id] -= covered
+                yield source, claim, share, covered
 
 
 def _pay(bond_id: str, state: Bond, claim: Claim, source: str | None, amount_usd: Decimal) -> Iterator[BondPaid]:

@@ -238,6 +238,7 @@ async def test_a_broken_match_is_claimed_from_the_bond_at_once_by_the_schedule_a
     assert paid.paid.get(trade.lot, 0) == min(posted, lost.damages_usd), "the bond of the lot pays first"
     assert await find_faults(Bonds, market.log) == []
     assert await find_faults(Bonds, market.log, drop="bond.claimed.v1") != []
+    assert [item.remedy for item in claim.claimed.items] == ["broken_match"]
     await check_log(market.log)
 
 

@@ -52,8 +52,8 @@ answer = build.builder(
 release = build.builder(ReleaseBond(bond_id=BOND_ID, lot_id=None, at=OVER))
 
 
-def claim(number=1, usd_=100, lots=(), replacement=None):
-    item = ClaimItem(remedy="damages", gpu_seconds=3_600, amount_usd=usd(usd_), replacement_id=replacement)
+def claim(number=1, usd_=100, lots=(), replacement=None, remedy="damages"):
+    item = ClaimItem(remedy=remedy, gpu_seconds=3_600, amount_usd=usd(usd_), replacement_id=replacement)
     claimed = BondClaimed(
         bond_id=BOND_ID,
         party_id=PROVIDER,
@@ -271,6 +271,26 @@ SHORTFALLS = {
             (SECOND, None, "17.50", 70),
         ],
     ),
+    "a broken match is paid after undelivered hours, also from the bond of its lot and from what the provider has": (
+        (
+            post(lot_id=LOT, amount_usd=usd(60)),
+            post(posting_id=id_of("pst", 2), amount_usd=usd(20)),
+            claim(1, 9_000, lots=(LOT,), remedy="broken_match"),
+            claim(2, lots=(LOT,)),
+            answer(),
+            answer(claim_id=SECOND),
+            answer(by="silence", at=WAITED.at, money_usd=usd(70)),
+        ),
+        [(SECOND, LOT, 60, 40), (SECOND, None, 20, 20), (SECOND, None, 20, 0), (FIRST, None, 50, 8_950)],
+    ),
+    "a broken match gets what undelivered hours that are not answered yet cannot need": (
+        (post(), claim(1, 90, remedy="broken_match"), claim(2, 30), answer(), WAITED),
+        [(FIRST, None, 70, 20)],
+    ),
+    "a broken match alone is paid in full": (
+        (post(), claim(remedy="broken_match"), answer(), WAITED),
+        [(FIRST, None, 100, 0)],
+    ),
     "a provider without a bond is claimed from too": (
         (claim(), answer(), answer(by="silence", at=WAITED.at, money_usd=usd(130))),
         [(FIRST, None, 100, 0)],
@@ -296,7 +316,13 @@ commands = st.one_of(
     st.builds(
         post, posting_id=st.integers(1, 99).map(lambda number: id_of("pst", number)), amount_usd=cents, lot_id=lots
     ),
-    st.builds(claim, numbers, cents, lots.map(lambda lot: () if lot is None else (lot,))),
+    st.builds(
+        claim,
+        numbers,
+        cents,
+        lots.map(lambda lot: () if lot is None else (lot,)),
+        remedy=st.sampled_from(["damages", "broken_match"]),
+    ),
     st.builds(
         answer,
         claim_id=numbers.map(lambda number: id_of("bcl", number)),
