@@ -50,7 +50,7 @@ class Fees:
                 if cause in self.quotes or cause in self.grants:
                     paid[body["account_id"], body["payee_account_id"], Decimal(body["amount_usd"]), cause] += 1
             elif name in {"quote.held", "grant.issued"}:
-                self._begin(name, message.read())
+                self._begin(name, message)
             elif name in {"quote.released", "quote.expired"}:
                 self._end_quote(name, message, owed)
             elif name == "grant.marked" and (grant := self.grants.get(message.read()["grant_id"])):
@@ -64,11 +64,27 @@ class Fees:
                 text = f"{payer} pays {payee} {amount} USD for {cause} {times}"
                 self.findings.add("fee", decision[0].sequence, text)
 
-    def _begin(self, name: str, body: dict[str, Any]) -> None:
+    def _begin(self, name: str, message: Message) -> None:
+        body = message.read()
         if name == "grant.issued":
+            self._check_resale(message, body)
             self.grants[body["grant_id"]] = body
         elif body.get("fee"):
             self.quotes[body["quote_id"]] = {"account_id": body["account_id"], **body["fee"]}
+
+    def _check_resale(self, message: Message, body: dict[str, Any]) -> None:
+        """Check that resold capacity is ended at no shorter notice, and for no smaller fee, than the seller's grant."""
+        source = self.grants.get((body.get("resale") or {}).get("grant_id", ""))
+        if source is None:
+            return
+        ends, own = body.get("ends") or {}, source.get("ends") or {}
+        due = max((known or {}).get("notice_hours_min", 0) for known in (source.get("service"), own))
+        kept = ends.get("notice_hours_min", 0) >= due
+        kept = kept and Decimal(ends.get("value_usd_min", "0")) >= Decimal(own.get("value_usd_min", "0"))
+        text = (
+            f"{body['grant_id']} is resold, and ends on other terms than {source['grant_id']}, which needs {due} hours"
+        )
+        self.findings.require(kept, "fee", message.sequence, text)
 
     def _end_quote(self, name: str, message: Message, owed: Counter[_Payment]) -> None:
         body = message.read()

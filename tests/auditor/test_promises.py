@@ -4,8 +4,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from events.grant import GrantSubstituted
+from events.grant import GrantSubstituted, ResalePart
 from events.order import OrderAmended
+from events.schedule import EndTerms
+from marketplace.auditor.fees import Fees
 from marketplace.auditor.promises import Promises
 from marketplace.auditor.stream import Findings, Message
 from tests.domain import build
@@ -35,8 +37,8 @@ MOVED = GrantSubstituted(
 )
 
 
-def audit(*events):
-    part = Promises(Findings())
+def audit(*events, part=None):
+    part = part or Promises(Findings())
     for number, event in enumerate(events):
         headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
         part.take([Message(number, "marketplace.x.x", headers, msgspec.json.encode(event))])
@@ -80,3 +82,30 @@ def audit(*events):
 )
 def test_a_promise_below_the_lots_or_the_order_is_found(events, faults):
     assert len(audit(*events)) == faults
+
+
+DEAL = EndTerms(value_usd_min=usd(1_000), notice_hours_min=168)
+SOURCE = grant_issued(ends=DEAL)
+RESALE = ResalePart(
+    grant_id=build.GRANT,
+    lot_id=build.LOT,
+    seller_id=SOURCE.startup_id,
+    seller_account_id=SOURCE.startup_account_id,
+    hold_id=build.HOLD,
+    owed_usd_per_gpu_hour=SOURCE.price_usd_per_gpu_hour,
+    commitment_usd=usd(0),
+)
+
+
+@pytest.mark.parametrize(
+    ("ends", "faults"),
+    [
+        (DEAL, 0),
+        (replace(DEAL, notice_hours_min=167), 1),
+        (replace(DEAL, value_usd_min=usd(999)), 1),
+        (None, 1),
+    ],
+)
+def test_resold_capacity_on_easier_terms_than_its_sellers_grant_is_a_fault(ends, faults):
+    sold = grant_issued(grant_id=id_of("grant", 2), resale=RESALE, ends=ends)
+    assert len(audit(SOURCE, sold, part=Fees(Findings()))) == faults

@@ -4,6 +4,7 @@ A match is one atomic decision over order, pool, grant, instrument, issuer, acco
 impossible meanwhile, the order is rejected with the reason, like an order that lost.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -15,11 +16,13 @@ from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import LostMatch
+from events.schedule import EndTerms
 from events.types import PrincipalTerms, Reason, SafeTerms
 from marketplace.application.steps.access import load_related_issuers, require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.claims import claim_broken_match, compute_damages
 from marketplace.application.steps.dilution import free_order, sign_instrument
+from marketplace.application.steps.stages import sum_deal
 from marketplace.application.trading.orders import (
     count_order,
     list_prices,
@@ -37,6 +40,7 @@ from marketplace.domain.billing.settlement import Totals, build_tariff, compute_
 from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
 from marketplace.domain.delivery.grant_commands import IssueGrant
+from marketplace.domain.delivery.grant_notice import bind_resale
 from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.issuer.commands import RecordExposure
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
@@ -440,8 +444,16 @@ async def _build_grant(
         lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
         service = choose_service([find_promise(lot.listed, pool.opened) for lot in lots])
     steps = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends
-    ends, notices = choose_ends(steps, marked), list_notices(steps)
-    return msgspec.structs.replace(marked, service=service, ends=ends, notices=notices), totals
+    ends = choose_ends(steps, marked) if resale is None else await _bind_ends(unit, steps, marked, resale)
+    return msgspec.structs.replace(marked, service=service, ends=ends, notices=list_notices(steps)), totals
+
+
+async def _bind_ends(
+    unit: UnitOfWork, steps: Sequence[EndTerms], grant: GrantIssued, resale: ResalePart
+) -> EndTerms | None:
+    """Return the end terms of resold capacity: those of the schedule, or of the seller's deal if these are stricter."""
+    source = await unit.get(GRANT, resale.grant_id)
+    return bind_resale(choose_ends(steps, grant), source.issued, await sum_deal(unit, source))
 
 
 async def _build_equity(

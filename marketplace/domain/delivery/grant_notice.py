@@ -133,6 +133,37 @@ def find_deal_notice(issued: GrantIssued, deal_usd: Fraction) -> timedelta:
     return max(find_notice(issued.service, issued.ends), next(sized, 0) * _HOUR)
 
 
+def _find_end_terms(issued: GrantIssued, deal_usd: Fraction) -> EndTerms | NoticeStep | None:
+    """Return the terms whose fee applies: of the grant's own size or of its deal's, if that is larger."""
+    known: list[EndTerms | NoticeStep] = [] if issued.ends is None else [issued.ends]
+    known += (step for step in issued.notices if deal_usd >= step.value_usd_min)
+    return max(known, key=lambda each: each.value_usd_min, default=None)
+
+
+def bind_resale(ends: EndTerms | None, source: GrantIssued, deal_usd: Fraction) -> EndTerms | None:
+    """Return the end terms of resold capacity: `ends`, at least with notice and fees of the grant that it comes from.
+
+    So nobody leaves a deal early through a buyer of its own.
+
+    Args:
+        ends: The terms for the resale's own price.
+        source: The seller's grant.
+        deal_usd: The price of all that the seller has from the provider.
+    """
+    terms, notice_hours = _find_end_terms(source, deal_usd), find_deal_notice(source, deal_usd) // _HOUR
+    if terms is None and not notice_hours:
+        return ends
+    binding = max(
+        (each for each in (ends, terms) if each is not None), key=lambda each: each.value_usd_min, default=None
+    )
+    return EndTerms(
+        value_usd_min=ZERO if binding is None else binding.value_usd_min,
+        notice_hours_min=max(notice_hours, 0 if ends is None else ends.notice_hours_min),
+        fees=() if binding is None else binding.fees,
+        remedies=None if ends is None else ends.remedies,
+    )
+
+
 def find_owed(issued: GrantIssued) -> Fraction:
     """Return the USD per GPU-hour that the provider of a grant is owed: of a resale, the seller's price."""
     return parse_ratio(issued.price_usd_per_gpu_hour if issued.resale is None else issued.resale.owed_usd_per_gpu_hour)
@@ -164,9 +195,7 @@ def find_end_fee(
     """
     if command.for_cause or command.by == "platform":
         return ZERO
-    known: list[EndTerms | NoticeStep] = [] if issued.ends is None else [issued.ends]
-    known += (step for step in issued.notices if command.deal_usd >= step.value_usd_min)
-    terms = max(known, key=lambda each: each.value_usd_min, default=None)
+    terms = _find_end_terms(issued, command.deal_usd)
     if terms is None:
         return ZERO
 

@@ -3,28 +3,36 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
+from events.schedule import EndTerms, NoticeFee
 from marketplace.application.billing import statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering import usage
 from marketplace.application.supply import inventory, sites
+from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading.auctions import lock_auction
 from marketplace.application.trading.resale import resell_grant
+from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
-from marketplace.core.money import parse_ratio
+from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.delivery.grant_notice import find_owed
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
+from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.runtime.auctions.clearing import compute_book_hash
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -276,12 +284,47 @@ async def test_what_is_offered_is_not_offered_twice_and_what_was_delivered_not_a
     assert ended.value.code == "grant_terminated"
 
 
+@pytest.mark.parametrize("by", ["buyer", "provider", "seller"])
+async def test_resold_capacity_keeps_the_notice_and_the_fee_of_the_deal_that_it_comes_from(market, by):
+    fees = (NoticeFee(notice_hours_min=0, share=Decimal("0.1")),)
+    deal = EndTerms(value_usd_min=Decimal(9_000), notice_hours_min=80, fees=fees)
+    small = EndTerms(value_usd_min=Decimal(0), notice_hours_min=0)
+    terms = structs.replace(STANDARD, ends=(small, deal))
+    await publish_schedule(market.handler, market.context(), terms=terms)
+    async with market.worker():
+        done = await sell_on(market, ask="0.5", cash="1", trade_cash="4", equity="0")
+        grant = (done.source if by == "seller" else done.bought).issued
+        party = {"buyer": done.sale.buyer, "provider": done.trade.provider, "seller": done.trade.startup}[by]
+        market.clock.at = max(market.clock.at, grant.start - timedelta(hours=60))
+        noticed_at = market.clock.at
+        if by == "provider":
+            await market.deposit(party, 10_000)
+        for hours in (61, 80):
+            act = grants.terminate_grant(
+                market.handler,
+                market.context(party),
+                grant.grant_id,
+                at=noticed_at + timedelta(hours=hours),
+                reason="a better price",
+            )
+            if hours == 80:
+                await act
+                continue
+            with pytest.raises(Refusal) as early:
+                await act
+            assert early.value.code == "notice_too_short"
+    ended = await market.state("grant", grant.grant_id)
+    owed = find_owed(grant) * Fraction(ended.gpu_seconds_ended, 3600)
+    assert ended.end_fee_usd == ceil_cents(owed / 10) > 0
+    assert await find_faults(Fees, market.log) == []
+
+
 async def test_a_provider_stops_no_resale_by_ending_a_grant_when_it_ends_anyway(market):
     async with market.worker():
         trade = await market.trade(days=10, nodes=4)
         grant = await market.award(trade)
         await resell(market, trade, grant)
-        act = {"at": grant.end + timedelta(1), "reason": "no rivals"}
+        act = {"at": grant.end, "reason": "no rivals"}
         await grants.terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **act)
         sale = await buy(market)
         assert (await market.state("order", sale.order)).status == "matched"

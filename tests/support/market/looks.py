@@ -38,6 +38,8 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:carry_out_match": {
         "account": "met",
         "auction": "fixed",
+        "grant": "other",
+        "instrument": "other",
         "issuer": "met",
         "lot": "met",
         "order": "final",
@@ -226,9 +228,11 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "quotes:release_quote": {"issuer": "met", "mandate": "final", "site": "met"},
     "quotes:take_quote": {
         "account": "met",
+        "grant": "other",
         "instrument": "met",
         "issuer": "met",
         "lot": "fixed",
+        "order": "other",
         "pool": "fixed",
         "pricelist": "fixed",
     },
