@@ -326,8 +326,8 @@ async def test_a_provider_stops_no_resale_by_ending_a_grant_when_it_ends_anyway(
         await resell(market, trade, grant)
         act = {"at": grant.end, "reason": "no rivals"}
         await grants.terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **act)
+        later = act | {"at": grant.end + timedelta(1)}
         with pytest.raises(Refusal) as caught:
-            later = act | {"at": grant.end + timedelta(1)}
             await grants.terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **later)
         assert caught.value.code == "outside_grant"
         sale = await buy(market)
