@@ -202,26 +202,29 @@ class _Watch:
     def change(self, grant_id: str, at: datetime, told_at: datetime) -> None:
         """Note the incidents that are to be opened or closed if the number of failed nodes changed at `at`.
 
-        An incident lasts at least a second. `told_at` is when the evidence was stored.
+        The provider's meter shows no more of them than it sees bad nodes; what the startup's meter then still shows is
+        an incident of its own. An incident lasts at least a second. `told_at` is when the evidence was stored.
         """
         failed = count_nodes(self.count_bad(), self.gpus_per_node)
+        shown = count_nodes(len(self.bad["provider"]), self.gpus_per_node)
+        while self.own > shown or failed < len(self.open):
+            over = self._pop("provider" if self.own > shown else "startup")
+            ended = date_resumption(max(at, over.since + _SECOND), told_at, over.reported_at)
+            self.due[Transition(self.pool_id, over.name, opens=False)] = Due(ended, over.meter)
         while failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
             self.opened += 1
-            meter = self._find_meter()
+            meter: Meter = "provider" if self.own < shown else "startup"
             self.own += meter == "provider"
             self.open.append(_Opened(name, at, told_at, meter))
             self.is_shared = False
             self.due[Transition(self.pool_id, name, opens=True)] = Due(at, meter)
-        while failed < len(self.open):
-            last = self.open.pop()
-            self.own -= last.meter == "provider"
-            ended = date_resumption(max(at, last.since + _SECOND), told_at, last.reported_at)
-            self.due[Transition(self.pool_id, last.name, opens=False)] = Due(ended, last.meter)
 
-    def _find_meter(self) -> Meter:
-        """Return whose meter shows the next incident: the provider's, if it sees more bad nodes than it opened."""
-        return "provider" if self.own < count_nodes(len(self.bad["provider"]), self.gpus_per_node) else "startup"
+    def _pop(self, meter: Meter) -> _Opened:
+        """Take the last open incident that a side's meter showed."""
+        place = max(place for place, one in enumerate(self.open) if one.meter == meter)
+        self.own -= meter == "provider"
+        return self.open.pop(place)
 
     def share(self) -> None:
         """Give each bad GPU that no open incident has to the oldest one that has room."""

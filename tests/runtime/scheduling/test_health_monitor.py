@@ -521,6 +521,35 @@ def test_a_node_that_both_meters_see_failed_is_shown_by_the_one_that_saw_it_firs
     assert desk.list_meters() == ["startup"]
 
 
+@pytest.mark.parametrize(
+    ("first", "over", "ended"),
+    [
+        ("provider", "provider", "0/0"),
+        ("provider", "startup", "0/1"),
+        ("startup", "provider", "0/1"),
+        ("startup", "startup", "0/0"),
+    ],
+)
+def test_the_incident_ends_that_its_own_meter_no_longer_shows(first, over, ended):
+    desk = Desk(4)
+    gpus = {meter: [f"{meter}-{number}" for number in range(8)] for meter in ("startup", "provider")}
+    other = {"provider": "startup", "startup": "provider"}
+    for meter in (first, other[first]):
+        desk.see(meter, 79, *gpus[meter], looks=2)
+    desk.see(over, 0, *gpus[over], looks=3)
+    assert desk.list_due()[2:] == [(ended, False)]
+
+
+def test_what_the_startup_alone_shows_does_not_last_as_an_incident_of_the_providers_meter():
+    desk = Desk(4)
+    desk.see("provider", 79, "GPU-0", looks=2)
+    desk.see("startup", 79, "GPU-1", looks=2)
+    assert (desk.list_due(), desk.list_meters()) == ([("0/0", True)], ["provider"])
+    desk.see("provider", 0, "GPU-0", looks=3)
+    assert desk.list_due() == [("0/0", True), ("0/0", False), ("0/1", True)]
+    assert desk.list_meters() == ["provider", "startup"]
+
+
 def trace_steps(act):
     """Return the steps of Python that an act takes, which no other work of the machine changes."""
     steps = 0
