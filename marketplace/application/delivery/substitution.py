@@ -50,7 +50,7 @@ async def substitute_grant(
         source = await unit.get(POOL, grant.pool_id)
         await require_lots_kept(unit, [*taken, *source.list_resales(grant_id)], auction_ids)
         if context.party_id is not None:
-            require_move_needed(grant, source)
+            require_move_needed(grant, source, context.at)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)

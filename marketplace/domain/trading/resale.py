@@ -7,8 +7,9 @@ adds to the price.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
@@ -19,6 +20,9 @@ from marketplace.domain.metering.usage_record import Count, Usage
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.domain.trading.quote import Quote
+
+MOVED_WITHIN: Final = timedelta(days=1)
+"""How long before its closing a pool's provider may move working nodes that are on offer."""
 
 
 def require_undelivered(grant_id: str, start: datetime, at: datetime) -> None:
@@ -88,15 +92,18 @@ def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:
         )
 
 
-def require_move_needed(grant: Grant, pool: Pool) -> None:
+def require_move_needed(grant: Grant, pool: Pool, at: datetime) -> None:
     """Refuse to move a grant whose nodes work and are offered, or held, for resale: a move would end the offers.
+
+    It is needed on the last day before the pool closes, not when that is announced: a closing may be put off.
 
     Raises:
         Refusal: ``resale_offered``.
     """
     grant_id = grant.issued.grant_id
     offers = [*pool.list_resales(grant_id), *pool.list_holders(grant_id)]
-    if offers and grant.condition == "active" and pool.closing is None:
+    closes = pool.closing is not None and at >= pool.closing.closes_at - MOVED_WITHIN
+    if offers and grant.condition == "active" and not closes:
         raise Refusal(
             "resale_offered",
             f"the nodes of grant {grant_id} work, and its startup offers some for resale; move it once they are sold or"

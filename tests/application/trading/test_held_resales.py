@@ -16,6 +16,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.trading.resale import require_move_needed
 from marketplace.execution.handler import Handler
 from tests.application.test_rule_races import list_codes, race
 from tests.support.market.desk import open_desk
@@ -240,7 +241,14 @@ async def test_what_ends_the_sellers_grant_without_it_lets_the_quote_go(sale, en
         assert refused.value.code == "resale_offered", "a provider does not move its reseller off the market"
         closing = {"closes_at": market.clock.now() + timedelta(days=90), "reason": "the hall is refitted"}
         await inventory.announce_closing(market.handler, market.context(provider), sale.trade.pool, **closing)
-        await substitute_grant(market.handler, market.context(provider), grant_id, **move)
+        with pytest.raises(Refusal) as refused:
+            await substitute_grant(market.handler, market.context(provider), grant_id, **move)
+        assert refused.value.code == "resale_offered", "a closing that is announced may be put off"
+        grant, last_day = await market.state("grant", grant_id), closing["closes_at"] - timedelta(days=1)
+        with pytest.raises(Refusal):
+            require_move_needed(grant, await pool_of(sale), last_day - timedelta(seconds=1))
+        require_move_needed(grant, await pool_of(sale), last_day)
+        await substitute_grant(market.handler, market.context(), grant_id, **move)
     assert (await market.state("quote", quote_id)).status == "released"
     assert (await market.account(sale.buyer)).held_usd == 0
     assert (await pool_of(sale)).list_holders(grant_id) == []
