@@ -232,6 +232,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "instrument": "met",
         "issuer": "met",
         "lot": "fixed",
+        "mandate": "met",
         "order": "other",
         "pool": "fixed",
         "pricelist": "fixed",
