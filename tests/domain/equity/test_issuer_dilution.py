@@ -202,10 +202,38 @@ def safe(cap=10_000_000, *, favoured=False, timing="post_money"):
 
 
 FAVOURED = noted(4_000_000, safe(favoured=True))
-NOTE_39 = structs.replace(NOTE, valuation_cap_usd=Decimal(3_900_000))
+FAVOURED_UNCAPPED = noted(4_000_000, safe(None, favoured=True))
+NOTICED = structs.replace(expose(4_000_000, safe(None, favoured=True)), offered_pre_money_cap_usd=Decimal(2_000))
+
+
+def note(cap):
+    return structs.replace(NOTE, valuation_cap_usd=Decimal(cap))
+
+
 STACKS = {
-    "a note at any cap": ([FAVOURED], expose(1_000_000, NOTE_39), None),
-    "a pre-money SAFE at any cap": ([FAVOURED], expose(1_000_000, safe(3_900_000, timing="pre_money")), None),
+    "a note at a cap above what may elect it": ([FAVOURED], expose(1_000_000, note(5_000_001)), None),
+    "a note at the cap of what may elect it": ([FAVOURED], expose(1_000_000, note(5_000_000)), "5000000 USD"),
+    "a dollar at a low cap that an uncapped SAFE may elect": (
+        [FAVOURED_UNCAPPED],
+        expose(1, safe(2_000, timing="pre_money")),
+        "4000001 USD of principal",
+    ),
+    "two that may elect it": (
+        [FAVOURED, noted(2_000_000, safe(None, favoured=True), 2)],
+        expose(1, safe(6_000_000, timing="pre_money")),
+        "6000001 USD of principal",
+    ),
+    "one without the clause": ([noted(4_000_000, safe(None))], expose(1, safe(2_000, timing="pre_money")), None),
+    "one that got notice of as low a cap": (
+        [FAVOURED_UNCAPPED, recorded(NOTICED, subject=INS)],
+        expose(1, safe(2_000, timing="pre_money")),
+        None,
+    ),
+    "a pre-money SAFE at a cap above what may elect it": (
+        [FAVOURED],
+        expose(1_000_000, safe(5_000_001, timing="pre_money")),
+        None,
+    ),
     "a SAFE at a cap that a most-favoured one may elect": (
         [FAVOURED],
         expose(50_000, safe(4_000_000)),

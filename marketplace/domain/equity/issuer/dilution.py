@@ -383,7 +383,7 @@ def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) 
     """Refuse a post-money SAFE with which all of them ask for the whole company at their caps, or more of it.
 
     Most-favoured SAFEs count at the lowest post-money cap that their holders may elect: of open orders, of what is
-    signed now, and of what they got notice of.
+    signed now, and of what they got notice of. A cap of any kind exceeds the principal that may elect it, and its own.
 
     Args:
         state: The issuer.
@@ -409,7 +409,8 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
     before = _sum_claims((*known, *mine), _find_lowest([*orders, *(mine if is_order else ())]))
     after = _sum_claims((*known, *own), offered)
     if after < 1 or after <= before:
-        return None
+        new = (each for each in own if is_order or each.terms not in {known.terms for known in mine})
+        return next((found for each in new if (found := _refuse_elected(subject_id, each, known)) is not None), None)
     caps = [str(cap) for exposure in own if (cap := find_safe_cap(exposure, offered)) is not None]
     principal = sum_exposures(each for each in (*known, *own) if find_safe_cap(each, offered) is not None)
     return Refusal(
@@ -421,6 +422,35 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
         valuation_caps_usd=caps,
         slope=render_ratio(after),
     )
+
+
+def _refuse_elected(subject_id: str, exposure: Exposure, known: Iterable[Exposure]) -> Refusal | None:
+    """Return the refusal of a cap that does not exceed its principal, with that of `known` SAFEs that may elect it."""
+    terms = exposure.terms
+    cap = None if isinstance(terms, PricedTerms) else terms.valuation_cap_usd
+    if cap is None:
+        return None
+    elected = sum_exposures(each for each in known if _is_electing(each, cap))
+    principal = elected + exposure.amount_usd
+    if not elected or cap > principal:
+        return None
+    return Refusal(
+        "stack_exceeds_company",
+        f"{subject_id} has a cap of {cap} USD, and most-favoured SAFEs may elect it, which makes {principal} USD of"
+        " principal at that cap: the whole company or more; raise the cap, or agree with their holders first",
+        principal_usd=str(principal),
+        valuation_caps_usd=[str(cap)],
+        slope=render_ratio(Fraction(principal) / Fraction(cap)),
+    )
+
+
+def _is_electing(exposure: Exposure, cap: Decimal) -> bool:
+    """Return whether the holder of a most-favoured SAFE has and was offered no cap yet as low as this one, in USD."""
+    terms = exposure.terms
+    if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation:
+        return False
+    caps = (terms.valuation_cap_usd, exposure.offered_cap_usd, exposure.offered_pre_money_cap_usd)
+    return all(each is None or each > cap for each in caps)
 
 
 def _find_lowest(exposures: Iterable[Exposure]) -> Decimal | None:
