@@ -321,7 +321,8 @@ class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.
         cause: The liquidity event, or the payment of a note.
         principal_usd: The principal that was repaid.
         amount_usd: What was paid, interest included.
-        early: Whether a note was paid before its maturity, or though it converts then. Its holder has to agree to that.
+        early: Whether a note was paid before its maturity, though it converts then, or beside an open round or a sale
+            that counts it. Its holder has to agree to that.
     """
 
     instrument_id: Id

@@ -50,6 +50,7 @@ class Preemption:
         if any(name == "issuer.imported" for name, _ in bodies):
             return
         now, sequence = parse_instant(decision[0].headers["ce-time"]), decision[-1].sequence
+        self._check_repaid(decision, bodies)
         for name, body in bodies:
             problem = None
             if name == "proposal.made":
@@ -71,6 +72,15 @@ class Preemption:
                 problem = self._check_silence(name, body, decision, bodies)
             text = f"{name} of {body.get('issuer_id')}: {problem}"
             self.findings.require(problem is None, "pro_rata", sequence, text)
+
+    def _check_repaid(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> None:
+        """Check that the holder of a note that runs, or counts in an open round, agreed to its repayment."""
+        for body in (each for name, each in bodies if name == "instrument.repaid" and each["cause"].startswith("pay_")):
+            rounds = self.votes.gains.find_company(body["issuer_id"]).rounds.values()
+            converts = body.get("early") or any(not each.ended for each in rounds)
+            is_agreed = not converts or body["holder_id"] in self.votes.list_agreed(decision, bodies)
+            text = f"{body['instrument_id']} is repaid without its holder, though it could still convert"
+            self.findings.require(is_agreed, "consent", decision[-1].sequence, text)
 
     def _check_offers(self, opened: Body, now: datetime) -> str | None:
         """Return what is wrong with the offers of a round; None if each investor has its part, and time to take it."""

@@ -81,12 +81,13 @@ class Lot(NamedTuple):
 
 @dataclass(slots=True)
 class Round:
-    """A round: its opening, its last price, and what holders take by right."""
+    """A round: its opening, its last price, what holders take by right, and if it has ended."""
 
     opened: Body
     priced: Body = field(default_factory=dict)
     answers: dict[str, Fraction] = field(default_factory=dict)
     late: list[Body] = field(default_factory=list)
+    ended: bool = False
 
     def list_offers(self) -> list[Body]:
         """Return what holders may take by right."""
@@ -177,6 +178,8 @@ class Company:
         self._count_stock(name, body)
         self._hand_on(name, body, company_id)
         self._take_option(name, body)
+        if name in {"financing_closed", "financing_abandoned"} and body["financing_id"] in self.rounds:
+            self.rounds[body["financing_id"]].ended = True
         match name:
             case "stock_class_created":
                 price, multiple = body.get("price_per_share_usd") or 0, body.get("liquidation_multiple") or 0

@@ -116,7 +116,9 @@ async def repay_note(unit: UnitOfWork, instrument_id: str, *, cause: str, at: da
     Raises:
         Refusal: Refusals of the instrument · ``funds_insufficient``.
     """
-    command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=at.date())
+    known = await unit.get(INSTRUMENT, instrument_id)
+    converts = (await unit.get(ISSUER, known.issued.issuer_id, Issuer)).is_changing
+    command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=at.date(), converts=converts)
     instrument = await unit.decide(INSTRUMENT, instrument_id, command)
     assert instrument.repaid is not None, "the repayment was decided just before"
     issued = instrument.issued

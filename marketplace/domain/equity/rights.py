@@ -955,7 +955,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a note is repaid",
         "company",
         "the holder; vote. The other investors may refuse",
-        "it has matured and does not convert then, or a sale pays it",
+        "it has matured, does not convert then, and no round is open; or a sale pays it",
         _repay,
         _REDEEMED,
     ),

@@ -12,7 +12,7 @@ from events.mandate import MandateTerms
 from events.registry import parse_body, render_type
 from events.types import MaturityConversion, NoteTerms
 from marketplace.application.billing import approvals
-from marketplace.application.equity import consents, instruments
+from marketplace.application.equity import consents, instruments, issuers
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
@@ -23,8 +23,9 @@ from marketplace.domain.equity.issuer.stock_commands import (
     RepurchaseStock,
     SplitStock,
 )
-from tests.application.equity.test_equity import found
+from tests.application.equity.test_equity import build_round, found
 from tests.support.market.agreeing import act_agreed
+from tests.support.market.auditing import OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -226,6 +227,25 @@ async def propose(market, party_id, use_case, note, **members):
     context = market.context(party_id)
     await use_case(market.handler, context, note, **members)
     return await consents.find_proposal(market.handler, context)
+
+
+async def test_a_matured_note_is_not_repaid_out_of_an_open_round_without_its_holder(lent):
+    """A company priced a round in which the note was worth eight times its principal, and repaid it a day too late."""
+    market, fund, startup, mandate = lent
+    terms = build_terms(market)
+    note = await lend(market, startup, mandate, terms, 10_000)
+    context, issuer = market.context(startup), rename_id("iss", startup)
+    await issuers.open_financing(market.handler, context, issuer, name="Series A", terms=build_round(fund))
+    market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
+    await mature_note(market.handler, market.context(), note)
+    proposal_id = await propose(market, startup, instruments.repay_note, note)
+    assert (await market.state("proposal", proposal_id)).voters == {fund}
+    assert (await market.state("instrument", note)).repaid is None
+    await consents.agree(market.handler, market.context(fund), proposal_id)
+    assert (await market.state("instrument", note)).repaid.early
+    assert await find_faults(OfferedParts, market.log) == []
+    faults = await find_faults(OfferedParts, market.log, drop="proposal.agreed.v1")
+    assert [(rule, "without its holder" in text) for rule, _, text in faults] == [("consent", True)]
 
 
 async def test_a_note_is_repaid_before_its_maturity_only_with_its_holders_agreement(lent):

@@ -39,7 +39,7 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
             cause=command.cause,
             principal_usd=state.outstanding_usd,
             amount_usd=ceil_cents(owed),
-            early=any(_is_early(run.terms, command.on_day) for run in runs),
+            early=command.converts or any(_is_early(run.terms, command.on_day) for run in runs),
         )
     ]
 
