@@ -436,8 +436,9 @@ def _refuse_elected(subject_id: str, exposure: Exposure, known: Iterable[Exposur
         return None
     return Refusal(
         "stack_exceeds_company",
-        f"{subject_id} has a cap of {terms.valuation_cap_usd} USD, and most-favoured SAFEs may elect it, which makes {principal} USD of"
-        " principal at that cap: the whole company or more; raise the cap, or agree with their holders first",
+        f"{subject_id} has a cap of {terms.valuation_cap_usd} USD, and most-favoured SAFEs may elect it, which makes"
+        f" {principal} USD of principal at that cap: the whole company or more; raise the cap, or agree with their"
+        " holders first",
         principal_usd=str(principal),
         valuation_caps_usd=[str(cap)],
         slope=render_ratio(Fraction(principal) / Fraction(cap)),
