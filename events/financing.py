@@ -93,7 +93,7 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         seniority: Rank of the preference; a higher rank is paid first.
         participation: What the new class takes beside its preference in a sale.
         participation_cap_multiple: The cap per dollar invested, preference included; stated if it is capped.
-        price_protection: What a cheaper later issue does to the new class; None: nothing.
+        price_protection: What a cheaper later round does to the new class; None: nothing.
         protection_basis: What a weighted average counts; stated with one.
         closing_date: Day to which notes earn interest; stated where notes convert.
         pay_to_play: What earlier investors have to pay, and what happens if they do not; None: nothing.

@@ -22,7 +22,7 @@ class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stoc
         participation: What preferred stock takes beside its preference: nothing, its part of the rest, or that up to a
             cap.
         participation_cap_multiple: The cap per dollar of original issue price, preference included.
-        price_protection: What a cheaper issue does to the conversion price; None: nothing.
+        price_protection: What a cheaper round does to the conversion price; None: nothing.
         protection_basis: What a weighted average counts before the issue; stated with one.
         first_refusal: Whether shares may be transferred only after they were offered and the right was waived.
     """
@@ -267,7 +267,7 @@ class IssuerStockConverted(Event, frozen=True, kw_only=True, tag="issuer.stock_c
 
 
 class IssuerConversionPriceAdjusted(Event, frozen=True, kw_only=True, tag="issuer.conversion_price_adjusted.v1"):
-    """A cheaper issue lowered the price at which a protected class converts into common stock.
+    """A cheaper round lowered the price at which a protected class converts into common stock.
 
     Attributes:
         issuer_id: The issuer.

@@ -36,6 +36,7 @@ from marketplace.domain.equity.issuer.programme_commands import (
     OpenProgramme,
     StatePurchases,
 )
+from marketplace.domain.equity.issuer.rights.averages import find_average
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.rights_commands import (
     AttestMilestone,
@@ -645,6 +646,16 @@ def test_a_recorder_moves_no_mean_by_steps_or_corrections():
     state = decide(state, correct(40, TODAY - timedelta(days=29), volume=0))
     refused(state, observe(41, TODAY), "observation_far_off")
     assert decide(state, observe(160, TODAY, recorder_id=None))
+
+
+@pytest.mark.parametrize("volume", [5_000, 10**12])
+def test_one_day_counts_with_at_most_five_times_the_median_volume(volume):
+    """A thousand million times the volume of a day at four times the price was the mean of all thirty days."""
+    state = BASE
+    for days in range(9, 0, -1):
+        state = decide(state, observe(10, TODAY - timedelta(days=days)))
+    state = decide(state, observe(38, volume=volume))
+    assert find_average(state, MEAN) == Fraction(9 * 10 + 5 * 38, 14)
 
 
 @pytest.mark.parametrize(("days", "is_known"), [(30, True), (31, False)])

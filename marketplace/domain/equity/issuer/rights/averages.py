@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
+from statistics import median
 from typing import Final
 
 from immutables import Map
@@ -11,6 +12,8 @@ from events.issuer import IssuerPriceCorrected, IssuerPriceObserved, IssuerWarra
 from events.vesting import PriceAverage, PriceMilestone
 from marketplace.domain.equity.issuer.state import Issuer, PriceSource
 
+VOLUME_MAX: Final = 5
+"""How many times the median of the days' volumes a day counts at most, so that no single day is the mean."""
 DAYS_KEPT: Final = timedelta(days=400)
 """How long prices of a source are kept, before its latest day."""
 
@@ -64,6 +67,8 @@ def split_prices(source: PriceSource, ratio: Fraction) -> PriceSource:
 def find_average(state: Issuer, terms: PriceAverage, last: date | None = None) -> Fraction | None:
     """Return a mean price in USD, weighted by volume, of shares as they are now; None while too little is recorded.
 
+    A day counts with at most `VOLUME_MAX` times the median volume of the days.
+
     Args:
         state: The issuer.
         terms: Which mean.
@@ -76,7 +81,9 @@ def find_average(state: Issuer, terms: PriceAverage, last: date | None = None) -
     until = last or source.latest.day
     since = until - timedelta(days=terms.days)
     found = [known for day, known in source.prices.items() if since < day <= until and known[1]]
-    volume = sum(weight for _, weight in found)
-    if len(found) < terms.observations_min or not volume:
+    if len(found) < terms.observations_min or not found:
         return None
-    return sum((price * weight for price, weight in found), Fraction(0)) / volume
+    most = VOLUME_MAX * median(weight for _, weight in found)
+    weighed = [(price, min(weight, most)) for price, weight in found]
+    volume = sum(weight for _, weight in weighed)
+    return sum((price * weight for price, weight in weighed), Fraction(0)) / volume
