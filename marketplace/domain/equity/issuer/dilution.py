@@ -427,9 +427,9 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
 def _refuse_elected(subject_id: str, exposure: Exposure, known: Iterable[Exposure]) -> Refusal | None:
     """Return the refusal of a cap that does not exceed its principal, with that of `known` SAFEs that may elect it."""
     terms = exposure.terms
-    cap = None if isinstance(terms, PricedTerms) else terms.valuation_cap_usd
-    if cap is None:
+    if isinstance(terms, PricedTerms) or terms.valuation_cap_usd is None:
         return None
+    cap = terms.valuation_cap_usd
     elected = sum_exposures(each for each in known if _is_electing(each, cap))
     principal = elected + exposure.amount_usd
     if not elected or cap > principal:
