@@ -443,6 +443,24 @@ def test_who_joins_a_round_by_right_with_a_hundredth_of_its_money_is_not_rounded
         assert Given(ISSUER, *joined).when(price()).refused(code).facts["holder_id"] == ANGEL
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_round_leaves_out_many_small_parts_that_together_are_a_hundredth_of_its_money(count):
+    """A crowd of investors, each with less than a hundredth, would lose all its parts to the lead."""
+    part, small = Decimal(19_000), found_small(1_000)
+    lead = (Investment(holder_id=FUND, amount_usd=Decimal(2_000_000)),)
+    terms = {"share_rounding": "floor", "pre_money_usd": Decimal(10_000_000), "pool_post_money": Decimal(0)}
+    (opened,) = ISSUER.decide(open_round(**terms, investments=lead), ISSUER.fold(small))
+    joining = [ANGEL, STOCK.holder_id][:count]
+    offers = tuple(ProRataOffer(holder_id=each, amount_max_usd=part) for each in joining)
+    opened = msgspec.structs.replace(opened, pro_rata=offers, pro_rata_until=NOON + timedelta(days=30))
+    answers = [IssuerProRataAnswered(**OF_ISS, financing_id=FIN, holder_id=each, amount_usd=part) for each in joining]
+    if count == 1:
+        (event,) = ISSUER.decide(price(), ISSUER.fold([*small, opened, *answers]))
+        assert [each.holder_id for each in event.pricing.allotments] == [FUND], "its part is tiny, and stops no round"
+    else:
+        Given(ISSUER, *small, opened, *answers).when(price()).refused("allotment_coarse")
+
+
 def test_conversions_of_an_unpriced_round_are_refused():
     state = ISSUER.fold([*COMPANY, OPENED])
     for financing_id, code in ((FIN, "financing_unpriced"), (OTHER, "financing_unknown")):

@@ -33,7 +33,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
+from marketplace.core.money import ZERO, parse_ratio, render_ratio, require_price_per_share
 from marketplace.domain.equity.instrument.commands import ConvertInstrument
 from marketplace.domain.equity.issuer.commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
 from marketplace.domain.equity.issuer.financing.pricing import (
@@ -245,18 +245,22 @@ def _price(
 ) -> RoundPricing:
     """Price a round. A holder who joins by right is left out if whole shares are too coarse for it.
 
-    Not if it takes a hundredth of the money or more: the company, whose shares are too few, splits them before a round.
+    Not if those left out take a hundredth of the money or more together: the company, whose shares are too few, splits
+    them before a round.
     """
     terms, stated = financing.terms, {each.holder_id for each in financing.opened.terms.investments}
     amounts = {each.holder_id: each.amount_usd for each in terms.investments}
-    large = {holder_id for holder_id, amount in amounts.items() if 100 * amount >= sum(amounts.values())}
+    left_usd = ZERO
     while True:
         try:
             pricing = price_instruments(state, terms, instruments, at)
             require_whole(pricing, stated)
         except Refusal as refusal:
             empty = refusal.facts.get("holder_id")
-            if refusal.code not in {"allotment_empty", "allotment_coarse"} or empty in stated | large:
+            if refusal.code not in {"allotment_empty", "allotment_coarse"} or empty in stated:
+                raise
+            left_usd += amounts[str(empty)]
+            if 100 * left_usd >= sum(amounts.values()):
                 raise
             left = tuple(each for each in terms.investments if each.holder_id != empty)
             terms = structs.replace(terms, investments=left)
