@@ -102,7 +102,7 @@ class Gains:
             case "issuer.financing_closed":
                 gaining = self._list_round(body, beside, now)
             case "issuer.liquidity_declared":
-                gaining = self._list_leaning(issuer_id, body)
+                gaining = self.list_leaning(issuer_id, body)
             case _:
                 gaining = {body["holder_id"]} if name in _GIVES else set()
         return gaining
@@ -276,7 +276,7 @@ class Gains:
             )
         }
 
-    def _list_leaning(self, issuer_id: str, sale: Body) -> set[str]:
+    def list_leaning(self, issuer_id: str, sale: Body) -> set[str]:
         """Return who owns a greater part of the other side of a sale than of its own."""
         stock, assumed = sale["waterfall"].get("stock") or {}, sale.get("assumed") or {}
         buyer_id = stock.get("buyer_issuer_id") or assumed.get("issuer_id")

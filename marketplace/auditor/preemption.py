@@ -155,14 +155,18 @@ class Preemption:
     def _take_refusal(self, body: Body, now: datetime) -> None:
         known = self.votes.consents.proposals.get(body["proposal_id"])
         heard = self.refusals.heard.get(body["proposal_id"])
-        is_heard = known is not None and heard is not None and body["party_id"] in heard.weights
-        if known is not None and is_heard and now < parse_instant(known.made["proposed_at"]) + DAYS_MIN:
-            self.refusals.latest[known.made["issuer_id"], body["party_id"]] = now
+        if known is None or heard is None or body["party_id"] not in heard.weights:
+            return
+        if now < parse_instant(known.made["proposed_at"]) + DAYS_MIN:
+            self.refusals.latest[heard.issuer_id, body["party_id"]] = now
 
     def _hear(self, made: Body, now: datetime) -> None:
         """Compute what the investors may do against an issue that is proposed."""
         bodies = [(each["type"].removesuffix(".v1"), json.loads(each["body_json"])) for each in made["effects"]]
         sold = next((found for each in bodies if (found := self._find_sold(*each, bodies, now)) is not None), None)
+        sale = next((body for name, body in bodies if name == "issuer.liquidity_declared"), None)
+        if sale is not None:
+            self._hear_buyer(made["proposal_id"], sale, now)
         if sold is None:
             return
         name, body = sold
@@ -183,6 +187,18 @@ class Preemption:
             harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
         heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
         self.refusals.heard[made["proposal_id"]] = heard
+
+    def _hear_buyer(self, proposal_id: str, sale: Body, now: datetime) -> None:
+        """Compute what a buyer's investors may do against the stock that it pays with; as for a small warrant."""
+        buyer_id = _find_buyer(sale)
+        if buyer_id is None:
+            return
+        company, issuer = self.votes.gains.find_company(buyer_id), self.votes.equity.issuers.get(buyer_id, Issuer())
+        investors = self.votes.list_entitled(buyer_id).difference(company.named)
+        takers = self.votes.gains.connect({issuer.company_id, *self.votes.gains.list_leaning(buyer_id, sale)}, now)
+        weights = weigh(company, company.measure(issuer.holdings), investors, takers)
+        heard = self.refusals.hear(buyer_id, weights, investors, now, is_small=True)
+        self.refusals.heard[proposal_id] = heard
 
     def _find_sold(
         self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime
@@ -220,7 +236,7 @@ class Preemption:
         proposal = self.votes.consents.proposals.get(carried)
         silent = asked - self.votes.list_agreed(decision, bodies)
         if proposal is not None:
-            heard = self.refusals.heard.get(carried, Heard(frozenset(), {}, is_overcome=False))
+            heard = self.refusals.heard.get(carried, Heard("", frozenset(), {}, is_overcome=False))
             silent -= proposal.list_waiving(now) - heard.apart
             silent -= heard.list_overcome(proposal.refused & silent)
             known, terms = self.entitled.get(carried, set()), _read_terms(name, body)
@@ -232,21 +248,19 @@ class Preemption:
 
         Those overcome a refusal who bear nine tenths of what its investors paid or hold.
         """
-        buyer_id = (body["waterfall"].get("stock") or {}).get("buyer_issuer_id")
+        buyer_id = _find_buyer(body)
         if buyer_id is None:
             return None
-        investors, now = self.votes.list_entitled(buyer_id), parse_instant(decision[0].headers["ce-time"])
-        silent = investors - self.votes.list_agreed(decision, bodies)
+        silent = self.votes.list_entitled(buyer_id) - self.votes.list_agreed(decision, bodies)
         carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
-        proposal = self.votes.consents.proposals.get(carried)
-        if proposal is not None:
-            company, issuer = self.votes.gains.find_company(buyer_id), self.votes.equity.issuers.get(buyer_id, Issuer())
-            takers = self.votes.gains.connect({issuer.company_id}, now)
-            weights = weigh(company, company.measure(issuer.holdings), investors, takers)
-            heard = self.refusals.hear(buyer_id, weights, set(), now, is_small=True)
+        proposal, heard = self.votes.consents.proposals.get(carried), self.refusals.heard.get(carried)
+        if proposal is not None and heard is not None:
             silent -= heard.list_overcome(proposal.refused & silent)
-            if now >= parse_instant(proposal.made["proposed_at"]) + WAIVED_AFTER:
-                silent &= proposal.refused | heard.apart
+            if (
+                parse_instant(decision[0].headers["ce-time"])
+                >= parse_instant(proposal.made["proposed_at"]) + WAIVED_AFTER
+            ):
+                silent -= set(heard.weights) - proposal.refused
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
     def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:
@@ -285,6 +299,12 @@ class Preemption:
         issuer, cap = self.votes.equity.issuers.get(issuer_id, Issuer()), terms.get("valuation_cap_usd")
         whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
         return cap is not None and Fraction(cap) < company.find_paid(others, whole)
+
+
+def _find_buyer(sale: Body) -> str | None:
+    """Return the issuer that pays for a sale with its stock; None if there is none here."""
+    found: str | None = (sale["waterfall"].get("stock") or {}).get("buyer_issuer_id")
+    return found
 
 
 def _read_terms(name: str, body: Body) -> Body:

@@ -26,11 +26,13 @@ class Heard:
     """What the investors of an issue may do against it.
 
     Attributes:
+        issuer_id: Whose stock is issued.
         apart: Whose own agreement it needs.
         weights: The weight of each of the others.
         is_overcome: Whether they overcome a refusal by those who bear little.
     """
 
+    issuer_id: str
     apart: frozenset[str]
     weights: dict[str, int]
     is_overcome: bool
@@ -71,7 +73,7 @@ class Refusals:
         if sum(weights[each] for each in standing) <= sum(weights.values()) * _FEW:
             standing &= harmed
         left = {each: weight for each, weight in weights.items() if each not in standing}
-        return Heard(frozenset(standing), left, is_small or not harmed)
+        return Heard(issuer_id, frozenset(standing), left, is_small or not harmed)
 
 
 def weigh(company: Company, shares: dict[str, Fraction], investors: set[str], takers: set[str]) -> dict[str, int]:
