@@ -14,7 +14,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import {
-  AckPolicy, DeliverPolicy, JetStreamApiError, JetStreamError, JetStreamNotEnabled, jetstream, jetstreamManager,
+  AckPolicy, DeliverPolicy, JetStreamApiError, JetStreamError, jetstream, jetstreamManager,
 } from "@nats-io/jetstream";
 import { connect, errors, nanos } from "@nats-io/transport-node";
 
@@ -32,8 +32,9 @@ const LOG_SUBJECT = "marketplace.log.log_00000000000000000000000000";
 const EMPTY_SUBJECT = "marketplace.log.empty";
 const CONSUMER_NOT_FOUND = 10_014;
 const UNAVAILABLE = 503;
-// Nobody answers where a user may not ask, as where no JetStream is: the client calls both "not enabled".
-const NATS_ERRORS = [JetStreamApiError, JetStreamError, JetStreamNotEnabled, ...Object.values(errors)];
+const NATS_ERRORS = [JetStreamApiError, JetStreamError, ...Object.values(errors)];
+// Nobody answers where a user may not ask, as where no JetStream is. The client exports no class for that.
+const NOT_ENABLED = "JetStreamNotEnabled";
 
 class BrokenChain extends Error {}
 
@@ -243,7 +244,11 @@ async function readConsumer(connection, progress, options, answered) {
 // Whether it is an error of NATS that may be over soon. An answer such as "stream not found" is final.
 function isTransient(error) {
   if (error instanceof JetStreamApiError) return error.status === UNAVAILABLE || error.code === CONSUMER_NOT_FOUND;
-  return NATS_ERRORS.some((kind) => error instanceof kind);
+  return isOfNats(error);
+}
+
+function isOfNats(error) {
+  return error.name === NOT_ENABLED || NATS_ERRORS.some((kind) => error instanceof kind);
 }
 
 // What the client met, for example a refused permission. The client continues by itself where it can.
@@ -312,7 +317,7 @@ try {
   } else if (error instanceof BrokenChain) {
     console.error(`the log was tampered with: ${error.message}; tell its operator, and start again once it is annotated`);
     process.exitCode = 1;
-  } else if (NATS_ERRORS.some((kind) => error instanceof kind)) {
+  } else if (isOfNats(error)) {
     console.error(`the servers refuse or do not answer: ${error.message}`);
     process.exitCode = 2;
   } else throw error;
