@@ -107,7 +107,7 @@ class Grant:
         known, is_credit = self.stated.setdefault(parse_instant(body["period_start"]), {}), name == "credited"
         known[body["statement_id"]] = Stated(-amount if is_credit else amount, promised, settled=is_credit)
 
-    def shows_nothing(self) -> bool:
+    def is_uncharged(self) -> bool:
         """Return whether its last settled statement charges less than a hundredth of a promised day or more."""
         settled = (start for start, known in self.stated.items() if all(each.settled for each in known.values()))
         known = list(self.stated.get(max(settled, default=FOREVER), {}).values())
@@ -270,7 +270,7 @@ class Causes:
 
         Chronic outages, and a settled statement of nearly nothing, are cause to end a grant.
         """
-        if is_end and grant.shows_nothing():
+        if is_end and grant.is_uncharged():
             return None
         if not grant.begun and not grant.ended:
             if not self._is_late(grant):

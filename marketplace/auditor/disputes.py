@@ -159,7 +159,7 @@ class Disputes:
             lacking = self._offer(message, body, dispute)
         else:
             own, count = dispute.counts.get(body["by"], dispute.position), min(dispute.counts.values())
-            text = f"the {body['by']} insists on {own} in {body['statement_id']}, and offers it nowhere: {count} counts"
+            text = f"the {body['by']} insists on {own} in {body['statement_id']} without offering it, {count} counts"
             self.findings.require(side == "provider" or own == count, "dispute", message.sequence, text)
             dispute.offer = None
         due, awaits = parse_instant(body["answer_until"]), body.get("awaits")
@@ -204,7 +204,7 @@ class Disputes:
         text = f"the {by} of {body['statement_id']} concedes to {amount}, away from the other side"
         self.findings.require(right, "dispute", message.sequence, text)
         told, count = _read(body, "gpu_seconds_counted", "hours_counted"), min(dispute.counts.values())
-        text = f"{told} are told to be the count of {body['statement_id']} by {body['counted_by']}, and it is {count}"
+        text = f"{told} is stated as the count of {body['statement_id']} by {body['counted_by']}, it is {count}"
         named = dispute.counts.get("startup" if body["counted_by"] == "meters" else body["counted_by"])
         self.findings.require(told == count == named, "dispute", message.sequence, text)
         dispute.drop_passed()

@@ -129,10 +129,10 @@ def find_worth(
 def _measure_protected(
     company: Company, holdings: Mapping[tuple[str, str, str], int], class_id: str, worth: Fraction
 ) -> Fraction | None:
-    """Return all shares after a round at `worth` has used the price protection of other classes; None: no end of them.
+    """Return all shares after a round at `worth` has used the price protection of other classes; None: unbounded.
 
-    Full ratchets take their dollars first, the dearest first. A weighted average counts a round of a quarter of the
-    shares.
+    Full ratchets take their dollars first, the highest price first. A weighted average counts a round of a quarter of
+    the shares.
     """
     shares = sum(company.measure(holdings).values(), Fraction(0))
     counts: dict[str, Fraction] = {}

@@ -102,7 +102,7 @@ class Course:
         self.gpu_seconds = left
 
     def defer(self, added: Sums, paid_max: int) -> None:
-        """Take off what is added what worked and is not paid, and add what is paid now."""
+        """Take what worked and is not paid off `added`, and add what is paid now."""
         worked = added["gpu_seconds_due"] - added["gpu_seconds_lost"]
         unpaid = max(self.unpaid + worked, 0)
         paid = min(unpaid, paid_max)

@@ -29,7 +29,7 @@ TRIES_MAX: Final = 60
 class Message:
     """One stored message as the server delivers it. The subject `EMPTY` marks a position without a message.
 
-    `stored_at` is when the server stored it, by the server's clock; None where that is not told.
+    `stored_at` is when the server stored it, by its clock; None if unknown.
     """
 
     sequence: int

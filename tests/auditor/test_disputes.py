@@ -91,7 +91,7 @@ async def test_nothing_is_found_in_a_dispute_of_two_payers(argued_by_two):
     [
         (lambda log: change(log, "statement.answered.v1", 1, awaits=None), "waits for holder"),
         (lambda log: answer_later(log, 1), "waits for holder"),
-        (lambda log: change(log, "statement.answered.v1", 1, gpu_seconds_offered=None), "offers it nowhere"),
+        (lambda log: change(log, "statement.answered.v1", 1, gpu_seconds_offered=None), "without offering it"),
         (lambda log: change(log, "statement.agreed.v1", answer_until=None), "which awaits holder"),
         (lambda log: change(log, "statement.agreed.v1", by="startup"), "which awaits holder"),
         (lambda log: answer_later(answer_later(log, 0), 1), "is called silent"),
@@ -146,8 +146,8 @@ async def test_nothing_is_found_in_a_dispute(argued):
         (lambda log: change(log, "statement.disputed.v1", gpu_seconds_counted=30 * DAY), "stood before"),
         (lambda log: change(log, "statement.disputed.v1", by="meters"), "for which only its meter spoke"),
         (lambda log: change(log, "statement.conceded.v1", gpu_seconds=CLAIM - 1), "away from the other side"),
-        (lambda log: change(log, "statement.conceded.v1", gpu_seconds_counted=CLAIM), "are told to be the count"),
-        (lambda log: change(log, "statement.conceded.v1", counted_by="holder"), "are told to be the count"),
+        (lambda log: change(log, "statement.conceded.v1", gpu_seconds_counted=CLAIM), "is stated as the count"),
+        (lambda log: change(log, "statement.conceded.v1", counted_by="holder"), "is stated as the count"),
         (
             lambda log: change(
                 log, "statement.resolved.v1", charges=lambda body: {**body["charges"], "gpu_seconds": 1}

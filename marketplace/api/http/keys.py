@@ -282,7 +282,7 @@ class KeyRing:
         return await self.admit(self._shown.get(token) or self._read_key_id(token))
 
     def _read_key_id(self, token: str) -> str:
-        """Return the id of a complete key, whose secret is checked and remembered: it is the key's for ever.
+        """Check the secret of a complete key, remember it, because it never changes, and return the key's id.
 
         Raises:
             Refusal: ``credentials_invalid``.

@@ -125,7 +125,7 @@ def require_name(name: str, pointer: str) -> None:
         Refusal: ``text_unprintable``.
     """
     if _LOOSE.search(name):
-        text = f"{pointer} has another space than single plain ones between words; write one between words"
+        text = f"{pointer} has spaces other than single plain ones between words; write one plain space"
         raise Refusal("text_unprintable", text, pointer=pointer)
     if name.isascii():
         return

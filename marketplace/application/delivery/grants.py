@@ -39,7 +39,7 @@ from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import count_delivered, is_chronic, is_silent, was_idle
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
-from marketplace.domain.billing.statement_chain import require_grant_settled, shows_nothing
+from marketplace.domain.billing.statement_chain import is_uncharged, require_grant_settled
 from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
@@ -334,7 +334,7 @@ async def _terminate(
         failed_before=await _list_unanswered(unit, grant) if for_cause else None,
         is_chronic=for_cause and is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, context.at),
         is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
-        is_stated=for_cause and await _is_stated(unit, grant),
+        is_uncharged=for_cause and await _is_uncharged(unit, grant),
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
@@ -369,13 +369,13 @@ async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
     return site.ready_at - grant.issued.start > ANSWERED_WITHIN
 
 
-async def _is_stated(unit: UnitOfWork, grant: Grant) -> bool:
+async def _is_uncharged(unit: UnitOfWork, grant: Grant) -> bool:
     """Return whether the last settled statement of a grant says that nearly nothing was delivered."""
     day = grant.count_span(grant.end - ANSWERED_WITHIN, grant.end)
     for period in reversed(list_periods(grant)):
         chain = await find_chain(unit, period)
         if is_settled(chain):
-            return shows_nothing(chain, day)
+            return is_uncharged(chain, day)
     return False
 
 

@@ -352,7 +352,7 @@ def require_time(default: Default, by: Literal["startup", "holder"], at: datetim
         raise Refusal("claim_late", f"the time to claim this ended at {due}", due=due)
     if by == "holder" and at < default.until - HOLDER_WITHIN:
         due = render_instant(default.until - HOLDER_WITHIN)
-        text = f"until {due} the startup alone claims this, with what it bought instead; claim then what it has not"
+        text = f"until {due} only the startup may claim this; claim then what it has not"
         raise Refusal("claim_early", text, due=due)
 
 

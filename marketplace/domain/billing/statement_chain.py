@@ -129,7 +129,7 @@ def sum_charged(chain: Sequence[Statement]) -> Decimal | int:
     return sum((known.sign * known.amount for known in chain), 0)
 
 
-def shows_nothing(chain: Sequence[Statement], day: int) -> bool:
+def is_uncharged(chain: Sequence[Statement], day: int) -> bool:
     """Return whether the settled statements of a period charge less than a hundredth of what was promised in it.
 
     Args:

@@ -92,8 +92,8 @@ def list_unanswered(grant: Grant, pools: Iterable[Pool]) -> Iterator[tuple[datet
 
     Where the startup's meter counts too, an incident that it opened and that ended within `ANSWERED_WITHIN` of its
     report takes nothing: a startup that reports what its provider refutes gains no cause by repeating it. What the
-    provider's meter shows is as its report. What was to repair before its startup shortened or moved the grant takes
-    its time whole: then no node worked.
+    provider's meter shows counts as its report. What was to repair before its startup shortened or moved the grant
+    takes its time whole: then no node worked.
 
     Args:
         grant: The grant.

@@ -791,7 +791,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         status = state.condition if state.phase == "terminated" else state.status
         since = None if command.is_repaired else command.failing_since or state.failing_since
         before = state.failed_before if command.failed_before is None else command.failed_before
-        answer_by = None if command.is_chronic or command.is_stated else find_answer_time(since, before)
+        answer_by = None if command.is_chronic or command.is_uncharged else find_answer_time(since, before)
         require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
         failed = count_failed(state, command.noticed_at) if command.by == "startup" else 0
     elif not command.is_ordered:

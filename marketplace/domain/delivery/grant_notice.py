@@ -24,7 +24,7 @@ ANSWERED_WITHIN: Final = timedelta(hours=24)
 ANSWERED_ONCE: Final = timedelta(days=30)
 """Outages of so many days share one `ANSWERED_WITHIN`, as the outages of a statement period share one cure time."""
 CHRONIC_WITHIN: Final = timedelta(days=3)
-"""Outages are chronic if they take all nodes for `ANSWERED_WITHIN` of so many days, and nothing was counted instead."""
+"""Outages are chronic if in so many days they take as much as all nodes deliver in `ANSWERED_WITHIN`."""
 
 SILENT_AFTER: Final = timedelta(hours=48)
 """After how long without a reading of the provider's meter a startup may report that no node works."""
@@ -61,7 +61,7 @@ def require_cause(
     """
     is_late = status == "issued" and command.is_late
     has_cause = {
-        "startup": (status in {"degraded", "suspended"} and not command.is_repaired) or is_late or command.is_stated,
+        "startup": (status in {"degraded", "suspended"} and not command.is_repaired) or is_late or command.is_uncharged,
         "provider": command.startup_suspended or is_withheld,
         "platform": True,
     }[command.by]

@@ -9,10 +9,10 @@ Not disinterested are, with all whom firm relations connect with them:
   side than of its own.
 
 Everybody is disinterested in an act at a *fair price*: no lower than the independent prices of the last 12 months, than
-the preference of a share, and than what other holders paid: a straw's money makes a price for an hour. The price of a
-round is fair in two ways: its stock has a single preference and nothing beside it; or, outsiders pay it for at least a
-twentieth of the company, and a twentieth of all dollars paid in. In the first case those are still
-not disinterested whose warrants gain by a higher price; a price that is known to be too low gives them nothing. A party
+the preference of a share, and than what other holders paid, because a straw may get back the money that made a price.
+The price of a round is fair in two ways: its stock has a single preference and nothing beside it; or, outsiders pay it
+for at least a twentieth of the company, and a twentieth of all dollars paid in. In the first case those are still not
+disinterested whose warrants gain by a higher price; a price that is known to be too low gives them nothing. A party
 that may buy its part of the round by right loses nothing by its price, and has no say on it.
 """
 
@@ -162,7 +162,7 @@ def _list_beyond_money(financing: Financing, pricing: RoundPricing, prices: Pric
     Anybody may, by a preference of more than the money, by participation or a full ratchet, which are worth more than
     the price shows, and by a pool that grows by more than `POOL_MAX`. Where protected classes get more than
     `PROTECTED_MAX`, so do their holders. Pools and protection count with those of other rounds of the last 12 months,
-    so that no row of rounds is carried by the same money.
+    so that the same money does not carry several rounds.
     """
     terms, issuer = financing.terms, prices.issuer
     recent = [

@@ -28,9 +28,9 @@ from marketplace.domain.equity.issuer.rights.fair_value import list_paid
 from marketplace.domain.equity.issuer.state import Issuer
 
 OVERCOME: Final = Decimal("0.9")
-"""The part of the weight of all investors asked, that overcomes a refusal."""
+"""The part of the weight of all investors asked that overcomes a refusal."""
 SMALL: Final = Fraction(1, 10)
-"""The part of the company, with its shares, that a warrant may buy so that few do not stop it."""
+"""The largest part of the company, counted with its shares, that a warrant may buy if others overcome a refusal."""
 REFUSED_FOR: Final = timedelta(days=180)
 """How long a refusal stands."""
 _SCALE: Final = 1_000_000

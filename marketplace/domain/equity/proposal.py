@@ -210,7 +210,7 @@ def list_missing(
 ) -> list[Consent]:
     """Return the agreements that are neither given by these parties nor by a silence that waives.
 
-    Where silence waives, all have that time to answer: the others overcome a refusal, and not a silence.
+    Where silence waives, everybody has that time to answer: the needed majority overcomes a refusal, but not a silence.
     """
     return [
         each

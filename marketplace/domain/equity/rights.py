@@ -250,8 +250,7 @@ def _ask_about_sale(
     their money. `shares` are those that a warrant buys, as converted.
     """
     named = _list_named_by_terms(setting)
-    offered = [each for each in list_entitled(setting.issuer) if each not in {holder_id, *named}]
-    offered = [each for each in offered if _is_party(each, setting)]
+    offered = _list_others(setting, {holder_id, *named})
     issue = Issue(terms, setting.related | setting.register.list_group(holder_id), shares)
     if setting.asked is not None:
         joined = dict.fromkeys(sorted(list_harmed(setting.issuer, issue, offered) - setting.asked), 1)
@@ -264,6 +263,11 @@ def _list_prices(setting: Setting, *buyers: str) -> Prices:
     """Return the prices of a share that those who would get stock, and those related to the company, did not make."""
     interested = setting.related.union(*(setting.register.list_group(each) for each in buyers))
     return Prices(setting.issuer, interested, setting.at.date())
+
+
+def _list_others(setting: Setting, asked: Collection[str]) -> list[str]:
+    """Return the investors that may refuse an issue, besides those who are asked by themselves."""
+    return [each for each in list_entitled(setting.issuer) if each not in asked and _is_party(each, setting)]
 
 
 def _list_named_by_terms(setting: Setting) -> tuple[str, ...]:
@@ -297,7 +301,7 @@ def _ask_others(
 
 def _ask_about_redemption(asked: Asked, holder_id: str, setting: Setting) -> Asked:
     """Ask the classes too, and let the other investors refuse that the company's money goes to one of them."""
-    others = [each for each in list_entitled(setting.issuer) if each != holder_id and _is_party(each, setting)]
+    others = _list_others(setting, {holder_id})
     asked = asked._replace(vote=True, gain=(holder_id,))
     issue = Issue(None, setting.related | setting.register.list_group(holder_id))
     if setting.asked is not None:
@@ -671,7 +675,7 @@ _SOLD: Final = (
     " part. Where the price undercuts no investor, or the act is a warrant of at most a tenth of the company, the act"
     " fails only if those who refuse bear more than a tenth of what all investors paid or hold. A refusal stands for"
     f" {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what undercuts it, or to any such act if"
-    " it bears more than a tenth"
+    " all whose refusals stand bear more than a tenth"
 )
 SHARES_LEFT_MIN: Final = 300
 """With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""
@@ -1180,7 +1184,7 @@ def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
 def _list_sale(setting: Setting) -> Iterable[_Group]:
     """Yield who agrees to a sale: directors, holders by their terms, and a buyer that issues its stock.
 
-    What the sold company is worth, nobody knows. So the buyer's investors may refuse its stock, and sellers without a
+    Nobody knows what the sold company is worth. So the buyer's investors may refuse its stock, and sellers without a
     key count as whoever leads a group of the buyer.
     Directors that the company named alone are not asked: a holder was among those who agreed to them, and still is one.
     """
@@ -1201,12 +1205,11 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     is_hidden = not all(_is_party(each, buying) for each in gain)
     for electorate, weights in _list_groups(buying, gain, is_hidden=is_hidden):
         yield _Group(f"buyer_{electorate}", weights)
-    offered = [each for each in list_entitled(buyer) if each not in named and _is_party(each, buying)]
-    yield from _hear_buyer(buying, offered, gain)
+    yield from _hear_buyer(buying, _list_others(buying, named), gain)
 
 
 def _hear_buyer(buying: Setting, offered: Collection[str], takers: frozenset[str]) -> Iterable[_Group]:
-    """Yield the investors of a buyer, as for a small warrant: a tenth of them stops what a single one does not."""
+    """Yield the investors of a buyer, as for a small warrant: only those who bear more than a tenth stop it."""
     hearing = hear(buying.issuer, Issue(None, buying.related | takers), offered, buying.at)
     if buying.asked is not None:
         joined = dict.fromkeys(sorted(set(offered) - buying.asked), 1)

@@ -43,7 +43,7 @@ def allocate_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> l
             where = render_instant(EPOCH + first * SECOND)
             if not offers:
                 said = f"the startup has no grant of this class from this provider at {where}"
-                raise Refusal("grants_exhausted", f"{said}; the provider of its grants, and no one else, allocates")
+                raise Refusal("grants_exhausted", f"{said}; only the provider of its grants allocates")
             said = f"{gpus} GPUs are used at {where}, and the grants of the class have room for {gpus - left}"
             raise Refusal("grants_exhausted", f"{said}; report the excess to a grant of another class")
     return [piece for carried in pieces.values() for piece in carried]

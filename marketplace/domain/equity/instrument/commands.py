@@ -197,7 +197,7 @@ class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):
 class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
     """Repay a note with interest until `on_day` or its maturity, if earlier, rounded up to a cent. It ends the draw.
 
-    `converts` states whether a round is open, or a sale is declared, which counts the note.
+    `converts` states whether an open round or a declared sale counts the note.
     """
 
     instrument_id: str

@@ -611,7 +611,7 @@ def measure_paid(state: Issuer) -> Fraction:
 def measure_invested(state: Issuer, interested: frozenset[str], *, with_caps: bool = True) -> Fraction:
     """Return the highest value of the company, in USD, at which others than `interested` bought stock; 0 for none.
 
-    Or signed a cap or price, unless only stock counts. Rights that may still be exercised do not count.
+    `with_caps`: also those at which they signed a cap or price. Rights that may still be exercised do not count.
     """
     others = list_parties(state) - interested
     caps = _list_signed_values(state, others) if with_caps else ()

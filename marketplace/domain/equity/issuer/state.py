@@ -459,7 +459,7 @@ IssuerState = Issuer | Importing | None
 def follow_stock(state: Issuer, rows: Iterable[tuple[str, str]], *, back: bool = False) -> frozenset[tuple[str, str]]:
     """Return holders and classes of stock, and those that it was handed on to and converted into.
 
-    What the company itself took back is handed on as nobody's.
+    Stock that the company took back is not followed further, unless `back`.
 
     Args:
         state: The issuer.

@@ -20,8 +20,8 @@ buyer, and sellers as one seller (`ties.py`).
    many shells on the other side, moves it beyond what others traded at.
 4. If fills of the 30 days before a day could print, those of its run above twice or under half of their mean are left
    out. Else those beyond a factor of four of the median list price of that day are, if there is one. So shells cannot
-   print any price on a class that nobody else trades. Where neither leaves any out yet, which is so for the mean of
-   those 30 days too, each fill under half of the mean by money weighs only the GPU-hours that its price would pay at
+   print any price on a class that nobody else trades. Where neither applies, as for the mean of those 30 days itself,
+   each fill under half of the mean by money weighs only the GPU-hours that its price would pay at
    that mean. So no volume at next to nothing sets a price, or leaves the fills of others out.
 5. From one print to the next, the index moves by at most `STEP_MAX` for each day between. The means of the days that
    print are limited one after the other, from the latest that is at least `DAYS_MAX` days old, or else from the first;

@@ -48,7 +48,7 @@ def list_investors(state: Issuer) -> frozenset[str]:
     These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
     bought some in a round, by an instrument, or for more than the least price of any class: founders get theirs for it.
     The least price is no founder's either if all stock was worth more than `FOUNDERS_USD_MAX` as some was issued at it.
-    So it is with stock bought from a holder, got from a buyer in a sale, and handed on by who had bought it.
+    The same holds for stock bought from a holder, got from a buyer in a sale, or handed on by somebody who bought it.
     """
     found = {
         signed.holder_id
@@ -97,7 +97,7 @@ def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, pri
     """Return whether a company would pay an investor its money back, alone of all who invested.
 
     Not so if it buys, at cost, what a founder or an employee who invested nothing got as such: stock at the founders'
-    price, or by an option. Stock that another holder handed on is none of theirs.
+    price, or by an option. Stock that another holder handed on does not count as theirs.
     """
     if holder_id == state.formed.party_id:
         return False
