@@ -458,10 +458,12 @@ class Company:
         self.split_ratio *= ratio
         self.stock *= ratio
         self.marks = [mark.split(ratio) for mark in self.marks]
-        self.lots = [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in self.lots]
+        self.lots, self.exercised = (
+            [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in lots]
+            for lots in (self.lots, self.exercised)
+        )
         self.handed_on = [(giver, taker, price / ratio) for giver, taker, price in self.handed_on]
         self.options = {option_id: price / ratio for option_id, price in self.options.items()}
-        self.exercised = [lot._replace(price=lot.price / ratio) for lot in self.exercised]
         for each in self.classes.values():
             each.preference /= ratio
             each.price /= ratio

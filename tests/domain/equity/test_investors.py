@@ -175,6 +175,8 @@ BACK = {
     "a founder's that invests too": ([*FOUNDED, issued(3, PROVIDER, 9, 1)], bought_back(1, PROVIDER, 9, 0), True),
     "an employee's at cost": (OPTED, bought_back(1, KEYLESS, 100, "0.25"), False),
     "an employee's above cost": (OPTED, bought_back(1, KEYLESS, 100, "0.26"), True),
+    "an employee's after a split": ([*OPTED, SPLIT], bought_back(1, KEYLESS, 1_000, "0.025"), False),
+    "more than an employee got before a split": ([*OPTED, SPLIT], bought_back(1, KEYLESS, 1_001, "0.025"), True),
     "a founder's after a split": ([*FOUNDED, SPLIT], bought_back(1, PROVIDER, 80_000, "0.00001"), False),
     "a founder's above cost after a split": ([*FOUNDED, SPLIT], bought_back(1, PROVIDER, 1, "0.0001"), True),
     "the company's own": ([*FOUNDED, *handed_on(FUND, FOUNDER, 9)], bought_back(1, FOUNDER, 9, 0), False),

@@ -111,11 +111,13 @@ def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, pri
         for security_id, issued in state.securities.items()
         if (issued.holder_id, issued.class_id) == (holder_id, class_id) and issued.cause is None
     ]
-    own += [
-        (Fraction(act.shares), state.options[act.option_id].exercise_price_usd)
+    exercised = {
+        act.option_id
         for act in state.acts.values()
         if isinstance(act, IssuerOptionExercised) and (act.holder_id, act.class_id) == (holder_id, class_id)
-    ]
+    }
+    options = [state.options[option_id] for option_id in exercised]
+    own += [(Fraction(each.shares - each.shares_outstanding), each.exercise_price_usd) for each in options]
     paid = max((price for _, price in own if price is not None), default=Fraction(0))
     return shares > sum(count for count, _ in own) or price_usd > paid
 
