@@ -244,6 +244,26 @@ STACKS = {
         expose(4_000_000, safe(None, favoured=True)),
         "at a cap of 4000000 USD",
     ),
+    "a most-favoured SAFE that may elect the cap of an order's note": (
+        [recorded(expose(1, note(4_000_001)))],
+        expose(4_000_000, safe(None, favoured=True)),
+        "that an open order offers",
+    ),
+    "two that may elect it together": (
+        [recorded(expose(1, note(4_000_002))), noted(1, safe(None, favoured=True))],
+        expose(4_000_000, safe(None, favoured=True)),
+        "that an open order offers",
+    ),
+    "a most-favoured SAFE beside a note's order at a cap above it": (
+        [recorded(expose(1, note(4_000_002)))],
+        expose(4_000_000, safe(None, favoured=True)),
+        None,
+    ),
+    "a SAFE without the clause beside a note's order": (
+        [recorded(expose(1, note(2_000)))],
+        expose(4_000_000, safe(None)),
+        None,
+    ),
     "a SAFE beside one of whose lower cap a most-favoured one got notice": (
         [
             FAVOURED,

@@ -383,7 +383,8 @@ def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) 
     """Refuse a post-money SAFE with which all of them ask for the whole company at their caps, or more of it.
 
     Most-favoured SAFEs count at the lowest post-money cap that their holders may elect: of open orders, of what is
-    signed now, and of what they got notice of. A cap of any kind exceeds the principal that may elect it, and its own.
+    signed now, and of what they got notice of. A cap of any kind exceeds the principal that may elect it, and its own;
+    so does that of an open order beside a most-favoured SAFE that is signed later.
 
     Args:
         state: The issuer.
@@ -409,8 +410,9 @@ def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure])
     before = _sum_claims((*known, *mine), _find_lowest([*orders, *(mine if is_order else ())]))
     after = _sum_claims((*known, *own), offered)
     if after < 1 or after <= before:
-        new = (each for each in own if is_order or each.terms not in {known.terms for known in mine})
-        return next((found for each in new if (found := _refuse_elected(subject_id, each, known)) is not None), None)
+        new = [each for each in own if is_order or each.terms not in {known.terms for known in mine}]
+        found = [*(_refuse_elected(subject_id, each, known) for each in new), _refuse_electing(new, orders, known)]
+        return next((refusal for refusal in found if refusal is not None), None)
     caps = [str(cap) for exposure in own if (cap := find_safe_cap(exposure, offered)) is not None]
     principal = sum_exposures(each for each in (*known, *own) if find_safe_cap(each, offered) is not None)
     return Refusal(
@@ -430,7 +432,7 @@ def _refuse_elected(subject_id: str, exposure: Exposure, known: Iterable[Exposur
     if isinstance(terms, PricedTerms) or terms.valuation_cap_usd is None:
         return None
     cap = terms.valuation_cap_usd
-    elected = sum_exposures(each for each in known if _is_electing(each, cap))
+    elected = _sum_electing(cap, known)
     principal = elected + exposure.amount_usd
     if not elected or cap > principal:
         return None
@@ -443,6 +445,27 @@ def _refuse_elected(subject_id: str, exposure: Exposure, known: Iterable[Exposur
         valuation_caps_usd=[str(cap)],
         slope=render_ratio(Fraction(principal) / Fraction(cap)),
     )
+
+
+def _refuse_electing(new: Sequence[Exposure], orders: Iterable[Exposure], known: Iterable[Exposure]) -> Refusal | None:
+    """Return the refusal of new most-favoured SAFEs for which an order's cap, in `orders`, would be too low.
+
+    Otherwise its match, which is bound, would be refused. It states no figure, because the order's offer is sealed.
+    """
+    for order in orders:
+        cap = None if isinstance(order.terms, PricedTerms) else order.terms.valuation_cap_usd
+        if cap is not None and _sum_electing(cap, new) and _refuse_elected("", order, [*known, *new]) is not None:
+            return Refusal(
+                "stack_exceeds_company",
+                "a most-favoured SAFE may elect the cap that an open order offers, at which such SAFEs ask for the"
+                " whole company or more; let that order be matched or cancel it, or lower the principal",
+            )
+    return None
+
+
+def _sum_electing(cap: Decimal, exposures: Iterable[Exposure]) -> Decimal:
+    """Return the principal, in USD, of most-favoured SAFEs that may elect a cap."""
+    return sum_exposures(each for each in exposures if _is_electing(each, cap))
 
 
 def _is_electing(exposure: Exposure, cap: Decimal) -> bool:
