@@ -418,7 +418,7 @@ async def test_a_provider_owes_damages_on_its_own_price_for_what_was_resold_for_
         grant = await market.award(trade)
         await resell(market, trade, grant, ask="90")
         bought = await buy(market, cash="95")
-        market.clock.at = market.day(5)
+        market.clock.at = market.day(3)
         resold = await market.state("grant", (await market.state("order", bought.order)).grant_id)
         end = {"at": market.day(6), "reason": "sold to another"}
         await terminate_grant(market.handler, market.context(trade.provider), resold.issued.grant_id, **end)
