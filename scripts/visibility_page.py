@@ -8,10 +8,9 @@ from litestar.routes import HTTPRoute
 
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
 from marketplace.api.application import ROUTERS
-from marketplace.api.feed.events import FAMILIES
 from marketplace.api.http.clock import ROUTER as CLOCK
 from marketplace.api.http.document import name_operation
-from marketplace.api.http.visibility import RULES, Readers, Visibility, find_readers
+from marketplace.api.http.visibility import FAMILIES, RULES, Readers, Visibility, find_readers
 from marketplace.domain.equity.information import LIMITED, WHOLE
 from marketplace.projections.engine.projection import tags_of
 from marketplace.projections.feed.visibility import COSTS, FOUNDING, LOG, NAMES, PARENTS, PLATFORM, PUBLIC

@@ -31,7 +31,7 @@ MADE: Final[dict[str, tuple[str, dict[str, str]]]] = {
 DECIDES: Final[dict[str, Who]] = {
     "account.approval_given": ("party", "platform"),
     "account.approval_requested": ("party", "platform"),
-    "account.credit_limited": ("provider_id",),
+    "account.credit_limited": ("provider_id", "platform"),
     "account.deposited": ("platform",),
     "account.limit_set": ("party", "platform"),
     "account.withdrawn": ("party", "platform"),
@@ -46,7 +46,7 @@ DECIDES: Final[dict[str, Who]] = {
     "instrument.mfn_elected": ("holder", "platform"),
     "issuer.pro_rata_answered": ("holder_id", "platform"),
     "lot.listed": ("seller", "platform"),
-    "lot.repriced": ("seller",),
+    "lot.repriced": ("seller", "platform"),
     "mandate.amended": ("holder", "platform"),
     "mandate.granted": ("holder",),
     "mandate.order_approved": ("holder", "platform"),

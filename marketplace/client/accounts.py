@@ -216,20 +216,21 @@ class Accounts(Group):
 
     async def explain_balance(
         self,
-        account_id: str,
+        subject_id: str,
         *,
         at: Point | None = None,
         occurred_until: datetime | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> ExplanationView:
-        """Return the ledger accounts of an account, grant, instrument or pool, with entries and events.
+        """Return the ledger accounts of an account, grant, service line, instrument or pool, with entries and events.
 
+        An event that the key does not see as a whole has neither actor nor body.
         A page has `limit` entries, 20 by default and at most 50; `next_cursor` of the answer is the `cursor` of the
         next one.
         """
         return await self._api.get(
-            f"/v1/accounts/{segment(account_id)}/explain",
+            f"/v1/accounts/{segment(subject_id)}/explain",
             ExplanationView,
             at=at,
             occurred_until=occurred_until,

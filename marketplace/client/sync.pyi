@@ -228,7 +228,7 @@ class _Accounts:
     def get_trial_balance(self, at: Point | None = None) -> builtins.list[TrialBalanceView]: ...
     def explain_balance(
         self,
-        account_id: str,
+        subject_id: str,
         *,
         at: Point | None = None,
         occurred_until: datetime | None = None,

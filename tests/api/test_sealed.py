@@ -18,7 +18,9 @@ from marketplace.api.http.visibility import EVERYBODY, PLATFORM, RULES, UNSTATED
 from marketplace.application.delivery.grants import terminate_grant, transfer_grant
 from marketplace.application.delivery.rescheduling import reschedule_grant
 from marketplace.application.metering.usage import report_usage, void_usage
+from marketplace.application.trading.orders import amend_order
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
@@ -111,6 +113,68 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
     assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)
     assert views[trade.startup] == views[trade.provider]
     assert all(views[trade.startup][name] is not None for name in costs)
+
+
+async def test_an_explanation_shows_of_each_event_and_reading_what_the_feed_and_the_scopes_of_the_key_show(
+    database_url,
+):
+    """A user by transfer read the charges of its payer, and a key with ``accounts:read`` alone statements and usage."""
+    market = Market(MemoryLog())
+    trade = await market.trade(days=10)
+    heir = await market.party("Heir", "startup")
+    terms = market.terms(cash="1.1", equity="3", mandate_ids=(trade.mandate,), nodes=2, days=10, latest=1)
+    await amend_order(market.handler, market.context(trade.startup), trade.order, terms=terms)
+    async with market.worker():
+        grant = await market.award(trade)
+        id_ = grant.issued.grant_id
+        await transfer_grant(market.handler, market.context(trade.startup), id_, startup_id=heir)
+        await market.complete(trade, 2)
+    instrument_id, account_id = grant.issued.equity.instrument_id, rename_id("acc", trade.startup)
+    async with open_stage(market.log, database_url) as stage:
+        reach = {"Min-Seq": await stage.reach()}
+
+        async def explain(client, subject_id):
+            answer = await client.get(f"/v1/accounts/{subject_id}/explain?limit=50", headers=reach)
+            assert answer.status_code == 200, answer.text
+            return answer.json()["entries"]
+
+        tenants = {party_id: await stage.open_tenant(party_id) for party_id in (heir, trade.startup, trade.provider)}
+        used = await explain(tenants[heir], id_)
+        assert {one["entry"]["party_id"] for one in used} == {heir}
+        shown = {one["entry"]["tag"]: one["event"] for one in used}
+        assert {"usage.reported.v1", "statement.accepted.v1"} <= shown.keys()
+        assert {tag for tag, event in shown.items() if event["body"]} == {"grant.transferred.v1"}, "the others in part"
+        assert (shown["statement.accepted.v1"]["actor"], shown["statement.accepted.v1"]["body"]) == ("", {})
+        assert not any(one["cause"]["readings"] or one["cause"]["events"] for one in used if one["cause"])
+        assert all(one["event"]["body"] for one in await explain(tenants[trade.provider], trade.pool))
+        for subject_id in (id_, instrument_id, account_id):
+            assert all(one["event"]["body"] for one in await explain(tenants[trade.startup], subject_id)), subject_id
+        payments = [one for one in await explain(tenants[trade.startup], account_id) if one["cause"]]
+        assert any(one["cause"]["readings"] and one["cause"]["events"] for one in payments)
+        for subject_id in (trade.pool, account_id, f"grt_{'0' * 26}", "acc_1", "external", "%00", "a%2Fheld"):
+            refused = await tenants[heir].get(f"/v1/accounts/{subject_id}/explain", headers=reach)
+            assert refused.status_code in {400, 404}, (subject_id, refused.text)
+        await require_scopes_followed(stage, explain, trade.startup, (account_id, id_, instrument_id))
+
+
+async def require_scopes_followed(stage, explain, party_id, subject_ids):
+    """A key with the scope of accounts alone reads bodies of accounts only; one of the platform, none of orders."""
+    token = (await stage.post(stage.admin, "/v1/api-keys", {"name": "c", "scopes": ["accounts:read"]})).json()["token"]
+    for client in (await stage.open_client(token), await stage.open_tenant(party_id, ["accounts:read"])):
+        for subject_id in subject_ids:
+            for one in await explain(client, subject_id):
+                is_account = one["entry"]["tag"].startswith("account.")
+                assert bool(one["event"]["body"]) == is_account, one
+                assert not one["cause"] or not (one["cause"]["events"] or one["cause"]["readings"]), one
+    token = (await stage.post(stage.admin, "/v1/api-keys", {"name": "c", "scopes": ["*:read"]})).json()["token"]
+    clerk = await stage.open_client(token)
+    placed = {True: set(), False: set()}
+    for one in await explain(clerk, subject_ids[0]):
+        if one["cause"]:
+            placed[bool(one["cause"]["events"])].add(one["cause"]["id"][:3])
+    assert placed == {True: {"stm"}, False: {"ord"}}
+    whole = [one["cause"] for one in await explain(stage.admin, subject_ids[0]) if one["cause"]]
+    assert {cause["id"][:3] for cause in whole if cause["events"]} == {"ord", "stm"}
 
 
 async def test_a_user_by_transfer_learns_the_end_and_not_its_fee_and_nothing_after_it_handed_the_grant_on(database_url):

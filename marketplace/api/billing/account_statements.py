@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from litestar import Response, Router, get
 from litestar.params import FromPath, QueryParameter
 
+from events.registry import AGGREGATES
 from marketplace.api.http.cursors import parse_cursor, render_cursor
 from marketplace.api.http.paging import Cursor
 from marketplace.api.http.queries import (
@@ -13,10 +14,13 @@ from marketplace.api.http.queries import (
     OptionalInstantText,
     Read,
     Reader,
+    list_kinds,
     parse_at,
     parse_instant,
 )
 from marketplace.api.http.visibility import ACCOUNT
+from marketplace.core.ids import is_id
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.billing.accounts import (
     explain_balance,
     find_account,
@@ -39,11 +43,17 @@ ExplainedLimit = Annotated[int, QueryParameter(ge=1, le=EXPLAINED_MAX, descripti
 _LOCKED: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-@get("/{account_id:str}/explain", operation_id="accounts.explain_balance", summary="Explain a balance")
+def _list_kinds(reader: Reader) -> frozenset[str] | None:
+    """Return the kinds of aggregates whose events the key sees, orders only if it sees sealed offers; None for all."""
+    kinds = list_kinds(reader.principal)
+    return kinds if reader.sees_sealed else (frozenset(AGGREGATES) if kinds is None else kinds) - {"order"}
+
+
+@get("/{subject_id:str}/explain", operation_id="accounts.explain_balance", summary="Explain a balance")
 async def explain(
     *,
     reader: Read,
-    account_id: FromPath[str],
+    subject_id: FromPath[str],
     at: AtText = None,
     occurred_until: OptionalInstantText = None,
     limit: ExplainedLimit = 20,
@@ -51,8 +61,11 @@ async def explain(
 ) -> ExplanationView:
     """Return balances, their entries, the event behind each, and for statements their readings.
 
-    `account_id` may name an account, a grant, an instrument or a pool. A tenant sees its own lines.
+    `subject_id` may name an account, a grant, a service line, an instrument or a pool. A tenant sees its own lines.
+    Bodies and readings need the read scopes of their kinds.
     """
+    if not is_id(subject_id):
+        raise refuse_unknown("account", subject_id if subject_id.isprintable() else "of unprintable characters")
     after = parse_cursor(cursor, (0, -1))
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     point = parse_at(at)
@@ -60,20 +73,21 @@ async def explain(
         found = await explain_balance(
             connection,
             reader.services.handler.log,
-            account_id,
+            subject_id,
             party_id=reader.party_id,
+            kinds=_list_kinds(reader),
             at=point,
             occurred_until=until,
             after=after,
             limit=limit + 1,
         )
         if not found.balances:
-            account = await find_account(connection, account_id, now=reader.now)
-            reader.show(account, ACCOUNT, account_id)
+            account = await find_account(connection, subject_id, now=reader.now)
+            reader.show(account, ACCOUNT, subject_id)
     shown = found.entries[:limit]
     last = shown[-1].entry if len(found.entries) > limit else None
     return ExplanationView(
-        account_id=account_id,
+        account_id=subject_id,
         balances=found.balances,
         entries=shown,
         next_cursor=None if last is None else render_cursor((last.sequence, last.line)),

@@ -19,7 +19,17 @@ from marketplace.api.feed.stream import stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
-from marketplace.api.http.queries import ACTS, SEQUENCE, Read, Reader, Word, parse_instant, require_in_log
+from marketplace.api.http.queries import (
+    ACTS,
+    SEQUENCE,
+    Read,
+    Reader,
+    Word,
+    list_kinds,
+    parse_instant,
+    require_in_log,
+)
+from marketplace.api.http.visibility import FAMILIES
 from marketplace.core.errors import Refusal
 from marketplace.domain.deciders import PREFIXES
 from marketplace.projections.engine.projection import get_aggregate
@@ -31,32 +41,6 @@ STREAM_TYPE: Final = "text/event-stream"
 _GZIP: Final = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)")
 _COMPRESSED_BYTES_MIN: Final = 1_000
 _LEVEL: Final = 4
-FAMILIES: Final = {
-    "account": "accounts",
-    "auction": "auctions",
-    "bond": "bonds",
-    "clock": "events",
-    "command": "events",
-    "grant": "grants",
-    "instrument": "instruments",
-    "issuer": "issuers",
-    "log": "events",
-    "lot": "lots",
-    "mandate": "mandates",
-    "order": "orders",
-    "party": "parties",
-    "pool": "pools",
-    "pricelist": "market",
-    "proposal": "proposals",
-    "quote": "quotes",
-    "register": "parties",
-    "schedule": "market",
-    "service_line": "grants",
-    "site": "sites",
-    "statement": "statements",
-    "usage": "usage",
-}
-"""The feature whose read scope shows the events of a kind of aggregate."""
 _REQUESTS: Final = frozenset({"account.approval_requested.v1"})
 """Events that state terms of orders, mandates and proposals."""
 _KINDS: Final = {prefix: aggregate for aggregate, prefix in PREFIXES.items()}
@@ -98,12 +82,6 @@ LastEventId = Annotated[
         schema_extra={"pattern": SEQUENCE.pattern},
     ),
 ]
-
-
-def list_kinds(principal: Principal) -> frozenset[str] | None:
-    """Return the kinds of aggregates whose events a key's scopes show; None for all."""
-    shown = frozenset(kind for kind, feature in FAMILIES.items() if principal.allows(f"{feature}:read"))
-    return None if shown == frozenset(AGGREGATES) else shown
 
 
 def _select(

@@ -14,9 +14,10 @@ from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.instants import REQUESTED, is_requested
+from events.registry import AGGREGATES
 from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.services import Services, get_services
-from marketplace.api.http.visibility import Visibility
+from marketplace.api.http.visibility import FAMILIES, Visibility
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.intervals import find_instant
 from marketplace.domain.refusals import refuse_unknown, require_found
@@ -149,6 +150,12 @@ class Reader:
 
 
 Read = NamedDependency[SkipValidation[Reader]]
+
+
+def list_kinds(principal: Principal) -> frozenset[str] | None:
+    """Return the kinds of aggregates whose events a key's scopes show; None for all."""
+    shown = frozenset(kind for kind, feature in FAMILIES.items() if principal.allows(f"{feature}:read"))
+    return None if shown == frozenset(AGGREGATES) else shown
 
 
 MinSeq = Annotated[

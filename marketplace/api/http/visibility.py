@@ -14,6 +14,32 @@ from marketplace.projections.views.equity import InstrumentView, IssuerView, Pro
 from marketplace.projections.views.trading import DecisionView, MandateView, OrderView, QuoteView
 
 V = TypeVar("V", bound=msgspec.Struct)
+FAMILIES: Final = {
+    "account": "accounts",
+    "auction": "auctions",
+    "bond": "bonds",
+    "clock": "events",
+    "command": "events",
+    "grant": "grants",
+    "instrument": "instruments",
+    "issuer": "issuers",
+    "log": "events",
+    "lot": "lots",
+    "mandate": "mandates",
+    "order": "orders",
+    "party": "parties",
+    "pool": "pools",
+    "pricelist": "market",
+    "proposal": "proposals",
+    "quote": "quotes",
+    "register": "parties",
+    "schedule": "market",
+    "service_line": "grants",
+    "site": "sites",
+    "statement": "statements",
+    "usage": "usage",
+}
+"""The feature whose read scope shows the events of a kind of aggregate."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.statement import StatementCredited, StatementIssued
-from events.subjects import render_subject
+from events.subjects import parse_subject, render_subject
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import is_id
 from marketplace.domain.billing.service_line import SERVICE_LINE
@@ -28,24 +29,35 @@ from marketplace.projections.views.metering import ReadingView
 
 EVENTS_MAX: Final = 20
 READINGS_MAX: Final = 200
+_WITHHELD: Final = msgspec.Raw(b"{}")
 _EXPANDED: Final = {decider.prefix: decider.aggregate for decider in (STATEMENT, ORDER, GRANT, SERVICE_LINE)}
 
 _Issued = StatementIssued | StatementCredited
 
 
 class Causes:
-    """Reads events and readings once, and returns those that the reader may see."""
+    """Reads events and readings once, and returns those that the reader may see.
 
-    def __init__(self, connection: AsyncConnection, log: Log, party_id: str | None) -> None:
+    Args:
+        connection: Where to read.
+        log: Where the events are.
+        party_id: Only events that this party sees as a whole; None for the platform.
+        kinds: Only events of these kinds of aggregates, and readings if ``usage`` is one; None: of all.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, log: Log, party_id: str | None, kinds: frozenset[str] | None = None
+    ) -> None:
         self._connection = connection
         self._log = log
         self._party_id = party_id
+        self._kinds = kinds
         self._loaded: dict[str, list[Recorded]] = {}
         self._readings: dict[str, tuple[ReadingView, ...]] = {}
         self._hours: dict[str, tuple[HoursReadingView, ...]] = {}
 
     async def load_event(self, entry: EntryView) -> EventBody:
-        """Return the event that posted an entry.
+        """Return the event that posted an entry, without actor and body if the reader does not see the whole of it.
 
         Raises:
             Corrupt: The log does not hold it.
@@ -53,7 +65,14 @@ class Causes:
         recorded = await self._log.find(entry.sequence)
         if recorded is None:
             raise Corrupt(f"entry {entry.sequence} of {entry.account} names an event that the log does not hold")
-        return _render(recorded)
+        aggregate, _ = parse_subject(recorded.subject)
+        shown = _render(recorded)
+        if self._sees(aggregate) and await self._keep_visible([recorded]):
+            return shown
+        return structs.replace(shown, actor="", body=_WITHHELD)
+
+    def _sees(self, aggregate: str) -> bool:
+        return self._kinds is None or aggregate in self._kinds
 
     async def explain(self, entry: EntryView) -> CauseView | None:
         """Return the cause of an entry; None if its event names no statement, order, grant or service line."""
@@ -61,6 +80,8 @@ class Causes:
         aggregate = _EXPANDED.get(cause[:3]) if cause is not None and is_id(cause) else None
         if cause is None or aggregate is None:
             return None
+        if not self._sees(aggregate):
+            return CauseView(id=cause, events=(), readings=(), hours=())
         if aggregate == "statement":
             cause = await find_part(self._connection, cause) or cause
         if cause not in self._loaded:
@@ -83,7 +104,7 @@ class Causes:
 
     async def _load_readings(self, issued: _Issued | None) -> tuple[ReadingView, ...]:
         """Return the readings of a statement's period. Every party that sees the statement may see them."""
-        if issued is None or issued.service_line_id is not None:
+        if issued is None or issued.service_line_id is not None or not self._sees("usage"):
             return ()
         if issued.statement_id not in self._readings:
             rows = await list_readings(
@@ -98,7 +119,7 @@ class Causes:
 
     async def _load_hours(self, issued: _Issued | None) -> tuple[HoursReadingView, ...]:
         """Return the hours of a service line in a statement's period."""
-        if issued is None or issued.service_line_id is None:
+        if issued is None or issued.service_line_id is None or not self._sees("service_line"):
             return ()
         if issued.statement_id not in self._hours:
             rows = await list_hours(

@@ -32,6 +32,7 @@ async def explain_balance(
     account_id: str,
     *,
     party_id: str | None = None,
+    kinds: frozenset[str] | None = None,
     at: At = None,
     occurred_until: datetime | None = None,
     after: tuple[int, int] = (0, -1),
@@ -44,6 +45,7 @@ async def explain_balance(
         log: Where the events are.
         account_id: The account, grant, instrument or pool, or one of its ledger accounts, such as ``acc_…/held``.
         party_id: Only this party's, and only events that concern it; None for the platform.
+        kinds: Only events of these kinds of aggregates; None: of all. Of others, entries have no body and no cause.
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.
         after: Cursor ``(sequence, line)`` of the last entry of the previous page.
@@ -71,7 +73,7 @@ async def explain_balance(
         limit=limit,
     )
     before = await load_sums(connection, account_id, after, at=at, occurred_until=occurred_until)
-    causes = Causes(connection, log, party_id)
+    causes = Causes(connection, log, party_id, kinds)
     entries = [
         ExplainedEntry(entry=row, balance=balance, event=await causes.load_event(row), cause=await causes.explain(row))
         for row, balance in run_balances(rows, before)
