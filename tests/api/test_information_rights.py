@@ -228,7 +228,7 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
 
 
 async def test_the_whole_cap_table_and_all_principal_are_read_at_the_depth_full(database_url):
-    """Both answered "issuer_unknown" to every holder, whatever its holder terms granted."""
+    """The two routes refused every holder, also one whose holder terms let it read the whole cap table."""
     async with begin(database_url) as parties, AsyncExitStack() as stack:
         issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
 

@@ -145,14 +145,20 @@ async def test_the_fund_claims_in_the_last_week_what_the_startup_has_not_and_it_
     await check(market)
 
 
+async def award_and_end(market, trade):
+    """Award a grant, and let its provider give notice on day 5 that it ends on day 20; return it as awarded."""
+    grant = await market.award(trade)
+    market.clock.at = market.day(5)
+    end = {"at": market.day(20), "reason": "sold to another"}
+    await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+    return grant
+
+
 async def test_a_provider_that_takes_the_equity_itself_claims_nothing_from_itself(market):
     trade = await market.trade(funding="own_capacity")
     await market.deposit(trade.provider, 50_000)
     async with market.worker():
-        grant = await market.award(trade)
-        market.clock.at = market.day(5)
-        end = {"at": market.day(20), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+        grant = await award_and_end(market, trade)
         market.clock.at = grant.issued.end + CLAIM_WITHIN - HOLDER_WITHIN
         assert await refuse(claim(market, trade.provider, grant)) == "wrong_side"
 
@@ -167,10 +173,7 @@ async def ended(market):
         trade = await market.trade()
         await market.deposit(trade.provider, 50_000)
         async with market.worker():
-            grant = await market.award(trade)
-            market.clock.at = market.day(5)
-            end = {"at": market.day(20), "reason": "sold to another"}
-            await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+            grant = await award_and_end(market, trade)
             await claim(market, trade.startup, grant)
         _ENDED.extend(await read_messages(market.log))
     return list(_ENDED)

@@ -613,7 +613,7 @@ async def backed(market, led):
 
 
 async def test_the_others_overcome_the_refusal_of_who_bears_little_and_not_its_silence(market, backed):
-    """One small investor could refuse every issue for ever, whatever its price."""
+    """One small investor refused every issue, also issues at a high price, and nobody could end that."""
     proposal_id = await offer_stock(market, backed, "0.01")
     assert await refuse_issue(market, backed.fund, proposal_id) == "open"
     assert await vote(market, backed.startup, proposal_id) == "effective", "the company agrees again"

@@ -35,37 +35,24 @@ async def founded(memory_log):
     return market, trade
 
 
+async def found_class(market, trade, class_id, shares, price_usd, **terms):
+    """Create a class of preferred stock, and give all of its shares to the founders."""
+    created = {"class_id": class_id, "kind": "preferred", "shares_authorised": shares, **terms}
+    await act(market, trade.startup, CreateStockClass, **created)
+    issued = {"security_id": derive_id("sec", trade.issuer), "holder_id": trade.startup, "class_id": class_id}
+    await act(market, trade.startup, IssueStock, **issued, shares=shares, price_usd_per_share=Decimal(price_usd))
+
+
 async def outrank(market, trade):
     """Give ten shares to the founders that rank before everybody with 100 M."""
     terms = {"price_per_share_usd": Decimal(1_000_000), "liquidation_multiple": Decimal(10), "seniority": 9}
-    await act(market, trade.startup, CreateStockClass, class_id="boss", kind="preferred", shares_authorised=10, **terms)
-    await act(
-        market,
-        trade.startup,
-        IssueStock,
-        security_id=derive_id("sec", trade.issuer),
-        holder_id=trade.startup,
-        class_id="boss",
-        shares=10,
-        price_usd_per_share=Decimal("0.0001"),
-    )
+    await found_class(market, trade, "boss", 10, "0.0001", **terms)
 
 
 async def protect(market, trade):
     """Give the founders a million shares with a full ratchet at 1.10."""
     terms = {"price_per_share_usd": Decimal("1.1"), "liquidation_multiple": Decimal(1), "seniority": 1}
-    terms |= {"price_protection": "full_ratchet", "shares_authorised": 1_000_000}
-    await act(market, trade.startup, CreateStockClass, class_id="guard", kind="preferred", **terms)
-    await act(
-        market,
-        trade.startup,
-        IssueStock,
-        security_id=derive_id("sec", trade.issuer),
-        holder_id=trade.startup,
-        class_id="guard",
-        shares=1_000_000,
-        price_usd_per_share=Decimal("1.1"),
-    )
+    await found_class(market, trade, "guard", 1_000_000, "1.1", **terms, price_protection="full_ratchet")
 
 
 async def invest(market, trade, terms, kind, *, usd=90_000, most=MOST, least=None):
