@@ -28,8 +28,18 @@ SUMS: Final = (
     "gpu_seconds_conceded",
     "cents_completed",
     "cents_broken",
+    "value_worked",
+    "value_lost",
+    "value_accepted",
+    "value_conceded",
 )
-GOOD: Final = ("grants_completed", "gpu_seconds_completed", "cents_completed", "gpu_seconds_accepted")
+GOOD: Final = (
+    "grants_completed",
+    "gpu_seconds_completed",
+    "cents_completed",
+    "gpu_seconds_accepted",
+    "value_accepted",
+)
 """What a mark of related parties takes back, besides the hours that worked."""
 _UNCOUNTED: Final = frozenset({"related", "own_capacity"})
 Body = Mapping[str, Any]
@@ -48,6 +58,7 @@ class Course:
         until: Up to when its runs are counted.
         gpu_seconds: Its span in GPU-seconds, less what was resold or taken off.
         cents: What the provider is owed for them.
+        price: What it is owed for a GPU-hour, in millionths of a US dollar.
         promised_from: Where the period that is stated next begins; None if nothing is promised.
         on_credit: Whether the provider gave credit for it.
         is_left_out: Whether nothing of it counts any more.
@@ -67,6 +78,7 @@ class Course:
     until: datetime
     gpu_seconds: int
     cents: int
+    price: int
     promised_from: datetime | None
     on_credit: bool
     is_left_out: bool
@@ -89,7 +101,7 @@ class Course:
         for load in self.resold:
             away += max(_count_seconds(max(load.start, self.until), min(load.end, at)), 0) * load.amount
         due = (self.nodes * seconds - away) * self.gpus_per_node
-        lost = (self.nodes - before) * seconds * self.gpus_per_node
+        lost = min((self.nodes - before) * seconds * self.gpus_per_node, due)
         self.until = at
         added = Counter(gpu_seconds_due=due, gpu_seconds_lost=lost)
         self.since.update(added)
@@ -108,6 +120,15 @@ class Course:
         paid = min(unpaid, paid_max)
         added["gpu_seconds_due"] += self.unpaid - unpaid + paid
         self.unpaid = unpaid - paid
+
+    def weigh(self, added: Sums) -> None:
+        """Add the value of the GPU-seconds in `added`: each times the price."""
+        lost = added["gpu_seconds_lost"]
+        worked = added["gpu_seconds_due"] - lost
+        added["value_worked"], added["value_lost"] = worked * self.price, lost * self.price
+        for name in ("accepted", "conceded"):
+            added[f"value_{name}"] = added[f"gpu_seconds_{name}"] * self.price
+        self.worked += worked
 
 
 @dataclass(slots=True)
@@ -130,7 +151,7 @@ class Standing:
                 body = message.read()
                 self.courses[body["grant_id"]] = _begin(body)
             elif kind == "order.unmatched" and (lost := message.read().get("lost")):
-                self._add(lost["provider_id"], _break(lost["gpu_seconds"], round(Decimal(lost["price_usd"]) * 100)))
+                self._add(lost["provider_id"], _break(lost["gpu_seconds"], Decimal(lost["price_usd"])))
             elif kind.startswith(("grant.", "statement.")):
                 self._follow(kind, message.read())
 
@@ -156,7 +177,7 @@ class Standing:
             if course.on_credit:
                 is_paid = kind == "statement.accepted"
                 course.defer(added, body["charges"]["gpu_seconds"] if is_paid else 0)
-            course.worked += added["gpu_seconds_due"] - added["gpu_seconds_lost"]
+            course.weigh(added)
             course.given.update({name: added[name] for name in GOOD})
             self._add(course.provider_id, added)
 
@@ -166,6 +187,7 @@ class Standing:
             course.is_left_out = True
             taken = Counter({name: -amount for name, amount in course.given.items()})
             taken["gpu_seconds_due"] -= course.worked
+            taken["value_worked"] -= course.worked * course.price
             self._add(course.provider_id, taken)
 
 
@@ -182,6 +204,7 @@ def _begin(body: Body) -> Course:
         until=start,
         gpu_seconds=seconds,
         cents=round(price * 100 * seconds / 3600),
+        price=round(price * 10**6),
         promised_from=start if body.get("service") else None,
         on_credit=bool(Decimal(body.get("credit_usd") or 0)),
         is_left_out=body.get("mark") in _UNCOUNTED,
@@ -192,10 +215,12 @@ def _count_seconds(start: datetime, end: datetime) -> int:
     return int((end - start).total_seconds())
 
 
-def _break(gpu_seconds: int, cents: int) -> Sums:
+def _break(gpu_seconds: int, price_usd: Decimal) -> Sums:
     """Return what a match adds that its provider broke: due and lost in full, and a grant that it ended."""
     seconds = {f"gpu_seconds_{name}": gpu_seconds for name in ("due", "lost", "broken")}
-    return Counter(seconds) + Counter(grants_broken=1, cents_broken=cents)
+    return Counter(seconds) + Counter(
+        grants_broken=1, cents_broken=round(price_usd * 100), value_lost=round(price_usd * 3600 * 10**6)
+    )
 
 
 def _count_grant(kind: str, body: Body, course: Course) -> Sums:

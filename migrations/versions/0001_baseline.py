@@ -604,6 +604,10 @@ def _create_reliability() -> None:
         bigint("gpu_seconds_conceded"),
         bigint("cents_completed"),
         bigint("cents_broken"),
+        numeric("value_worked"),
+        numeric("value_lost"),
+        numeric("value_accepted"),
+        numeric("value_conceded"),
         bigint("last_sequence"),
         key("reliability", "provider_id"),
     )
@@ -618,6 +622,7 @@ def _create_reliability_courses() -> None:
         bigint("nodes"),
         bigint("working"),
         timestamp("counted_until"),
+        bigint("price"),
         flag("running"),
         jsonb("resold"),
         timestamp("stated_until", null=True),

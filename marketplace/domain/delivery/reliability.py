@@ -1,20 +1,20 @@
 """Reliability: how well a provider has delivered so far, from events alone.
 
-The score is the product of three exact shares. Each is 1 without a history:
+The score is the product of three exact shares. Each is taken by GPU-seconds and by price, at what the provider is
+owed for each grant, and the lower one counts. So nothing is offset by what is large and cheap, or small and expensive.
+Each is 1 without a history:
 
-- uptime: of the GPU-seconds due under grants, the share that worked. Nodes that were down while a grant was degraded or
-  suspended are lost, and so are the hours that a startup took off a grant whose site was late. A run counts when it
-  ends or when a statement closes its period. If availability was promised, the service result of the statement replaces
-  the runs counted so far in its period, and its adjustments correct it. What worked on the provider's own credit counts
-  once it is paid: a statement adds no more than it charges. A match that won, and whose capacity the
-  provider withdrew after the lock in whatever way, was due in full and is lost in full; so is one of resold nodes whose
-  grant the provider reported as failing.
+- uptime: of the GPU-seconds due under grants, less the resold ones, the share that worked. Nodes that were down while
+  a grant was degraded or suspended are lost, and so are the hours that a startup took off a grant whose site was late.
+  A run counts when it ends or when a statement closes its period. If availability was promised, the service result of
+  the statement replaces the runs counted so far in its period, and its adjustments correct it. What worked on the
+  provider's own credit counts once it is paid: a statement adds no more than it charges. A match that won, and whose
+  capacity the provider withdrew after the lock in whatever way, was due in full and is lost in full; so is one of
+  resold nodes whose grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
-  ran to their end, by GPU-seconds or by price, whichever is lower. So neither a large grant nor an expensive one that
-  is ended is offset by many small or cheap ones. A grant counts whole, less what was resold of it, at the price that
-  the provider is owed. The provider is at fault if it ended a grant without cause, or if the startup did because nodes
-  failed. One of which, as its statements say, less than a hundredth worked is not
-  completed. A match whose capacity was withdrawn counts as a grant that it ended.
+  ran to their end. A grant counts whole, less what was resold of it. The provider is at fault if it ended a grant
+  without cause, or if the startup did because nodes failed. One of which, as its statements say, less than a hundredth
+  worked is not completed. A match whose capacity was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
 Invariants:
@@ -78,6 +78,9 @@ WITHDRAWN: Final = frozenset(
 SOURCE_FAILED: Final = frozenset({"grant_degraded", "grant_suspended"})
 """The same of a match that takes resold nodes: those of the seller's grant no longer work."""
 
+MICROS: Final = 10**6
+"""The parts of a US dollar in which a grant's price weighs its GPU-seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -89,6 +92,7 @@ class Course:
         nodes: Nodes granted.
         working: Nodes that work, by the last report.
         counted_until: The instant up to which its runs are in the record; its start at first.
+        price: What the provider is owed for a GPU-hour, in millionths of a US dollar.
         running: Whether it was handed over and has not ended.
         resold: Spans in seconds since 1970, and the nodes that are due under the buyers' grants instead.
         stated_until: End of the last stated period, its start at first; None if nothing is promised.
@@ -112,6 +116,7 @@ class Course:
     nodes: int
     working: int
     counted_until: datetime
+    price: int
     running: bool = False
     resold: tuple[tuple[int, int, int], ...] = ()
     stated_until: datetime | None = None
@@ -145,6 +150,10 @@ class Record:
         gpu_seconds_conceded: GPU-seconds given up in disputes.
         cents_completed: The price of the grants completed, in US cents.
         cents_broken: The price of the grants broken, in US cents.
+        value_worked: Each grant's GPU-seconds that worked, times its price (`Course.price`).
+        value_lost: GPU-seconds lost, times the price.
+        value_accepted: GPU-seconds accepted, times the price.
+        value_conceded: GPU-seconds given up, times the price.
     """
 
     gpu_seconds_due: int = 0
@@ -157,6 +166,10 @@ class Record:
     gpu_seconds_conceded: int = 0
     cents_completed: int = 0
     cents_broken: int = 0
+    value_worked: int = 0
+    value_lost: int = 0
+    value_accepted: int = 0
+    value_conceded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +197,18 @@ class ReliabilityState:
 def compute_reliability(record: Record) -> Reliability:
     """Return the shares of a record, each from 0 to 1; 1 without a history."""
     return Reliability(
-        uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
+        uptime=min(
+            _share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
+            _share(record.value_worked, record.value_lost),
+        ),
         completion=min(
             _share(record.gpu_seconds_completed, record.gpu_seconds_broken),
             _share(record.cents_completed, record.cents_broken),
         ),
-        undisputed=_share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
+        undisputed=min(
+            _share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
+            _share(record.value_accepted, record.value_conceded),
+        ),
     )
 
 
@@ -218,17 +237,19 @@ def begin(event: GrantIssued) -> Course:
     """Return the course of a newly issued grant."""
     stated_until = None if event.service is None else event.start
     gpu_seconds = event.nodes * event.gpus_per_node * int((event.end - event.start).total_seconds())
+    owed = find_owed(event)
     return Course(
         event.provider_id,
         event.gpus_per_node,
         event.nodes,
         event.nodes,
         event.start,
+        round(owed * MICROS),
         stated_until=stated_until,
         on_credit=bool(event.credit_usd),
         left_out=event.mark in LEFT_OUT,
         gpu_seconds=gpu_seconds,
-        cents=round(find_owed(event) * Fraction(100 * gpu_seconds, SECONDS_PER_HOUR)),
+        cents=round(owed * Fraction(100 * gpu_seconds, SECONDS_PER_HOUR)),
     )
 
 
@@ -241,6 +262,7 @@ def count_lost(lost: LostMatch, record: Record) -> Record:
         grants_broken=record.grants_broken + 1,
         gpu_seconds_broken=record.gpu_seconds_broken + lost.gpu_seconds,
         cents_broken=record.cents_broken + round(lost.price_usd * 100),
+        value_lost=record.value_lost + round(lost.price_usd * MICROS * SECONDS_PER_HOUR),
     )
 
 
@@ -258,7 +280,8 @@ def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Co
     after, counted = _advance(event, course, record)
     if course.on_credit:
         after, counted = _defer(event, after, record, counted)
-    return _attribute(after, record, counted), counted
+    after = _attribute(after, record, counted)
+    return after, _weigh(after, record, counted)
 
 
 def _defer(event: ReliabilityEvent, course: Course, before: Record, after: Record) -> tuple[Course, Record]:
@@ -283,6 +306,21 @@ def _attribute(course: Course, before: Record, after: Record) -> Course:
     )
 
 
+def _weigh(course: Course, before: Record, after: Record) -> Record:
+    """Return a record with what a grant added to its GPU-seconds, times the grant's price."""
+    due, lost, accepted, conceded = (
+        (getattr(after, name) - getattr(before, name)) * course.price
+        for name in ("gpu_seconds_due", "gpu_seconds_lost", "gpu_seconds_accepted", "gpu_seconds_conceded")
+    )
+    return replace(
+        after,
+        value_worked=after.value_worked + due - lost,
+        value_lost=after.value_lost + lost,
+        value_accepted=after.value_accepted + accepted,
+        value_conceded=after.value_conceded + conceded,
+    )
+
+
 def _leave_out(event: GrantMarked, course: Course, record: Record) -> tuple[Course, Record]:
     """Take a marked grant's good part off the record. What was lost, broken or given up stays, so no mark helps."""
     if event.mark not in LEFT_OUT:
@@ -294,6 +332,8 @@ def _leave_out(event: GrantMarked, course: Course, record: Record) -> tuple[Cour
         gpu_seconds_accepted=record.gpu_seconds_accepted - course.accepted,
         gpu_seconds_completed=record.gpu_seconds_completed - course.kept,
         cents_completed=record.cents_completed - course.cents_kept,
+        value_worked=record.value_worked - course.worked * course.price,
+        value_accepted=record.value_accepted - course.accepted * course.price,
     )
     return replace(course, left_out=True), left
 
@@ -421,7 +461,8 @@ def _count_up_to(course: Course, record: Record, at: datetime, *, working: int) 
     if not course.running or at <= course.counted_until:
         return replace(course, working=working), record
     seconds = int((at - course.counted_until).total_seconds()) * course.gpus_per_node
-    due, lost = course.nodes * seconds - _count_resold(course, at), (course.nodes - course.working) * seconds
+    due = course.nodes * seconds - _count_resold(course, at)
+    lost = min((course.nodes - course.working) * seconds, due)
     counted = replace(
         record, gpu_seconds_due=record.gpu_seconds_due + due, gpu_seconds_lost=record.gpu_seconds_lost + lost
     )

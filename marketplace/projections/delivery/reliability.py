@@ -25,7 +25,7 @@ from marketplace.domain.delivery.reliability import (
 from marketplace.projections.engine.projection import Handler, Projection, all_of, tags_of
 from marketplace.projections.engine.queries import page
 from marketplace.projections.engine.recorded_events import RecordedEvent
-from marketplace.projections.engine.schema import Origin, define, document, instant, text, whole
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.views.delivery import ReliabilityView
 
@@ -33,12 +33,14 @@ _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
 _SHOWN: Final = tuple(name for name in _RECORD if name in ReliabilityView.__struct_fields__)
 """Sums of prices are not shown: with the GPU-seconds, they would tell what the provider is paid."""
+_VALUES: Final = tuple(name for name in _RECORD if name.startswith("value_"))
+"""GPU-seconds times prices, which may exceed 64 bits."""
 
 PROVIDERS_MAX = 100_000
 reliability: Final = define(
     "reliability",
     text("provider_id", key=True),
-    *(whole(name) for name in _RECORD),
+    *(exact(name) if name in _VALUES else whole(name) for name in _RECORD),
     origin=Origin(),
 )
 courses: Final = define(
@@ -49,6 +51,7 @@ courses: Final = define(
     whole("nodes"),
     whole("working"),
     instant("counted_until"),
+    whole("price"),
     Column("running", Boolean, nullable=False),
     document("resold"),
     instant("stated_until", null=True),
@@ -73,6 +76,10 @@ def _pick(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
+def _read(row: Mapping[str, Any]) -> Record:
+    return Record(**{name: int(row[name]) for name in _RECORD})
+
+
 def _put(changes: WriteBatch, grant_id: str, course: Course) -> None:
     changes.put(courses, grant_id=grant_id, **{name: getattr(course, name) for name in _COURSE})
 
@@ -86,7 +93,7 @@ def _count(changes: WriteBatch, fact: RecordedEvent, event: ReliabilityEvent) ->
     if row is None:
         raise Corrupt(f"event {fact.sequence} is about grant {event.grant_id}, which the log never issued")
     before = changes.find(reliability, row["provider_id"])
-    record = Record() if before is None else Record(**_pick(before, _RECORD))
+    record = Record() if before is None else _read(before)
     known = _pick(row, _COURSE)
     resold = tuple((start, end, nodes) for start, end, nodes in known.pop("resold"))
     course, record = advance(event, Course(**known, resold=resold), record)
@@ -99,7 +106,7 @@ def _lose(changes: WriteBatch, _: RecordedEvent, event: OrderUnmatched) -> None:
     if event.lost is None:
         return
     before = changes.find(reliability, event.lost.provider_id)
-    record = count_lost(event.lost, Record() if before is None else Record(**_pick(before, _RECORD)))
+    record = count_lost(event.lost, Record() if before is None else _read(before))
     values = {name: getattr(record, name) for name in _RECORD}
     changes.put(reliability, provider_id=event.lost.provider_id, **values)
 
@@ -121,7 +128,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=9,
+    version=10,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,
@@ -153,7 +160,7 @@ async def load_reliability(connection: AsyncConnection, provider_id: str) -> Rel
 
 
 def _render_row(row: Mapping[Any, Any]) -> ReliabilityView:
-    return _render(row["provider_id"], Record(**_pick(row, _RECORD)), row["last_sequence"])
+    return _render(row["provider_id"], _read(row), row["last_sequence"])
 
 
 async def list_reliability(connection: AsyncConnection, *, after: str = "", limit: int = 100) -> list[ReliabilityView]:
@@ -167,4 +174,4 @@ async def load_scores(connection: AsyncConnection) -> dict[str, Fraction]:
     """Return the score of every provider that has a history."""
     result = await connection.execute(select(reliability).limit(PROVIDERS_MAX))
     rows = map(dict[str, Any], result.mappings())
-    return {row["provider_id"]: compute_reliability(Record(**_pick(row, _RECORD))).score for row in rows}
+    return {row["provider_id"]: compute_reliability(_read(row)).score for row in rows}

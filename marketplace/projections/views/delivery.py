@@ -142,12 +142,13 @@ class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
 class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's reliability so far. Shares have at most 12 places, rounded half to even.
 
+    Each share is taken by GPU-seconds and by price; the lower one is shown.
+
     Attributes:
         provider_id: The provider.
         uptime: Of the GPU-seconds that were due, the share that worked.
-        completion: Of the grants that ran to their end or ended early by its fault, the share of the former, by
-            GPU-seconds or by price, whichever is lower. It is at fault if it ended a grant without cause, or the
-            startup did for cause.
+        completion: Of the grants that ran to their end or ended early by its fault, the share of the former. It
+            is at fault if it ended a grant without cause, or the startup did for cause.
         undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
         score: The product of the three. An order may require a minimum.
         gpu_seconds_due: GPU-seconds of runs that are over.

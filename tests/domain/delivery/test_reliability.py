@@ -13,6 +13,7 @@ from events.grant import (
     GrantDegraded,
     GrantIssued,
     GrantMarked,
+    GrantResold,
     GrantResumed,
     GrantSuspended,
     GrantTerminated,
@@ -109,6 +110,27 @@ def test_a_large_grant_that_its_provider_ends_weighs_more_than_many_small_ones()
     assert done.completion == Fraction(16, 16 + 40), "what was broken stays"
 
 
+def test_nodes_for_next_to_nothing_wash_no_failure_away():
+    """After a no-show of 640 USD, a shell took 2,000 nodes of its provider for 16 USD: uptime 0.999."""
+    failed = (ISSUED, ACTIVE, GrantSuspended(grant_id=GRANT, at=hour(0), reason="power"), *DONE)
+    other = {"grant_id": id_of("grt", 2), "nodes": 2_000, "price_usd_per_gpu_hour": "0.0001"}
+    cheap = build.grant_issued(start=hour(0), end=hour(10), **other)
+    washed = [msgspec.structs.replace(event, grant_id=cheap.grant_id) for event in (ACTIVE, *DONE)]
+    assert stand(*failed, cheap, *washed).uptime == Fraction(16, 16 + 640)
+    conceded = resolved(before=3_600, after=0)
+    accepted_cheap = msgspec.structs.replace(accepted(10**9 * 36), grant_id=cheap.grant_id)
+    assert stand(ISSUED, ACTIVE, conceded, cheap, accepted_cheap).undisputed == Fraction(1_000, 1_000 + 2)
+
+
+def test_no_more_is_lost_of_a_resold_grant_than_is_still_due_under_it():
+    part = {"resale_grant_id": id_of("grt", 9), "lot_id": id_of("lot"), "price_usd_per_gpu_hour": "2/1"}
+    left = {f"{name}_commitment_usd": ZERO for name in ("cash", "principal", "budget")}
+    gpu_seconds = 3 * 8 * 36_000
+    resold = GrantResold(grant_id=GRANT, nodes=3, start=hour(0), end=hour(10), gpu_seconds=gpu_seconds, **part, **left)
+    suspended = GrantSuspended(grant_id=GRANT, at=hour(5), reason="power")
+    assert stand(ISSUED, ACTIVE, resold, suspended, *DONE).uptime == Fraction(1, 2)
+
+
 def test_what_is_ended_for_cause_counts_against_the_provider_where_the_cause_is_its_own():
     for by, completion in (("provider", Fraction(1)), ("startup", Fraction(0)), ("platform", Fraction(1))):
         ended = GrantTerminated(grant_id=GRANT, at=hour(5), by=by, for_cause=True, **NOTICE)
@@ -120,16 +142,20 @@ def test_a_run_counts_up_to_a_termination_and_nothing_after():
     assert stand(ISSUED, ACTIVE, degraded(2, hour(2)), ended, state_until(hour(10))).uptime == Fraction(3, 4)
 
 
-def test_what_a_dispute_gives_up_is_a_share_of_what_was_stated():
-    resolved = StatementResolved(
+def resolved(before: int, after: int) -> StatementResolved:
+    return StatementResolved(
         statement_id=id_of("stm", 1),
         grant_id=GRANT,
-        charges_before=charges(100),
-        charges=charges(75),
+        charges_before=charges(before),
+        charges=charges(after),
         reason="logs",
         by="platform",
     )
-    assert stand(ISSUED, ACTIVE, resolved, accepted(75)).undisputed == Fraction(3, 4)
+
+
+def test_what_a_dispute_gives_up_is_a_share_of_what_was_stated():
+    gone, kept = 3_600, 3 * 3_600
+    assert stand(ISSUED, ACTIVE, resolved(gone + kept, kept), accepted(kept)).undisputed == Fraction(3, 4)
 
 
 def test_events_of_other_aggregates_change_nothing():
