@@ -1,8 +1,9 @@
 """Checks capacity: nodes taken of pools and lots at every instant, and the power that they draw at their sites.
 
 A held quote ends before an auction that may award its capacity binds its orders. From then until the auction is
-completed, no grant moves or is extended onto a lot that it has bound. No provider dates back by more than an hour that
-nodes which had less power than they draw have it again.
+completed, no grant moves or is extended onto a lot that it has bound. A grant whose startup moves it takes free nodes
+of its pool, also such that no lot offers. No provider dates back by more than an hour that nodes which had less power
+than they draw have it again.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,20 @@ class Pool:
     def loads(self, lot_id: str | None = None) -> list[Load]:
         """Return the taken nodes, of one lot or of all."""
         return [load for shares in self.taken.values() for lot, load in shares if lot_id is None or lot == lot_id]
+
+    def list_claimed(self, start: datetime, end: datetime) -> list[Load]:
+        """Return the nodes that lots offer over a span, or that are taken of them where these are more."""
+        cuts = {at for load in (*self.offers.values(), *self.loads()) for at in (load.start, load.end)}
+        edges = [start, *sorted(at for at in cuts if start < at < end), end]
+        lots = {lot for shares in self.taken.values() for lot, _ in shares} | set(self.offers)
+        claimed: list[Load] = []
+        for lot_id in lots:
+            offer, taken = self.offers.get(lot_id), self.loads(lot_id)
+            for begin, stop in pairwise(edges):
+                offered = offer.amount if offer is not None and offer.start <= begin < offer.end else 0
+                amount = sum(load.amount for load in taken if load.start <= begin < load.end)
+                claimed.append(Load(begin, stop, max(offered, amount)))
+        return claimed
 
 
 def parse_shares(rows: Sequence[dict[str, Any]]) -> Shares:
@@ -310,11 +325,17 @@ class Capacity:
         text = f"{body['grant_id']} takes nodes from {render_instant(start)} on twice"
         self.findings.require(all(load.end <= start for _, load in before), "capacity", message.sequence, text)
         pool.taken[body["grant_id"]] = [*before, *shares]
+        is_shifted = pool.freed.get(body["grant_id"], (0, []))[0] == message.sequence - 1
         start = max(start, self._find_kept(message, body["grant_id"], pool, shares))
         if start >= end:
             return
         loads = [*pool.loads(), *pool.failed.values()]
         self._require_room(message, f"pool {body['pool_id']}", pool.nodes, loads, (start, end))
+        if is_shifted:
+            self._require_room(
+                message, f"pool {body['pool_id']}", pool.nodes, pool.list_claimed(start, end), (start, end)
+            )
+            return
         for lot_id in dict.fromkeys(lot for lot, load in shares if load.end > start):
             offer = pool.offers.get(lot_id)
             text = f"lot {lot_id} is not for sale"

@@ -15,6 +15,7 @@ from marketplace.application.steps.resale_ends import check_unheld, withdraw_res
 from marketplace.application.steps.statement_payment import free_equity
 from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.ids import derive_id
+from marketplace.core.intervals import overlaps
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
@@ -54,9 +55,9 @@ async def reschedule_grant(
     Who uses it by transfer may not: the choice gives up hours that the payer pays for, or the damages for them.
 
     A shortened grant keeps its end. What was set aside for the hours taken off is freed, and its account keeps the
-    make-whole for those beyond the cure time. A moved grant has the same length and price, on its own lots, from
-    `start` on or as soon as the site is ready. Of `auction_ids`, the auctions that are not completed, none may have
-    frozen a lot that the move needs, or a resale of the grant.
+    make-whole for those beyond the cure time. A moved grant has the same length and price, on what its lots have not
+    sold, from `start` on or as soon as the site is ready. Of `auction_ids`, the auctions that are not completed, none
+    may have frozen a lot of the grant, a lot of its pool in the new hours, or a resale of the grant.
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · ``party_suspended`` · refusals of the grant · ``period_over`` ·
@@ -121,10 +122,12 @@ async def _shift(
     issued = grant.issued
     further: tuple[LotShare, ...] = ()
     if end > grant.end:
+        pool, begin = await unit.get(POOL, grant.pool_id), max(start, grant.end)
         lot_ids = dict.fromkeys(share.lot_id for share in grant.lots)
-        await require_lots_kept(unit, lot_ids, auction_ids)
+        offers = [lot_id for lot_id, offer in pool.offers.items() if overlaps(offer.start, offer.end, begin, end)]
+        await require_lots_kept(unit, dict.fromkeys((*lot_ids, *offers)), auction_ids)
         lots = [await unit.get(LOT, lot_id) for lot_id in lot_ids]
-        further = build_further_shares(grant, await unit.get(POOL, grant.pool_id), lots, max(start, grant.end), end)
+        further = build_further_shares(grant, pool, lots, begin, end)
     shift = ShiftCapacity(
         pool_id=grant.pool_id, grant_id=issued.grant_id, nodes=issued.nodes, start=start, end=end, further=further
     )

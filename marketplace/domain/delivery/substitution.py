@@ -88,7 +88,7 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     cuts = [at for load in grant.list_resold() for at in (load.start, load.end) if start < at < end]
     shares: list[LotShare] = []
-    for begin, until, free in list_free(pool, lots, start, end, cuts):
+    for begin, until, free in list_free(pool, [lot.listed.lot_id for lot in lots], start, end, cuts):
         needed = grant.count_nodes(begin)
         for lot in lots:
             lot_id = lot.listed.lot_id
@@ -113,28 +113,76 @@ def build_further_shares(
 ) -> tuple[LotShare, ...]:
     """Return the shares of lots that carry a grant over hours that it did not have, whatever these ask by now.
 
+    What its own lots have not sold is free for it, also where they offer it no longer. Then it comes from nodes that no
+    lot offers, or else from other lots. So no provider takes hours from its tenant by what it lists.
+
+    Args:
+        grant: The grant.
+        pool: Its pool.
+        lots: Its own lots.
+        start: The first of the hours.
+        end: The end of the last.
+
     Raises:
-        Refusal: ``hours_taken``, which names the first instant at which the lots have too few nodes.
+        Refusal: ``hours_taken``, which names the first instant at which too few nodes are free.
     """
+    own = {lot.listed.lot_id: _list_unsold(pool, lot, start, end) for lot in lots}
+    others = [lot_id for lot_id in pool.offers if lot_id not in own]
+    unlisted = pool.list_unlisted(start, end)
+    cuts = [run.start for runs in (unlisted, *own.values()) for run in runs]
     shares: list[LotShare] = []
-    for begin, until, free in list_free(pool, lots, start, end):
-        needed = grant.issued.nodes
-        for lot_id, nodes in free.items():
-            part = min(nodes, needed)
-            needed -= part
-            if part:
-                add_share(shares, LotShare(lot_id=lot_id, nodes=part, start=begin, end=until))
-        if needed:
+    for begin, until, free in list_free(pool, [*own, *others], start, end, cuts):
+        unsold = {lot_id: _find_amount(runs, begin) for lot_id, runs in own.items()}
+        parts = _take_free(grant.issued.nodes, unsold, free, _find_amount(unlisted, begin))
+        for lot_id, nodes in parts.items():
+            if nodes:
+                add_share(shares, LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=until))
+        missing = grant.issued.nodes - sum(parts.values())
+        if missing:
             raise Refusal(
                 "hours_taken",
                 f"from {render_instant(begin)} on, the lots of grant {grant.issued.grant_id} have"
-                f" {grant.issued.nodes - needed} of its {grant.issued.nodes} nodes free; state a start at which all of"
+                f" {grant.issued.nodes - missing} of its {grant.issued.nodes} nodes free; state a start at which all of"
                 " its hours are free, or shorten it",
                 pointer="/start",
                 at=render_instant(begin),
-                missing=needed,
+                missing=missing,
             )
     return tuple(shares)
+
+
+def _list_unsold(pool: Pool, lot: Lot, start: datetime, end: datetime) -> list[Load]:
+    """Return the nodes of a lot that it has not sold over a span, as runs in order, whether it offers them or not."""
+    sold = [Load(load.start, load.end, -load.amount) for load in pool.sold(lot.listed.lot_id)]
+    return build_steps([Load(start, end, lot.listed.nodes), *sold], start, end)
+
+
+def _find_amount(runs: list[Load], at: datetime) -> int:
+    return max(next(run.amount for run in runs if run.start <= at < run.end), 0)
+
+
+def _take_free(needed: int, unsold: dict[str, int], free: dict[str, int], unlisted: int) -> dict[str, int]:
+    """Return the nodes of each lot that a grant takes at an instant.
+
+    Args:
+        needed: Its nodes.
+        unsold: What each of its own lots has not sold.
+        free: What each lot of the pool offers and has not sold.
+        unlisted: What no lot offers and no grant has.
+    """
+    parts: dict[str, int] = {}
+    elsewhere = 0
+    for lot_id, nodes in unsold.items():
+        due = min(nodes, needed)
+        parts[lot_id] = min(due, free[lot_id] + unlisted)
+        unlisted -= max(parts[lot_id] - free[lot_id], 0)
+        elsewhere += due - parts[lot_id]
+        needed -= due
+    for lot_id, nodes in free.items():
+        if lot_id not in unsold:
+            parts[lot_id] = min(nodes, elsewhere)
+            elsewhere -= parts[lot_id]
+    return parts
 
 
 def build_successor(

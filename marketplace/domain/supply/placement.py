@@ -26,13 +26,13 @@ class PlacedRun(NamedTuple):
 
 
 def list_free(
-    pool: Pool, lots: Iterable[Lot], start: datetime, end: datetime, cuts: Iterable[datetime] = ()
+    pool: Pool, lot_ids: Iterable[str], start: datetime, end: datetime, cuts: Iterable[datetime] = ()
 ) -> Iterator[tuple[datetime, datetime, dict[str, int]]]:
     """Yield the pieces of a span in which the unsold nodes of lots stay the same, with these nodes by lot.
 
     `cuts` are instants within the span that begin a further piece.
     """
-    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
+    free = {lot_id: pool.unsold(lot_id, start, end) for lot_id in lot_ids}
     changes = (at for runs in free.values() for run in runs for at in (run.start, run.end))
     for begin, stop in pairwise(sorted({start, end, *cuts, *changes})):
         inside = {
@@ -49,7 +49,7 @@ def place_run(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end:
     """
     shares: list[LotShare] = []
     total = Fraction(0)
-    for begin, stop, free in list_free(pool, lots, start, end):
+    for begin, stop, free in list_free(pool, [lot.listed.lot_id for lot in lots], start, end):
         steps = sorted(step for lot in lots for step in _list_steps(lot, free[lot.listed.lot_id]))
         missing, used = nodes, dict.fromkeys(free, 0)
         highest = Decimal(0)

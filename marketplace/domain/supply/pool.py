@@ -6,10 +6,12 @@ Invariants:
     1. At every instant, the nodes that lots offer plus those still reserved from recalled lots do not exceed the nodes
        of the pool.
     2. At every instant, the nodes reserved from a lot do not exceed what the lot offers, or offered at reservation.
+       A grant that shifts may have nodes of its own lots that they offer no longer, as long as they are free.
     3. No node is reserved that has failed and is not restored.
     4. At every instant, shares of lots add up to the whole reservation, less what the grant resold. A grant's next
        reservation begins when its last one has ended.
-    5. Once notice is given that the pool leaves, nothing new is offered or reserved.
+    5. Once notice is given that the pool leaves, nothing new is offered or reserved, but a grant may shift to hours
+       before the closing.
     6. Resold nodes are reserved once: the seller's reservation shrinks as the buyer's begins. A grant's unsold nodes
        that are offered for resale, or held from such an offer, never exceed its reservation.
     7. Nodes that a held quote set aside from a resale lot are sold to nobody else, even after the lot is recalled or
@@ -178,8 +180,8 @@ class Pool:
         begin, stop = max(offer.start, start), min(offer.end, end)
         return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
 
-    def claimed(self, start: datetime, end: datetime, *, besides: str) -> list[Load]:
-        """Return what all lots except one offer over ``[start, end)``, and what is reserved from them beyond that."""
+    def claimed(self, start: datetime, end: datetime, *, besides: str | None = None) -> list[Load]:
+        """Return what all lots, except one, offer over ``[start, end)``, and what is reserved from them beyond that."""
         offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
         carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
         loads = list(offers.values())
@@ -188,6 +190,11 @@ class Pool:
             runs = build_steps([*self.sold(lot_id), *offered], start, end)
             loads.extend(run for run in runs if run.amount > 0)
         return loads
+
+    def list_unlisted(self, start: datetime, end: datetime) -> list[Load]:
+        """Return the nodes that no lot offers and no grant has over ``[start, end)``, as runs in order."""
+        loads = [Load(load.start, load.end, -load.amount) for load in self.claimed(start, end)]
+        return build_steps([Load(start, end, self.opened.nodes), *loads], start, end)
 
     def list_resales(self, grant_id: str) -> list[str]:
         """Return the resale lots on sale that offer nodes of a grant."""
@@ -394,7 +401,7 @@ def _shift(command: ShiftCapacity, state: Pool) -> Sequence[PoolEvent]:
     if end > held.end:
         start, lots = max(held.end, command.start), command.further
         further = ReserveCapacity(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=start, end=end, lots=lots)
-        _require_room(further, state)
+        _require_unclaimed(further, state)
     kept = tuple(
         msgspec.structs.replace(share, start=max(share.start, command.start), end=min(share.end, held.end))
         for share in held.lots
@@ -405,6 +412,29 @@ def _shift(command: ShiftCapacity, state: Pool) -> Sequence[PoolEvent]:
         PoolCapacityReleased(pool_id=pool_id, grant_id=grant_id, at=held.start),
         PoolCapacityReserved(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=command.start, end=end, lots=lots),
     ]
+
+
+def _require_unclaimed(command: ReserveCapacity, state: Pool) -> None:
+    """Refuse further hours of a grant whose nodes are not free, whether a lot offers them or not.
+
+    Raises:
+        Refusal: ``pool_closing`` · ``shares_uneven`` · ``pool_full`` · ``nodes_failed``.
+    """
+    if state.closing is not None and command.end > state.closing.closes_at:
+        _require_staying(state)
+    _require_even(command)
+    taken = Reservation(command.start, command.end, command.lots)
+    after = replace(state, reservations=state.reservations.set(f"{command.grant_id}/further", taken))
+    peak, where = find_peak(after.claimed(command.start, command.end), command.start, command.end)
+    if peak > state.opened.nodes:
+        raise Refusal(
+            "pool_full",
+            f"pool {command.pool_id} has {state.opened.nodes} nodes; with this, {peak} would be offered or reserved at"
+            f" {render_instant(where)}",
+            pool_id=command.pool_id,
+            at=render_instant(where),
+        )
+    _require_working(command, state)
 
 
 def _require_even(command: ReserveCapacity) -> None:

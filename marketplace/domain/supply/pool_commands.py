@@ -76,7 +76,8 @@ class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
 class ShiftCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """Let the reservation of a grant begin later, and end later by the hours that `further` lots carry.
 
-    What it has from `start` on stays as it is, also on lots that are off sale and while nodes have failed.
+    What it has from `start` on stays as it is, also on lots that are off sale and while nodes have failed. The further
+    hours take free nodes of the pool, also where no lot offers them any more.
     """
 
     pool_id: str

@@ -180,6 +180,38 @@ async def test_a_move_is_refused_where_the_hours_are_sold_to_somebody_else_and_n
     await check(market)
 
 
+@pytest.mark.parametrize("door", ["withdrawn", "rescheduled", "listed anew", "closing"])
+async def test_a_late_provider_takes_no_hours_from_a_move_by_what_it_lists(market, door):
+    trade, site = await convert(market, 1)
+    provider = market.context(trade.provider)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        if door == "rescheduled":
+            span = {"start": market.day(1), "end": market.day(11), "reason": "shorter"}
+            await inventory.reschedule_lot(market.handler, provider, trade.lot, **span)
+        elif door == "closing":
+            closing = {"closes_at": market.day(60), "reason": "the lease ends"}
+            await inventory.announce_closing(market.handler, provider, trade.pool, **closing)
+        else:
+            await inventory.withdraw_lot(market.handler, provider, trade.lot, reason="other plans")
+        await slip(market, trade, site, 11)
+        if door == "listed anew":
+            lot = await market.lot(
+                trade.provider,
+                trade.pool,
+                ask="3.9",
+                nodes=(await market.state("pool", trade.pool)).opened.nodes,
+                start=11,
+            )
+        await choose(market, trade.startup, grant_id, "moved")
+        after = await market.state("grant", grant_id)
+        assert (after.issued.start, after.end) == (market.day(11), market.day(21))
+        assert after.issued.price_usd_per_gpu_hour == grant.issued.price_usd_per_gpu_hour
+        assert {share.lot_id for share in after.lots} == {lot if door == "listed anew" else trade.lot}
+    await check(market)
+
+
 async def test_a_grant_that_began_without_power_is_shortened_as_often_as_it_is_dark_and_then_delivered(market):
     trade = await market.trade(days=10)
     site = (await market.state("pool", trade.pool)).opened.site_id

@@ -156,7 +156,7 @@ REFUSALS = [
     Row("notice_too_short", (OPENED,), announce(closes_at=CLOSES_AT - timedelta(seconds=1)), "/closes_at"),
     Row("closing_brought_forward", (OPENED, LATER), announce(), "/closes_at"),
     Row("pool_closing", (OPENED, CLOSING), offer()),
-    Row("pool_closing", (*HELD, CLOSING), shift(end=hour(24), further=FURTHER)),
+    Row("pool_closing", (*HELD, CLOSING), shift(end=hour(400), further=(share(start=hour(20), end=hour(400)),))),
     Row("pool_closing", (OPENED, OFFERED, CLOSING), reserve()),
     Row("pool_closing", (*HELD, CLOSING), offer_resale()),
     Row("pool_closing", (*HELD, ON_SALE, CLOSING), resell_capacity()),
@@ -169,6 +169,7 @@ REFUSALS = [
     Row("resale_above_grant", (*HELD, ON_SALE, SET_ASIDE, TAKEN_BACK), offer_resale(lot_id=LOT_2, nodes=4), "/nodes"),
     Row("pool_full", (OPENED,), offer(nodes=11), "/nodes"),
     Row("pool_full", (OPENED, OFFERED), offer(lot_id=LOT_2, nodes=5, start=hour(99), end=hour(200)), "/nodes"),
+    Row("pool_full", (*HELD, RECALLED, offered(lot_id=LOT_2, nodes=7)), shift(end=hour(24), further=FURTHER)),
     Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(nodes=3, lots=(share(nodes=3),))),
     Row("reservation_exists", (*HELD, ON_SALE, RESOLD), resell_capacity(end=hour(15))),
     Row("reservation_exists", (*HELD, ON_SALE, RESOLD), hold_capacity()),
@@ -181,7 +182,6 @@ REFUSALS = [
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(21)),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),), resold=(Load(hour(10), hour(19), 1),))),
     Row("lot_not_offered", (OPENED,), reserve()),
-    Row("lot_not_offered", (*HELD, RECALLED), shift(end=hour(24), further=FURTHER)),
     Row("lot_not_offered", (OPENED, OFFERED, RECALLED), reserve()),
     Row("lot_not_offered", (OPENED, offered(end=hour(19))), reserve()),
     Row("lot_not_offered", HELD, resell_capacity()),
@@ -429,3 +429,13 @@ def test_a_reservation_that_begins_later_keeps_its_nodes_also_off_sale_and_while
     later = reserved(start=hour(21), end=hour(24), lots=(share(start=hour(21), end=hour(24)),))
     further = {"start": hour(21), "end": hour(24), "further": later.lots}
     Given(POOL, *HELD).when(shift(**further)).then(everything, later)
+
+
+def test_a_shifted_grant_takes_free_nodes_that_no_lot_offers_also_of_a_pool_that_closes_later():
+    everything = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(10))
+    longer = reserved(start=hour(14), end=hour(24), lots=(share(start=hour(14), end=hour(20)), *FURTHER))
+    listed_anew = offered(lot_id=LOT_2, nodes=6)
+    for since in ((RECALLED,), (RECALLED, listed_anew), (offered(end=hour(20)),), (CLOSING,)):
+        Given(POOL, *HELD, *since).when(shift(end=hour(24), further=FURTHER)).then(everything, longer)
+    pool = POOL.fold([*HELD, RECALLED, listed_anew])
+    assert [(run.start, run.amount) for run in pool.list_unlisted(hour(14), hour(24))] == [(hour(14), 0), (hour(20), 4)]

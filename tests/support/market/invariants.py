@@ -215,7 +215,7 @@ class Ledger:
                 assert hold.left_usd <= max(owed - hold.captured_usd, ZERO)
 
     def check_prices(self):
-        """No one pays above the offer, and no lot is used under its ask of the frozen book."""
+        """No one pays above the offer, and no lot is used under its ask of the frozen book, but for a moved grant."""
         asks = {}
         for auction in self.states["auction"].values():
             if isinstance(auction, FrozenAuction):
@@ -231,9 +231,11 @@ class Ledger:
                 continue
             resale = grant.issued.resale
             seconds = {share: share.nodes * (share.end - share.start).total_seconds() for share in grant.issued.lots}
+            sold = {share: (grant.issued.auction_id, (resale or share).lot_id) for share in seconds}
             asked = sum(
-                asks[grant.issued.auction_id, share.lot_id if resale is None else resale.lot_id] * int(used)
+                asks[sold[share]] * int(used)
                 for share, used in seconds.items()
+                if sold[share] in asks or not grant.rescheduled
             )
             assert price * int(sum(seconds.values())) >= asked
 
