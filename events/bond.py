@@ -13,7 +13,7 @@ Remedy = Literal["replacement", "damages", "make_whole", "broken_match"]
 ``replacement``: what capacity bought instead costs more; ``damages``: a share of the price of hours that failed;
 ``make_whole``: a share of the price of what an early end leaves undelivered;
 ``broken_match``: what a match costs that became no grant, because its provider no longer had the capacity. It is paid
-after the others.
+after the others, from a bond at most a tenth of its money.
 """
 REPLACEMENTS_MAX = 8
 LOTS_MAX = 1_000

@@ -1,7 +1,7 @@
 """Checks bonds: what is posted is held, what is paid was answered, and no claim is made or paid twice.
 
 What bonds lack for a claim is kept on its provider's account. Of no bond a broken match is paid what an open claim for
-undelivered hours may still need.
+undelivered hours may still need, and broken matches take at most a tenth of it.
 """
 
 from collections import Counter
@@ -36,6 +36,8 @@ class Bonds:
         lots: The bond and the lot that each hold is for; None: all grants.
         sources: The bond of each claim, and the lots that carry its grant.
         behind: The claims for broken matches.
+        posted: Dollars that each hold of a bond was given, less what was released.
+        broken: Dollars that each hold paid for broken matches.
     """
 
     findings: Findings
@@ -51,6 +53,8 @@ class Bonds:
     lots: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     sources: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     behind: set[str] = field(default_factory=set)
+    posted: dict[str, Decimal] = field(default_factory=dict)
+    broken: dict[str, Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
@@ -115,6 +119,7 @@ class Bonds:
         hold_id = body.get("hold_id", "")
         if name == "posted":
             self.holds[hold_id] = self.holds.get(hold_id, ZERO) + amount
+            self.posted[hold_id] = self.posted.get(hold_id, ZERO) + amount
             self.lots[hold_id] = body["bond_id"], body["lot_id"]
             stated["hold_placed", hold_id, "", amount] += 1
         elif name == "claimed":
@@ -126,6 +131,7 @@ class Bonds:
             stated["debited", body["payment_id"], body["payee_account_id"], amount] += 1
         elif name in {"paid", "released"}:
             self.holds[hold_id] = self.holds.get(hold_id, ZERO) - amount
+            self.posted[hold_id] = self.posted.get(hold_id, ZERO) - (amount if name == "released" else ZERO)
             text = f"{name} takes {amount} USD of {hold_id}, which lacks {-self.holds[hold_id]}"
             self.findings.require(self.holds[hold_id] >= 0 < amount, "bond", message.sequence, text)
             kind = "hold_captured" if name == "paid" else "hold_released"
@@ -141,6 +147,7 @@ class Bonds:
             text = f"{body['claim_id']} is paid before {pays_at}"
             self.findings.require(waited, "bond", message.sequence, text)
             if body["claim_id"] in self.behind and hold_id:
+                self.broken[hold_id] = self.broken.get(hold_id, ZERO) + amount
                 self._check_rank(message.sequence, body["claim_id"], hold_id)
 
     def _check_rank(self, sequence: int, claim_id: str, hold_id: str) -> None:
@@ -161,6 +168,9 @@ class Bonds:
             needed += (due if other in self.settled else claimed) - paid
         text = f"{claim_id}, of a broken match, is paid while claims for undelivered hours need {needed} USD of {left}"
         self.findings.require(needed <= left, "bond", sequence, text)
+        broken, posted = self.broken[hold_id], self.posted[hold_id]
+        text = f"{hold_id} paid {broken} USD of {posted} for broken matches, which is more than a tenth"
+        self.findings.require(10 * broken <= posted, "bond", sequence, text)
 
     def _take_answer(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         claim_id, outcome = body["claim_id"], body["outcome"]

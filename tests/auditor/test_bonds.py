@@ -1,4 +1,4 @@
-"""The auditor finds a broken match that is paid before undelivered hours."""
+"""The auditor finds a broken match that is paid before undelivered hours, or more than a tenth of a bond."""
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ def audit(log):
     for number, event in enumerate(log, 1):
         headers = {"ce-type": f"marketplace.{get_tag(event)}", "ce-time": WAITED.at.isoformat()}
         bonds.take([Message(number, "", headers, render_body(event))])
-    return [text for _, _, text in bonds.findings.kept if "of a broken match" in text]
+    return [text for _, _, text in bonds.findings.kept if "broken match" in text]
 
 
 @pytest.mark.parametrize("lot_id", [None, LOT])
@@ -40,3 +40,10 @@ def test_a_bond_that_pays_a_broken_match_before_undelivered_hours_is_found(lot_i
         replace(event, amount_usd=amounts.get(event.payment_id, usd(20))) if event in paid else event for event in log
     ]
     assert audit(shared) != []
+
+
+def test_a_bond_of_which_broken_matches_take_more_than_a_tenth_is_found():
+    _, log = play(post(), claim(1, 400, remedy="broken_match"), answer(), WAITED)
+    assert [event.amount_usd for event in log if isinstance(event, BondPaid)] == [10]
+    assert audit(log) == []
+    assert audit([replace(one, amount_usd=usd("10.01")) if isinstance(one, BondPaid) else one for one in log]) != []

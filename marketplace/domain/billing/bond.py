@@ -7,8 +7,10 @@ it does for corrections, until the claim is paid or ends for nothing; after an e
 provider without a bond is claimed from too.
 
 While the claims on a part exceed its money, all of them get the same share of what they claim. Claims for broken
-matches rank behind those for undelivered hours, and get of each source what these leave: nobody has paid for such a
-match, and its price is what its two sides named, so no shell's match takes the money of a tenant. What is claimed and
+matches rank behind those for undelivered hours, and get of each source what these leave. Of a part they get no more
+than `BROKEN_PART` of what it has, all of them together and whenever they are made; the provider owes the rest. Nobody
+has paid for such a match, and its price is what its two sides named, so no shell's match takes the money of a tenant
+whose nodes fail later, or who claims later. What is claimed and
 not yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is
 over, whoever answered it and when. So a claim that is made first and answered at once takes nothing from others made in
 that time. What a settled claim does not get is recorded as owed. It is paid when other claims end for less, when the
@@ -21,7 +23,8 @@ Invariants:
     4. A part is released whole, once its term and the time for claims are over and no claim on it is open or owed.
     5. A posting counts once.
     6. Nothing is paid of a claim before its `answer_until`.
-    7. No source pays for a broken match what an open claim for undelivered hours may still need of it.
+    7. No source pays for a broken match what an open claim for undelivered hours may still need of it, and no part
+       pays for all of them more than `BROKEN_PART` of its money.
 
 Refusals in order: bond_unknown · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
 time_naive · term_passed · term_shorter · claim_exists · claim_unknown · claim_<status> ·
@@ -126,6 +129,8 @@ class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
 
 BondCommand = PostBond | ClaimBond | AnswerClaim | ReleaseBond
 Status = Literal["open", "contested", "settled"]
+BROKEN_PART: Final = Fraction(1, 10)
+"""How much of the money of a part broken matches may take."""
 OWN: Final = ""
 """Stands for the provider's available money among the sources of payments."""
 
@@ -393,7 +398,12 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
             f"the bond stands, and may be claimed from, until {render_instant(until)}; release it then",
             due=render_instant(until),
         )
-    open_ids = [claim.claimed.claim_id for claim in state.list_open() if command.lot_id in _list_parts(state, claim)]
+    has_room = _find_room(state, command.lot_id) > 0
+    open_ids = [
+        claim.claimed.claim_id
+        for claim in state.list_open()
+        if command.lot_id in _list_parts(state, claim) and (has_room or not claim.is_broken_match)
+    ]
     if open_ids:
         raise Refusal(
             "bond_claimed", f"claim {open_ids[0]} on the bond is open or owed; release the bond once it is paid"
@@ -412,6 +422,13 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
 def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
     """Return the parts that may pay a claim, by lot: those of its lots, and the one for all grants (None)."""
     return [lot_id for lot_id in (*claim.claimed.lot_ids, None) if lot_id in state.parts]
+
+
+def _find_room(state: Bond, lot_id: str | None) -> Decimal:
+    """Return the USD that a part may still pay for broken matches."""
+    part = state.parts[lot_id]
+    paid_usd = sum((claim.paid.get(lot_id, ZERO) for claim in state.claims if claim.is_broken_match), ZERO)
+    return max(floor_cents(BROKEN_PART * Fraction(part.posted_usd - part.released_usd)) - paid_usd, ZERO)
 
 
 def list_payments(bond_id: str, state: Bond, at: datetime, money_usd: Decimal = ZERO) -> Iterator[BondPaid]:
@@ -461,7 +478,9 @@ def _list_shares(
     demands = {claim.claimed.claim_id: claim.demand_usd for claims in ranks for claim in claims}
     for source in (*sorted(lot_id for lot_id in money if lot_id), *(each for each in (None, OWN) if each in money)):
         left = money[source]
-        for claims in ranks:
+        for behind, claims in enumerate(ranks):
+            if behind and source != OWN:
+                left = min(left, _find_room(state, source))
             members = [claim for claim in claims if source == OWN or source in _list_parts(state, claim)]
             total = sum((demands[claim.claimed.claim_id] for claim in members), ZERO)
             if not total:

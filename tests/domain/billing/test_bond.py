@@ -284,12 +284,26 @@ SHORTFALLS = {
         [(SECOND, LOT, 60, 40), (SECOND, None, 20, 20), (SECOND, None, 20, 0), (FIRST, None, 50, 8_950)],
     ),
     "a broken match gets what undelivered hours that are not answered yet cannot need": (
-        (post(), claim(1, 90, remedy="broken_match"), claim(2, 30), answer(), WAITED),
-        [(FIRST, None, 70, 20)],
+        (post(), claim(1, 90, remedy="broken_match"), claim(2, 95), answer(), WAITED),
+        [(FIRST, None, 5, 85)],
     ),
-    "a broken match alone is paid in full": (
-        (post(), claim(remedy="broken_match"), answer(), WAITED),
-        [(FIRST, None, 100, 0)],
+    "a broken match alone takes a tenth of the bond, and the rest from what its provider has": (
+        (post(), claim(remedy="broken_match"), answer(), answer(by="silence", at=WAITED.at, money_usd=usd(130))),
+        [(FIRST, None, 10, 90), (FIRST, None, 90, 0)],
+    ),
+    "broken matches that are paid before a tenant claims leave it nine tenths of the bond": (
+        (
+            post(),
+            claim(1, 9_000, remedy="broken_match"),
+            answer(),
+            WAITED,
+            claim(3, 9_000, remedy="broken_match"),
+            answer(claim_id=id_of("bcl", 3)),
+            claim(2),
+            answer(claim_id=SECOND),
+            WAITED,
+        ),
+        [(FIRST, None, 10, 8_990), (SECOND, None, 90, 10)],
     ),
     "a provider without a bond is claimed from too": (
         (claim(), answer(), answer(by="silence", at=WAITED.at, money_usd=usd(130))),
@@ -349,6 +363,8 @@ def test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its
             sums = {kind: sum((one.amount_usd for one in mine if type(one) is kind), ZERO) for kind in sums}
             assert sums[BondPosted] == part.free_usd + sums[BondPaid] + sums[BondReleased]
             assert part.free_usd >= 0
+            broken = sum((one.paid.get(lot_id, ZERO) for one in bond.claims if one.is_broken_match), ZERO)
+            assert 10 * broken <= part.posted_usd
         for one in bond.claims:
             paid = [each.amount_usd for each in log if type(each) is BondPaid and each.claim_id == one.claimed.claim_id]
             assert ZERO <= sum(paid, ZERO) <= one.due_usd <= one.claimed.amount_usd
@@ -356,6 +372,15 @@ def test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its
             assert ZERO <= kept <= one.demand_usd - one.paid_usd, "no more is kept than the claim may still come to"
         assert not any(type(event) is BondPaid for event in events) or command.at >= NOW + ANSWER_WITHIN
         assert all(replace(event) == event for event in events)
+
+
+def test_a_part_of_which_broken_matches_took_a_tenth_is_released_though_the_rest_is_owed():
+    state, _ = play(post(), claim(1, 9_000, remedy="broken_match"), answer(), WAITED)
+    [released] = BOND.decide(release(), state)
+    assert released.amount_usd == 90
+    state, _ = play(post(), claim(1, 9_000, remedy="broken_match"), answer())
+    with pytest.raises(Refusal, match="is open or owed"):
+        BOND.decide(release(), state)
 
 
 def test_a_release_of_the_wrong_part_says_where_the_money_is():
