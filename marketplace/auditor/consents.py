@@ -80,7 +80,7 @@ def _find_time(message: Message) -> datetime:
 
 @dataclass(slots=True)
 class Proposal:
-    """One proposal, from its events alone; `refused` are those who did in the time before their silence waives."""
+    """One proposal, from its events alone; `refused` are those who did, unless they agreed since."""
 
     made: Mapping[str, Any]
     agreed: set[str]
@@ -100,7 +100,7 @@ class Proposal:
         ]
 
     def list_waiving(self, now: datetime) -> set[str]:
-        """Return the investors that might have bought a part, and did not refuse in time; nobody before that."""
+        """Return the investors that might have bought a part, and do not refuse, once they had time to; else nobody."""
         asked = [each for each in self.made["consents"] if each["electorate"] == PRO_RATA]
         if not asked or now < parse_instant(self.made["proposed_at"]) + WAIVED_AFTER:
             return set()
@@ -168,9 +168,10 @@ class Consents:
             )
         if name == "agreed":
             known.agreed.add(body["party_id"])
+            known.refused.discard(body["party_id"])
         elif name in {"refused", "consent_withdrawn"}:
             known.agreed.discard(body["party_id"])
-            if name == "refused" and body["party_id"] not in known.list_waiving(_find_time(message)):
+            if name == "refused":
                 known.refused.add(body["party_id"])
         else:
             known.ended = True

@@ -157,8 +157,7 @@ class Preemption:
         heard = self.refusals.heard.get(body["proposal_id"])
         if known is None or heard is None or body["party_id"] not in heard.weights:
             return
-        if now < parse_instant(known.made["proposed_at"]) + DAYS_MIN:
-            self.refusals.latest[heard.issuer_id, body["party_id"]] = now
+        self.refusals.latest[heard.issuer_id, body["party_id"]] = now
 
     def _hear(self, made: Body, now: datetime) -> None:
         """Compute what the investors may do against an issue that is proposed."""

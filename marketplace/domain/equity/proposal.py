@@ -5,7 +5,7 @@ Subject: ``marketplace.proposal.<proposal_id>``.
 Invariants:
     1. A proposal takes effect only if in each of its electorates voters of more than half of the weight, or of the
        share that it states, agree at that moment. Who might buy a part by a pro rata right agrees by its silence, from
-       the instant that the electorate states, unless more weight refused before than the share leaves.
+       the instant that the electorate states, while it does not refuse: it may until the proposal takes effect.
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
@@ -187,19 +187,14 @@ class Proposal:
         offered = (each for each in self.made.consents if each.waived_at is not None)
         return frozenset(voter.party_id for each in offered for voter in each.voters)
 
-    def may_refuse(self, party_id: str, at: datetime) -> bool:
-        """Return whether a party is such an investor, and its silence has not agreed yet."""
-        return party_id in self.list_offered() and not any(is_waived(each, at) for each in self.made.consents)
-
     def is_ready(self, party_id: str, at: datetime) -> bool:
         """Return whether a party made it and nobody else is missing, so that it takes effect as the party agrees."""
         return party_id == self.made.proposer_id and not self.list_missing(at)
 
-    def find_impossible(self, at: datetime) -> Consent | None:
+    def find_impossible(self) -> Consent | None:
         """Return an agreement that those who refuse make impossible; None if each may still be given."""
         rest = self.voters - self.refused
-        asked = (each for each in self.made.consents if not is_waived(each, at))
-        return next((each for each in asked if not has_majority(each, rest)), None)
+        return next((each for each in self.made.consents if not has_majority(each, rest)), None)
 
 
 ProposalState = Proposal | None
@@ -211,22 +206,16 @@ def list_missing(
     """Return the agreements that are neither given by these parties nor by a silence that waives.
 
     Where silence waives, everybody has that time to answer: the needed majority overcomes a refusal, but not a silence.
+    From then on who does not refuse agrees.
     """
-    return [
-        each
-        for each in consents
-        if not is_waived(each, at)
-        and not (has_majority(each, agreed) and (each.waived_at is None or _has_all(each, agreed | refused)))
-    ]
+    return [each for each in consents if not _is_given(each, agreed, refused, at)]
 
 
-def _has_all(consent: Consent, parties: frozenset[str]) -> bool:
-    return all(voter.party_id in parties for voter in consent.voters)
-
-
-def is_waived(consent: Consent, at: datetime) -> bool:
-    """Return whether the time has passed in which an electorate could refuse; silence has agreed then."""
-    return consent.waived_at is not None and at >= consent.waived_at
+def _is_given(consent: Consent, agreed: frozenset[str], refused: frozenset[str], at: datetime) -> bool:
+    silent = frozenset(voter.party_id for voter in consent.voters) - agreed - refused
+    if consent.waived_at is None or not silent:
+        return has_majority(consent, agreed)
+    return at >= consent.waived_at and has_majority(consent, agreed | silent)
 
 
 def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
@@ -386,7 +375,7 @@ def _vote(command: AgreeToProposal | WithdrawConsent | RefuseProposal, state: Pr
         return []
     refused = ProposalRefused(proposal_id=proposal_id, party_id=party_id, reason=command.reason)
     after = _evolve_open(state, refused)
-    impossible = after.find_impossible(command.at)
+    impossible = after.find_impossible()
     if impossible is None:
         return [refused]
     return [refused, _end(after, "refused", f"{impossible.electorate} can no longer agree")]

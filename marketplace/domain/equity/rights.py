@@ -671,11 +671,11 @@ _ENDED: Final = (
 )
 _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
-    f" {WAIVED_AFTER.days} days waives its part: then the act is carried out. If it refuses, a round can offer it its"
-    " part. Where the price undercuts no investor, or the act is a warrant of at most a tenth of the company, the act"
-    " fails only if those who refuse bear more than a tenth of what all investors paid or hold. A refusal stands for"
-    f" {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what undercuts it, or to any such act if"
-    " all whose refusals stand bear more than a tenth"
+    f" {WAIVED_AFTER.days} days waives its part: then the act is carried out, and may be refused until it is. If it"
+    " refuses, a round can offer it its part. Where the price undercuts no investor, or the act is a warrant of at most"
+    " a tenth of the company, the act fails only if those who refuse bear more than a tenth of what all investors paid"
+    f" or hold. A refusal stands for {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what"
+    " undercuts it, or to any such act if all whose refusals stand bear more than a tenth"
 )
 SHARES_LEFT_MIN: Final = 300
 """With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""

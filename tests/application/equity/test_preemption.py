@@ -150,15 +150,32 @@ async def test_an_investor_that_refuses_in_time_ends_an_issue_and_is_offered_a_r
     assert set(offers) == {trade.fund}
 
 
-async def test_a_refusal_after_the_time_counts_in_votes_only(market, led):
-    """An investor could wait until everybody had agreed, and refuse before the company came back."""
+@pytest.mark.parametrize("late", ["founder", "money"])
+async def test_a_refusal_counts_until_the_issue_takes_effect_and_is_refused_after_it(market, led, late):
+    """A founder, or a buyer without money, waited a week longer for a higher price, and the fund's refusal was lost."""
+    trade, founder = led
+    straw, proposal_id = await issue_first(market, trade, usd=0 if late == "money" else 5_000)
+    for party_id in (straw,) if late == "founder" else (straw, founder):
+        assert await vote(market, party_id, proposal_id) == "open"
+    market.clock.at += WAIVED_AFTER + timedelta(days=1)
+    assert await refuse_issue(market, trade.fund, proposal_id) == "refused"
+    await pay_in(market, straw)
+    await refuse("proposal_refused", vote(market, founder if late == "founder" else trade.startup, proposal_id))
+    issuer = await market.state("issuer", trade.issuer)
+    assert (straw, "boss") not in issuer.holdings
+    assert issuer.refusals[trade.fund] == market.clock.now(), "it stands as any other"
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_an_issue_that_took_effect_is_refused_no_more(market, led):
     trade, founder = led
     straw, proposal_id = await issue_first(market, trade)
-    await vote(market, straw, proposal_id)
+    for party_id in (straw, founder):
+        await vote(market, party_id, proposal_id)
     market.clock.at += WAIVED_AFTER
-    await consents.refuse(market.handler, market.context(trade.fund), proposal_id, reason="no")
-    assert await vote(market, founder, proposal_id) == "effective"
-    assert await find_faults(OfferedParts, market.log) == []
+    assert await vote(market, trade.startup, proposal_id) == "effective"
+    await refuse("proposal_effective", refuse_issue(market, trade.fund, proposal_id))
+    assert trade.fund not in (await market.state("issuer", trade.issuer)).refusals
 
 
 async def test_a_warrant_waits_for_investors_too_and_one_that_agrees_ends_the_wait(market, led):

@@ -1,6 +1,8 @@
 """Proposals: who is asked agrees, in time, for more than half of each electorate."""
 
+import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -15,6 +17,8 @@ from events.proposal import (
     ProposedEvent,
     Voter,
 )
+from events.registry import render_body
+from marketplace.auditor.consents import Proposal as Audited
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.proposal import (
     EFFECTS_BYTES_MAX,
@@ -191,6 +195,46 @@ def test_its_proposer_agrees_by_proposing_where_it_is_asked():
     own = ProposalMade(**{**TERMS, "proposer_id": FUND})
     assert PROPOSAL.fold([own]).agreed == {FUND}
     assert PROPOSAL.fold([MADE]).agreed == frozenset()
+
+
+WAIVED = PROPOSED + timedelta(days=7)
+
+
+def waiving(share=None):
+    """Return a proposal that the company has agreed to and two investors may refuse, one bearing nine tenths."""
+    voters = (Voter(party_id=FUND, weight=10), Voter(party_id=BANK, weight=90))
+    asked = Consent(electorate="pro_rata", right="issue", voters=voters, share_needed=share, waived_at=WAIVED)
+    return ProposalMade(**{**TERMS, "consents": (asked,)})
+
+
+@pytest.mark.parametrize("at", [PROPOSED, WAIVED, UNTIL - timedelta(microseconds=1)])
+def test_a_refusal_of_who_might_be_silent_counts_until_the_effect(at):
+    """After the seven days a refusal was recorded, and changed nothing."""
+    only = PROPOSAL.fold([waiving(Decimal(1))])
+    assert [type(each) for each in PROPOSAL.decide(refuse(at=at), only)] == [ProposalRefused, ProposalEnded]
+    overcome = PROPOSAL.fold([waiving(Decimal("0.9"))])
+    assert PROPOSAL.decide(refuse(at=at), overcome) == [refused(FUND)]
+    both = PROPOSAL.decide(refuse(party_id=BANK, at=at), overcome)
+    assert [type(each) for each in both] == [ProposalRefused, ProposalEnded]
+
+
+@pytest.mark.parametrize("votes", [(), (refused(FUND),), (agreed(BANK),), (agreed(BANK), refused(FUND))])
+def test_silence_agrees_from_its_instant_on_for_who_does_not_refuse(votes):
+    state = PROPOSAL.fold([waiving(Decimal("0.9")), *votes])
+    assert state.list_missing(WAIVED) == audit(state).list_missing(WAIVED) == []
+    answered = len(votes) == 2
+    assert (state.list_missing(WAIVED - timedelta(microseconds=1)) == []) is answered, "all have answered"
+
+
+@pytest.mark.parametrize("votes", [(refused(BANK),), (agreed(FUND), refused(BANK)), (agreed(BANK), refused(BANK))])
+def test_neither_the_market_nor_its_auditor_takes_a_refusal_for_a_silence(votes):
+    state = PROPOSAL.fold([waiving(Decimal("0.9")), *votes])
+    assert [each.electorate for each in state.list_missing(WAIVED)] == audit(state).list_missing(WAIVED) == ["pro_rata"]
+
+
+def audit(state):
+    """Return a proposal as the auditor folds it."""
+    return Audited(json.loads(render_body(state.made)), set(state.agreed), refused=set(state.refused))
 
 
 def test_a_vote_may_change_until_it_counts():
