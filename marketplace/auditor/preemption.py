@@ -171,7 +171,7 @@ class Preemption:
         name, body = sold
         issuer_id, company = body["issuer_id"], self.votes.gains.find_company(body["issuer_id"])
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
-        is_redeemed = self.votes.gains.is_redeemed(name, body)
+        is_redeemed = self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
         investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *named}
         shares = company.measure(issuer.holdings)
@@ -215,9 +215,19 @@ class Preemption:
                 before = company.signed_terms.get(body["instrument_id"], {})
                 body = {**body, "issuer_id": paper.issuer_id, "holder_id": paper.holder_id}
                 is_sold = _gives_more(body["terms"], before) and self._undercuts(body, now)
+                is_sold = is_sold or self._is_redeemed(name, body)
             case _:
-                is_sold = self.votes.gains.is_redeemed(name, body)
+                is_sold = self._is_redeemed(name, body)
         return (name, body) if is_sold else None
+
+    def _is_redeemed(self, name: str, body: Body) -> bool:
+        """Return whether one investor has its money back: now, or sooner than its note said, or in place of stock."""
+        if name != "instrument.amended":
+            return self.votes.gains.is_redeemed(name, body)
+        exposures = self.votes.gains.find_company(body["issuer_id"]).exposures.get(body["instrument_id"], ())
+        terms, owed = body["terms"], [each["terms"] for each in exposures]
+        is_due = terms["kind"] == "note" and terms.get("at_maturity") is None
+        return is_due and any(each.get("at_maturity") or terms["matures_on"] < each["matures_on"] for each in owed)
 
     def _check_silence(
         self, name: str, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]

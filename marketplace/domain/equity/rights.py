@@ -92,6 +92,7 @@ from marketplace.domain.equity.disinterest import (
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
+from marketplace.domain.equity.instrument.notes import hastens_repayment
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
 from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
@@ -301,8 +302,8 @@ def _ask_others(
 
 def _ask_about_redemption(asked: Asked, holder_id: str, setting: Setting) -> Asked:
     """Ask the classes too, and let the other investors refuse that the company's money goes to one of them."""
-    others = _list_others(setting, {holder_id})
-    asked = asked._replace(vote=True, gain=(holder_id,))
+    others = _list_others(setting, {holder_id, *asked.holders})
+    asked = asked._replace(vote=True, gain=(holder_id,), share=Decimal(1))
     issue = Issue(None, setting.related | setting.register.list_group(holder_id))
     if setting.asked is not None:
         return asked._replace(offered=dict.fromkeys(sorted(set(others) - setting.asked), 1))
@@ -659,9 +660,11 @@ def _repay(event: InstrumentRepaid, setting: Setting) -> Asked:
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
     signed = setting.issuer.instruments[event.instrument_id]
     holder_id, takers = signed.holder_id, setting.register.list_group(signed.holder_id)
+    asked = Asked((holder_id,), company=True, vote=True, gain=(holder_id,))
     if undercuts_holders(setting.issuer, event.terms, takers, signed.terms):
-        return _ask_about_sale(holder_id, setting, (holder_id,), event.terms)
-    return Asked((holder_id,), company=True, vote=True, gain=(holder_id,))
+        asked = _ask_about_sale(holder_id, setting, (holder_id,), event.terms)
+    owed = (each.terms for each in setting.issuer.exposures.get(event.instrument_id, ()))
+    return _ask_about_redemption(asked, holder_id, setting) if hastens_repayment(event.terms, owed) else asked
 
 
 _NONE: Final = "never"
@@ -968,10 +971,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "an instrument gets other terms",
         "company, holder",
         "the holder, the company; vote. For better terms that undercut what others paid, also the same parties as for"
-        " an investment on such terms",
+        " an investment on such terms. Where a note is then repaid sooner, or in place of becoming stock, the other"
+        " investors may refuse as an early repayment",
         _NONE,
         _amend,
-        _SOLD,
+        f"{_SOLD}. {_REFUSED_ALONE}",
     ),
     IssuerLiquidityDeclared: Right(
         "sale",

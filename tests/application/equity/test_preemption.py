@@ -27,6 +27,7 @@ from tests.application.equity.test_holder_terms import PAPER, hold, list_asked, 
 from tests.application.equity.test_hostile_pairs import ask, join, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_hostile_variants import agree_open, propose_warrant
+from tests.application.equity.test_maturity import STOCK, build_terms
 from tests.application.equity.test_note_orders import offer_equity
 from tests.application.equity.test_warrant_orders import agree as build_warrant
 from tests.application.equity.test_warrant_orders import exercise
@@ -378,6 +379,40 @@ async def test_better_terms_of_a_safe_wait_for_investors_as_a_cheap_one_does(mar
     assert await find_faults(OfferedParts, market.log) == []
     early = {"proposed_at": market.clock.now().isoformat()}
     assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
+@pytest.mark.parametrize("became", [None, STOCK], ids=["sooner", "in place of stock"])
+async def test_no_lender_has_its_money_back_alone_by_an_amendment_of_its_note(market, led, became):
+    """A founder moved a friend's maturity to the next day, and repaid the note then without asking anybody."""
+    trade, founder = led
+    terms = build_terms(market, days=400, at_maturity=became)
+    friend, note = await join(market, trade.startup, 1_000, terms, note_days_min=1)
+    days = timedelta(days=399 if became is None else 0)
+    sooner = structs.replace(terms, matures_on=terms.matures_on - days, at_maturity=None)
+    later = structs.replace(terms, matures_on=terms.matures_on + timedelta(days=30))
+    for wanted, waits in ((later, False), (sooner, True), (sooner, True)):
+        context = market.context(trade.startup)
+        await instruments.amend_instrument(market.handler, context, note, terms=wanted, applies_to_earlier=True)
+        proposal_id = await consents.find_proposal(market.handler, context)
+        asked = await list_asked(market, proposal_id)
+        assert ("pro_rata" in asked or f"holder/{trade.fund}" in asked) is waits
+        for party_id in (founder, friend):
+            status = await vote(market, party_id, proposal_id)
+        assert status == ("open" if waits else "effective")
+        if waits and "pro_rata" in asked:
+            assert asked["pro_rata"][1] == 1, "any refusal ends it"
+            assert await refuse_issue(market, trade.fund, proposal_id) == "refused"
+    assert await vote(market, trade.fund, proposal_id) == "effective"
+    assert (await market.state("instrument", note)).terms == sooner
+    assert await find_faults(OfferedParts, market.log) == []
+
+    def is_of_fund(message):
+        body = message.read()
+        is_last = body.get("proposal_id") == proposal_id
+        return message.event_type == "proposal.agreed.v1" and is_last and body["party_id"] == trade.fund
+
+    ((kind, _, text),) = await find_faults(OfferedParts, market.log, drop=is_of_fund)
+    assert (kind, trade.fund in text) == ("pro_rata", True)
 
 
 async def test_silence_is_carried_out_by_itself_once_the_time_has_passed(market, led):

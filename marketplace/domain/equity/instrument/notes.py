@@ -1,6 +1,6 @@
 """Convertible notes: maturity, repayment with interest at or before it, and conversion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from fractions import Fraction
 
@@ -46,6 +46,14 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
 
 def _is_early(terms: PrincipalTerms, on_day: date) -> bool:
     return isinstance(terms, NoteTerms) and (on_day < terms.matures_on or terms.at_maturity is not None)
+
+
+def hastens_repayment(terms: PrincipalTerms, before: Iterable[PrincipalTerms]) -> bool:
+    """Return whether a note on these terms is repaid in cash sooner, or where it became stock `before`."""
+    if not isinstance(terms, NoteTerms) or terms.at_maturity is not None:
+        return False
+    notes = [each for each in before if isinstance(each, NoteTerms)]
+    return any(each.at_maturity is not None or terms.matures_on < each.matures_on for each in notes)
 
 
 def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEvent]:
