@@ -12,18 +12,22 @@ from typing import Any, Final
 
 from marketplace.auditor.stream import Findings, Message
 
-UNCOUNTED: Final = frozenset({"related", "named"})
 _CENT: Final = Decimal("0.01")
 Body = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Delivered:
-    """What was accepted of a grant, less credits, and whether its parties are related."""
+    """What was accepted of a grant, less credits, whether its parties are related, and who sells it."""
 
     mark: str | None = None
+    sellers: frozenset[str] = frozenset()
     gpu_seconds: int = 0
     paid_usd: Decimal = Decimal(0)
+
+    def counts_for(self, holder_id: str) -> bool:
+        """Return whether a warrant that was issued to a party counts it: not what only that party calls related."""
+        return self.mark != "related" and not (self.mark == "named" and holder_id in self.sellers)
 
 
 @dataclass(slots=True)
@@ -70,6 +74,8 @@ class Milestones:
         grant = self.grants.setdefault(body["grant_id"], Delivered())
         if kind.startswith("grant."):
             grant.mark = body.get("mark")
+            if kind == "grant.issued":
+                grant.sellers = frozenset({body["provider_id"], (body.get("resale") or {}).get("seller_id", "")})
         elif body.get("service_line_id") is None:
             sign = 1 if kind == "statement.accepted" else -1
             grant.gpu_seconds += sign * body["charges"]["gpu_seconds"]
@@ -81,7 +87,7 @@ class Milestones:
         if warrant is None:
             return
         counted = [self.grants.get(grant_id, Delivered()) for grant_id in warrant.get("grant_ids") or ()]
-        counted = [grant for grant in counted if grant.mark not in UNCOUNTED]
+        counted = [grant for grant in counted if grant.counts_for(warrant["holder_id"])]
         seconds, paid = sum(one.gpu_seconds for one in counted), sum((one.paid_usd for one in counted), Decimal(0))
         told = body["gpu_seconds"], Decimal(body["paid_usd"])
         right = told == (seconds, paid)

@@ -16,9 +16,9 @@ wins nor sets a price. By a held quote related parties may trade, at no lower pr
 No mandate pays for such a trade unless its terms say so. A marked grant counts in no index, reliability or milestone.
 What the selling side states alone bars nobody: otherwise a provider could keep a rival of its shell out by a false
 word. The named party bids as before, mandates pay for it, and the feed tells it of the statement. Its grant is marked
-``named`` and counts in no index, reliability or milestone. If the named party confirms, or the platform finds the
-relation, it is firm, and the grant is marked ``related``. Where a holder takes equity for its own capacity, or for a
-related party's, the grant is marked too, and counts in no index or reliability.
+``named`` and counts in no index, and in no milestone of a warrant that was issued to the seller. If the named party
+confirms, or the platform finds the relation, it is firm, and the grant is marked ``related``. Where a holder takes
+equity for its own capacity, or for a related party's, the grant is marked too, and counts in no index or reliability.
 
 Claims on a bond: a relation bars a claim only if it is firm or the claimant's side states it (`require_claimable`). A
 provider's word alone takes no remedy from a startup.

@@ -17,6 +17,7 @@ from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.test_equity import act, found
+from tests.application.trading.test_related import relate
 from tests.support.market.agreeing import agree_all
 from tests.support.market.auditing import read_messages
 from tests.support.market.market import Market
@@ -33,9 +34,11 @@ async def vested():
     return list(_PLAYED)
 
 
-async def play():
+async def play(*, is_named=False):
     market = Market(MemoryLog())
     trade = await market.trade(days=10)
+    if is_named:
+        await relate(market, trade.provider, by=trade.provider, related_id=trade.startup)
     await found(market, trade.startup)
     await act(market, trade.startup, AddStakeholder, holder_id=trade.fund, name="Fund", kind="investor")
     async with market.worker():
@@ -108,7 +111,7 @@ ISSUED, VESTED = "issuer.warrant_issued.v1", "issuer.warrant_vested.v1"
         (VESTED, {"gpu_seconds": lambda body: body["gpu_seconds"] + 1}, "its grants have"),
         (VESTED, {"paid_usd": lambda body: f"{Decimal(body['paid_usd']) + 1}"}, "its grants have"),
         ("statement.accepted.v1", {"charges": lambda body: {**body["charges"], "gpu_seconds": 1}}, "its grants have"),
-        ("grant.issued.v1", {"mark": lambda _: "named"}, "its grants have"),
+        ("grant.issued.v1", {"mark": lambda _: "related"}, "its grants have"),
         (ISSUED, {"tranches": demand(0, kind="delivered", gpu_seconds=10**12)}, "tranche 0"),
         (ISSUED, {"tranches": demand(1, kind="amount", basis="paid", amount_usd="1000000000.00")}, "tranche 1"),
         (ISSUED, {"tranches": demand(1, kind="date", day="2100-01-01")}, "tranche 1"),
@@ -120,3 +123,17 @@ async def test_a_vesting_that_its_milestones_do_not_bear_is_found(vested, event_
     assert audit(vested) == []
     texts = audit(plant(vested, event_type, **fields))
     assert any(found_text in text for text in texts), texts
+
+
+async def test_no_seller_keeps_a_grant_out_of_the_warrant_of_another_by_its_word_alone():
+    log = await play(is_named=True)
+    assert [one.read()["mark"] for one in log if one.event_type == "grant.issued.v1"] == ["named"]
+    assert audit(log) == []
+
+
+async def test_what_a_seller_alone_calls_related_counts_in_the_warrants_of_others_alone(vested):
+    named = plant(vested, "grant.issued.v1", mark=lambda _: "named")
+    assert audit(named) == []
+    [seller_id] = [one.read()["provider_id"] for one in vested if one.event_type == "grant.issued.v1"]
+    texts = audit(plant(named, ISSUED, holder_id=lambda _: seller_id))
+    assert any("its grants have" in text for text in texts), texts

@@ -20,7 +20,7 @@ from marketplace.domain.equity.issuer.rights.milestones import is_open, list_cou
 from marketplace.domain.equity.issuer.rights_commands import Delivery, ExerciseWarrant, TransferWarrant, VestWarrants
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import require_found
-from marketplace.domain.register import REGISTER, REGISTER_ID
+from marketplace.domain.register import REGISTER, REGISTER_ID, list_sides
 from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -57,12 +57,13 @@ async def list_interested(unit: UnitOfWork, issuer: Issuer) -> dict[str, frozens
 async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, Delivery]:
     """Return what was accepted, less credits, under each grant that the issuer's warrants count.
 
-    A grant among related parties counts in no milestone, also if its seller alone states the relation.
+    A grant among related parties counts in no milestone. If its seller alone states the relation, it counts in none of
+    the seller's warrants.
     """
     found = {}
     for grant_id in list_counted_grants(issuer):
         grant = await unit.load(GRANT, grant_id)
-        if grant is not None and grant.mark not in {"related", "named"}:
+        if grant is not None and grant.mark != "related":
             found[grant_id] = await count_accepted(unit, grant)
     return found
 
@@ -83,6 +84,7 @@ async def count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
     return Delivery(
         gpu_seconds=gpu_seconds,
         customer_id=grant.startup_id,
+        named_by=list_sides(issued).seller_ids if grant.mark == "named" else (),
         gpus=gpus,
         kilowatts=0 if pool is None else issued.nodes * pool.opened.power_per_node_kw,
         purchased_usd=committed if grant.status in OPEN else paid,

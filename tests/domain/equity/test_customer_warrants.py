@@ -201,6 +201,14 @@ def test_delivery_and_amounts_of_grants_and_stated_purchases_count_together():
     assert [vested for vested, _ in read(settle(state, {GRANT_ID: grant}))] == [100, 100, 100]
 
 
+@pytest.mark.parametrize(("sellers", "vested"), [((STARTUP,), 100), ((STARTUP, PROVIDER), 0)])
+def test_a_grant_that_its_seller_alone_calls_related_counts_in_no_warrant_of_that_seller(sellers, vested):
+    state = issue(when(DeliveryMilestone(gpu_seconds=HOUR)), grant_ids=(GRANT_ID,))
+    assert state.warrants[WARRANT].holder_id == PROVIDER
+    state = settle(state, {GRANT_ID: Delivery(gpu_seconds=HOUR, named_by=sellers)})
+    assert [shares for shares, _ in read(state)] == [vested]
+
+
 def test_power_counts_in_full_once_each_node_ran_for_its_hours():
     state = issue(when(PowerMilestone(kilowatts=1_000, hours=10)), grant_ids=(GRANT_ID,))
     for hours, vested in ((9, 0), (10, 100)):

@@ -102,6 +102,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         gpu_seconds: Accepted GPU-seconds.
         customer_id: Who buys under it now; empty if it does not matter.
+        named_by: Its sellers, if they alone say that they are related to its buyer; it counts in no warrant of theirs.
         gpus: GPUs of the grant.
         kilowatts: Power of its nodes.
         purchased_usd: Dollars of capacity that was awarded; of a grant that ended early, those that were paid.
@@ -110,6 +111,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     gpu_seconds: int
     customer_id: str = ""
+    named_by: tuple[str, ...] = ()
     gpus: int = 1
     kilowatts: int = 0
     purchased_usd: Fraction = Fraction(0)

@@ -78,7 +78,9 @@ class Measured:
 def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) -> Measured:
     """Return what a warrant counts, given the deliveries by grant.
 
-    A grant of its programme counts only while a customer of the programme uses it.
+    A grant of its programme counts only while a customer of the programme uses it. A grant whose seller alone states
+    that it is related to the buyer counts in no warrant that was issued to that seller. In others it does: no vendor
+    keeps its customer's purchases out of the customer's warrant by a word that may be false.
     """
     programme = None if warrant.issued.programme_id is None else state.programmes[warrant.issued.programme_id]
     customers = {""} if programme is None else {"", *programme.opened.customer_ids}
@@ -86,6 +88,7 @@ def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) 
         delivered[grant_id]
         for grant_id in sorted(_list_grants(state, warrant))
         if grant_id in delivered
+        and warrant.issued.holder_id not in delivered[grant_id].named_by
         and (grant_id in warrant.issued.grant_ids or delivered[grant_id].customer_id in customers)
     ]
     kilowatts = 0
