@@ -180,12 +180,23 @@ class Preemption:
         if name == "issuer.warrant_issued":
             bought = body["shares"] * company.find_ratio("stock", body["class_id"])
             is_small, harmed = bought * 10 <= sum(shares.values(), bought), investors
+            is_small &= not self._is_below_preference(body)
         elif is_redeemed:
             harmed = investors
         else:
             harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
         heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
         self.refusals.heard[made["proposal_id"]] = heard
+
+    def _is_below_preference(self, warrant: Body) -> bool:
+        """Return whether a share gets more before common stock than a warrant pays for it; 0 if that is fixed later."""
+        known = self.votes.gains.find_company(warrant["issuer_id"]).classes.get(warrant["class_id"])
+        price = warrant["exercise_price_usd"]
+        prices = [
+            0 if each.get("later_price") else Fraction(each.get("exercise_price_usd") or price)
+            for each in warrant.get("tranches", ())
+        ]
+        return known is not None and known.preference > min(prices, default=Fraction(price))
 
     def _hear_buyer(self, proposal_id: str, sale: Body, now: datetime) -> None:
         """Compute what a buyer's investors may do against the stock that it pays with; as for a small warrant."""
@@ -275,8 +286,9 @@ class Preemption:
     def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:
         """Return whether an offer may take from a holder that joined since it was proposed, and paid more."""
         company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
-        known = company.classes.get(terms.get("class_id", ""))
-        if known is not None and known.preference > Fraction(terms["price_usd_per_share"]):
+        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        class_id, price = _find_chosen(terms, whole)
+        if class_id in company.classes and company.classes[class_id].preference > price:
             return True
         if any(Fraction(terms.get(name) or 0) > most for name, most in _USUAL.items()):
             return True
@@ -284,7 +296,6 @@ class Preemption:
         holds = any(shares for (_, holder, _), shares in issuer.holdings.items() if holder == holder_id)
         if not holds and all(each.get("valuation_cap_usd") and _is_post_money(each) for each in own):
             return False
-        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
         value, paid = company.find_offered(terms, whole), company.find_paid({holder_id}, whole)
         return value is not None and value < paid
 
@@ -319,6 +330,14 @@ def _find_buyer(sale: Body) -> str | None:
 def _read_terms(name: str, body: Body) -> Body:
     """Return the terms of what is sold; none of a warrant."""
     return {"kind": "stock", **body} if name == "issuer.stock_issued" else body.get("terms", {})
+
+
+def _find_chosen(terms: Body, whole: Fraction) -> tuple[str, Fraction]:
+    """Return the class that terms state, and what a share of it costs; no class for a SAFE."""
+    if terms.get("at_maturity"):
+        return terms["at_maturity"]["class_id"], Fraction(terms["valuation_cap_usd"]) / max(whole, Fraction(1))
+    price = Fraction(terms.get("price_usd_per_share", 0)) + Fraction(terms.get("exercise_price_usd", 0))
+    return terms.get("class_id", ""), price
 
 
 def _is_post_money(terms: Body) -> bool:

@@ -1,12 +1,12 @@
 """Which investors may refuse an issue without a round, and whose refusal the others overcome.
 
-An investor that the terms undercut is heard by itself: they value the company below what it paid. Any refusal of such
-an issue ends it, because a round can offer everybody its part. No round issues a warrant. So for a warrant of at most
-`SMALL` of the company, as for an issue that undercuts nobody, a refusal ends it only if those who refuse bear more than
-a tenth: each counts by its part of what all of them paid, or of what they hold, whichever is more. Otherwise anybody
-with one share could refuse every customer's warrant. Who is related to the company, or to who gets it, counts next to
-nothing. Any refusal ends a buyback from one investor alone: the money with which it made a price, carried a round or
-voted would otherwise do so again.
+An investor that the terms undercut is heard by itself: they value the company below what it paid, or rank before it for
+less. Any refusal of such an issue ends it, because a round can offer everybody its part. No round issues a warrant. So
+for a warrant of at most `SMALL` of the company that costs no less than its preference, as for an issue that undercuts
+nobody, a refusal ends it only if those who refuse bear more than a tenth: each counts by its part of what all of them
+paid, or of what they hold, whichever is more. Otherwise anybody with one share could refuse every customer's warrant.
+Who is related to the company, or to who gets it, counts next to nothing. Any refusal ends a buyback from one investor
+alone: the money with which it made a price, carried a round or voted would otherwise do so again.
 
 So that nobody has to refuse the same again and again, and small warrants do not add up, a refusal stands for
 `REFUSED_FOR`: the silence of who refused agrees to nothing meanwhile, where it is undercut or a warrant is issued, or
@@ -41,13 +41,14 @@ class Issue(NamedTuple):
 
     Attributes:
         terms: Its price or cap; None for a warrant, and for money that the company pays back.
-        shares: The shares that a warrant buys, as converted; 0 without one.
+        shares: The shares that a warrant buys, as converted; None without one, and if a share gets more before common
+            stock than it costs: then few of them may take all of a sale.
         takers: The company, who gets it, and all who are related to them.
     """
 
     terms: PrincipalTerms | None
     takers: frozenset[str]
-    shares: Fraction = Fraction(0)
+    shares: Fraction | None = None
 
 
 class Hearing(NamedTuple):
@@ -72,7 +73,11 @@ def hear(issuer: Issuer, issue: Issue, investors: Collection[str], at: datetime)
     if sum(weights[each] for each in refused) <= sum(weights.values()) * (1 - Fraction(OVERCOME)):
         refused &= harmed
     left = {each: weight for each, weight in weights.items() if each not in refused}
-    is_small = issue.terms is None and issue.shares <= (measure_company(issuer) + issue.shares) * SMALL
+    is_small = (
+        issue.terms is None
+        and issue.shares is not None
+        and issue.shares <= (measure_company(issuer) + issue.shares) * SMALL
+    )
     if harmed and not is_small:
         return Hearing(tuple(sorted(refused)), dict.fromkeys(left, 1), Decimal(1))
     return Hearing(tuple(sorted(refused)), left, OVERCOME)

@@ -93,6 +93,7 @@ from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.instrument.notes import hastens_repayment
+from marketplace.domain.equity.issuer.as_converted import find_preference
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
 from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
@@ -111,6 +112,7 @@ from marketplace.domain.equity.issuer.rules import is_main_class
 from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
+    StockClass,
     list_live_warrants,
     list_parties,
     measure_ownership,
@@ -243,12 +245,12 @@ def _ask_about_sale(
     setting: Setting,
     gain: tuple[str, ...],
     terms: PrincipalTerms | None = None,
-    shares: Fraction = Fraction(0),
+    shares: Fraction | None = None,
 ) -> Asked:
     """Ask about stock, or what becomes stock, that somebody buys without a round; others might buy their part.
 
     As it takes effect, investors that joined meanwhile are asked too, unless its `terms` give less than they got for
-    their money. `shares` are those that a warrant buys, as converted.
+    their money. For `shares` see `Issue`.
     """
     named = _list_named_by_terms(setting)
     offered = _list_others(setting, {holder_id, *named})
@@ -463,19 +465,7 @@ def _is_singled_out(duty: PayToPlayDuty, duties: Sequence[PayToPlayDuty], settin
 
 def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
     closing = _is_closing(setting)
-    named = () if closing else _list_named(event.class_id, setting.issuer)
-    return Asked(named, company=True, vote=event.kind == "preferred" and not closing)
-
-
-def _list_named(class_id: str, issuer: Issuer) -> tuple[str, ...]:
-    """Return the holders of notes that become stock of a class at their maturity."""
-    terms = {
-        issuer.instruments[instrument_id].holder_id: each.terms.at_maturity
-        for instrument_id, exposures in sorted(issuer.exposures.items())
-        for each in exposures
-        if instrument_id in issuer.instruments and isinstance(each.terms, NoteTerms)
-    }
-    return tuple(holder_id for holder_id, become in terms.items() if become is not None and become.class_id == class_id)
+    return Asked(company=True, vote=event.kind == "preferred" and not closing)
 
 
 def _adjust_plan(event: IssuerStockPlanAdjusted, setting: Setting) -> Asked:
@@ -488,9 +478,17 @@ def _is_closing(setting: Setting) -> bool:
 
 
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
-    shares = event.shares * setting.issuer.classes[event.class_id].conversion_ratio
+    stock_class = setting.issuer.classes[event.class_id]
+    shares = None if _is_below_preference(event, stock_class) else event.shares * stock_class.conversion_ratio
     asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,), shares=shares)
     return asked._replace(holders=(*asked.holders, *sorted(list_attesters(event.tranches))))
+
+
+def _is_below_preference(event: IssuerWarrantIssued, stock_class: StockClass) -> bool:
+    """Return whether a share gets more before common stock than a warrant pays for it; a later price counts as 0."""
+    stated = [ZERO if each.later_price is not None else each.exercise_price_usd for each in event.tranches]
+    prices = (event.exercise_price_usd if each is None else each for each in stated)
+    return find_preference(stock_class) > min(prices, default=event.exercise_price_usd)
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
@@ -676,7 +674,8 @@ _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
     f" {WAIVED_AFTER.days} days waives its part: then the act is carried out, and may be refused until it is. If it"
     " refuses, a round can offer it its part. Where the price undercuts no investor, or the act is a warrant of at most"
-    " a tenth of the company, the act fails only if those who refuse bear more than a tenth of what all investors paid"
+    " a tenth of the company that costs no less than its preference, the act fails only if those who refuse bear more"
+    " than a tenth of what all investors paid"
     f" or hold. A refusal stands for {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what"
     " undercuts it, or to any such act if all whose refusals stand bear more than a tenth"
 )
@@ -705,7 +704,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "new_class",
         "a class of stock is created",
         "company",
-        "vote on preferred stock; the holder of a note that becomes stock of it",
+        "vote on preferred stock",
         "a round creates it",
         _create_class,
     ),
@@ -1214,7 +1213,7 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
 
 def _hear_buyer(buying: Setting, offered: Collection[str], takers: frozenset[str]) -> Iterable[_Group]:
     """Yield the investors of a buyer, as for a small warrant: only those who bear more than a tenth stop it."""
-    hearing = hear(buying.issuer, Issue(None, buying.related | takers), offered, buying.at)
+    hearing = hear(buying.issuer, Issue(None, buying.related | takers, Fraction(0)), offered, buying.at)
     if buying.asked is not None:
         joined = dict.fromkeys(sorted(set(offered) - buying.asked), 1)
         hearing = Hearing((), joined, Decimal(1))

@@ -148,8 +148,8 @@ async def test_stock_for_compute_needs_a_limit_that_its_holders_agreed_to(market
         class_id="seed",
         kind="preferred",
         shares_authorised=10_000_000,
-        price_per_share_usd=Decimal("0.02"),
-        liquidation_multiple=Decimal(1),
+        price_per_share_usd=Decimal("0.01"),
+        liquidation_multiple=Decimal(2),
         seniority=1,
     )
     assert (await market.state("order", await market.order(trade.startup, **order))).status == "open"
@@ -277,7 +277,8 @@ async def lent(market):
 async def test_a_note_that_is_to_convert_is_not_repaid_instead_without_its_holder(market, lent):
     """The company named a class that it never created, so that the note stayed due, and repaid it before a round."""
     startup, fund, lend = lent
-    note = await lend("never-created")
+    await refuse("stock_class_unknown", lend("never-created"))
+    note = await lend("common")
     await mature_note(market.handler, market.context(), note)
     context = market.context(startup)
     await instruments.repay_note(market.handler, context, note)

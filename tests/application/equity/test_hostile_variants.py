@@ -320,9 +320,9 @@ async def test_a_note_for_compute_takes_no_preference_that_it_does_not_pay_for(m
     )
     offer = {"cash": "0", "equity": "3", "mandate_ids": (mandate,), "nodes": 2, "days": 30, "latest": 1}
     note = market.instrument
-    for class_id in ("not-made-yet", "senior"):
+    for class_id, code in (("not-made-yet", "stock_class_unknown"), ("senior", "dilution_unagreed")):
         market.instrument = structs.replace(note, at_maturity=structs.replace(become, class_id=class_id))
-        await refuse("dilution_unagreed", market.order(trade.startup, **offer))
+        await refuse(code, market.order(trade.startup, **offer))
     context = market.context(trade.startup)
     await limit_dilution(
         market.handler, context, trade.issuer, dilution_max=Decimal("0.5"), valuation_usd=Decimal(9_000_000)

@@ -46,7 +46,7 @@ from marketplace.domain.equity.issuer.as_converted import convert_row, convert_s
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.own_acts import is_own_act
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import SHARES_MAX, is_main_class, refuse_missing, require_no_sale
+from marketplace.domain.equity.issuer.rules import SHARES_MAX, get_class, is_main_class, refuse_missing, require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer, follow_stock, list_holders, list_parties, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
@@ -118,10 +118,12 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     What an auction binds is recorded again.
 
     Raises:
-        Refusal: For an order, ``sale_declared`` and those of `require_agreed` · ``stack_exceeds_company``, unless the
-            exposure is owed or the issuer has ended.
+        Refusal: ``stock_class_unknown``, unless the issuer has ended. For an order, ``sale_declared`` and those of
+            `require_agreed` · ``stack_exceeds_company``, unless the exposure is owed or the issuer has ended.
     """
     subject_id, exposures = command.subject_id, command.exposures
+    for each in () if state.is_ended else exposures:
+        require_class(state, each.terms)
     refusal = None if command.owed or state.is_ended else _refuse_stack(state, subject_id, exposures)
     changes = state.exposures.get(subject_id, ()) != exposures
     if subject_id.startswith(_ORDER):
@@ -191,9 +193,8 @@ def _require_class_terms(
         )
     for terms in chosen:
         class_id, price = _find_offered_price(terms, state, since)
-        stock_class = state.classes.get(class_id)
-        preferred = None if stock_class is None else stock_class.price_usd
-        if preferred is not None and price < preferred:
+        preferred = _find_preference(state, class_id)
+        if price < preferred:
             raise Refusal(
                 "price_below_preference",
                 f"a share of {class_id} has a preference for {round_half_even(preferred, SHOWN_PLACES)} USD, and"
@@ -244,13 +245,22 @@ def _list_extras(terms: SafeTerms | NoteTerms) -> tuple[Decimal | bool, ...]:
     return terms.discount or ZERO, terms.conversion_timing == "post_money", terms.most_favoured_nation
 
 
-def chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
-    """Return whether a note becomes another class at its maturity than the largest one of common stock.
+def require_class(state: Issuer, terms: PrincipalTerms) -> None:
+    """Refuse stock, a warrant or a note of a class that does not exist.
 
-    A class that does not exist yet is another one.
+    Raises:
+        Refusal: ``stock_class_unknown``.
     """
+    if isinstance(terms, PricedTerms):
+        get_class(state, terms.class_id)
+    elif isinstance(terms, NoteTerms) and terms.at_maturity is not None:
+        get_class(state, terms.at_maturity.class_id)
+
+
+def chooses_class(terms: PrincipalTerms, state: Issuer) -> bool:
+    """Return whether a note becomes another class at its maturity than the largest one of common stock."""
     become = terms.at_maturity if isinstance(terms, NoteTerms) else None
-    return become is not None and not (become.class_id in state.classes and is_main_class(state, become.class_id))
+    return become is not None and not is_main_class(state, become.class_id)
 
 
 def _find_offered_price(terms: PrincipalTerms, state: Issuer, since: Fraction) -> tuple[str, Fraction]:
@@ -658,8 +668,15 @@ def undercuts_paid(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool
 
 
 def _is_preferred_above_price(state: Issuer, terms: PrincipalTerms) -> bool:
-    known = state.classes.get(terms.class_id) if isinstance(terms, PricedTerms) else None
-    return known is not None and isinstance(terms, PricedTerms) and find_preference(known) > terms.price_usd_per_share
+    if not isinstance(terms, PricedTerms) and not chooses_class(terms, state):
+        return False
+    class_id, price = _find_offered_price(terms, state, Fraction(1))
+    return _find_preference(state, class_id) > price
+
+
+def _find_preference(state: Issuer, class_id: str) -> Fraction:
+    stock_class = state.classes.get(class_id)
+    return Fraction(0) if stock_class is None else find_preference(stock_class)
 
 
 def _has_stated_part(state: Issuer, holder_id: str) -> bool:

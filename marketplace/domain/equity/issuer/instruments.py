@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from events.issuer import IssuerEvent, IssuerInstrumentSigned
 from events.issuer_dilution import Exposure
-from events.types import PricedTerms
 from marketplace.core.money import require_usd
 from marketplace.domain.equity.issuer.commands import SignInstrument
-from marketplace.domain.equity.issuer.dilution import require_agreed, require_room
-from marketplace.domain.equity.issuer.rules import get_class, is_repeated, require_no_sale
+from marketplace.domain.equity.issuer.dilution import require_agreed, require_class, require_room
+from marketplace.domain.equity.issuer.rules import is_repeated, require_no_sale
 from marketplace.domain.equity.issuer.state import Issuer
 
 
@@ -26,8 +25,7 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
         return []
     require_no_sale(state)
     require_usd(command.commitment_usd, "/commitment_usd")
-    if isinstance(command.terms, PricedTerms):
-        get_class(state, command.terms.class_id)
+    require_class(state, command.terms)
     exposures = (Exposure(terms=command.terms, amount_usd=command.commitment_usd),)
     require_room(state, command.instrument_id, exposures)
     if command.by_limit:

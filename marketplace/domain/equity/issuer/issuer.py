@@ -81,8 +81,8 @@ Refusals in order, of each command:
 - instrument signed: instrument_exists · sale_declared · amounts · stock_class_unknown · stack_exceeds_company ·
   dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
-- exposure recorded: sale_declared · dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders ·
-  stack_exceeds_company
+- exposure recorded: stock_class_unknown · sale_declared · dilution_unagreed · price_below_preference ·
+  terms_unagreed · cap_below_holders · stack_exceeds_company
 - proposal counted: proposals_too_many
 - holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·
   stakeholder_unknown
