@@ -14,6 +14,7 @@ from events.types import (
     Ratio,
     Settlement,
     Shares,
+    TerminationDays,
     Text,
     Usd,
     WarrantReduction,
@@ -64,6 +65,8 @@ class IssuerOptionGranted(Event, frozen=True, kw_only=True, tag="issuer.option_g
         vesting: When it may be exercised; None: at once.
         promise_id: The promise that it keeps, where there was one.
         approval: The paper behind it.
+        termination_exercise_days: Days after the end of the holder's service in which it may exercise what had vested;
+            None: vesting does not depend on service.
     """
 
     issuer_id: Id
@@ -74,6 +77,7 @@ class IssuerOptionGranted(Event, frozen=True, kw_only=True, tag="issuer.option_g
     vesting: VestingSchedule | None = None
     promise_id: Id | None = None
     approval: Approval | None = None
+    termination_exercise_days: TerminationDays | None = None
 
 
 class IssuerOptionExercised(Event, frozen=True, kw_only=True, tag="issuer.option_exercised.v1"):
@@ -104,19 +108,22 @@ class IssuerOptionCancelled(Event, frozen=True, kw_only=True, tag="issuer.option
         cancellation_id: The cancellation.
         option_id: The option.
         holder_id: Who held it.
-        shares: How many.
+        shares: How many; 0: all had vested when the holder left.
         kind: ``forfeited``: what had not vested when the holder left; ``cancelled``: by agreement; ``expired``: its
             time is over.
         reason: Why.
+        service_ended_on: Where the grant depends on service: the day on which that ended. Nothing vests after it, and
+            the days of exercise run from it.
     """
 
     issuer_id: Id
     cancellation_id: Id
     option_id: Id
     holder_id: Id
-    shares: Annotated[int, Meta(ge=1)]
+    shares: Annotated[int, Meta(ge=0)]
     kind: Cancellation
     reason: Text
+    service_ended_on: date | None = None
 
 
 class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_issued.v1"):

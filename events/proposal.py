@@ -51,10 +51,9 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
         electorate: Who is asked: ``holder/`` and a party, alone; ``company``; ``class/`` and a class of stock;
             ``instruments``, by their outstanding principal, and ``commitments``, by what may still be drawn, as far as
             these buy a part of the company; ``options``; ``warrants``; of a sale ``directors``, all ``holders`` whose
-            share binds the rest, those of them that are
-            parties here (``holders_here``), and of a buyer that pays in its stock the same groups behind ``buyer_``;
-            ``pro_rata``: investors who may refuse what dilutes them. Behind ``unrelated_`` are those of a group whom no
-            firm relation connects with the company; they are asked where others of the group are connected.
+            share binds the rest, those of them that are parties here (``holders_here``), and of a buyer that pays in
+            its stock the same groups behind ``buyer_``; ``pro_rata``: investors who may refuse what dilutes them.
+            Behind ``unrelated_`` are those whom no firm relation connects with the company, where others are connected.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
         share_needed: The least share of the weight that agrees; None: more than half.

@@ -35,10 +35,9 @@ class CreditStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """When machine evidence about a grant's GPUs opens an incident automatically, and when it closes it.
+    """When machine evidence about a grant's GPUs opens and closes an incident: after observations of a GPU in a row.
 
-    An observation of a GPU is bad if it shows an XID error, or energy drawn while nothing runs. A number of bad ones in
-    a row opens an incident, a number of good ones closes it.
+    One is bad if it shows an XID error, or energy drawn while nothing runs.
 
     Attributes:
         xid_errors: NVIDIA XID errors of a sample that mean failed hardware; none: the standard ones, which are 48,

@@ -102,6 +102,8 @@ Funding = Literal["cash", "own_capacity"]
 """What a mandate pays with: dollars, or capacity that its holder delivers itself."""
 Cancellation = Literal["forfeited", "cancelled", "expired"]
 """How shares of an option ended: the holder left before they vested, by agreement, or their time is over."""
+TerminationDays = Annotated[int, Meta(ge=1, le=3_660)]
+"""Days after the end of a holder's service in which it may exercise what has vested."""
 Settlement = Literal["cash", "net", "either"]
 """How a warrant may be paid for: in cash, by giving rights up (net), or either."""
 WarrantReduction = Literal["keep", "claw_back"]

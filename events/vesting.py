@@ -107,8 +107,7 @@ class PriceMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     Attributes:
         price_usd_per_share: From this price on.
         average: The mean that is measured, on the last day that its source has recorded. None: the latest price of a
-            closed round in which a party invested that is neither the company nor the warrant's holder or an affiliate,
-            or the latest valuation that the platform recorded.
+            closed round that others than company, holder and affiliates made, or valuation that the platform recorded.
     """
 
     price_usd_per_share: Usd

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
@@ -80,12 +80,21 @@ def _find_time(message: Message) -> datetime:
 
 @dataclass(slots=True)
 class Proposal:
-    """One proposal, from its events alone; `refused` are those who did, unless they agreed since."""
+    """One proposal, from its events alone.
+
+    Attributes:
+        made: What is proposed.
+        agreed: Who agrees now.
+        ended: Whether it is over.
+        refused: Those who did, unless they agreed since.
+        leaving: The electorates of holders whose service ended, by an option that depends on it.
+    """
 
     made: Mapping[str, Any]
     agreed: set[str]
     ended: bool = False
     refused: set[str] = field(default_factory=set)
+    leaving: frozenset[str] = frozenset()
 
     def list_missing(self, now: datetime, agreed: set[str] | None = None) -> list[str]:
         """Return the electorates that have not agreed, by more than half or at least the share that the consent states.
@@ -100,8 +109,12 @@ class Proposal:
         ]
 
     def list_waiving(self, now: datetime) -> set[str]:
-        """Return the investors that might have bought a part, and do not refuse, once they had time to; else nobody."""
-        asked = [each for each in self.made["consents"] if each["electorate"] == PRO_RATA]
+        """Return the investors that might have bought a part, and do not refuse, once they had time to; else nobody.
+
+        Also who left the company.
+        """
+        waived = {PRO_RATA, f"buyer_{PRO_RATA}", *self.leaving}
+        asked = [each for each in self.made["consents"] if each["electorate"] in waived]
         if not asked or now < parse_instant(self.made["proposed_at"]) + WAIVED_AFTER:
             return set()
         return {voter["party_id"] for each in asked for voter in each["voters"]} - self.refused
@@ -123,6 +136,8 @@ class Consents:
         companies: The party of each issuer.
         parties: Every registered party. Others are imported holders, which nobody asks.
         proposals: By id.
+        windows: For how many days after service each option that depends on it may be exercised.
+        over: The last day of exercise of each option whose holder left.
     """
 
     findings: Findings
@@ -130,6 +145,8 @@ class Consents:
     companies: dict[str, str] = field(default_factory=dict)
     parties: set[str] = field(default_factory=set)
     proposals: dict[str, Proposal] = field(default_factory=dict)
+    windows: dict[str, timedelta] = field(default_factory=dict)
+    over: dict[str, date] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command. The cap tables of `equity` must be those before it."""
@@ -148,12 +165,43 @@ class Consents:
             self._check_carried_out(carried, decision)
         else:
             self._check_alone(decision)
+        for message in decision:
+            if message.event_type.startswith("issuer.option_"):
+                self._take_option(message, message.read())
+
+    def _take_option(self, message: Message, body: Mapping[str, Any]) -> None:
+        """Fold how long options may be exercised, and check that none is later."""
+        option_id, days = body.get("option_id", ""), body.get("termination_exercise_days")
+        if message.event_type == "issuer.option_granted.v1" and days is not None:
+            self.windows[option_id] = timedelta(days=days)
+        elif body.get("service_ended_on") is not None and option_id in self.windows:
+            until = date.fromisoformat(body["service_ended_on"]) + self.windows[option_id]
+            self.over[option_id] = min(self.over.get(option_id, until), until)
+        elif message.event_type == "issuer.option_exercised.v1":
+            text = f"{option_id} is exercised after the days that its holder had since its service ended"
+            self.findings.require(not self._is_over(message, option_id), "vesting", message.sequence, text)
+
+    def _is_over(self, message: Message, option_id: str) -> bool:
+        return option_id in self.over and _find_time(message).date() > self.over[option_id]
+
+    def _list_leaving(self, made: Mapping[str, Any]) -> frozenset[str]:
+        """Return the electorates of holders whose options a proposal forfeits, as their service ended on its day."""
+        found = set()
+        for effect in made["effects"]:
+            body = json.loads(effect["body_json"])
+            if effect["type"] == "issuer.option_cancelled.v1" and body["option_id"] in self.windows:
+                day, ended_on = parse_instant(made["proposed_at"]).date(), body.get("service_ended_on")
+                known = body["option_id"] in self.over
+                if ended_on is not None and (known or date.fromisoformat(ended_on) == day):
+                    found.add(f"holder/{body['holder_id']}")
+        return frozenset(found)
 
     def _take_proposal(self, message: Message, body: dict[str, Any]) -> None:
         name = message.event_type.split(".")[1]
         if name == "made":
             asked = {voter["party_id"] for consent in body["consents"] for voter in consent["voters"]}
-            self.proposals[body["proposal_id"]] = Proposal(body, asked & {body["proposer_id"]})
+            agreed, leaving = asked & {body["proposer_id"]}, self._list_leaving(body)
+            self.proposals[body["proposal_id"]] = Proposal(body, agreed, leaving=leaving)
             return
         known = self.proposals.get(body["proposal_id"])
         if known is None:
@@ -262,6 +310,8 @@ class Consents:
             if not actor.startswith("pty_"):
                 continue
             concerned = self._list_concerned(message.event_type, body, decision)
+            if body.get("kind") == "expired" and self._is_over(message, body.get("option_id", "")):
+                continue
             company = self.companies.get(body.get("issuer_id", ""), "")
             others = {each for each in concerned if each in self.parties or actor != company} - {actor, company}
             text = f"{actor} changed the position of {', '.join(sorted(others))} alone"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from msgspec import UNSET
 
@@ -12,7 +12,13 @@ from marketplace.ocf import transactions as tx
 from marketplace.ocf.lots import Lot
 from marketplace.ocf.numbers import render_money, render_number
 from marketplace.ocf.outgoing_vesting import build_schedule, build_tranches
-from marketplace.ocf.values import ConversionRight, ElectiveAtWill, FixedMechanism
+from marketplace.ocf.values import (
+    ConversionRight,
+    ElectiveAtWill,
+    FixedMechanism,
+    TerminationReason,
+    TerminationWindow,
+)
 from marketplace.ocf.writing import PLAN_ID, Right, Writing, render_comments
 
 
@@ -20,9 +26,20 @@ def _grant_option(out: Writing, event: issuers.IssuerOptionGranted) -> None:
     out.require_stakeholder(event.holder_id)
     out.prices[event.option_id] = Fraction(event.exercise_price_usd)
     out.rights[event.option_id] = Right(event.option_id, event.shares)
+    out.windows[event.option_id] = _build_windows(event.termination_exercise_days)
     if event.vesting is not None:
         out.vesting[event.option_id] = build_schedule(event.option_id, event.vesting)
     _write_option(out, event.option_id, event.holder_id, event.approval)
+
+
+def _build_windows(days: int | None) -> tuple[TerminationWindow, ...]:
+    """Return the window after an end of service, which is the same for every reason; None: there is none."""
+    reasons = get_args(TerminationReason)
+    return (
+        ()
+        if days is None
+        else tuple(TerminationWindow(reason=each, period=days, period_type="DAYS") for each in reasons)
+    )
 
 
 def _write_option(out: Writing, option_id: str, holder_id: str, approval: Approval | None = None) -> None:
@@ -41,13 +58,15 @@ def _write_option(out: Writing, option_id: str, holder_id: str, approval: Approv
             exercise_price=render_money(out.prices[option_id]),
             vesting_terms_id=out.vesting[option_id].id if option_id in out.vesting else UNSET,
             expiration_date=None,
-            termination_exercise_windows=(),
+            termination_exercise_windows=out.windows[option_id],
         )
     )
 
 
 def _cancel_option(out: Writing, event: issuers.IssuerOptionCancelled) -> None:
     """End the option's certificate; what remains gets a new one, and the cancelled shares return to the pool."""
+    if not event.shares:
+        return
     right = out.rights[event.option_id]
     before = right.security_id
     right.shares -= event.shares

@@ -70,6 +70,17 @@ class Exemption(Value, frozen=True, kw_only=True):
     jurisdiction: str
 
 
+TerminationReason = Literal[
+    "VOLUNTARY_OTHER",
+    "VOLUNTARY_GOOD_CAUSE",
+    "VOLUNTARY_RETIREMENT",
+    "INVOLUNTARY_OTHER",
+    "INVOLUNTARY_DEATH",
+    "INVOLUNTARY_DISABILITY",
+    "INVOLUNTARY_WITH_CAUSE",
+]
+
+
 class TerminationWindow(Value, frozen=True, kw_only=True):
     """How long after an end of service an option may be exercised."""
 

@@ -14,7 +14,7 @@ from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.lots import Lot, Lots
 from marketplace.ocf.numbers import is_exact, render_money, render_number
-from marketplace.ocf.values import Name
+from marketplace.ocf.values import Name, TerminationWindow
 
 PLAN_ID: Final = "plan"
 _RELATIONSHIPS: Final = {
@@ -56,6 +56,7 @@ class Writing:
         holders: Present holders of warrants, by id.
         paid: Dollars of principal that bought the rest of a warrant, by id.
         vesting: Vesting terms of options and warrants, by their ids.
+        windows: How long options may be exercised after service, by their ids.
         issued: Stock that the company issued, and its transactions.
         resulting: How many securities resulted from others so far.
         day: Day of the present act.
@@ -78,6 +79,7 @@ class Writing:
     holders: dict[str, str] = field(default_factory=dict)
     paid: dict[str, Fraction] = field(default_factory=dict)
     vesting: dict[str, ocf.VestingTerms] = field(default_factory=dict)
+    windows: dict[str, tuple[TerminationWindow, ...]] = field(default_factory=dict)
     issued: list[tuple[issuers.IssuerStockIssued, str]] = field(default_factory=list)
     resulting: int = 0
     day: date = date.min

@@ -4,8 +4,9 @@ Subject: ``marketplace.proposal.<proposal_id>``.
 
 Invariants:
     1. A proposal takes effect only if in each of its electorates voters of more than half of the weight, or of the
-       share that it states, agree at that moment. Who might buy a part by a pro rata right agrees by its silence, from
-       the instant that the electorate states, while it does not refuse: it may until the proposal takes effect.
+       share that it states, agree at that moment. Who might buy a part by a pro rata right, or whose service ended,
+       agrees by its silence, from the instant that the electorate states, while it does not refuse: it may until the
+       proposal takes effect.
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
@@ -184,7 +185,7 @@ class Proposal:
 
     def list_offered(self) -> frozenset[str]:
         """Return the investors that may refuse that others buy what they might buy a part of."""
-        offered = (each for each in self.made.consents if each.waived_at is not None)
+        offered = (each for each in self.made.consents if each.electorate.removeprefix("buyer_") == PRO_RATA)
         return frozenset(voter.party_id for each in offered for voter in each.voters)
 
     def is_ready(self, party_id: str, at: datetime) -> bool:

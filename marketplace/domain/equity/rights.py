@@ -197,6 +197,7 @@ class Asked(NamedTuple):
         gain: Who is not disinterested in the vote, besides those who are related to it. `ANYONE`: it is not known.
         offered: The weight of investors who might buy their part. Their silence waives it after `WAIVED_AFTER`.
         share: The least share of that weight that does not refuse.
+        notified: Holders whose position it changes by what they agreed to before. They may refuse for `WAIVED_AFTER`.
     """
 
     holders: tuple[str, ...] = ()
@@ -207,6 +208,7 @@ class Asked(NamedTuple):
     gain: tuple[str, ...] = ()
     offered: Mapping[str, int] = MappingProxyType({})
     share: Decimal = Decimal(1)
+    notified: tuple[str, ...] = ()
 
 
 class Right(NamedTuple):
@@ -371,9 +373,16 @@ def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
 
 
 def _cancel_option(event: IssuerOptionCancelled, setting: Setting) -> Asked:
-    """Ask the holder, as `_split` does if a consolidation cancels what would be a fraction."""
+    """Ask the holder, as `_split` does if a consolidation cancels what would be a fraction.
+
+    Of an option that depends on service it may refuse that its service ended, and is not asked once its days are over.
+    """
     rounded = setting.again and any(isinstance(each, IssuerStockSplit) for each in setting.effects)
-    return Asked(() if rounded else (event.holder_id,), company=True)
+    until = setting.issuer.options[event.option_id].exercisable_until
+    is_over = event.kind == "expired" and until is not None and setting.at.date() > until
+    if event.service_ended_on is not None and _is_party(event.holder_id, setting):
+        return Asked(company=True, notified=() if setting.again else (event.holder_id,))
+    return Asked(() if rounded or is_over else (event.holder_id,), company=True)
 
 
 def _list_trimmed(issuer: Issuer, ratio: Fraction) -> Iterable[str]:
@@ -812,7 +821,15 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _exercise_option,
     ),
     IssuerOptionCancelled: Right(
-        "option_cancellation", "an option is cancelled", "company", "the holder", _NONE, _cancel_option
+        "option_cancellation",
+        "an option is cancelled",
+        "company",
+        "the holder",
+        "its grant states `termination_exercise_days`, and these are over since the holder's service ended",
+        _cancel_option,
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. By such a grant what had not vested is forfeited as"
+        f" service ends: the holder may refuse that for {WAIVED_AFTER.days} days, and then the platform decides; its"
+        " silence agrees. Nothing vests from the proposal's day on",
     ),
     IssuerWarrantIssued: Right(
         "warrant",
@@ -1103,6 +1120,9 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
         for holder_id in asked.holders:
             if _is_party(holder_id, setting):
                 _ask(found, right.name, _Group(f"holder/{holder_id}", {holder_id: 1}))
+        for holder_id in asked.notified:
+            until = setting.at + WAIVED_AFTER
+            _ask(found, right.name, _Group(f"holder/{holder_id}", {holder_id: 1}, waived_at=until))
         if asked.company or not all(_is_party(holder_id, setting) for holder_id in asked.holders):
             _ask(found, right.name, _Group("company", {setting.company_id: 1}))
         for group in _list_electorates(asked, setting):

@@ -117,6 +117,7 @@ def _tell_options(teller: Teller) -> None:
                 allocation="CUMULATIVE_ROUND_DOWN",
             ),
             promise_id=kept,
+            termination_exercise_days=90,
         ),
     )
     teller.tell(
@@ -130,6 +131,7 @@ def _tell_options(teller: Teller) -> None:
             shares=48_000,
             kind="forfeited",
             reason="left before the cliff",
+            service_ended_on=date(2026, 3, 2),
         ),
     )
 

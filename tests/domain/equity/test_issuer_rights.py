@@ -160,6 +160,22 @@ def test_what_is_forfeited_is_available_again_and_what_had_vested_stays():
     )
 
 
+LEFT_AT = NOON.replace(year=2027)
+LEFT = [
+    *COMPANY,
+    IssuerOptionGranted(**LATER, vesting=MONTHLY, termination_exercise_days=90),
+    IssuerOptionCancelled(
+        **OF_ISS,
+        cancellation_id=make_id("can", 2),
+        option_id=LATER["option_id"],
+        holder_id=EMPLOYEE,
+        shares=0,
+        kind="forfeited",
+        reason="the holder left",
+        service_ended_on=LEFT_AT.date(),
+    ),
+]
+"""What had not vested is not forfeited yet, and vests no more."""
 BY_DELIVERY = WarrantTranche(shares=60_000, conditions=((DeliveryMilestone(gpu_seconds=1_000 * HOURS),),))
 BY_DAY_OR_PRICE = WarrantTranche(
     shares=40_000,
@@ -311,11 +327,15 @@ REFUSED = {
     "exercise": [
         ("option_unvested", VESTING, exercise(1)),
         ("option_unvested", VESTING, exercise(27_084, NOON.replace(year=2027))),
+        ("option_expired", LEFT, exercise(27_084, LEFT_AT + timedelta(days=91))),
+        ("option_unvested", LEFT, exercise(27_084, LEFT_AT + timedelta(days=90))),
         ("time_naive", VESTING, exercise(1, NOON.replace(tzinfo=None))),
     ],
     "cancel": [
         ("option_unknown", COMPANY, cancel(1)),
         ("shares_not_positive", VESTING, cancel(0)),
+        ("shares_not_positive", LEFT, cancel(0, "expired")),
+        ("option_vested", LEFT, cancel(72_918, at=LEFT_AT + timedelta(days=400))),
         ("time_naive", VESTING, cancel(1, at=NOON.replace(tzinfo=None))),
         ("option_overdrawn", VESTING, cancel(100_001)),
         ("option_vested", VESTING, cancel(72_918, at=NOON.replace(year=2027))),

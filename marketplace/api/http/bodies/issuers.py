@@ -18,6 +18,7 @@ from events.types import (
     Share,
     StakeholderKind,
     StockKind,
+    TerminationDays,
     Text,
     Usd,
     WarrantReduction,
@@ -221,7 +222,7 @@ class PromiseOptionBody(Body, frozen=True, kw_only=True):
 class CancelOptionBody(Body, frozen=True, kw_only=True):
     """Shares of an option to cancel; see the event `issuer.option_cancelled`."""
 
-    shares: ShareCount
+    shares: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     kind: Cancellation
     reason: Text
 
@@ -235,6 +236,7 @@ class GrantOptionBody(Body, frozen=True, kw_only=True):
     vesting: VestingSchedule | None = None
     promise_id: Id | None = None
     approval: Approval | None = None
+    termination_exercise_days: TerminationDays | None = None
 
 
 class ExerciseOptionBody(Body, frozen=True, kw_only=True):

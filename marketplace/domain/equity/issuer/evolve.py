@@ -308,7 +308,10 @@ def _exercise_option(state: Issuer, event: IssuerOptionExercised) -> Issuer:
 def _cancel_option(state: Issuer, event: IssuerOptionCancelled) -> Issuer:
     option = state.options[event.option_id]
     after = replace(
-        option, shares=option.shares - event.shares, shares_outstanding=option.shares_outstanding - event.shares
+        option,
+        shares=option.shares - event.shares,
+        shares_outstanding=option.shares_outstanding - event.shares,
+        service_ended_on=event.service_ended_on or option.service_ended_on,
     )
     return replace(_keep(state, event.cancellation_id, event), options=state.options.set(event.option_id, after))
 

@@ -44,6 +44,7 @@ class GrantOption(msgspec.Struct, frozen=True, kw_only=True):
     vesting: VestingSchedule | None = None
     promise_id: str | None = None
     approval: Approval | None = None
+    termination_exercise_days: int | None = None
 
 
 class ExerciseOption(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +59,10 @@ class ExerciseOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelOption(msgspec.Struct, frozen=True, kw_only=True):
-    """Cancel an option without shares, in part or in full. Only unvested shares can be forfeited."""
+    """Cancel an option without shares, in part or in full. Only unvested shares can be forfeited.
+
+    Where the option depends on service, a forfeiture ends that on the day of `at`, also one of 0 shares.
+    """
 
     issuer_id: str
     cancellation_id: str

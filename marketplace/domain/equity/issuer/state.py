@@ -111,6 +111,8 @@ class Option:
         shares_outstanding: Shares neither exercised nor cancelled.
         exercise_price_usd: Price of one share.
         shares_granted: Shares granted, cancelled ones included: the base of its vesting.
+        service_ended_on: The day on which its holder's service ended; None: it has not, or the option does not depend
+            on it.
     """
 
     granted: IssuerOptionGranted
@@ -118,6 +120,15 @@ class Option:
     shares_outstanding: int
     exercise_price_usd: Fraction
     shares_granted: int
+    service_ended_on: date | None = None
+
+    @property
+    def exercisable_until(self) -> date | None:
+        """Return the last day on which it may be exercised; None: no day is."""
+        days = self.granted.termination_exercise_days
+        if self.service_ended_on is None or days is None:
+            return None
+        return self.service_ended_on + timedelta(days=days)
 
 
 def find_lapse(issued: IssuerWarrantIssued) -> datetime:

@@ -9,7 +9,7 @@ computed them. Their certificates are checked instead.
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from fractions import Fraction
 from typing import Any, Final
 
@@ -351,6 +351,8 @@ def build_command(act: IssuerEvent, at: datetime | None = None) -> IssuerCommand
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
     if command_type in _AT:
         fields["at"] = _AT[command_type] if at is None else at
+    if isinstance(act, IssuerOptionCancelled) and act.service_ended_on is not None and at is None:
+        fields["at"] = datetime.combine(act.service_ended_on, time(), UTC)
     if isinstance(act, IssuerWarrantExercised):
         fields |= {"shares": act.shares + act.shares_surrendered, "shares_issued": act.shares}
     command: IssuerCommand = command_type(**fields)

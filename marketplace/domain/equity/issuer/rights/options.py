@@ -31,7 +31,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_shares,
     require_stakeholder,
 )
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.state import Issuer, Option
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan
 from marketplace.domain.refusals import refuse_unknown, require_found
 
@@ -97,6 +97,7 @@ def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
         vesting=command.vesting,
         promise_id=command.promise_id,
         approval=command.approval,
+        termination_exercise_days=command.termination_exercise_days,
     )
     granted = {option_id: option.granted for option_id, option in state.options.items()}
     if is_repeated("option", command.option_id, granted, event):
@@ -159,6 +160,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
     require_aware(command.at, "/at")
     if command.shares > option.shares_outstanding:
         raise refuse_overdrawn("option", command.option_id, command.shares, option.shares_outstanding)
+    _require_window(command, option)
     exercisable = count_exercisable(option, command.at.date())
     if command.shares > exercisable:
         raise Refusal(
@@ -172,9 +174,21 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
     return [*raise_authorised(state, command.class_id, command.shares, command.exercise_id), event]
 
 
+def _require_window(command: ExerciseOption, option: Option) -> None:
+    until = option.exercisable_until
+    if until is not None and command.at.date() > until:
+        raise Refusal(
+            "option_expired",
+            f"option {command.option_id} could be exercised until {until}, because its holder's service ended on"
+            f" {option.service_ended_on}",
+            exercisable_until=str(until),
+        )
+
+
 def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the cancellation of an option, in part or in full; nothing if it is recorded."""
     option = require_found("option", command.option_id, state.options.get(command.option_id))
+    ends = command.kind == "forfeited" and option.granted.termination_exercise_days is not None
     event = IssuerOptionCancelled(
         issuer_id=command.issuer_id,
         cancellation_id=command.cancellation_id,
@@ -183,10 +197,11 @@ def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]
         shares=command.shares,
         kind=command.kind,
         reason=command.reason,
+        service_ended_on=(option.service_ended_on or command.at.date()) if ends else None,
     )
     if is_repeated("cancellation", command.cancellation_id, state.acts, event):
         return []
-    require_shares(command.shares, "/shares")
+    require_shares(command.shares, "/shares", zero=ends)
     require_aware(command.at, "/at")
     if command.shares > option.shares_outstanding:
         raise refuse_overdrawn("option", command.option_id, command.shares, option.shares_outstanding)

@@ -37,10 +37,11 @@ def require_schedule(vesting: VestingSchedule | None) -> None:
 
 
 def count_vested(option: Option, on_day: date) -> int:
-    """Return the shares of an option that have vested by a day, exercised ones included."""
+    """Return the shares of an option that have vested by a day, exercised ones included; none after service ended."""
     vesting = option.granted.vesting
     if vesting is None:
         return option.shares_granted
+    on_day = on_day if option.service_ended_on is None else min(on_day, option.service_ended_on)
     due = sum(
         add_months(vesting.starts_on, number * vesting.months_between) <= on_day
         for number in range(1, vesting.tranches + 1)
