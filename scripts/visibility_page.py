@@ -20,11 +20,12 @@ _HEAD: Final = """# Who sees what
 
 `uv run python scripts/render_contracts.py` writes this page from the rules that the API applies. Which parts of an
 auction are sealed, and until when, is in [how-to-use-the-api.md](how-to-use-the-api.md#who-sees-what-of-an-offer).
-`tests/api/test_sealed.py` asks every route and the feed as each side of a trade.
+`tests/api/test_sealed.py` asks every route and the feed as each side of a trade, `tests/api/test_clerks.py` every route
+as the platform.
 
 A key also needs the scope of the row. A key of the platform sees orders, quotes, frozen books and events only with
-the scope `orders:sealed`. It sees everything else without that scope. Whoever may not see a resource gets the answer
-for one that does not exist.
+the scope `orders:sealed`. It sees everything else without that scope, but no amount that orders and quotes hold: it
+counts as available. Whoever may not see a resource gets the answer for one that does not exist.
 
 ## Resources
 

@@ -845,6 +845,7 @@ def _create_entries() -> None:
         numeric("amount"),
         text("tag"),
         text("cause", null=True),
+        text("hold_id", null=True),
         timestamp("recorded_at"),
         timestamp("occurred_at"),
         key("entries", "sequence", "line"),

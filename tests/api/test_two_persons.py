@@ -248,6 +248,8 @@ async def test_a_dear_order_waits_whoever_places_it(treasury: Treasury):
         for listed in ("/v1/approvals", f"{path}/approvals"):
             kinds = {row["act"]["kind"] for row in (await accountant.get(listed, headers=headers)).json()["items"]}
             assert ("order" in kinds) == (len(scopes) > 1), "the terms of an order are sealed"
+        holds = (await accountant.get(f"{path}/holds", headers=headers)).json()["items"]
+        assert {row["purpose"][:3] for row in holds} == ({"ord", "apv"} if len(scopes) > 1 else set())
     for scopes in (["accounts:read", "events:read"], ["accounts:read", "events:read", "*:read"]):
         body = {"name": "bookkeeper", "party_id": startup, "scopes": scopes}
         bookkeeper = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])

@@ -78,6 +78,7 @@ async def explain(
             kinds=_list_kinds(reader),
             at=point,
             occurred_until=until,
+            sealed=reader.sees_sealed,
             after=after,
             limit=limit + 1,
         )
@@ -100,7 +101,15 @@ async def _load(
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     async with reader.connect() as connection:
         account = reader.show(await find_account(connection, account_id, now=reader.now), ACCOUNT, account_id)
-        return await load_account_statement(connection, account, start=first, end=last, basis=basis, last=last_lines)
+        return await load_account_statement(
+            connection,
+            account,
+            start=first,
+            end=last,
+            basis=basis,
+            last=last_lines,
+            sealed=reader.sees_sealed,
+        )
 
 
 @get("/{account_id:str}/statement", operation_id="accounts.get_statement", summary="Read a statement of account")

@@ -90,7 +90,7 @@ async def record_withdrawal(
 async def get_one(reader: Read, account_id: FromPath[str]) -> AccountView:
     """Return an account of the party, with its balances now."""
     async with reader.connect() as connection:
-        view = await find_account(connection, account_id, now=reader.now)
+        view = await find_account(connection, account_id, now=reader.now, sealed=reader.sees_sealed)
     return reader.show(view, ACCOUNT, account_id)
 
 
@@ -99,7 +99,14 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
     """Return the party's accounts by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        rows = await list_accounts(connection, now=reader.now, party_id=reader.party_id, after=after, limit=limit + 1)
+        rows = await list_accounts(
+            connection,
+            now=reader.now,
+            party_id=reader.party_id,
+            sealed=reader.sees_sealed,
+            after=after,
+            limit=limit + 1,
+        )
     return build_page(rows, limit, lambda row: row.account_id)
 
 
@@ -125,6 +132,7 @@ async def read_balances(
             unit=unit,
             at=point,
             occurred_until=until,
+            sealed=reader.sees_sealed,
             after=after,
             limit=limit + 1,
         )
@@ -148,7 +156,13 @@ async def read_entries(
     after, party_id = parse_cursor(cursor, (0, -1)), reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_entries(
-            connection, party_id=party_id, account=account, account_id=account_id, after=after, limit=limit + 1
+            connection,
+            party_id=party_id,
+            account=account,
+            account_id=account_id,
+            sealed=reader.sees_sealed,
+            after=after,
+            limit=limit + 1,
         )
     return build_page(rows, limit, lambda row: (row.sequence, row.line))
 
@@ -159,7 +173,7 @@ async def read_trial_balance(reader: Read, at: AtText = None) -> list[TrialBalan
     reader.require_platform()
     point = parse_at(at)
     async with reader.connect() as connection:
-        return await load_trial_balance(connection, at=point)
+        return await load_trial_balance(connection, at=point, sealed=reader.sees_sealed)
 
 
 ROUTER: Final = Router(

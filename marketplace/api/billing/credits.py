@@ -47,7 +47,9 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, part
     first, second = parse_cursor(cursor, ("", ""))
     parties = {"party_id": reader.narrow(party_id), "reader_id": reader.party_id}
     async with reader.connect() as connection:
-        rows = await list_credits(connection, **parties, after=(first, second), limit=limit + 1)
+        rows = await list_credits(
+            connection, **parties, sealed=reader.sees_sealed, after=(first, second), limit=limit + 1
+        )
     return build_page(rows, limit, lambda row: (row.account_id, row.provider_id))
 
 

@@ -89,7 +89,9 @@ async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpo
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.show(account, ACCOUNT, account_id)
-        rows = await list_holds(connection, account_id, purpose=purpose, window=listing.window)
+        rows = await list_holds(
+            connection, account_id, purpose=purpose, sealed=reader.sees_sealed, window=listing.window
+        )
     return listing.build_page(rows, rows, lambda row: (row.placed_at, row.hold_id))
 
 

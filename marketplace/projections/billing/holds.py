@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Index, case, func, or_, select, tuple_
+from sqlalchemy import Boolean, Column, ColumnElement, Index, and_, case, exists, func, not_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import account as account_events
 from marketplace.core.errors import Corrupt
+from marketplace.domain.trading.order import ORDER
+from marketplace.domain.trading.quote import QUOTE
+from marketplace.projections.billing.approvals import approvals
 from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, load_all, load_window, narrow, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
@@ -148,11 +151,25 @@ PROJECTION: Final = Projection(
 )
 
 
+def tells_no_offer() -> ColumnElement[bool]:
+    """Return the condition that a hold tells no sealed offer: it is for no order, no quote and no order to approve."""
+    named = and_(*(not_(holds.c.purpose.startswith(f"{prefix}_")) for prefix in (ORDER.prefix, QUOTE.prefix, "apv")))
+    mine = approvals.c.account_id == holds.c.account_id, approvals.c.approval_id == holds.c.purpose
+    return or_(named, exists().where(*mine, approvals.c.act["kind"].astext != "order"))
+
+
 async def list_holds(
-    connection: AsyncConnection, account_id: str, *, purpose: Filter = None, window: Window = WINDOW
+    connection: AsyncConnection,
+    account_id: str,
+    *,
+    purpose: Filter = None,
+    sealed: bool = True,
+    window: Window = WINDOW,
 ) -> Rows[HoldView]:
-    """Return the holds of an account, optionally for one purpose."""
+    """Return the holds of an account, optionally for one purpose; without `sealed`, none that tells a sealed offer."""
     query = narrow(select(holds), ((holds.c.account_id, account_id), (holds.c.purpose, purpose)))
+    if not sealed:
+        query = query.where(tells_no_offer())
     return await load_window(connection, query, HoldView, window, holds.c.hold_id, holds.c.placed_at)
 
 
@@ -161,20 +178,21 @@ async def list_credits(
     *,
     party_id: str | None = None,
     reader_id: str | None = None,
+    sealed: bool = True,
     after: tuple[str, str] = ("", ""),
     limit: int = 100,
 ) -> list[CreditView]:
     """Return credits by account and provider above `after`, optionally those of one party on either side.
 
     A reader learns what is taken of the credit that it uses, not of the credit that it gives. The platform, None,
-    learns both.
+    learns both with `sealed`, and otherwise neither.
     """
     taken: Any = (
         select(func.coalesce(func.sum(holds.c.credit_usd), 0))
         .where(holds.c.account_id == account_credits.c.account_id, holds.c.lender_id == account_credits.c.provider_id)
         .scalar_subquery()
     )
-    if reader_id is not None:
+    if reader_id is not None or not sealed:
         taken = case((account_credits.c.startup_id == reader_id, taken))
     query = select(account_credits, taken.label("taken_usd")).order_by(
         account_credits.c.account_id, account_credits.c.provider_id

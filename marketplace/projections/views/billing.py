@@ -417,8 +417,8 @@ class CreditView(msgspec.Struct, frozen=True, kw_only=True):
         provider_id: Who gives the credit and bears its risk.
         startup_id: Who may take it.
         limit_usd: The most that its orders and grants may take together.
-        taken_usd: What they take now; above the limit where that was lowered since. None for the provider, to whom it
-            would tell what open orders offer; each `grant.issued` states the credit of its grant.
+        taken_usd: What they take now; above the limit where that was lowered since. None for the provider, and for the
+            platform without ``orders:sealed``: it would tell what open orders offer.
         last_sequence: The event that changed the limit last.
     """
 

@@ -35,6 +35,7 @@ async def explain_balance(
     kinds: frozenset[str] | None = None,
     at: At = None,
     occurred_until: datetime | None = None,
+    sealed: bool = True,
     after: tuple[int, int] = (0, -1),
     limit: int = 20,
 ) -> ExplanationView:
@@ -48,6 +49,7 @@ async def explain_balance(
         kinds: Only events of these kinds of aggregates; None: of all. Of others, entries have no body and no cause.
         at: The books at a sequence or an instant; None for now.
         occurred_until: Of those, only what had occurred by this instant.
+        sealed: Whether to state what orders and quotes hold.
         after: Cursor ``(sequence, line)`` of the last entry of the previous page.
         limit: Entries, at most `EXPLAINED_MAX`, and one more to see whether there is a next page.
 
@@ -61,6 +63,7 @@ async def explain_balance(
         account_id=account_id,
         at=at,
         occurred_until=occurred_until,
+        sealed=sealed,
         limit=ACCOUNTS_MAX,
     )
     rows = await list_entries(
@@ -69,10 +72,11 @@ async def explain_balance(
         account_id=account_id,
         at=at,
         occurred_until=occurred_until,
+        sealed=sealed,
         after=after,
         limit=limit,
     )
-    before = await load_sums(connection, account_id, after, at=at, occurred_until=occurred_until)
+    before = await load_sums(connection, account_id, after, at=at, occurred_until=occurred_until, sealed=sealed)
     causes = Causes(connection, log, party_id, kinds)
     entries = [
         ExplainedEntry(entry=row, balance=balance, event=await causes.load_event(row), cause=await causes.explain(row))

@@ -6,7 +6,15 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.account import AccountClosed, AccountLimitSet, AccountOpened
+from events.account import (
+    AccountClosed,
+    AccountHoldCaptured,
+    AccountHoldExpired,
+    AccountHoldPlaced,
+    AccountHoldReleased,
+    AccountLimitSet,
+    AccountOpened,
+)
 from events.types import Event
 from marketplace.projections.billing.accounts.meaning import find_cause, find_occurrence
 from marketplace.projections.billing.accounts.posting import Subject
@@ -17,6 +25,7 @@ from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
 
 _SUBJECT_FIELDS: Final = tuple(Subject.__slots__)
+_OF_HOLDS: Final = AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired
 _get_fields: Final = itemgetter(*_SUBJECT_FIELDS)
 
 
@@ -36,9 +45,10 @@ class _Subjects:
 
 def _post(changes: WriteBatch, fact: RecordedEvent, event: Event) -> None:
     cause, recorded_at, occurred_at = find_cause(event), fact.time, find_occurrence(event, fact.time)
+    hold_id = event.hold_id if isinstance(event, _OF_HOLDS) else None
     for line, posting in enumerate(post(event, _Subjects(changes))):
         account, party_id, unit, amount = posting.account, posting.party_id, posting.unit, posting.amount
-        values = (account, party_id, unit, amount, fact.tag, cause, recorded_at, occurred_at)
+        values = (account, party_id, unit, amount, fact.tag, cause, hold_id, recorded_at, occurred_at)
         changes.append(entries, fact.sequence, line, *values)
         changes.add(balances, "amount", account=account, party_id=party_id, unit=unit, amount=amount)
 
@@ -74,7 +84,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="accounts",
-    version=4,
+    version=5,
     tables=(accounts, entries, balances, subjects),
     reads=("account", "grant", "usage", "service_line", "statement", "issuer", "instrument"),
     handlers=_HANDLERS,

@@ -10,7 +10,14 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_forward
 from marketplace.projections.billing.accounts.explain import run_balances
 from marketplace.projections.billing.accounts.queries import list_lines
-from marketplace.projections.views.billing import AccountStatementView, AccountView, Basis, LineView, StandView
+from marketplace.projections.views.billing import (
+    AccountStatementView,
+    AccountView,
+    Basis,
+    EntryView,
+    LineView,
+    StandView,
+)
 
 LINES_MAX: Final = 10_000
 
@@ -23,8 +30,11 @@ async def load_account_statement(
     end: datetime,
     basis: Basis = "recorded",
     last: int | None = None,
+    sealed: bool = True,
 ) -> AccountStatementView:
     """Return the statement of an account over ``[start, end)``; with `last`, only so many of its latest lines.
+
+    Without `sealed`, it is stated as `queries` says.
 
     Raises:
         Refusal: ``request_invalid`` if the span is empty; ``statement_too_long`` above 10,000 lines.
@@ -38,6 +48,7 @@ async def load_account_statement(
         end=end,
         limit=last or LINES_MAX + 1,
         latest=last is not None,
+        sealed=sealed,
     )
     if len(rows) > LINES_MAX:
         raise Refusal(
@@ -56,21 +67,22 @@ async def load_account_statement(
         end=end,
         basis=basis,
         opening=_stand(before),
-        lines=tuple(
-            LineView(
-                sequence=row.sequence,
-                recorded_at=row.recorded_at,
-                occurred_at=row.occurred_at,
-                event=row.tag,
-                cause=row.cause,
-                account=row.account,
-                unit=row.unit,
-                amount=row.amount,
-                balance=balance,
-            )
-            for row, balance in run
-        ),
+        lines=tuple(_render(row, balance) for row, balance in run),
         closing=_stand(after),
+    )
+
+
+def _render(row: EntryView, balance: Decimal) -> LineView:
+    return LineView(
+        sequence=row.sequence,
+        recorded_at=row.recorded_at,
+        occurred_at=row.occurred_at,
+        event=row.tag,
+        cause=row.cause,
+        account=row.account,
+        unit=row.unit,
+        amount=row.amount,
+        balance=balance,
     )
 
 

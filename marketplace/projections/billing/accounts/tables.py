@@ -35,6 +35,7 @@ entries: Final = define_history(
     exact("amount"),
     text("tag"),
     text("cause", null=True),
+    text("hold_id", null=True),
     instant("recorded_at"),
     instant("occurred_at"),
     Index("ix_entries_party", "party_id", "sequence"),
