@@ -33,6 +33,7 @@ from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, ceil_cents
+from marketplace.domain.equity.issuer.as_converted import find_preference
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_class_price,
     find_fair_value,
@@ -92,8 +93,7 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
     if fair is not None and not fair.is_independent:
         fair = None
     if isinstance(event, IssuerStockConverted):
-        stock_class = issuer.classes[event.class_id]
-        preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
+        preference = find_preference(issuer.classes[event.class_id])
         common = Fraction(0) if fair is None else Fraction(fair.price_usd) * event.shares_after
         return ceil_cents(max(preference * event.shares - common, Fraction(0)))
     if fair is None:

@@ -110,10 +110,12 @@ from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, IssueWarrant
 from marketplace.domain.equity.issuer.rules import is_main_class
 from marketplace.domain.equity.issuer.state import (
+    RUN,
     Financing,
     Issuer,
     StockClass,
     list_live_warrants,
+    list_option_grants,
     list_parties,
     measure_ownership,
 )
@@ -587,10 +589,10 @@ def _vote(_: Event, __: Setting) -> Asked:
 
 
 def _sell(event: IssuerLiquidityDeclared, setting: Setting) -> Asked:
-    """Ask those who lose principal or a note's interest too: no vote of others takes it from them."""
+    """Ask those too who lose principal, a note's interest or a preference: no vote of others takes it from them."""
     left = list_unpaid_principal(event)
     losers = {each.holder_id for each in event.waterfall.instruments if left[each.instrument_id] > ZERO}
-    losers |= _list_outranked(event, setting.issuer) | _list_unpaid(event)
+    losers |= _list_outranked(event, setting.issuer) | _list_unpaid(event) | _list_unexercised(event, setting)
     return Asked(tuple(sorted(losers)), company=True, sale=True)
 
 
@@ -601,6 +603,22 @@ def _list_unpaid(event: IssuerLiquidityDeclared) -> set[str]:
     }
     is_left = any(each.amount_usd for each in event.waterfall.payouts if each.security not in notes)
     return set() if is_left else set(notes.values())
+
+
+def _list_unexercised(event: IssuerLiquidityDeclared, setting: Setting) -> set[str]:
+    """Return whose rights buy a preference for less, and get less in a sale, which pays rights as common stock."""
+    worth: dict[tuple[str, str], Fraction] = {}
+    for each in list_option_grants(setting.issuer, setting.at, event.waterfall.proceeds_usd):
+        right_id = each.grant_id.partition(RUN)[0]
+        warrant = setting.issuer.warrants.get(right_id)
+        if warrant is not None:
+            gain = find_preference(setting.issuer.classes[warrant.issued.class_id]) - Fraction(each.strike_usd)
+            key = each.holder_id, right_id
+            worth[key] = worth.get(key, Fraction(0)) + Fraction(each.shares) * max(gain, Fraction(0))
+    for payout in event.waterfall.payouts:
+        key = payout.holder_id, payout.security
+        worth[key] = worth.get(key, Fraction(0)) - Fraction(payout.amount_usd)
+    return {holder_id for (holder_id, _), left in worth.items() if left > 0}
 
 
 def _list_outranked(event: IssuerLiquidityDeclared, issuer: Issuer) -> set[str]:
@@ -1000,7 +1018,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "vote by the thresholds of the holder terms; the directors, if a holder agreed to them; a buyer that issues its"
         " stock, its vote, each holder that its terms give a pro rata right, and its investors, whose silence of"
         f" {WAIVED_AFTER.days} days agrees; a buyer that takes over capacity. Also"
-        " each holder whose principal is not paid in full in cash, or whose preferred stock ranks behind SAFEs."
+        " each holder whose principal is not paid in full in cash, whose preferred stock ranks behind SAFEs, or who"
+        " may buy preferred stock for less than its preference and is paid less than the difference."
         " Also each holder of a note, if nothing is left for others",
         "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
         " classes that it does not name, as far as those who held something when it was agreed on have the majority of"

@@ -16,7 +16,7 @@ from marketplace.domain.equity.issuer.stock_commands import CreateStockClass
 from marketplace.domain.equity.preemption import OVERCOME
 from marketplace.domain.equity.proposal import PRO_RATA, WAIVED_AFTER
 from tests.application.equity.test_equity import act
-from tests.application.equity.test_holder_terms import list_asked
+from tests.application.equity.test_holder_terms import list_asked, propose_sale
 from tests.application.equity.test_hostile_variants import agree_open
 from tests.support.market.agreeing import act_agreed
 from tests.support.market.invariants import check_log
@@ -115,3 +115,16 @@ async def test_any_investor_refuses_what_becomes_stock_that_ranks_before_it_for_
         market.clock.at += WAIVED_AFTER
         assert await agree_open(market, proposal_id) == "effective"
     await check_log(market.log)
+
+
+@pytest.mark.parametrize(("class_id", "is_asked"), [("common", False), ("even", False), ("gold", True)])
+async def test_a_sale_that_pays_a_right_less_than_the_preference_that_it_buys_asks_its_holder(
+    market, preferred, class_id, is_asked
+):
+    """A fund paid for rights to preferred stock, and a sale for less than the preferences paid it nothing."""
+    proposal_id = await propose_warrant(market, preferred, class_id)
+    (holder_id,) = (each.removeprefix("holder/") for each in await list_asked(market, proposal_id) if "holder/" in each)
+    market.clock.at += WAIVED_AFTER
+    assert await agree_open(market, proposal_id) == "effective"
+    sale, _ = await propose_sale(market, preferred, proceeds_usd=Decimal(100))
+    assert (f"holder/{holder_id}" in await list_asked(market, sale)) is is_asked
