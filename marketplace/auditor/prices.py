@@ -134,6 +134,8 @@ class Company:
         paid_back: What the company paid each holder for its stock, and what was clawed back of stock, in USD.
         options: The exercise price of each option, in USD after all splits.
         exercised: Stock that options gave; the price is that of the option.
+        strikes: USD at which each warrant buys a share, after all splits, where a tranche states no other price.
+        purchases: Stock that warrants bought in cash.
         offers: The price of each offer of stock.
         handed_on: Stock that moved to another holder or class: holder and class before, those after, and the price of
             a share, after all splits, that it was offered for; 0 without an offer.
@@ -158,6 +160,8 @@ class Company:
     paid_back: dict[str, Fraction] = field(default_factory=dict)
     options: dict[str, Fraction] = field(default_factory=dict)
     exercised: list[Lot] = field(default_factory=list)
+    strikes: dict[str, Fraction] = field(default_factory=dict)
+    purchases: list[Lot] = field(default_factory=list)
     offers: dict[str, Fraction] = field(default_factory=dict)
     handed_on: list[tuple[Row, Row, Fraction]] = field(default_factory=list)
     rounds: dict[str, Round] = field(default_factory=dict)
@@ -177,7 +181,7 @@ class Company:
         """Fold one event."""
         self._count_stock(name, body)
         self._hand_on(name, body, company_id)
-        self._take_option(name, body)
+        self._take_right(name, body)
         if name in {"financing_closed", "financing_abandoned"} and body["financing_id"] in self.rounds:
             self.rounds[body["financing_id"]].ended = True
         match name:
@@ -235,12 +239,19 @@ class Company:
                 day = date.fromisoformat(body["effective_on"])
                 self.marks.append(Mark(Fraction(body["price_usd_per_share"]), day, None))
 
-    def _take_option(self, name: str, body: Body) -> None:
-        if name == "option_granted":
-            self.options[body["option_id"]] = Fraction(body.get("exercise_price_usd") or 0)
-        elif name == "option_exercised":
-            price = self.options.get(body["option_id"], Fraction(0))
-            self.exercised.append(Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price))
+    def _take_right(self, name: str, body: Body) -> None:
+        match name:
+            case "option_granted":
+                self.options[body["option_id"]] = Fraction(body.get("exercise_price_usd") or 0)
+            case "option_exercised":
+                price = self.options.get(body["option_id"], Fraction(0))
+                self.exercised.append(Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price))
+            case "warrant_issued":
+                self.strikes[body["warrant_id"]] = Fraction(body.get("exercise_price_usd") or 0)
+            case "warrant_exercised" if body.get("fair_value_usd") is None and not body.get("shares_surrendered"):
+                own, stated = self.strikes.get(body["warrant_id"], Fraction(0)), body.get("exercise_price_usd")
+                price = own if stated is None else Fraction(stated)
+                self.purchases.append(Lot(body["holder_id"], body["class_id"], Fraction(body["shares"]), price))
 
     def _count_stock(self, name: str, body: Body) -> None:
         match name:
@@ -329,7 +340,8 @@ class Company:
     def _list_buyers(self) -> set[str]:
         """Return who got some stock for compute or money, or from who did, also if it holds none any more."""
         least = self._find_founders_price()
-        rows = {(lot.holder_id, lot.class_id) for lot in self.lots if self._is_bought(lot, least)}
+        lots = (*self.lots, *self.purchases)
+        rows = {(lot.holder_id, lot.class_id) for lot in lots if self._is_bought(lot, least)}
         rows |= {taker for _, taker, price in self.handed_on if price and price > least}
         while ahead := {taker for giver, taker, _ in self.handed_on if giver in rows} - rows:
             rows |= ahead
@@ -458,10 +470,11 @@ class Company:
         self.split_ratio *= ratio
         self.stock *= ratio
         self.marks = [mark.split(ratio) for mark in self.marks]
-        self.lots, self.exercised = (
+        self.lots, self.exercised, self.purchases = (
             [lot._replace(shares=lot.shares * ratio, price=lot.price / ratio) for lot in lots]
-            for lots in (self.lots, self.exercised)
+            for lots in (self.lots, self.exercised, self.purchases)
         )
+        self.strikes = {warrant_id: price / ratio for warrant_id, price in self.strikes.items()}
         self.handed_on = [(giver, taker, price / ratio) for giver, taker, price in self.handed_on]
         self.options = {option_id: price / ratio for option_id, price in self.options.items()}
         for each in self.classes.values():
@@ -502,7 +515,7 @@ class Company:
     def list_paid(self) -> dict[str, Fraction]:
         """Return the USD that each party here paid for stock and was not paid back, and for what is open."""
         paid: dict[str, Fraction] = {}
-        for lot in self.lots:
+        for lot in (*self.lots, *self.purchases):
             if lot.holder_id.startswith("pty_"):
                 paid[lot.holder_id] = paid.get(lot.holder_id, Fraction(0)) + lot.shares * lot.price
         paid = {each: max(usd - self.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items()}

@@ -16,6 +16,8 @@ from events.issuer import (
     IssuerStockRepurchased,
     IssuerStockSplit,
     IssuerStockTransferred,
+    IssuerWarrantExercised,
+    IssuerWarrantIssued,
 )
 from events.registry import get_tag, render_body
 from marketplace.auditor.stream import Findings, Message
@@ -76,6 +78,17 @@ SIGNED = IssuerInstrumentSigned(
 )
 SPLIT = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=10, denominator=1)
 FUNDED = [issued(1, KEYLESS, 8_000, "0.0001"), issued(2, FUND, 1_000, 1), issued(3, ANGEL, 4_000, 1)]
+
+
+def warranted(price, exercised_at=None, **paid):
+    """Return a warrant of 100 shares and its exercise; `exercised_at` is the price of a tranche that has its own."""
+    row = {"warrant_id": make_id("wrt", 1), "holder_id": PROVIDER, "class_id": "common", "shares": 100}
+    terms = {"exercise_price_usd": Decimal(price), "expires_at": EXPIRY, "settlement": "either"}
+    used = {"exercise_id": make_id("exe", 1), "exercise_price_usd": exercised_at, **paid}
+    return [IssuerWarrantIssued(**OF_ISS, **row, **terms), IssuerWarrantExercised(**OF_ISS, **row, **used)]
+
+
+NET = {"fair_value_usd": Decimal(4), "shares_surrendered": 100}
 PAID = {
     "nothing back": ([], 5_000),
     "all back": ([bought_back(1, ANGEL, 4_000, 1)], 1_000),
@@ -89,6 +102,10 @@ PAID = {
     "before a split": ([bought_back(1, ANGEL, 2_000, 1), SPLIT], 3_000),
     "by an offer to the company": (handed_on(ANGEL, FOUNDER, 2_000, price="0.5"), 4_000),
     "as a gift to the company": (handed_on(ANGEL, FOUNDER, 2_000), 5_000),
+    "a warrant in cash": (warranted(2), 5_200),
+    "a warrant in cash before a split": ([*warranted(2), SPLIT], 5_200),
+    "a warrant in cash at the price of a tranche": (warranted(2, "3"), 5_300),
+    "a warrant that pays with rights": (warranted(2, **NET), 5_000),
     "principal": ([SIGNED], 5_500),
     "principal that was clawed back as stock": (
         [SIGNED, issued(4, PROVIDER, 300, 2, INSTRUMENT), bought_back(1, PROVIDER, 100, 0, INSTRUMENT)],
@@ -137,6 +154,10 @@ FOUNDING = {
     "from an investor that kept some": ([FOUNDED, issued(2, FUND, 9, 1), *handed_on(FUND, ANGEL, 8)], {ANGEL, FUND}),
     "back to the company": ([FOUNDED, *handed_on(KEYLESS, FOUNDER, 9, price=1)], set()),
     "from a buyer in a sale": ([FOUNDED, issued(2, FUND, 9, 1, cause=make_id("liq", 9))], {FUND}),
+    "a customer that exercised a warrant in cash": ([FOUNDED, *warranted(2)], {PROVIDER}),
+    "in cash after a split": ([FOUNDED, SPLIT, *warranted("0.001")], {PROVIDER}),
+    "in cash before a split": ([FOUNDED, *warranted("0.001"), SPLIT], set()),
+    "that paid with rights": ([FOUNDED, *warranted(2, **NET)], set()),
     "filled up to a whole share": ([FOUNDED, issued(2, FUND, 9, 0, cause=make_id("spl", 9))], set()),
     "above the least": ([issued(1, KEYLESS, 8_000_000, "0.001"), issued(2, FUND, 1_000, "0.002")], {FUND}),
 }

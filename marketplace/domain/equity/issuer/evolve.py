@@ -92,6 +92,7 @@ from marketplace.domain.equity.issuer.state import (
     PriceMark,
     PriceSource,
     Programme,
+    Purchase,
     Sale,
     StockClass,
     Warrant,
@@ -370,9 +371,12 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     )
     if event.fair_value_usd is not None and warrant.issued.fair_value is not None:
         after = use_prices(after, event.warrant_id)
+    stated = event.exercise_price_usd
+    price = warrant.exercise_price_usd if stated is None else parse_ratio(stated)
+    if event.fair_value_usd is None and not event.shares_surrendered:
+        bought = Purchase(event.holder_id, event.class_id, event.shares * price, price * state.split_ratio)
+        after = replace(after, purchases=after.purchases.set(event.exercise_id, bought))
     if (sale := state.find_sale()) is not None:
-        stated = event.exercise_price_usd
-        price = warrant.exercise_price_usd if stated is None else parse_ratio(stated)
         rights = event.shares + event.shares_surrendered
         used = Exercised(event.warrant_id, price, rights, event.class_id, event.shares)
         sales = state.sales.set(sale.declared.liquidity_id, replace(sale, exercised=(*sale.exercised, used)))

@@ -279,6 +279,15 @@ class Offer:
         return at > self.offered.decide_until
 
 
+class Purchase(NamedTuple):
+    """Stock that a warrant bought in cash: by whom, the USD of all, and the price of a share before any split."""
+
+    holder_id: str
+    class_id: str
+    usd: Fraction
+    price_usd: Fraction
+
+
 class Exercised(NamedTuple):
     """Rights of a warrant that were exercised while a sale that counts them was declared.
 
@@ -391,6 +400,7 @@ class Issuer:
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         worth_at_issue: USD that all stock was worth at the price of a security, just after that was issued; of every
             security without a cause, by its id.
+        purchases: What warrants bought in cash, by the id of the exercise.
         paid_back: USD that the company paid each holder for its stock, and that was clawed back from what bought stock.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.
@@ -429,6 +439,7 @@ class Issuer:
     bound: frozenset[str] = frozenset()
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     worth_at_issue: Map[str, Fraction] = field(default_factory=Map)
+    purchases: Map[str, Purchase] = field(default_factory=Map)
     paid_back: Map[str, Fraction] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)
     split_at_issue: Map[str, Fraction] = field(default_factory=Map)

@@ -46,9 +46,10 @@ def list_investors(state: Issuer) -> frozenset[str]:
     """Return the parties that hold what they got for compute or money, without the company.
 
     These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
-    bought some in a round, by an instrument, or for more than the least price of any class: founders get theirs for it.
-    The least price is no founder's either if all stock was worth more than `FOUNDERS_USD_MAX` as some was issued at it.
-    The same holds for stock bought from a holder, got from a buyer in a sale, or handed on by somebody who bought it.
+    bought some in a round, by an instrument, or for more than the least price of any class, also by a warrant that it
+    exercised in cash: founders get theirs for it. The least price is no founder's either if all stock was worth more
+    than `FOUNDERS_USD_MAX` as some was issued at it. The same holds for stock bought from a holder, got from a buyer in
+    a sale, or handed on by somebody who bought it.
     """
     found = {
         signed.holder_id
@@ -76,6 +77,11 @@ def _list_bought(state: Issuer) -> frozenset[tuple[str, str]]:
         (issued.holder_id, issued.class_id)
         for issued in state.securities.values()
         if issued.cause in state.instruments or issued.cause in state.financings or is_bought(_price_now(state, issued))
+    }
+    found |= {
+        (each.holder_id, each.class_id)
+        for each in state.purchases.values()
+        if is_bought(each.price_usd / state.split_ratio)
     }
     for transfer_id, offer in state.offers.items():
         moved = state.acts.get(transfer_id)

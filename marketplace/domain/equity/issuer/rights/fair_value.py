@@ -95,15 +95,18 @@ def is_enough(state: Issuer, shares: Fraction, company_shares: Fraction, price_u
 
 
 def list_paid(state: Issuer) -> dict[str, Fraction]:
-    """Return the dollars that each party here paid for stock, and for what may still become equity.
+    """Return the dollars that each party here paid for stock, also by a warrant, and for what may become equity.
 
     What the company paid a holder for its stock is taken off what that holder paid, down to 0.
     """
+    bought = [
+        *((each.holder_id, each.shares * Fraction(each.price_usd_per_share)) for each in state.securities.values()),
+        *((each.holder_id, each.usd) for each in state.purchases.values()),
+    ]
     paid: dict[str, Fraction] = {}
-    for issued in state.securities.values():
-        if is_id(issued.holder_id, "pty"):
-            usd = issued.shares * Fraction(issued.price_usd_per_share)
-            paid[issued.holder_id] = paid.get(issued.holder_id, Fraction(0)) + usd
+    for holder_id, usd in bought:
+        if is_id(holder_id, "pty"):
+            paid[holder_id] = paid.get(holder_id, Fraction(0)) + usd
     paid = {each: max(usd - state.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items()}
     for name, signed in state.instruments.items():
         for exposure in state.exposures.get(name, ()):
