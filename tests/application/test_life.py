@@ -10,6 +10,8 @@ from marketplace.application.billing import statements
 from marketplace.application.delivery import grants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.runtime import worker
 from tests.support.market.deciding import decide
@@ -190,6 +192,36 @@ async def test_a_grant_that_ends_midway_settles_what_was_delivered_and_frees_the
     assert (await market.account(trade.startup)).held_usd == 0
     pool = await market.state("pool", trade.pool)
     assert pool.reservations[grant.issued.grant_id].end == end
+
+
+async def test_an_early_end_frees_the_cash_and_budget_of_the_hours_that_it_cuts_at_once(market):
+    """They stayed held until the last statement was settled, which a dispute may put off for months."""
+    trade = await market.trade(days=60)
+    await market.deposit(trade.startup, 100_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        issued, fees = grant.issued, ZERO
+        await market.deliver(grant, 10)
+
+        def price(days):
+            return compute_totals(build_tariff(issued), issued.nodes * issued.gpus_per_node * days * 86_400)
+
+        for days in (25, 15):
+            end = {"at": issued.start + timedelta(days=days), "reason": "a smaller model"}
+            await grants.terminate_grant(market.handler, market.context(trade.startup), issued.grant_id, **end)
+            account = await market.account(trade.startup)
+            assert account.holds[issued.hold_id].left_usd == price(days).startup_usd
+            fees += (await market.state("grant", issued.grant_id)).terminations[-1].fee_usd
+            assert account.holds[issued.hold_id].captured_usd == fees > 0
+            assert (await market.state("mandate", trade.mandate)).used_usd == price(days).holder_usd
+        await market.deliver(grant, 5, first=10)
+        [period] = list_periods(await market.state("grant", issued.grant_id))
+        market.clock.at = period.end + timedelta(days=1)
+        market.clock.at = (await market.until("statement", period.statement_id, "issued")).issued.accept_until
+        await market.until("instrument", rename_id("ins", issued.grant_id), "lapsed")
+    assert (await market.account(trade.startup)).held_usd == 0
+    assert (await market.account(trade.provider)).available_usd == price(15).provider_usd + fees
+    await check_log(market.log)
 
 
 async def test_a_statement_whose_predecessor_could_not_be_stored_waits_for_it(market, monkeypatch):

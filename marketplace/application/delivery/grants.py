@@ -26,7 +26,7 @@ from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, compute_spare, free_kept, is_undelivered, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain, is_settled
-from marketplace.application.steps.statement_payment import free_equity, release_undelivered
+from marketplace.application.steps.statement_payment import free_cut, price_cut, release_undelivered
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
 from marketplace.core.errors import Refusal
@@ -224,7 +224,8 @@ async def terminate_grant(
     """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
 
     If meters or time sheets already counted beyond that instant, the grant ends at the last instant that they counted.
-    If nothing was delivered, everything that was set aside is freed at once.
+    If nothing was delivered, everything that was set aside is freed at once; otherwise what was set aside for the hours
+    that are cut, less a fee that is paid from it.
     Until a grant's end, a further end may bring it forward.
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
@@ -348,16 +349,13 @@ async def _terminate(
         after = await collect(unit, after)
     await limit_grant(unit, after)
     await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
-    await _pay_end_fee(unit, after, command.by)
+    fee_usd = await _pay_end_fee(unit, after, command.by, grant.gpu_seconds_ended)
     await keep_make_whole(unit, after)
-    issued, left = after.issued, after.gpu_seconds_left
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
-    elif issued.credit_usd:  # its statements may stay unpaid for ever
-        undelivered = (min(known.gpu_seconds_ended, left) for known in (grant, after))
-        before, kept = (compute_totals(build_tariff(issued), left - less) for less in undelivered)
-        await free_equity(unit, issued, before, kept, "the grant was terminated", cause=issued.grant_id)
+    else:  # its statements may be in dispute for long; those of a grant on credit may stay unpaid for ever
+        await free_cut(unit, after, grant.gpu_seconds_ended, fee_usd, "the grant was terminated")
     return after
 
 
@@ -395,9 +393,10 @@ async def _list_unanswered(unit: UnitOfWork, grant: Grant) -> tuple[tuple[dateti
     return tuple(list_unanswered(grant, pools))
 
 
-async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
+async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side, ended_before: int) -> Decimal:
     """Pay the fee of an early end: a startup from the grant's hold, if what that keeps for undelivered hours covers it.
 
+    Returns what was paid from the hold. `ended_before` is the GPU-seconds that earlier ends cut.
     A hold for stages is raised first, from free money, if it keeps too little.
     The holder of the equity gets its part of a provider's fee.
     What an account keeps for others pays no fee, except what a provider keeps for the fees of a pool that closes.
@@ -413,10 +412,9 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
         await require_unfrozen(unit)
         await use_limit(unit, fee_usd, derive_id("cmd", unit.context.command_id, issued.grant_id))
     if by == "startup" and fee_usd:
-        tariff, left = build_tariff(issued), grant.gpu_seconds_left
-        undelivered = min(grant.gpu_seconds_ended, left)
-        spare_usd = compute_totals(tariff, left).startup_usd - compute_totals(tariff, left - undelivered).startup_usd
-        spare_usd -= grant.sum_end_fees("startup") - fee_usd
+        before, kept = price_cut(grant, 0 if issued.credit_usd else ended_before)
+        spare_usd = before.startup_usd - kept.startup_usd
+        spare_usd -= grant.sum_end_fees("startup") - fee_usd if issued.credit_usd else ZERO
         account = await unit.get(ACCOUNT, payer_id)
         hold = account.holds.get(issued.hold_id)
         if issued.stages is not None:
@@ -435,7 +433,7 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
                 cause=cause,
             )
             await pay(unit, capture)
-            return
+            return fee_usd
     if fee_usd:
         require_free(payer_id, await unit.get(ACCOUNT, payer_id), fee_usd, unit.context.at, (grant.pool_id,))
     equity = find_payee(grant) if by == "provider" else None
@@ -444,6 +442,7 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
     if equity is not None:
         holder_id = str(equity.holder_account_id)
         await pay(unit, Debit(account_id=payer_id, amount_usd=part_usd, payee_account_id=holder_id, cause=cause))
+    return ZERO
 
 
 def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:

@@ -21,7 +21,13 @@ from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
 from marketplace.domain.billing.account_state import RESERVE_SHARE, RESERVED_FOR
-from marketplace.domain.billing.settlement import Totals, subtract_credit, subtract_settled
+from marketplace.domain.billing.settlement import (
+    Totals,
+    build_tariff,
+    compute_totals,
+    subtract_credit,
+    subtract_settled,
+)
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.equity.instrument.commands import AccruePrincipal, LapseInstrument, ReduceCommitment
@@ -297,6 +303,42 @@ async def release_undelivered(unit: UnitOfWork, grant: Grant, holder_paid_usd: D
         await _release_equity(unit, issued.equity, issued.hold_id, holder_paid_usd, reason)
 
 
+def price_cut(grant: Grant, ended_before: int) -> tuple[Totals, Totals]:
+    """Return what the hours cost that a grant was to deliver before its last early ends, and those after them.
+
+    `ended_before` is the GPU-seconds that the ends before these cut.
+    """
+    tariff, left = build_tariff(grant.issued), grant.gpu_seconds_left
+    before, kept = (compute_totals(tariff, left - min(less, left)) for less in (ended_before, grant.gpu_seconds_ended))
+    return before, kept
+
+
+async def free_cut(unit: UnitOfWork, grant: Grant, ended_before: int, fee_usd: Decimal, reason: str) -> None:
+    """Free the cash and budget of the hours that the last early end of a grant cuts.
+
+    Of a grant in stages or on credit, what is set aside is no part of certain hours, and stays until its statements are
+    settled. Since those on credit may stay unpaid for ever, their budget and principal are freed now.
+
+    Args:
+        unit: The decision.
+        grant: The grant after that end.
+        ended_before: The GPU-seconds that earlier ends cut.
+        fee_usd: What the end's fee took of the hold.
+        reason: Why.
+    """
+    issued, (before, kept) = grant.issued, price_cut(grant, ended_before)
+    if issued.stages is None and not issued.credit_usd:
+        account_id, hold_id = issued.startup_account_id, issued.hold_id
+        left_usd = (await unit.get(ACCOUNT, account_id)).holds[hold_id].left_usd
+        freed_usd = min(max(before.startup_usd - kept.startup_usd - fee_usd, ZERO), left_usd)
+        adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left_usd - freed_usd, reason=reason)
+        await unit.decide(ACCOUNT, account_id, adjust)
+    if issued.credit_usd:
+        await free_equity(unit, issued, before, kept, reason, cause=issued.grant_id)
+    elif issued.equity is not None:
+        await _free_budget(unit, issued.equity, issued.hold_id, before.holder_usd - kept.holder_usd, reason)
+
+
 async def free_equity(
     unit: UnitOfWork, issued: GrantIssued, before: Totals, after: Totals, reason: str, *, cause: str
 ) -> None:
@@ -313,17 +355,21 @@ async def free_equity(
     equity = issued.equity
     if equity is None:
         return
-    mandate = await unit.get(MANDATE, equity.mandate_id)
-    keep_usd = max(mandate.holds[issued.hold_id].total_usd - (before.holder_usd - after.holder_usd), ZERO)
-    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=issued.hold_id, keep_usd=keep_usd, reason=reason)
-    await unit.decide(MANDATE, equity.mandate_id, release)
-    await adjust_mandate_hold(unit, equity.mandate_id, reason)
+    await _free_budget(unit, equity, issued.hold_id, before.holder_usd - after.holder_usd, reason)
     instrument = await unit.get(INSTRUMENT, equity.instrument_id)
     less_usd = min(before.principal_usd - after.principal_usd, instrument.open_usd)
     if less_usd:
         reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
         await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
         await track_instrument(unit, equity.instrument_id)
+
+
+async def _free_budget(unit: UnitOfWork, equity: EquityPart, hold_id: str, amount_usd: Decimal, reason: str) -> None:
+    mandate = await unit.get(MANDATE, equity.mandate_id)
+    keep_usd = max(mandate.holds[hold_id].total_usd - amount_usd, ZERO)
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=keep_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)
+    await adjust_mandate_hold(unit, equity.mandate_id, reason)
 
 
 async def _release_equity(
