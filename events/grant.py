@@ -196,12 +196,14 @@ class GrantSuspended(Event, frozen=True, kw_only=True, tag="grant.suspended.v1")
         at: Since when.
         reason: Why.
         reported_at: When it was reported; None: then.
+        by: The side that reported it; a startup does while the provider's meter is silent.
     """
 
     grant_id: Id
     at: Instant
     reason: Text
     reported_at: Instant | None = None
+    by: Side = "provider"
 
 
 class GrantResumed(Event, frozen=True, kw_only=True, tag="grant.resumed.v1"):

@@ -3,7 +3,8 @@
 A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
 outages of thirty days take of that day, unless evidence showed them and they were answered in time. It is gone once
 outages took a day of all nodes in three days that are over by a day, and readings do not refute them. A startup reports
-silence two days after the start at the earliest, while its provider's meter is silent. It has cause too while its last
+silence two days after the start at the earliest, while its provider's meter is silent; the provider answers once its
+meter counts, and its words date that back by no more than its readings do. A startup has cause too while its last
 settled statement charges nearly nothing. Before a grant begins, it has cause while the site is late by more than a day.
 A provider has cause while the startup is suspended, or delivery is withheld. `evidence` checks what machines show.
 """
@@ -11,6 +12,7 @@ A provider has cause while the startup is suspended, or delivery is withheld. `e
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
@@ -21,6 +23,10 @@ from marketplace.auditor.stream import Findings, Message
 
 ANSWERED_ONCE: Final = timedelta(days=30)
 SILENT_AFTER: Final = timedelta(hours=48)
+_BACKDATED_MAX: Final = timedelta(hours=1)
+_PERIOD: Final = timedelta(days=30)
+_NEARLY_NOTHING: Final = Fraction(99, 10_000), Fraction(101, 10_000)
+"""A hundredth, rounded to a side that no whole second of a meter reaches."""
 Body = dict[str, Any]
 _STATED: Final = frozenset({"issued", "credited", "accepted"})
 _NODES: Final = frozenset({"degraded", "suspended", "resumed"})
@@ -49,11 +55,12 @@ class Outage:
 
 @dataclass(slots=True)
 class Stated:
-    """A statement or credit of a period: what it charges, what was promised in all, and whether it is settled."""
+    """A statement or credit of a period: its charges, what was promised in all, if it is settled, the period's end."""
 
     amount: int
     promised: int
     settled: bool
+    end: datetime
 
 
 @dataclass(slots=True)
@@ -69,6 +76,8 @@ class Grant:
         begun: Whether it was handed over, and not put off since.
         ended: Whether its end was announced.
         since: When the present outage was first reported; None: all nodes work.
+        silenced: Whether its startup reported the present outage, and no node worked since by the provider's reports.
+        told: Whether its provider reports the present outage too.
         follows: Whether its outage was derived from its pool and site.
         outages: What was reported of its nodes.
         before: From when to when past outages lasted, since their report.
@@ -88,6 +97,8 @@ class Grant:
     begun: bool = False
     ended: bool = False
     since: datetime | None = None
+    silenced: bool = False
+    told: bool = False
     follows: bool = False
     outages: list[Outage] = field(default_factory=list)
     before: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -102,18 +113,25 @@ class Grant:
         if name == "accepted":
             for known in self.stated.values():
                 if body["statement_id"] in known:
-                    known[body["statement_id"]] = Stated(amount, promised, settled=True)
+                    end = known[body["statement_id"]].end
+                    known[body["statement_id"]] = Stated(amount, promised, settled=True, end=end)
             return
         known, is_credit = self.stated.setdefault(parse_instant(body["period_start"]), {}), name == "credited"
-        known[body["statement_id"]] = Stated(-amount if is_credit else amount, promised, settled=is_credit)
+        end = parse_instant(body["period_end"])
+        known[body["statement_id"]] = Stated(-amount if is_credit else amount, promised, settled=is_credit, end=end)
 
-    def is_uncharged(self) -> bool:
-        """Return whether its last settled statement charges less than a hundredth of a promised day or more."""
+    def is_uncharged(self, at: datetime) -> bool:
+        """Return whether its last settled statement charges less than a hundredth of a promised day or more.
+
+        That is over once the provider's meter has counted a day of all nodes since the end of its period.
+        """
         settled = (start for start, known in self.stated.items() if all(each.settled for each in known.values()))
         known = list(self.stated.get(max(settled, default=FOREVER), {}).values())
         promised = known[-1].promised if known else 0
         day = self.nodes * self.counted.gpus_per_node * int(ANSWERED_WITHIN.total_seconds())
-        return promised >= day and sum(each.amount for each in known) * 100 < promised
+        if promised < day or sum(each.amount for each in known) * 100 >= promised:
+            return False
+        return self.counted.sum_up(known[-1].end, at) < day
 
     def tell(self, name: str, body: Body) -> None:
         """Fold a report about its nodes."""
@@ -129,6 +147,9 @@ class Grant:
             self.repair(at)
             return
         self.outages.append(Outage(at, FOREVER, working))
+        by_startup = body.get("by") == "startup"
+        self.told = self.since is not None and self.told if by_startup else True
+        self.silenced = by_startup or (self.silenced and not working)
         self.since = self.since or parse_instant(body.get("reported_at") or body["at"])
         self.follows = bool(body.get("follows_pool"))
 
@@ -136,7 +157,7 @@ class Grant:
         """End the present outage."""
         if self.since is not None and self.since < at:
             self.before.append((self.since, at))
-        self.since, self.follows = None, False
+        self.since, self.follows, self.silenced, self.told = None, False, False, False
 
     def count_lacking(self) -> int:
         """Return how many nodes do not work, by the last report."""
@@ -224,8 +245,10 @@ class Causes:
         if grant is None:
             return
         if name in _NODES:
-            if name == "suspended" and message.headers.get("ce-actor") == grant.user != grant.provider:
+            if name == "suspended" and body.get("by") == "startup":
                 self._check_silence(message, body, grant)
+            elif grant.silenced and message.headers.get("ce-actor") == grant.provider and not body.get("until"):
+                self._check_heard(message, name, body, grant)
             grant.tell(name, body)
         elif name == "terminated":
             if body.get("for_cause"):
@@ -239,16 +262,31 @@ class Causes:
     def _check_silence(self, message: Message, body: Body, grant: Grant) -> None:
         """Check that a startup reports silence as it happens, and not before its provider could count anything."""
         at, now = parse_instant(body["at"]), parse_instant(message.headers["ce-time"])
-        right = at == now >= grant.start + SILENT_AFTER
+        never = at == grant.start and now < at + _PERIOD and grant.counted.measure(at, now) < _NEARLY_NOTHING[1]
+        right = now >= grant.start + SILENT_AFTER and (at == now or never)
         text = f"{body['grant_id']} is not handed over since {body['at']}, says its startup at {render_instant(now)}"
         self.findings.require(right, "cause", message.sequence, text)
 
+    def _check_heard(self, message: Message, name: str, body: Body, grant: Grant) -> None:
+        """Check that a provider answers a report of silence by readings, not by words, and since when it says so."""
+        at, now = parse_instant(body["at"]), parse_instant(message.headers["ce-time"])
+        if name == "suspended" or (name == "degraded" and not body["nodes_available"]):
+            return
+        silent = grant.counted.measure(max(now - SILENT_AFTER, grant.start), now) < _NEARLY_NOTHING[0]
+        prompt = at >= now - _BACKDATED_MAX
+        backed = name == "resumed" and not grant.told and grant.counted.covers(at, now - _BACKDATED_MAX)
+        text = (
+            f"{body['grant_id']} works again since {body['at']}, and its provider's meter is silent, or was since then"
+        )
+        self.findings.require(not silent and (prompt or backed), "cause", message.sequence, text)
+
     def _check_answered(self, message: Message, body: Body, grant: Grant) -> None:
-        """Check that evidence which alone lets a startup shorten or move its grant could be answered."""
+        """Check that evidence or a report which alone lets a startup shorten or move its grant could be answered."""
         grant_id, at = body["grant_id"], parse_instant(body["at"])
         known = self.incidents.get(grant.pools[-1], {}).values()
         is_shown = any(each.grant_id == grant_id and each.start <= at < each.end for each in known)
-        if grant.begun and grant.follows and is_shown and not self._lacks_power(grant_id, grant, at):
+        by_evidence = grant.follows and is_shown and not self._lacks_power(grant_id, grant, at)
+        if grant.begun and (by_evidence or grant.silenced):
             problem = self._check_startup(body, grant, at, is_end=False)
             self.findings.require(
                 problem is None, "cause", message.sequence, f"{grant_id} gets another span: {problem}"
@@ -270,8 +308,9 @@ class Causes:
 
         Chronic outages, and a settled statement of nearly nothing, are cause to end a grant.
         """
-        if is_end and grant.is_uncharged():
-            return None
+        if is_end and grant.is_uncharged(at):
+            right = not grant.begun or body["nodes_failed"] == grant.nodes
+            return None if right else f"{body['nodes_failed']} of its nodes failed, and nothing came of all"
         if not grant.begun and not grant.ended:
             if not self._is_late(grant):
                 return "it had not begun, and its site is not late by more than a day"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
@@ -61,6 +62,43 @@ class Counted:
                 self.withheld.append((parse_instant(body["at"]), FOREVER))
             case "withholding_ended":
                 self.withheld[-1] = self.withheld[-1][0], parse_instant(body["at"])
+
+    def sum_up(self, start: datetime, end: datetime) -> int:
+        """Return the GPU-seconds that the meter counted over a span, rounded down."""
+        runs = self._list_runs(start, end)
+        return sum(gpus * ((stop - begin) // _MICROSECOND) for begin, stop, gpus in runs) // _PER_SECOND
+
+    def measure(self, start: datetime, end: datetime) -> Fraction:
+        """Return which share the meter counted of what was promised over a span; 1 if nothing was."""
+        edges = {at for load in self.sold for at in (load.start, load.end)} | {
+            at for span in self.withheld for at in span
+        }
+        promised = sum(
+            self._count_own(begin) * ((stop - begin) // _MICROSECOND)
+            for begin, stop in pairwise(sorted({start, end, *(at for at in edges if start < at < end)}))
+        )
+        counted = sum(gpus * ((stop - begin) // _MICROSECOND) for begin, stop, gpus in self._list_runs(start, end))
+        return Fraction(counted, promised * self.gpus_per_node) if promised else Fraction(1)
+
+    def _count_own(self, at: datetime) -> int:
+        """Return the nodes that are due at an instant."""
+        if any(start <= at < end for start, end in self.withheld):
+            return 0
+        return self.nodes - sum(load.amount for load in self.sold if load.start <= at < load.end)
+
+    def covers(self, start: datetime, end: datetime) -> bool:
+        """Return whether the meter counted GPUs all along a span, but for a hundredth of it."""
+        counted = sum((stop - begin for begin, stop, gpus in self._list_runs(start, end) if gpus), timedelta())
+        return start < end and counted * 100 + timedelta(seconds=100) >= (end - start) * 99
+
+    def _list_runs(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime, int]]:
+        """Return the GPUs counted over the runs of a span."""
+        gpus, runs, since = 0, [], start
+        for at in sorted(self.changes):
+            if since < min(at, end):
+                runs.append((since, min(at, end), gpus))
+            since, gpus = max(at, start), gpus + self.changes[at]
+        return runs
 
     def is_chronic(self, first: datetime, at: datetime, failed: Callable[[datetime], int], cuts: set[datetime]) -> bool:
         """Return whether outages took a day of all nodes in the three days up to a day before `at`.

@@ -84,6 +84,7 @@ BY: Final[dict[str, dict[str, Who]]] = {
         "undecided": ("worker", "platform"),
     },
     "statement.disputed": {"meters": ("worker", *_SIDES, "platform")},
+    "grant.suspended": {"startup": ("startup",), "provider": ("provider", "platform", "worker")},
     "issuer.valuation_recorded": {"platform": ("platform",), "company": ("company", "platform")},
 }
 """Who decides by an event that states by what it came about."""

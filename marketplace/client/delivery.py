@@ -77,10 +77,11 @@ class Grants(Group):
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/degrade", body, **options)
 
     async def suspend(self, grant_id: str, at: datetime, reason: str, **options: Any) -> ReceiptBody:
-        """Report, as the provider, that no node of a grant works from an instant on, until it is resumed.
+        """Report that no node of a grant works from an instant on, until it is resumed: its provider, or its startup.
 
         Raises:
-            ProblemError: ``grant_unknown`` · ``grant_<status>``, unless it is active or degraded.
+            ProblemError: ``grant_unknown`` · ``grant_<status>``, unless it is active or degraded · for the startup that
+                pays for it or uses it ``grant_not_due`` · ``capacity_delivered``.
         """
         return await self._api.command(
             f"/v1/grants/{segment(grant_id)}/suspend", TimedReasonBody(at=at, reason=reason), **options
@@ -90,7 +91,8 @@ class Grants(Group):
         """Report, as the provider, that all nodes of a suspended or degraded grant work again from an instant on.
 
         Raises:
-            ProblemError: ``grant_unknown`` · ``grant_<status>``.
+            ProblemError: ``grant_unknown`` · ``grant_<status>`` · ``capacity_unmetered`` · ``resumption_backdated`` ·
+                ``nodes_failed``.
         """
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/resume", ResumeGrantBody(at=at), **options)
 

@@ -13,7 +13,7 @@ from msgspec import structs
 from events.grant import GrantActivated, GrantDegraded, GrantTerminated, GrantWithheld, GrantWithholdingEnded
 from events.service import DetectionTerms, ServiceTerms
 from marketplace.application.access.parties import suspend_party
-from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.delivery.grants import resume_grant, suspend_grant, terminate_grant
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.causes import Causes
 from marketplace.auditor.evidence import Evidence
@@ -87,6 +87,22 @@ async def end_suspended():
         await suspend_party(market.handler, market.context(), trade.startup, reason="sanctions")
         end = {"at": market.day(3), "reason": "suspended", "by": "provider", "for_cause": True}
         await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+    return market.log
+
+
+async def answer_silence():
+    """The startup reports that nothing came, and the provider, which meters in batches, answers by its readings."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        market.clock.at = market.day(3.5)
+        await market.until("grant", grant_id, "active")
+        told = {"at": market.day(3.5), "reason": "no node answers"}
+        await suspend_grant(market.handler, market.context(trade.startup), grant_id, **told)
+        await market.deliver(grant, 3)
+        await resume_grant(market.handler, market.context(trade.provider), grant_id, at=market.day(2))
     return market.log
 
 
@@ -212,6 +228,14 @@ def move_early(log):
         (end_chronic, None, None, None),
         (end_chronic, count_all, "cause", "could answer the failure until 2026-01-07T00:00:00Z"),
         (end_chronic, repair_early, "cause", "could answer the failure until 2026-01-07T00:00:00Z"),
+        (answer_silence, None, None, None),
+        (answer_silence, drop("usage.reported.v1"), "cause", "its provider's meter is silent, or was since then"),
+        (
+            answer_silence,
+            lambda log: change(log, "grant.suspended.v1", at="2026-01-02T00:00:01Z"),
+            "cause",
+            "is not handed over",
+        ),
         (end_late, None, None, None),
         (end_late, slip_less, "cause", "its site is not late by more than a day"),
         (end_late, end_later, "cause", "it ends after its start"),

@@ -36,7 +36,16 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.account_state import require_free
-from marketplace.domain.billing.delivered import count_delivered, is_chronic, is_silent, was_idle
+from marketplace.domain.billing.delivered import (
+    count_delivered,
+    count_metered,
+    find_silence,
+    is_chronic,
+    is_metered,
+    is_silent,
+    is_unanswered,
+    was_idle,
+)
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import is_uncharged, require_grant_settled
@@ -46,7 +55,6 @@ from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
-    GrantCommand,
     IssueGrant,
     MarkGrant,
     ResumeGrant,
@@ -65,6 +73,7 @@ from marketplace.domain.metering.usage_commands import CloseUsage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
+from marketplace.domain.supply.outages import BACKDATED_MAX
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.supply.site import SITE, Site
@@ -74,23 +83,18 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:
-    async def work(unit: UnitOfWork) -> None:
-        await load_grant(unit, grant_id, side)
-        await unit.decide(GRANT, grant_id, command)
-        if side == "provider":
-            await count_reduction(unit, grant_id)
-
-    return await handler.run(context, GRANT, grant_id, work)
-
-
 async def activate_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
     """Begin delivery, as the provider, at the grant's start or later.
 
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` · ``grant_<status>`` · ``grant_not_due``.
     """
-    return await _change(handler, context, grant_id, "provider", ActivateGrant(grant_id=grant_id, at=context.at))
+
+    async def work(unit: UnitOfWork) -> None:
+        await load_grant(unit, grant_id, "provider")
+        await unit.decide(GRANT, grant_id, ActivateGrant(grant_id=grant_id, at=context.at))
+
+    return await handler.run(context, GRANT, grant_id, work)
 
 
 async def degrade_grant(
@@ -122,28 +126,44 @@ async def degrade_grant(
         is_ordered=context.party_id is None,
         follows_pool=follows_pool,
     )
-    return await _change(handler, context, grant_id, "provider", command)
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        is_silent = grant.is_silenced and await _is_unanswered(unit, grant)
+        await unit.decide(GRANT, grant_id, structs.replace(command, is_silent=is_silent))
+        await count_reduction(unit, grant_id)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _is_unanswered(unit: UnitOfWork, grant: Grant) -> bool:
+    """Return whether the provider's meter counted nearly nothing of late, whatever the startup reported."""
+    at = unit.context.at
+    return is_unanswered(await unit.load(USAGE, name_usage(grant.issued.grant_id)), grant, at - SILENT_AFTER, at)
 
 
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
     """Report, as the provider, that no node works since `at`.
 
-    The startup that uses the grant reports it too, from now on, while the provider's meter has counted nearly nothing
-    for `SILENT_AFTER`, for half of which nodes were to work, so that it could count them. The provider answers by
-    `resume_grant`, and from then on by readings; if it lets its time pass, that is cause.
+    The startup that pays for the grant or uses it reports it too, while the provider's meter has counted nearly nothing
+    for `SILENT_AFTER`, for half of which nodes were to work, so that it could count them. Its report counts from now
+    on, or from the grant's start if the meter counted nearly nothing since and the first period is not over. The
+    provider answers by readings and then `resume_grant`; if it lets its time pass, that is cause.
 
     Raises:
         Refusal: As `degrade_grant` · for the startup ``grant_not_due`` and ``capacity_delivered``.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        grant = await load_grant(unit, grant_id, "provider", "startup")
+        grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
+        require_side(context, list_payers(grant), ("provider", "startup", "user"), "grant", grant_id)
         command = SuspendGrant(grant_id=grant_id, at=at, reason=reason, reported_at=context.at)
         if _find_side(context, grant) == "startup":
             usage = await unit.load(USAGE, name_usage(grant_id))
             span = (context.at - SILENT_AFTER, context.at)
             silent = is_silent(usage, grant, *span) and not was_idle(grant, *span)
-            command = structs.replace(command, at=context.at, by="startup", is_silent=silent)
+            since = find_silence(usage, grant, context.at)
+            command = structs.replace(command, at=since, by="startup", is_silent=silent)
         await unit.decide(GRANT, grant_id, command)
         await count_reduction(unit, grant_id)
 
@@ -153,6 +173,7 @@ async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at
 async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
     """Report, as the provider, that all nodes work since `at`. Only the platform dates that back by more than an hour.
 
+    What the startup reported is answered once the provider's meter counts again, and is dated back as far as it did.
     Only the platform does so while nodes of the pool that the grant needs have failed, or have no power.
 
     Raises:
@@ -169,6 +190,10 @@ async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at:
             is_ordered=context.party_id is None,
             is_lacking=is_lacking(grant, pool, site, context.at),
         )
+        if grant.is_silenced:
+            require_aware(at, "/at")
+            metered = is_metered(await unit.load(USAGE, name_usage(grant_id)), at, context.at - BACKDATED_MAX)
+            command = structs.replace(command, is_silent=await _is_unanswered(unit, grant), is_metered=metered)
         await unit.decide(GRANT, grant_id, command)
         await count_reduction(unit, grant_id)
 
@@ -368,12 +393,16 @@ async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
 
 
 async def _is_uncharged(unit: UnitOfWork, grant: Grant) -> bool:
-    """Return whether the last settled statement of a grant says that nearly nothing was delivered."""
+    """Return whether the last settled statement of a grant says that nearly nothing was delivered.
+
+    That is over once the provider's meter has counted a day of all nodes since the end of its period.
+    """
     day = grant.count_span(grant.end - ANSWERED_WITHIN, grant.end)
     for period in reversed(list_periods(grant)):
         chain = await find_chain(unit, period)
         if is_settled(chain):
-            return is_uncharged(chain, day)
+            usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
+            return is_uncharged(chain, day) and count_metered(usage, period.end, unit.context.at) < day
     return False
 
 

@@ -14,6 +14,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, CHRONIC_WITHIN
+from marketplace.domain.delivery.periods import PERIOD
 from marketplace.domain.delivery.service_level import (
     assess,
     count_promised,
@@ -40,10 +41,38 @@ def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) 
     return counted - -(-excess // _PER_SECOND)
 
 
+def count_metered(usage: Usage, start: datetime, end: datetime) -> int:
+    """Return the GPU-seconds over a span that the provider's meter counted, whatever was reported of the nodes."""
+    return sum_amounts(usage.timeline, to_second(start), max(to_second(end), to_second(start)))
+
+
 def is_silent(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
     """Return whether the provider's meter counted less than a hundredth of what was promised over a span."""
     promised = count_promised(grant, start, end)
     return count_delivered(usage, grant, start, end) * 100 < promised
+
+
+def is_unanswered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
+    """Return whether the provider's meter counted nearly nothing over a span, of all nodes, whatever was reported."""
+    return count_metered(usage, start, end) * 100 < count_promised(grant, start, end)
+
+
+def find_silence(usage: Usage, grant: Grant, at: datetime) -> datetime:
+    """Return since when a startup's report says that no node works.
+
+    That is the grant's start if the provider's meter counted nearly nothing since and the first statement period is not
+    over, so that the span may still change; otherwise now (`at`).
+    """
+    start = grant.issued.start
+    never = start < at < min(start + PERIOD, grant.end) and is_unanswered(usage, grant, start, at)
+    return start if never else at
+
+
+def is_metered(usage: Usage, start: datetime, end: datetime) -> bool:
+    """Return whether the provider's meter counted GPUs all along a span, but for a hundredth of it."""
+    first, last = to_second(start), to_second(end)
+    counted = sum(stop - begin for begin, stop, _ in list_runs(usage.timeline, first, last))
+    return first < last and counted * 100 >= (last - first) * 99
 
 
 def was_idle(grant: Grant, start: datetime, end: datetime) -> bool:

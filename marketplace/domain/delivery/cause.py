@@ -61,7 +61,7 @@ def is_lacking(grant: Grant, pool: Pool, site: SiteState, at: datetime) -> bool:
 
 
 def find_evidence_answer(grant: Grant, pools: Sequence[Pool], site: SiteState, at: datetime) -> datetime | None:
-    """Return until when a provider may answer evidence of a grant's GPUs that lasts.
+    """Return until when a provider may answer evidence of a grant's GPUs that lasts, or its startup's report.
 
     Args:
         grant: The grant.
@@ -70,8 +70,10 @@ def find_evidence_answer(grant: Grant, pools: Sequence[Pool], site: SiteState, a
         at: Now.
 
     Returns:
-        The instant; None if no evidence lasts, or the provider itself said that the grant does not work.
+        The instant; None if neither lasts, or the provider itself said that the grant does not work.
     """
+    if grant.is_silenced:
+        return find_answer_time(grant.failing_since, list_unanswered(grant, pools))
     is_shown = any(
         incident.grant_id == grant.issued.grant_id and incident.start <= at < incident.end
         for incident in pools[0].incidents.values()

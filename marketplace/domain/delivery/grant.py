@@ -8,7 +8,8 @@ Invariants:
        also reports about its nodes, and either side may bring the end forward.
     3. At no instant is more resold than was granted.
     4. Outages are only added. Nodes that were reported as failed count as failed until they are reported to work, and
-       only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
+       only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`). What the startup reported
+       because the provider's meter was silent ends once that meter counts again, and then since it counts.
     5. The span changes before anything is delivered: its startup shortens or moves it while its site is late. Then the
        grant is issued again with the new span, and outages before that are over.
     6. Of a staged grant, delivery is withheld only after a stage was missed and its cure time is over. Withheld hours
@@ -16,11 +17,11 @@ Invariants:
        provider's meter had counted nearly nothing.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-capacity_delivered · outage_open · from_the_future · resumption_backdated · nodes_failed · pool_unchanged ·
-outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred · grant_staged ·
-hours_resold · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late · span_empty ·
-resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many · grant_prepaid · stages_paid ·
-value_out_of_bounds.
+capacity_delivered · outage_open · from_the_future · capacity_unmetered · resumption_backdated · nodes_failed ·
+pool_unchanged · outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred
+· grant_staged · hours_resold · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late ·
+span_empty · resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many · grant_prepaid ·
+stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -119,13 +120,14 @@ PRIORITY: Final = 100
 class Outage:
     """A span in which at most `nodes` nodes worked, as reported; `end` is None until the others work again.
 
-    Outages that differ only in `reported_at` are equal.
+    Outages that differ only in `reported_at` are equal. `by` is the side that reported it.
     """
 
     start: datetime
     end: datetime | None
     nodes: int
     reported_at: datetime | None = field(default=None, compare=False)
+    by: Side = "provider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Grant:
         pools_before: Where it was before.
         lots: Which lots carry it.
         end: When delivery ends. A termination brings it forward, an extension moves it back.
-        nodes_available: Nodes that work, by the last report that named a number.
+        nodes_available: Nodes that work, by the last report.
         condition: Of the nodes, by the last report.
         reason: Why it is degraded.
         resold: The parts that were resold.
@@ -217,6 +219,11 @@ class Grant:
     def nodes_working(self) -> int:
         """Return how many of its nodes work, by the last report."""
         return min((outage.nodes for outage in self.outages if outage.end is None), default=self.issued.nodes)
+
+    @property
+    def is_silenced(self) -> bool:
+        """Return whether its startup reported that no node works, and its provider's meter has not answered that."""
+        return any(outage.end is None and outage.by == "startup" for outage in self.outages)
 
     @property
     def is_dark(self) -> bool:
@@ -439,6 +446,7 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
         require_span(command.at, command.until, "/until")
         require_over(command.until, command.reported_at)
     elif command.nodes_available > state.nodes_working and not command.is_ordered:
+        _require_metered(command, state)
         require_prompt(command.at, command.reported_at)
     degraded = GrantDegraded(
         grant_id=command.grant_id,
@@ -472,7 +480,13 @@ def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
     if command.by == "startup":
         _require_silence(command, state)
     return [
-        GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason, reported_at=command.reported_at)
+        GrantSuspended(
+            grant_id=command.grant_id,
+            at=command.at,
+            reason=command.reason,
+            reported_at=command.reported_at,
+            by=command.by,
+        )
     ]
 
 
@@ -483,13 +497,29 @@ def _require_silence(command: SuspendGrant, state: Grant) -> None:
         Refusal: ``grant_not_due`` · ``capacity_delivered``.
     """
     due = state.issued.start + SILENT_AFTER
-    _require_due(command.grant_id, command.at, due, "may be reported by its startup as not handed over")
+    _require_due(command.grant_id, command.reported_at, due, "may be reported by its startup as not handed over")
     if not command.is_silent:
         hours = SILENT_AFTER // timedelta(hours=1)
         raise Refusal(
             "capacity_delivered",
             f"the provider's meter counted GPUs of grant {command.grant_id} within the last {hours} hours, or no node"
             " was to work for most of them; dispute its statement, send evidence, or end the grant",
+            grant_id=command.grant_id,
+        )
+
+
+def _require_metered(command: DegradeGrant | ResumeGrant, state: Grant) -> None:
+    """Refuse words alone as an answer to a startup's report that nothing was handed over.
+
+    Raises:
+        Refusal: ``capacity_unmetered``.
+    """
+    if state.is_silenced and command.is_silent:
+        hours = SILENT_AFTER // timedelta(hours=1)
+        raise Refusal(
+            "capacity_unmetered",
+            f"the startup of grant {command.grant_id} reported that no node works, and your meter counts nearly nothing"
+            f" of the last {hours} hours; report readings first, and state since when the nodes work then",
             grant_id=command.grant_id,
         )
 
@@ -507,7 +537,10 @@ def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
             pointer="/at",
         )
     if not command.is_ordered:
-        require_prompt(command.at, command.reported_at)
+        _require_metered(command, state)
+        told = any(outage.end is None and outage.by != "startup" for outage in state.outages)
+        if told or not command.is_metered:  # Readings answer what the startup reported, not the provider's own reports.
+            require_prompt(command.at, command.reported_at)
         if command.is_lacking:
             raise Refusal(
                 "nodes_failed",
@@ -793,7 +826,9 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         before = state.failed_before if command.failed_before is None else command.failed_before
         answer_by = None if command.is_chronic or command.is_uncharged else find_answer_time(since, before)
         require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
-        failed = count_failed(state, command.noticed_at) if command.by == "startup" else 0
+        if command.by == "startup":
+            nothing_came = command.is_uncharged and state.phase != "issued"
+            failed = state.issued.nodes if nothing_came else count_failed(state, command.noticed_at)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [
@@ -941,7 +976,7 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
     if isinstance(event, GrantDegraded) and event.until is not None:
         outage = Outage(event.at, event.until, event.nodes_available, event.reported_at)
         return replace(state, outages=(*state.outages, outage))
-    closed = _close_outages(state, event.at)
+    closed = _close_outages(state, event)
     if isinstance(event, GrantResumed):
         nodes, since = state.issued.nodes, state.failing_since
         past = ((since, event.at),) if since is not None and since < event.at else ()
@@ -949,8 +984,14 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
         return replace(state, condition="active", nodes_available=nodes, reason=None, outages=closed)
     since = state.failing_since or event.reported_at or event.at
     if isinstance(event, GrantSuspended):
-        outages = (*closed, Outage(event.at, None, 0, event.reported_at))
-        return replace(state, condition="suspended", outages=outages, failing_since=since, follows_pool=False)
+        return replace(
+            state,
+            condition="suspended",
+            nodes_available=0,
+            outages=(*closed, Outage(event.at, None, 0, event.reported_at, event.by)),
+            failing_since=since,
+            follows_pool=False,
+        )
     nodes = event.nodes_available
     outages = (*closed, Outage(event.at, None, nodes, event.reported_at))
     return replace(
@@ -964,12 +1005,20 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
     )
 
 
-def _close_outages(state: Grant, at: datetime) -> tuple[Outage, ...]:
-    """Return the outages, with those still open ended at an instant, and without those that began later."""
+def _close_outages(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> tuple[Outage, ...]:
+    """Return the outages, with those still open ended at an instant, and without those that began later.
+
+    What the startup reported lasts until a node works, and its own report ends no other.
+    """
+    kept = set[Side]()
+    if isinstance(event, GrantSuspended) or (isinstance(event, GrantDegraded) and not event.nodes_available):
+        kept.add("startup")
+    if isinstance(event, GrantSuspended) and event.by == "startup":
+        kept.add("provider")
     return tuple(
-        outage if outage.end is not None else replace(outage, end=at)
+        outage if outage.end is not None or outage.by in kept else replace(outage, end=event.at)
         for outage in state.outages
-        if outage.end is not None or outage.start < at
+        if outage.end is not None or outage.by in kept or outage.start < event.at
     )
 
 

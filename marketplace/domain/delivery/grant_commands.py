@@ -41,6 +41,7 @@ class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
         until: When the outage ended, if it is over; None: it lasts until the next report.
         is_ordered: Whether the platform reports, which may end an outage at any past instant.
         follows_pool: Whether the market derives it from failed nodes of the pool or power of the site.
+        is_silent: As in `ResumeGrant`.
     """
 
     grant_id: str
@@ -51,6 +52,7 @@ class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     is_ordered: bool = False
     follows_pool: bool = False
+    is_silent: bool = False
 
 
 class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         grant_id: The grant.
-        at: Since when; now, if its startup reports it.
+        at: Since when. If its startup reports it: now, or the grant's start if the meter counted nearly nothing since.
         reason: Why.
         reported_at: Now.
         by: The side that reports it.
@@ -76,7 +78,14 @@ class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
 class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Report that all nodes work since `at`. `reported_at` and `is_ordered` are as in `DegradeGrant`.
 
-    `is_lacking` says whether the grant's pool or site lacks nodes or power for it, by `cause.is_lacking`.
+    Attributes:
+        grant_id: The grant.
+        at: Since when.
+        reported_at: Now.
+        is_ordered: Whether the platform reports.
+        is_lacking: Whether the grant's pool or site lacks nodes or power for it, by `cause.is_lacking`.
+        is_silent: Whether the provider's meter, whatever the startup reported, counts nearly nothing of late.
+        is_metered: Whether it counted all along since `at`.
     """
 
     grant_id: str
@@ -84,6 +93,8 @@ class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
     reported_at: datetime
     is_ordered: bool = False
     is_lacking: bool = False
+    is_silent: bool = False
+    is_metered: bool = False
 
 
 class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +244,8 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         failed_before: What past outages took of the time to answer, by `list_unanswered`; None: as the grant has it.
         is_chronic: Whether outages took so much of late that the provider has no time left to answer (`delivered`).
         is_repaired: Whether all failures are over, although the grant does not show that yet.
-        is_uncharged: Whether the last settled statement says that nearly nothing was delivered (`statement_chain`).
+        is_uncharged: Whether the last settled statement says that nearly nothing was delivered (`statement_chain`), and
+            the provider's meter has not counted a day of all nodes since. Then all nodes count as failed.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.

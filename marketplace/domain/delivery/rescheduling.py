@@ -59,15 +59,15 @@ def _find_first(command: RescheduleGrant, issued: GrantIssued, status: str, *, i
             "site_on_time",
             f"grant {command.grant_id} is {status}, and its site is not late for it: a grant is shortened or moved"
             " while the conversion of its site is to be ready after its start, or if no node of it has worked since its"
-            " start",
+            " start, as was reported",
             status=status,
         )
     if not is_late and command.answer_by is not None and command.at < command.answer_by:
         due = render_instant(command.answer_by)
         raise Refusal(
             "cause_unanswered",
-            f"the nodes of grant {command.grant_id} do not work by evidence, which its provider may answer until {due};"
-            " shorten or move it then",
+            f"the nodes of grant {command.grant_id} do not work by evidence or by your report, which its provider may"
+            f" answer until {due}; shorten or move it then",
             due=due,
         )
     ready = max(command.at, ready_at or command.at) if command.at > issued.start else ready_at or command.at

@@ -254,14 +254,15 @@ BESIDE_EQUITY: Final = (
         "resumption",
         "nodes that were reported as failed work again",
         "provider, platform",
-        "nobody else, if it is dated back by at most an hour; otherwise the platform",
+        "nobody else, if it is dated back by at most an hour, or what its startup reported as far as readings reach;"
+        " otherwise the platform",
         "never",
         _NOTHING,
     ),
     StatedRight(
         "end_for_cause",
-        "a grant ends without notice because its nodes do not work",
-        "startup",
+        "a grant ends without notice because its nodes do not work, or its startup reports that nothing came",
+        "startup that pays for the grant, startup that uses it",
         "nobody else: the provider had 24 hours to repair them or to answer the evidence, or outages are chronic, or"
         " the last settled statement charges nearly nothing",
         "never",

@@ -163,7 +163,7 @@ def _degraded(changes: WriteBatch, fact: RecordedEvent, event: grant_events.Gran
 
 
 def _suspended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantSuspended) -> None:
-    _change(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
+    _change(changes, fact, status=_keep_end(changes, fact, "suspended"), nodes_available=0, reason=event.reason)
 
 
 def _resumed(changes: WriteBatch, fact: RecordedEvent, _: grant_events.GrantResumed) -> None:
@@ -264,7 +264,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=9,
+    version=10,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={

@@ -129,7 +129,7 @@ class Incidents:
             if reservation.start <= now < reservation.end:
                 cached = await self._handler.cache.load(GRANT, grant_id)
                 grant: Grant | None = cached.state
-                if grant is not None and grant.is_running(now) and grant.status != "suspended":
+                if grant is not None and grant.is_running(now) and grant.condition != "suspended":
                     found.append((grant, cached.head.hash))
         return found
 

@@ -14,6 +14,7 @@ from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.causes import Causes
+from marketplace.auditor.deciders import Deciders as AuditedDeciders
 from marketplace.auditor.market import Market as AuditedMarket
 from marketplace.auditor.money import Money
 from marketplace.core.errors import Refusal
@@ -429,9 +430,39 @@ async def test_a_provider_that_meters_what_it_does_not_deliver_leaves_its_startu
                 await leave(month)
         else:
             await leave(month)
-            assert (await market.state("grant", month.id)).terminated.fee_usd == 0
+            ended = (await market.state("grant", month.id)).terminated
+            assert (ended.fee_usd, ended.nodes_failed) == (0, 2)
             found = await find_faults(AuditedCauses, market.log, "statement.accepted.v1")
             assert [rule for rule, *_ in found] == ["cause"]
+    assert await find_faults(AuditedCauses, market.log) == []
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("hours", "lapsed"), [(23, False), (24, True)])
+async def test_a_settled_statement_of_nothing_is_no_cause_once_a_day_was_metered_after_it(hours, lapsed):
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(32)
+        start = month.at(31) - timedelta(hours=1)
+        worked = Measurement(reading_id="again", start=start, end=start + hours * HOUR, nodes=2)
+        assert await month.report(worked) == ["accepted"]
+        await month.settle()
+        leave = grants.terminate_grant(
+            market.handler,
+            market.context(trade.startup),
+            month.id,
+            at=market.clock.now(),
+            reason="no show",
+            for_cause=True,
+        )
+        if lapsed:
+            with pytest.raises(Refusal, match="while its last settled statement charges nearly nothing"):
+                await leave
+        else:
+            await leave
     assert await find_faults(AuditedCauses, market.log) == []
     await check_log(market.log)
 
@@ -464,7 +495,10 @@ async def test_a_provider_that_delivers_nothing_and_says_nothing_leaves_its_star
         with pytest.raises(Refusal, match="may repair its nodes"):
             await leave(month)
         await month.go(4)
-        await month.resume(4)
+        for words in (month.resume(4), month.degrade(4, 1)):
+            with pytest.raises(Refusal, match="report readings first") as unmetered:
+                await words
+            assert unmetered.value.code == "capacity_unmetered"
         await miss(month)
         with pytest.raises(Refusal, match="may repair its nodes"):
             await leave(month)
@@ -474,6 +508,100 @@ async def test_a_provider_that_delivers_nothing_and_says_nothing_leaves_its_star
         assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, ZERO, 2)
     await check_log(market.log)
     assert await find_faults(AuditedCauses, market.log) == []
+
+
+async def test_readings_lift_a_false_report_of_silence_for_the_hours_that_they_cover():
+    """The provider meters in batches, and all nodes work; the second batch is sent 20 hours after the report."""
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(2.5)
+        at, context = market.clock.now(), market.context(trade.startup)
+        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        suspended = await market.state("grant", month.id)
+        assert (suspended.status, suspended.nodes_available, suspended.is_dark) == ("suspended", 0, True)
+        await month.go(3.4)
+        batch = [
+            Measurement(reading_id=f"batch-{day}", start=month.at(day), end=month.at(day + 1), nodes=2)
+            for day in range(3)
+        ]
+        assert await month.report(*batch) == ["accepted"] * 3
+        with pytest.raises(Refusal, match="an hour before now"):
+            await month.resume(0)
+        rest = Measurement(reading_id="rest", start=month.at(3), end=month.at(3.4), nodes=2)
+        assert await month.report(rest) == ["accepted"]
+        await month.resume(0)
+        lifted = await market.state("grant", month.id)
+        assert (lifted.status, lifted.outages, lifted.failed_before) == ("active", (), ())
+        await month.go(4)
+        await month.market.deliver(month.grant, 26, first=4)
+        more = Measurement(reading_id="more", start=month.at(3.4), end=month.at(4), nodes=2)
+        assert await month.report(more) == ["accepted"]
+        settled = await month.settle()
+        assert settled.charges.gpu_seconds == 30 * DAY
+        assert settled.service.gpu_seconds_unavailable == 0
+    await check_log(market.log)
+    assert await find_faults(AuditedCauses, market.log) == []
+    assert await find_faults(AuditedMarket, market.log) == []
+
+
+async def test_a_second_of_readings_answers_no_report_of_silence_and_what_the_provider_reported_itself_stays():
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(1)
+        await month.degrade(1, 1)
+        await month.go(2.5)
+        at, context = market.clock.now(), market.context(trade.startup)
+        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        await month.go(2.9)
+        second = Measurement(reading_id="dust", start=month.at(2.5), end=month.at(2.5) + timedelta(seconds=1), nodes=2)
+        assert await month.report(second) == ["accepted"]
+        with pytest.raises(Refusal, match="report readings first"):
+            await month.resume(2.9)
+        whole = Measurement(reading_id="whole", start=month.at(0), end=month.at(2.4), nodes=2)
+        assert await month.report(whole) == ["accepted"]
+        with pytest.raises(Refusal, match="an hour before now"):
+            await month.resume(0)
+        await month.resume(2.9)
+        assert [(each.start, each.end, each.nodes) for each in (await market.state("grant", month.id)).outages] == [
+            (month.at(1), month.at(2.9), 1),
+            (month.at(0), month.at(2.9), 0),
+        ]
+    await check_log(market.log)
+    assert await find_faults(AuditedCauses, market.log) == []
+
+
+@pytest.mark.parametrize("reporter", ["payer", "user", "stranger"])
+async def test_who_pays_for_a_grant_or_uses_it_reports_that_nothing_came(reporter):
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade(equity="0", cash="3")
+    user = await market.party("User", "startup")
+    parties = {"payer": trade.startup, "user": user}
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await grants.transfer_grant(market.handler, market.context(trade.startup), month.id, startup_id=user)
+        await month.go(2.5)
+        context = market.context(parties.get(reporter) or await market.party("Stranger", "startup"))
+        report = grants.suspend_grant(market.handler, context, month.id, at=context.at, reason="no node answers")
+        if reporter == "stranger":
+            with pytest.raises(Refusal) as refused:
+                await report
+            assert refused.value.code == "grant_unknown"
+            return
+        await report
+        await month.go(3.51)
+        await grants.terminate_grant(
+            market.handler, market.context(trade.startup), month.id, at=month.at(4), reason="no show", for_cause=True
+        )
+    await check_log(market.log)
+    for part in (AuditedCauses, AuditedDeciders):
+        assert await find_faults(part, market.log) == []
 
 
 @pytest.mark.parametrize("was", ["repaired", "silent"])

@@ -244,6 +244,27 @@ async def test_a_grant_that_began_without_power_is_shortened_as_often_as_it_is_d
     await check(market)
 
 
+@pytest.mark.parametrize("choice", ["shortened", "moved"])
+async def test_a_startup_to_whom_nothing_came_gets_another_span_once_its_report_is_not_answered(market, choice):
+    trade = await market.trade(days=10)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        market.clock.at = market.day(3)
+        await market.until("grant", grant_id, "active")
+        startup = market.context(trade.startup)
+        await grants.suspend_grant(market.handler, startup, grant_id, at=market.day(3), reason="no node answers")
+        refused = await refuse(choose(market, trade.startup, grant_id, choice))
+        assert (refused.code, refused.facts["due"]) == ("cause_unanswered", "2026-01-05T00:00:00Z")
+        market.clock.at = market.day(4)
+        await choose(market, trade.startup, grant_id, choice)
+        anew = await market.state("grant", grant_id)
+        assert (anew.status, anew.issued.start) == ("issued", market.day(4))
+        assert anew.end == (market.day(11) if choice == "shortened" else market.day(14))
+        done = await deliver_all(market, grant_id, 7 if choice == "shortened" else 10)
+        assert not done.outages
+    await check(market)
+
+
 async def test_a_grant_that_its_own_meter_counts_or_whose_site_is_ready_after_its_end_keeps_its_span(market):
     trade, site = await convert(market, 1)
     async with market.worker():

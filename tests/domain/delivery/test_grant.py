@@ -173,6 +173,7 @@ collect = builder(
 )
 
 LONG = (grant_issued(end=hour(100)), ACTIVATED)
+MISSED = GrantSuspended(**MINE, at=hour(10), reason="no node", reported_at=hour(58), by="startup")
 REFUSALS = [
     Row("grant_unknown", (), activate()),
     Row("grant_exists", (ISSUED,), IssueGrant(issued=grant_issued(nodes=3))),
@@ -193,9 +194,11 @@ REFUSALS = [
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("grant_not_due", ACTIVE, miss(is_silent=True)),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
-    Row("capacity_delivered", LONG, miss(at=hour(58))),
+    Row("capacity_delivered", LONG, miss(at=hour(58), reported_at=hour(58))),
     Row("outage_open", ACTIVE, degrade(until=hour(13)), "/until"),
     Row("from_the_future", (*ACTIVE, DEGRADED), resume(at=hour(15)), "/at"),
+    Row("capacity_unmetered", (*LONG, MISSED), resume(at=hour(59), reported_at=hour(59), is_silent=True)),
+    Row("capacity_unmetered", (*LONG, MISSED), degrade(at=hour(59), reported_at=hour(59), is_silent=True)),
     Row("resumption_backdated", (*ACTIVE, DEGRADED), resume(at=hour(12.5)), "/at"),
     Row("nodes_failed", (*ACTIVE, DEGRADED), resume(is_lacking=True)),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
@@ -289,7 +292,7 @@ def test_degrades_down_to_nothing():
 
 def test_a_startup_says_that_nothing_was_handed_over_once_no_meter_counted_anything_for_two_days():
     late = {"at": hour(58), "reported_at": hour(58)}
-    suspended = GrantSuspended(**MINE, **late, reason="no node")
+    suspended = GrantSuspended(**MINE, **late, reason="no node", by="startup")
     Given(GRANT, *LONG).when(miss(**late, is_silent=True)).then(suspended)
     Given(GRANT, *LONG, suspended).when(miss(**late, is_silent=True)).then_nothing()
     cause = {"for_cause": True, "at": hour(90), "noticed_at": hour(81.99)}
@@ -299,6 +302,27 @@ def test_a_startup_says_that_nothing_was_handed_over_once_no_meter_counted_anyth
     Given(GRANT, *LONG, *words).when(terminate(**cause)).refused("cause_unanswered")
     [ended] = GRANT.decide(terminate(**cause | {"noticed_at": hour(82)}), GRANT.fold([*LONG, *words]))
     assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, 0, 2), "words buy no time"
+
+
+def test_readings_answer_a_report_of_silence_and_date_it_back_as_far_as_they_reach():
+    late = {"at": hour(11), "reported_at": hour(70)}
+    Given(GRANT, *LONG, MISSED).when(resume(**late)).refused("resumption_backdated")
+    Given(GRANT, *LONG, MISSED).when(resume(**late, is_metered=True)).then(GrantResumed(**MINE, at=hour(11)))
+    Given(GRANT, *LONG, MISSED).when(resume(**late, is_silent=True, is_ordered=True)).then(
+        GrantResumed(**MINE, at=hour(11))
+    )
+    own = (DEGRADED, MISSED)
+    Given(GRANT, *LONG, *own).when(resume(**late, is_metered=True)).refused("resumption_backdated")
+    worse = msgspec.structs.replace(SUSPENDED, at=hour(9), reported_at=hour(60))
+    Given(GRANT, *LONG, MISSED, worse).when(resume(at=hour(70), reported_at=hour(70), is_silent=True)).refused(
+        "capacity_unmetered"
+    )
+    state = GRANT.fold([*LONG, *own])
+    assert (state.nodes_available, state.nodes_working, state.is_dark, state.is_silenced) == (0, 0, True, True)
+    state = GRANT.fold([*LONG, *own, GrantResumed(**MINE, at=hour(70))])
+    assert (state.nodes_available, state.nodes_working, state.is_silenced) == (2, 2, False)
+    half = msgspec.structs.replace(DEGRADED, at=hour(70), reported_at=hour(70))
+    assert not GRANT.fold([*LONG, MISSED, half]).is_silenced
 
 
 def test_only_the_platform_says_that_failed_nodes_worked_all_the_time():

@@ -126,7 +126,6 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "usage": "again",
     },
     "disputes:refer_dispute": {"grant": "fixed"},
-    "grants:_change": {"account": "other", "usage": "met"},
     "grants:collect_stage": {
         "account": "again",
         "grant": "fixed",
@@ -138,6 +137,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "again",
         "usage": "met",
     },
+    "grants:degrade_grant": {"account": "other", "usage": "met"},
     "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
     "grants:finish_grant": {
         "account": "met",

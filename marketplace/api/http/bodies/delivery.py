@@ -33,7 +33,7 @@ class ResumeGrantBody(Body, frozen=True, kw_only=True):
     """A report that all granted nodes work again.
 
     Attributes:
-        at: Since when; at most an hour ago.
+        at: Since when; an hour ago at most, or as readings say.
     """
 
     at: Instant
