@@ -40,6 +40,8 @@ _DIRECTORS: Final = "directors"
 _DEPTHS: Final = ("own", "summary", "full")
 _DAYS: Final = 10
 """How long holders with a pro rata right may answer, if the holder terms do not say."""
+_BOUGHT_MIN: Final = 100
+"""With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 _ABSENT: Final = ""
 _ENDS: Final = frozenset({"lapsed", "cancelled", "repaid"})
@@ -284,10 +286,17 @@ class Votes:
         issuer = self.equity.issuers.get(issuer_id, Issuer())
         return {each for each in appointed if each is not None and self._votes(each, issuer)}
 
+    def _list_coarsened(self, split: Body, issuer: Issuer) -> set[str]:
+        company, ratio = self.gains.find_company(split["issuer_id"]), Fraction(split["numerator"], split["denominator"])
+        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        claims = company.list_claims(Fraction(0), whole) if ratio < 1 else ()
+        return {holder_id for holder_id, part in claims if 0 < part * whole * ratio < _BOUGHT_MIN}
+
     def _list_shrunk(self, name: str, body: Body, beside: Sequence[tuple[str, Body]]) -> set[str]:
         """Return the parties whose part of a class a split makes smaller by a thousandth, as others are rounded up.
 
-        After a consolidation by anything; if few shares are left, all who hold something.
+        After a consolidation by anything; if few shares are left, all who hold something. Also who has an instrument
+        that buys fewer than a hundred shares then.
         """
         issuer = self.equity.issuers.get(body.get("issuer_id") or "", Issuer())
         if name != "issuer.stock_split":
@@ -305,7 +314,7 @@ class Votes:
             is_less = part < before if issuer.is_consolidated else part <= before * _SHRUNK_MAX
             if kind == "stock" and shares and is_less:
                 shrunk.add(holder_id)
-        shrunk |= issuer.list_coarsened(body)
+        shrunk |= issuer.list_coarsened(body) | self._list_coarsened(body, issuer)
         return {each for each in shrunk if self._votes(each, issuer)}
 
     def list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:

@@ -93,9 +93,9 @@ from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.instrument.notes import hastens_repayment
-from marketplace.domain.equity.issuer.as_converted import find_preference
+from marketplace.domain.equity.issuer.as_converted import find_preference, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand
-from marketplace.domain.equity.issuer.dilution import scale_principal, undercuts_holders
+from marketplace.domain.equity.issuer.dilution import list_claims, scale_principal, undercuts_holders
 from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.programme_commands import NamePriceSource, OpenProgramme
@@ -349,6 +349,8 @@ def _is_party(holder_id: str, setting: Setting) -> bool:
 def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
     """Ask also those who lose a thousandth or more: others are rounded up, or their own rights down.
 
+    So are holders of instruments that buy fewer than `SHARES_BOUGHT_MIN` shares then: they may get a hundredth less.
+
     Of a company that made a consolidation before, those who lose anything: many small losses take a whole stake. If
     fewer than `SHARES_LEFT_MIN` shares are left of more, everybody: they are too coarse for what others convert or buy.
     At the effect, rights that are rounded down and were not before became so by their holder's own exercise. It is not
@@ -368,6 +370,7 @@ def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
             shrunk.append(holder_id)
     ratio = Fraction(event.numerator, event.denominator)
     shrunk += () if setting.again else _list_trimmed(setting.issuer, ratio)
+    shrunk += _list_coarsened(setting.issuer, ratio)
     shares = sum(setting.issuer.holdings.values())
     if shares * ratio < SHARES_LEFT_MIN <= shares:
         shrunk += sorted(list_parties(setting.issuer))
@@ -397,6 +400,12 @@ def _list_trimmed(issuer: Issuer, ratio: Fraction) -> Iterable[str]:
     for holder_id, shares in sorted(rights):
         if shares and _is_less(Fraction(shares * ratio // 1), shares * ratio, issuer):
             yield holder_id
+
+
+def _list_coarsened(issuer: Issuer, ratio: Fraction) -> list[str]:
+    """Return the holders of instruments that buy fewer than `SHARES_BOUGHT_MIN` shares after a consolidation."""
+    shares = measure_company(issuer) * ratio if ratio < 1 else Fraction(0)
+    return [holder_id for holder_id, part in list_claims(issuer) if 0 < part * shares < SHARES_BOUGHT_MIN]
 
 
 def _is_less(after: Fraction, before: Fraction, issuer: Issuer) -> bool:
@@ -706,6 +715,8 @@ _SOLD: Final = (
     f" or hold. A refusal stands for {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what"
     " undercuts it, or to any such act if all whose refusals stand bear more than a tenth"
 )
+SHARES_BOUGHT_MIN: Final = 100
+"""With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
 SHARES_LEFT_MIN: Final = 300
 """With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""
 _REFUSED_ALONE: Final = (
@@ -795,7 +806,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote. Also each holder whose part shrinks by a thousandth or more because others are rounded up. Also each"
         " holder whose option, warrant or promise is rounded down by a thousandth or more, unless the holder's own"
-        " exercise since the proposal causes that. From the second consolidation on, whoever loses anything. Also"
+        f" exercise since the proposal causes that; and whose instrument buys fewer than {SHARES_BOUGHT_MIN} shares"
+        " then. From the second consolidation on, whoever loses anything. Also"
         f" every holder, if it leaves fewer than {SHARES_LEFT_MIN} shares of stock",
         "it is a split into more shares",
         _split,

@@ -20,6 +20,7 @@ from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.information import limit_event
+from marketplace.domain.equity.issuer.as_converted import measure_company
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
@@ -573,6 +574,22 @@ async def test_a_friend_makes_no_price_at_which_a_majority_buys_half_of_a_holder
         _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
         assert (f"holder/{angel}" in asked) is asks_angel, "it paid 10 a share"
         assert (f"holder/{bank}" in asked) is asks_bank, "it keeps no share, and had a small part of its class"
+
+
+@pytest.mark.parametrize(("cap_usd", "is_asked"), [(1_000_000, True), (900_000, False)])
+async def test_a_consolidation_asks_whose_instrument_would_buy_too_few_shares(market, held, cap_usd, is_asked):
+    """A fund paid for stock of which a consolidation left none, and a friend with more principal voted for it."""
+    trade, *_ = held
+    issue = {"security_id": derive_id("sec", trade.fund, "more"), "holder_id": trade.fund, "class_id": "common"}
+    await act_agreed(market, trade.startup, IssueStock, **issue, shares=1_000_000, price_usd_per_share=Decimal("0.01"))
+    whole = measure_company(await market.state("issuer", trade.issuer))
+    terms = structs.replace(SAFE, valuation_cap_usd=Decimal(cap_usd), conversion_timing="pre_money", discount=None)
+    small, _ = await join(market, trade.startup, 1_000, terms, valuation_cap_usd_min=Decimal(1))
+    split = {"split_id": derive_id("spl", small), "numerator": 1, "denominator": 110, "fractions": "give_up"}
+    assert (whole * 1_000 / cap_usd / 110 < 100) is is_asked
+    _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
+    assert (f"holder/{small}" in asked) is is_asked
+    await check_log(market.log)
 
 
 async def test_a_company_withholds_no_shares_from_who_has_a_right_to_them(market, held):
