@@ -331,12 +331,14 @@ class IssuerProposalCounted(Event, frozen=True, kw_only=True, tag="issuer.propos
         proposal_id: The proposal.
         proposer_id: Who made it.
         proposed_at: When.
+        concludes: Whether it closes a round, or declares or withdraws a sale. These are counted by themselves.
     """
 
     issuer_id: Id
     proposal_id: Id
     proposer_id: Id
     proposed_at: Instant
+    concludes: bool = False
 
 
 class IssuerRefusalCounted(Event, frozen=True, kw_only=True, tag="issuer.refusal_counted.v1"):

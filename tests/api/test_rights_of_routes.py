@@ -116,6 +116,7 @@ NEEDLESS = {
     ),
 }
 FOLLOWING = {
+    "agreement": "of a proposal",
     "assumption": "of a sale",
     "concession": "of silence",
     "end_for_cause": "`terminate` with `for_cause`",

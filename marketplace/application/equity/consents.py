@@ -168,7 +168,7 @@ async def do_or_propose(
     if party_id is not None and consents:
         unit.discard()
         await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
-        await _count(unit, issuer_id, party_id)
+        await _count(unit, issuer_id, party_id, concludes=any(isinstance(event, _CONCLUDING) for _, event in effects))
     else:
         await require_paid(unit)
         await _follow(unit, issuer_id, auction_ids)
@@ -194,10 +194,19 @@ async def _require_agreeing(unit: UnitOfWork, issuer: Issuer) -> None:
         )
 
 
-async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
+_CONCLUDING: Final = (IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerLiquidityWithdrawn)
+
+
+async def _count(unit: UnitOfWork, issuer_id: str, party_id: str, *, concludes: bool) -> None:
     """Count the proposal that this command made. The issuer refuses too many of one party."""
     proposal_id = derive_id("prp", unit.context.command_id)
-    command = CountProposal(issuer_id=issuer_id, proposal_id=proposal_id, proposer_id=party_id, at=unit.context.at)
+    command = CountProposal(
+        issuer_id=issuer_id,
+        proposal_id=proposal_id,
+        proposer_id=party_id,
+        at=unit.context.at,
+        concludes=concludes,
+    )
     await unit.decide(ISSUER, issuer_id, command)
 
 

@@ -419,6 +419,12 @@ async def _pay_holder(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, holde
         await unit.decide(ACCOUNT, payer, withdraw)
         return
     payee = rename_id("acc", holder_id)
-    at = unit.context.at
-    debit = Debit(account_id=payer, amount_usd=amount_usd, payee_account_id=payee, cause=liquidity_id, at=at)
+    debit = Debit(
+        account_id=payer,
+        amount_usd=amount_usd,
+        payee_account_id=payee,
+        cause=liquidity_id,
+        owed=True,
+        at=unit.context.at,
+    )
     await pay(unit, debit)

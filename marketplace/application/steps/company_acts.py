@@ -31,7 +31,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_current, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.payments import Payment, list_payments, refuse_payer
+from marketplace.domain.equity.issuer.payments import Payment, list_payments, refuse_payer, require_all
 from marketplace.domain.equity.issuer.rights_commands import Delivery
 from marketplace.domain.equity.issuer.sale.liquidity import PAY_DAYS, require_payable
 from marketplace.domain.equity.issuer.state import Issuer
@@ -106,7 +106,12 @@ async def pay_for_stock(unit: UnitOfWork, issuer_id: str) -> None:
     """
     before = await unit.read_before(ISSUER, issuer_id)
     assert isinstance(before, Issuer), "stock moves in an issuer that exists"
-    for payment in list_payments(before, unit.list_events(ISSUER, issuer_id)):
+    payments = [*list_payments(before, unit.list_events(ISSUER, issuer_id))]
+    company_id = before.formed.party_id
+    if unit.context.party_id in {None, company_id}:
+        account = await unit.get(ACCOUNT, rename_id("acc", company_id))
+        require_all([each for each in payments if each.payer_id == company_id], account.available_usd)
+    for payment in payments:
         await _pay(unit, payment)
 
 

@@ -9,7 +9,8 @@ Invariants:
     3. A capture or debit is in the same atomic batch as the credit of its payee.
     4. A hold with an expiry pays nothing after it; the rest of the hold is available again.
     5. A closed account has no holds, except of withdrawals that wait for a second person. It still receives and pays
-       what is owed, and may be emptied, but begins nothing new.
+       what is owed, and may be emptied, but begins nothing new. While a sale of the company is declared, it takes
+       deposits.
     6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
        held until then. This covers orders too. Deposits are asked for and approved by persons of the platform.
     7. A reserve for corrections or a due statement is neither withdrawn nor held for others, and pays for no early
@@ -109,7 +110,8 @@ def _deposit(command: Deposit, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
     if is_repeat(state.references, command.reference, command.amount_usd, "reference"):
         return []
-    require_open(command.account_id, state)
+    if not state.keeps_proceeds:
+        require_open(command.account_id, state)
     return [
         AccountDeposited(
             account_id=command.account_id,

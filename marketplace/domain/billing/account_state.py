@@ -161,6 +161,11 @@ class Account(Struct, frozen=True):
         """Return how many USD of a provider's credit the holds take together."""
         return sum((amount for lender_id, amount in self.committed.values() if lender_id == provider_id), ZERO)
 
+    @property
+    def keeps_proceeds(self) -> bool:
+        """Return whether the sale of the company is declared, whose holders it is to pay."""
+        return any(is_id(cause, "liq") for cause in self.reserves)
+
     def count_free(self, at: datetime, causes: Collection[str] = ()) -> Decimal:
         """Return the available USD less the reserves in force at `at`, except those for `causes`; at least 0."""
         return max(self.available_usd - self.sum_reserves(at, causes), ZERO)

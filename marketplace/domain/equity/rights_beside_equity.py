@@ -70,9 +70,18 @@ BESIDE_EQUITY: Final = (
         _NOTHING,
     ),
     StatedRight(
+        "agreement",
+        "a party agrees to a proposal of others: it votes, or agrees by itself",
+        "a person of the party",
+        "another person of the party",
+        f"{_ABOVE}. An agreement counts at what the party pays or gives up by the effects; a vote, at no less than its"
+        " stake in the company, and in a sale its proceeds",
+        f"{_ENDS}; nothing is agreed before",
+    ),
+    StatedRight(
         "one_person",
-        "a party votes, exercises, answers a pro rata right, approves an order under its mandate, accepts or"
-        " disputes a statement, concedes a dispute, or ends a grant",
+        "a party refuses a proposal or takes an agreement back, exercises, answers a pro rata right, approves an order"
+        " under its mandate, accepts or disputes a statement, concedes a dispute, or ends a grant",
         "a person of the party",
         "nobody else of the party",
         "never. What the party pays for stock and rights by such an act counts toward the limit of its account",

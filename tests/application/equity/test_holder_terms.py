@@ -497,14 +497,22 @@ async def test_terms_that_cannot_be_are_refused(market, held, terms, code):
 
 
 async def test_a_party_makes_a_limited_number_of_proposals_in_a_time(market, held, monkeypatch):
+    """A clerk's void proposals kept a company from selling itself and from closing its round for 14 days."""
     trade, _, _ = held
     monkeypatch.setattr(holder_terms, "PROPOSALS_MAX", 5)
     made = len((await market.state("issuer", trade.issuer)).proposals)
-    for _ in range(5 - made):
-        await propose_sale(market, trade)
-    with pytest.raises(Refusal) as caught:
-        await propose_sale(market, trade)
-    assert caught.value.code == "proposals_too_many"
+    terms = HolderTerms(sale_share_needed=Decimal("0.8"))
+
+    async def propose_terms():
+        context = market.context(trade.startup)
+        await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=terms, approval=PAPER)
+
+    for attempt, times in ((propose_terms, 5 - made), (lambda: propose_sale(market, trade), 5)):
+        for _ in range(times):
+            await attempt()
+        with pytest.raises(Refusal) as caught:
+            await attempt()
+        assert caught.value.code == "proposals_too_many"
     gift = {
         "transfer_id": derive_id("trf", trade.fund),
         "holder_id": trade.fund,

@@ -330,3 +330,25 @@ async def test_proceeds_are_free_once_the_sale_is_withdrawn_replaced_or_overdue(
     await issuers.lapse_liquidity(market.handler, market.context(), trade.issuer, third)
     assert not (await market.account(trade.startup)).reserves
     await check_log(market.log)
+
+
+async def test_the_sale_of_a_company_whose_account_is_closed_is_paid(memory_log):
+    """Its account took no money, so that an agreed sale could never be paid."""
+    market = Market(memory_log)
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 10_000)
+    await market.cancel(trade.startup, trade.order)
+    account = rename_id("acc", trade.startup)
+    await accounts.close_account(market.handler, market.context(trade.startup), account, reason="wound up")
+    with pytest.raises(Refusal) as caught:
+        await pay_in(market, trade.startup)
+    assert caught.value.code == "account_closed"
+    sale = await declare(market, trade)
+    await pay(market, trade, sale)
+    assert (await market.state("issuer", trade.issuer)).is_ended
+    wire = {"amount_usd": Decimal(1), "reference": "more"}
+    with pytest.raises(Refusal) as caught:
+        await accounts.deposit(market.handler, market.context(), account, **wire)
+    assert caught.value.code == "account_closed", "no sale waits for its proceeds any more"
+    await check_log(market.log)

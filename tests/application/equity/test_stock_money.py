@@ -23,6 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 )
 from tests.application.equity.test_consents import build, count_shares, propose, repurchase, vote
 from tests.application.equity.test_equity import act, pay_in
+from tests.application.equity.test_holder_terms import hold
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -129,6 +130,27 @@ async def test_a_consolidation_pays_cash_in_lieu(market):
     await agree_on(market, trade, SplitStock, **split, fractions="cash_in_lieu", cash_usd_per_share=Decimal("0.70"))
     assert await count_shares(market, trade) == 3
     assert await measure(market, trade) == [startup - 70, fund + 70]
+
+
+async def test_who_pays_several_holders_in_lieu_is_told_what_each_still_lacks(market):
+    """The refusal named the gap of the second one, beside the money that the first one would have taken."""
+    trade = await build(market)
+    bank = await market.party("Bank", "fund")
+    await hold(market, trade.startup, bank, 200)
+    startup, _ = await measure(market, trade)
+    split = {"split_id": derive_id("spl", trade.fund, "lieu"), "numerator": 1, "denominator": 300}
+    price = {"fractions": "cash_in_lieu", "cash_usd_per_share": startup / 200}
+    with pytest.raises(Refusal) as caught:
+        await propose(market, trade.startup, trade.issuer, SplitStock, **split, **price)
+    assert caught.value.code == "funds_insufficient"
+    facts, needed = caught.value.facts, {trade.fund: startup / 2, bank: startup}
+    assert Decimal(facts["needed_usd"]) == sum(needed.values())
+    assert Decimal(facts["missing_usd"]) == startup / 2
+    first, second = sorted(needed)
+    gap = startup - needed[first]
+    assert [each.partition(": ")[0] for each in facts["missing_by_payee_usd"]] == [second]
+    assert Decimal(facts["missing_by_payee_usd"][0].partition(": ")[2]) == needed[second] - gap
+    assert str(needed[second] - gap) in caught.value.message
 
 
 async def test_an_exercise_for_cash_pays_the_company(market):

@@ -490,7 +490,8 @@ def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
 def _count_proposal(state: Issuer, event: IssuerProposalCounted) -> Issuer:
     since = event.proposed_at - COUNT_WITHIN
     recent = {proposal_id: known for proposal_id, known in state.proposals.items() if known[1] > since}
-    counted = Map(recent).set(event.proposal_id, (event.proposer_id, event.proposed_at))
+    known = (event.proposer_id, event.proposed_at, event.concludes)
+    counted = Map(recent).set(event.proposal_id, known)
     return replace(state, proposals=counted)
 
 

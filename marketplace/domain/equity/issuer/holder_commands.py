@@ -28,12 +28,16 @@ class AnswerProRata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """Count a proposal of a party toward the most that it may make, in the append that makes it."""
+    """Count a proposal of a party toward the most that it may make, in the append that makes it.
+
+    `concludes`: whether it closes a round, or declares or withdraws a sale; these are counted by themselves.
+    """
 
     issuer_id: str
     proposal_id: str
     proposer_id: str
     at: Instant
+    concludes: bool = False
 
 
 class CountRefusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,10 @@ from marketplace.domain.equity.issuer.state import COUNT_WITHIN, Issuer, list_pa
 from marketplace.domain.refusals import refuse_unknown
 
 PROPOSALS_MAX: Final = 100
-"""The most proposals of one party to one issuer within `COUNT_WITHIN`."""
+"""The most proposals of one party to one issuer within `COUNT_WITHIN`.
+
+Those that close a round or sell the company are counted by themselves, so that others do not hold them up.
+"""
 _HALF: Final = Decimal("0.5")
 
 
@@ -51,7 +54,10 @@ def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEven
     if command.proposal_id in state.proposals:
         return []
     since = command.at - COUNT_WITHIN
-    own = [at for proposer_id, at in state.proposals.values() if proposer_id == command.proposer_id and at > since]
+    like = (command.proposer_id, command.concludes)
+    own = [
+        at for proposer_id, at, concludes in state.proposals.values() if (proposer_id, concludes) == like and at > since
+    ]
     if len(own) >= PROPOSALS_MAX:
         due = min(own) + COUNT_WITHIN
         raise Refusal(
@@ -67,6 +73,7 @@ def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEven
             proposal_id=command.proposal_id,
             proposer_id=command.proposer_id,
             proposed_at=command.at,
+            concludes=command.concludes,
         )
     ]
 

@@ -249,7 +249,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     WithdrawOffer,
 )
 from marketplace.domain.equity.issuer.takeover import import_issuer, list_refused
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_unknown
 
 _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[IssuerEvent]]]] = {
     AddStakeholder: add_stakeholder,
@@ -353,7 +353,12 @@ def _form(command: FormIssuer, state: IssuerState) -> Sequence[IssuerEvent]:
     if isinstance(state, Issuer):
         if state.formed == event:
             return []
-        raise refuse_exists("issuer", command.issuer_id)
+        raise Refusal(
+            "issuer_exists",
+            f"{command.party_id} has formed {command.issuer_id} before; a party has one issuer for ever, also after its"
+            " sale",
+            id=command.issuer_id,
+        )
     require_country(command.jurisdiction, "/jurisdiction")
     return [event]
 

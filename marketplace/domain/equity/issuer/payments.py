@@ -4,10 +4,10 @@ A holder that is not here (``stk_…``) pays and is paid outside. An act whose p
 rounded up to the cent, so that nobody receives less than the stated price.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from events.issuer import (
     IssuerOptionExercised,
@@ -19,8 +19,12 @@ from events.issuer import (
 from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.core.money import ceil_cents
+from marketplace.core.money import ZERO, ceil_cents
 from marketplace.domain.equity.issuer.state import Issuer
+
+GAPS_SHOWN: Final = 10
+"""The most payees that the text of a refusal names; its facts name all."""
+_SEVERAL: Final = 2
 
 
 class Payment(NamedTuple):
@@ -47,6 +51,40 @@ def refuse_payer(payment: Payment) -> Refusal:
         " stored; send this again once it has deposited the difference",
         party_id=payment.payer_id,
         needed_usd=str(payment.amount_usd),
+    )
+
+
+def list_gaps(payouts: Mapping[str, Decimal], available_usd: Decimal) -> list[str]:
+    """Return what every payee still lacks when they are paid by id, as ``id: USD``, down to those that lack nothing."""
+    left, gaps = available_usd, []
+    for payee_id, amount_usd in sorted(payouts.items()):
+        if amount_usd > left:
+            gaps.append(f"{payee_id}: {amount_usd - left}")
+        left = max(left - amount_usd, ZERO)
+    return gaps
+
+
+def require_all(payments: Sequence[Payment], available_usd: Decimal) -> None:
+    """Refuse to pay several parties from one account before the money for all is there; the payer reads the refusal.
+
+    Raises:
+        Refusal: ``funds_insufficient``, with what every payee still lacks.
+    """
+    payouts: dict[str, Decimal] = {}
+    for each in payments:
+        payouts[each.payee_id] = payouts.get(each.payee_id, ZERO) + each.amount_usd
+    needed = sum(payouts.values(), ZERO)
+    if needed <= available_usd or len(payouts) < _SEVERAL:
+        return
+    gaps = list_gaps(payouts, available_usd)
+    raise Refusal(
+        "funds_insufficient",
+        f"{needed} USD is needed and {available_usd} USD is available; deposit {needed - available_usd} USD more for"
+        f" {', '.join(gaps[:GAPS_SHOWN])}",
+        needed_usd=str(needed),
+        available_usd=str(available_usd),
+        missing_usd=str(needed - available_usd),
+        missing_by_payee_usd=gaps,
     )
 
 

@@ -391,7 +391,8 @@ class Issuer:
         liquidity_id: The latest declared; None if there is none, or it was withdrawn.
         is_ended: Whether the proceeds of that one were paid out.
         price_marks: Every price of a share that was stated, oldest first.
-        proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, by its id.
+        proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, and whether it closes a round or
+            concerns a sale, by its id.
         refusals: When each party last refused an issue without a round.
         holder_terms: What the company and its holders agreed on.
         limit: The dilution limit; None if the issuer set none.
@@ -431,7 +432,7 @@ class Issuer:
     liquidity_id: str | None = None
     is_ended: bool = False
     price_marks: tuple[PriceMark, ...] = ()
-    proposals: Map[str, tuple[str, datetime]] = field(default_factory=Map)
+    proposals: Map[str, tuple[str, datetime, bool]] = field(default_factory=Map)
     refusals: Map[str, datetime] = field(default_factory=Map)
     holder_terms: HolderTerms = field(default_factory=HolderTerms)
     limit: IssuerDilutionLimited | None = None

@@ -41,6 +41,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.dilution import measure_claims, sum_principal
 from marketplace.domain.equity.issuer.own_acts import is_own_act
+from marketplace.domain.equity.issuer.payments import GAPS_SHOWN, list_gaps
 from marketplace.domain.equity.issuer.rights.milestones import foresee
 from marketplace.domain.equity.issuer.rules import (
     require_days,
@@ -57,8 +58,6 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 
 INSTRUMENTS_MAX: Final = 999
 """The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""
-GAPS_SHOWN: Final = 10
-"""The most payees that the text of a refusal names; its facts name all."""
 PAY_DAYS: Final = 60
 """A sale may be agreed to and paid for so many days after it was proposed, if it does not say otherwise."""
 PAY_DAYS_MAX: Final = 92
@@ -242,11 +241,7 @@ def require_proceeds(
             f"the company has not deposited all proceeds of {liquidity_id} yet; send this again once it has",
             liquidity_id=liquidity_id,
         )
-    left, gaps = max(available - kept_usd, ZERO), []
-    for holder_id, amount in sorted(payouts.items()):
-        if amount > left:
-            gaps.append(f"{holder_id}: {amount - left}")
-        left = max(left - amount, ZERO)
+    gaps = list_gaps(payouts, max(available - kept_usd, ZERO))
     raise Refusal(
         "funds_insufficient",
         f"{liquidity_id} takes {needed} USD{_render_kept(kept_usd)} and {available} USD is available; deposit"
