@@ -92,7 +92,7 @@ class Pools(Group):
         return self._api.rows("/v1/pools/incidents", IncidentView, open=open)
 
     async def close(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
-        """Close a pool: it takes nothing new from now on, and grants that still run end at `closes_at`."""
+        """Close a pool: nothing runs after `closes_at`; grants that still run end then."""
         return await self._api.command(f"/v1/pools/{segment(pool_id)}/close", body, **options)
 
     async def get(self, pool_id: str) -> PoolView:

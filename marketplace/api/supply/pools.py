@@ -65,9 +65,10 @@ async def restore(
 
 @post("/{pool_id:str}/close", status_code=200, summary="Announce the closing of a pool")
 async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
-    """Close a pool: it takes nothing new from now on, and grants that still run end at `closes_at`.
+    """Close a pool: nothing runs after `closes_at`; grants that still run end then.
 
-    That is at least 14 days from now. Refused with ``lot_frozen`` while a running auction may match a lot of the pool.
+    That is after 14 days and the notice of its grants. Refused with ``lot_frozen`` while a running auction may match a
+    lot of the pool.
     """
     receipt = await announce_closing(
         command.handler,

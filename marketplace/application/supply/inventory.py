@@ -26,6 +26,7 @@ from marketplace.domain.billing.account_commands import Reserve
 from marketplace.domain.billing.settlement import compute_ask_floor
 from marketplace.domain.delivery.grant import GRANT, find_fee
 from marketplace.domain.delivery.grant_commands import TerminateGrant
+from marketplace.domain.delivery.grant_notice import require_notice
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.listing import find_lot_start, require_contracted_power, require_listable
@@ -169,9 +170,10 @@ async def announce_closing(
     reason: str,
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Give notice that a pool leaves the market. The scheduler withdraws its lots at once, and ends its grants then.
+    """Give notice that a pool leaves the market. The scheduler withdraws lots that end later, and ends its grants then.
 
-    The provider's account keeps the fees of these ends until a week after the closing.
+    The provider's account keeps the fees of these ends until a week after the closing. A provider keeps the notice that
+    the grants' terms promise.
 
     Args:
         handler: Runs the command.
@@ -193,14 +195,19 @@ async def announce_closing(
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
         await unit.decide(POOL, pool_id, command)
         if unit.list_events(POOL, pool_id):
-            await _reserve_end_fees(unit, pool, pool_id, closes_at)
+            await _reserve_end_fees(unit, pool, context, closes_at)
 
     return await handler.run(context, POOL, pool_id, work)
 
 
-async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, pool_id: str, closes_at: datetime) -> None:
-    """Keep on the provider's account the fees of the ends of a pool's grants at its closing."""
-    fees_usd, account_id, deals = ZERO, rename_id("acc", pool.opened.provider_id), dict[str, Fraction]()
+async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, context: Context, closes_at: datetime) -> None:
+    """Keep on the provider's account the fees of the ends of a pool's grants at its closing.
+
+    Raises:
+        Refusal: ``notice_too_short``, if a provider has promised a grant a longer notice.
+    """
+    pool_id, provider_id = pool.opened.pool_id, pool.opened.provider_id
+    fees_usd, account_id, deals = ZERO, rename_id("acc", provider_id), dict[str, Fraction]()
     for grant_id, reservation in pool.reservations.items():
         grant = await unit.load(GRANT, grant_id)
         if grant is not None and grant.pool_id == pool_id and reservation.end > closes_at:
@@ -215,6 +222,8 @@ async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, pool_id: str, closes_a
                 reason="closing",
                 deal_usd=deals[payer_id],
             )
+            if context.party_id is not None:
+                require_notice(msgspec.structs.replace(end, noticed_at=context.at), grant.issued, closes_at, grant.end)
             fees_usd += find_fee(end, grant, closes_at)
     reserve = Reserve(account_id=account_id, amount_usd=fees_usd, until=closes_at + FEES_KEPT, cause=pool_id)
     await unit.decide(ACCOUNT, account_id, reserve)

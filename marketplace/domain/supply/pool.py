@@ -334,7 +334,7 @@ def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     offer = Load(command.start, command.end, command.nodes)
     if state.offers.get(command.lot_id) == offer:
         return []
-    _require_staying(state)
+    _require_staying(state, command.end)
     others = state.claimed(command.start, command.end, besides=command.lot_id)
     peak, where = find_peak(others, command.start, command.end)
     if peak + command.nodes > state.opened.nodes:
@@ -367,7 +367,7 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
             return []
         if command.lots == held.lots[-len(command.lots) :] and command.end == held.end:
             return []
-        _require_staying(state)
+        _require_staying(state, command.end)
         if command.start < held.end:
             raise _refuse_other(command.grant_id)
     _require_room(command, state)
@@ -384,7 +384,7 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _require_room(command: ReserveCapacity, state: Pool) -> None:
-    _require_staying(state)
+    _require_staying(state, command.end)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
         _require_lot(command, state, lot_id)
@@ -420,8 +420,7 @@ def _require_unclaimed(command: ReserveCapacity, state: Pool) -> None:
     Raises:
         Refusal: ``pool_closing`` · ``shares_uneven`` · ``pool_full`` · ``nodes_failed``.
     """
-    if state.closing is not None and command.end > state.closing.closes_at:
-        _require_staying(state)
+    _require_staying(state, command.end)
     _require_even(command)
     taken = Reservation(command.start, command.end, command.lots)
     after = replace(state, reservations=state.reservations.set(f"{command.grant_id}/further", taken))
@@ -566,18 +565,20 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     ]
 
 
-def _require_staying(state: Pool) -> None:
-    """Refuse a pool for which notice was given that it leaves the market.
+def _require_staying(state: Pool, end: datetime) -> None:
+    """Refuse what would run longer than a pool stays in the market.
 
     Raises:
         Refusal: ``pool_closing``.
     """
-    if state.closing is not None:
+    if state.closing is not None and end > state.closing.closes_at:
+        closes_at = render_instant(state.closing.closes_at)
         raise Refusal(
             "pool_closing",
-            f"pool {state.opened.pool_id} leaves the market at {render_instant(state.closing.closes_at)} and takes"
-            " nothing new; use another pool",
+            f"pool {state.opened.pool_id} leaves the market at {closes_at} and takes nothing that ends later; end it by"
+            " then, or use another pool",
             pool_id=state.opened.pool_id,
+            closes_at=closes_at,
         )
 
 
@@ -589,7 +590,7 @@ def _offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequenc
     known = state.resales.get(command.lot_id)
     if known is not None and (known.grant_id, known.offer, known.recalled) == (grant_id, offer, False):
         return []
-    _require_staying(state)
+    _require_staying(state, command.end)
     if len(state.resales) >= RESALES_MAX:
         raise Refusal(
             "resales_too_many",
@@ -635,7 +636,7 @@ def _hold_resale(command: HoldCapacity, state: Pool) -> Sequence[PoolEvent]:
         return []
     if lot_id is not None or command.grant_id in state.reservations:
         raise _refuse_other(command.grant_id)
-    _require_staying(state)
+    _require_staying(state, command.end)
     resale = _require_offered(command, wanted, state)
     _require_kept(command, wanted, resale, state.reservations[resale.grant_id])
     return [
@@ -678,7 +679,7 @@ def _resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
         raise _refuse_other(command.grant_id)
     lot_id = state.find_held(command.grant_id)
     if lot_id is None:
-        _require_staying(state)
+        _require_staying(state, command.end)
         resale = _require_offered(command, wanted, state)
     elif (lot_id, state.resales[lot_id].held[command.grant_id]) == (command.lot_id, wanted):
         resale = state.resales[lot_id]

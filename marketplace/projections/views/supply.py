@@ -39,7 +39,7 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """A pool of equal nodes.
 
     Attributes:
-        closes_at: When it leaves the market, and its grants end; it takes nothing new any more. None: no date.
+        closes_at: When it leaves the market, and its grants end. None: no date.
     """
 
     pool_id: str

@@ -1,4 +1,4 @@
-"""Drain a pool that leaves the market: withdraw its lots at once, and let its grants run until the pool closes.
+"""Drain a pool that leaves the market: withdraw its longer lots at once, and let its grants run until the pool closes.
 
 At the closing, each grant moves to another pool of its provider that has room at no higher price. If there is none, the
 grant ends. If an auction has frozen such room, the grant stays until the auction is completed.
@@ -21,12 +21,12 @@ from marketplace.runtime.scheduling.relocation import move_grant
 
 
 async def drain_pool(handler: Handler, market: MarketState, pool_id: str) -> None:
-    """Withdraw every lot of a pool whose closing was announced, so that no further order is matched there."""
+    """Withdraw every lot of a pool that ends after its announced closing, so that nothing longer is matched there."""
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
     for lot_id in market.list_pool_lots(pool_id):
         lot: Lot = (await handler.cache.load(LOT, lot_id)).state
-        if lot.status != "withdrawn":
+        if lot.status != "withdrawn" and lot.end > pool.closing.closes_at:
             context = build_context(handler, "reactor", lot_id, "drain")
             await inventory.withdraw_lot(handler, context, lot_id, reason=pool.closing.reason)
 

@@ -5,9 +5,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
+from events.service import STANDARD_SERVICE
 from marketplace.application.billing.accounts import withdraw
-from marketplace.application.supply.inventory import announce_closing
+from marketplace.application.supply.inventory import announce_closing, withdraw_lot
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
@@ -31,7 +33,7 @@ async def announce(market, trade, days):
     return at
 
 
-async def test_a_pool_that_leaves_takes_nothing_new_at_once():
+async def test_a_pool_that_leaves_takes_nothing_longer_at_once():
     market, trade, grant = await build()
     await announce(market, trade, 20)
     async with market.worker():
@@ -41,6 +43,37 @@ async def test_a_pool_that_leaves_takes_nothing_new_at_once():
     assert refused.value.code == "pool_closing"
     assert (await market.state("grant", grant.issued.grant_id)).status in {"issued", "active"}
     await check_log(market.log)
+
+
+async def test_a_pool_that_leaves_later_keeps_what_ends_before():
+    """An announced closing in ten years took a reseller's lot off the market, and a late grant's choice to move."""
+    market, trade, _ = await build()
+    await announce(market, trade, 100)
+    async with market.worker():
+        short = await market.lot(trade.provider, trade.pool, start=91, end=100)
+        await market.until("lot", short, "listed")
+    assert (await market.state("lot", trade.lot)).status == "listed"
+    with pytest.raises(Refusal) as refused:
+        await market.lot(trade.provider, trade.pool, start=100, end=101)
+    assert refused.value.code == "pool_closing"
+    await check_log(market.log)
+
+
+async def test_a_closing_keeps_the_notice_that_was_promised():
+    """A provider that promised 1,000 hours of notice closed the pool in 336, and sold its nodes elsewhere."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    await withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="a longer notice")
+    service = structs.replace(STANDARD_SERVICE, notice_hours_min=500)
+    await market.lot(trade.provider, trade.pool, mandate_ids=(trade.mandate,), service=service)
+    async with market.worker():
+        grant = await market.award(trade)
+    await market.deposit(trade.provider, 10_000)
+    with pytest.raises(Refusal) as refused:
+        await announce(market, trade, 20)
+    assert refused.value.code == "notice_too_short"
+    assert refused.value.facts["grant_id"] == grant.issued.grant_id
+    await announce(market, trade, 500 / 24)
 
 
 async def test_what_still_runs_when_the_pool_leaves_ends_then():
