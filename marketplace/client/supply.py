@@ -118,7 +118,7 @@ class Lots(Group):
         return await self._api.command(f"/v1/lots/{segment(lot_id)}/reprice", body, **options)
 
     async def reschedule(self, lot_id: str, body: RescheduleLotBody, **options: Any) -> ReceiptBody:
-        """Change the span of a lot; grants that no longer fit in it end.
+        """Change the span of a lot. What it sold stays sold.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``span_empty`` · ``resale_fixed`` of a resale · ``pool_full``.

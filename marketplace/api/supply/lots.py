@@ -58,7 +58,7 @@ async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[Repr
 async def reschedule(
     command: Commanded, lot_id: FromPath[str], data: JSONBody[RescheduleLotBody]
 ) -> Response[ReceiptBody]:
-    """Change the span of a lot. Grants that no longer fit in it end."""
+    """Change the span of a lot. What it sold stays sold."""
     receipt = await reschedule_lot(
         command.handler,
         command.context,

@@ -8,11 +8,12 @@ from sqlalchemy import Index, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import auction as auction_events
+from events import order as order_events
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
 from marketplace.domain.trading.book.reason_text import conceal_decision
 from marketplace.projections.engine.decimals import show_decimals
-from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.queries import (
     WINDOW,
     Filter,
@@ -214,6 +215,12 @@ def _completed(changes: WriteBatch, fact: RecordedEvent, event: auction_events.A
     )
 
 
+def _unmatched(changes: WriteBatch, _: RecordedEvent, event: order_events.OrderUnmatched) -> None:
+    """State in the decision why a match could not be carried out."""
+    if any(reason.code == "became_impossible" for reason in event.reasons):
+        changes.update(decisions, event.auction_id, event.order_id, reasons=event.reasons)
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     parts = auction_events.AuctionResultPublished | auction_events.AuctionIndicated
     wanted = {(fact.event.auction_id,) for fact in batch if isinstance(fact.event, parts)}
@@ -222,9 +229,9 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="auctions",
-    version=6,
+    version=7,
     tables=(auctions, prices, decisions),
-    reads=("auction",),
+    reads=("auction", "order"),
     handlers={
         auction_events.AuctionOpened: _opened,
         auction_events.AuctionIndicated: _indicated,
@@ -237,7 +244,9 @@ PROJECTION: Final = Projection(
         auction_events.AuctionCleared: _cleared,
         auction_events.AuctionFailed: _failed,
         auction_events.AuctionCompleted: _completed,
+        order_events.OrderUnmatched: _unmatched,
     },
+    ignores=all_of("order") - tags_of(order_events.OrderUnmatched),
     load=_load,
 )
 

@@ -45,7 +45,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         match: What it won; None: it lost, or was not admitted.
-        reasons: Why it lost or was not admitted, the decisive reason first.
+        reasons: Why it lost, was not admitted, or could not get what it won, the decisive reason first.
         regret_usd: What an order that lost with a value above the price would have gained at the prices; else 0.
         total_usd: What it pays over the whole run; None: it lost.
         second_best: The next best placement of an order that won; None if no other place had room for it.

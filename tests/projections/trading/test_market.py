@@ -10,7 +10,9 @@ import pytest_asyncio
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from events.order import OrderUnmatched
 from events.statement import ServiceCredit, StatementDisputed, StatementPartSettled
+from events.types import Reason
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.access import parties
 from marketplace.projections.billing import statements
@@ -420,3 +422,18 @@ def test_public_depth_hides_each_provider():
     assert [one.node_hours for one in merge_asks(more)] == [40, 3]
     assert [one.node_hours for one in merge_asks(more[:-1])] == [42], "two are left, and join the step before"
     assert merge_asks(asks[:3]) == merge_asks([]) == []
+
+
+async def test_a_decision_says_why_what_it_won_could_not_be_had(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    reason = Reason(code="became_impossible", text="it won, but its nodes failed", facts={"cause": "nodes_failed"})
+    broken = make_id("ord", 1)
+    story.tell(OrderUnmatched(order_id=broken, auction_id=AUCTION, reasons=(reason,), open_again=True))
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    async with engine.connect() as connection:
+        first, second, *_ = await auctions.list_decisions(connection, auction_id=AUCTION, startup_id=STARTUP)
+        found = await auctions.find_decisions(connection, {(AUCTION, broken)})
+    assert (first.order_id, first.reasons, first.match is None) == (broken, (reason,), False)
+    assert second.reasons == ()
+    assert found[AUCTION, broken] == first
