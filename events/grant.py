@@ -28,9 +28,10 @@ Side = Literal["startup", "provider", "platform"]
 Mark = Literal["related", "own_capacity", "named", "assumed"]
 """Why a grant is no trade that prices count.
 
-``related``: who buys is related to who sells or delivers; ``own_capacity``: who takes the equity is, or is related to,
-who sells or delivers; ``named``: who sells or delivers states such a relation alone, and whom it names neither states
-it nor is found to have it; ``assumed``: the buyer of a company goes on with its grant at the price agreed before.
+``related``: who buys is related to who sells or delivers; ``own_capacity``: who takes the equity is, or is related
+to, who sells or delivers; ``named``: who sells or delivers states such a relation alone, and whom it names neither
+states it nor is found to have it; ``assumed``: who pays for hours from now on does so at a price agreed before, as
+the buyer of a company or as a seller whose buyer gave them up.
 """
 
 Choice = Literal["shortened", "moved"]
@@ -482,10 +483,14 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         noticed_at: When notice was given.
         reason: Why.
         for_cause: Whether it ended for cause, which needs no notice.
-        fee_usd: What the side that ended it pays the other one for what is not delivered between this end and the one
-            before.
+        fee_usd: What the side that ended it pays for what is not delivered between this end and the one before. The
+            other side gets it.
         nodes_failed: Of an end by the startup for cause, the nodes that did not work by the reports until then; before
             its start, all.
+        reseller_receives_usd: Of resold capacity, the part of the fee that its seller gets in place of the other side.
+        reseller_pays_usd: What the seller adds where its buyer pays a part of the price, and of the fee.
+        returned_grant_id: The grant by which the seller has the hours again that its buyer gave up; None: they are
+            free.
     """
 
     grant_id: Id
@@ -496,6 +501,9 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     for_cause: bool = False
     fee_usd: Usd = Decimal(0)
     nodes_failed: Annotated[int, Meta(ge=0)] = 0
+    reseller_receives_usd: Usd = Decimal(0)
+    reseller_pays_usd: Usd = Decimal(0)
+    returned_grant_id: Id | None = None
 
 
 GrantEvent = (

@@ -29,7 +29,7 @@ class Pool:
         taken: What each grant takes, by lot.
         failed: Nodes that do not work, by incident.
         held: Future grants, for which held quotes set aside nodes of a grant that is resold.
-        freed: What each grant took before it was released, and the position of its release.
+        freed: The decision of the last release, its grant, and what that took before.
     """
 
     site_id: str
@@ -39,7 +39,7 @@ class Pool:
     taken: dict[str, Shares] = field(default_factory=dict)
     failed: dict[str, Load] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
-    freed: dict[str, tuple[int, Shares]] = field(default_factory=dict)
+    freed: tuple[str, str, Shares] = ("", "", [])
 
     def loads(self, lot_id: str | None = None) -> list[Load]:
         """Return the taken nodes, of one lot or of all."""
@@ -325,8 +325,8 @@ class Capacity:
         text = f"{body['grant_id']} takes nodes from {render_instant(start)} on twice"
         self.findings.require(all(load.end <= start for _, load in before), "capacity", message.sequence, text)
         pool.taken[body["grant_id"]] = [*before, *shares]
-        is_shifted = pool.freed.get(body["grant_id"], (0, []))[0] == message.sequence - 1
-        start = max(start, self._find_kept(message, body["grant_id"], pool, shares))
+        is_shifted = pool.freed[:2] == (message.decision, body["grant_id"])
+        start = max(start, self._find_kept(message, pool, shares))
         if start >= end:
             return
         loads = [*pool.loads(), *pool.failed.values()]
@@ -342,10 +342,13 @@ class Capacity:
             if self.findings.require(offer is not None, "capacity", message.sequence, text) and offer is not None:
                 self._require_room(message, f"lot {lot_id}", offer.amount, pool.loads(lot_id), (start, end))
 
-    def _find_kept(self, message: Message, grant_id: str, pool: Pool, shares: Shares) -> datetime:
-        """Return until when a reservation is what the same grant had, which its release directly before gave up."""
+    def _find_kept(self, message: Message, pool: Pool, shares: Shares) -> datetime:
+        """Return until when a reservation is what the release in the same decision gave up.
+
+        A grant whose span moves keeps its nodes, and those that the buyer of resold hours gives up are their seller's.
+        """
         none = datetime.min.replace(tzinfo=UTC)
-        at, had = pool.freed.pop(grant_id, (0, []))
+        decision, _, had = pool.freed
         ends = max((load.end for _, load in had), default=none)
         kept = [(lot, load) for lot, load in shares if load.start < ends]
         same = all(
@@ -355,7 +358,7 @@ class Capacity:
             )
             for lot, load in kept
         )
-        return ends if kept and same and at == message.sequence - 1 else none
+        return ends if kept and same and decision == message.decision else none
 
     def _require_room(
         self, message: Message, where: str, nodes: int, loads: list[Load], span: tuple[datetime, datetime]
@@ -383,5 +386,5 @@ class Capacity:
             return
         text = f"{grant_id} takes nothing of {body['pool_id']}"
         self.findings.require(grant_id in pool.taken, "capacity", message.sequence, text)
-        pool.freed[grant_id] = message.sequence, pool.taken.get(grant_id, [])
+        pool.freed = message.decision, grant_id, pool.taken.get(grant_id, [])
         pool.taken[grant_id] = cut(pool.taken.get(grant_id, []), at)

@@ -1,6 +1,7 @@
 """Checks fees: a held quote and an early end cost what was agreed, once, from the side that owes it to the other.
 
-The platform's fees of each statement are paid and given back as it states, and are its grant's shares of what is paid.
+The seller of resold hours that their buyer gives up has them again, and the fee. The platform's fees of each statement
+are paid and given back as it states, and are its grant's shares of what is paid.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ from marketplace.auditor.bearing import find_bearer, floor
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
+_CENT: Final = Fraction(1, 100)
 _ROUNDED: Final = Decimal("0.01")
 """Two sums are rounded to the cent, and a charge is their difference."""
 _Payment = tuple[str, str, Decimal, str]
@@ -41,6 +43,8 @@ class Fees:
         paid: Counter[_Payment] = Counter()
         self._check_platform(decision)
         bodies = (message.read() for message in decision if message.event_type == "grant.terminated.v1")
+        events = (message.read() for message in decision if message.event_type == "grant.issued.v1")
+        issued = {body["grant_id"]: body for body in events}
         ended = next((body["grant_id"] for body in bodies), "none")
         for message in decision:
             name = message.event_type.removesuffix(".v1")
@@ -56,7 +60,7 @@ class Fees:
             elif name == "grant.marked" and (grant := self.grants.get(message.read()["grant_id"])):
                 self.grants[grant["grant_id"]] = {**grant, "mark": message.read()["mark"]}
             elif name == "grant.terminated":
-                self._end_grant(message, owed)
+                self._end_grant(message, owed, issued)
         for payment in owed.keys() | paid.keys():
             if owed[payment] != paid[payment]:
                 payer, payee, amount, cause = payment
@@ -95,10 +99,17 @@ class Fees:
         if fee and quote is not None:
             owed[quote["account_id"], quote["payee_account_id"], fee, body["quote_id"]] += 1
 
-    def _end_grant(self, message: Message, owed: Counter[_Payment]) -> None:
+    def _end_grant(self, message: Message, owed: Counter[_Payment], issued: dict[str, dict[str, Any]]) -> None:
         body, fee = message.read(), Decimal(message.read().get("fee_usd", "0"))
         grant = self.grants.get(body["grant_id"])
-        if grant is None or not fee:
+        if grant is None:
+            return
+        self._check_seller(message, grant, fee, issued)
+        self.grants[body["grant_id"]] = {**grant, "end": body["at"]}
+        gets, adds, account_id = _read_seller(body, grant)
+        if account_id is not None and adds:
+            owed[account_id, grant["provider_account_id"], adds, body["grant_id"]] += 1
+        if not fee:
             return
         sides = grant["startup_account_id"], grant["provider_account_id"]
         payer, payee = sides if body["by"] == "startup" else sides[::-1]
@@ -106,10 +117,43 @@ class Fees:
         free = not stated or body.get("for_cause", False) or body["by"] == "platform"
         self.findings.require(not free, "fee", message.sequence, f"{body['grant_id']} ends free of a fee, not of {fee}")
         holder, share = (None, Fraction(0)) if body["by"] == "startup" else find_bearer(grant)
-        part = floor(Fraction(fee) * share)
-        for account_id, amount in ((payee, fee - part), (holder, part)):
-            if amount and account_id is not None:
-                owed[payer, account_id, amount, body["grant_id"]] += 1
+        part = floor(Fraction(fee - gets) * share)
+        for to, amount in ((payee, fee - gets - part), (holder, part), (account_id, gets)):
+            if amount and to is not None:
+                owed[payer, to, amount, body["grant_id"]] += 1
+
+    def _check_seller(
+        self, message: Message, grant: dict[str, Any], fee: Decimal, issued: dict[str, dict[str, Any]]
+    ) -> None:
+        """Check what the seller of resold capacity gets of the fee of an early end, adds to it, and has again.
+
+        It has the hours again that its buyer gives up, and all that the buyer pays; or else the provider gets the share
+        of what it is owed. Of a provider's fee the seller gets the part of the price that it adds.
+        """
+        body = message.read()
+        gets, adds, account_id = _read_seller(body, grant)
+        returned = body.get("returned_grant_id")
+        paid = Fraction(grant["price_usd_per_gpu_hour"])
+        price = Fraction((grant.get("resale") or {}).get("owed_usd_per_gpu_hour", paid))
+        is_given_up = body["by"] == "startup" and not body.get("for_cause", False)
+        if account_id is None or not (is_given_up or body["by"] == "provider"):
+            right = not gets and not adds and returned is None
+        elif returned is not None:
+            new = issued.get(returned, {})
+            kept = {name: grant[name] for name in ("pool_id", "nodes", "end", "provider_id")}
+            kept |= {"startup_account_id": account_id, "start": body["at"]}
+            has = bool(new) and Fraction(new["price_usd_per_gpu_hour"]) == price
+            right = is_given_up and gets == fee and not adds and has and all(new[name] == kept[name] for name in kept)
+        elif not is_given_up:
+            right = gets == floor(Fraction(fee) * max(1 - paid / price, Fraction(0))) and not adds
+        else:
+            beyond = Fraction(fee) * (1 - price / paid) if paid else -Fraction(adds)
+            right = (
+                abs(Fraction(gets) - max(beyond, Fraction(0))) <= _CENT
+                and Fraction(adds) <= max(-beyond, Fraction(0)) + _CENT
+            )
+        text = f"the end of {body['grant_id']} gives its seller {gets} USD of {fee}, takes {adds}, returns {returned}"
+        self.findings.require(right, "fee", message.sequence, text)
 
     def _check_platform(self, decision: Sequence[Message]) -> None:
         """Check that the fees that the statements of a decision state are what it moves to the platform, in all."""
@@ -172,6 +216,12 @@ class Fees:
             due = Decimal(base) * Decimal(share)
             text = f"a platform fee of {amount} USD is stated; {share} of {base} USD are {due}"
             self.findings.require(abs(amount - due) <= _ROUNDED, "fee", message.sequence, text)
+
+
+def _read_seller(body: dict[str, Any], grant: dict[str, Any]) -> tuple[Decimal, Decimal, str | None]:
+    """Return what the seller of resold capacity gets of a fee, what it adds, and its account; None without a seller."""
+    gets, adds = (Decimal(body.get(f"reseller_{name}_usd", "0")) for name in ("receives", "pays"))
+    return gets, adds, (grant.get("resale") or {}).get("seller_account_id")
 
 
 def _read_fees(amounts: dict[str, str] | None) -> tuple[Decimal, Decimal]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.spans import Load, parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 _ROUNDED: Final = Fraction(2, 100)
@@ -25,6 +25,7 @@ class Reschedules:
         sites: The site of each pool.
         grants: Each grant as it was issued, with its present span and pool.
         dark: Since when no node of a grant works.
+        resold: The nodes of each grant that were resold.
     """
 
     findings: Findings
@@ -32,6 +33,7 @@ class Reschedules:
     sites: dict[str, str] = field(default_factory=dict)
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     dark: dict[str, datetime] = field(default_factory=dict)
+    resold: defaultdict[str, list[Load]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check each change of a grant's span in it."""
@@ -64,6 +66,9 @@ class Reschedules:
             return
         if name == "substituted":
             grant["pool_id"] = body["pool_id"]
+        elif name == "resold":
+            part = Load(parse_instant(body["start"]), parse_instant(body["end"]), body["nodes"])
+            self.resold[grant_id].append(part)
         elif name == "suspended" or (name == "degraded" and not body.get("until") and not body["nodes_available"]):
             self.dark.setdefault(grant_id, parse_instant(body["at"]))
         elif name in {"resumed", "degraded"} and not body.get("until"):
@@ -90,10 +95,19 @@ class Reschedules:
         self.findings.require(right, "reschedule", message.sequence, text)
 
     def _check_money(self, message: Message, body: dict[str, Any], grant: dict[str, Any], freed_usd: Decimal) -> None:
-        """Check that the hours taken off, and the cash that they free, are those between the two starts."""
-        shift = parse_instant(body["start"]) - parse_instant(body["start_before"])
-        seconds = 0 if body["choice"] == "moved" else int(shift.total_seconds())
-        cut = seconds * grant["nodes"] * grant["gpus_per_node"]
+        """Check that the hours taken off, and the cash that they free, are its own between the two starts.
+
+        A grant that moves leaves no resold hours behind: it would get others for them.
+        """
+        before, start = parse_instant(body["start_before"]), parse_instant(body["start"])
+        sold = [load._replace(end=min(load.end, start)) for load in self.resold[body["grant_id"]]]
+        spans = (max(load.end - max(load.start, before), timedelta()) * load.amount for load in sold)
+        left = sum(spans, timedelta())
+        is_moved = body["choice"] == "moved"
+        own = timedelta() if is_moved else (start - before) * grant["nodes"] - left
+        cut = int(own.total_seconds()) * grant["gpus_per_node"]
+        text = f"{body['grant_id']} moves, and hours before {body['start']} were resold"
+        self.findings.require(not (is_moved and left), "reschedule", message.sequence, text)
         text = f"{body['grant_id']} loses {body['gpu_seconds_cut']} GPU-seconds, of {cut}"
         self.findings.require(cut == body["gpu_seconds_cut"], "reschedule", message.sequence, text)
         if grant.get("stages"):

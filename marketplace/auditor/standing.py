@@ -97,15 +97,20 @@ class Course:
         before, self.working = self.working, working
         if not self.runs or at <= self.until:
             return Counter()
-        seconds, away = _count_seconds(self.until, at), 0
-        for load in self.resold:
-            away += max(_count_seconds(max(load.start, self.until), min(load.end, at)), 0) * load.amount
-        due = (self.nodes * seconds - away) * self.gpus_per_node
+        seconds = _count_seconds(self.until, at)
+        due = self.count_own(self.until, at)
         lost = min((self.nodes - before) * seconds * self.gpus_per_node, due)
         self.until = at
         added = Counter(gpu_seconds_due=due, gpu_seconds_lost=lost)
         self.since.update(added)
         return added
+
+    def count_own(self, start: datetime, end: datetime) -> int:
+        """Return the GPU-seconds that are the grant's own, not resold, from one instant to another."""
+        own = self.nodes * _count_seconds(start, end)
+        for load in self.resold:
+            own -= max(_count_seconds(max(load.start, start), min(load.end, end)), 0) * load.amount
+        return own * self.gpus_per_node
 
     def shrink(self, gpu_seconds: int) -> None:
         """Take GPU-seconds off its span, and their price."""
@@ -251,8 +256,7 @@ def _reschedule(body: Body, course: Course) -> Sums:
     """Return what a new span adds: the hours that were taken off are due and lost, as far as no run was counted."""
     added = course.run(parse_instant(body["at"]), course.nodes)
     before, start = parse_instant(body["start_before"]), parse_instant(body["start"])
-    counted = _count_seconds(before, course.until) * course.nodes * course.gpus_per_node
-    lost = max(body["gpu_seconds_cut"] - counted, 0)
+    lost = max(body["gpu_seconds_cut"] - course.count_own(before, course.until), 0)
     added.update(gpu_seconds_due=lost, gpu_seconds_lost=lost)
     course.runs, course.until, course.since = False, start, Counter()
     course.promised_from = None if course.promised_from is None else start

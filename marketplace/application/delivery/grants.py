@@ -27,6 +27,7 @@ from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, compute_spare, free_kept, is_undelivered, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain, is_settled
 from marketplace.application.steps.statement_payment import free_cut, price_cut, release_undelivered
+from marketplace.application.steps.succession import give_back, issue_successor, price_successor
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
 from marketplace.core.errors import Refusal
@@ -34,7 +35,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
+from marketplace.domain.billing.account_commands import CaptureHold, Debit
 from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import (
     count_delivered,
@@ -55,7 +56,6 @@ from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
-    IssueGrant,
     MarkGrant,
     ResumeGrant,
     SuspendGrant,
@@ -72,7 +72,7 @@ from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_commands import CloseUsage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.refusals import require_found
-from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
+from marketplace.domain.register import REGISTER, REGISTER_ID, require_unrelated
 from marketplace.domain.supply.outages import BACKDATED_MAX
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
@@ -273,9 +273,27 @@ async def terminate_grant(
         require_side(context, list_payers(grant), allowed, "grant", grant_id)
         if not for_cause:
             await _keep_resales(unit, grant, auction_ids)
-        await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause)
+        returns = not for_cause and await _is_returned(unit, grant, at, reason, by=by)
+        await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause, returns=returns)
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _is_returned(unit: UnitOfWork, grant: Grant, at: datetime, reason: str, *, by: Side) -> bool:
+    """Return whether resold hours that their buyer gives up go back to their seller, which can pay for them.
+
+    A seller that pays a part in equity sold them for good: their budget and principal are free since then.
+    """
+    resale = grant.issued.resale
+    if resale is None or (_find_side(unit.context, grant) or by) != "startup":
+        return False
+    if (await unit.get(GRANT, resale.grant_id)).issued.equity is not None:
+        return False
+    try:
+        await _terminate(unit.branch(), grant, at, reason, by=by, returns=True)
+    except Refusal:
+        return False
+    return True
 
 
 async def _keep_resales(unit: UnitOfWork, grant: Grant, auction_ids: Sequence[str]) -> None:
@@ -337,8 +355,11 @@ async def _terminate(
     by: Side,
     for_cause: bool = False,
     noticed_at: datetime | None = None,
+    returns: bool = False,
 ) -> Grant:
     """Decide the end of a grant and what it frees, and return the grant after it. Without `noticed_at`, notice is now.
+
+    `returns` gives resold hours back to their seller.
 
     A grant that ends no later already is returned as it is, and no further fee is paid.
     """
@@ -365,6 +386,8 @@ async def _terminate(
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
         deal_usd=Fraction(0) if for_cause or (side or by) == "platform" else await sum_deal(unit, grant),
+        returned_grant_id=derive_id("grt", grant_id, "returned") if returns else None,
+        seller_usd=await _find_added(unit, grant),
     )
     after = await unit.decide(GRANT, grant_id, command)
     if after.end == grant.end:
@@ -373,15 +396,23 @@ async def _terminate(
     if after.withheld is not None and after.end <= context.at:
         after = await collect(unit, after)
     await limit_grant(unit, after)
-    await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
     fee_usd = await _pay_end_fee(unit, after, command.by, grant.gpu_seconds_ended)
     await keep_make_whole(unit, after)
+    await _free_ended(unit, after, grant.gpu_seconds_ended, fee_usd)
+    if command.returned_grant_id is not None:
+        await give_back(unit, grant, after, command.returned_grant_id)
+    else:
+        await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
+    return after
+
+
+async def _free_ended(unit: UnitOfWork, after: Grant, ended_before: int, fee_usd: Decimal) -> None:
+    """Free what was set aside for the hours that an early end cuts; all of it if there is nothing to state."""
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
     else:  # its statements may be in dispute for long; those of a grant on credit may stay unpaid for ever
-        await free_cut(unit, after, grant.gpu_seconds_ended, fee_usd, "the grant was terminated")
-    return after
+        await free_cut(unit, after, ended_before, fee_usd, "the grant was terminated")
 
 
 async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
@@ -426,52 +457,93 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side, ended_before: i
     """Pay the fee of an early end: a startup from the grant's hold, if what that keeps for undelivered hours covers it.
 
     Returns what was paid from the hold. `ended_before` is the GPU-seconds that earlier ends cut.
-    A hold for stages is raised first, from free money, if it keeps too little.
-    The holder of the equity gets its part of a provider's fee.
+    The holder of the equity gets its part of a provider's fee, and the seller of resold capacity what the event states.
     What an account keeps for others pays no fee, except what a provider keeps for the fees of a pool that closes.
 
     Raises:
         Refusal: ``party_suspended`` · ``limit_exceeded`` · ``funds_insufficient`` · ``funds_reserved``.
     """
-    issued, fee_usd = grant.issued, grant.terminations[-1].fee_usd
+    issued, ended, resale = grant.issued, grant.terminations[-1], grant.issued.resale
     number = len(grant.terminations) - 1
     cause = derive_id("end", issued.grant_id, str(number)) if number else issued.grant_id
-    payer_id, payee_id = _find_sides(grant, by)
-    if fee_usd:
+    (payer_id, _), covered = _find_sides(grant, by), False
+    if ended.fee_usd:
         await require_unfrozen(unit)
-        await use_limit(unit, fee_usd, derive_id("cmd", unit.context.command_id, issued.grant_id))
-    if by == "startup" and fee_usd:
-        before, kept = price_cut(grant, 0 if issued.credit_usd else ended_before)
-        spare_usd = before.startup_usd - kept.startup_usd
-        spare_usd -= grant.sum_end_fees("startup") - fee_usd if issued.credit_usd else ZERO
-        account = await unit.get(ACCOUNT, payer_id)
-        hold = account.holds.get(issued.hold_id)
-        if issued.stages is not None:
-            unpaid = replace(grant, terminations=grant.terminations[:-1])
-            spare_usd = compute_spare(unit, unpaid, account)
-            if fee_usd > spare_usd:
-                require_free(payer_id, account, fee_usd - spare_usd, unit.context.at)
-                await raise_hold(unit, grant, fee_usd - spare_usd, "the fee of the early end")
-                spare_usd, hold = fee_usd, (await unit.get(ACCOUNT, payer_id)).holds[issued.hold_id]
-        if hold is not None and fee_usd <= min(spare_usd, hold.left_usd):
-            capture = CaptureHold(
-                account_id=payer_id,
-                hold_id=issued.hold_id,
-                amount_usd=fee_usd,
-                payee_account_id=payee_id,
-                cause=cause,
-            )
-            await pay(unit, capture)
-            return fee_usd
-    if fee_usd:
-        require_free(payer_id, await unit.get(ACCOUNT, payer_id), fee_usd, unit.context.at, (grant.pool_id,))
+        await use_limit(unit, ended.fee_usd, derive_id("cmd", unit.context.command_id, issued.grant_id))
+        covered = by == "startup" and await _covers_fee(unit, grant, ended.fee_usd, ended_before)
+        if not covered:
+            account = await unit.get(ACCOUNT, payer_id)
+            require_free(payer_id, account, ended.fee_usd, unit.context.at, (grant.pool_id,))
+        for payee_id, amount_usd in _divide_fee(grant, by):
+            fee = Debit(account_id=payer_id, amount_usd=amount_usd, payee_account_id=payee_id, cause=cause)
+            await pay(unit, _capture(fee, issued.hold_id) if covered else fee)
+    if resale is not None:
+        added = Debit(
+            account_id=resale.seller_account_id,
+            amount_usd=ended.reseller_pays_usd,
+            payee_account_id=issued.provider_account_id,
+            cause=cause,
+        )
+        await pay(unit, _capture(added, resale.hold_id))
+    return ended.fee_usd if covered else ZERO
+
+
+def _capture(payment: Debit, hold_id: str) -> CaptureHold:
+    """Return a payment from a hold in place of available money."""
+    return CaptureHold(
+        account_id=payment.account_id,
+        hold_id=hold_id,
+        amount_usd=payment.amount_usd,
+        payee_account_id=payment.payee_account_id,
+        cause=payment.cause,
+    )
+
+
+async def _covers_fee(unit: UnitOfWork, grant: Grant, fee_usd: Decimal, ended_before: int) -> bool:
+    """Return whether what a grant's hold keeps for undelivered hours covers the fee of its startup's early end.
+
+    A hold for stages is raised first, from free money, if it keeps too little.
+
+    Raises:
+        Refusal: ``funds_insufficient`` · ``funds_reserved``.
+    """
+    issued, payer_id = grant.issued, grant.issued.startup_account_id
+    before, kept = price_cut(grant, 0 if issued.credit_usd else ended_before)
+    spare_usd = before.startup_usd - kept.startup_usd
+    spare_usd -= grant.sum_end_fees("startup") - fee_usd if issued.credit_usd else ZERO
+    account = await unit.get(ACCOUNT, payer_id)
+    hold = account.holds.get(issued.hold_id)
+    if issued.stages is not None:
+        unpaid = replace(grant, terminations=grant.terminations[:-1])
+        spare_usd = compute_spare(unit, unpaid, account)
+        if fee_usd > spare_usd:
+            require_free(payer_id, account, fee_usd - spare_usd, unit.context.at)
+            await raise_hold(unit, grant, fee_usd - spare_usd, "the fee of the early end")
+            spare_usd, hold = fee_usd, (await unit.get(ACCOUNT, payer_id)).holds[issued.hold_id]
+    return hold is not None and fee_usd <= min(spare_usd, hold.left_usd)
+
+
+def _divide_fee(grant: Grant, by: Side) -> list[tuple[str, Decimal]]:
+    """Return the accounts that get the fee of a grant's last early end, each with its part in US dollars."""
+    ended, resale = grant.terminations[-1], grant.issued.resale
+    rest_usd = ended.fee_usd - ended.reseller_receives_usd
     equity = find_payee(grant) if by == "provider" else None
-    part_usd = ZERO if equity is None else compute_holder_part(grant, fee_usd)
-    await pay(unit, Debit(account_id=payer_id, amount_usd=fee_usd - part_usd, payee_account_id=payee_id, cause=cause))
+    part_usd = ZERO if equity is None else compute_holder_part(grant, rest_usd)
+    parts = [(_find_sides(grant, by)[1], rest_usd - part_usd)]
     if equity is not None:
-        holder_id = str(equity.holder_account_id)
-        await pay(unit, Debit(account_id=payer_id, amount_usd=part_usd, payee_account_id=holder_id, cause=cause))
-    return ZERO
+        parts.append((str(equity.holder_account_id), part_usd))
+    if resale is not None:
+        parts.append((resale.seller_account_id, ended.reseller_receives_usd))
+    return parts
+
+
+async def _find_added(unit: UnitOfWork, grant: Grant) -> Decimal:
+    """Return what is set aside of the money of a seller that pays a part of the price of resold capacity."""
+    resale = grant.issued.resale
+    if resale is None:
+        return ZERO
+    account = await unit.reload(ACCOUNT, resale.seller_account_id)
+    return account.holds[resale.hold_id].left_usd if account is not None and resale.commitment_usd else ZERO
 
 
 def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:
@@ -543,31 +615,16 @@ async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decima
         Refusal: ``assumed_exceeded`` if it costs more than the buyer agreed to · refusals of the buyer, the pool, the
             site and the account.
     """
-    buyer_id, grant_id = successor.startup_id, successor.grant_id
-    require_trader(await unit.load(PARTY, buyer_id), buyer_id, "startup")
-    seconds = int((successor.end - successor.start).total_seconds())
-    totals = compute_totals(build_tariff(successor), successor.nodes * successor.gpus_per_node * seconds)
-    require_affordable(grant_id, totals.startup_usd, cash_usd_max)
+    require_affordable(successor.grant_id, price_successor(successor), cash_usd_max)
     reserve = ReserveCapacity(
         pool_id=successor.pool_id,
-        grant_id=grant_id,
+        grant_id=successor.grant_id,
         nodes=successor.nodes,
         start=successor.start,
         end=successor.end,
         lots=successor.lots,
     )
-    await change_capacity(unit, reserve)
-    priced = structs.replace(successor, cash_commitment_usd=totals.startup_usd)
-    issued = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
-    await unit.decide(GRANT, grant_id, IssueGrant(issued=issued))
-    hold = PlaceHold(
-        account_id=issued.startup_account_id,
-        hold_id=issued.hold_id,
-        amount_usd=totals.startup_usd,
-        purpose=grant_id,
-        at=unit.context.at,
-    )
-    await unit.decide(ACCOUNT, issued.startup_account_id, hold)
+    await issue_successor(unit, successor, reserve)
 
 
 def _find_side(context: Context, grant: Grant) -> Side | None:

@@ -80,7 +80,7 @@ async def reschedule_grant(
             require_lasting(instrument.terms, end + NOTE_TAIL, "/start")
         await _take_off_sale(unit, grant, auction_ids)
         lots = await _shift(unit, grant, begin, end, auction_ids)
-        left = compute_totals(build_tariff(grant.issued), grant.count_span(begin, end))
+        left = compute_totals(build_tariff(grant.issued), grant.count_own(begin, end))
         has_equity = grant.issued.equity is not None
         command = structs.replace(
             command,
@@ -162,7 +162,7 @@ async def _free_cut(unit: UnitOfWork, grant: Grant, after: Grant, left: Totals) 
     issued, reason = grant.issued, after.rescheduled[-1].reason
     if not after.rescheduled[-1].gpu_seconds_cut:
         return
-    before = compute_totals(build_tariff(issued), grant.gpu_seconds_granted)
+    before = compute_totals(build_tariff(issued), grant.gpu_seconds_left)
     hold = (await unit.get(ACCOUNT, issued.startup_account_id)).holds[issued.hold_id]
     less_usd = compute_needed(grant, before) - compute_needed(after, left)
     adjust = AdjustHold(

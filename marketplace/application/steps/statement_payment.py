@@ -314,7 +314,7 @@ def price_cut(grant: Grant, ended_before: int) -> tuple[Totals, Totals]:
 
 
 async def free_cut(unit: UnitOfWork, grant: Grant, ended_before: int, fee_usd: Decimal, reason: str) -> None:
-    """Free the cash and budget of the hours that the last early end of a grant cuts.
+    """Free the cash and budget of the hours that the last early end of a grant cuts, and what a reseller adds for them.
 
     Of a grant in stages or on credit, what is set aside is no part of certain hours, and stays until its statements are
     settled. Since those on credit may stay unpaid for ever, their budget and principal are freed now.
@@ -333,6 +333,13 @@ async def free_cut(unit: UnitOfWork, grant: Grant, ended_before: int, fee_usd: D
         freed_usd = min(max(before.startup_usd - kept.startup_usd - fee_usd, ZERO), left_usd)
         adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left_usd - freed_usd, reason=reason)
         await unit.decide(ACCOUNT, account_id, adjust)
+    if issued.resale is not None and issued.resale.commitment_usd:
+        seller_id, hold_id = issued.resale.seller_account_id, issued.resale.hold_id
+        left_usd = (await unit.get(ACCOUNT, seller_id)).holds[hold_id].left_usd
+        paid_usd = grant.terminations[-1].reseller_pays_usd
+        freed_usd = min(max(before.reseller_pays_usd - kept.reseller_pays_usd - paid_usd, ZERO), left_usd)
+        adjust = AdjustHold(account_id=seller_id, hold_id=hold_id, amount_usd=left_usd - freed_usd, reason=reason)
+        await unit.decide(ACCOUNT, seller_id, adjust)
     if issued.credit_usd:
         await free_equity(unit, issued, before, kept, reason, cause=issued.grant_id)
     elif issued.equity is not None:

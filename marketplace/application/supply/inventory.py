@@ -224,7 +224,7 @@ async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, context: Context, clos
             )
             if context.party_id is not None:
                 require_notice(msgspec.structs.replace(end, noticed_at=context.at), grant.issued, closes_at, grant.end)
-            fees_usd += find_fee(end, grant, closes_at)
+            fees_usd += find_fee(end, grant, closes_at).fee_usd
     reserve = Reserve(account_id=account_id, amount_usd=fees_usd, until=closes_at + FEES_KEPT, cause=pool_id)
     await unit.decide(ACCOUNT, account_id, reserve)
 

@@ -308,15 +308,21 @@ def find_ending(grant: Grant, after: datetime | None = None, until: datetime | N
 
 
 def _list_cuts(grant: Grant, cure: timedelta) -> Iterator[tuple[GrantRescheduled, Load]]:
-    """Yield the GPUs that the startup took off a late grant, each time beyond what is left of the cure time."""
+    """Yield its own GPUs that the startup took off a late grant, each time beyond what is left of the cure time."""
     left = cure
     for cut in grant.rescheduled:
         if cut.gpu_seconds_cut:
             used = min(left, cut.start - cut.start_before)
             left -= used
-            if cut.start_before + used < cut.start:
-                gpus = grant.issued.nodes * grant.issued.gpus_per_node
-                yield cut, Load(cut.start_before + used, cut.start, gpus)
+            begin, nodes = cut.start_before + used, grant.issued.nodes
+            if begin < cut.start:
+                sold = (
+                    Load(max(one.start, begin), min(one.end, cut.start), -one.amount) for one in grant.list_resold()
+                )
+                own = [Load(begin, cut.start, nodes), *(load for load in sold if load.start < load.end)]
+                for start, end, (left_nodes,) in _sweep(own):
+                    if left_nodes > 0:
+                        yield cut, Load(start, end, left_nodes * grant.issued.gpus_per_node)
 
 
 def _list_gaps(grant: Grant, ended: GrantTerminated, last: datetime) -> Iterator[Load]:

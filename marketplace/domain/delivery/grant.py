@@ -18,10 +18,10 @@ Invariants:
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 capacity_delivered · outage_open · from_the_future · capacity_unmetered · resumption_backdated · nodes_failed ·
-pool_unchanged · outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought · grant_transferred
-· grant_staged · hours_resold · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late ·
-span_empty · resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many · grant_prepaid ·
-stages_paid · value_out_of_bounds.
+pool_unchanged · outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought ·
+grant_transferred · grant_staged · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late
+· hours_resold · span_empty · resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many ·
+grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,6 +90,7 @@ from marketplace.domain.delivery.grant_commands import (
 from marketplace.domain.delivery.grant_notice import (
     SILENT_AFTER,
     Cut,
+    EndFee,
     find_answer_time,
     find_end_fee,
     require_cause,
@@ -243,8 +244,17 @@ class Grant:
 
     @property
     def gpu_seconds_left(self) -> int:
-        """Return the GPU-seconds of the span as first granted, less the resold ones."""
-        return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
+        """Return the GPU-seconds of the span as first granted, or as its startup changed it, less the resold ones."""
+        return self.gpu_seconds_granted - self._count_resold(self.issued.start)
+
+    def count_own(self, start: datetime, end: datetime) -> int:
+        """Return the GPU-seconds of all nodes over a span that ends no earlier than the grant, less the resold ones."""
+        return self.count_span(start, end) - self._count_resold(start)
+
+    def _count_resold(self, start: datetime) -> int:
+        parts = (part for part in self.resold if part.end > start)
+        nodes = sum(part.nodes * int((part.end - max(part.start, start)).total_seconds()) for part in parts)
+        return nodes * self.issued.gpus_per_node
 
     @property
     def holder_accepts(self) -> bool:
@@ -592,17 +602,24 @@ def find_new_span(command: RescheduleGrant, state: Grant) -> tuple[datetime, dat
     """Return the new start and end of a grant that its startup shortens or moves.
 
     Raises:
-        Refusal: ``grant_<status>`` · ``grant_bought`` · ``hours_resold`` · those of `rescheduling.find_span`.
+        Refusal: ``grant_<status>`` · ``grant_bought`` · those of `rescheduling.find_span` · ``hours_resold``.
     """
     _require_status(state, *OPEN)
     issued = state.issued
     if issued.resale is not None:
         text = f"grant {issued.grant_id} was bought in a resale, whose span stays; keep it or end it for cause"
         raise Refusal("grant_bought", text)
-    if state.resold:
-        text = f"hours of grant {issued.grant_id} were resold, and their buyers keep them; keep the rest or end it"
-        raise Refusal("hours_resold", text)
-    return find_span(command, issued, state.status, is_dark=state.is_dark)
+    start, end = find_span(command, issued, state.status, is_dark=state.is_dark)
+    first = min((part.start for part in state.resold), default=start)
+    if command.choice == "moved" and first < start:
+        raise Refusal(
+            "hours_resold",
+            f"hours of grant {issued.grant_id} were resold from {render_instant(first)} on and stay their buyers'; a"
+            " later start would grant more hours than are left: shorten the grant, keep the rest or end it",
+            pointer="/start",
+            first=render_instant(first),
+        )
+    return start, end
 
 
 def _reschedule(command: RescheduleGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -620,7 +637,7 @@ def _reschedule(command: RescheduleGrant, state: Grant) -> Sequence[GrantEvent]:
             start=start,
             end=end,
             lots=command.lots,
-            gpu_seconds_cut=state.gpu_seconds_granted - state.count_span(start, end),
+            gpu_seconds_cut=state.gpu_seconds_left - state.count_own(start, end),
             cash_commitment_usd=command.cash_commitment_usd,
             principal_commitment_usd=command.principal_commitment_usd,
             budget_commitment_usd=command.budget_commitment_usd,
@@ -831,6 +848,8 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
             failed = state.issued.nodes if nothing_came else count_failed(state, command.noticed_at)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
+        _require_first(command, state)
+    fee = find_fee(command, state, at)
     return [
         GrantTerminated(
             grant_id=command.grant_id,
@@ -839,10 +858,32 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
             noticed_at=command.noticed_at,
             reason=command.reason,
             for_cause=command.for_cause,
-            fee_usd=find_fee(command, state, at),
+            fee_usd=fee.fee_usd,
             nodes_failed=failed,
+            reseller_receives_usd=fee.reseller_receives_usd,
+            reseller_pays_usd=fee.reseller_pays_usd,
+            returned_grant_id=command.returned_grant_id,
         )
     ]
+
+
+def _require_first(command: TerminateGrant, state: Grant) -> None:
+    """Refuse a buyer of resold hours to bring its own end forward: its seller has the hours after that again.
+
+    Raises:
+        Refusal: ``grant_bought``.
+    """
+    if state.issued.resale is None or command.by != "startup":
+        return
+    for ended in state.terminations:
+        if ended.by == "startup" and not ended.for_cause:
+            raise Refusal(
+                "grant_bought",
+                f"grant {command.grant_id} was bought in a resale, and its buyer ended it at {render_instant(ended.at)}"
+                " already; its seller counts on that, so keep it until then, or end it for cause",
+                pointer="/at",
+                at=render_instant(ended.at),
+            )
 
 
 def count_failed(state: Grant, at: datetime) -> int:
@@ -855,8 +896,8 @@ def count_failed(state: Grant, at: datetime) -> int:
     return state.issued.nodes - min(working, default=state.issued.nodes)
 
 
-def find_fee(command: TerminateGrant, state: Grant, at: datetime) -> Decimal:
-    """Return the USD that an early end of a grant costs the side that ends it, if delivery ends at `at`."""
+def find_fee(command: TerminateGrant, state: Grant, at: datetime) -> EndFee:
+    """Return what an early end of a grant costs the side that ends it, if delivery ends at `at`."""
     cut = Cut(state.count_left(at), command.noticed_at, state.end)
     return find_end_fee(command, state.issued, at, cut, _list_cuts(state, command.by))
 

@@ -250,6 +250,8 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
         deal_usd: The price of all grants that the startup has from the provider.
+        returned_grant_id: The grant by which the seller of resold hours has them again; None: they are free.
+        seller_usd: What is set aside of the money of a seller that pays a part of the price.
     """
 
     grant_id: str
@@ -268,6 +270,8 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     is_ordered: bool = False
     payable_usd: Decimal | None = None
     deal_usd: Fraction = Fraction(0)
+    returned_grant_id: str | None = None
+    seller_usd: Decimal = Decimal(0)
 
 
 GrantCommand = (

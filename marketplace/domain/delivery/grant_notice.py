@@ -14,7 +14,7 @@ from events.schedule import EndTerms, NoticeStep
 from events.service import ServiceTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, floor_cents, parse_ratio
 from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.supply.schedule import compute_end_fee
 
@@ -177,14 +177,33 @@ class Cut(NamedTuple):
     end: datetime
 
 
+class EndFee(NamedTuple):
+    """The USD that the side pays that ends a grant; of that, what the seller of resold capacity gets; what it adds."""
+
+    fee_usd: Decimal = ZERO
+    reseller_receives_usd: Decimal = ZERO
+    reseller_pays_usd: Decimal = ZERO
+
+
+def compute_reseller_share(issued: GrantIssued) -> Fraction:
+    """Return the share of what a provider is owed that the seller of resold capacity adds; 0 if the buyer pays all."""
+    price, owed = parse_ratio(issued.price_usd_per_gpu_hour), find_owed(issued)
+    return 1 - price / owed if price < owed else Fraction(0)
+
+
 def find_end_fee(
     command: TerminateGrant, issued: GrantIssued, at: datetime, cut: Cut, earlier: Iterable[Cut]
-) -> Decimal:
-    """Return the USD that the side that ends a grant without cause pays the other one, rounded up to a cent.
+) -> EndFee:
+    """Return what the side that ends a grant without cause pays, rounded up to a cent, and a reseller's part of it.
 
-    It is a share, by the length of notice and the size of the deal, of what the provider is owed for the GPU-seconds
-    left. If the side brings an end of its own forward, the notice of that one is shorter too, and it pays the
-    difference. So an end costs no less in parts. It is 0 for cause, for an end by the platform, and without end terms.
+    It is a share, by the length of notice and the size of the deal, of the price of the GPU-seconds left: for a startup
+    the price of its grant, for a provider what it is owed. If the side brings an end of its own forward, the notice of
+    that one is shorter too, and it pays the difference. So an end costs no less in parts. It is 0 for cause, for an end
+    by the platform, and without end terms.
+
+    The seller of resold hours gets all that their buyer pays if it has the hours again. Otherwise the provider gets
+    the share of what it is owed, as if the seller had ended its own grant: the seller gets what the buyer pays beyond
+    that, or adds what is missing. Of a provider's fee it gets the part of the price that it adds.
 
     Args:
         command: The end.
@@ -194,15 +213,26 @@ def find_end_fee(
         earlier: What earlier ends by the same side without cause left, with the present end of the grant.
     """
     if command.for_cause or command.by == "platform":
-        return ZERO
+        return EndFee()
     terms = _find_end_terms(issued, command.deal_usd)
     if terms is None:
-        return ZERO
+        return EndFee()
+    paid, owed, known = parse_ratio(issued.price_usd_per_gpu_hour), find_owed(issued), tuple(earlier)
 
-    def price(known: Cut, end: datetime) -> Decimal:
-        price_usd = find_owed(issued) * Fraction(known.gpu_seconds, SECONDS_PER_HOUR)
-        return compute_end_fee(terms.fees, price_usd, end - known.noticed_at)
+    def compute(rate: Fraction) -> Decimal:
+        def price(one: Cut, end: datetime) -> Decimal:
+            price_usd = rate * Fraction(one.gpu_seconds, SECONDS_PER_HOUR)
+            return compute_end_fee(terms.fees, price_usd, end - one.noticed_at)
 
-    more = (max(price(known, at) - price(known, known.end), ZERO) for known in earlier)
-    fee_usd = sum(more, price(cut, at))
-    return fee_usd if command.payable_usd is None else min(fee_usd, command.payable_usd)
+        return sum((max(price(one, at) - price(one, one.end), ZERO) for one in known), price(cut, at))
+
+    by_startup = command.by == "startup"
+    fee_usd = compute(paid if by_startup else owed)
+    if command.payable_usd is not None:
+        fee_usd = min(fee_usd, command.payable_usd)
+    if command.returned_grant_id is not None:
+        return EndFee(fee_usd, fee_usd)
+    if not by_startup:
+        return EndFee(fee_usd, floor_cents(Fraction(fee_usd) * compute_reseller_share(issued)))
+    due_usd = compute(owed)
+    return EndFee(fee_usd, max(fee_usd - due_usd, ZERO), min(max(due_usd - fee_usd, ZERO), command.seller_usd))

@@ -378,6 +378,7 @@ def _begin_anew(event: GrantRescheduled, course: Course, record: Record) -> tupl
     """Count the hours that were taken off as lost, as far as they were not counted, and begin with the new span."""
     course, record = _count_up_to(course, record, event.at, working=course.nodes)
     counted = int((course.counted_until - event.start_before).total_seconds()) * course.nodes * course.gpus_per_node
+    counted -= _count_resold(course, event.start_before, course.counted_until)
     lost = max(event.gpu_seconds_cut - counted, 0)
     left = max(course.gpu_seconds - event.gpu_seconds_cut, 0)
     anew = replace(
@@ -461,7 +462,7 @@ def _count_up_to(course: Course, record: Record, at: datetime, *, working: int) 
     if not course.running or at <= course.counted_until:
         return replace(course, working=working), record
     seconds = int((at - course.counted_until).total_seconds()) * course.gpus_per_node
-    due = course.nodes * seconds - _count_resold(course, at)
+    due = course.nodes * seconds - _count_resold(course, course.counted_until, at)
     lost = min((course.nodes - course.working) * seconds, due)
     counted = replace(
         record, gpu_seconds_due=record.gpu_seconds_due + due, gpu_seconds_lost=record.gpu_seconds_lost + lost
@@ -470,8 +471,8 @@ def _count_up_to(course: Course, record: Record, at: datetime, *, working: int) 
     return replace(course, working=working, counted_until=at, due_since=due_since, lost_since=lost_since), counted
 
 
-def _count_resold(course: Course, at: datetime) -> int:
-    """Return the GPU-seconds of resold nodes, due to their buyers, from when the run was last counted up to `at`."""
-    begin, end = int(course.counted_until.timestamp()), int(at.timestamp())
+def _count_resold(course: Course, since: datetime, until: datetime) -> int:
+    """Return the GPU-seconds of resold nodes, due to their buyers, from one instant to another."""
+    begin, end = int(since.timestamp()), int(until.timestamp())
     spans = ((max(start, begin), min(stop, end), nodes) for start, stop, nodes in course.resold)
     return sum(max(stop - start, 0) * nodes for start, stop, nodes in spans) * course.gpus_per_node

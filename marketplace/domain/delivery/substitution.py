@@ -225,6 +225,30 @@ def build_successor(
     )
 
 
+def build_returned(source: GrantIssued, bought: Grant, grant_id: str, start: datetime) -> GrantIssued:
+    """Return the grant by which the seller of resold hours has those again that their buyer gives up.
+
+    It has the terms of the seller's grant and is paid in cash.
+
+    Args:
+        source: The seller's grant.
+        bought: The buyer's grant, before its end was brought forward.
+        grant_id: The id of the new one.
+        start: From when.
+    """
+    return structs.replace(
+        source,
+        grant_id=grant_id,
+        auction_id=None,
+        pool_id=bought.pool_id,
+        nodes=bought.issued.nodes,
+        start=start,
+        end=bought.end,
+        hold_id=rename_id("hld", grant_id),
+        mark="assumed",
+    )
+
+
 def require_affordable(grant_id: str, cash_usd: Decimal, cash_usd_max: Decimal) -> None:
     """Refuse a successor that costs its startup more than it agreed to.
 

@@ -69,6 +69,7 @@ from marketplace.domain.supply.pool_commands import (
     ResellCapacity,
     ReserveCapacity,
     RestoreNodes,
+    ReturnCapacity,
     ShiftCapacity,
 )
 from marketplace.domain.supply.service_level import require_service
@@ -288,6 +289,8 @@ def _take(command: CapacityCommand, state: Pool) -> Sequence[PoolEvent]:
             return _reserve(command, state)
         case ShiftCapacity():
             return _shift(command, state)
+        case ReturnCapacity():
+            return _return(command, state)
         case ResellCapacity():
             return _resell(command, state)
         case HoldCapacity():
@@ -402,12 +405,7 @@ def _shift(command: ShiftCapacity, state: Pool) -> Sequence[PoolEvent]:
         start, lots = max(held.end, command.start), command.further
         further = ReserveCapacity(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=start, end=end, lots=lots)
         _require_unclaimed(further, state)
-    kept = tuple(
-        msgspec.structs.replace(share, start=max(share.start, command.start), end=min(share.end, held.end))
-        for share in held.lots
-        if command.start < min(share.end, held.end)
-    )
-    lots = (*kept, *command.further)
+    lots = (*_clip(held, command.start), *command.further)
     return [
         PoolCapacityReleased(pool_id=pool_id, grant_id=grant_id, at=held.start),
         PoolCapacityReserved(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=command.start, end=end, lots=lots),
@@ -434,6 +432,35 @@ def _require_unclaimed(command: ReserveCapacity, state: Pool) -> None:
             at=render_instant(where),
         )
     _require_working(command, state)
+
+
+def _clip(held: Reservation, start: datetime) -> tuple[LotShare, ...]:
+    """Return the shares of a reservation from an instant on."""
+    return tuple(
+        msgspec.structs.replace(share, start=max(share.start, start), end=min(share.end, held.end))
+        for share in held.lots
+        if start < min(share.end, held.end)
+    )
+
+
+def _return(command: ReturnCapacity, state: Pool) -> Sequence[PoolEvent]:
+    """Release what a grant has from an instant on, and reserve the same for another one."""
+    held = _get_reservation(state, command.grant_id)
+    require_aware(command.at, "/at")
+    start, end = max(command.at, held.start), held.end
+    if start >= end:
+        return []
+    if command.to_grant_id in state.reservations:
+        raise _refuse_other(command.to_grant_id)
+    returned = PoolCapacityReserved(
+        pool_id=command.pool_id,
+        grant_id=command.to_grant_id,
+        nodes=command.nodes,
+        start=start,
+        end=end,
+        lots=_clip(held, start),
+    )
+    return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=command.at), returned]
 
 
 def _require_even(command: ReserveCapacity) -> None:

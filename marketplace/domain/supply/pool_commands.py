@@ -88,6 +88,19 @@ class ShiftCapacity(msgspec.Struct, frozen=True, kw_only=True):
     further: tuple[LotShare, ...] = ()
 
 
+class ReturnCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Give what is reserved for a grant to another grant, from an instant on.
+
+    The nodes stay as they are, also on lots that are off sale, in a pool that closes and while nodes have failed.
+    """
+
+    pool_id: str
+    grant_id: str
+    nodes: int
+    to_grant_id: str
+    at: datetime
+
+
 class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """Free a grant's nodes from an instant on, or those that a quote holds for it."""
 
@@ -145,6 +158,6 @@ class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-CapacityCommand = ReserveCapacity | ShiftCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
+CapacityCommand = ReserveCapacity | ShiftCapacity | ReturnCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
 """Commands that take nodes of a pool, or give them back."""
 PoolCommand = OpenPool | OfferCapacity | RecallCapacity | CapacityCommand | FailNodes | RestoreNodes | AnnounceClosing

@@ -211,7 +211,7 @@ def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
     if depth != FULL:
         match event:
             case grant.GrantTerminated():
-                return structs.replace(event, fee_usd=ZERO)
+                return structs.replace(event, fee_usd=ZERO, reseller_receives_usd=ZERO, reseller_pays_usd=ZERO)
             case grant.GrantRescheduled():
                 return structs.replace(
                     event, cash_commitment_usd=ZERO, principal_commitment_usd=ZERO, budget_commitment_usd=ZERO

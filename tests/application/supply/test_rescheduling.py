@@ -16,6 +16,7 @@ from marketplace.application.supply import inventory, sites
 from marketplace.application.trading import mandates
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.claims import Claims
 from marketplace.auditor.market import Market as Course
 from marketplace.auditor.reschedules import Reschedules
 from marketplace.auditor.stages import Stages
@@ -27,6 +28,7 @@ from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
 from tests.application.supply.test_sites import convert, slip
+from tests.application.trading.test_resale import resell
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -353,3 +355,62 @@ async def test_a_staged_grant_that_is_shortened_sets_aside_what_its_stages_need(
         after = await market.state("grant", grant_id)
         assert (await market.account(startup)).held_usd == compute_funding(after.issued, 1, after.end) < before
     await check(market)
+
+
+async def resell_part(market, trade, grant, *, first, last):
+    """Let a stranger buy one node of a grant from one day of the grant to another."""
+    await resell(market, trade, grant, first=first, last=last)
+    buyer = await market.party("Buyer", "startup", usd=100_000)
+    await market.issuer(buyer)
+    day = {"days": last - first, "earliest": 1 + first, "latest": 1 + first}
+    order = await market.order(buyer, cash="4", nodes=1, **day)
+    auction = await market.auction(locks_at=0.8, horizon=1)
+    market.clock.at = market.day(0.8)
+    await market.until("auction", auction, "completed")
+    return await market.state("grant", (await market.state("order", order)).grant_id)
+
+
+async def test_a_grant_in_part_resold_is_shortened_by_its_own_hours_and_moves_if_no_resold_one_is_left_behind(
+    market,
+):
+    """Otherwise its provider's shell would take the choice from it, by a node-hour that it buys."""
+    trade, site = await convert(market, 1)
+    await market.deposit(trade.provider, 5_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        bought = await resell_part(market, trade, grant, first=2, last=4)
+        before = await market.account(trade.startup)
+        await slip(market, trade, site, 2)
+        await choose(market, trade.startup, grant_id, "moved")
+        moved = await market.state("grant", grant_id)
+        assert (moved.issued.start, moved.end, moved.rescheduled[0].gpu_seconds_cut) == (
+            market.day(2),
+            market.day(12),
+            0,
+        )
+        assert (await market.account(trade.startup)).held_usd == before.held_usd
+        await slip(market, trade, site, 4)
+        assert (await refuse(choose(market, trade.startup, grant_id, "moved"))).code == "hours_resold"
+        await choose(market, trade.startup, grant_id, "shortened")
+        after = await market.state("grant", grant_id)
+        own = 8 * 86_400 * (2 * 2 - 1)
+        assert (after.issued.start, after.rescheduled[1].gpu_seconds_cut) == (market.day(4), own)
+        tariff = build_tariff(grant.issued)
+        whole, left = (compute_totals(tariff, seconds) for seconds in (moved.gpu_seconds_left, after.gpu_seconds_left))
+        assert moved.gpu_seconds_left - after.gpu_seconds_left == own
+        assert before.held_usd - (await market.account(trade.startup)).held_usd == whole.startup_usd - left.startup_usd
+        reserved = (await market.state("pool", trade.pool)).reservations
+        assert [(share.start, share.nodes) for share in reserved[grant_id].lots if share.start < market.day(5)] == [
+            (market.day(4), 1)
+        ]
+        assert (reserved[bought.issued.grant_id].start, reserved[bought.issued.grant_id].end) == (
+            market.day(3),
+            market.day(5),
+        )
+        due = round_cents(parse_ratio(grant.issued.price_usd_per_gpu_hour) * 8 * (24 * 2 * 2 - 24 - 24 * 2) / 4)
+        receipt = await bonds.claim_bond(market.handler, market.context(trade.startup), grant_id)
+        assert (await market.state("bond", receipt.id)).claims[0].claimed.amount_usd == due
+    await check(market)
+    assert await find_faults(Claims, market.log) == []
+    assert await find_faults(Reschedules, market.log, drop="grant.resold.v1") != []

@@ -314,8 +314,8 @@ async def test_resold_capacity_keeps_the_notice_and_the_fee_of_the_deal_that_it_
                 await act
             assert early.value.code == "notice_too_short"
     ended = await market.state("grant", grant.grant_id)
-    owed = find_owed(grant) * Fraction(ended.gpu_seconds_ended, 3600)
-    assert ended.end_fee_usd == ceil_cents(owed / 10) > 0
+    price = parse_ratio(grant.price_usd_per_gpu_hour) if by == "buyer" else find_owed(grant)
+    assert ended.end_fee_usd == ceil_cents(price * Fraction(ended.gpu_seconds_ended, 3600) / 10) > 0
     assert await find_faults(Fees, market.log) == []
 
 

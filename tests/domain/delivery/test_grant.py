@@ -217,9 +217,9 @@ REFUSALS = [
     Row("notice_too_short", SPLIT, terminate(deal_usd=Fraction(10**6)), "/at"),
     Row("grant_bought", (BOUGHT,), shorten()),
     Row("grant_bought", (BOUGHT,), resell()),
+    Row("grant_bought", (BOUGHT, ACTIVATED, TERMINATED), terminate(at=hour(12)), "/at"),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
     Row("grant_staged", (STAGED,), resell()),
-    Row("hours_resold", (ISSUED, RESOLD), move()),
     *(Row("site_on_time", (ISSUED,), shorten(ready_at=ready_at)) for ready_at in (None, hour(10))),
     Row("site_on_time", ACTIVE, move()),
     Row("site_on_time", (*ACTIVE, DEGRADED), shorten(at=hour(13))),
@@ -229,6 +229,7 @@ REFUSALS = [
     Row("start_unaligned", (ISSUED,), move(start=hour(15.5)), "/start"),
     Row("start_too_early", (ISSUED,), move(start=hour(13)), "/start"),
     Row("start_too_late", (ISSUED,), move(start=hour(15 + 720)), "/start"),
+    Row("hours_resold", (ISSUED, RESOLD), move(), "/start"),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
     Row("span_empty", ACTIVE, degrade(until=hour(12)), "/until"),
     Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
@@ -246,7 +247,8 @@ REFUSALS = [
 ]
 PRECEDENCE = [
     Row("grant_bought", (BOUGHT,), shorten(ready_at=None)),
-    Row("hours_resold", (ISSUED, RESOLD), shorten(ready_at=None)),
+    Row("site_on_time", (ISSUED, RESOLD), move(ready_at=None)),
+    Row("start_too_early", (ISSUED, RESOLD), move(start=hour(13))),
     Row("site_on_time", (ISSUED,), move(ready_at=None, start=NAIVE)),
     Row("start_unaligned", (ISSUED,), move(start=hour(12.5))),
     Row("grant_unknown", (), activate(at=NAIVE)),

@@ -18,7 +18,7 @@ from events.pool import (
 )
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX
-from marketplace.domain.supply.pool_commands import AnnounceClosing, RecallCapacity, ShiftCapacity
+from marketplace.domain.supply.pool_commands import AnnounceClosing, RecallCapacity, ReturnCapacity, ShiftCapacity
 from tests.domain import build
 from tests.domain.build import (
     LOT,
@@ -110,6 +110,10 @@ MANY = tuple(
 shift = build.builder(
     ShiftCapacity(pool_id=build.POOL, grant_id=build.GRANT, nodes=RESERVED.nodes, start=hour(14), end=hour(20))
 )
+AGAIN = id_of("grt", 9)
+give_back = build.builder(
+    ReturnCapacity(pool_id=build.POOL, grant_id=build.GRANT, nodes=RESERVED.nodes, to_grant_id=AGAIN, at=hour(14))
+)
 FURTHER = (share(start=hour(20), end=hour(24)),)
 
 REFUSALS = [
@@ -134,6 +138,7 @@ REFUSALS = [
     Row("reservation_unknown", (OPENED, OFFERED), release()),
     Row("reservation_unknown", (OPENED, OFFERED), offer_resale()),
     Row("reservation_unknown", (OPENED, OFFERED), shift()),
+    Row("reservation_unknown", (OPENED, OFFERED), give_back()),
     Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=3)),
     Row("incident_exists", (OPENED, FAILED, RESTORED), build.fail_nodes(at=hour(7))),
     Row("incident_unknown", (OPENED,), build.restore_nodes()),
@@ -173,6 +178,7 @@ REFUSALS = [
     Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(nodes=3, lots=(share(nodes=3),))),
     Row("reservation_exists", (*HELD, ON_SALE, RESOLD), resell_capacity(end=hour(15))),
     Row("reservation_exists", (*HELD, ON_SALE, RESOLD), hold_capacity()),
+    Row("reservation_exists", (*HELD, reserved(grant_id=AGAIN)), give_back()),
     Row("reservation_exists", (*HELD, ON_SALE, SET_ASIDE), hold_capacity(nodes=2)),
     Row("reservation_exists", (*HELD, ON_SALE, SET_ASIDE), resell_capacity(nodes=2)),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=()), "/lots"),
@@ -439,3 +445,10 @@ def test_a_shifted_grant_takes_free_nodes_that_no_lot_offers_also_of_a_pool_that
         Given(POOL, *HELD, *since).when(shift(end=hour(24), further=FURTHER)).then(everything, longer)
     pool = POOL.fold([*HELD, RECALLED, listed_anew])
     assert [(run.start, run.amount) for run in pool.list_unlisted(hour(14), hour(24))] == [(hour(14), 0), (hour(20), 4)]
+
+
+def test_what_a_grant_gives_back_stays_as_it_is_for_the_next_also_off_sale_and_while_nodes_have_failed():
+    freed = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(14))
+    given = reserved(grant_id=AGAIN, start=hour(14), lots=(share(start=hour(14), end=hour(20)),))
+    Given(POOL, *HELD, RECALLED, ALL_FAILED, CLOSING).when(give_back()).then(freed, given)
+    Given(POOL, *HELD, freed, given).when(give_back()).then_nothing()

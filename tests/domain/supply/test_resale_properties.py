@@ -9,7 +9,7 @@ from events.instants import FOREVER
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.domain.supply.pool import POOL
-from marketplace.domain.supply.pool_commands import RecallCapacity
+from marketplace.domain.supply.pool_commands import RecallCapacity, ReturnCapacity
 from tests.domain import build
 from tests.domain.build import hold_capacity, hour, id_of, offer, release, resell_capacity, reserve, share
 from tests.domain.walk import WALK
@@ -25,6 +25,7 @@ acts = st.one_of(
     st.tuples(st.just("take"), spans, nodes, st.integers(0, 9)),
     st.tuples(st.just("recall"), spans, nodes, st.integers(0, 5)),
     st.tuples(st.just("release"), spans, nodes, st.integers(0, 9)),
+    st.tuples(st.just("return"), spans, nodes, st.integers(0, 9)),
 )
 
 
@@ -60,6 +61,9 @@ def build_command(act, numbers, pool):
             return resell_capacity(**of, nodes=load.amount, start=load.start, end=load.end)
         case "recall":
             return RecallCapacity(pool_id=build.POOL, lot_id=lot_id)
+        case "return":
+            bought = {"grant_id": id_of("grt", 10 + which), "to_grant_id": id_of("grt", 20 + which)}
+            return ReturnCapacity(pool_id=build.POOL, nodes=amount, at=hour(first), **bought)
         case _:
             grant_id = build.GRANT if which < 3 else id_of("grt", 10 + which)
             return release(grant_id=grant_id, at=hour(first))
