@@ -298,6 +298,15 @@ def test_a_warrant_ends_after_its_last_instant_and_counts_no_more():
     assert total_shares(ISSUER.fold([*COMPANY, WARRANTED, EXPIRED])).warrants == 0
 
 
+def test_rights_that_are_exercised_net_alone_are_paid_in_cash_while_no_independent_value_is_known():
+    """A startup chose this way for a fund's rights, and none of 900,000 USD of them could ever be used."""
+    own = IssuerValuationRecorded(**{**OF_COMMON, "recorded_by": "company"}, price_usd_per_share=Decimal(2))
+    for known in ([], [own]):
+        events = ISSUER.decide(use(1), ISSUER.fold([*COMPANY, NET_ONLY, *known]))
+        assert [each.shares for each in events if isinstance(each, IssuerWarrantExercised)] == [1]
+
+
+NET_ONLY = IssuerWarrantIssued(**{**WARRANT_TERMS, "settlement": "net"})
 CASH_ONLY = IssuerWarrantIssued(**{**WARRANT_TERMS, "settlement": "cash"})
 IMPOSSIBLE = VestingSchedule(
     starts_on=date(2026, 1, 1), tranches=4, months_between=12, cliff_tranches=5, allocation="FRONT_LOADED"
@@ -349,6 +358,7 @@ REFUSED = {
         ("warrant_unvested", WITH_MILESTONES, use(1)),
         ("warrant_unvested", [*WITH_MILESTONES, vested(0, 60_000, 1_000)], use(60_001)),
         ("settlement_excluded", [*COMPANY, CASH_ONLY], use(1, fair_value_usd=Decimal(1))),
+        ("settlement_excluded", [*COMPANY, NET_ONLY, VALUED], use(1)),
         ("amount_not_positive", [*COMPANY, WARRANTED], use(1, fair_value_usd=Decimal(0))),
         ("exercise_worthless", [*COMPANY, WARRANTED], use(3, fair_value_usd=Decimal("0.30"))),
         ("warrant_expired", [*COMPANY, WARRANTED, EXPIRED], use(1)),

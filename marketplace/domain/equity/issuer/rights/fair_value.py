@@ -209,7 +209,8 @@ def require_fair_value(state: Issuer, warrant: Warrant, interested: frozenset[st
         raise Refusal(
             "fair_value_missing",
             f"no round of {state.formed.issuer_id} has closed and no valuation or recent mean that the warrant counts"
-            " with is recorded, so a net exercise has no value of a share; record one, or exercise for cash",
+            " with is recorded, so a net exercise has no value of a share; record one, or exercise for cash, which is"
+            " allowed meanwhile",
             pointer="/settlement",
         )
     return found

@@ -17,6 +17,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
 from marketplace.core.rounding import round_whole
+from marketplace.domain.equity.issuer.rights.fair_value import find_value_for_warrant
 from marketplace.domain.equity.issuer.rights.milestones import settle
 from marketplace.domain.equity.issuer.rights.tranches import find_prices
 from marketplace.domain.equity.issuer.rights.warrant_terms import require_terms
@@ -95,7 +96,8 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
         _require_counted(command, warrant, state)
     settled, current = ([], state) if imports else settle(state, command.delivered, command.interested, command.at)
     price = _require_exercisable(command, current.warrants[command.warrant_id])
-    shares = _count_issued(command, warrant, price)
+    _require_settlement(command, warrant, state)
+    shares = _count_issued(command, price)
     exercised = IssuerWarrantExercised(
         issuer_id=command.issuer_id,
         exercise_id=command.exercise_id,
@@ -192,17 +194,33 @@ def _require_live(command: ExerciseWarrant | TransferWarrant, warrant: Warrant) 
         )
 
 
-def _count_issued(command: ExerciseWarrant, warrant: Warrant, price: Fraction) -> int:
+def _require_settlement(command: ExerciseWarrant, warrant: Warrant, state: Issuer) -> None:
+    """Refuse the other way to pay than the warrant states; but cash always, while no independent value is known.
+
+    Without one, rights that are exercised net alone would expire unused.
+
+    Raises:
+        Refusal: ``settlement_excluded``.
+    """
+    kind = "cash" if command.fair_value_usd is None else "net"
+    if command.shares_issued is not None or warrant.issued.settlement in {kind, "either"}:
+        return
+    if kind == "cash":
+        interested = command.interested.get(command.warrant_id, frozenset({warrant.holder_id}))
+        fair = find_value_for_warrant(state, warrant, interested, command.at.date())
+        if fair is None or not fair.is_independent:
+            return
+    raise Refusal(
+        "settlement_excluded",
+        f"warrant {command.warrant_id} is exercised by {warrant.issued.settlement} only",
+        pointer="/settlement",
+        settlement=warrant.issued.settlement,
+    )
+
+
+def _count_issued(command: ExerciseWarrant, price: Fraction) -> int:
     if command.shares_issued is not None:
         return command.shares_issued
-    kind = "cash" if command.fair_value_usd is None else "net"
-    if warrant.issued.settlement not in {kind, "either"}:
-        raise Refusal(
-            "settlement_excluded",
-            f"warrant {command.warrant_id} is exercised by {warrant.issued.settlement} only",
-            pointer="/settlement",
-            settlement=warrant.issued.settlement,
-        )
     if command.fair_value_usd is None:
         return command.shares
     require_price_per_share(command.fair_value_usd, "/fair_value_usd")
