@@ -12,7 +12,7 @@ from events.instrument import (
     InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
-from events.issuer import IssuerLiquidityDeclared
+from events.issuer import IssuerLiquidityDeclared, IssuerProRataAnswered
 from events.proposal import ProposalMade
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
@@ -21,6 +21,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
 from marketplace.domain.equity.giving import (
     Given,
+    find_forfeited,
     find_given,
     is_given,
     list_unpaid_principal,
@@ -172,6 +173,8 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal 
         return sum((max(left, ZERO) for name, left in list_unpaid_principal(event).items() if name in own), ZERO)
     if isinstance(event, InstrumentRepaid):
         return event.principal_usd if event.early and event.holder_id == party_id else ZERO
+    if isinstance(event, IssuerProRataAnswered) and event.holder_id == party_id:
+        return find_forfeited(event, await unit.get(ISSUER, event.issuer_id, Issuer))
     if not isinstance(event, Given):
         return ZERO
     issuer = await unit.read_before(ISSUER, event.issuer_id)

@@ -8,7 +8,8 @@ What counts at which value:
 - an instrument whose terms change: its principal and what may still accrue;
 - principal that is reversed, that a sale does not pay in cash, or that a note's early repayment keeps from becoming
   stock: its amount;
-- preferred stock that its holder converts: its preference, less the value of the common stock.
+- preferred stock that its holder converts: its preference, less the value of the common stock;
+- preferred stock that it forfeits by an answer that leaves a duty of pay-to-play unpaid: its preference.
 
 A vote as a holder counts as the whole stake in the company (`measure_stake`), because a vote may cost all of it. An
 exercise gives nothing to others and does not count.
@@ -23,6 +24,7 @@ from events.issuer import (
     IssuerLiquidityDeclared,
     IssuerOptionCancelled,
     IssuerOptionPromiseWithdrawn,
+    IssuerProRataAnswered,
     IssuerStockConverted,
     IssuerStockOffered,
     IssuerStockRepurchased,
@@ -120,6 +122,19 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
         value *= max(Fraction(1), Fraction(issuer.classes[event.class_id].conversion_ratio))
         value = max(value, _find_worth(issuer, event.holder_id, event.class_id, interested, on_day))
     return ceil_cents(max(value - paid, Fraction(0)) * event.shares)
+
+
+def find_forfeited(event: IssuerProRataAnswered, issuer: Issuer) -> Decimal:
+    """Return the USD of preference that a holder loses if it takes no more of a round than it answers, to a cent."""
+    financing = issuer.financings[event.financing_id]
+    duty = next((each.duty for each in financing.offers if each.holder_id == event.holder_id), None)
+    if duty is None:
+        return ZERO
+    counted = (duty.holder_id, *duty.paid_by)
+    paid = sum((each.amount_usd for each in financing.opened.terms.investments if each.holder_id in counted), ZERO)
+    unpaid = max(1 - Fraction(paid + event.amount_usd) / Fraction(duty.obligation_usd), Fraction(0))
+    shares = issuer.holdings.get((duty.holder_id, duty.class_id), 0)
+    return ceil_cents(find_preference(issuer.classes[duty.class_id]) * shares * unpaid)
 
 
 def refuse_unvalued() -> Refusal:

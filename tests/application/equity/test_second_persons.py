@@ -7,16 +7,18 @@ import pytest
 from msgspec import structs
 
 from events.account import ConsentAct
+from events.financing import PayToPlay, PayToPlayDuty
 from marketplace.application.access.parties import suspend_party
 from marketplace.application.billing import approvals
-from marketplace.application.equity import consents
+from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, CreateStockClass, IssueStock
 from tests.application.equity.test_consents import propose
-from tests.application.equity.test_equity import act, found
+from tests.application.equity.test_equity import act, build_round, found
 from tests.application.equity.test_holder_terms import hold, propose_sale
+from tests.support.market.agreeing import act_agreed
 from tests.support.market.auditing import CountedStakes, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -197,3 +199,30 @@ async def test_an_ended_proposal_is_not_agreed_to_by_a_late_confirmation(market,
     await consents.withdraw_proposal(market.handler, market.context(trade.startup), sale, reason="no")
     await refuse("proposal_withdrawn", approve(market, bank, asked))
     assert (await market.account(bank)).approvals[asked].status == "open"
+
+
+async def test_one_person_alone_does_not_forfeit_preferred_stock_by_declining_a_duty(market):
+    """A clerk answered a round of pay-to-play with 0, and all preferred stock of its fund became common."""
+    trade, bank = await market.trade(), await market.party("Bank", "fund", usd=100)
+    await found(market, trade.startup)
+    seed = {"class_id": "seed", "kind": "preferred", "shares_authorised": 10_000, "seniority": 1}
+    seed |= {"price_per_share_usd": Decimal("0.02"), "liquidation_multiple": Decimal(1)}
+    await act_agreed(market, trade.startup, CreateStockClass, **seed)
+    await act(market, trade.startup, AddStakeholder, holder_id=bank, name="Bank", kind="investor")
+    stock = {"class_id": "seed", "shares": 1_000, "price_usd_per_share": Decimal("0.02")}
+    await act_agreed(
+        market, trade.startup, IssueStock, **stock, holder_id=bank, security_id=derive_id("sec", bank, "seed")
+    )
+    await limit(market, bank, 5)
+    duty = PayToPlayDuty(holder_id=bank, class_id="seed", obligation_usd=Decimal(4))
+    play = PayToPlay(duties=(duty,), class_id_after="common", common_per_preferred=Decimal("0.01"))
+    context = market.context(trade.startup)
+    terms = structs.replace(build_round(trade.fund), pay_to_play=play)
+    await issuers.open_financing(market.handler, context, trade.issuer, name="Series A", terms=terms)
+    financing = derive_id("fin", context.command_id)
+    clerk = structs.replace(market.context(bank), actor_person="clerk")
+    declined = {"issuer_id": trade.issuer, "financing_id": financing}
+    await refuse(
+        "limit_exceeded", issuers.answer_pro_rata(market.handler, clerk, **declined, amount_usd=Decimal("0.1"))
+    )
+    await issuers.answer_pro_rata(market.handler, clerk, **declined, amount_usd=Decimal(4))
