@@ -104,6 +104,7 @@ class Binding:
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
+        self._check_moved(decision)
         for message in decision:
             name = message.event_type.removesuffix(".v1")
             if name in {"pool.opened", "pool.node_failed"}:
@@ -120,6 +121,26 @@ class Binding:
                 self._take_auction(message, name, message.read())
             elif name == "grant.issued":
                 self._check_award(message, message.read())
+
+    def _check_moved(self, decision: Sequence[Message]) -> None:
+        """Check that what a grant that moves offers for resale anew is an offer that it had, at the same ask."""
+        named = [(message, message.event_type.removesuffix(".v1"), message.read()) for message in decision]
+        if not any(name == "grant.substituted" for _, name, _ in named):
+            return
+        ended = [self.lots.get(body["lot_id"]) for _, name, body in named if name == "lot.withdrawn"]
+        for message, name, body in named:
+            if name == "lot.listed":
+                span, asks = (parse_instant(body["start"]), parse_instant(body["end"])), _read_asks(body)
+                same = any(
+                    lot is not None
+                    and lot.is_resale
+                    and lot.asks == asks
+                    and lot.start <= span[0]
+                    and lot.end == span[1]
+                    for lot in ended
+                )
+                text = f"{body['lot_id']} is listed as {body.get('grant_id')} moves, which offered nothing like it"
+                self.findings.require(same, "frozen", message.sequence, text)
 
     def _take_lot(self, message: Message, name: str, body: Body) -> None:
         lot = self.lots.get(body["lot_id"])

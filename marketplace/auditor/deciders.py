@@ -206,6 +206,8 @@ class Deciders:
             return None  # a holder may have a sale paid, and `sales.py` compares who is paid with what is due
         if name == "bond.claimed" and "order.unmatched" in beside:
             return ("worker",)  # `bonds.py` compares the claim with the match that its provider broke
+        if name == "lot.listed" and body.get("grant_id") is not None and "grant.substituted" in beside:
+            return None  # what a grant offers for resale moves with it, and `binding.py` compares it with what it had
         if name in BY_COMPANY:
             own = body.get("cause") is None and "issuer.imported" not in beside
             return ("company", "platform") if own else None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from marketplace.application.steps.access import load_grant, load_mandate
 from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.resale_ends import withdraw_resales
+from marketplace.application.steps.resale_ends import list_offers, offer_again, withdraw_resales
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import SubstituteGrant
 from marketplace.domain.delivery.substitution import build_shares, clip_resold, list_affordable, require_movable
@@ -29,7 +29,7 @@ async def substitute_grant(
     Only lots that ask no more than the grant's price are used, cheapest first. Of `auction_ids`, the auctions that are
     not completed, none may have frozen one of them, or a resale of the grant. That holds also for nodes that have
     failed, and for the platform: what an auction has bound goes first. A provider moves no working nodes that are
-    offered for resale.
+    offered for resale. What is offered is offered anew on the other pool.
 
     Raises:
         Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``pool_unwelcome`` ·
@@ -51,6 +51,7 @@ async def substitute_grant(
         await require_lots_kept(unit, [*taken, *source.list_resales(grant_id)], auction_ids)
         if context.party_id is not None:
             require_move_needed(grant, source, context.at)
+        offers = await list_offers(unit, grant.pool_id, grant_id, start)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)
@@ -65,6 +66,7 @@ async def substitute_grant(
             resold=resold,
         )
         await change_capacity(unit, release, reserve)
+        await offer_again(unit, offers, pool_id)
 
     return await handler.run(context, GRANT, grant_id, work)
 

@@ -1,22 +1,33 @@
-"""When a grant ends, withdraw its resale offers and release quotes that hold its nodes.
+"""When a grant ends or moves, withdraw its resale offers and release quotes that hold its nodes.
+
+What it offers when it moves is listed anew on its new pool: otherwise a provider would take a reseller off the market
+by a node that it reports as failed.
 
 Nodes that were bought stay with the buyer. A seller cannot end a grant with held nodes by its own choice
 (``resale_held``); an end for another reason is not refused.
 """
 
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import structs
+
+from events.lot import LotListed
+from marketplace.application.steps.access import load_named_mandates
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order
 from marketplace.application.steps.paying import pay
-from marketplace.core.ids import rename_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
-from marketplace.domain.supply.lot import LOT, WithdrawLot
+from marketplace.domain.supply.lot import LOT, ListLot, WithdrawLot
 from marketplace.domain.supply.pool import POOL
-from marketplace.domain.supply.pool_commands import RecallCapacity, ReleaseCapacity
+from marketplace.domain.supply.pool_commands import OfferCapacity, RecallCapacity, ReleaseCapacity
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.trading.mandate_lots import is_lot_welcome
 from marketplace.domain.trading.quote import QUOTE, Quote, ReleaseQuote
-from marketplace.domain.trading.resale import require_unheld
+from marketplace.domain.trading.resale import has_room, require_unheld
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -31,6 +42,47 @@ async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason
     for lot_id in pool.list_resales(grant_id):
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
+
+
+async def list_offers(unit: UnitOfWork, pool_id: str, grant_id: str, at: datetime) -> list[LotListed]:
+    """Return the resale offers of a grant that are on sale, each with its ask and what is left of it from `at` on."""
+    pool, offers = await unit.get(POOL, pool_id), []
+    for lot_id in pool.list_resales(grant_id):
+        lot, resale = await unit.get(LOT, lot_id), pool.resales[lot_id]
+        left = resale.find_left(at)
+        if lot.status == "listed" and left is not None:
+            ask = lot.ask_usd_per_gpu_hour
+            offers.append(
+                structs.replace(lot.listed, nodes=left.amount, start=left.start, end=left.end, ask_usd_per_gpu_hour=ask)
+            )
+    return offers
+
+
+async def offer_again(unit: UnitOfWork, offers: Iterable[LotListed], pool_id: str) -> None:
+    """List resale offers of a grant anew on the pool to which it moved. What the pool has no room for stays withdrawn.
+
+    A mandate that pays for no capacity there is left out.
+    """
+    for offer in offers:
+        pool = await unit.get(POOL, pool_id)
+        if not has_room(pool, offer):
+            continue
+        place = {"provider_id": pool.opened.provider_id, "site_id": pool.opened.site_id}
+        named = await load_named_mandates(unit, offer.mandate_ids)
+        welcome = (each for each in named if is_lot_welcome(each.asked, **place, resold=True))
+        mandate_ids = tuple(each.granted.mandate_id for each in welcome)
+        lot_id = derive_id("lot", offer.lot_id, "moved")
+        listed = structs.replace(offer, lot_id=lot_id, pool_id=pool_id, mandate_ids=mandate_ids)
+        await unit.decide(LOT, lot_id, ListLot(listed=listed))
+        capacity = OfferCapacity(
+            pool_id=pool_id,
+            lot_id=lot_id,
+            nodes=listed.nodes,
+            start=listed.start,
+            end=listed.end,
+            grant_id=listed.grant_id,
+        )
+        await unit.decide(POOL, pool_id, capacity)
 
 
 async def check_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:

@@ -120,6 +120,15 @@ class Resale:
         taken = (*self.sold, *self.held.values())
         return [self.offer, *(Load(load.start, load.end, -load.amount) for load in taken)]
 
+    def find_left(self, at: datetime) -> Load | None:
+        """Return what is left of the offer at every instant from `at` on, held nodes too; None if nothing is."""
+        start, end = max(self.offer.start, at), self.offer.end
+        if start >= end:
+            return None
+        loads = [self.offer, *(Load(load.start, load.end, -load.amount) for load in self.sold)]
+        nodes = min(run.amount for run in build_steps(loads, start, end))
+        return Load(start, end, nodes) if nodes > 0 else None
+
     def promised(self) -> list[Load]:
         """Return the nodes that the grant cannot offer again: unsold or held, as loads to add up."""
         return [*self.unsold(), *self.held.values()]

@@ -33,6 +33,15 @@ def require_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resol
         raise Refusal("resale_unwelcome", text, pointer="/mandate_ids")
 
 
+def is_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resold: bool) -> bool:
+    """Return whether a mandate pays for the provider, the site and, if it is resold, the capacity of a lot."""
+    try:
+        require_lot_welcome(mandate, provider_id=provider_id, site_id=site_id, resold=resold)
+    except Refusal:
+        return False
+    return True
+
+
 def require_pool_welcome(terms: OrderTerms, mandate: Asked | None, pool: Pool, site: Site) -> None:
     """Refuse to move a grant to a pool that its order would not have accepted, or its mandate not have paid for.
 

@@ -12,12 +12,13 @@ from decimal import Decimal
 from typing import Final
 
 from events.grant import GrantIssued
+from events.lot import LotListed
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import build_steps
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.metering.usage_record import Count, Usage
-from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.pool import RESALES_MAX, Pool
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.domain.trading.quote import Quote
 
@@ -110,6 +111,13 @@ def require_move_needed(grant: Grant, pool: Pool, at: datetime) -> None:
             " withdrawn, have failed, or their pool closes",
             grant_id=grant_id,
         )
+
+
+def has_room(pool: Pool, offer: LotListed) -> bool:
+    """Return whether a pool takes a further resale lot, and what is left of the offer is no smaller than its least."""
+    hours = (offer.end - offer.start) / timedelta(hours=1)
+    is_whole = offer.nodes >= offer.nodes_min and hours >= offer.duration_hours_min
+    return is_whole and len(pool.resales) < RESALES_MAX
 
 
 def require_cash_for_resale(mandates: Iterable[Mandate]) -> None:

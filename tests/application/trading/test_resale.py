@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,10 @@ from marketplace.application.supply import inventory, sites
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading.auctions import lock_auction
 from marketplace.application.trading.resale import resell_grant
+from marketplace.auditor.binding import Binding
+from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.fees import Fees
+from marketplace.auditor.stream import Findings
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.billing.account import ACCOUNT
@@ -32,7 +36,7 @@ from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.runtime.auctions.clearing import compute_book_hash
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -486,4 +490,60 @@ async def test_a_credit_for_a_resold_hour_takes_back_what_each_of_them_got(marke
     hours = 3 * 24 * 8
     changed = {name: got[name] - paid[name] for name in got}
     assert changed == {"provider": -2 * hours, "startup": -hours, "fund": 0, "buyer": 3 * hours}
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("by", ["provider", "platform"])
+async def test_what_a_grant_offers_for_resale_is_offered_anew_where_it_moves(market, by):
+    """Otherwise a provider would take its reseller off the market by a node that it reports as failed."""
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        grant_id, provider = grant.issued.grant_id, partial(market.context, trade.provider)
+        lots = [await resell(market, trade, grant, ask="3", nodes=2), await resell(market, trade, grant, ask="4")]
+        await inventory.withdraw_lot(market.handler, market.context(trade.startup), lots[1], reason="needed")
+        market.clock.at = grant.issued.start + DAY / 4
+        await market.until("grant", grant_id, "active")
+        at = market.clock.now()
+        await grants.degrade_grant(
+            market.handler, provider(), grant_id, nodes_available=3, at=at, reason="a node failed"
+        )
+        _, other = await market.pool(trade.provider)
+        await market.lot(trade.provider, other, ask="2", nodes=4)
+        move = {"pool_id": other, "reason": "a node failed"}
+        await substitute_grant(market.handler, provider() if by == "provider" else market.context(), grant_id, **move)
+        pool, before = await market.state("pool", other), (await market.state("lot", lots[0])).listed
+        [lot_id] = pool.list_resales(grant_id)
+        anew = (await market.state("lot", lot_id)).listed
+        assert anew == structs.replace(before, lot_id=lot_id, pool_id=other)
+        assert not (await market.state("pool", trade.pool)).list_resales(grant_id)
+        await grants.resume_grant(market.handler, provider(), grant_id, at=market.clock.now())
+        await inventory.withdraw_lot(market.handler, provider(), trade.lot, reason="sold elsewhere")
+        sale = await buy(market)
+        bought = await market.state("grant", (await market.state("order", sale.order)).grant_id)
+    assert (bought.issued.resale.lot_id, bought.pool_id) == (lot_id, other)
+    await check_log(market.log)
+    assert await audit_log(market.log) == []
+    dropped = find_faults(_bind, market.log, lambda message: message.read().get("lot_id") == lots[0])
+    assert await dropped != [], "it offered nothing like it"
+
+
+def _bind(findings):
+    return Binding(findings, Capacity(Findings()))
+
+
+async def test_what_is_left_of_an_offer_that_moves_is_no_less_than_its_least(market):
+    async with market.worker():
+        done = await sell_on(market, ask="2")
+        lot = await resell(market, done.trade, done.source, nodes=3, first=5, last=8, nodes_min=2)
+        _, other = await market.pool(done.trade.provider)
+        await market.lot(done.trade.provider, other, ask="2", nodes=4)
+        grant_id = done.source.issued.grant_id
+        market.clock.at = done.source.issued.start + 6 * DAY
+        move = {"pool_id": other, "reason": "by order"}
+        await substitute_grant(market.handler, market.context(), grant_id, **move)
+        [lot_id] = (await market.state("pool", other)).list_resales(grant_id)
+        anew = (await market.state("lot", lot_id)).listed
+    assert (anew.nodes, anew.start, anew.end) == (3, market.clock.now(), done.source.issued.start + 8 * DAY)
+    assert (await market.state("lot", lot)).status == "withdrawn"
     await check_log(market.log)

@@ -13,7 +13,7 @@ from marketplace.auditor.promises import Promises
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ceil_cents, floor_cents, parse_ratio
 from tests.application.trading.test_resale import DAY, report, resell, sell_on, settle
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -80,6 +80,7 @@ async def test_hours_that_a_buyer_gives_up_are_their_sellers_again_at_its_price(
         earned = (await market.account(trade.provider)).available_usd - before[0]
         assert earned == owed * 4 * 10 * 24 * 8, "as if its buyer had never sold any"
     ledger = await check_log(market.log)
+    assert await audit_log(market.log) == []
     assert ledger.states["grant"][known.grant_id].status == ("completed" if day else "issued")
     for audit in (Fees, Capacity, Promises):
         assert await find_faults(audit, market.log) == []
