@@ -370,6 +370,8 @@ class Market:
         allowed, after = STATEMENT_STEPS.get(name, ({before}, before or ""))
         if name == "part_settled" and body.get("is_cash_due"):
             allowed, after = frozenset({"issued", "disputed", "resolved"}), before or ""
+        if name == "resolved" and body["by"] == "sale":
+            allowed = frozenset({"issued", "resolved"})
         text = f"{statement_id} is {before or 'unknown'} and cannot be {name}"
         self.findings.require(before in allowed, "statement", sequence, text)
         self.statements[statement_id] = after
