@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity, Issuer
 from marketplace.auditor.gains import Gains
+from marketplace.auditor.held import Held, weigh_rights
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
@@ -480,14 +481,23 @@ class Votes:
         """Return the weight of each party in each group of an issuer's holders."""
         groups: dict[str, dict[str, int]] = {}
         issuer = self.equity.issuers.get(issuer_id, Issuer())
+        company = self.gains.find_company(issuer_id)
+        rights = []
         for (kind, holder_id, security), shares in issuer.holdings.items():
             if kind == "warrant" and security in self.rights and shares:
-                right = self.rights[security]
-                if now <= right.expires_at:
-                    self._weigh(groups, "warrants", right.holder_id, shares, issuer)
-            elif kind in {"stock", "option"}:
-                self._weigh(groups, f"stock {security}" if kind == "stock" else "options", holder_id, shares, issuer)
-        company = self.gains.find_company(issuer_id)
+                right, ratio = self.rights[security], company.find_ratio(kind, security)
+                own = issuer.warrants[security].list_rights() if now <= right.expires_at else ()
+                names = {True: "warrants", False: "unvested warrants"}
+                rights += [Held(names[is_now], right.holder_id, left, price, ratio) for is_now, left, price in own]
+            elif kind == "option":
+                rights.append(Held("options", holder_id, shares, company.options.get(security, Fraction(0))))
+            elif kind == "stock":
+                self._weigh(groups, f"stock {security}", holder_id, shares, issuer)
+        related = self.gains.connect({issuer.company_id}, now)
+        for held, weight in weigh_rights(
+            company, issuer.holdings, [each for each in rights if each.shares], related, now
+        ):
+            self._weigh(groups, held.group, held.holder_id, weight, issuer)
         scale = company.scale_principal(sum(company.measure(issuer.holdings).values(), Fraction(0)))
         for name, paper in self.papers.items():
             if paper.issuer_id == issuer_id:

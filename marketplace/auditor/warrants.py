@@ -1,8 +1,9 @@
 """Checks warrants from their raw events: nothing unvested is exercised, and nobody attests its own milestone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Any
 
@@ -17,6 +18,9 @@ class Warrant:
         available: Vested shares of each tranche that were not exercised.
         released: Tranches whose conditions of exercise hold.
         gains_by_price: Whether a price of a share may vest it, fix its price or count in its exercise.
+        left: Shares of each tranche that it still buys.
+        prices: USD of a share of each tranche; its own, until that is fixed.
+        unpriced: Tranches whose price is not fixed.
     """
 
     interested: set[str]
@@ -24,6 +28,9 @@ class Warrant:
     available: list[int]
     released: set[int]
     gains_by_price: bool = False
+    left: list[int] = field(default_factory=list)
+    prices: list[Fraction] = field(default_factory=list)
+    unpriced: set[int] = field(default_factory=set)
 
     def take(self, name: str, body: Mapping[str, Any], company_id: str) -> str | None:
         """Fold one event, and return what is wrong with it; None if nothing is."""
@@ -38,6 +45,11 @@ class Warrant:
                     return f"{body['shares']} shares of tranche {body['tranche']} lose vesting that they did not have"
             case "warrant_transferred":
                 self.interested.add(body["holder_id_after"])
+            case "warrant_priced":
+                self.prices[body["tranche"]] = Fraction(body["exercise_price_usd"])
+                self.unpriced.discard(body["tranche"])
+            case "warrant_cancelled" | "warrant_expired":
+                self._cancel(body["shares"])
             case "warrant_exercised":
                 return self._use(body["shares"] + body.get("shares_surrendered", 0), body.get("tranche"))
             case "milestone_attested":
@@ -51,6 +63,7 @@ class Warrant:
         for index in sorted(self.released) if only is None else [only]:
             taken = min(left, self.available[index]) if index in self.released else 0
             self.available[index] -= taken
+            self.left[index] -= taken
             left -= taken
         return f"{shares} shares are exercised, {shares - left} had vested and were exercisable" if left else None
 
@@ -60,9 +73,27 @@ class Warrant:
             return f"{attester_id} attests {milestone}, which {stated or 'the platform'} attests"
         return None
 
+    def _cancel(self, shares: int) -> None:
+        """Take shares that ended, of the last tranches first."""
+        for index in reversed(range(len(self.left))):
+            taken = min(shares, self.left[index])
+            self.left[index] -= taken
+            shares -= taken
+
+    def list_rights(self) -> Iterator[tuple[bool, int, Fraction]]:
+        """Yield whether shares may be exercised now, how many they are, and the USD of one."""
+        for index, left in enumerate(self.left):
+            is_open = index in self.released and index not in self.unpriced
+            now = min(self.available[index], left) if is_open else 0
+            yield True, now, self.prices[index]
+            yield False, left - now, self.prices[index]
+
     def split(self, ratio: Fraction) -> None:
         """Multiply what is available. A tranche that is rounded may gain the rest of one share."""
         self.available = [ceil(shares * ratio) for shares in self.available]
+        totals = [int(shares * ratio) for shares in accumulate(self.left, initial=0)]
+        self.left = [after - before for before, after in pairwise(totals)]
+        self.prices = [price / ratio for price in self.prices]
 
 
 def build_warrant(body: Mapping[str, Any]) -> Warrant:
@@ -75,6 +106,7 @@ def build_warrant(body: Mapping[str, Any]) -> Warrant:
         for condition in members
         for milestone in condition
     ]
+    own = body.get("exercise_price_usd") or 0
     return Warrant(
         interested={body["holder_id"], *body.get("affiliate_ids", [])},
         attesters={each["name"]: each.get("attester_id") for each in conditions if each["kind"] == "attested"},
@@ -83,4 +115,7 @@ def build_warrant(body: Mapping[str, Any]) -> Warrant:
         gains_by_price=body.get("settlement") != "cash"
         or any(each["kind"] == "price" for each in conditions)
         or any(each.get("later_price") for each in tranches),
+        left=[each["shares"] for each in tranches] or [body["shares"]],
+        prices=[Fraction(each.get("exercise_price_usd") or own) for each in tranches or [{}]],
+        unpriced={index for index, each in enumerate(tranches) if each.get("later_price")},
     )

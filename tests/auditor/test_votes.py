@@ -48,6 +48,10 @@ ENDED = [("register.relation_ended", {"relation_id": "r", "at": "2025-01-01T00:0
 WARRANT = {"warrant_id": "wrt_1", "holder_id": SMALL, "expires_at": "2027-01-01T00:00:00Z", "programme_id": "prg_1"}
 WARRANT |= {"settlement": "net"}
 WARRANTED = [("issuer.warrant_issued", OF | WARRANT | SHARES | {"shares": 5, "cause": "imported"})]
+FREE_RIGHTS = OF | WARRANT | {"warrant_id": "wrt_3", "holder_id": BIG, "class_id": "common", "cause": "imported"}
+DEAR = [*WARRANTED, ("issuer.warrant_issued", FREE_RIGHTS | {"shares": 50, "exercise_price_usd": "1000000"})]
+NEVER = {"shares": 50, "conditions": [[{"kind": "date", "day": "2999-01-01"}]]}
+TO_VEST = [*WARRANTED, ("issuer.warrant_issued", FREE_RIGHTS | {"shares": 50, "tranches": [NEVER]})]
 PAPER = [("instrument.issued", NOTE | {"commitment_usd": "100", "funding": "drawdown"})]
 DRAWN = [*PAPER, ("instrument.principal_accrued", NOTE | {"tranche_id": "t", "principal_usd": "100"})]
 GONE = [*DRAWN, ("instrument.converted", NOTE | {"principal_usd": "100"})]
@@ -174,6 +178,10 @@ def test_each_act_on_which_the_table_lets_holders_vote_is_counted(name, body):
         (GONE, NAMED, [BIG], []),
         (WARRANTED, ("issuer.purchases_stated", {"programme_id": "prg_1"}), [BIG], ["0 of 5 warrants agreed"]),
         (WARRANTED, ("issuer.programme_grant_added", {"programme_id": "prg_1", "delivered_before": False}), [], []),
+        (DEAR, NAMED, [BIG], ["1 of 6 warrants agreed"]),
+        (DEAR, NAMED, [BIG, SMALL], []),
+        (TO_VEST, NAMED, [BIG], ["0 of 5 warrants agreed"]),
+        (TO_VEST, NAMED, [SMALL, TINY, BIG], []),
     ],
 )
 def test_the_groups_are_those_of_the_log(before, act, agreed, wrong):

@@ -7,11 +7,12 @@ never outvote those who are here. The platform's operator
 decides without agreement; its events name the platform as their actor.
 
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
-by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants.
-Principal counts by the part of the company that it buys at its cap or price (`scale_principal`; ADR 21 says why). Each
-group agrees by more than half of its weight. Those of a group who refuse are bound by its majority. Where parties in a
-group are related to the company, or in a sale to the buyer, those who are not also agree by more than half of their own
-weight. So do those who are disinterested; see `marketplace.domain.equity.disinterest`.
+by their outstanding principal, of commitments by what may still be drawn under them, of options, of warrants, and of
+warrants that have not vested. Principal counts by the part of the company that it buys at its cap or price
+(`scale_principal`; ADR 21 says why), options and warrants by what they are worth (`weigh_rights`). Each group agrees by
+more than half of its weight. Those of a group who refuse are bound by its majority. Where parties in a group are
+related to the company, or in a sale to the buyer, those who are not also agree by more than half of their own weight.
+So do those who are disinterested; see `marketplace.domain.equity.disinterest`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -106,6 +107,7 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_mean_price,
     find_value_for_warrant,
 )
+from marketplace.domain.equity.issuer.rights.votes import weigh_rights
 from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, IssueWarrant
 from marketplace.domain.equity.issuer.rules import is_main_class
@@ -1366,10 +1368,9 @@ def _list_groups(
             for electorate, amount in (("instruments", drawn), ("commitments", whole - drawn)):
                 counted = ceil(Fraction(amount) * 100 * scale[instrument_id])
                 _weigh(groups, electorate, signed.holder_id, counted, setting)
-    for _, option in sorted(setting.issuer.options.items()):
-        _weigh(groups, "options", option.granted.holder_id, option.shares_outstanding, setting)
-    for _, warrant in list_live_warrants(setting.issuer, setting.at):
-        _weigh(groups, "warrants", warrant.holder_id, warrant.shares_outstanding, setting)
+    own = setting.register.list_group(setting.company_id)
+    for electorate, holder_id, weight in weigh_rights(setting.issuer, own, setting.at):
+        _weigh(groups, electorate, holder_id, weight, setting)
     for electorate, weights in groups.items():
         yield electorate, weights
         unrelated = _leave_out(weights, setting.related)

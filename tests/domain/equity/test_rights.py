@@ -1,10 +1,11 @@
 """The table of rights: complete, and what it asks for each event."""
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from events import issuer as events
 from events.financing import Approval
@@ -19,6 +20,7 @@ from events.issuer_dilution import CountedInstrument, Exposure
 from events.proposal import Consent, ProposedEvent, Voter
 from events.registry import get_tag, render_body
 from events.types import SafeTerms
+from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.equity.disinterest import Prices, is_fair_investment
 from marketplace.domain.equity.information import Sight, limit_consents, limit_effects, limit_event, list_hidden
 from marketplace.domain.equity.issuer.financing.pro_rata import list_investors
@@ -460,3 +462,41 @@ def test_a_post_money_cap_is_fair_if_it_values_all_that_instruments_become(owed,
     )
     terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(cap))
     assert is_fair_investment(Prices(state, frozenset(), NOW.date()), terms) == is_fair
+
+
+def give_right(number, holder_id, shares, price, **terms):
+    named = {"warrant_id": id_of("wrt", number), "shares": shares, "exercise_price_usd": usd(price)}
+    return replace(warrant(holder_id), **named, **terms)
+
+
+WITHDRAWN = events.IssuerLiquidityWithdrawn(
+    issuer_id=ISSUER_ID, liquidity_id=id_of("liq", 1), cause="agreed", reason="No buyer."
+)
+
+
+@pytest.mark.parametrize(
+    ("bought", "paid", "rights", "weights"),
+    [
+        (100, 200, [(BANK, 3_000, 1_000), (ANGEL, 2_000, 0)], {BANK: 6, ANGEL: 2_000}),
+        (100, 200, [(BANK, 3_000, 200), (ANGEL, 2_000, 100)], {BANK: 60, ANGEL: 2_000}),
+        (100, 1_000, [(BANK, 3_000, 500), (ANGEL, 2_000, 0)], {BANK: 1_500, ANGEL: 2_000}),
+        (50, 1_000, [(BANK, 3_000, 500), (ANGEL, 2_000, 0)], {BANK: 1_500, ANGEL: 2_000}),
+        (47, 1_000, [(BANK, 3_000, 5_000), (ANGEL, 2_000, 0)], {BANK: 64, ANGEL: 2_000}),
+        (100, "0.01", [(BANK, 3_000, 1_000), (ANGEL, 2_000, 50)], {BANK: 300, ANGEL: 2_000}),
+        (100, "0.01", [(BANK, 3_000, 7), (ANGEL, 2_000, 9)], {BANK: 3_000, ANGEL: 2_000}),
+        (100, 200, [(BANK, 5, 20), (BANK, 6, 20), (ANGEL, 7, 20)], {BANK: 11, ANGEL: 7}),
+    ],
+)
+def test_rights_to_stock_vote_by_what_they_are_worth_at_the_best_known_price(bought, paid, rights, weights):
+    """A friend's free rights far above every price were the majority beside a customer's, which were worth millions."""
+    stock = replace(issue(FUND, bought, number=2), price_usd_per_share=usd(paid))
+    founders = replace(issue(FOUNDER, 900, number=1), price_usd_per_share=usd("0.01"))
+    given = (*GIVEN[:2], founders, stock, *(give_right(number, *row) for number, row in enumerate(rights, 1)))
+    assert ask(WITHDRAWN, given=given)["warrants"] == weights
+
+
+def test_rights_that_have_not_vested_are_a_group_of_their_own():
+    never = WarrantTranche(shares=3_000, conditions=((DateMilestone(day=date(2999, 1, 1)),),))
+    given = (*GIVEN, give_right(1, BANK, 3_000, 0, tranches=(never,)), give_right(2, ANGEL, 20, 0))
+    asked = ask(WITHDRAWN, given=given)
+    assert (asked["warrants"], asked["unvested_warrants"]) == ({ANGEL: 20}, {BANK: 3_000})
