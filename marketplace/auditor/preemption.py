@@ -88,7 +88,8 @@ class Preemption:
         if offers and parse_instant(opened["pro_rata_until"]) < now + DAYS_MIN:
             return f"it may be joined by right only until {opened['pro_rata_until']}"
         for holder_id, due in self._list_due(opened, now):
-            if offers.get(holder_id, 0) < due and len(offers) < OFFERS_MAX:
+            is_left_out = holder_id not in offers and _is_full(opened["pro_rata"], due)
+            if offers.get(holder_id, 0) < due and not is_left_out:
                 return f"{holder_id} is offered {offers.get(holder_id, 0)} USD, its part is {due}"
         return None
 
@@ -139,7 +140,7 @@ class Preemption:
             if each["holder_id"] not in before and parse_instant(each["until"]) < now + DAYS_MIN:
                 return f"{each['holder_id']} may join it only until {each['until']}"
         for holder_id, due in self._list_due(known.opened, now):
-            if due and holder_id not in offered and len(offers) < OFFERS_MAX:
+            if due and holder_id not in offered and not _is_full(offers, due):
                 return f"{holder_id} joined since, and is offered nothing"
         return self._check_silent(priced, now)
 
@@ -319,6 +320,12 @@ class Preemption:
         issuer, cap = self.votes.equity.issuers.get(issuer_id, Issuer()), terms.get("valuation_cap_usd")
         whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
         return cap is not None and Fraction(cap) < company.find_paid(others, whole)
+
+
+def _is_full(offers: Sequence[Body], due: Fraction) -> bool:
+    """Return whether a round offers as many parts as it may, and none by right alone that is less than what is due."""
+    least = min((Fraction(each["amount_max_usd"]) for each in offers if not each.get("duty")), default=due)
+    return len(offers) >= OFFERS_MAX and least >= due
 
 
 def _find_buyer(sale: Body) -> str | None:

@@ -1,12 +1,17 @@
 """Who is an investor, and how much money makes a price count: by what was paid in and not paid back."""
 
+import dataclasses
 import json
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
+from events.financing import Investment
 from events.issuer import (
+    IssuerHolderTermsAgreed,
     IssuerInstrumentSigned,
     IssuerOptionExercised,
     IssuerOptionGranted,
@@ -19,9 +24,15 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
+from events.issuer_holders import HolderTerms
 from events.registry import get_tag, render_body
 from marketplace.auditor.stream import Findings, Message
-from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_investors
+from marketplace.domain.equity.issuer.financing.pro_rata import (
+    PRO_RATA_MAX,
+    is_redemption,
+    list_investors,
+    list_late_offers,
+)
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import is_enough
 from marketplace.domain.equity.rights import Setting, list_consents
@@ -32,6 +43,7 @@ from tests.domain.issuer_samples import (
     CAPPED,
     COMMON,
     EXPIRY,
+    FIN,
     FORMED,
     FOUNDER,
     FUND,
@@ -40,9 +52,10 @@ from tests.domain.issuer_samples import (
     PROVIDER,
     create,
     make_id,
+    open_round,
     stakeholder,
 )
-from tests.support.market.auditing import CountedVotes
+from tests.support.market.auditing import CountedVotes, OfferedParts
 
 HEADERS = {"ce-actor": "platform", "ce-time": "2026-03-01T12:00:00Z"}
 KEYLESS, INSTRUMENT, OFFER = make_id("stk", 1), make_id("ins", 1), make_id("trf", 1)
@@ -217,3 +230,53 @@ def test_an_investor_has_its_money_back_alone_only_if_the_others_do_not_refuse(g
     if "pro_rata" in heard:
         assert heard["pro_rata"].share_needed == 1, "any refusal ends it"
     assert ("class/common" in heard) is (asks or back.holder_id in {KEYLESS, FOUNDER})
+
+
+STRAWS = tuple(make_id("pty", number) for number in range(200, 200 + PRO_RATA_MAX))
+CROWD = [
+    issued(1, PROVIDER, 8_000_000, "0.0001"),
+    *(issued(number, each, 1 if each == STRAWS[0] else 100, 1) for number, each in enumerate(STRAWS, 10)),
+    IssuerHolderTermsAgreed(**OF_ISS, terms=HolderTerms(pro_rata=STRAWS), approval=APPROVAL),
+]
+LATE = issued(2, FUND, 720_000, "1.25")
+OPEN = open_round(investments=(Investment(holder_id=ANGEL, amount_usd=Decimal(1_000_000)),))
+
+
+def offer(given):
+    """Return the opening of a round, and what each holder is offered."""
+    (opened,) = ISSUER.decide(OPEN, ISSUER.fold([*START, *given]))
+    return opened, {each.holder_id: each.amount_max_usd for each in opened.pro_rata}
+
+
+def find_unoffered(events):
+    """Return what the auditor finds of the offers of rounds."""
+    findings = Findings()
+    parts = OfferedParts(findings)
+    parts.votes.consents.parties |= {ANGEL, FUND, PROVIDER, *STRAWS}
+    for event in events:
+        parts.take([Message(7, "subject", HEADERS | {"ce-type": get_tag(event)}, render_body(event))])
+    return [text for rule, _, text in findings.kept if rule == "pro_rata"]
+
+
+def test_no_smaller_part_of_a_round_leaves_out_a_larger_one():
+    """Fifty holders of a share, whom the holder terms named before, left a fund with a twelfth out of every round."""
+    given = [*CROWD, LATE]
+    opened, offers = offer(given)
+    assert (len(offers), STRAWS[0] in offers) == (PRO_RATA_MAX, False)
+    assert offers[FUND] == Decimal("82522.42")
+    assert find_unoffered([*START, *given, opened]) == []
+    small = [each for each in opened.pro_rata if each.holder_id != FUND]
+    small = replace(opened, pro_rata=(*small, replace(small[0], holder_id=STRAWS[0])))
+    (text,) = find_unoffered([*START, *given, small])
+    assert f"{FUND} is offered 0 USD" in text
+
+
+def test_who_joins_a_round_with_a_larger_part_takes_the_place_of_the_smallest_one():
+    opened, offers = offer(CROWD)
+    assert FUND not in offers
+    state = ISSUER.fold([*START, *CROWD, opened, LATE])
+    financing = state.financings[FIN]
+    later = {each.holder_id: each for each in list_late_offers(financing, state, NOW)}
+    assert later.keys() == {*STRAWS[1:], FUND}
+    assert (later[FUND].until, later[STRAWS[1]].until) == (NOW + timedelta(days=10), None)
+    assert list_late_offers(dataclasses.replace(financing, offers=tuple(later.values())), state, NOW) == ()

@@ -172,7 +172,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
         financing_id=command.financing_id,
         pricing=pricing,
         close_until=command.at + timedelta(days=financing.opened.closing_days),
-        pro_rata=(*financing.offers, *late) if late else (),
+        pro_rata=late,
     )
     require_fits(event)
     return [event]

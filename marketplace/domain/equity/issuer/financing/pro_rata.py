@@ -36,8 +36,7 @@ from marketplace.domain.equity.issuer.state import Financing, Issuer, follow_sto
 from marketplace.domain.refusals import require_found
 
 PRO_RATA_MAX: Final = 50
-"""The most holders that are offered a part of one round by right alone: first those that holder terms name, then those
-with the largest parts."""
+"""The most holders that are offered a part of one round by right alone: those with the largest parts, named or not."""
 FOUNDERS_USD_MAX: Final = 100_000
 """The most USD that all stock is worth at the founders' price when founders get theirs."""
 
@@ -158,8 +157,7 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
         )
         for each in list_entitled(state)
     }
-    named = state.holder_terms.pro_rata
-    first = sorted(parts, key=lambda each: (each in named, parts[each]), reverse=True)[:PRO_RATA_MAX]
+    first = sorted(parts, key=lambda each: parts[each], reverse=True)[:PRO_RATA_MAX]
     parts = {each: amount for each, amount in parts.items() if each in first}
     duties = {duty.holder_id: duty for duty in (() if terms.pay_to_play is None else terms.pay_to_play.duties)}
     for duty in duties.values():
@@ -253,8 +251,15 @@ def require_answered(financing: Financing, at: datetime) -> None:
 
 
 def list_late_offers(financing: Financing, state: Issuer, at: datetime) -> tuple[ProRataOffer, ...]:
-    """Return what holders that joined or got a right since a round was opened may take, up to `PRO_RATA_MAX` offers."""
+    """Return all offers of a round, with those of holders that joined or got a right since it was opened; or nothing.
+
+    They are `PRO_RATA_MAX` at most: a larger part takes the place of the smallest one that no duty gives, whose answer
+    stands.
+    """
     offered = {each.holder_id for each in financing.offers}
     until = at + timedelta(days=state.holder_terms.pro_rata_days)
     late = [each for each in list_offers(state, financing.opened.terms, at) if each.holder_id not in offered]
-    return tuple(structs.replace(each, until=until) for each in late[: max(PRO_RATA_MAX - len(offered), 0)])
+    every = (*financing.offers, *(structs.replace(each, until=until) for each in late))
+    largest = sorted(every, key=lambda each: (each.duty is not None, each.amount_max_usd), reverse=True)[:PRO_RATA_MAX]
+    kept = tuple(each for each in every if each in largest)
+    return kept if any(each.holder_id not in offered for each in kept) else ()
