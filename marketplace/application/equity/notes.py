@@ -26,12 +26,13 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def mature_note(handler: Handler, context: Context, instrument_id: str, *, strict: bool = False) -> Receipt:
     """Record that a note matured, and convert it if its terms say so, as the holder or the company.
 
-    If the conversion is not possible (the class does not exist, or the note buys no whole share), the note stays due
-    and can be tried again. With `strict`, the command is refused instead.
+    If the conversion is not possible (the note buys too few whole shares), the note stays due and can be tried again.
+    With `strict`, the command is refused instead.
 
     Raises:
-        Refusal: ``instrument_unknown`` · refusals of the instrument · ``market_deciding`` if the shares would undo a
-            bound order; if strict, ``stock_class_unknown``, ``conversion_empty`` and ``conversion_coarse``.
+        Refusal: ``instrument_unknown`` · refusals of the instrument · ``sale_declared`` if it is to convert ·
+            ``market_deciding`` if the shares would undo a bound order; if strict, ``conversion_empty`` and
+            ``conversion_coarse``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -53,7 +54,7 @@ async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) 
     """Convert the oldest run of a note if it has matured and is to convert. Return whether it did.
 
     Raises:
-        Refusal: If `strict`, what `price_matured` refuses.
+        Refusal: ``sale_declared``; if `strict`, what else `price_matured` refuses.
     """
     instrument = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
@@ -65,8 +66,8 @@ async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) 
         return False
     try:
         priced = price_matured(issuer, instrument_id, run, unit.context.at)
-    except Refusal:
-        if strict:
+    except Refusal as refusal:
+        if strict or refusal.code == "sale_declared":
             raise
         return False
     await _issue(unit, instrument, run, priced)

@@ -23,8 +23,8 @@ _DOUBLINGS_MAX: Final = 16
 
 DECIDING: Final = frozenset({"lot_frozen", "market_deciding"})
 """Refusals that end once an auction is decided."""
-WAITING: Final = DECIDING | {"funds_insufficient", "note_matured"}
-"""Refusals that may end once an account is filled, an auction is decided or a note extended."""
+WAITING: Final = DECIDING | {"funds_insufficient", "note_matured", "sale_declared"}
+"""Refusals that may end once an account is filled, an auction is decided, a note extended or a sale withdrawn."""
 
 _RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_completed"})
 """Another worker moved the auction on. The next check finds what is left to do."""

@@ -24,7 +24,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     SplitStock,
 )
 from tests.application.equity.test_equity import build_round, found
-from tests.support.market.agreeing import act_agreed
+from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.auditing import OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -300,3 +300,26 @@ async def test_an_instrument_is_amended_by_one_side_only_when_the_other_agrees(l
         await propose(market, stranger, instruments.amend_instrument, note, **changes)
     assert caught.value.code == "instrument_unknown"
     await check_log(market.log)
+
+
+async def test_a_note_that_matures_beside_a_sale_becomes_stock_once_the_sale_is_withdrawn(lent):
+    """It stayed due without interest until somebody asked for its conversion."""
+    market, _, startup, mandate = lent
+    terms = build_terms(market, days=30, at_maturity=STOCK)
+    note = await lend(market, startup, mandate, terms, 10_000)
+    context, issuer = market.context(startup), rename_id("iss", startup)
+    await issuers.declare_liquidity(market.handler, context, issuer, proceeds_usd=Decimal(50_000_000), safe_seniority=1)
+    sale = derive_id("liq", context.command_id)
+    if await consents.find_proposal(market.handler, context) is not None:
+        await agree_all(market, context)
+    market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
+    async with market.worker():
+        await market.party("Somebody else", "fund")
+        await asyncio.sleep(0.2)
+        assert (await market.state("instrument", note)).conversions == ()
+        context = market.context(startup)
+        await issuers.withdraw_liquidity(market.handler, context, issuer, sale, reason="the buyer left")
+        await agree_all(market, context)
+        market.clock.at += timedelta(hours=1)
+        state = await wait_for(market, note, lambda state: state.conversions)
+    assert state.conversions[0].cause.startswith("sec_")
