@@ -20,10 +20,10 @@ LOTS_MAX = 1_000
 
 
 class HolderPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What a holder of equity gets of a claim, because its money pays a part of the price.
+    """What a holder of equity, or a reseller, gets of a claim, because its money pays a part of the price.
 
     Attributes:
-        party_id: The holder.
+        party_id: The holder, or the reseller.
         account_id: Which account is paid.
         amount_usd: Its part of what is claimed; it gets the same share of what is paid.
     """
@@ -92,9 +92,10 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
         amount_usd: What is claimed.
         made_at: When it was made.
         answer_until: The provider may answer until then; silence concedes the claim. Nothing is paid before.
-        holders: The parts of those who take the equity: of hours without a replacement, the part of their price that
-            the grant's holder bears; of a replacement, the part that its holder bears. The startup gets the rest.
-        holder_id: The holder of the grant's equity that bears a part of its price; None: nobody does.
+        holders: The parts of others than the startup: of hours without a replacement, what the grant's holder and its
+            reseller bear of their price; of a replacement, what its holder bears.
+        holder_id: The holder of the grant's equity that bears a part of its price, or else the reseller that adds to
+            it; None: nobody does.
         by: Who claims. The holder may once the startup has not, in the last days of the time to claim.
     """
 
@@ -111,7 +112,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     amount_usd: Usd
     made_at: Instant
     answer_until: Instant
-    holders: Annotated[tuple[HolderPart, ...], Meta(max_length=REPLACEMENTS_MAX + 1)] = ()
+    holders: Annotated[tuple[HolderPart, ...], Meta(max_length=REPLACEMENTS_MAX + 2)] = ()
     holder_id: Id | None = None
     by: Literal["startup", "holder"] = "startup"
 
@@ -124,7 +125,8 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
         party_id: The provider.
         claim_id: The claim.
         startup_id: The startup that pays for the grant.
-        holder_id: The holder of the grant's equity that bears a part of its price; None: nobody does.
+        holder_id: The holder of the grant's equity that bears a part of its price, or else the reseller that adds to
+            it; None: nobody does.
         outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, ``decided`` by the platform,
             or ``undecided`` by its silence: the middle of what is claimed and conceded.
         amount_usd: What is owed in all: what is conceded or decided. It is less than the claim
@@ -152,7 +154,7 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
         party_id: The provider.
         claim_id: The claim.
         startup_id: The startup that pays for the grant.
-        holder_id: The holder of equity whose part is paid; None: the startup is paid.
+        holder_id: The holder of equity, or the reseller, whose part is paid; None: the startup is paid.
         lot_id: The lot whose bond pays; None: the one for all of the provider's grants, or the provider itself.
         hold_id: The hold that pays; None: the money that the provider has available, which was kept for the claim.
         grant_id: What was not delivered.

@@ -1,6 +1,7 @@
 """Checks who gets what a provider owes for undelivered hours: those who bear their price, each its share.
 
-The holder of a grant's equity gets the share of the price that it pays, rounded down, and the startup the rest; all is
+The seller that adds to the price of resold capacity gets that part of what no replacement replaces. Of the rest, the
+holder of a grant's equity gets the share of the price that it pays, rounded down, and the startup the rest; all is
 the startup's where the provider takes the equity, or is related to who does. The fee of a provider's early end is
 divided by `Fees`, by the same rule.
 """
@@ -24,6 +25,14 @@ def find_bearer(grant: Body) -> tuple[str | None, Fraction]:
     if account_id is None or grant.get("mark") == "own_capacity":
         return None, Fraction(0)
     return account_id, 1 - Fraction(grant["cash_share"])
+
+
+def find_added(grant: Body) -> tuple[str | None, Fraction]:
+    """Return the account of the seller that adds to the price of resold capacity, and the part; None and 0: none."""
+    resale = grant.get("resale") or {}
+    paid = Fraction(grant.get("price_usd_per_gpu_hour", 0))
+    owed = Fraction(resale.get("owed_usd_per_gpu_hour", paid))
+    return (resale["seller_account_id"], 1 - paid / owed) if paid < owed else (None, Fraction(0))
 
 
 def floor(amount: Fraction) -> Decimal:
@@ -70,9 +79,11 @@ class Bearing:
         for item in body["items"]:
             grant = self.grants.get(item.get("replacement_id") or body["grant_id"], {})
             account_id, share = find_bearer(grant)
-            if account_id is not None:
-                part = Fraction(item["amount_usd"]) * share * Fraction(amount) / Fraction(total)
-                due[account_id] = due.get(account_id, Fraction(0)) + part
+            seller_id, added = (None, Fraction(0)) if item.get("replacement_id") else find_added(grant)
+            for bearer_id, part in ((seller_id, added), (account_id, share * (1 - added))):
+                if bearer_id is not None:
+                    whole = Fraction(item["amount_usd"]) * part * Fraction(amount) / Fraction(total)
+                    due[bearer_id] = due.get(bearer_id, Fraction(0)) + whole
         owed = {account_id: floor(part) for account_id, part in due.items() if floor(part)}
         stated = {one["account_id"]: Decimal(one["amount_usd"]) for one in body.get("holders", ())}
         text = f"{body['claim_id']} gives holders {stated}, they bear {owed}"

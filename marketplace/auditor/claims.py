@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-from marketplace.auditor.bearing import find_bearer
+from marketplace.auditor.bearing import find_added, find_bearer
 from marketplace.auditor.spans import Load, parse_instant
 from marketplace.auditor.stream import Findings, Message
 
@@ -164,7 +164,9 @@ def _begin(body: Body) -> Grant:
 
 def _find_holder(issued: Body) -> str | None:
     """Return the holder that bears a part of a grant's price; None if nobody does."""
-    return None if find_bearer(issued)[0] is None else issued["equity"]["holder_id"]
+    if find_bearer(issued)[0] is not None:
+        return str(issued["equity"]["holder_id"])
+    return None if find_added(issued)[0] is None else str(issued["resale"]["seller_id"])
 
 
 def _follow(kind: str, body: Body, grant: Grant) -> None:

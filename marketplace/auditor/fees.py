@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from marketplace.auditor.bearing import find_bearer, floor
+from marketplace.auditor.bearing import find_added, find_bearer, floor
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
@@ -145,7 +145,7 @@ class Fees:
             has = bool(new) and Fraction(new["price_usd_per_gpu_hour"]) == price
             right = is_given_up and gets == fee and not adds and has and all(new[name] == kept[name] for name in kept)
         elif not is_given_up:
-            right = gets == floor(Fraction(fee) * max(1 - paid / price, Fraction(0))) and not adds
+            right = gets == floor(Fraction(fee) * find_added(grant)[1]) and not adds
         else:
             beyond = Fraction(fee) * (1 - price / paid) if paid else -Fraction(adds)
             right = (

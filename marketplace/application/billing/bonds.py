@@ -46,10 +46,10 @@ from marketplace.domain.billing.remedies import (
     find_credited,
     find_ending,
     find_failures,
+    find_holder_id,
     find_last,
     find_needed,
     find_notice,
-    find_payee,
     find_period,
     list_holder_parts,
     require_answered,
@@ -213,7 +213,7 @@ async def claim_bond(
             lot_ids=tuple(dict.fromkeys(share.lot_id for share in issued.lots)),
             made_at=context.at,
             answer_until=context.at + ANSWER_WITHIN,
-            holder_id=None if (payee := find_payee(grant)) is None else payee.holder_id,
+            holder_id=find_holder_id(grant),
             by=by,
             **computed,
         )
@@ -232,9 +232,11 @@ def _find_claimant(context: Context, grant: Grant) -> Literal["startup", "holder
         Refusal: ``grant_unknown`` · ``wrong_side``.
     """
     grant_id, sides = grant.issued.grant_id, {**list_sides(grant), "startup": grant.issued.startup_id}
-    if find_payee(grant) is None:
+    holder_id = find_holder_id(grant)
+    if holder_id is None:
         require_side(context, sides, ("startup",), "grant", grant_id)
         return "startup"
+    sides["holder"] = holder_id
     require_side(context, sides, ("startup", "holder"), "grant", grant_id)
     return "startup" if context.party_id in {None, grant.issued.startup_id} else "holder"
 

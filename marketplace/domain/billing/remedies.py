@@ -19,9 +19,10 @@ once in each statement period, however often nodes fail in it. If a failure bega
 lasted before counts toward the cure time.
 
 Who bears the price gets what is owed: of the hours of a grant, the holder of its equity gets the share of the price
-that it pays, rounded down to the cent, and the startup the rest. Of a replacement, its own holder does. Where the
-provider takes the equity itself, or is related to who takes it, all is the startup's: nobody owes itself. A holder is
-paid on its account, as with service credits; its mandate's budget does not grow.
+that it pays, rounded down to the cent, and the startup the rest. A reseller that adds to the buyer's price gets that
+part before. Of a replacement, its own holder does. Where the provider takes the equity itself, or is related to who
+takes it, all is the startup's: nobody owes itself. A holder is paid on its account, as with service credits; its
+mandate's budget does not grow.
 
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
 or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice,
@@ -61,7 +62,7 @@ from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.settlement import compute_service_credit
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant, count_failed
-from marketplace.domain.delivery.grant_notice import find_owed
+from marketplace.domain.delivery.grant_notice import compute_reseller_share, find_owed
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
@@ -592,10 +593,24 @@ def _find_part(grant: Grant, amount_usd: Decimal) -> Fraction:
     return Fraction(amount_usd) * (1 - parse_ratio(grant.issued.cash_share)) if find_payee(grant) else Fraction(0)
 
 
+def find_holder_id(grant: Grant) -> str | None:
+    """Return who bears a part of a grant's price beside the startup, and claims what that has not; None if nobody does.
+
+    That is the holder of its equity or, without one, the seller of resold capacity that adds to the buyer's price.
+    """
+    payee, resale = find_payee(grant), grant.issued.resale
+    if payee is not None:
+        return payee.holder_id
+    return resale.seller_id if resale is not None and compute_reseller_share(grant.issued) else None
+
+
 def list_holder_parts(
     grant: Grant, bought: Iterable[Grant], items: Sequence[ClaimItem], amount_usd: Decimal
 ) -> tuple[HolderPart, ...]:
-    """Return what holders of equity get of a claim; what was credited is subtracted from all items in proportion.
+    """Return what those get of a claim who bear a part of the price beside the startup.
+
+    Those are holders of equity and, for hours that no replacement replaces, the seller that adds to the price of resold
+    capacity. What was credited is subtracted from all items in proportion.
 
     Args:
         grant: The grant that was not delivered.
@@ -604,12 +619,16 @@ def list_holder_parts(
         amount_usd: What the claim comes to.
     """
     grants: dict[str | None, Grant] = {None: grant, **{one.issued.grant_id: one for one in bought}}
+    added, resale = compute_reseller_share(grant.issued), grant.issued.resale
     parts: dict[tuple[str, str], Fraction] = {}
     for item in items:
-        borne = grants[item.replacement_id]
+        borne, share = grants[item.replacement_id], Fraction(0)
+        if item.replacement_id is None and resale is not None and added:
+            share, key = added, (resale.seller_id, resale.seller_account_id)
+            parts[key] = parts.get(key, Fraction(0)) + Fraction(item.amount_usd) * share
         if (equity := find_payee(borne)) is not None:
             key = (equity.holder_id, str(equity.holder_account_id))
-            parts[key] = parts.get(key, Fraction(0)) + _find_part(borne, item.amount_usd)
+            parts[key] = parts.get(key, Fraction(0)) + _find_part(borne, item.amount_usd) * (1 - share)
     share = Fraction(amount_usd) / Fraction(sum((item.amount_usd for item in items), ZERO))
     found = [
         HolderPart(party_id=party_id, account_id=account_id, amount_usd=floor_cents(part * share))

@@ -138,8 +138,9 @@ BESIDE_EQUITY: Final = (
     ),
     StatedRight(
         "early_end",
-        "a grant ends early, and the side that ends it pays the other one; of a provider's fee, the holder that pays a"
-        " part of the price gets that part",
+        "a grant ends early, and the side that ends it pays the other one; of a provider's fee, who pays a part of the"
+        " price gets that part. Resold hours that their buyer gives up are their seller's again, who gets the fee, and"
+        " their price is set aside of what the seller has free",
         "startup or provider, with the notice and the fee of the grant's end terms; the platform",
         f"nobody else, because the terms are those of the grant's issue. {_COUNTED}. Refused to a suspended party",
         "for cause, at once and without a fee",
@@ -307,7 +308,7 @@ BESIDE_EQUITY: Final = (
         "a bond pays for undelivered hours by the schedule at the grant's issue: the extra cost of a replacement, then"
         " a share of the price of failed hours, or of the hours that an early end leaves. If claims exceed the bond,"
         " they share it; the rest is kept on the provider's account and paid from it, or owed until it has money."
-        " Startup and holder get it as they bear the price",
+        " Startup, holder and a reseller that adds to the price get it as they bear the price",
         "startup that pays for the grant, within 30 days of the period or the early end",
         "provider; the platform decides what the provider contests",
         "never; refused among related parties and within the cure time",

@@ -21,6 +21,7 @@ from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_bonds import claim, compete, post, refuse, sell, wait_and_pay
 from tests.application.billing.test_hostile_claims import CREDITS, read_claims
 from tests.application.billing.test_service_credits import Month
+from tests.application.trading.test_resale import buy, resell
 from tests.support.market.auditing import find_faults, read_messages
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -229,3 +230,38 @@ async def test_the_auditor_computes_what_an_early_end_leaves_and_who_may_claim_i
     assert audit(ended) == []
     texts = audit(plant(ended, "bond.claimed.v1", **fields))
     assert any(found in text for text in texts), texts
+
+
+@pytest.mark.parametrize("by", ["startup", "holder"])
+async def test_a_reseller_that_adds_to_the_price_gets_that_part_of_what_the_provider_owes_for_it(market, by):
+    """The buyer pays a part of what the provider is owed, and has no more of it than that part either."""
+    trade = await market.trade(cash="3", equity="0", nodes=4)
+    await market.deposit(trade.provider, 50_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="0.5")
+        sale = await buy(market, cash="1")
+        bought = await market.state("grant", (await market.state("order", sale.order)).grant_id)
+        market.clock.at = market.day(3)
+        end = {"at": market.day(6), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(trade.provider), bought.issued.grant_id, **end)
+        added = 1 - parse_ratio(bought.issued.price_usd_per_gpu_hour) / parse_ratio(grant.issued.price_usd_per_gpu_hour)
+        assert added > 0
+        claimant = bought.startup_id
+        if by == "holder":
+            assert await refuse(claim(market, trade.startup, bought)) == "claim_early"
+            market.clock.at, claimant = bought.issued.end + CLAIM_WITHIN - HOLDER_WITHIN, trade.startup
+        await claim(market, claimant, bought)
+        [claimed] = await read_claims(market, trade.provider)
+        whole = claimed.claimed.amount_usd
+        part = floor_cents(Fraction(whole) * added)
+        [holder] = claimed.claimed.holders
+        assert (holder.party_id, holder.amount_usd) == (trade.startup, part)
+        assert (claimed.claimed.by, claimed.claimed.holder_id) == (by, trade.startup)
+        before = await count(market, bought.startup_id, trade.startup)
+        await wait_and_pay(market, trade.provider)
+        after = await count(market, bought.startup_id, trade.startup)
+        assert [one - was for one, was in zip(after, before, strict=True)] == [whole - part, part]
+    await check(market)
+    assert await find_faults(Bearing, market.log, holders=[]) != []
+    assert await find_faults(Claims, market.log, holder_id=None) != []
