@@ -218,12 +218,14 @@ class InstrumentMfnNoticed(Event, frozen=True, kw_only=True, tag="instrument.mfn
         later_instrument_id: The later SAFE or note.
         terms: Its terms.
         elect_until: Until when they may be elected.
+        principal_usd: The principal of the most-favoured SAFE then, with what may still accrue.
     """
 
     instrument_id: Id
     later_instrument_id: Id
     terms: SafeTerms
     elect_until: Instant
+    principal_usd: Usd = Decimal(0)
 
 
 class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn_elected.v1"):

@@ -165,6 +165,7 @@ class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instr
         commitment_usd: The most principal that can ever accrue.
         terms: Its terms, version 1.
         split_ratio: The split factor when a price per share in them was agreed; None: now.
+        invested_on: The day on which all of it was paid in cash, without compute; None: it accrues, or an import.
     """
 
     issuer_id: Id
@@ -173,6 +174,7 @@ class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instr
     commitment_usd: Usd
     terms: PrincipalTerms
     split_ratio: Ratio | None = None
+    invested_on: date | None = None
 
 
 class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financing_opened.v1"):

@@ -90,7 +90,8 @@ class Gains:
                 is_fair = self._is_fair_stock(issuer_id, body["class_id"], price, {body["holder_id"]}, now)
                 gaining = set() if is_fair else {body["holder_id"]}
             case "issuer.instrument_signed":
-                gaining = set() if self.is_fair_investment(body, now) else {body["holder_id"]}
+                favoured = {holder_id for holder_id, _ in self.list_electing(issuer_id, beside).values()}
+                gaining = set() if self.is_fair_investment(body, now) else {body["holder_id"], *favoured}
             case "issuer.stock_repurchased":
                 is_kept = not (self.is_redeemed(name, body) or self.is_dear(name, body, now))
                 gaining = set() if is_kept else {body["holder_id"]}
@@ -106,6 +107,17 @@ class Gains:
             case _:
                 gaining = {body["holder_id"]} if name in _GIVES else set()
         return gaining
+
+    def list_electing(self, issuer_id: str, beside: Bodies) -> dict[str, tuple[str, Fraction]]:
+        """Return holder and principal of the most-favoured SAFEs that may elect better terms by what is decided."""
+        company, found = self.find_company(issuer_id), dict[str, tuple[str, Fraction]]()
+        for name, body in beside:
+            favoured = body.get("instrument_id", "")
+            if name == "instrument.mfn_noticed" and favoured in company.signed:
+                own = [each["terms"] for each in company.exposures.get(favoured, ())]
+                if any(_is_better(body["terms"], each) for each in own):
+                    found[favoured] = company.signed[favoured], company.measure_principal(favoured)
+        return found
 
     def is_redeemed(self, name: str, body: Body) -> bool:
         """Return whether one investor has its money back: by a buyback, stock for the company, or an early repayment.
@@ -312,6 +324,17 @@ def _list_offered(closing: Round, issuer: Issuer, named: Iterable[str]) -> Itera
             is_whole = duty is not None and Fraction(duty["obligation_usd"]) >= part
         if is_whole:
             yield holder_id
+
+
+def _is_better(terms: Body, own: Body) -> bool:
+    """Return whether terms may be better for the holder of a SAFE than its own, by their cap or their discount."""
+    if Fraction(terms.get("discount") or 0) > Fraction(own.get("discount") or 0):
+        return True
+    caps = [each.get("valuation_cap_usd") for each in (terms, own)]
+    if caps[0] is None or caps[1] is None:
+        return caps[0] is not None
+    is_later = (terms["conversion_timing"], own["conversion_timing"]) == ("post_money", "pre_money")
+    return is_later or Fraction(caps[0]) < Fraction(caps[1])
 
 
 def _is_usual(terms: Body) -> bool:

@@ -27,7 +27,7 @@ def find_growth(terms: Mapping[str, Any], since: date) -> Fraction:
 
 def find_growth_of(exposure: Mapping[str, Any]) -> Fraction:
     """Return what a dollar that an instrument may still become equity for is at maturity; 1 if it earns no interest."""
-    since = exposure.get("interest_from")
+    since = exposure.get("interest_from") if exposure["terms"]["kind"] == "note" else None
     return Fraction(1) if since is None else find_growth(exposure["terms"], date.fromisoformat(since))
 
 

@@ -14,7 +14,7 @@ from marketplace.auditor.consents import WAIVED_AFTER
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
-from marketplace.auditor.prices import Round
+from marketplace.auditor.prices import Company, Round
 from marketplace.auditor.refusals import Heard, Refusals, weigh
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
@@ -177,6 +177,8 @@ class Preemption:
         investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *named}
         shares = company.measure(issuer.holdings)
         takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
+        if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
+            takers |= self._list_electing(issuer_id, bodies, now)
         weights, is_small = weigh(company, shares, investors, takers), False
         if name == "issuer.warrant_issued":
             bought = body["shares"] * company.find_ratio("stock", body["class_id"])
@@ -186,6 +188,7 @@ class Preemption:
             harmed = investors
         else:
             harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
+            harmed |= self._list_outweighed(name, body, bodies, now) & investors
         heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
         self.refusals.heard[made["proposal_id"]] = heard
 
@@ -220,7 +223,9 @@ class Preemption:
                 is_sold = body.get("cause") is None
             case "issuer.instrument_signed":
                 cash = any(each == "instrument.principal_accrued" for each, _ in bodies)
-                is_sold = cash and (body["terms"]["kind"] in _PRICED or self._is_cheap(body, now))
+                priced = body["terms"]["kind"] in _PRICED
+                is_sold = priced or self._is_cheap(body, now) or bool(self._list_outweighed(name, body, bodies, now))
+                is_sold = cash and is_sold
             case "instrument.amended" if body["instrument_id"] in self.votes.papers:
                 paper = self.votes.papers[body["instrument_id"]]
                 company = self.votes.gains.find_company(paper.issuer_id)
@@ -228,6 +233,7 @@ class Preemption:
                 body = {**body, "issuer_id": paper.issuer_id, "holder_id": paper.holder_id}
                 is_sold = _gives_more(body["terms"], before) and self._undercuts(body, now)
                 is_sold = is_sold or self._is_redeemed(name, body)
+                is_sold = is_sold or bool(self._list_outweighed(name, body, bodies, now))
             case _:
                 is_sold = self._is_redeemed(name, body)
         return (name, body) if is_sold else None
@@ -293,16 +299,65 @@ class Preemption:
             return True
         if any(Fraction(terms.get(name) or 0) > most for name, most in _USUAL.items()):
             return True
-        own = (terms for name, terms in company.signed_terms.items() if company.signed[name] == holder_id)
-        holds = any(shares for (_, holder, _), shares in issuer.holdings.items() if holder == holder_id)
-        if not holds and all(each.get("valuation_cap_usd") and _is_post_money(each) for each in own):
+        if company.has_stated_part(holder_id, issuer.holdings):
             return False
         value, paid = company.find_offered(terms, whole), company.find_paid({holder_id}, whole)
         return value is not None and value < paid
 
     def _is_cheap(self, signed: Body, now: datetime) -> bool:
         """Return whether a SAFE or note for cash is neither at a fair price nor at one that the holders paid."""
-        return not self.votes.gains.is_fair_investment(signed, now) and self._undercuts(signed, now)
+        return not self._is_fair(signed, now) and self._undercuts(signed, now)
+
+    def _is_fair(self, signed: Body, now: datetime) -> bool:
+        return self.votes.gains.is_fair_investment(signed, now)
+
+    def _list_electing(self, issuer_id: str, bodies: Sequence[tuple[str, Body]], now: datetime) -> set[str]:
+        """Return who holds most-favoured SAFEs that may elect better terms by an act, with all who are related."""
+        electing = self.votes.gains.list_electing(issuer_id, bodies).values()
+        return self.votes.gains.connect({holder_id for holder_id, _ in electing}, now)
+
+    def _list_outweighed(self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime) -> set[str]:
+        """Return the investors to whom a SAFE or note for cash, or better terms of one, is large.
+
+        Counted is the principal of others: its own, what was invested in cash in the last year, and most-favoured SAFEs
+        that may elect its terms. It is large above a tenth of the highest value at which the investor itself invested,
+        or that of an independent price, if the investor bears more than a tenth beside those whose principal is not
+        counted.
+        """
+        issuer_id, holder_id = body["issuer_id"], body["holder_id"]
+        company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
+        own = None if name.startswith("issuer.stock") else self._measure_own(name, body, company, now)
+        if own is None:
+            return set()
+        principal = company.list_cash_principal(now.date()) | self.votes.gains.list_electing(issuer_id, bodies)
+        principal[body["instrument_id"]] = holder_id, own
+        takers = self.votes.gains.connect({issuer.company_id, holder_id}, now)
+        takers |= self._list_electing(issuer_id, bodies, now)
+        shares, investors = company.measure(issuer.holdings), self.votes.list_entitled(issuer_id) - {holder_id}
+        whole, counted = sum(shares.values(), Fraction(0)), {owner for owner, _ in principal.values()}
+        price, found = company.find_highest(takers, now.date()) or Fraction(0), set[str]()
+        for each in investors:
+            invested, is_stated = company.find_invested(each, whole), company.has_stated_part(each, issuer.holdings)
+            usd = sum((amount for owner, amount in principal.values() if owner != each), Fraction(0))
+            weights = weigh(company, shares, (investors - counted) | {each}, takers)
+            is_enough = weights[each] * 10 > sum(weights.values())
+            if invested and not is_stated and is_enough and usd * 10 > max(invested, price * whole):
+                found.add(each)
+        return found
+
+    def _measure_own(self, name: str, body: Body, company: Company, now: datetime) -> Fraction | None:
+        """Return the principal, with interest, of a SAFE or note that is signed, or of one whose terms get better."""
+        if body["terms"]["kind"] in _PRICED:
+            return None
+        if name == "issuer.instrument_signed":
+            since = {"terms": body["terms"], "interest_from": now.date().isoformat()}
+            return Fraction(body["commitment_usd"]) * find_growth_of(since)
+        before, own = (
+            company.signed_terms.get(body["instrument_id"], {}),
+            company.measure_principal(body["instrument_id"], body["terms"]),
+        )
+        grows = own > company.measure_principal(body["instrument_id"])
+        return own if grows or _gives_more(body["terms"], before) else None
 
     def _undercuts(self, body: Body, now: datetime) -> bool:
         """Return whether terms value the company below what others than their taker paid, or take more beside."""
@@ -345,10 +400,6 @@ def _find_chosen(terms: Body, whole: Fraction) -> tuple[str, Fraction]:
         return terms["at_maturity"]["class_id"], Fraction(terms["valuation_cap_usd"]) / max(whole, Fraction(1))
     price = Fraction(terms.get("price_usd_per_share", 0)) + Fraction(terms.get("exercise_price_usd", 0))
     return terms.get("class_id", ""), price
-
-
-def _is_post_money(terms: Body) -> bool:
-    return bool(terms["kind"] == "safe" and terms["conversion_timing"] == "post_money")
 
 
 def _gives_more(terms: Body, before: Body) -> bool:

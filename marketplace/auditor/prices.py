@@ -143,6 +143,7 @@ class Company:
         closed: The day and the pricing of each round that closed.
         signed: The holder of each instrument that was ever signed.
         signed_terms: The terms at which each of them was signed.
+        invested: The day of those that were paid in cash, without compute.
         agreed_splits: The splits until a price was agreed, by instrument and open order.
         exposures: What each instrument and open order may still become.
         limit: The dilution limit.
@@ -168,6 +169,7 @@ class Company:
     closed: list[tuple[date | None, Body]] = field(default_factory=list)
     signed: dict[str, str] = field(default_factory=dict)
     signed_terms: dict[str, Body] = field(default_factory=dict)
+    invested: dict[str, date] = field(default_factory=dict)
     agreed_splits: dict[str, Fraction] = field(default_factory=dict)
     exposures: dict[str, list[Body]] = field(default_factory=dict)
     limit: Body = field(default_factory=dict)
@@ -204,17 +206,21 @@ class Company:
             case "stock_split":
                 self._split(Fraction(body["numerator"], body["denominator"]))
             case "instrument_signed":
-                split = self.split_ratio if body.get("split_ratio") is None else Fraction(body["split_ratio"])
-                self.signed[body["instrument_id"]] = body["holder_id"]
-                self.signed_terms[body["instrument_id"]] = body["terms"]
-                self.agreed_splits[body["instrument_id"]] = split
-                self.exposures[body["instrument_id"]] = [{"terms": body["terms"], "amount_usd": body["commitment_usd"]}]
+                self._sign(body["instrument_id"], body)
             case "exposure_recorded":
                 self._record_exposure(body["subject_id"], body["exposures"])
             case "dilution_limited":
                 self._set_limit(body)
             case _:
                 self._take_price(name, body, company_id)
+
+    def _sign(self, name: str, body: Body) -> None:
+        self.signed[name], self.signed_terms[name] = body["holder_id"], body["terms"]
+        if body.get("invested_on"):
+            self.invested[name] = date.fromisoformat(body["invested_on"])
+        agreed = body.get("split_ratio")
+        self.agreed_splits[name] = self.split_ratio if agreed is None else Fraction(agreed)
+        self.exposures[name] = [{"terms": body["terms"], "amount_usd": body["commitment_usd"]}]
 
     def _take_price(self, name: str, body: Body, company_id: str) -> None:
         match name:
@@ -552,6 +558,38 @@ class Company:
             if self.signed[name] in holders and terms["kind"] in {"stock", "warrant"}
         )
         return max((*caps, *prices, *signed), default=Fraction(0))
+
+    def find_invested(self, holder_id: str, whole: Fraction) -> Fraction:
+        """Return the highest value of the company, in USD, at which one holder, or who it got stock from, invested."""
+        rows = {(holder_id, class_id) for class_id in self.classes}
+        while ahead := {giver for giver, taker, _ in self.handed_on if taker in rows} - rows:
+            rows |= ahead
+        prices = [(lot.class_id, lot.price) for lot in self.lots if (lot.holder_id, lot.class_id) in rows]
+        prices += [(taker[1], price) for _, taker, price in self.handed_on if taker in rows]
+        values = (price / self.find_ratio("stock", class_id) * whole for class_id, price in prices)
+        return max((self.find_paid({holder_id}, whole), *values))
+
+    def has_stated_part(self, holder_id: str, holdings: Mapping[tuple[str, str, str], int]) -> bool:
+        """Return whether all that a holder has is post-money SAFEs with a cap."""
+        own = (terms for name, terms in self.signed_terms.items() if self.signed[name] == holder_id)
+        holds = any(shares for (_, holder, _), shares in holdings.items() if holder == holder_id)
+        return not holds and all(
+            each["kind"] == "safe" and each["conversion_timing"] == "post_money" and each.get("valuation_cap_usd")
+            for each in own
+        )
+
+    def list_cash_principal(self, today: date) -> dict[str, tuple[str, Fraction]]:
+        """Return holder and open principal, with interest, of what was invested in cash in the last year."""
+        return {
+            name: (self.signed[name], self.measure_principal(name))
+            for name, day in self.invested.items()
+            if today - day <= VALID
+        }
+
+    def measure_principal(self, name: str, terms: Body | None = None) -> Fraction:
+        """Return the open principal of an instrument with interest to maturity, in USD; `terms`: on these."""
+        known = ({**each, "terms": terms or each["terms"]} for each in self.exposures.get(name, ()))
+        return sum((Fraction(each["amount_usd"]) * find_growth_of(each) for each in known), Fraction(0))
 
     def find_value_held(self, held: Collection[tuple[str, str]], whole: Fraction, caps_of: Collection[str]) -> Fraction:
         """Return the highest value of the company, in USD, at which stock that is still held was issued; 0 for none.

@@ -395,7 +395,8 @@ class Votes:
         """Return who itself gains by an event on which the groups of an issuer vote."""
         match name:
             case "instrument.amended" if body["instrument_id"] in self.papers:
-                return {self.papers[body["instrument_id"]].holder_id}
+                electing = self.gains.list_electing(issuer_id, bodies).values()
+                return {self.papers[body["instrument_id"]].holder_id, *(holder_id for holder_id, _ in electing)}
             case "issuer.purchases_stated" | "issuer.programme_grant_added":
                 return self._list_counting(body, now)
             case _:

@@ -36,7 +36,7 @@ def take_convertible(context: ImportContext, located: Located, item: tx.Converti
         return
     terms, interest_from = found
     instrument_id, holder_id = context.name("ins", item.security_id), context.name_holder(item.stakeholder_id)
-    of = {"instrument_id": instrument_id, "issuer_id": context.issuer_id, "holder_id": holder_id}
+    of: dict[str, Any] = {"instrument_id": instrument_id, "issuer_id": context.issuer_id, "holder_id": holder_id}
     issued = instruments.InstrumentIssued(**of, terms=terms, commitment_usd=amount, funding="paid_at_once", draw=None)
     accrued = instruments.InstrumentPrincipalAccrued(
         instrument_id=instrument_id,

@@ -8,10 +8,10 @@ may differ in its results, as far as `marketplace.domain.equity.ground` says. Th
 in that append too. If it is missing, the last agreement is refused, and the proposal stays open.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from msgspec import structs
 
@@ -19,6 +19,7 @@ from events.account import AccountDebited, ConsentAct
 from events.instrument import (
     InstrumentAmended,
     InstrumentIssued,
+    InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
@@ -48,7 +49,7 @@ from marketplace.application.steps.company_acts import (
     require_paid,
     sell_company,
 )
-from marketplace.application.steps.dilution import notify_favoured, set_limit
+from marketplace.application.steps.dilution import set_limit
 from marketplace.application.steps.investing import take_investment
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.proceeds import keep_proceeds
@@ -109,6 +110,9 @@ from marketplace.domain.texts import shorten
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
+_NOTICED: Final = InstrumentMfnNoticed.__struct_config__.tag
+_FOLLOWING: Final = tuple(each for each in CONSEQUENCES if each is not InstrumentMfnNoticed)
+"""What a proposal does not show; the elections that it opens it does, to those who are asked about them."""
 Act = Callable[[UnitOfWork], Awaitable[None]]
 Allows = Callable[[Issuer], frozenset[str]]
 """Parties that may ask for an act besides the company and those who hold its securities."""
@@ -211,7 +215,7 @@ async def _count(unit: UnitOfWork, issuer_id: str, party_id: str, *, concludes: 
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str, auction_ids: Sequence[str]) -> None:
-    """Decide what follows from an act by itself, as of now: proceeds kept, what vests, favoured notices, owed shares.
+    """Decide what follows from an act by itself, as of now: proceeds kept, what vests, owed shares.
 
     Raises:
         Refusal: ``market_deciding`` if the act would undo a bound order; a proposal stays open.
@@ -220,9 +224,7 @@ async def _follow(unit: UnitOfWork, issuer_id: str, auction_ids: Sequence[str]) 
     await keep_proceeds(unit, issuer_id)
     await vest(unit, issuer_id)
     for subject_id, event in unit.list_effects():
-        if isinstance(event, InstrumentAmended):
-            await notify_favoured(unit, subject_id)
-        elif isinstance(event, IssuerLiquidityWithdrawn):
+        if isinstance(event, IssuerLiquidityWithdrawn):
             await issue_all_owed(unit, subject_id)
 
 
@@ -379,8 +381,8 @@ async def _propose(
 
 
 def _render_all(effects: Sequence[tuple[str, Event]]) -> tuple[ProposedEvent, ...]:
-    """Return the effects that are agreed to: all except those that follow from them by themselves."""
-    return tuple(_render(id, event) for id, event in effects if not isinstance(event, CONSEQUENCES))  # noqa: A001
+    """Return the effects that are agreed to, and the elections that they open, without what else follows from them."""
+    return tuple(_render(id, event) for id, event in effects if not isinstance(event, _FOLLOWING))  # noqa: A001
 
 
 def _render(aggregate_id: str, event: Event) -> ProposedEvent:
@@ -514,6 +516,8 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
             raise
         return f"it is refused now: {refusal.code}: {refusal.message}", None
     effects, covered = unit.list_effects(without=PROPOSAL), None
+    if _opens_more(effects, made):
+        return "more principal of most-favoured SAFEs may elect its terms than when it was proposed", None
     if _order(_render_all(effects)) != _order(made.effects):
         covered = _list_covered(proposal, issuer, [event for _, event in effects])
         if proposal.list_missing(unit.context.at, covered):
@@ -535,14 +539,31 @@ def _list_covered(proposal: Proposal, issuer: Issuer, effects: Sequence[Event]) 
     return keep_agreements(parse_effects(proposal.made), now, proposal.agreed)
 
 
+def _opens_more(effects: Iterable[tuple[str, Event]], made: ProposalMade) -> bool:
+    """Return whether effects open elections, or for more principal, that a proposal did not show."""
+    shown = (_parse(each) for each in made.effects if each.type == _NOTICED)
+    before = {(each.instrument_id, each.terms): each.principal_usd for each in shown if _is_notice(each)}
+    opened = (event for _, event in effects if _is_notice(event))
+    return any(each.principal_usd > before.get((each.instrument_id, each.terms), ZERO) for each in opened)
+
+
+def _is_notice(event: Event) -> TypeGuard[InstrumentMfnNoticed]:
+    return isinstance(event, InstrumentMfnNoticed)
+
+
 def _order(effects: Sequence[ProposedEvent]) -> list[ProposedEvent]:
-    """Return effects sorted by aggregate, those of one aggregate in their order."""
-    return sorted(effects, key=lambda effect: effect.aggregate_id)
+    """Return effects sorted by aggregate, those of one aggregate in their order; without the elections they open."""
+    own = (effect for effect in effects if effect.type != _NOTICED)
+    return sorted(own, key=lambda effect: effect.aggregate_id)
 
 
 def parse_effects(made: ProposalMade) -> list[Event]:
-    """Return the events that a proposal records."""
-    return [parse_body(effect.type, effect.body_json.encode()) for effect in made.effects]
+    """Return the events that a proposal records, without the elections that they open."""
+    return [_parse(effect) for effect in made.effects if effect.type != _NOTICED]
+
+
+def _parse(effect: ProposedEvent) -> Event:
+    return parse_body(effect.type, effect.body_json.encode())
 
 
 async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:

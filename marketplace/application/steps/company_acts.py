@@ -11,7 +11,7 @@ from decimal import Decimal
 from events.account import AccountDebited
 from events.financing import Approval, ConvertingInstrument, LaterPrincipal
 from events.issuer_holders import StatedAgreement
-from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.dilution import notify_favoured, track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import pay_pro_rata
 from marketplace.application.steps.stock_agreements import name_party
@@ -133,13 +133,15 @@ async def repay_note(unit: UnitOfWork, instrument_id: str, *, cause: str, at: da
 
 
 async def amend_instrument(unit: UnitOfWork, command: AmendInstrument) -> None:
-    """Record new terms of an instrument, and count it anew toward its issuer's dilution limit.
+    """Record new terms of an instrument, count it anew toward its issuer's limit, and notify most-favoured SAFEs.
 
     Raises:
         Refusal: Refusals of the instrument and of the issuer.
     """
     await unit.decide(INSTRUMENT, command.instrument_id, command)
     await track_instrument(unit, command.instrument_id)
+    if unit.list_events(INSTRUMENT, command.instrument_id):
+        await notify_favoured(unit, command.instrument_id)
 
 
 async def _pay(unit: UnitOfWork, payment: Payment) -> None:

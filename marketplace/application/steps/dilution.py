@@ -5,7 +5,7 @@ match or end, also before there is a limit. Every change is an event of the issu
 at once therefore conflict there, and so do a new limit and a change of what counts toward it.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from events.issuer_dilution import CountedInstrument
@@ -27,6 +27,7 @@ async def sign_instrument(
     split_ratio: str | None = None,
     by_limit: bool = False,
     is_bound: bool = False,
+    invested_on: date | None = None,
 ) -> None:
     """Issue an instrument, and register it with its issuer.
 
@@ -37,6 +38,7 @@ async def sign_instrument(
         by_limit: Whether the issuer's other holders agree to it by a dilution limit, not by a vote.
         is_bound: Whether it fulfils an order that was within the limit when its auction bound it, or its quote was
             held, so that no later limit refuses it.
+        invested_on: The day of a cash investment; None: its principal accrues from compute.
 
     Raises:
         Refusal: Refusals of the instrument and of the issuer.
@@ -52,6 +54,7 @@ async def sign_instrument(
         by_limit=by_limit,
         related_ids=(await unit.load(REGISTER, REGISTER_ID)).list_group(issue.holder_id) if by_limit else frozenset(),
         is_bound=is_bound,
+        invested_on=invested_on,
     )
     await unit.decide(ISSUER, issue.issuer_id, note)
     await track_instrument(unit, issue.instrument_id, owed=is_bound)

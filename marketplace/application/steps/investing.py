@@ -53,7 +53,7 @@ async def take_investment(
     require_cash_for_investment(mandate)
     account_id = rename_id("acc", startup_id)
     require_open(account_id, await unit.get(ACCOUNT, account_id))
-    await sign_instrument(unit, issue)
+    await sign_instrument(unit, issue, invested_on=at.date())
     accrue = AccruePrincipal(
         instrument_id=instrument_id,
         tranche_id=tranche_id,

@@ -8,6 +8,13 @@ paid, or of what they hold, whichever is more. Otherwise anybody with one share 
 Who is related to the company, or to who gets it, counts next to nothing. Any refusal ends a buyback from one investor
 alone: the money with which it made a price, carried a round or voted would otherwise do so again.
 
+An instrument for cash takes from an investor, also if it undercuts nobody, once it is *large* to it: together with
+others of the last year, and with the most-favoured SAFEs that may elect its terms, its principal is more than `SMALL`
+of what the company is worth. That is the highest value at which the investor itself invested, or that of an independent
+price, whichever is more. Otherwise a friend's principal, whose money leaves the company again in the same minute, would
+take a sale at a cap that is nobody's loss. Who bears no more than a tenth of what it and earlier investors paid or hold
+is not asked for this alone: nobody stops usual SAFEs by a small part of an early year.
+
 So that nobody has to refuse the same again and again, and small warrants do not add up, a refusal stands for
 `REFUSED_FOR`: the silence of who refused agrees to nothing meanwhile, where it is undercut or a warrant is issued, or
 those whose refusals stand bear more than a tenth.
@@ -23,7 +30,7 @@ from typing import Final, NamedTuple
 from events.types import PrincipalTerms
 from marketplace.domain.equity.disinterest import list_parts
 from marketplace.domain.equity.issuer.as_converted import measure_company
-from marketplace.domain.equity.issuer.dilution import undercuts_paid
+from marketplace.domain.equity.issuer.dilution import measure_invested_by, undercuts_paid
 from marketplace.domain.equity.issuer.rights.fair_value import list_paid
 from marketplace.domain.equity.issuer.state import Issuer
 
@@ -44,11 +51,13 @@ class Issue(NamedTuple):
         shares: The shares that a warrant buys, as converted; None without one, and if a share gets more before common
             stock than it costs: then few of them may take all of a sale.
         takers: The company, who gets it, and all who are related to them.
+        outweighed: The investors to whom it is large.
     """
 
     terms: PrincipalTerms | None
     takers: frozenset[str]
     shares: Fraction | None = None
+    outweighed: frozenset[str] = frozenset()
 
 
 class Hearing(NamedTuple):
@@ -70,7 +79,7 @@ def hear(issuer: Issuer, issue: Issue, investors: Collection[str], at: datetime)
     harmed = list_harmed(issuer, issue, investors)
     weights = weigh_investors(issuer, investors, issue.takers)
     refused = {each for each in investors if is_standing(issuer, each, at)}
-    if sum(weights[each] for each in refused) <= sum(weights.values()) * (1 - Fraction(OVERCOME)):
+    if not bear_enough(refused, weights):
         refused &= harmed
     left = {each: weight for each, weight in weights.items() if each not in refused}
     is_small = (
@@ -84,8 +93,41 @@ def hear(issuer: Issuer, issue: Issue, investors: Collection[str], at: datetime)
 
 
 def list_harmed(issuer: Issuer, issue: Issue, investors: Collection[str]) -> set[str]:
-    """Return the investors that an issue may take from: all if it has no price, else those whom it undercuts."""
-    return {each for each in investors if issue.terms is None or undercuts_paid(issuer, issue.terms, each)}
+    """Return the investors that an issue may take from: all if it has no price, else whom it undercuts or outweighs."""
+    undercut = {each for each in investors if issue.terms is None or undercuts_paid(issuer, issue.terms, each)}
+    return undercut | issue.outweighed.intersection(investors)
+
+
+def list_outweighed(
+    issuer: Issuer,
+    principal: Mapping[str, tuple[str, Fraction]],
+    investors: Collection[str],
+    takers: frozenset[str],
+    price: Fraction | None,
+) -> frozenset[str]:
+    """Return the investors to whom the principal of others is large; see the module.
+
+    Args:
+        issuer: The company before.
+        principal: Holder and USD of each instrument that counts.
+        investors: Who might refuse.
+        takers: As of the issue.
+        price: The highest independent price of a common share, in USD; None: none is known.
+    """
+    worth, found = (price or Fraction(0)) * measure_company(issuer), set()
+    counted = {holder_id for holder_id, _ in principal.values()}
+    for each in investors:
+        paid = measure_invested_by(issuer, each)
+        usd = sum((amount for holder_id, amount in principal.values() if holder_id != each), Fraction(0))
+        if paid is not None and usd > max(paid, worth) * SMALL:
+            weights = weigh_investors(issuer, {each, *investors} - (counted - {each}), takers)
+            found |= {each} if bear_enough({each}, weights) else set()
+    return frozenset(found)
+
+
+def bear_enough(parties: Collection[str], weights: Mapping[str, int]) -> bool:
+    """Return whether some of the investors bear more than a tenth, so that nobody overcomes their refusal."""
+    return sum(weights[each] for each in parties) > sum(weights.values()) * (1 - Fraction(OVERCOME))
 
 
 def is_standing(issuer: Issuer, party_id: str, at: datetime) -> bool:

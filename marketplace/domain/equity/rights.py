@@ -23,6 +23,8 @@ from math import ceil
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, get_args
 
+from msgspec import structs
+
 from events.financing import PayToPlayDuty, RoundPricing
 from events.instrument import (
     InstrumentAmended,
@@ -74,10 +76,11 @@ from events.issuer import (
     IssuerWarrantVested,
     IssuerWarrantVestingReversed,
 )
+from events.issuer_dilution import Exposure
 from events.issuer_holders import Depth, HolderTerms
 from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
-from events.types import Event, NoteTerms, PricedTerms, PrincipalTerms, StockTerms
+from events.types import Event, NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import CENT, ZERO
@@ -93,14 +96,23 @@ from marketplace.domain.equity.disinterest import (
 from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
+from marketplace.domain.equity.instrument.mfn import is_better
 from marketplace.domain.equity.instrument.notes import hastens_repayment
 from marketplace.domain.equity.issuer.as_converted import find_preference, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand
-from marketplace.domain.equity.issuer.dilution import list_claims, scale_principal, undercuts_holders
+from marketplace.domain.equity.issuer.dilution import (
+    gives_more,
+    list_cash_principal,
+    list_claims,
+    measure_balance,
+    scale_principal,
+    undercuts_holders,
+)
 from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.programme_commands import NamePriceSource, OpenProgramme
 from marketplace.domain.equity.issuer.rights.fair_value import (
+    VALID,
     find_buyout_price,
     find_class_price,
     find_interested,
@@ -128,7 +140,14 @@ from marketplace.domain.equity.issuer.stock_commands import (
     TransferStock,
     WithdrawOffer,
 )
-from marketplace.domain.equity.preemption import REFUSED_FOR, Hearing, Issue, hear, list_harmed
+from marketplace.domain.equity.preemption import (
+    REFUSED_FOR,
+    Hearing,
+    Issue,
+    hear,
+    list_harmed,
+    list_outweighed,
+)
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, PRO_RATA, WAIVED_AFTER, has_majority, list_missing
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
@@ -251,16 +270,19 @@ def _ask_about_sale(
     setting: Setting,
     gain: tuple[str, ...],
     terms: PrincipalTerms | None = None,
+    *,
     shares: Fraction | None = None,
+    outweighed: frozenset[str] = frozenset(),
 ) -> Asked:
     """Ask about stock, or what becomes stock, that somebody buys without a round; others might buy their part.
 
     As it takes effect, investors that joined meanwhile are asked too, unless its `terms` give less than they got for
-    their money. For `shares` see `Issue`.
+    their money; and those whom it outweighs by then. For `shares` see `Issue`.
     """
     named = _list_named_by_terms(setting)
     offered = _list_others(setting, {holder_id, *named})
-    issue = Issue(terms, setting.related | setting.register.list_group(holder_id), shares)
+    takers = setting.related.union(*(setting.register.list_group(each) for each in {holder_id, *gain}))
+    issue = Issue(terms, takers, shares, outweighed)
     if setting.asked is not None:
         joined = dict.fromkeys(sorted(list_harmed(setting.issuer, issue, offered) - setting.asked), 1)
         return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=joined)
@@ -680,11 +702,40 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
 
 def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
     fair = is_fair_investment(_list_prices(setting, event.holder_id), event.terms)
-    gain = () if fair else (event.holder_id,)
-    takers = setting.register.list_group(event.holder_id)
-    if isinstance(event.terms, PricedTerms) or (not fair and undercuts_holders(setting.issuer, event.terms, takers)):
-        return _ask_about_sale(event.holder_id, setting, gain, event.terms)
-    return Asked((event.holder_id,), company=True, vote=True, gain=gain)
+    gain = () if fair else (event.holder_id, *_list_favoured(setting))
+    takers, outweighed = setting.register.list_group(event.holder_id), frozenset[str]()
+    if not isinstance(event.terms, PricedTerms):
+        own = Exposure(terms=event.terms, amount_usd=event.commitment_usd, interest_from=setting.at.date())
+        outweighed = _list_outweighed(event.instrument_id, event.holder_id, [own], setting)
+        if not outweighed and (fair or not undercuts_holders(setting.issuer, event.terms, takers)):
+            return Asked((event.holder_id,), company=True, vote=True, gain=gain)
+    return _ask_about_sale(event.holder_id, setting, gain, event.terms, outweighed=outweighed)
+
+
+def _list_electing(setting: Setting) -> dict[str, tuple[str, Fraction]]:
+    """Return holder and principal of most-favoured SAFEs that may elect better terms by what is signed or amended."""
+    found, issuer = {}, setting.issuer
+    for each in setting.effects:
+        if isinstance(each, InstrumentMfnNoticed):
+            own = (known.terms for known in issuer.exposures.get(each.instrument_id, ()))
+            if any(isinstance(terms, SafeTerms) and is_better(each.terms, terms) for terms in own):
+                holder_id = issuer.instruments[each.instrument_id].holder_id
+                found[each.instrument_id] = holder_id, Fraction(each.principal_usd)
+    return found
+
+
+def _list_favoured(setting: Setting) -> list[str]:
+    return [holder_id for holder_id, _ in _list_electing(setting).values()]
+
+
+def _list_outweighed(instrument_id: str, holder_id: str, owed: Sequence[Exposure], setting: Setting) -> frozenset[str]:
+    """Return the investors to whom an instrument is large; see `preemption`."""
+    issuer, since = setting.issuer, setting.at.date() - VALID
+    principal = {name: (each, usd) for name, each, usd in list_cash_principal(issuer, since)} | _list_electing(setting)
+    principal[instrument_id] = holder_id, sum((measure_balance(instrument_id, each) for each in owed), Fraction(0))
+    prices = _list_prices(setting, holder_id, *_list_favoured(setting))
+    investors = _list_others(setting, {holder_id})
+    return list_outweighed(issuer, principal, investors, prices.interested, prices.find_independent())
 
 
 def _repay(event: InstrumentRepaid, setting: Setting) -> Asked:
@@ -696,11 +747,16 @@ def _repay(event: InstrumentRepaid, setting: Setting) -> Asked:
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
     signed = setting.issuer.instruments[event.instrument_id]
     holder_id, takers = signed.holder_id, setting.register.list_group(signed.holder_id)
-    asked = Asked((holder_id,), company=True, vote=True, gain=(holder_id,))
-    if undercuts_holders(setting.issuer, event.terms, takers, signed.terms):
-        asked = _ask_about_sale(holder_id, setting, (holder_id,), event.terms)
-    owed = (each.terms for each in setting.issuer.exposures.get(event.instrument_id, ()))
-    return _ask_about_redemption(asked, holder_id, setting) if hastens_repayment(event.terms, owed) else asked
+    owed, gain = setting.issuer.exposures.get(event.instrument_id, ()), (holder_id, *_list_favoured(setting))
+    after = [structs.replace(each, terms=event.terms) for each in owed]
+    balances = [sum(measure_balance(event.instrument_id, each) for each in one) for one in (owed, after)]
+    grows = gives_more(event.terms, signed.terms) or balances[1] > balances[0]
+    outweighed = _list_outweighed(event.instrument_id, holder_id, after, setting) if grows else frozenset()
+    asked = Asked((holder_id,), company=True, vote=True, gain=gain)
+    if outweighed or undercuts_holders(setting.issuer, event.terms, takers, signed.terms):
+        asked = _ask_about_sale(holder_id, setting, gain, event.terms, outweighed=outweighed)
+    is_sooner = hastens_repayment(event.terms, (each.terms for each in owed))
+    return _ask_about_redemption(asked, holder_id, setting) if is_sooner else asked
 
 
 _NONE: Final = "never"
@@ -711,11 +767,11 @@ _ENDED: Final = (
 _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
     f" {WAIVED_AFTER.days} days waives its part: then the act is carried out, and may be refused until it is. If it"
-    " refuses, a round can offer it its part. Where the price undercuts no investor, or the act is a warrant of at most"
-    " a tenth of the company that costs no less than its preference, the act fails only if those who refuse bear more"
-    " than a tenth of what all investors paid"
-    f" or hold. A refusal stands for {REFUSED_FOR.days} days: who refused agrees itself to a warrant and to what"
-    " undercuts it, or to any such act if all whose refusals stand bear more than a tenth"
+    " refuses, a round can offer it its part. Where it undercuts no investor and is large to none, or the act is a"
+    " warrant of at most a tenth of the company that costs no less than its preference, the act fails only if those who"
+    f" refuse bear more than a tenth of what all investors paid or hold. A refusal stands for {REFUSED_FOR.days} days:"
+    " who refused agrees itself to a warrant and to what undercuts it or is large to it, or to any such act if all"
+    " whose refusals stand bear more than a tenth"
 )
 SHARES_BOUGHT_MIN: Final = 100
 """With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
@@ -948,8 +1004,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "cash is invested for an instrument, besides compute",
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
-        " For stock, a warrant, or a SAFE or note that undercuts what others paid, also each holder with a pro rata"
-        " right that holder terms name; the other investors may refuse",
+        " For stock, a warrant, or a SAFE or note that undercuts what others paid or is large, also each holder with a"
+        " pro rata right that holder terms name; the other investors may refuse. It is large to an investor above a"
+        " tenth of the value at which it invested, or of an independent one that is higher: with what others invested"
+        " in cash in the last year, and with most-favoured principal that may elect its terms. Who bears at most a"
+        " tenth of what it and earlier investors paid or hold is not asked for that alone",
         "the investor alone has the majority of every group: then there is no vote",
         _invest,
         _SOLD,
@@ -1018,9 +1077,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "amendment",
         "an instrument gets other terms",
         "company, holder",
-        "the holder, the company; vote. For better terms that undercut what others paid, also the same parties as for"
-        " an investment on such terms. Where a note is then repaid sooner, or in place of becoming stock, the other"
-        " investors may refuse as an early repayment",
+        "the holder, the company; vote. For better terms that undercut what others paid, or make it large, also the"
+        " same parties as for an investment on such terms. Where a note is then repaid sooner, or in place of becoming"
+        " stock, the other investors may refuse as an early repayment",
         _NONE,
         _amend,
         f"{_SOLD}. {_REFUSED_ALONE}",

@@ -1,6 +1,7 @@
 """Investors have a pro rata right unless they waived it: in rounds, and on stock and warrants that a vote issues."""
 
 import asyncio
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -303,10 +304,10 @@ async def test_who_needs_no_waiver_waits_for_nobody(market):
 
 async def ask_straw(market, trade, cap_usd, *, usd=1, **changes):
     """Propose that a straw buys a SAFE, for a dollar by default; return the straw, the proposal and who is asked."""
-    straw = await market.party("Straw", "fund", usd=5_000)
+    straw = await market.party("Straw", "fund", usd=20_000)
     terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(cap_usd))
     terms = structs.replace(terms, **changes)
-    mandate = await open_mandate(market, straw)
+    mandate = await open_mandate(market, straw, 20_000)
     context = market.context(trade.startup)
     members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(usd), "terms": terms}
     await instruments.invest(market.handler, context, **members)
@@ -314,14 +315,14 @@ async def ask_straw(market, trade, cap_usd, *, usd=1, **changes):
     return straw, proposal_id, set(await list_asked(market, proposal_id))
 
 
-async def open_mandate(market, fund):
+async def open_mandate(market, fund, usd=5_000):
     """Let a fund take instruments for cash on any terms."""
     terms = MandateTerms(
         instrument_kinds=("safe", "convertible_note"),
         equity_credit=Decimal(1),
         budget_usd=Decimal(0),
-        direct_budget_usd=Decimal(5_000),
-        issuer_usd_max=Decimal(5_000),
+        direct_budget_usd=Decimal(usd),
+        issuer_usd_max=Decimal(usd),
         valuation_cap_usd_min=Decimal(1),
         valuation_cap_usd_max=Decimal(1_000_000_000_000),
         dilution_max=Decimal(1),
@@ -356,6 +357,116 @@ async def test_a_cheap_safe_for_cash_waits_for_investors_and_a_dear_one_for_nobo
             assert (await market.state("proposal", proposal_id)).status == "refused"
     await check_log(market.log)
     assert await find_faults(OfferedParts, market.log) == []
+
+
+async def find_paid(market, trade):
+    """Return the value of the company, in USD, at what the fund paid for a share."""
+    return Decimal("0.01") * total_shares(await market.state("issuer", trade.issuer)).fully_diluted
+
+
+async def test_a_large_safe_waits_for_investors_also_at_a_cap_that_undercuts_nobody(market, led):
+    """A friend's SAFE of 8.9 M at the fund's own valuation took a sale; its money was withdrawn in the same minute."""
+    trade, founder = led
+    paid = await find_paid(market, trade)
+    large = int(paid / 10) + 1
+    _, proposal_id, asked = await ask_straw(market, trade, paid, usd=large)
+    assert "pro_rata" in asked
+    assert await refuse_issue(market, trade.fund, proposal_id) == "refused"
+    market.clock.at += REFUSED_FOR
+    straw, proposal_id, asked = await ask_straw(market, trade, paid, usd=large)
+    assert "pro_rata" in asked
+    assert await vote(market, founder, proposal_id) == "open"
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, proposal_id) == "effective", "silence agrees"
+    assert straw in list_entitled(await market.state("issuer", trade.issuer))
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
+async def test_small_safes_of_a_year_are_large_together(market, led):
+    """Ten friends would have signed just under the tenth each, or all at once."""
+    trade, founder = led
+    small = int(await find_paid(market, trade) / 10)
+
+    async def sign(usd):
+        straw, proposal_id, asked = await ask_straw(market, trade, 1_000_000, usd=usd)
+        return straw, proposal_id, "pro_rata" in asked
+
+    first, second = await sign(small), await sign(small)
+    assert (first[2], second[2]) == (False, False)
+    assert await vote(market, founder, first[1]) == "effective"
+    assert await vote(market, founder, second[1]) == "void", "the fund was not asked"
+    _, proposal_id, waits = await sign(1)
+    assert waits
+    market.clock.at += timedelta(days=367)
+    _, proposal_id, waits = await sign(small)
+    assert not waits, "a year is over"
+    assert await agree_open(market, proposal_id) == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_a_cap_that_most_favoured_principal_may_elect_shows_it_and_counts_it(market, led):
+    """A dollar's SAFE gave old principal of a friend its cap, and the fund read of the dollar alone."""
+    trade, founder = led
+    usd = int(await find_paid(market, trade) / 10)
+    favoured = SafeTerms(conversion_timing="post_money", most_favoured_nation=True)
+    friend, signed = await join(market, trade.startup, usd, favoured, uncapped=True)
+    market.clock.at += timedelta(days=400)
+    _, proposal_id, asked = await ask_straw(market, trade, 1_000_000)
+    assert "pro_rata" in asked
+    made = (await market.state("proposal", proposal_id)).made
+    (notice,) = (json.loads(each.body_json) for each in made.effects if each.type == "instrument.mfn_noticed.v1")
+    assert (notice["instrument_id"], notice["principal_usd"]) == (signed, f"{usd}.00")
+    assert Decimal(notice["terms"]["valuation_cap_usd"]) == 1_000_000
+    assert {voter.party_id for each in made.consents if each.electorate == "pro_rata" for voter in each.voters} == {
+        trade.fund,
+        friend,
+    }
+    _, other, _ = await ask_straw(market, trade, 1_000_000)
+    _, later = await join(market, trade.startup, 1, favoured, uncapped=True)
+    for party_id in (founder, friend):
+        assert await vote(market, party_id, other) == "open"
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, other) == "void", "more principal may elect it"
+    assert await find_faults(OfferedParts, market.log) == []
+    assert later in (await market.state("issuer", trade.issuer)).instruments
+
+
+async def test_the_election_that_a_proposal_shows_is_open_once_it_takes_effect(market, led):
+    trade, founder = led
+    favoured = SafeTerms(conversion_timing="post_money", most_favoured_nation=True)
+    friend, signed = await join(market, trade.startup, 20, favoured, uncapped=True)
+    _, proposal_id, _ = await ask_straw(market, trade, 1_000_000)
+    assert await vote(market, founder, proposal_id) == "open"
+    assert await vote(market, friend, proposal_id) == "effective", "it is small"
+    (notice,) = (await market.state("instrument", signed)).notices.values()
+    assert (notice.principal_usd, notice.elect_until) == (Decimal(20), market.clock.now() + timedelta(days=10))
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_an_extension_by_which_a_note_becomes_large_waits_for_investors(market, led):
+    """A friend's note at 20 per cent was extended from 30 days to 2099 by company, founder and friend."""
+    trade, founder = led
+    usd = int(await find_paid(market, trade) / 10) - 500
+    terms = build_terms(market, days=60)
+    friend, note = await join(market, trade.startup, usd, terms, note_days_min=1)
+    for days, waits in ((90, False), (3_000, True)):
+        wanted = structs.replace(terms, matures_on=terms.matures_on + timedelta(days=days))
+        context = market.context(trade.startup)
+        await instruments.amend_instrument(market.handler, context, note, terms=wanted, applies_to_earlier=True)
+        proposal_id = await consents.find_proposal(market.handler, context)
+        assert ("pro_rata" in await list_asked(market, proposal_id)) is waits
+        for party_id in (founder, friend):
+            status = await vote(market, party_id, proposal_id)
+        assert status == ("open" if waits else "effective")
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, proposal_id) == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
 
 
 async def test_better_terms_of_a_safe_wait_for_investors_as_a_cheap_one_does(market, led):

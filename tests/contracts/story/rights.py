@@ -246,13 +246,18 @@ def _tell_mfn(teller: Teller) -> None:
                 holder_id=NORTHFJORD,
                 commitment_usd=Decimal("50000.00"),
                 terms=terms,
+                invested_on=at(when).date(),
             ),
         )
     teller.tell(
         "2026-06-12T10:00",
         QUILLWORK,
         InstrumentMfnNoticed(
-            instrument_id=favoured, later_instrument_id=later, terms=capped, elect_until=at("2026-06-26T00:00")
+            instrument_id=favoured,
+            later_instrument_id=later,
+            terms=capped,
+            elect_until=at("2026-06-26T00:00"),
+            principal_usd=Decimal("50000.00"),
         ),
     )
     teller.tell(

@@ -167,12 +167,14 @@ FAVOURED = InstrumentIssued(
 )
 LATER = make_id("ins", 2)
 NOTICED = InstrumentMfnNoticed(
-    instrument_id=INS, later_instrument_id=LATER, terms=CAP_10M, elect_until=NOON + timedelta(days=14)
+    instrument_id=INS,
+    later_instrument_id=LATER,
+    terms=CAP_10M,
+    elect_until=NOON + timedelta(days=14),
+    principal_usd=Decimal(1_000_000),
 )
 EXTENDED = structs.replace(NOTICED, elect_until=NOON + timedelta(days=44))
-NOTICED_THIRD = InstrumentMfnNoticed(
-    instrument_id=INS, later_instrument_id=make_id("ins", 3), terms=CAP_10M, elect_until=NOON + timedelta(days=30)
-)
+NOTICED_THIRD = structs.replace(NOTICED, later_instrument_id=make_id("ins", 3), elect_until=NOON + timedelta(days=30))
 ELECTED = InstrumentMfnElected(instrument_id=INS, later_instrument_id=LATER, terms=CAP_10M)
 DECLINED = InstrumentMfnElected(instrument_id=INS, later_instrument_id=None, terms=FAVOURED.terms)
 

@@ -12,8 +12,18 @@ from events.registry import get_tag, render_body
 from events.types import SafeTerms, StockTerms
 from marketplace.auditor.refusals import Refusals, weigh
 from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.equity.issuer.dilution import list_cash_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.preemption import OVERCOME, REFUSED_FOR, Hearing, Issue, hear, list_harmed
+from marketplace.domain.equity.issuer.rights.fair_value import VALID
+from marketplace.domain.equity.preemption import (
+    OVERCOME,
+    REFUSED_FOR,
+    Hearing,
+    Issue,
+    hear,
+    list_harmed,
+    list_outweighed,
+)
 from tests.domain.build import NOW, id_of, usd
 from tests.domain.equity.test_rights import BANK, COMPANY, FOUNDER, FUND, ISSUER_ID, issue, repurchase
 from tests.domain.equity.test_rights import GIVEN as COMPANY_FORMED
@@ -126,3 +136,69 @@ def test_a_refusal_stands_for_half_a_year(days, stands):
 
 def test_without_investors_nobody_is_asked():
     assert ask(*GIVEN, price=1, asked=()) == Hearing((), {}, OVERCOME)
+
+
+DAY = NOW.date()
+
+
+def sign(number, holder_id, amount, *, cap=None, on=None, kind="pre_money", favoured=False):
+    """Return the events by which a holder has a SAFE, for cash if it states its day."""
+    terms = SafeTerms(
+        conversion_timing=kind, valuation_cap_usd=None if cap is None else usd(cap), most_favoured_nation=favoured
+    )
+    row = {"issuer_id": ISSUER_ID, "instrument_id": id_of("ins", number), "holder_id": holder_id}
+    return IssuerInstrumentSigned(**row, commitment_usd=usd(amount), terms=terms, invested_on=on)
+
+
+def outweigh(*given, amount, holder_id=TAKER, price=None, asked=ASKED):
+    """Return to whom a new SAFE is large beside what was signed."""
+    issuer = ISSUER.fold((*GIVEN, *given))
+    principal = {name: (each, sum_) for name, each, sum_ in list_cash_principal(issuer, DAY - VALID)}
+    principal["new"] = holder_id, Fraction(amount)
+    return list_outweighed(issuer, principal, asked, frozenset({COMPANY, TAKER}), price)
+
+
+LARGE = {
+    "a tenth": ({"amount": 500}, set()),
+    "more than a tenth": ({"amount": 501}, {BANK}),
+    "an independent price makes it worth more": ({"amount": 501, "price": Fraction(2)}, set()),
+    "a lower price counts for nothing": ({"amount": 501, "price": Fraction(1, 2)}, {BANK}),
+}
+
+
+@pytest.mark.parametrize(("offered", "to"), LARGE.values(), ids=LARGE)
+def test_principal_is_large_above_a_tenth_to_who_bears_more_than_a_tenth(offered, to):
+    assert outweigh(issue(FUND, 100, number=2), issue(BANK, 900, number=3), **offered) == to
+
+
+BESIDE = {
+    "cash of the last year": (sign(1, FRIEND, 100, cap=5_000, on=DAY - VALID), True),
+    "cash of before": (sign(1, FRIEND, 100, cap=5_000, on=DAY - VALID - timedelta(days=1)), False),
+    "for compute": (sign(1, FRIEND, 100, cap=5_000), False),
+    "its own": (sign(1, BANK, 100, cap=5_000, on=DAY), False),
+}
+
+
+@pytest.mark.parametrize(("signed", "is_large"), BESIDE.values(), ids=BESIDE)
+def test_what_others_invested_in_cash_in_the_last_year_counts_together(signed, is_large):
+    assert (BANK in outweigh(issue(BANK, 1_000, number=3), signed, amount=401, asked={BANK, FRIEND})) is is_large
+
+
+def test_friends_of_the_last_year_outweigh_nobody_by_money_that_is_counted():
+    """A friend's SAFE just below the tenth bore so much of what was paid that the fund's refusal was overcome."""
+    friend = sign(1, FRIEND, 500, cap=5_010, on=DAY)
+    to = outweigh(issue(FUND, 10, number=2), friend, amount=1, asked={FUND, FRIEND})
+    assert to == {FUND}
+
+
+def test_principal_takes_nothing_from_who_has_a_stated_part_or_no_price():
+    stated = sign(1, FUND, 900, cap=1_000, kind="post_money")
+    uncapped = sign(2, BANK, 900)
+    assert outweigh(stated, uncapped, amount=10**6) == set()
+    assert outweigh(stated, issue(FUND, 1, number=3), amount=10**6) == {FUND}
+
+
+def test_a_high_value_that_another_states_makes_nothing_small():
+    """A straw's dollar at a billion would have made a friend's millions a small part of it."""
+    dear = sign(1, FRIEND, 1, cap=10**9, on=DAY - VALID - timedelta(days=9))
+    assert outweigh(issue(BANK, 1_000, number=3), dear, amount=501, asked={BANK, FRIEND}) == {BANK}

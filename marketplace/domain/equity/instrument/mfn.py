@@ -82,7 +82,7 @@ def _is_worse(terms: SafeTerms, than: SafeTerms) -> bool:
     return is_earlier or terms.valuation_cap_usd > than.valuation_cap_usd
 
 
-def _is_better(terms: SafeTerms, than: SafeTerms) -> bool:
+def is_better(terms: SafeTerms, than: SafeTerms) -> bool:
     """Return whether terms may be better for the holder by their cap or their discount.
 
     A cap before the money may be better than one after it only if it is lower.
@@ -108,7 +108,7 @@ def gives_up(elected: SafeTerms, state: Instrument, at: datetime) -> bool:
     own = state.terms
     open_terms = [own, *(each.terms for each in state.notices.values())] if state.has_open_notice(at) else [own]
     return any(
-        _is_worse(elected, each) and (each is own or not _is_better(elected, each))
+        _is_worse(elected, each) and (each is own or not is_better(elected, each))
         for each in open_terms
         if isinstance(each, SafeTerms)
     )
@@ -146,9 +146,10 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
         later_instrument_id=command.later_instrument_id,
         terms=command.terms,
         elect_until=command.elect_until,
+        principal_usd=state.outstanding_usd + state.open_usd,
     )
     known = state.notices.get(command.later_instrument_id)
-    if known == event:
+    if known is not None and structs.replace(event, principal_usd=known.principal_usd) == known:
         return []
     if known is not None and command.elect_until < known.elect_until:
         raise Refusal(
@@ -226,7 +227,7 @@ def _get_noticed(command: ElectMfn, state: Instrument, own: SafeTerms) -> SafeTe
             pointer="/later_instrument_id",
             elect_until=render_instant(until),
         )
-    if _is_worse(notice.terms, own) and not _is_better(notice.terms, own):
+    if _is_worse(notice.terms, own) and not is_better(notice.terms, own):
         raise Refusal(
             "terms_worse",
             f"the cap and the discount of {command.later_instrument_id} are worse than those of"

@@ -55,7 +55,7 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     `split_ratio` is the issuer's split factor when a price per share was agreed; None: now. `by_limit` says that the
     other holders agree by the dilution limit, not by a vote; `related_ids` are then the parties related to its holder.
     `is_bound` says that it fulfils an order that the limit counted when it was placed, so that a later limit does not
-    refuse it.
+    refuse it. `invested_on` is the day of a cash investment, without compute.
     """
 
     issuer_id: str
@@ -67,6 +67,7 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     by_limit: bool = False
     related_ids: frozenset[str] = frozenset()
     is_bound: bool = False
+    invested_on: date | None = None
 
 
 class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):

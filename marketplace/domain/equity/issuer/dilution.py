@@ -23,6 +23,7 @@ is counted but not refused.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -217,7 +218,7 @@ def undercuts_holders(
         takers: Who signs, with the parties related to it.
         before: The terms that they replace; False if they give no more than these. None: a new instrument.
     """
-    if before is not None and not _gives_more(terms, before):
+    if before is not None and not gives_more(terms, before):
         return False
     try:
         require_agreed(replace(state, limit=None), (Exposure(amount_usd=ZERO, terms=terms),), (takers,))
@@ -226,7 +227,7 @@ def undercuts_holders(
     return False
 
 
-def _gives_more(terms: PrincipalTerms, before: PrincipalTerms) -> bool:
+def gives_more(terms: PrincipalTerms, before: PrincipalTerms) -> bool:
     """Return whether terms may bring more shares or money for the same principal than others do."""
     if isinstance(terms, PricedTerms) or isinstance(before, PricedTerms) or type(terms) is not type(before):
         return terms != before
@@ -649,6 +650,23 @@ def measure_invested(state: Issuer, interested: frozenset[str], *, with_caps: bo
     others = list_parties(state) - interested
     caps = _list_signed_values(state, others) if with_caps else ()
     return max((*caps, *_list_stock_values(state, _list_held(state, others))), default=Fraction(0))
+
+
+def measure_invested_by(state: Issuer, holder_id: str) -> Fraction | None:
+    """Return the highest value of the company, in USD, at which a holder bought stock or signed a cap.
+
+    None if it states none, or if the holder has a stated part of the company alone, which no other principal lessens.
+    """
+    value = measure_invested(state, list_parties(state) - {holder_id})
+    return value if value and not _has_stated_part(state, holder_id) else None
+
+
+def list_cash_principal(state: Issuer, since: date) -> Iterator[tuple[str, str, Fraction]]:
+    """Yield instrument, holder and USD of what was invested in cash since a day and may still become equity."""
+    for name, signed in sorted(state.instruments.items()):
+        if signed.invested_on is not None and signed.invested_on >= since:
+            known = state.exposures.get(name, ())
+            yield name, signed.holder_id, sum((measure_balance(name, each) for each in known), Fraction(0))
 
 
 def undercuts_paid(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool:

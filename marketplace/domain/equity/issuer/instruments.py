@@ -20,6 +20,7 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
         commitment_usd=command.commitment_usd,
         terms=command.terms,
         split_ratio=command.split_ratio,
+        invested_on=command.invested_on,
     )
     if is_repeated("instrument", command.instrument_id, state.instruments, event):
         return []
