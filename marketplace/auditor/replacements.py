@@ -1,9 +1,11 @@
 """Checks what claims on bonds count as a replacement: bought in an auction, where the market set its price.
 
 Its order asks no more than the order of the lost grant, and another provider offered capacity for it in the auction. It
-costs at most the difference of both prices, and at most the price of the lost hours again.
+counts for no more hours than its provider's meter counted and, unless readings were lowered since, than its statements
+charge. It costs at most the difference of both prices, and at most the price of the lost hours again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,6 +27,8 @@ _ANY: Final[dict[str, tuple[Any, ...]]] = {
     "mandate_ids": ([], None),
 }
 """By wish of an order, the values that wish nothing."""
+_READINGS: Final = frozenset({"usage.reported", "usage.corrected", "usage.voided"})
+_STATEMENTS: Final = frozenset({"statement.issued", "statement.disputed", "statement.resolved", "statement.accepted"})
 _SECONDS: Final = 3_600
 _CENT: Final = Fraction(1, 100)
 
@@ -39,6 +43,9 @@ class Replacements:
         books: By order of a frozen book, the pools that it bids on, until it is decided.
         grants: The event that issued each grant.
         contested: The grants of auctions in which other providers offered capacity for the order.
+        metered: The GPU-seconds that the provider's meter counted of each grant.
+        lowered: The grants whose readings were lowered.
+        stated: The grant of each statement, what it stated, and what it charges now or the lowest count of a payer.
     """
 
     findings: Findings
@@ -47,6 +54,9 @@ class Replacements:
     books: dict[str, set[str]] = field(default_factory=dict)
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     contested: set[str] = field(default_factory=set)
+    metered: Counter[str] = field(default_factory=Counter)
+    lowered: set[str] = field(default_factory=set)
+    stated: dict[str, tuple[str, int, int]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -68,6 +78,43 @@ class Replacements:
                 self.books.pop(message.read()["order_id"], None)
             elif name == "bond.claimed":
                 self._check_claim(message, message.read())
+            else:
+                self._count(name, message)
+                self._state(name, message)
+
+    def _count(self, name: str, message: Message) -> None:
+        """Count what the meter of a provider says, or no longer says."""
+        if name not in _READINGS or (body := message.read()).get("meter", "provider") != "provider":
+            return
+        less, more = [body[key] for key in ("before", "reading") if key in body], list(body.get("readings", ()))
+        more += [body["after"]] if name == "usage.corrected" else []
+        seconds = sum(each["gpu_seconds"] for each in more) - sum(each["gpu_seconds"] for each in less)
+        self.metered[body["grant_id"]] += seconds
+        if seconds < 0:
+            self.lowered.add(body["grant_id"])
+
+    def _state(self, name: str, message: Message) -> None:
+        """Fold what a statement of usage charges, or what a payer says that it should."""
+        if name not in _STATEMENTS:
+            return
+        body = message.read()
+        statement_id = body["statement_id"]
+        if name == "statement.issued" and body.get("service_line_id") is None:
+            seconds = body["charges"]["gpu_seconds"]
+            self.stated[statement_id] = body["grant_id"], seconds, seconds
+        elif statement_id in self.stated:
+            grant_id, stated, charged = self.stated[statement_id]
+            if name == "statement.disputed" and body.get("gpu_seconds_counted") is not None:
+                charged = min(charged, body["gpu_seconds_counted"])
+            elif name in {"statement.resolved", "statement.accepted"}:
+                charged = body["charges"]["gpu_seconds"]
+            self.stated[statement_id] = grant_id, stated, charged
+
+    def _find_most(self, grant_id: str) -> int:
+        """Return the most GPU-seconds that a replacement may count for."""
+        known = [(stated, charged) for owner, stated, charged in self.stated.values() if owner == grant_id]
+        uncharged = 0 if grant_id in self.lowered else sum(stated - charged for stated, charged in known)
+        return self.metered[grant_id] - uncharged
 
     def _issue(self, body: dict[str, Any]) -> None:
         self.grants[body["grant_id"]] = body
@@ -87,6 +134,9 @@ class Replacements:
             self.findings.require(wish is None, "replacement", message.sequence, text)
             text = f"{grant_id} is bought where no other provider offered anything for its order"
             self.findings.require(grant_id in self.contested, "replacement", message.sequence, text)
+            delivered = self._find_most(grant_id)
+            text = f"{grant_id} counts for {item['gpu_seconds']} GPU-seconds, it delivered and charges {delivered}"
+            self.findings.require(item["gpu_seconds"] <= delivered, "replacement", message.sequence, text)
             paid, price = (Fraction(each["price_usd_per_gpu_hour"]) for each in (lost, bought))
             owed = Fraction((lost.get("resale") or {}).get("owed_usd_per_gpu_hour", paid))
             most = max(min(price - paid, owed), Fraction(0)) * item["gpu_seconds"] / _SECONDS

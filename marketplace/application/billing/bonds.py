@@ -19,7 +19,7 @@ from marketplace.application.steps.access import (
 from marketplace.application.steps.claims import keep_for_claims
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.statement_chain import load_chain
+from marketplace.application.steps.statement_chain import find_chain, load_chain
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
@@ -40,10 +40,12 @@ from marketplace.domain.billing.bond import (
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
     NOTHING,
+    Bought,
     Default,
     Purchase,
     compute_items,
     find_credited,
+    find_delivered,
     find_ending,
     find_failures,
     find_holder_id,
@@ -251,7 +253,7 @@ async def _compute_claim(
     """
     credited_usd = await _find_credited(unit, grant, default, chain)
     bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
-    items = compute_items(grant, default, bought, unit.context.at)
+    items = compute_items(grant, default, bought)
     amount_usd = sum_claim(items, credited_usd)
     holders = list_holder_parts(grant, bought, items, amount_usd)
     return {"items": items, "credited_usd": credited_usd, "amount_usd": amount_usd, "holders": holders}
@@ -301,14 +303,15 @@ async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Deci
     if grant is None:  # a match that its provider broke
         return claimed.amount_usd
     starts = {period.statement_id: period.start for period in list_periods(grant)}
-    bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
+    ids = [item.replacement_id for item in claimed.items if item.replacement_id is not None]
+    bought = [await _load_delivered(unit, await unit.get(GRANT, one), made_at) for one in ids]
     earlier = list_end_claims(bond, claimed.grant_id, made_at)
     start = None if claimed.statement_id is None else starts[claimed.statement_id]
     try:
         after = earlier[-1].made_at if earlier else None
         default, chain = await _find_default(unit, grant, start, after=after, until=made_at)
         credited_usd = await _find_credited(unit, grant, default, chain)
-        return sum_claim(compute_items(grant, default, bought, made_at), credited_usd)
+        return sum_claim(compute_items(grant, default, bought), credited_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING:
             return ZERO
@@ -326,7 +329,7 @@ async def _find_credited(unit: UnitOfWork, grant: Grant, default: Default, chain
     return find_credited(default, chain, service)
 
 
-async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:
+async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Bought:
     bought = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
     if unit.context.party_id not in {None, grant.issued.startup_id}:
         require_side(unit.context, {"holder": list_sides(bought)["holder"]}, ("holder",), "grant", grant_id)
@@ -340,7 +343,14 @@ async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, gr
         is_contested=isinstance(auction, FrozenAuction) and await _is_contested(unit, bought, auction.locked.book),
     )
     require_replacement(grant, lost.terms, purchase, default)
-    return bought
+    return await _load_delivered(unit, bought, unit.context.at)
+
+
+async def _load_delivered(unit: UnitOfWork, grant: Grant, at: datetime) -> Bought:
+    """Return what a replacement delivered before `at`, by its provider's meter and its statements."""
+    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
+    periods = [(period, await find_chain(unit, period)) for period in list_periods(grant) if period.start < at]
+    return find_delivered(grant, usage, periods, at)
 
 
 async def _is_contested(unit: UnitOfWork, bought: Grant, book: Book) -> bool:

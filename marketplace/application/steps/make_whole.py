@@ -32,7 +32,7 @@ async def keep_make_whole(unit: UnitOfWork, grant: Grant) -> None:
     made = list_end_claims(bond, issued.grant_id, find_notice(grant))
     try:
         default = find_ending(grant, made[-1].made_at if made else None)
-        due_usd = sum_claim(compute_items(grant, default, (), at), default.fees_usd)
+        due_usd = sum_claim(compute_items(grant, default, ()), default.fees_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING | {"remedies_missing"}:
             return

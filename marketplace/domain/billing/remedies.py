@@ -5,7 +5,9 @@ provider, or by the startup for cause, or if the startup took it off a grant who
 ``metered``, nodes that the provider's meter did not count have failed too. Of the undelivered hours
 
 1. ``replacement``: those that the startup bought in a later auction, and got before it claims, cost the difference of
-   the two prices, at most the price of the lost hour. The order for them asks for nothing that the lost hours did not
+   the two prices, at most the price of the lost hour. Of the replacement, only the hours count that its provider's
+   meter counted of working nodes, as far as its statements charge them, at their price less service credits. So what
+   was not delivered, or not paid, replaces nothing. The order for them asks for nothing that the lost hours did not
    have, and another provider offered capacity for it in the same auction: so the price is the market's, not a friend's;
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price. For an end for cause, these are the
@@ -40,6 +42,7 @@ claim_late · claim_early · statement_<status> · hours_remedied · replacement
 when it is claimed from.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -206,17 +209,20 @@ def _list_missing(grant: Grant, usage: Usage, end: datetime) -> Iterator[Load]:
     """Yield the GPUs of a grant that did not work before `end`, as runs in order; none where all worked."""
     issued = grant.issued
     failed = list_failed(grant, issued.start, end)
-    counted: list[Load] = []
     is_metered = issued.service is not None and issued.service.measure == "metered"
-    if is_metered:
-        runs = list_runs(usage.timeline, to_second(issued.start), to_second(end))
-        counted = [Load(EPOCH + begin * SECOND, EPOCH + stop * SECOND, gpus) for begin, stop, gpus in runs]
+    counted = _list_counted(usage, issued.start, end) if is_metered else []
     for start, stop, (own, lost, gpus) in _sweep(_list_own(grant, end), failed, counted):
         missing = min(lost, own) * issued.gpus_per_node
         if is_metered:
             missing = max(missing, own * issued.gpus_per_node - gpus)
         if missing > 0:
             yield Load(start, stop, missing)
+
+
+def _list_counted(usage: Usage, start: datetime, end: datetime) -> list[Load]:
+    """Return the GPUs that the provider's meter counted over a span."""
+    runs = list_runs(usage.timeline, to_second(start), to_second(end))
+    return [Load(EPOCH + begin * SECOND, EPOCH + stop * SECOND, gpus) for begin, stop, gpus in runs]
 
 
 def _list_own(grant: Grant, end: datetime) -> list[Load]:
@@ -513,43 +519,108 @@ def find_narrower_wish(asked: OrderTerms, asks: OrderTerms) -> str | None:
     return next(more, None)
 
 
-def compute_items(grant: Grant, default: Default, bought: Sequence[Grant], at: datetime) -> tuple[ClaimItem, ...]:
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """GPUs of a replacement that worked and were counted, of one statement period.
+
+    Attributes:
+        load: The GPUs over time.
+        charged: The share of them that its statements charge; 1 before they are stated.
+        paid: The share of their price that was paid, after service credits.
+    """
+
+    load: Load
+    charged: Fraction
+    paid: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A replacement, and what it delivered, in order."""
+
+    grant: Grant
+    delivered: tuple[Delivered, ...]
+
+    def find(self, at: datetime) -> Delivered:
+        """Return what it delivered at an instant at which it delivered."""
+        return self.delivered[bisect_right(self.delivered, at, key=lambda each: each.load.start) - 1]
+
+
+def find_delivered(
+    grant: Grant, usage: Usage, periods: Iterable[tuple[Period, Sequence[Statement]]], at: datetime
+) -> Bought:
+    """Return what a replacement delivered before `at`.
+
+    Args:
+        grant: The replacement.
+        usage: What its provider's meter counted.
+        periods: Its statement periods, each with its statements.
+        at: When the claim is made.
+    """
+    end = min(grant.end, at)
+    failed, counted = list_failed(grant, grant.issued.start, end), _list_counted(usage, grant.issued.start, end)
+    known = list(periods)
+    marks = [Load(period.start, period.end, number) for number, (period, _) in enumerate(known, 1)]
+    rates = [_find_charged(chain) for _, chain in known]
+    found: list[Delivered] = []
+    for start, stop, (own, lost, gpus, number) in _sweep(_list_own(grant, end), failed, counted, marks):
+        working = min((own - lost) * grant.issued.gpus_per_node, gpus)
+        if number and working > 0:
+            found.append(Delivered(Load(start, stop, working), *rates[number - 1]))
+    return Bought(grant, tuple(found))
+
+
+def _find_charged(chain: Sequence[Statement]) -> tuple[Fraction, Fraction]:
+    """Return which share of a period's metered GPUs its statements charge, and which share of their price was paid.
+
+    Of a disputed statement, the lowest count of a payer is what is charged.
+    """
+    metered = chain[-1].gpu_seconds_metered if chain else 0
+    if not metered:
+        return Fraction(1), Fraction(1)
+    least = [int(one.amount if one.dispute is None else one.dispute.count) for one in chain]
+    charged = sum(one.sign * amount for one, amount in zip(chain, least, strict=True))
+    gross = sum((one.sign * one.charges.provider_usd for one in chain), ZERO)
+    net = sum((one.sign * one.net.provider_usd for one in chain), ZERO)
+    paid = Fraction(net) / Fraction(gross) if gross > 0 else Fraction(1)
+    return min(max(Fraction(charged, metered), Fraction(0)), Fraction(1)), max(paid, Fraction(0))
+
+
+def compute_items(grant: Grant, default: Default, bought: Sequence[Bought]) -> tuple[ClaimItem, ...]:
     """Return the parts of a claim: the extra cost of each replacement, in order, and the share for the other hours.
 
     Args:
         grant: The grant that was not delivered.
         default: The default.
         bought: The replacements. An earlier one replaces first.
-        at: When the claim is made; only what they delivered before counts.
     """
-    paid, price = parse_ratio(grant.issued.price_usd_per_gpu_hour), find_owed(grant.issued)
-    counts, rest = [0] * len(bought), 0
-    for start, end, (missing, *working) in _sweep(default.gaps, *(_list_working(one, at) for one in bought)):
+    price, owed = parse_ratio(grant.issued.price_usd_per_gpu_hour), find_owed(grant.issued)
+    counts, costs, rest = [0] * len(bought), [Fraction(0)] * len(bought), 0
+    for start, end, (missing, *working) in _sweep(
+        default.gaps, *([each.load for each in one.delivered] for one in bought)
+    ):
         left, span = missing, (end - start) // _MICROSECOND
-        for index, gpus in enumerate(working):
-            covered = min(left, max(gpus, 0))
-            counts[index] += covered * span
-            left -= covered
+        for index, one in enumerate(bought):
+            if covered := min(left, working[index]):
+                known = one.find(start)
+                count = int(covered * span * known.charged)
+                cost = parse_ratio(one.grant.issued.price_usd_per_gpu_hour) * known.paid
+                counts[index] += count
+                costs[index] += count * _find_difference(price, cost, owed)
+                left -= covered
+                rest += covered * span - count
         rest += left * span
     items = [
-        _price("replacement", count, _find_difference(paid, parse_ratio(one.issued.price_usd_per_gpu_hour), price), one)
-        for one, count in zip(bought, counts, strict=True)
+        _price("replacement", count, cost / max(count, 1), one.grant)
+        for one, count, cost in zip(bought, counts, costs, strict=True)
     ]
-    items.append(_price(default.remedy, rest, price * Fraction(default.share)))
+    items.append(_price(default.remedy, rest, owed * Fraction(default.share)))
     return tuple(item for item in items if item.gpu_seconds)
 
 
 def _find_difference(paid: Fraction, price: Fraction, most: Fraction) -> Fraction:
     """Return how much more `price` is than `paid`, at least 0 and at most `most`, in USD per GPU-hour."""
     return min(max(price - paid, Fraction(0)), most)
-
-
-def _list_working(grant: Grant, at: datetime) -> list[Load]:
-    """Return the GPUs that a grant delivers before `at`, as loads to add up."""
-    end = min(grant.end, at)
-    failed = list_failed(grant, grant.issued.start, end)
-    own = [*_list_own(grant, end), *(Load(run.start, run.end, -run.amount) for run in failed)]
-    return [Load(load.start, load.end, load.amount * grant.issued.gpus_per_node) for load in own]
 
 
 def _price(remedy: Remedy, gpu_microseconds: int, rate: Fraction, bought: Grant | None = None) -> ClaimItem:
@@ -605,7 +676,7 @@ def find_holder_id(grant: Grant) -> str | None:
 
 
 def list_holder_parts(
-    grant: Grant, bought: Iterable[Grant], items: Sequence[ClaimItem], amount_usd: Decimal
+    grant: Grant, bought: Iterable[Bought], items: Sequence[ClaimItem], amount_usd: Decimal
 ) -> tuple[HolderPart, ...]:
     """Return what those get of a claim who bear a part of the price beside the startup.
 
@@ -618,7 +689,7 @@ def list_holder_parts(
         items: The items.
         amount_usd: What the claim comes to.
     """
-    grants: dict[str | None, Grant] = {None: grant, **{one.issued.grant_id: one for one in bought}}
+    grants: dict[str | None, Grant] = {None: grant, **{one.grant.issued.grant_id: one.grant for one in bought}}
     added, resale = compute_reseller_share(grant.issued), grant.issued.resale
     parts: dict[tuple[str, str], Fraction] = {}
     for item in items:

@@ -149,6 +149,7 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
         await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
         assert await refuse(claim(market, startup, early.grant)) == "grant_not_defaulted"
         new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+        await market.deliver(new.grant, 60)
     lost, bought = await market.state("grant", old.grant.issued.grant_id), new.grant.issued.grant_id
     for ids in ([early.grant.issued.grant_id], [bought, bought], [lost.issued.grant_id]):
         assert await refuse(claim(market, startup, lost, replacement_ids=ids)) == "replacement_unfit"
@@ -253,6 +254,7 @@ async def test_remedies_follow_in_their_order_from_the_cure_time_to_the_make_who
         await fail(market, old.grant, 20)
         assert await refuse(move(old.pool)) == "substitute_full"
         bought = await sell(market, second, startup, lock=21, ask="3.50", nodes=1, start=22, end=32)
+        await market.deliver(bought.grant, 10)
         market.clock.at = market.day(40)
         await grants.resume_grant(market.handler, market.context(first), grant_id, at=market.clock.now())
         await market.deliver(old.grant, 30)

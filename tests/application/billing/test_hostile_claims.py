@@ -223,6 +223,7 @@ async def test_a_replacement_counts_for_one_provider_alone(market):
             await terminate_grant(market.handler, market.context(provider), one.grant.issued.grant_id, **end)
             await inventory.withdraw_lot(market.handler, market.context(provider), one.lot, reason="sold")
         new = await sell(market, providers[2], startup, lock=6, ask="3.50", nodes=1, start=30)
+        await market.deliver(new.grant, 30)
     ids = [new.grant.issued.grant_id]
     lost = [await market.state("grant", one.grant.issued.grant_id) for one in sold]
     market.clock.at = market.day(60)
@@ -402,6 +403,7 @@ async def test_a_replacement_at_a_friends_price_costs_the_defaulter_at_most_its_
         await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
         await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
         new = await sell(market, friend, startup, lock=6, ask="8.99", nodes=1, start=30)
+        await market.deliver(new.grant, 60)
     lost = await market.state("grant", old.grant.issued.grant_id)
     market.clock.at = market.day(90)
     await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
@@ -500,6 +502,7 @@ async def test_a_startup_buys_a_replacement_from_its_own_shell_only_at_a_price_o
         for region, ask in rivals.items():
             await compete(market, ask, region)
         new = await sell(market, shell, startup, lock=6, ask="4", nodes=1, start=30, region="eu-west", **asks)
+        await market.deliver(new.grant, 60)
     lost, ids = await market.state("grant", old.grant.issued.grant_id), [new.grant.issued.grant_id]
     market.clock.at = market.day(90)
     if costs is None:
@@ -530,7 +533,7 @@ async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_wha
         await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
         await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
         new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
-        market.clock.at = market.day(40)
+        await market.deliver(new.grant, 10)
         lost = await market.state("grant", old.grant.issued.grant_id)
         await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
         await answer(market, first)
@@ -539,3 +542,40 @@ async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_wha
     assert items == {"replacement": 8 * 10 * 86_400, "make_whole": 8 * 50 * 86_400}
     assert claimed.due_usd == claimed.claimed.amount_usd
     await check(market)
+
+
+@pytest.mark.parametrize(
+    ("days", "conceded", "counts"),
+    [(10, None, 10), (5, None, 5), (0, None, 0), (30, 0, 0), (30, 8 * 12 * 86_400, 12)],
+    ids=["all", "half", "nothing", "conceded", "conceded in part"],
+)
+async def test_a_replacement_counts_for_what_it_delivered_and_its_statements_charge(market, days, conceded, counts):
+    """A tenant named nodes that nobody ever ran, for which it paid nothing, and got their price from the bond."""
+    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market)
+    await post(market, first, 20_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(30), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+        if days:
+            await market.deliver(new.grant, days)
+        market.clock.at = market.day(40) if conceded is None else market.day(60) + timedelta(hours=25)
+        if conceded is not None:
+            [first_period, *_] = list_periods(new.grant)
+            await market.until("statement", first_period.statement_id, "issued")
+            said = {"gpu_seconds_counted": conceded, "reason": "no more ran"}
+            await dispute_statement(market.handler, market.context(startup), first_period.statement_id, **said)
+        lost = await market.state("grant", old.grant.issued.grant_id)
+        await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
+    [claimed] = await read_claims(market, first)
+    hours = {item.remedy: Fraction(item.gpu_seconds, 8 * 86_400) for item in claimed.claimed.items}
+    assert hours == {name: n for name, n in (("replacement", counts), ("make_whole", 60 - counts)) if n}
+    await check(market)
+    if counts:
+        unseen = await find_faults(Replacements, market.log, drop="usage.reported.v1")
+        assert [rule for rule, _, _ in unseen] == ["replacement"]

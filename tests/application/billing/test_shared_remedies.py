@@ -100,6 +100,7 @@ async def test_damages_follow_the_price_and_the_difference_of_a_replacement_foll
         await terminate_grant(market.handler, market.context(trade.startup), month.grant_id, **end)
         lock = (market.clock.at - market.day(0)) / timedelta(days=1) + 1
         new = await sell(market, rival, trade.startup, lock=lock, ask="4", nodes=1, start=10, end=20)
+        await market.deliver(new.grant, 10)
     lost = await market.state("grant", month.grant_id)
     market.clock.at = market.day(21)
     await claim(market, trade.startup, lost, replacement_ids=[new.grant.issued.grant_id])
