@@ -184,12 +184,15 @@ class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
         gaps: Spans before the end in which the grant does not run, because it was extended after it had ended.
         meter: Whose meters it binds.
         start: When the grant begins, if its startup shortened or moved it; None: as issued.
+        gpu_seconds_max: What may count in all, once the grant is open only so that lowered readings can be corrected
+            up; None: as much as it has nodes for.
     """
 
     usage_id: Id
     grant_id: Id
     end: Instant
     start: Instant | None = None
+    gpu_seconds_max: GpuSeconds | None = None
     resold: tuple[SoldNodes, ...] = ()
     gaps: tuple[Gap, ...] = ()
     meter: Meter = "provider"

@@ -125,7 +125,7 @@ class Grant:
 
         That is over once the provider's meter has counted a day of all nodes since the end of its period.
         """
-        settled = (start for start, known in self.stated.items() if all(each.settled for each in known.values()))
+        settled = (start for start, known in self.stated.items() if next(iter(known.values())).settled)
         known = list(self.stated.get(max(settled, default=FOREVER), {}).values())
         promised = known[-1].promised if known else 0
         day = self.nodes * self.counted.gpus_per_node * int(ANSWERED_WITHIN.total_seconds())

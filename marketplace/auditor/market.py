@@ -73,6 +73,7 @@ class Grant:
         disputed: Whether the statement that changed last is disputed, or resolved and not accepted yet.
         spans: What it was awarded, and each extension.
         outages: Start, end (None while it lasts) and the nodes that work, of each span in which some do not.
+        most_gpu_seconds: What may count once it is open for lowered readings alone; None: what it has nodes for.
         open_until: Until when it stays open after readings of a settled period were lowered; None: none were.
     """
 
@@ -88,6 +89,7 @@ class Grant:
     resold_gpu_seconds: int = 0
     outages: list[tuple[datetime, datetime | None, int]] = field(default_factory=list)
     charged_gpu_seconds: int = 0
+    most_gpu_seconds: int | None = None
     open_until: datetime | None = None
 
     def report(self, start: datetime, until: datetime | None, working: int) -> None:
@@ -183,6 +185,8 @@ class Market:
                     self._take_grant(message, name, body)
                 case "statement":
                     self._take_statement(message, name, body)
+                case "usage" if name == "limited" and body["grant_id"] in self.grants:
+                    self.grants[body["grant_id"]].most_gpu_seconds = body.get("gpu_seconds_max")
 
     def _take_order(self, message: Message, name: str, body: dict[str, Any]) -> None:
         order_id, before = body["order_id"], self.orders.get(body["order_id"])
@@ -384,6 +388,9 @@ class Market:
                     grant.open_until = min(at + _CORRECTED, grant.end + _CORRECTED_AFTER)
             if name in {"accepted", "credited"}:
                 grant.charged_gpu_seconds += (1 if name == "accepted" else -1) * body["charges"]["gpu_seconds"]
+                charged, most = grant.charged_gpu_seconds, grant.most_gpu_seconds
+                text = f"{body['grant_id']} charges {charged} GPU-seconds, and {most} may count in all"
+                self.findings.require(most is None or charged <= most, "delivered", sequence, text)
         if name == "issued":
             self.due[statement_id] = parse_instant(body["accept_until"])
             if body.get("adjustment") is None:

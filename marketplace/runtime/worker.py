@@ -95,7 +95,6 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "lapse_sale": lambda handler, context, task: issuers.lapse_liquidity(handler, context, task.owner_id, task.id),
     "collect_stage": lambda handler, context, task: grants.collect_stage(handler, context, task.id),
     "end_grant": lambda handler, context, task: grants.end_sold_grant(handler, context, task.id),
-    "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """The tasks that run one command, by kind."""
 
@@ -298,8 +297,9 @@ class Worker:
                 await leave(self._handler, self.market, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
-            case "mark_grant" | "move_lots" | "review_usage" | "carry_out_proposal":
+            case "finish_grant" | "mark_grant" | "move_lots" | "review_usage" | "carry_out_proposal":
                 works = {
+                    "finish_grant": self._finish_grant,
                     "mark_grant": self._mark_grant,
                     "move_lots": self._move_lots,
                     "carry_out_proposal": self._carry_out_proposal,
@@ -316,6 +316,18 @@ class Worker:
     async def _carry_out_proposal(self, proposal_id: str) -> None:
         context = build_context(self._handler, "timer", proposal_id, "carry_out_proposal")
         await consents.carry_out_waived(self._handler, context, proposal_id, self.market.list_auctions())
+
+    async def _finish_grant(self, grant_id: str) -> None:
+        """Complete a grant. While it is open only for readings that were lowered, free what these cannot cost."""
+        context = build_context(self._handler, "timer", grant_id, "finish_grant/0")
+        try:
+            await grants.finish_grant(self._handler, context, grant_id)
+        except Refusal as refusal:
+            if refusal.code == "statements_open" and find_due(refusal) is not None:
+                step = f"free/{refusal.facts['statement_id']}"
+                freeing = build_context(self._handler, "reactor", grant_id, step)
+                await grants.free_settled(self._handler, freeing, grant_id)
+            raise
 
     async def _mark_grant(self, grant_id: str) -> None:
         """Mark a grant whose parties were found to be related, unless that is recorded."""

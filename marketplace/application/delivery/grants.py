@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from msgspec import structs
 
 from events.grant import GrantIssued, Mark, Side
+from events.statement import StatementCredited
 from marketplace.application.steps.access import (
     list_payers,
     load_grant,
@@ -25,15 +27,21 @@ from marketplace.application.steps.resale_ends import check_unheld, withdraw_res
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, compute_spare, free_kept, is_undelivered, raise_hold, sum_deal
-from marketplace.application.steps.statement_chain import find_chain, is_settled
-from marketplace.application.steps.statement_payment import free_cut, price_cut, release_undelivered
+from marketplace.application.steps.statement_chain import find_chain
+from marketplace.application.steps.statement_payment import (
+    free_cut,
+    keep_correctable,
+    price_cut,
+    release_undelivered,
+)
 from marketplace.application.steps.succession import give_back, issue_successor, price_successor
 from marketplace.application.steps.two_persons import use_limit
-from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
+from marketplace.application.steps.usage_bounds import cap_usage, find_counted_end, limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
+from marketplace.core.timeline_sums import sum_all
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import CaptureHold, Debit
 from marketplace.domain.billing.account_state import require_free
@@ -49,7 +57,12 @@ from marketplace.domain.billing.delivered import (
 )
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
-from marketplace.domain.billing.statement_chain import is_uncharged, require_grant_settled
+from marketplace.domain.billing.statement_chain import (
+    is_uncharged,
+    list_correctable,
+    require_grant_settled,
+    require_uncorrectable,
+)
 from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
@@ -431,7 +444,7 @@ async def _is_uncharged(unit: UnitOfWork, grant: Grant) -> bool:
     day = grant.count_span(grant.end - ANSWERED_WITHIN, grant.end)
     for period in reversed(list_periods(grant)):
         chain = await find_chain(unit, period)
-        if is_settled(chain):
+        if chain and chain[0].status == "accepted":  # An open adjustment counts in full, so a small one delays nothing.
             usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
             return is_uncharged(chain, day) and count_metered(usage, period.end, unit.context.at) < day
     return False
@@ -655,24 +668,74 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
-        gpu_seconds, holder_paid_usd = 0, ZERO
-        usage = await unit.load(USAGE, name_usage(grant_id))
-        for period in list_periods(grant):
-            chain = await find_chain(unit, period)
-            metered = count_delivered(usage, grant, period.start, period.end)
-            stated = chain[-1].service if chain else None
-            service = await review_service(unit, grant, period, metered, stated)
-            require_grant_settled(grant_id, period, chain, metered, service, at=context.at)
-            gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
-            holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
+        settled = await _sum_settled(unit, grant)
+        require_uncorrectable(grant_id, settled.correctable)
         if grant.status != "terminated":
-            command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
+            command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=settled.gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant ended")
         usage_id = name_usage(grant_id)
         await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await close_service_lines(unit, grant, "the grant ended")
-        await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
+        await release_undelivered(unit, grant, settled.holder_paid_usd, "the grant ended")
         await free_kept(unit, grant)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+class Settled(NamedTuple):
+    """What the settled statements of a grant come to, and the credits whose readings may still be corrected up."""
+
+    gpu_seconds: int
+    holder_paid_usd: Decimal
+    correctable: list[StatementCredited]
+
+
+async def _sum_settled(unit: UnitOfWork, grant: Grant) -> Settled:
+    """Return what the statements of a grant come to.
+
+    Raises:
+        Refusal: ``statements_open`` unless all are settled.
+    """
+    gpu_seconds, holder_paid_usd, correctable = 0, ZERO, list[StatementCredited]()
+    grant_id = grant.issued.grant_id
+    usage = await unit.load(USAGE, name_usage(grant_id))
+    for period in list_periods(grant):
+        chain = await find_chain(unit, period)
+        metered = count_delivered(usage, grant, period.start, period.end)
+        stated = chain[-1].service if chain else None
+        service = await review_service(unit, grant, period, metered, stated)
+        require_grant_settled(grant_id, period, chain, metered, service)
+        gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
+        holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
+        correctable += list_correctable(chain, unit.context.at)
+    return Settled(gpu_seconds, holder_paid_usd, correctable)
+
+
+async def free_settled(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Free what was set aside for a grant that is open only because lowered readings may be corrected up.
+
+    What these readings could cost stays set aside, and nothing more may be metered. So a provider keeps no money of its
+    startup, or of a fund, by correcting a second of a reading. Nothing is freed of resold capacity, whose seller pays a
+    part, or while a startup's report of silence is open, which readings may lift.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``statements_open``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        usage_id = name_usage(grant_id)
+        usage = await unit.load(USAGE, usage_id)
+        if usage.closed or context.at < grant.end or grant.is_silenced or grant.issued.resale is not None:
+            return
+        settled = await _sum_settled(unit, grant)
+        lowered = [each.charges for each in settled.correctable]
+        limit = None if usage.limits is None else usage.limits.gpu_seconds_max
+        if not lowered or limit is not None:
+            return
+        most = sum_all(usage.timeline) + sum(each.gpu_seconds for each in lowered)
+        await cap_usage(unit, grant, most)
+        await keep_correctable(unit, grant, settled.holder_paid_usd, lowered)
 
     return await handler.run(context, GRANT, grant_id, work)

@@ -1,5 +1,6 @@
 """Pay a statement: cash, budget and principal move in the append that accepts it, or the part that nobody disputes."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -344,6 +345,37 @@ async def free_cut(unit: UnitOfWork, grant: Grant, ended_before: int, fee_usd: D
         await free_equity(unit, issued, before, kept, reason, cause=issued.grant_id)
     elif issued.equity is not None:
         await _free_budget(unit, issued.equity, issued.hold_id, before.holder_usd - kept.holder_usd, reason)
+
+
+async def keep_correctable(
+    unit: UnitOfWork, grant: Grant, holder_paid_usd: Decimal, lowered: Sequence[Charges]
+) -> None:
+    """Free what was set aside for a settled grant, except what its lowered readings may cost again.
+
+    `holder_paid_usd` is as in `release_undelivered`, `lowered` what was credited.
+    """
+    issued, reason = grant.issued, "the grant is settled, but for readings that were lowered"
+    keep_usd = sum((each.cash_usd + each.startup_fee_usd for each in lowered), ZERO)
+    hold = (await unit.get(ACCOUNT, issued.startup_account_id)).holds.get(issued.hold_id)
+    if hold is not None and hold.left_usd > keep_usd:
+        adjust = AdjustHold(
+            account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=keep_usd, reason=reason
+        )
+        await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
+    equity = issued.equity
+    if equity is None:
+        return
+    budget_usd = holder_paid_usd + sum((each.holder_usd for each in lowered), ZERO)
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=issued.hold_id, keep_usd=budget_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)
+    await adjust_mandate_hold(unit, equity.mandate_id, reason)
+    instrument = await unit.get(INSTRUMENT, equity.instrument_id)
+    less_usd = instrument.open_usd - sum((each.principal_usd for each in lowered), ZERO)
+    if less_usd > 0:
+        cause = derive_id("cor", issued.grant_id)
+        reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
+        await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
+        await track_instrument(unit, equity.instrument_id)
 
 
 async def free_equity(

@@ -25,17 +25,27 @@ METERS: Final[tuple[Meter, ...]] = get_args(Meter)
 async def limit_usage(unit: UnitOfWork, grant: Grant) -> None:
     """Copy what is left of a changed grant to the usage records of both sides."""
     for meter in METERS:
-        usage_id = name_usage(grant.issued.grant_id, meter)
-        command = LimitUsage(
-            usage_id=usage_id,
-            grant_id=grant.issued.grant_id,
-            end=grant.end,
-            resold=tuple(grant.list_resold()),
-            gaps=grant.list_gaps(),
-            meter=meter,
-            start=grant.issued.start if grant.rescheduled else None,
-        )
-        await unit.decide(USAGE, usage_id, command)
+        await _limit(unit, grant, meter, None)
+
+
+async def cap_usage(unit: UnitOfWork, grant: Grant, gpu_seconds_max: int) -> None:
+    """Limit what the provider's meter may count in all of a grant that is settled but for lowered readings."""
+    await _limit(unit, grant, "provider", gpu_seconds_max)
+
+
+async def _limit(unit: UnitOfWork, grant: Grant, meter: Meter, gpu_seconds_max: int | None) -> None:
+    usage_id = name_usage(grant.issued.grant_id, meter)
+    command = LimitUsage(
+        usage_id=usage_id,
+        grant_id=grant.issued.grant_id,
+        end=grant.end,
+        resold=tuple(grant.list_resold()),
+        gaps=grant.list_gaps(),
+        meter=meter,
+        start=grant.issued.start if grant.rescheduled else None,
+        gpu_seconds_max=gpu_seconds_max,
+    )
+    await unit.decide(USAGE, usage_id, command)
 
 
 async def limit_grant(unit: UnitOfWork, grant: Grant) -> None:

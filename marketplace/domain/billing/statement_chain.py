@@ -295,12 +295,8 @@ def require_grant_settled(
     chain: Sequence[Statement],
     gpu_seconds: int,
     service: ServiceResult | None,
-    *,
-    at: datetime,
 ) -> None:
     """Refuse to close a grant unless a period is settled, with all that is metered and reported of it now.
-
-    A period whose readings were lowered stays open for a time, in which they may be corrected up.
 
     Args:
         grant_id: The grant.
@@ -308,7 +304,6 @@ def require_grant_settled(
         chain: Its statements.
         gpu_seconds: The period's metered GPU-seconds now.
         service: Its service result now; None if nothing was promised.
-        at: Now.
 
     Raises:
         Refusal: ``statements_open``.
@@ -322,14 +317,27 @@ def require_grant_settled(
             " wait until it, or its adjustment, is settled",
             statement_id=open_id,
         )
-    for known in chain:
-        until = known.issued.correct_until if isinstance(known.issued, StatementCredited) else None
-        if until is not None and at < until:
-            due = render_instant(until)
+
+
+def list_correctable(chain: Sequence[Statement], at: datetime) -> list[StatementCredited]:
+    """Return the credits of a period whose lowered readings may be corrected up after an instant."""
+    credited = (known.issued for known in chain if isinstance(known.issued, StatementCredited))
+    return [each for each in credited if each.correct_until is not None and at < each.correct_until]
+
+
+def require_uncorrectable(grant_id: str, correctable: Iterable[StatementCredited]) -> None:
+    """Refuse to close a grant while readings that were lowered may be corrected up.
+
+    Raises:
+        Refusal: ``statements_open``, which names when the first of them no longer may.
+    """
+    for each in correctable:
+        if each.correct_until is not None:
+            due = render_instant(each.correct_until)
             raise Refusal(
                 "statements_open",
                 f"readings of grant {grant_id} were lowered, and may be corrected up until {due}; close it then",
-                statement_id=known.issued.statement_id,
+                statement_id=each.statement_id,
                 due=due,
             )
 

@@ -249,7 +249,8 @@ def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
 
 
 def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
-    if state.limits == Limits(command.end, command.resold, command.gaps, command.start):
+    limits = Limits(command.end, command.resold, command.gaps, command.start, command.gpu_seconds_max)
+    if state.limits == limits:
         return []
     return [
         UsageLimited(
@@ -260,6 +261,7 @@ def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
             resold=tuple(SoldNodes(start=load.start, end=load.end, nodes=load.amount) for load in command.resold),
             gaps=command.gaps,
             meter=command.meter,
+            gpu_seconds_max=command.gpu_seconds_max,
         )
     ]
 
@@ -333,7 +335,7 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return replace(state, closed=True)
         case UsageLimited():
             resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
-            return replace(state, limits=Limits(event.end, resold, event.gaps, event.start))
+            return replace(state, limits=Limits(event.end, resold, event.gaps, event.start, event.gpu_seconds_max))
         case UsageAllocated():
             return _evolve_allocation(state, event, event.allocation)
         case UsageReallocated():

@@ -35,8 +35,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a grant: its present span, nodes and GPUs per node, the resold nodes, and the gaps in its span.
 
-    If limits were copied to the record after a change of the grant, they take precedence over `end`, `resold` and
-    `gaps` (ADR 8).
+    If limits were copied to the record after a change of the grant, they take precedence over `end`, `resold`, `gaps`
+    and `gpu_seconds_max`, what may count in all (ADR 8).
     """
 
     start: datetime
@@ -45,6 +45,7 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
     gpus_per_node: int
     resold: tuple[Load, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    gpu_seconds_max: int | None = None
 
 
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,8 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Copy the grant's present end, resold nodes and gaps to its record, in the batch that changes the grant.
 
-    `start` is None while the grant begins as it was issued.
+    `start` is None while the grant begins as it was issued. `gpu_seconds_max` is None until the grant is open only so
+    that lowered readings can be corrected up.
     """
 
     usage_id: str
@@ -95,6 +97,7 @@ class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter
     gaps: tuple[Gap, ...] = ()
     start: datetime | None = None
+    gpu_seconds_max: int | None = None
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, overlaps
 from marketplace.core.packed import Packed, digest
 from marketplace.core.timeline import EMPTY, Tally, Timeline
+from marketplace.core.timeline_sums import sum_all
 from marketplace.domain.metering.usage_commands import Answer, Measurement, Metered, ReportUsage
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,13 +44,14 @@ INTERVAL_MAX: Final = timedelta(days=31)
 class Limits(NamedTuple):
     """The limits last copied from the grant: when it ends, what was resold, and when it does not run before its end.
 
-    `start` is None for a grant that begins as it was issued.
+    `start` is None for a grant that begins as it was issued, and `gpu_seconds_max` while it has no such limit.
     """
 
     end: datetime
     resold: tuple[Load, ...]
     gaps: tuple[Gap, ...] = ()
     start: datetime | None = None
+    gpu_seconds_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class Count:
         """Return the most GPUs that count at any instant of a span, and the first such instant."""
         peak, where = self._total.find_peak(to_second(start), to_second(end))
         return peak, EPOCH + where * SECOND
+
+    def sum_up(self) -> int:
+        """Return all GPU-seconds that count."""
+        return sum_all(self._total.seal())
 
     def find_device(self, devices: tuple[str, ...], start: datetime, end: datetime) -> str | None:
         """Return a device that is already counted at some instant of a span, or None."""
@@ -369,8 +375,17 @@ def find_fault(
     if unreal is not None:
         return unreal
     settled = "the grant is fully settled; readings can only be lowered or voided"
-    closed = Refusal("grant_closed", settled) if state.closed else None
+    closed = Refusal("grant_closed", settled) if state.closed else _find_beyond(measurement, metered, count)
     return find_late_fault(start, end, at, closed) or _find_excess(measurement, metered, count)
+
+
+def _find_beyond(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:
+    """Return why a reading adds to a grant that is settled but for lowered readings; None if there is room."""
+    most, seconds = metered.gpu_seconds_max, (measurement.end - measurement.start) // SECOND
+    if most is None or count.sum_up() + count_gpus(measurement, metered.gpus_per_node) * seconds <= most:
+        return None
+    text = f"the grant is settled; its lowered readings may be corrected up to {most} GPU-seconds in all"
+    return Refusal("grant_closed", text)
 
 
 def find_outside(start: datetime, end: datetime, metered: Metered, pointer: str | None = None) -> Refusal | None:

@@ -1,5 +1,6 @@
 """What is metered after a period was settled is charged or credited; the settled statement stays as it is."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,7 +14,9 @@ from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
 from marketplace.auditor.alone import Alone
+from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market as Course
+from marketplace.auditor.money import Money
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
@@ -205,6 +208,47 @@ async def test_a_downward_typo_completes_no_grant_before_it_can_be_corrected_up(
     await market.until("grant", grant_id, "completed")
     await delivery.check(40 * DAY)
     assert await find_faults(Course, market.log) == []
+
+
+async def test_a_second_that_is_corrected_keeps_what_it_could_cost_and_nothing_else(delivery):
+    market, grant_id, second = delivery.market, delivery.grant.issued.grant_id, delivery.second
+    await delivery.settle_first(10)
+    market.clock.at = second.end + timedelta(hours=25)
+    await market.until("statement", second.statement_id, "issued")
+    market.clock.at += timedelta(days=1)
+    day = delivery.measure(3)
+    await delivery.correct(structs.replace(day, end=day.end - timedelta(seconds=1)))
+    lowered = (await delivery.adjusted()).issued
+    whole = (await market.account(delivery.trade.startup)).held_usd
+    market.clock.at += timedelta(days=6)
+    await market.until("statement", second.statement_id, "accepted")
+    async with asyncio.timeout(10):
+        while (limits := (await market.state("usage", name_usage(grant_id))).limits) is None:
+            await market.tick()
+    assert limits.gpu_seconds_max == 10 * DAY
+    assert lowered.charges.gpu_seconds == 16
+    kept = (await market.account(delivery.trade.startup)).held_usd
+    assert kept == lowered.charges.cash_usd < Decimal("0.03") < whole
+    issued = delivery.grant.issued
+    paid = compute_totals(build_tariff(issued), 10 * DAY)
+    mandate = await market.state("mandate", issued.equity.mandate_id)
+    assert mandate.used_usd == paid.holder_usd
+    instrument = await market.state("instrument", issued.equity.instrument_id)
+    assert instrument.open_usd == lowered.charges.principal_usd
+    assert (await market.state("grant", grant_id)).status == "active"
+    assert await delivery.report(delivery.measure(20)) == ["grant_closed"]
+    await delivery.correct(structs.replace(day, end=day.end - timedelta(seconds=2)))
+    again = await delivery.adjusted(1)
+    assert again.charges.gpu_seconds == 16
+    await delivery.correct(day)
+    raised = await delivery.adjusted(2, "issued")
+    assert raised.charges.gpu_seconds == 32
+    market.clock.at = raised.issued.accept_until
+    await market.until("grant", grant_id, "completed")
+    await delivery.check(10 * DAY)
+    assert (await market.account(delivery.trade.startup)).held_usd == 0
+    for part in (Course, Money, Equity):
+        assert await find_faults(part, market.log) == []
 
 
 async def test_readings_that_are_lowered_again_and_again_keep_a_grant_open_for_thirty_days_after_its_end(delivery):

@@ -450,6 +450,9 @@ async def test_a_settled_statement_of_nothing_is_no_cause_once_a_day_was_metered
         worked = Measurement(reading_id="again", start=start, end=start + hours * HOUR, nodes=2)
         assert await month.report(worked) == ["accepted"]
         await month.settle()
+        dust = Measurement(reading_id="dust", start=month.at(0), end=month.at(0) + timedelta(seconds=1), nodes=2)
+        assert await month.report(dust) == ["accepted"]
+        await month.adjusted(0, "issued")
         leave = grants.terminate_grant(
             market.handler,
             market.context(trade.startup),

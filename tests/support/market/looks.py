@@ -152,6 +152,13 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "service_line": "final",
         "statement": "again",
     },
+    "grants:free_settled": {
+        "account": "met",
+        "grant": "met",
+        "instrument": "met",
+        "mandate": "met",
+        "statement": "again",
+    },
     "grants:pay_stage": {
         "grant": "fixed",
         "instrument": "other",
