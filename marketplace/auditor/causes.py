@@ -2,7 +2,7 @@
 
 A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
 outages of thirty days take of that day, unless evidence showed them and they were answered in time. It is gone once
-outages took a day of all nodes in three days that are over by a day, and readings do not refute them. A startup reports
+outages took a day in three days that are over by a day, and readings do not refute them. A startup reports
 silence two days after the start at the earliest, while its provider's meter is silent; the provider answers once its
 meter counts, and its words date that back by no more than its readings do. A startup has cause too while its last
 settled statement charges nearly nothing. Before a grant begins, it has cause while the site is late by more than a day.

@@ -101,9 +101,9 @@ class Counted:
         return runs
 
     def is_chronic(self, first: datetime, at: datetime, failed: Callable[[datetime], int], cuts: set[datetime]) -> bool:
-        """Return whether outages took a day of all nodes in the three days up to a day before `at`.
+        """Return whether nodes failed for a day in the three days up to a day before `at`, however few at once.
 
-        What the meter counted of failed nodes, or of withheld ones, refutes as much.
+        The time in which the meter counted most of the failed nodes refutes as much.
 
         Args:
             first: When the grant begins.
@@ -113,7 +113,7 @@ class Counted:
         """
         until = at - ANSWERED_WITHIN
         start = max(until - CHRONIC_WITHIN, first, *self.anew)
-        lost, gpus, steps = 0, 0, sorted(self.changes)
+        lost, gpus, steps = timedelta(), 0, sorted(self.changes)
         place = 0
         bounds = cuts | {at for load in self.sold for at in (load.start, load.end)}
         bounds |= {at for span in self.withheld for at in span} | set(steps)
@@ -121,15 +121,11 @@ class Counted:
             while place < len(steps) and steps[place] <= begin:
                 gpus += self.changes[steps[place]]
                 place += 1
-            lost += self._find_lost(begin, failed(begin), gpus) * ((stop - begin) // _MICROSECOND)
-        whole = self.nodes * self.gpus_per_node * (ANSWERED_WITHIN // _MICROSECOND)
-        return start < until and lost + _PER_SECOND > whole
+            lost += stop - begin if self._is_lost(begin, failed(begin), gpus) else timedelta()
+        return start < until and lost >= ANSWERED_WITHIN
 
-    def _find_lost(self, at: datetime, failed: int, gpus: int) -> int:
-        """Return how many GPUs failed at an instant, less those of them that were counted."""
-        own = self.nodes - sum(load.amount for load in self.sold if load.start <= at < load.end)
-        failed = min(failed, own)
-        is_withheld = any(start <= at < end for start, end in self.withheld)
-        lost, idle = (0, own) if is_withheld else (failed, failed)
-        refuted = max(gpus - (own - idle) * self.gpus_per_node, 0) if idle else 0
-        return lost * self.gpus_per_node - refuted
+    def _is_lost(self, at: datetime, failed: int, gpus: int) -> bool:
+        """Return whether nodes failed at an instant, and most of their GPUs were not counted."""
+        own = self._count_own(at)
+        lost = min(failed, own)
+        return lost > 0 and 2 * (gpus - (own - lost) * self.gpus_per_node) < lost * self.gpus_per_node

@@ -4,6 +4,7 @@ Readings of nodes that did not work at the time, as the grant's outages say, are
 only over the instants at which both could count: those that the startup's readings cover.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from events.statement import Metering
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
+from marketplace.core.intervals import Load, build_steps
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, CHRONIC_WITHIN
@@ -18,7 +20,7 @@ from marketplace.domain.delivery.periods import PERIOD
 from marketplace.domain.delivery.service_level import (
     assess,
     count_promised,
-    count_unavailable,
+    list_failed,
     list_undelivered,
     list_working,
 )
@@ -84,18 +86,32 @@ def was_idle(grant: Grant, start: datetime, end: datetime) -> bool:
 def is_chronic(usage: Usage, grant: Grant, at: datetime) -> bool:
     """Return whether outages of a grant are chronic, however short each one is, by both accounts of its delivery.
 
-    In the `CHRONIC_WITHIN` up to `ANSWERED_WITHIN` ago, reports and evidence took as much as all nodes deliver in
-    `ANSWERED_WITHIN`, less what the provider's meter counted of the failed nodes. By then the provider could answer
-    evidence with readings.
+    In the `CHRONIC_WITHIN` up to `ANSWERED_WITHIN` ago, nodes failed for `ANSWERED_WITHIN` in all, however few at once,
+    by reports and evidence, less the time in which the provider's meter counted most of the failed ones. By then the
+    provider could answer evidence with readings.
     """
     until = at - ANSWERED_WITHIN
     start = max(until - CHRONIC_WITHIN, grant.issued.start, *(gap.end for gap in grant.list_gaps()))
     if start >= until:
         return False
-    counted = sum_amounts(usage.timeline, to_second(start), to_second(until))
-    refuted = counted - count_delivered(usage, grant, start, until)
-    lost = count_unavailable(grant, start, until) - refuted
-    return lost >= grant.count_span(until - ANSWERED_WITHIN, until)
+    return sum(_list_lost(usage, grant, start, until), timedelta()) >= ANSWERED_WITHIN
+
+
+def _list_lost(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Iterator[timedelta]:
+    """Yield how long nodes failed in each run of a span, less the time in which readings refute that."""
+    gpus = grant.issued.gpus_per_node
+    away = [Load(load.start, load.end, -load.amount) for load in (*grant.list_resold(), *grant.list_withheld(end))]
+    for run in list_failed(grant, start, end):
+        for own in build_steps([Load(run.start, run.end, grant.issued.nodes), *away], run.start, run.end):
+            lost = min(run.amount, own.amount)
+            if lost <= 0:
+                continue
+            yield own.end - own.start
+            refuted = (own.amount - lost) * gpus + Fraction(lost * gpus, 2)
+            for begin, stop, counted in list_runs(usage.timeline, to_second(own.start), to_second(own.end) + 1):
+                since, until = max(EPOCH + begin * SECOND, own.start), min(EPOCH + stop * SECOND, own.end)
+                if counted >= refuted and since < until:
+                    yield since - until
 
 
 def require_undelivered(grant: Grant, startup: Usage) -> None:

@@ -24,7 +24,7 @@ ANSWERED_WITHIN: Final = timedelta(hours=24)
 ANSWERED_ONCE: Final = timedelta(days=30)
 """Outages of so many days share one `ANSWERED_WITHIN`, as the outages of a statement period share one cure time."""
 CHRONIC_WITHIN: Final = timedelta(days=3)
-"""Outages are chronic if in so many days they take as much as all nodes deliver in `ANSWERED_WITHIN`."""
+"""Outages are chronic if in so many days nodes failed for `ANSWERED_WITHIN` in all."""
 
 SILENT_AFTER: Final = timedelta(hours=48)
 """After how long without a reading of the provider's meter a startup may report that no node works."""

@@ -127,6 +127,8 @@ HALF = [dark(24 * day, 24 * day + 23.5, nodes=1) for day in range(6)]
         ([dark(0, 24)], [], 97, False),  # older than three days before the last one
         ([dark(24 * day, 24 * day + 6) for day in range(6)], [], 120, False),  # a short maintenance each day
         ([dark(24 * day, 24 * day + 9) for day in range(6)], [], 120, True),
+        ([dark(24 * day, 24 * day + 9, nodes=1) for day in range(6)], [(hour, 1) for hour in range(144)], 120, True),
+        ([dark(24 * day, 24 * day + 6, nodes=1) for day in range(6)], [], 120, False),
         ([dark(0, 23.5)], [], 120, False),  # one repair within a day
     ],
 )
