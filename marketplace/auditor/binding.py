@@ -2,7 +2,8 @@
 
 From its no-cancel phase on, or else its lock, the orders that it locked stand in its book, with what they asked and
 offered, or are deferred. Lots keep their asks and spans, and what of them is unsold stands in the book whole, except
-nodes of a pool of which some failed. What it awards is what its result states.
+nodes of a pool of which some failed. An order that asks for a provider's score is held to the score of then. What it
+awards is what its result states.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.spans import Load, find_peak, parse_instant
+from marketplace.auditor.standing import Standing
 from marketplace.auditor.stream import Findings, Message
 
 Body = Mapping[str, Any]
@@ -60,9 +62,12 @@ class Auction:
         deferred: The orders that it did not take.
         is_frozen: Whether the book is whole.
         matches: What each order that won gets.
+        rates_at: When it takes the scores of providers: when it was to bind its orders.
+        scores: These scores; None before.
     """
 
     binds_at: datetime
+    rates_at: datetime
     start: datetime
     period: timedelta
     periods: int
@@ -73,6 +78,7 @@ class Auction:
     deferred: set[str] = field(default_factory=set)
     is_frozen: bool = False
     matches: dict[str, Body] = field(default_factory=dict)
+    scores: Mapping[str, Fraction] | None = None
 
     def meets(self, lot: Lot) -> bool:
         """Return whether a lot has hours that it may award."""
@@ -88,6 +94,8 @@ class Binding:
         orders: The orders that wait for an auction.
         lots: By id.
         classes: The class of each pool.
+        providers: The provider of each pool.
+        standing: The scores of providers.
         weak: The pools of which nodes ever failed.
         leaving: When notice was given that a pool leaves, whose lots are withdrawn then.
         auctions: Those that are not completed.
@@ -98,6 +106,8 @@ class Binding:
     orders: dict[str, Order] = field(default_factory=dict)
     lots: dict[str, Lot] = field(default_factory=dict)
     classes: dict[str, str] = field(default_factory=dict)
+    providers: dict[str, str] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
     weak: set[str] = field(default_factory=set)
     leaving: dict[str, datetime] = field(default_factory=dict)
     auctions: dict[str, Auction] = field(default_factory=dict)
@@ -105,11 +115,17 @@ class Binding:
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
         self._check_moved(decision)
+        at = parse_instant(decision[0].headers["ce-time"])
+        for auction in self.auctions.values():
+            if auction.scores is None and auction.rates_at <= at:
+                auction.scores = self.standing.list_scores()
+        self.standing.take(decision)
         for message in decision:
             name = message.event_type.removesuffix(".v1")
             if name in {"pool.opened", "pool.node_failed"}:
                 body = message.read()
                 self.classes.setdefault(body["pool_id"], body.get("gpu_class", ""))
+                self.providers.setdefault(body["pool_id"], body.get("provider_id", ""))
                 self.weak |= {body["pool_id"]} if name == "pool.node_failed" else set()
             elif name == "pool.closing_announced":
                 self.leaving.setdefault(message.read()["pool_id"], parse_instant(message.headers["ce-time"]))
@@ -191,11 +207,11 @@ class Binding:
 
     def _take_auction(self, message: Message, name: str, body: Body) -> None:
         if name == "auction.opened":
-            binds_at = parse_instant(body.get("no_cancel_at") or body["locks_at"])
+            binds_at = rates_at = parse_instant(body.get("no_cancel_at") or body["locks_at"])
             if message.stored_at is not None:  # servers that stood still stored it late, and nobody knew of it before
                 binds_at = max(binds_at, min(message.stored_at, binds_at + STORING_MAX))
             start, period = parse_instant(body["horizon_start"]), timedelta(hours=body["period_hours"])
-            self.auctions[body["auction_id"]] = Auction(binds_at, start, period, body["periods"])
+            self.auctions[body["auction_id"]] = Auction(binds_at, rates_at, start, period, body["periods"])
         auction = self.auctions.get(body["auction_id"])
         if auction is None:
             return
@@ -227,6 +243,7 @@ class Binding:
         for order_id, row in auction.orders.items():
             order = self.orders.get(order_id)
             problem = None if order is None else self._find_problem(order, row, auction, asks)
+            problem = problem or (None if order is None else self._find_misrated(order, row, auction))
             require(problem is None, "bound", sequence, f"{order_id} stands in the book of {auction_id} {problem}")
         self._check_lots(message, auction_id, auction)
 
@@ -251,6 +268,22 @@ class Binding:
             own = {asks[lot_id] + STEP_USD for lot_id in bid.get("lot_ids") or () if lot_id in asks}
             if worth != full and not (worth < full and credit is not None and worth in own):
                 return f"with a bid of {worth}, it offers {full}"
+        return None
+
+    def _find_misrated(self, order: Order, row: Body, auction: Auction) -> str | None:
+        """Return how an order was held to other scores than those at which it was bound; None if it was not."""
+        least = Fraction(order.terms.get("provider_reliability_min") or 0)
+        if not least or auction.scores is None:
+            return None
+        scores = auction.scores
+        low = {pool_id for pool_id, party_id in self.providers.items() if scores.get(party_id, Fraction(1)) < least}
+        bids = sorted({bid["pool_id"] for bid in row["bids"]} & low)
+        if bids:
+            return f"with a bid for {bids[0]}, whose provider's score was below {least}"
+        names = (each.get("step_of") or each["lot_id"] for each in auction.lots)
+        pools = {self.lots[lot_id].pool_id for lot_id in names if lot_id in self.lots}
+        if "provider_reliability" in row.get("conflict", ()) and not pools & low:
+            return f"without a bid, although the score of every provider was at least {least}"
         return None
 
     def _check_lots(self, message: Message, auction_id: str, auction: Auction) -> None:

@@ -164,6 +164,10 @@ class Standing:
         """Return the sums of each provider that has any, in the order of `SUMS`."""
         return {provider_id: tuple(sums[name] for name in SUMS) for provider_id, sums in self.sums.items()}
 
+    def list_scores(self) -> dict[str, Fraction]:
+        """Return the score of each provider that has a history, from 0 to 1."""
+        return {provider_id: _score(sums) for provider_id, sums in self.sums.items()}
+
     def _add(self, provider_id: str, added: Sums) -> None:
         self.sums.setdefault(provider_id, Counter()).update(added)
 
@@ -194,6 +198,23 @@ class Standing:
             taken["gpu_seconds_due"] -= course.worked
             taken["value_worked"] -= course.worked * course.price
             self._add(course.provider_id, taken)
+
+
+def _score(sums: Sums) -> Fraction:
+    """Return the product of uptime, completion and undisputed: of each, the lower share by GPU-seconds and by price."""
+    worked = sums["gpu_seconds_due"] - sums["gpu_seconds_lost"]
+    shares = [
+        ((worked, sums["gpu_seconds_lost"]), (sums["value_worked"], sums["value_lost"])),
+        ((sums["gpu_seconds_completed"], sums["gpu_seconds_broken"]), (sums["cents_completed"], sums["cents_broken"])),
+        (
+            (sums["gpu_seconds_accepted"], sums["gpu_seconds_conceded"]),
+            (sums["value_accepted"], sums["value_conceded"]),
+        ),
+    ]
+    score = Fraction(1)
+    for pairs in shares:
+        score *= min(Fraction(good, good + bad) if good + bad else Fraction(1) for good, bad in pairs)
+    return score
 
 
 def _begin(body: Body) -> Course:

@@ -86,6 +86,8 @@ class MarketState:
         self._taken: dict[str, int] = {}
         self._taken_count = 0
         self._auctions: dict[str, datetime] = {}
+        self._unbound: dict[str, datetime] = {}  # when each auction binds its orders
+        self._bound: dict[str, ReliabilityState] = {}
 
     def take(self, page: Iterable[Recorded]) -> None:
         """Apply the next events."""
@@ -143,6 +145,7 @@ class MarketState:
         self._handler.cache.forget(error.subject)
 
     def _notice(self, event: Event, at: datetime) -> None:
+        self._keep_reliability(at)
         self._tell_scheduler(event)
         for grant_id in self.late_marks.notice(event, at):
             self.scheduler.put(Task("mark_grant", grant_id), NOW)
@@ -160,8 +163,10 @@ class MarketState:
                 self._pools[event.pool_id] = event.site_id
             case AuctionOpened():
                 self._auctions[event.auction_id] = event.locks_at
+                self._unbound[event.auction_id] = event.no_cancel_at or event.locks_at
             case AuctionCompleted():
-                self._auctions.pop(event.auction_id, None)
+                for known in (self._auctions, self._unbound, self._bound):
+                    known.pop(event.auction_id, None)
                 # Its book and its result weigh as much as the orders in them, and no task needs them any more.
                 self._handler.cache.forget(render_subject(AUCTION.aggregate, event.auction_id))
             case ClockAdvanced():
@@ -170,6 +175,12 @@ class MarketState:
                 self._notice_annotation(event)
             case _:
                 pass
+
+    def _keep_reliability(self, at: datetime) -> None:
+        """Keep what providers' scores are before the first event at or after an auction binds its orders."""
+        for auction_id in [known_id for known_id, binds_at in self._unbound.items() if binds_at <= at]:
+            del self._unbound[auction_id]
+            self._bound[auction_id] = self._reliability
 
     def _notice_annotation(self, event: LogAnnotated | LogGapAccepted) -> None:
         """Discard the states that an annotation changes. If its event was applied here, the market is outdated."""
@@ -244,10 +255,11 @@ class MarketState:
                 queue.append(Waiting(order, parent, self._taken.get(order_id, 0), is_served))
         return queue
 
-    async def load_supply(self, orders: Iterable[Order]) -> Supply:
+    async def load_supply(self, orders: Iterable[Order], auction_id: str) -> Supply:
         """Return the lots that are not withdrawn, with all pools of their sites, and the mandates that orders name.
 
-        Paused lots are included. A lot is left out if an event of it, of its pool or of its site cannot be read.
+        Paused lots are included. A lot is left out if an event of it, of its pool or of its site cannot be read. The
+        scores of providers are those at which the auction bound its orders, if it has.
 
         Raises:
             Unavailable: The log cannot be reached.
@@ -260,7 +272,7 @@ class MarketState:
             pools={pool_id: await self._load(POOL, pool_id) for pool_id in sorted({*lots.values(), *beside})},
             lots={lot_id: await self._load(LOT, lot_id) for lot_id in lots},
             mandates={mandate_id: await self._load(MANDATE, mandate_id) for mandate_id in mandates},
-            reliability=self.list_reliability(),
+            reliability=self.list_reliability(auction_id),
             sites={site_id: await self._load(SITE, site_id) for site_id in sites},
             register=await self._load(REGISTER, REGISTER_ID),
         )
@@ -296,11 +308,14 @@ class MarketState:
         """Return the ids of all pools, also of closed ones, oldest first."""
         return list(self._pools)
 
-    def list_reliability(self) -> dict[str, Fraction]:
-        """Return the reliability, from 0 to 1, of every provider that has a history."""
-        return {
-            provider_id: compute_reliability(record).score for provider_id, record in self._reliability.records.items()
-        }
+    def list_reliability(self, auction_id: str = "") -> dict[str, Fraction]:
+        """Return the reliability, from 0 to 1, of every provider that has a history.
+
+        It is that of now or, for an auction that has bound its orders, that of then: nobody undoes a bound order by
+        what it reports of other grants.
+        """
+        records = self._bound.get(auction_id, self._reliability).records
+        return {provider_id: compute_reliability(record).score for provider_id, record in records.items()}
 
     def list_pool_lots(self, pool_id: str) -> list[str]:
         """Return the ids of the lots of a pool that are not withdrawn."""

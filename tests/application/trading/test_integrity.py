@@ -13,24 +13,30 @@ from msgspec import structs
 from events.auction import MatchTerms
 from events.order import LostMatch, OrderUnmatched
 from events.schedule import EndTerms, NoticeFee
+from events.service import STANDARD_SERVICE
 from events.types import LotShare
 from marketplace.application.access.parties import record_stage
 from marketplace.application.billing import accounts, bonds
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery.grants import activate_grant, degrade_grant, terminate_grant, transfer_grant
 from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.metering import usage
 from marketplace.application.steps.claims import compute_damages
 from marketplace.application.supply import inventory, sites
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import auctions, mandates, orders
 from marketplace.application.trading.quotes import hold_quote, take_quote
+from marketplace.auditor.binding import Binding
 from marketplace.auditor.bonds import Bonds
+from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.market import Market as Course
+from marketplace.auditor.stream import Findings
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio, round_cents
+from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.grant import find_price
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.auction import BindAuction
@@ -38,6 +44,7 @@ from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_service_credits import Month
 from tests.application.trading.test_related import relate
 from tests.application.trading.test_resale import freeze_book, resell
 from tests.support.market.auditing import find_faults
@@ -708,3 +715,50 @@ async def test_a_stage_that_the_platform_records_undoes_no_order_that_is_bound(m
         await market.order(trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate,))
     assert caught.value.code == "stage_unwelcome", "what is not bound yet is asked by the present stage"
     await check_log(market.log)
+
+
+class Bound:
+    """What the auditor knows of bound orders, beside the capacity on which that rests."""
+
+    def __init__(self, findings):
+        self.findings, self.capacity = findings, Capacity(Findings())
+        self.binding = Binding(findings, self.capacity)
+
+    def take(self, decision):
+        self.binding.take(decision)
+        self.capacity.take(decision)
+
+
+@pytest.mark.parametrize("drops", ["in the phase", "before it"])
+async def test_an_order_is_held_to_the_score_that_its_provider_had_when_it_was_bound(market, drops):
+    """A provider voided a reading of its shell in the phase, was too bad for a bound order, and restored it after."""
+    market.service = structs.replace(STANDARD_SERVICE, credits=())
+    trade = await market.trade(cash="3", equity="0")
+    async with market.worker() as worker:
+        month = Month(market, trade, await market.award(trade))
+        await month.settle()
+        assert worker.market.list_reliability() == {trade.provider: 1}
+        terms = {"cash": "3", "nodes": 1, "earliest": 60, "latest": 62, "provider_reliability_min": Decimal("0.99")}
+        order = await market.order(trade.startup, **terms)
+        today = (market.clock.at - market.day(0)).days
+        auction = await market.auction(today + 2, today + 3, 40, today + 1)
+        if drops == "in the phase":
+            market.clock.at = market.day(today + 1)
+            await market.until("order", order, "locked")
+        context, why = market.context(trade.provider), {"reading_id": "day-20", "reason": "another grant's"}
+        await usage.void_usage(market.handler, context, month.grant_id, source="dcgm", **why)
+        await market.until("statement", name_adjustment(month.first.statement_id, 0), "accepted")
+        market.clock.at = market.day(today + 2)
+        await market.until("auction", auction, "completed")
+        assert worker.market.list_reliability()[trade.provider] < Fraction(99, 100)
+        expected = "matched" if drops == "in the phase" else "unmatched"
+        assert (await market.state("order", order)).status == expected
+        after = await market.order(trade.startup, **terms)
+        later = await market.auction(today + 4, today + 5, 40)
+        market.clock.at = market.day(today + 4)
+        await market.until("auction", later, "completed")
+        assert (await market.state("order", after)).status == "unmatched", "it counts from the next auction on"
+    await check_log(market.log)
+    assert await find_faults(Bound, market.log) == []
+    faults = await find_faults(Bound, market.log, drop="statement.credited.v1")
+    assert [rule for rule, _, _ in faults] == ["bound"] * (1 if drops == "in the phase" else 2)

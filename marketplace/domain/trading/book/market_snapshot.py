@@ -43,7 +43,8 @@ class Supply:
 
     Attributes:
         pools: Every pool with lots, and every other pool of their sites.
-        reliability: The score of each provider that has a history, from 0 to 1; the others have 1.
+        reliability: The score of each provider that has a history, from 0 to 1, for an auction as it was when orders
+            were bound; the others have 1.
         sites: The sites of the pools.
         register: Who is related to whom.
         is_quoted: Whether an order asks for a quote. In auctions no order bids on capacity of a related party.
