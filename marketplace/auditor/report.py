@@ -28,6 +28,7 @@ from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
 from marketplace.auditor.preemption import Preemption
+from marketplace.auditor.prepaid import Advances
 from marketplace.auditor.proceeds import Proceeds
 from marketplace.auditor.promises import Promises
 from marketplace.auditor.ranges import Ranges
@@ -73,6 +74,7 @@ class Audit:
     replacements: Replacements = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
+    advances: Advances = field(init=False)
     reschedules: Reschedules = field(init=False)
     capacity: Capacity = field(init=False)
     binding: Binding = field(init=False)
@@ -112,6 +114,7 @@ class Audit:
         self.bearing = Bearing(self.findings)
         self.replacements = Replacements(self.findings)
         self.stages = Stages(self.findings)
+        self.advances = Advances(self.findings)
         self.reschedules = Reschedules(self.findings)
         self.capacity = Capacity(self.findings)
         self.binding = Binding(self.findings, self.capacity)
@@ -187,6 +190,7 @@ class Audit:
         self.replacements.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)
+        self.advances.take(decision)
         self.reschedules.take(decision)
         self.persons.take(decision)
         self.alone.take(decision)

@@ -10,6 +10,7 @@ from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
+from marketplace.application.steps.prepaid import free_settled
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, find_missing
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
@@ -221,6 +222,7 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
     after = await unit.get(STATEMENT, statement_id)
     grant = await get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
+    await free_settled(unit, grant)
     await _resume(unit, grant)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 

@@ -15,6 +15,7 @@ from events.statement import Charges, ServiceCredit
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.paying import capture_or_debit, pay
+from marketplace.application.steps.prepaid import cover_late
 from marketplace.application.steps.stages import cover
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
@@ -86,6 +87,7 @@ async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, state
     payment = Payment(
         statement_id, statement_id, tranche_id, charges, credit, statement.service, earlier=tuple(earlier)
     )
+    await cover_late(unit, grant, statement, charges)
     await make_payment(unit, grant, payment)
     await keep_due(unit, grant, statement_id, ZERO)
 
@@ -108,6 +110,7 @@ async def pay_part(unit: UnitOfWork, grant: Grant, before: Statement, after: Sta
     payment = Payment(
         part.statement_id, part.part_id, tranches[0], charges, credit, after.service, earlier=tuple(tranches[1:])
     )
+    await cover_late(unit, grant, after, charges)
     await make_payment(unit, grant, payment)
 
 

@@ -113,6 +113,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "order": "final",
         "pool": "fixed",
         "service_line": "fixed",
+        "statement": "met",
         "usage": "again",
     },
     "disputes:lapse_dispute": {
