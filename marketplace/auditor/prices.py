@@ -20,6 +20,8 @@ OUTSIDE_MIN: Final = Fraction(1, 20)
 """The part of the company, and of all dollars paid in, that strangers must buy in a round, so that its price counts."""
 _FOUNDERS_USD: Final = 100_000
 """The most USD that all stock is worth at the founders' price when founders get theirs."""
+_GIVEN_FEW: Final = 10
+"""One of so many shares may be given away before founders' stock counts as given away too."""
 Body = Mapping[str, Any]
 Row = tuple[str, str]
 """A holder, and a class of its stock."""
@@ -354,9 +356,16 @@ class Company:
         return {holder_id for holder_id, _ in rows}
 
     def _find_founders_price(self) -> Fraction:
-        """Return the least USD of a share, at which founders get stock; -1 if the company was worth too much then."""
-        least = min((lot.price for lot in self.lots if lot.cause is None), default=Fraction(0))
-        is_dear = any(lot.worth > _FOUNDERS_USD for lot in self.lots if lot.cause is None and lot.price == least)
+        """Return the least USD of a share, at which founders get stock; -1 if the company was worth too much then.
+
+        A tenth of the stock, or less, that was given away makes no price.
+        """
+        sold = [lot for lot in self.lots if lot.cause is None]
+        given = sum((lot.shares for lot in sold if not lot.price), Fraction(0))
+        if given * _GIVEN_FEW <= sum((lot.shares for lot in sold), Fraction(0)):
+            sold = [lot for lot in sold if lot.price]
+        least = min((lot.price for lot in sold), default=Fraction(0))
+        is_dear = any(lot.worth > _FOUNDERS_USD for lot in sold if lot.price == least)
         return Fraction(-1) if is_dear else least
 
     def is_redemption(self, body: Body, price: Fraction, holdings: Mapping[tuple[str, str, str], int]) -> bool:
@@ -374,10 +383,19 @@ class Company:
         investors = {each for each in self.list_investors(holdings) if each.startswith("pty_")}
         if holder_id in investors | self._list_buyers():
             return True
-        lots = [*(lot for lot in self.lots if lot.cause is None), *self.exercised]
-        own = [lot for lot in lots if (lot.holder_id, lot.class_id) == (holder_id, class_id)]
+        own = [lot for lot in self.exercised if (lot.holder_id, lot.class_id) == (holder_id, class_id)]
+        own += [lot for lot in self._list_got(holder_id, class_id) if lot.cause is None]
         paid = max((lot.price for lot in own), default=Fraction(0))
         return body["shares"] > sum((lot.shares for lot in own), Fraction(0)) or price > paid
+
+    def _list_got(self, holder_id: str, class_id: str) -> Iterator[Lot]:
+        """Yield the stock that was issued to a holder and is now of a class, also what it converted into it."""
+        row = (holder_id, class_id)
+        turned = {giver[1] for giver, taker, _ in self.handed_on if giver[0] == holder_id and taker == row}
+        for lot in self.lots:
+            if lot.holder_id == holder_id and lot.class_id in {class_id, *turned}:
+                ratio = ONE if lot.class_id == class_id else self.find_ratio("stock", lot.class_id)
+                yield lot._replace(shares=lot.shares * ratio, price=lot.price / ratio)
 
     def _is_bought(self, lot: Lot, least: Fraction) -> bool:
         return lot.cause in self.signed or lot.cause in self.rounds or bool(lot.price and lot.price > least)
@@ -615,6 +633,6 @@ class Company:
 
     def find_mean(self, holder_id: str, class_id: str) -> Fraction:
         """Return what a holder paid on average, in USD, for a share of a class; 0 if none was issued to it."""
-        own = [lot for lot in self.lots if (lot.holder_id, lot.class_id) == (holder_id, class_id)]
+        own = [*self._list_got(holder_id, class_id)]
         shares = sum((lot.shares for lot in own), Fraction(0))
         return sum((lot.shares * lot.price for lot in own), Fraction(0)) / shares if shares else Fraction(0)

@@ -15,6 +15,8 @@ from events.issuer import (
     IssuerInstrumentSigned,
     IssuerOptionExercised,
     IssuerOptionGranted,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
     IssuerStockIssued,
     IssuerStockOffered,
     IssuerStockPlanAdjusted,
@@ -145,6 +147,7 @@ def test_a_price_counts_with_a_twentieth_of_what_was_paid_in_and_not_paid_back(e
 
 
 FOUNDED = issued(1, KEYLESS, 8_000_000, "0.001")
+FOUNDING_ANGEL = issued(1, ANGEL, 8_000_000, "0.001")
 GROWTH = issued(9, KEYLESS, 9 * 10**8, "0.1", cause=make_id("fin", 9))
 FOUNDING = {
     "founders' price": ([issued(1, ANGEL, 8_000_000, "0.001")], set()),
@@ -172,6 +175,8 @@ FOUNDING = {
     "in cash before a split": ([FOUNDED, *warranted("0.001"), SPLIT], set()),
     "that paid with rights": ([FOUNDED, *warranted(2, **NET)], set()),
     "filled up to a whole share": ([FOUNDED, issued(2, FUND, 9, 0, cause=make_id("spl", 9))], set()),
+    "beside an adviser's for nothing": ([FOUNDING_ANGEL, issued(2, KEYLESS, 800_000, 0)], set()),
+    "beside founders' for nothing": ([issued(1, KEYLESS, 8_000, 0), issued(2, FUND, 1_000, 1)], {FUND}),
     "above the least": ([issued(1, KEYLESS, 8_000_000, "0.001"), issued(2, FUND, 1_000, "0.002")], {FUND}),
 }
 
@@ -193,9 +198,38 @@ EXERCISED = IssuerOptionExercised(
     **OF_ISS, **STOCK, exercise_id=make_id("exe", 1), option_id=make_id("opt", 1), holder_id=KEYLESS
 )
 FOUNDED = [issued(1, PROVIDER, 8_000, "0.0001"), issued(2, FUND, 1_000, 1)]
+EARLY = {"class_id": "ff", "kind": "preferred", "shares_authorised": 10**6, "price_per_share_usd": Decimal("0.0002")}
+EARLY = IssuerStockClassCreated(
+    **OF_ISS, **EARLY, liquidation_multiple=Decimal(1), participation="none", seniority=1, price_protection=None
+)
+TURNED = IssuerStockConverted(
+    **OF_ISS,
+    conversion_id=make_id("cnv", 1),
+    holder_id=PROVIDER,
+    class_id="ff",
+    shares=4_000,
+    class_id_after="common",
+    shares_exact="4000/1",
+    shares_after=4_000,
+    reason="voluntary",
+)
+PREFERRED = [EARLY, replace(FOUNDED[0], class_id="ff", shares=4_000, price_usd_per_share=Decimal("0.0002"))]
+PREFERRED += [issued(3, ANGEL, 4_000, "0.0002"), FOUNDED[1], TURNED]
 OPTED = [*FOUNDED, POOL, GRANTED, EXERCISED]
 BACK = {
     "a founder's at cost": (FOUNDED, bought_back(1, PROVIDER, 8_000, "0.0001"), False),
+    "a founder's that was preferred": (PREFERRED, bought_back(1, PROVIDER, 4_000, "0.0002"), False),
+    "more than was preferred": (
+        [*PREFERRED, *handed_on(ANGEL, PROVIDER, 1)],
+        bought_back(1, PROVIDER, 4_001, "0.0002"),
+        True,
+    ),
+    "above cost, that was preferred": (PREFERRED, bought_back(1, PROVIDER, 1, "0.0003"), True),
+    "for nothing, above that": (
+        [*FOUNDED, issued(3, ANGEL, 100, 0)],
+        bought_back(1, ANGEL, 100, "0.0001"),
+        True,
+    ),
     "a founder's above cost": (FOUNDED, bought_back(1, PROVIDER, 8_000, "0.0002"), True),
     "more than a founder got": ([*FOUNDED, *handed_on(FUND, PROVIDER, 1)], bought_back(1, PROVIDER, 8_001, 0), True),
     "an investor's at cost": (FOUNDED, bought_back(1, FUND, 1_000, 1), True),

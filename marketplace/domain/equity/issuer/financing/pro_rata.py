@@ -31,6 +31,7 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
 from marketplace.domain.equity.issuer.dilution import list_claims
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
+from marketplace.domain.equity.issuer.rights.fair_value import list_got
 from marketplace.domain.equity.issuer.rules import get_financing, require_open
 from marketplace.domain.equity.issuer.state import Financing, Issuer, follow_stock, list_holders, measure_ownership
 from marketplace.domain.refusals import require_found
@@ -39,6 +40,9 @@ PRO_RATA_MAX: Final = 50
 """The most holders that are offered a part of one round by right alone: those with the largest parts, named or not."""
 FOUNDERS_USD_MAX: Final = 100_000
 """The most USD that all stock is worth at the founders' price when founders get theirs."""
+
+GIVEN_FEW: Final = Fraction(1, 10)
+"""The part of all stock that was issued without a cause, up to which stock that was given away makes no price."""
 
 
 def list_investors(state: Issuer) -> frozenset[str]:
@@ -91,8 +95,14 @@ def _list_bought(state: Issuer) -> frozenset[tuple[str, str]]:
 
 
 def _find_founders_price(state: Issuer) -> Fraction | None:
-    """Return the USD per share at which founders got stock, after all splits; None if that was no founder's price."""
+    """Return the USD per share at which founders got stock, after all splits; None if that was no founder's price.
+
+    What was issued for nothing makes none where it is no more than `GIVEN_FEW` of all: advisers are given stock.
+    """
     sold = [(each, _price_now(state, each)) for each in state.securities.values() if each.cause is None]
+    given = sum((_shares_now(state, each) for each, price in sold if not price), Fraction(0))
+    if given <= sum((_shares_now(state, each) for each, _ in sold), Fraction(0)) * GIVEN_FEW:
+        sold = [(each, price) for each, price in sold if price]
     least = min((price for _, price in sold), default=Fraction(0))
     worth = max((state.worth_at_issue[each.security_id] for each, price in sold if price == least), default=Fraction(0))
     return None if worth > FOUNDERS_USD_MAX else least
@@ -106,16 +116,12 @@ def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, pri
     """
     if holder_id == state.formed.party_id:
         return False
-    stock_class, founders = state.classes[class_id], _find_founders_price(state)
-    if stock_class.created.kind == "preferred" or holder_id in list_investors(state) | {
+    if state.classes[class_id].created.kind == "preferred" or holder_id in list_investors(state) | {
         holder for holder, _ in _list_bought(state)
     }:
         return True
-    own = [
-        (issued.shares * state.split_ratio / state.split_at_issue[security_id], founders)
-        for security_id, issued in state.securities.items()
-        if (issued.holder_id, issued.class_id) == (holder_id, class_id) and issued.cause is None
-    ]
+    got = (each for each in list_got(state, holder_id, class_id) if each.issued.cause is None)
+    own = [(each.shares, each.price_usd) for each in got]
     exercised = {
         act.option_id
         for act in state.acts.values()
@@ -123,8 +129,12 @@ def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, pri
     }
     options = [state.options[option_id] for option_id in exercised]
     own += [(Fraction(each.shares - each.shares_outstanding), each.exercise_price_usd) for each in options]
-    paid = max((price for _, price in own if price is not None), default=Fraction(0))
+    paid = max((price for _, price in own), default=Fraction(0))
     return shares > sum(count for count, _ in own) or price_usd > paid
+
+
+def _shares_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:
+    return issued.shares * state.split_ratio / state.split_at_issue[issued.security_id]
 
 
 def _price_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:

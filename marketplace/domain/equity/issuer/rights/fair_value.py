@@ -13,6 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from events.issuer import IssuerStockConverted, IssuerStockIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import SHARE_PRICE_PLACES
@@ -147,7 +148,7 @@ def find_buyout_price(
         on_day: The day of the act.
     """
     fair = find_class_price(state, class_id, related | {holder_id}, on_day)
-    return None if fair is None else max([fair, *(price for _, price in _list_paid(state, holder_id, class_id))])
+    return None if fair is None else max([fair, *(each.price_usd for each in list_got(state, holder_id, class_id))])
 
 
 def find_class_price(state: Issuer, class_id: str, interested: frozenset[str], on_day: date) -> Fraction | None:
@@ -166,18 +167,33 @@ def find_class_price(state: Issuer, class_id: str, interested: frozenset[str], o
 
 def find_mean_price(state: Issuer, holder_id: str, class_id: str) -> Fraction:
     """Return the mean USD per share, after all splits, at which stock of a class was issued to a holder; 0 if none."""
-    issued = _list_paid(state, holder_id, class_id)
-    shares = sum((shares for shares, _ in issued), Fraction(0))
-    return sum((shares * price for shares, price in issued), Fraction(0)) / shares if shares else Fraction(0)
+    got = list_got(state, holder_id, class_id)
+    shares = sum((each.shares for each in got), Fraction(0))
+    return sum((each.shares * each.price_usd for each in got), Fraction(0)) / shares if shares else Fraction(0)
 
 
-def _list_paid(state: Issuer, holder_id: str, class_id: str) -> list[tuple[Fraction, Fraction]]:
-    """Return the shares and USD per share, after all splits, of each stock of a class that was issued to a holder."""
+class Got(NamedTuple):
+    """Stock that was issued to a holder: its shares and USD per share as they are now, and its event."""
+
+    shares: Fraction
+    price_usd: Fraction
+    issued: IssuerStockIssued
+
+
+def list_got(state: Issuer, holder_id: str, class_id: str) -> list[Got]:
+    """Return the stock that was issued to a holder and is of a class, also what the holder converted into it."""
+    turned = {
+        act.class_id
+        for act in state.acts.values()
+        if isinstance(act, IssuerStockConverted) and (act.holder_id, act.class_id_after) == (holder_id, class_id)
+    }
     found = []
     for security_id, issued in state.securities.items():
-        if (issued.holder_id, issued.class_id) == (holder_id, class_id):
+        if issued.holder_id == holder_id and issued.class_id in {class_id, *turned}:
             ratio = state.split_ratio / state.split_at_issue[security_id]
-            found.append((issued.shares * ratio, Fraction(issued.price_usd_per_share) / ratio))
+            if issued.class_id != class_id:
+                ratio *= state.classes[issued.class_id].conversion_ratio
+            found.append(Got(issued.shares * ratio, Fraction(issued.price_usd_per_share) / ratio, issued))
     return found
 
 
