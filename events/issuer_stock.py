@@ -22,7 +22,8 @@ class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stoc
         participation: What preferred stock takes beside its preference: nothing, its part of the rest, or that up to a
             cap.
         participation_cap_multiple: The cap per dollar of original issue price, preference included.
-        price_protection: What a cheaper round does to the conversion price; None: nothing.
+        price_protection: What a cheaper round does to the conversion price; None: nothing. Each holder agrees to
+            cheaper stock beside rounds.
         protection_basis: What a weighted average counts before the issue; stated with one.
         first_refusal: Whether shares may be transferred only after they were offered and the right was waived.
     """

@@ -67,8 +67,7 @@ class DeliveryMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="ki
 class PowerMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="power"):
     """Nodes of so much power were delivered and accepted under the grants that the warrant counts.
 
-    A grant counts with the power of its nodes once each of them has delivered for `hours`, and before that in
-    proportion.
+    A grant counts once each of its nodes has delivered for `hours`, before that in proportion.
 
     Attributes:
         kilowatts: How many are needed; a megawatt is 1,000.

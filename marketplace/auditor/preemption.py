@@ -14,7 +14,7 @@ from marketplace.auditor.consents import WAIVED_AFTER
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
-from marketplace.auditor.prices import Company, Round
+from marketplace.auditor.prices import Company, Round, find_strike
 from marketplace.auditor.refusals import Heard, Refusals, weigh
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
@@ -195,12 +195,7 @@ class Preemption:
     def _is_below_preference(self, warrant: Body) -> bool:
         """Return whether a share gets more before common stock than a warrant pays for it; 0 if that is fixed later."""
         known = self.votes.gains.find_company(warrant["issuer_id"]).classes.get(warrant["class_id"])
-        price = warrant["exercise_price_usd"]
-        prices = [
-            0 if each.get("later_price") else Fraction(each.get("exercise_price_usd") or price)
-            for each in warrant.get("tranches", ())
-        ]
-        return known is not None and known.preference > min(prices, default=Fraction(price))
+        return known is not None and known.preference > find_strike(warrant)
 
     def _hear_buyer(self, proposal_id: str, sale: Body, now: datetime) -> None:
         """Compute what a buyer's investors may do against the stock that it pays with; as for a small warrant."""

@@ -27,6 +27,16 @@ Row = tuple[str, str]
 """A holder, and a class of its stock."""
 
 
+def find_strike(warrant: Body) -> Fraction:
+    """Return the lowest USD at which a warrant buys a share; 0 if that is fixed later."""
+    price = Fraction(warrant["exercise_price_usd"])
+    prices = [
+        Fraction(0) if each.get("later_price") else Fraction(each.get("exercise_price_usd") or price)
+        for each in warrant.get("tranches", ())
+    ]
+    return min(prices, default=price)
+
+
 @dataclass(slots=True)
 class StockClass:
     """A class of stock after all splits: its kind, a share's preference, if it participates, its ratio and rank.
@@ -622,6 +632,16 @@ class Company:
         kept = (lot for lot in self.lots if (lot.holder_id, lot.class_id) in held)
         prices = (lot.price / self.find_ratio("stock", lot.class_id) * whole for lot in kept)
         return max((*caps, *prices), default=Fraction(0))
+
+    def list_protected(
+        self, holdings: Mapping[tuple[str, str, str], int], class_id: str, price: Fraction
+    ) -> Iterator[str]:
+        """Yield who holds protected stock that converts at more than this price, in USD, of a share of a class."""
+        common = price / self.find_ratio("stock", class_id)
+        for (kind, holder_id, security), shares in holdings.items():
+            known = self.classes.get(security) if kind == "stock" and shares else None
+            if known is not None and known.protection is not None and known.price / known.ratio > common:
+                yield holder_id
 
     def find_fair(self, class_id: str, interested: Iterable[str], today: date) -> Fraction | None:
         """Return a fair price, in USD, of a share of a class; None if no price of others is known."""

@@ -18,6 +18,7 @@ from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity, Issuer
 from marketplace.auditor.gains import Gains
 from marketplace.auditor.held import Held, weigh_rights
+from marketplace.auditor.prices import find_strike
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
@@ -178,6 +179,7 @@ class Votes:
                 text = f"{name} of {body['issuer_id']}: {', '.join(sorted(silent))} did not agree"
                 self.findings.require(not silent, "vote", sequence, text)
             silent = self._list_entitled(name, body, [each for each, _ in bodies]) - agreed
+            silent |= self._list_protected(name, body, [each for each, _ in bodies]) - agreed
             silent |= (self._list_shrunk(name, body, bodies) | self._list_appointed(name, body)) - agreed
             text = f"{name} of {body.get('issuer_id')}: {', '.join(sorted(silent))} did not agree itself"
             self.findings.require(not silent, "vote", sequence, text)
@@ -236,6 +238,29 @@ class Votes:
             case _:
                 is_asked = False
         return entitled if is_asked else set()
+
+    def _list_protected(self, name: str, body: Body, beside: Collection[str]) -> set[str]:
+        """Return the parties whose stock is protected against the price of what is sold without a round."""
+        issuer_id, terms = body.get("issuer_id") or "", body
+        match name:
+            case "issuer.stock_issued" | "issuer.warrant_issued":
+                is_sold = body.get("cause") is None
+            case "issuer.instrument_signed":
+                terms = body["terms"]
+                is_sold = "instrument.principal_accrued" in beside and terms["kind"] in {"stock", "warrant"}
+            case "issuer.liquidity_declared":
+                terms = body["waterfall"].get("stock") or {}
+                issuer_id = terms.get("buyer_issuer_id") or ""
+                is_sold = bool(issuer_id)
+            case _:
+                is_sold = False
+        issuer, company = self.equity.issuers.get(issuer_id, Issuer()), self.gains.find_company(issuer_id)
+        if not is_sold or not any(each.protection for each in company.classes.values()):
+            return set()
+        price = find_strike(terms) if "exercise_price_usd" in terms else Fraction(0)
+        price += Fraction(terms.get("price_usd_per_share", 0))
+        held = company.list_protected(issuer.holdings, terms["class_id"], price)
+        return {each for each in held if self._votes(each, issuer)}
 
     def _list_shown_less(self, issuer_id: str, agreed: Body) -> set[str]:
         """Return the parties that would see less of an issuer by other holder terms than now."""

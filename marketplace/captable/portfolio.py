@@ -114,7 +114,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
 class ConcentrationLine(msgspec.Struct, frozen=True, kw_only=True):
     """The part, from 0 to 1, of the amount at risk (mark and undrawn commitment) that depends on one name.
 
-    `dimension` says what it names: an issuer, a sector, a GPU vendor, a kind of instrument or a provider.
+    `dimension` says what is named.
     """
 
     dimension: str

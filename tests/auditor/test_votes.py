@@ -202,6 +202,12 @@ SIGNED = [
     ("instrument.principal_accrued", {"instrument_id": "ins_2"}),
 ]
 ITSELF = ["pty_tiny did not agree itself"]
+GUARD = {"class_id": "guard", "kind": "preferred", "shares_authorised": 9, "price_per_share_usd": "2"}
+GUARD |= {"liquidation_multiple": "1", "price_protection": "full_ratchet"}
+GUARDED = [("issuer.stock_class_created", OF | GUARD)]
+GUARDED += [(name, body | {"class_id": "guard"}) for name, body in [stock(TINY, 1)]]
+STRUCK = [("issuer.warrant_issued", OF | SHARES | WARRANT | {"holder_id": CO, "exercise_price_usd": "1"})]
+NINE_EACH = [(GIVEN[0][0], GIVEN[0][1] | {"price_usd_per_share": "9"})]
 BOUGHT = {"waterfall": SALE["waterfall"] | {"stock": {"buyer_issuer_id": OTHER}}}
 FILLED = [
     ("issuer.stock_split", OF | {"numerator": 1, "denominator": 2, "split_id": "spl_1"}),
@@ -240,6 +246,10 @@ FILLED = [
         ([], [("issuer.warrant_issued", ATTESTED)], [BIG, SMALL, TINY], []),
         (ENTITLED, [("issuer.liquidity_declared", OF | SALE)], [BIG, SMALL], []),
         ([], FILLED, [BIG, SMALL], ITSELF),
+        (GUARDED, GIVEN, [BIG, SMALL], ITSELF),
+        (GUARDED, NINE_EACH, [BIG, SMALL], []),
+        (GUARDED, STRUCK, [BIG, SMALL], ITSELF),
+        (GUARDED, STRUCK, [BIG, SMALL, TINY], []),
         ([], FILLED, [BIG, SMALL, TINY], []),
     ],
 )

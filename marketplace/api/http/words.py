@@ -89,7 +89,7 @@ WORDS: Final = {
     "pre_money_usd": "Value of the company before the new money.",
     "previoushash": "Hash of the aggregate's previous event; empty for its first.",
     "price_places": "Decimal places of the price.",
-    "price_protection": "What a cheaper later issue does to the conversion price; null: nothing.",
+    "price_protection": "What a cheaper round does to the conversion price; null: nothing.",
     "price_rounding": "How the price is rounded.",
     "price_to_win_range": "How sure that price is, and between which values it lies; null where it is not known.",
     "price_to_win_usd_per_gpu_hour": "The price step above the lowest value that would have won; null: none.",

@@ -98,9 +98,10 @@ from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.instrument.mfn import is_better
 from marketplace.domain.equity.instrument.notes import hastens_repayment
-from marketplace.domain.equity.issuer.as_converted import find_preference, measure_company
+from marketplace.domain.equity.issuer.as_converted import find_preference, list_protected, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import (
+    find_price,
     gives_more,
     list_cash_principal,
     list_claims,
@@ -277,9 +278,12 @@ def _ask_about_sale(
     """Ask about stock, or what becomes stock, that somebody buys without a round; others might buy their part.
 
     As it takes effect, investors that joined meanwhile are asked too, unless its `terms` give less than they got for
-    their money; and those whom it outweighs by then. For `shares` see `Issue`.
+    their money; and those whom it outweighs by then. For `shares` see `Issue`. Holders whose stock is protected against
+    the price agree themselves: only a round lowers their conversion price.
     """
     named = _list_named_by_terms(setting)
+    if isinstance(terms, PricedTerms):
+        named += list_protected(setting.issuer, terms.class_id, find_price(setting.issuer, terms))
     offered = _list_others(setting, {holder_id, *named})
     takers = setting.related.union(*(setting.register.list_group(each) for each in {holder_id, *gain}))
     issue = Issue(terms, takers, shares, outweighed)
@@ -524,15 +528,21 @@ def _is_closing(setting: Setting) -> bool:
 def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
     stock_class = setting.issuer.classes[event.class_id]
     shares = None if _is_below_preference(event, stock_class) else event.shares * stock_class.conversion_ratio
+    protected = list_protected(setting.issuer, event.class_id, Fraction(_find_strike(event)))
     asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,), shares=shares)
-    return asked._replace(holders=(*asked.holders, *sorted(list_attesters(event.tranches))))
+    return asked._replace(holders=(*asked.holders, *protected, *sorted(list_attesters(event.tranches))))
 
 
 def _is_below_preference(event: IssuerWarrantIssued, stock_class: StockClass) -> bool:
-    """Return whether a share gets more before common stock than a warrant pays for it; a later price counts as 0."""
+    """Return whether a share gets more before common stock than a warrant pays for it."""
+    return find_preference(stock_class) > _find_strike(event)
+
+
+def _find_strike(event: IssuerWarrantIssued) -> Decimal:
+    """Return the lowest USD at which a warrant buys a share; a later price counts as 0."""
     stated = [ZERO if each.later_price is not None else each.exercise_price_usd for each in event.tranches]
     prices = (event.exercise_price_usd if each is None else each for each in stated)
-    return find_preference(stock_class) > min(prices, default=event.exercise_price_usd)
+    return min(prices, default=event.exercise_price_usd)
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
@@ -775,6 +785,7 @@ _SOLD: Final = (
 )
 SHARES_BOUGHT_MIN: Final = 100
 """With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
+_PROTECTED: Final = "each holder of stock that is protected against so low a price"
 SHARES_LEFT_MIN: Final = 300
 """With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""
 _REFUSED_ALONE: Final = (
@@ -791,7 +802,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "issue",
         "stock is issued",
         "company",
-        "the holder; vote; each holder with a pro rata right that holder terms name. The other investors may refuse",
+        f"the holder; vote; each holder with a pro rata right that holder terms name; {_PROTECTED}. The other investors"
+        " may refuse",
         "an instrument, a closed round, an option or a warrant is its cause",
         _issue,
         _SOLD,
@@ -923,8 +935,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "warrant",
         "a warrant is issued",
         "company",
-        "the holder; each attester that it names; vote; each holder with a pro rata right that holder terms name. The"
-        " other investors may refuse",
+        "the holder; each attester that it names; vote; each holder with a pro rata right that holder terms name;"
+        f" {_PROTECTED}. The other investors may refuse",
         _NONE,
         _issue_warrant,
         _SOLD,
@@ -1005,7 +1017,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
         " For stock, a warrant, or a SAFE or note that undercuts what others paid or is large, also each holder with a"
-        " pro rata right that holder terms name; the other investors may refuse. It is large to an investor above a"
+        f" pro rata right that holder terms name, and {_PROTECTED}; the other investors may refuse. It is large to an"
+        " investor above a"
         " tenth of the value at which it invested, or of an independent one that is higher: with what others invested"
         " in cash in the last year, and with most-favoured principal that may elect its terms. Who bears at most a"
         " tenth of what it and earlier investors paid or hold is not asked for that alone",
@@ -1089,7 +1102,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the company is sold",
         "company",
         "vote by the thresholds of the holder terms; the directors, if a holder agreed to them; a buyer that issues its"
-        " stock, its vote, each holder that its terms give a pro rata right, and its investors, whose silence of"
+        f" stock, its vote, each holder that its terms give a pro rata right, {_PROTECTED},"
+        " and its investors, whose silence of"
         f" {WAIVED_AFTER.days} days agrees; a buyer that takes over capacity. Also"
         " each holder whose principal is not paid in full in cash, whose preferred stock ranks behind SAFEs, or who"
         " may buy preferred stock for less than its preference and is paid less than the difference."
@@ -1313,7 +1327,8 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
         return
     buying = setting._replace(issuer=buyer, company_id=buyer.formed.party_id, buyer=None)
     yield _Group("buyer", {buying.company_id: 1})
-    named = [each for each in _list_named_by_terms(buying) if _is_party(each, buying)]
+    protected = _list_protected_of_buyer(setting)
+    named = [each for each in (*_list_named_by_terms(buying), *protected) if _is_party(each, buying)]
     for holder_id in named:
         yield _Group(f"buyer_holder/{holder_id}", {holder_id: 1})
     gain = list_leaning(buyer, setting.issuer, setting.register)
@@ -1321,6 +1336,15 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     for electorate, weights in _list_groups(buying, gain, is_hidden=is_hidden):
         yield _Group(f"buyer_{electorate}", weights)
     yield from _hear_buyer(buying, _list_others(buying, named), gain)
+
+
+def _list_protected_of_buyer(setting: Setting) -> tuple[str, ...]:
+    """Return the holders of a buyer whose stock is protected against the price at which it pays with its own."""
+    stocks = [each.waterfall.stock for each in setting.effects if isinstance(each, IssuerLiquidityDeclared)]
+    stock = next(iter(stocks), None)
+    if setting.buyer is None or stock is None or stock.class_id is None:
+        return ()
+    return list_protected(setting.buyer, stock.class_id, Fraction(stock.price_usd_per_share))
 
 
 def _hear_buyer(buying: Setting, offered: Collection[str], takers: frozenset[str]) -> Iterable[_Group]:

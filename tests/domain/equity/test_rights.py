@@ -326,6 +326,36 @@ def test_a_fraction_is_taken_at_a_fair_price_if_it_is_a_thousandth_of_the_class(
     assert (f"holder/{FUND}" in ask(taken, SPLIT, given=given)) is asked
 
 
+GUARDED = (
+    *GIVEN,
+    events.IssuerStockClassCreated(
+        issuer_id=ISSUER_ID,
+        class_id="guard",
+        kind="preferred",
+        shares_authorised=10_000,
+        price_per_share_usd=usd(1),
+        liquidation_multiple=usd(1),
+        price_protection="full_ratchet",
+    ),
+    issue(BANK, 10, "guard", number=5),
+    issue(ANGEL, 500, "guard", number=6),
+)
+CHEAP = {
+    "stock": lambda price: replace(issue(FOUNDER, 1, number=9), price_usd_per_share=usd(price)),
+    "a warrant": lambda price: replace(warrant(FOUNDER), exercise_price_usd=usd(price)),
+}
+
+
+@pytest.mark.parametrize("price", ["0.99", "1"])
+@pytest.mark.parametrize("build", CHEAP.values(), ids=CHEAP)
+def test_cheaper_stock_without_a_round_asks_each_holder_that_is_protected_against_it(build, price):
+    """A friend carried its class, and 8,000,000 shares at 0.05 left a fund's full ratchet at 1.25."""
+    asked = ask(build(price), given=GUARDED)
+    protected = {f"holder/{each}" for each in (BANK, ANGEL)}
+    assert protected & asked.keys() == (protected if price == "0.99" else set())
+    assert not protected & ask(build(price)).keys(), "their other classes are not protected"
+
+
 def test_nobody_is_asked_where_no_party_holds_anything():
     assert ask(issue(FOUNDER, 1, number=9), given=GIVEN[:4]) == {}
 

@@ -36,6 +36,20 @@ def measure_preference(state: Issuer) -> Fraction:
     return sum((each.shares_outstanding * find_preference(each) for each in state.classes.values()), Fraction(0))
 
 
+def list_protected(state: Issuer, class_id: str, price_usd: Fraction) -> tuple[str, ...]:
+    """Return who holds protected stock whose conversion price is above this price of a share of a class."""
+    stock_class = state.classes.get(class_id)
+    common = price_usd / (Fraction(1) if stock_class is None else stock_class.conversion_ratio)
+    lowered = {
+        name
+        for name, each in state.classes.items()
+        if each.created.price_protection is not None and (each.conversion_price_usd or 0) > common
+    }
+    return tuple(
+        sorted({holder_id for (holder_id, name), shares in state.holdings.items() if shares and name in lowered})
+    )
+
+
 def convert_shares(state: Issuer, shares: Mapping[str, int]) -> Fraction:
     """Return how many common shares some shares, by class, are as converted now, as a fraction."""
     counted = (count * state.classes[class_id].conversion_ratio for class_id, count in shares.items())
