@@ -129,7 +129,9 @@ class Incidents:
             if reservation.start <= now < reservation.end:
                 cached = await self._handler.cache.load(GRANT, grant_id)
                 grant: Grant | None = cached.state
-                if grant is not None and grant.is_running(now) and grant.condition != "suspended":
+                if grant is None or grant.condition == "suspended" or grant.is_silenced:
+                    continue
+                if grant.is_running(now):
                     found.append((grant, cached.head.hash))
         return found
 

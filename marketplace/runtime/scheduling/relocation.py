@@ -44,7 +44,7 @@ async def move_grant(
         except Refusal as refusal:
             frozen = refusal if refusal.code == "lot_frozen" else frozen
             continue
-        if grant.condition == "degraded":
+        if grant.condition == "degraded" and not grant.is_silenced:
             await resume_in_full(handler, grant_id, step, context.at)
         return True
     if frozen is not None:

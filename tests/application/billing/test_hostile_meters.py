@@ -579,6 +579,28 @@ async def test_a_second_of_readings_answers_no_report_of_silence_and_what_the_pr
     assert await find_faults(AuditedCauses, market.log) == []
 
 
+async def test_a_move_to_another_pool_answers_no_report_of_silence():
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+    _, other = await market.pool(trade.provider)
+    await market.lot(trade.provider, other)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(2.5)
+        at, context = market.clock.now(), market.context(trade.startup)
+        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        await month.degrade(-0.01, 0)
+        here = (await market.state("grant", month.id)).pool_id
+        nodes = (await market.state("pool", here)).opened.nodes
+        failed = {"incident_id": "fire", "nodes": nodes, "at": market.clock.now()}
+        await inventory.fail_nodes(market.handler, market.context(trade.provider), here, **failed)
+        for _ in range(20):
+            await market.tick()
+        assert (await market.state("grant", month.id)).is_silenced
+    await check_log(market.log)
+
+
 @pytest.mark.parametrize("reporter", ["payer", "user", "stranger"])
 async def test_who_pays_for_a_grant_or_uses_it_reports_that_nothing_came(reporter):
     market = Market(MemoryLog())
