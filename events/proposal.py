@@ -118,10 +118,12 @@ class ProposalAgreed(Event, frozen=True, kw_only=True, tag="proposal.agreed.v1")
     Attributes:
         proposal_id: The proposal.
         party_id: The voter.
+        waived_at: From when the silence of its investors agrees, if it is a buyer that pays in its stock; else None.
     """
 
     proposal_id: Id
     party_id: Id
+    waived_at: Instant | None = None
 
 
 class ProposalConsentWithdrawn(Event, frozen=True, kw_only=True, tag="proposal.consent_withdrawn.v1"):

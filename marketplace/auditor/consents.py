@@ -88,6 +88,7 @@ class Proposal:
         ended: Whether it is over.
         refused: Those who did, unless they agreed since.
         leaving: The electorates of holders whose service ended, by an option that depends on it.
+        buyer_agreed_at: When a buyer that pays in its stock agreed; None: it does not.
     """
 
     made: Mapping[str, Any]
@@ -95,6 +96,12 @@ class Proposal:
     ended: bool = False
     refused: set[str] = field(default_factory=set)
     leaving: frozenset[str] = frozenset()
+    buyer_agreed_at: datetime | None = None
+
+    def buys(self, party_id: str) -> bool:
+        """Return whether a party is the company of a buyer."""
+        asked = (each for each in self.made["consents"] if each["electorate"] == "buyer")
+        return any(voter["party_id"] == party_id for each in asked for voter in each["voters"])
 
     def list_missing(self, now: datetime, agreed: set[str] | None = None) -> list[str]:
         """Return the electorates that have not agreed, by more than half or at least the share that the consent states.
@@ -111,12 +118,13 @@ class Proposal:
     def list_waiving(self, now: datetime) -> set[str]:
         """Return the investors that might have bought a part, and do not refuse, once they had time to; else nobody.
 
-        Also who left the company.
+        Also who left the company. Investors of a buyer have their time once the buyer itself agreed.
         """
-        waived = {PRO_RATA, f"buyer_{PRO_RATA}", *self.leaving}
+        since = dict.fromkeys((PRO_RATA, *self.leaving), parse_instant(self.made["proposed_at"]))
+        if self.buyer_agreed_at is not None:
+            since[f"buyer_{PRO_RATA}"] = self.buyer_agreed_at
+        waived = {name for name, start in since.items() if now >= start + WAIVED_AFTER}
         asked = [each for each in self.made["consents"] if each["electorate"] in waived]
-        if not asked or now < parse_instant(self.made["proposed_at"]) + WAIVED_AFTER:
-            return set()
         return {voter["party_id"] for each in asked for voter in each["voters"]} - self.refused
 
 
@@ -217,8 +225,12 @@ class Consents:
         if name == "agreed":
             known.agreed.add(body["party_id"])
             known.refused.discard(body["party_id"])
+            if known.buys(body["party_id"]):
+                known.buyer_agreed_at = _find_time(message)
         elif name in {"refused", "consent_withdrawn"}:
             known.agreed.discard(body["party_id"])
+            if known.buys(body["party_id"]):
+                known.buyer_agreed_at = None
             if name == "refused":
                 known.refused.add(body["party_id"])
         else:

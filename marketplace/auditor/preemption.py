@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
-from marketplace.auditor.consents import WAIVED_AFTER
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
@@ -158,7 +157,8 @@ class Preemption:
         heard = self.refusals.heard.get(body["proposal_id"])
         if known is None or heard is None or body["party_id"] not in heard.weights:
             return
-        self.refusals.latest[heard.issuer_id, body["party_id"]] = now
+        if heard.issuer_id == known.made["issuer_id"] or known.buyer_agreed_at is not None:
+            self.refusals.latest[heard.issuer_id, body["party_id"]] = now
 
     def _hear(self, made: Body, now: datetime) -> None:
         """Compute what the investors may do against an issue that is proposed."""
@@ -278,11 +278,7 @@ class Preemption:
         proposal, heard = self.votes.consents.proposals.get(carried), self.refusals.heard.get(carried)
         if proposal is not None and heard is not None:
             silent -= heard.list_overcome(proposal.refused & silent)
-            if (
-                parse_instant(decision[0].headers["ce-time"])
-                >= parse_instant(proposal.made["proposed_at"]) + WAIVED_AFTER
-            ):
-                silent -= set(heard.weights) - proposal.refused
+            silent -= proposal.list_waiving(parse_instant(decision[0].headers["ce-time"])) & set(heard.weights)
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
     def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:

@@ -749,7 +749,7 @@ async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason
         before, party_id = await unit.get(PROPOSAL, proposal_id), _name_sender(unit)
         command = RefuseProposal(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
-        if party_id in before.list_offered() and unit.list_events(PROPOSAL, proposal_id):
+        if before.counts_refusal(party_id) and unit.list_events(PROPOSAL, proposal_id):
             issuer_id = find_issuing(before.made)
             count = CountRefusal(issuer_id=issuer_id, proposal_id=proposal_id, party_id=party_id, at=context.at)
             await unit.decide(ISSUER, issuer_id, count)

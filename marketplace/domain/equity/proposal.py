@@ -6,7 +6,8 @@ Invariants:
     1. A proposal takes effect only if in each of its electorates voters of more than half of the weight, or of the
        share that it states, agree at that moment. Who might buy a part by a pro rata right, or whose service ended,
        agrees by its silence, from the instant that the electorate states, while it does not refuse: it may until the
-       proposal takes effect.
+       proposal takes effect. The investors of a buyer have `WAIVED_AFTER` from the buyer's own agreement, so that no
+       stranger sets them a term.
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
@@ -49,6 +50,9 @@ WAIVED_AFTER: Final = timedelta(days=7)
 """How long an investor may refuse that others get stock without an offer of its part; then its silence waives it."""
 PRO_RATA: Final = "pro_rata"
 """The electorate of those who might buy their part of what is issued."""
+BUYER: Final = "buyer"
+"""The electorate of a buyer's company."""
+_OF_BUYER: Final = f"{BUYER}_{PRO_RATA}"
 EFFECTS_BYTES_MAX: Final = 7 * 2**20
 """The largest size of a proposal's effects and consents together; with more it would not fit a message of 8 MB."""
 
@@ -165,6 +169,7 @@ class Proposal:
         refused: Voters that refuse now.
         silent_again: Voters that took an agreement back and have not voted since.
         status: ``open`` until it takes effect or ends.
+        buyer_waived_at: From when the silence of a buyer's investors agrees; None: the buyer does not agree.
     """
 
     made: ProposalMade
@@ -172,6 +177,7 @@ class Proposal:
     refused: frozenset[str] = frozenset()
     silent_again: frozenset[str] = frozenset()
     status: Status = "open"
+    buyer_waived_at: datetime | None = None
 
     @property
     def voters(self) -> frozenset[str]:
@@ -181,11 +187,27 @@ class Proposal:
     def list_missing(self, at: datetime, covered: frozenset[str] | None = None) -> list[Consent]:
         """Return the agreements that it still needs, if only those of `covered` count; None: all do."""
         agreed = self.agreed if covered is None else self.agreed & covered
-        return list_missing(self.made.consents, agreed, self.refused, at)
+        waived_at = self.buyer_waived_at or self.made.decide_until
+        consents = [
+            msgspec.structs.replace(each, waived_at=waived_at) if each.electorate == _OF_BUYER else each
+            for each in self.made.consents
+        ]
+        return list_missing(consents, agreed, self.refused, at)
+
+    def buys(self, party_id: str) -> bool:
+        """Return whether a party is the company of a buyer."""
+        asked = (each for each in self.made.consents if each.electorate == BUYER)
+        return any(voter.party_id == party_id for each in asked for voter in each.voters)
+
+    def counts_refusal(self, party_id: str) -> bool:
+        """Return whether a refusal stands: an investor's, of what its company agrees to issue."""
+        stands = {PRO_RATA} if self.buyer_waived_at is None else {PRO_RATA, _OF_BUYER}
+        own = (each for each in self.made.consents if each.electorate in stands)
+        return any(voter.party_id == party_id for each in own for voter in each.voters)
 
     def list_offered(self) -> frozenset[str]:
         """Return the investors that may refuse that others buy what they might buy a part of."""
-        offered = (each for each in self.made.consents if each.electorate.removeprefix("buyer_") == PRO_RATA)
+        offered = (each for each in self.made.consents if each.electorate in {PRO_RATA, _OF_BUYER})
         return frozenset(voter.party_id for each in offered for voter in each.voters)
 
     def is_ready(self, party_id: str, at: datetime) -> bool:
@@ -360,7 +382,11 @@ def _carry_out(command: CarryOutProposal, state: Proposal) -> Sequence[ProposalE
 def _vote(command: AgreeToProposal | WithdrawConsent | RefuseProposal, state: Proposal) -> Sequence[ProposalEvent]:
     proposal_id, party_id = command.proposal_id, command.party_id
     if isinstance(command, AgreeToProposal):
-        return [] if party_id in state.agreed else [ProposalAgreed(proposal_id=proposal_id, party_id=party_id)]
+        if party_id in state.agreed:
+            return []
+        is_issuing = state.buys(party_id) and any(each.electorate == _OF_BUYER for each in state.made.consents)
+        waived_at = command.at + WAIVED_AFTER if is_issuing else None
+        return [ProposalAgreed(proposal_id=proposal_id, party_id=party_id, waived_at=waived_at)]
     if isinstance(command, WithdrawConsent):
         if party_id in state.silent_again:
             return []
@@ -423,8 +449,10 @@ def _evolve_open(state: Proposal, event: ProposalEvent) -> Proposal:
     match event:
         case ProposalAgreed() | ProposalRefused() | ProposalConsentWithdrawn():
             voter = {event.party_id}
+            waived_at = event.waived_at if isinstance(event, ProposalAgreed) else None
             return replace(
                 state,
+                buyer_waived_at=waived_at if state.buys(event.party_id) else state.buyer_waived_at,
                 agreed=state.agreed | voter if isinstance(event, ProposalAgreed) else state.agreed - voter,
                 refused=state.refused | voter if isinstance(event, ProposalRefused) else state.refused - voter,
                 silent_again=state.silent_again | voter

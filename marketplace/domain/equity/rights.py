@@ -1104,7 +1104,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "vote by the thresholds of the holder terms; the directors, if a holder agreed to them; a buyer that issues its"
         f" stock, its vote, each holder that its terms give a pro rata right, {_PROTECTED},"
         " and its investors, whose silence of"
-        f" {WAIVED_AFTER.days} days agrees; a buyer that takes over capacity. Also"
+        f" {WAIVED_AFTER.days} days from the buyer's own agreement agrees; a buyer that takes over capacity. Also"
         " each holder whose principal is not paid in full in cash, whose preferred stock ranks behind SAFEs, or who"
         " may buy preferred stock for less than its preference and is paid less than the difference."
         " Also each holder of a note, if nothing is left for others",

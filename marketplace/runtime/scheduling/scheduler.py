@@ -70,7 +70,7 @@ from events.order import (
     OrderUnmatched,
 )
 from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
-from events.proposal import ProposalCarriedOut, ProposalEnded, ProposalMade
+from events.proposal import ProposalAgreed, ProposalCarriedOut, ProposalEnded, ProposalMade
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.service_line import (
     HoursReading,
@@ -665,6 +665,11 @@ class Scheduler:
         waived = [each.waived_at for each in event.consents if each.waived_at is not None]
         if waived:
             self.put(Task("carry_out_proposal", event.proposal_id), max(waived))
+
+    @notice.register
+    def _agree(self, event: ProposalAgreed) -> None:
+        if event.waived_at is not None:
+            self.put(Task("carry_out_proposal", event.proposal_id), event.waived_at)
 
     @notice.register
     def _end_proposal(self, event: ProposalCarriedOut | ProposalEnded) -> None:

@@ -1,5 +1,6 @@
 """Variants of old attacks: the ground changes before the last agreement, a right is dodged, a friend makes a price."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -776,12 +777,80 @@ async def test_a_company_buys_no_empty_shell_before_its_investors_could_refuse(m
         market.clock.at += WAIVED_AFTER
         assert await vote(market, trade.startup, sale) == "effective", "the angel was silent"
         assert await find_faults(OfferedParts, market.log) == []
-        early = {"proposed_at": market.clock.now().isoformat()}
-        assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+        def is_of_buyer(message):
+            return message.event_type == "proposal.agreed.v1" and message.read()["party_id"] == trade.startup
+
+        assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, drop=is_of_buyer)}
     else:
         await consents.refuse(market.handler, market.context(trade.fund), sale, reason="a shell is worth nothing")
         assert (await market.state("proposal", sale)).status == "refused"
     await check_log(market.log)
+
+
+@pytest.fixture
+async def shell(market, held):
+    """Return how a stranger's company asks that the fund's company buys it for stock, and the stranger."""
+    trade, _, _ = held
+    company, friend = await market.party("Shell", "startup"), await market.party("Friend", "fund", usd=1_000)
+    issuer = await market.issuer(company)
+    await act(market, company, CreateStockClass, class_id="common", kind="common", shares_authorised=10_000_000)
+    await act(market, company, AddStakeholder, holder_id=friend, name="Owner", kind="founder")
+    issue = {"security_id": derive_id("sec", company), "holder_id": friend, "class_id": "common", "shares": 1_000}
+    await act_agreed(market, company, IssueStock, **issue, price_usd_per_share=Decimal("0.0001"), approval=PAPER)
+    stock = {"price_usd_per_share": Decimal(1), "buyer_issuer_id": trade.issuer, "class_id": "common"}
+
+    async def sell():
+        context, paid = market.context(company), BuyerStock(buyer="Startup", **stock)
+        sale = {"proceeds_usd": Decimal(10), "safe_seniority": 1, "stock": paid}
+        await issuers.declare_liquidity(market.handler, context, issuer, **sale)
+        return await consents.find_proposal(market.handler, context)
+
+    return sell, friend
+
+
+async def test_who_refuses_a_strangers_proposal_before_its_company_agrees_has_refused_nothing(market, held, shell):
+    """A stranger named a buyer that knew nothing of it; who refused had refused at the buyer for 180 days."""
+    trade, _, angel = held
+    sell, _ = shell
+
+    async def refuse_sale(sale):
+        await consents.refuse(market.handler, market.context(angel), sale, reason="what is it worth?")
+        return set((await market.state("issuer", trade.issuer)).refusals)
+
+    assert await refuse_sale(await sell()) == set()
+    sale = await sell()
+    assert await vote(market, trade.startup, sale) == "open"
+    assert await refuse_sale(sale) == {angel}, "its company would issue the stock"
+    assert f"buyer_holder/{angel}" in await list_asked(market, await sell()), "its refusal stands"
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+@pytest.mark.parametrize("days", [0, 6, 8])
+async def test_the_investors_of_a_buyer_have_seven_days_from_its_own_agreement(market, held, shell, days):
+    """A buyer agreed after a week to what a stranger had proposed, and its investors' silence had agreed already."""
+    trade, bank, angel = held
+    sell, friend = shell
+    sale = await sell()
+    for party_id in sorted({friend, bank, trade.fund}):
+        assert await vote(market, party_id, sale) == "open"
+    market.clock.at += timedelta(days=days)
+    assert await vote(market, trade.startup, sale) == "open", f"{angel} is silent"
+    async with market.worker():
+        market.clock.at += WAIVED_AFTER - timedelta(microseconds=1)
+        await asyncio.sleep(0.3)
+        status = (await market.state("proposal", sale)).status
+        assert status == ("open" if days < WAIVED_AFTER.days else "lapsed")
+        market.clock.at += timedelta(microseconds=1)
+        await market.until("proposal", sale, "effective", "lapsed")
+    assert await find_faults(OfferedParts, market.log) == []
+    assert await find_faults(CapTableConsents, market.log) == []
+
+    def is_of_buyer(message):
+        return message.event_type == "proposal.agreed.v1" and message.read()["party_id"] == trade.startup
+
+    found = {kind for kind, *_ in await find_faults(OfferedParts, market.log, drop=is_of_buyer)}
+    assert ("pro_rata" in found) is (days < WAIVED_AFTER.days)
 
 
 async def finance_by_friend(market, trade, holder_id):
