@@ -172,7 +172,7 @@ class Preemption:
         name, body = sold
         issuer_id, company = body["issuer_id"], self.votes.gains.find_company(body["issuer_id"])
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
-        is_redeemed = self._is_redeemed(name, body)
+        is_redeemed = name == "issuer.warrant_exercised" or self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
         investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *named}
         shares = company.measure(issuer.holdings)
@@ -216,6 +216,8 @@ class Preemption:
         match name:
             case "issuer.stock_issued" | "issuer.warrant_issued":
                 is_sold = body.get("cause") is None
+            case "issuer.warrant_exercised":
+                is_sold = self.votes.is_at_own_value(body, now)
             case "issuer.instrument_signed":
                 cash = any(each == "instrument.principal_accrued" for each, _ in bodies)
                 priced = body["terms"]["kind"] in _PRICED

@@ -452,14 +452,20 @@ class Votes:
                 is_taken = body.get("cause") in self.gains.find_company(body["issuer_id"]).offers
                 own = body.get("cause") is None or is_taken
                 return own and (not self._votes(body["holder_id"], issuer) or self.gains.is_dear(name, body, now))
-            case "issuer.warrant_exercised" if body["warrant_id"] in self.rights:
-                right, (first, named) = self.rights[body["warrant_id"]], self.relations.warrants[body["warrant_id"]]
-                is_net = body.get("fair_value_usd") is not None and not right.is_sourced
-                return is_net and self.gains.is_outdated(body, {right.holder_id, first, *named}, now)
+            case "issuer.warrant_exercised":
+                return self.is_at_own_value(body, now)
             case _ if name in _VOTED:
                 return True
             case _:
                 return body.get("cause") is None and self._is_voted_alone(name, body, issuer, beside, now)
+
+    def is_at_own_value(self, exercised: Body, now: datetime) -> bool:
+        """Return whether a net exercise counts with a value that only its holder or the company made."""
+        right = self.rights.get(exercised["warrant_id"])
+        if right is None or right.is_sourced or exercised.get("fair_value_usd") is None:
+            return False
+        first, named = self.relations.warrants[exercised["warrant_id"]]
+        return self.gains.is_outdated(exercised, {right.holder_id, first, *named}, now)
 
     def _is_voted_alone(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
         """Return whether every group votes on an event on stock or options that follows from no other one."""

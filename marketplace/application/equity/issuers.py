@@ -7,6 +7,7 @@ instrument in the append that pays the holders.
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 from msgspec import structs
 
@@ -119,7 +120,8 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
     """
     require_decider(context)
     issuer_id = command.issuer_id
-    by = structs.replace(command, recorded_by="platform" if context.party_id is None else "company")
+    recorded_by: Literal["company", "platform"] = "platform" if context.party_id is None else "company"
+    by = structs.replace(command, recorded_by=recorded_by, on_day=context.at.date())
 
     async def work(unit: UnitOfWork) -> None:
         await load_issuer(unit, issuer_id)

@@ -331,11 +331,11 @@ def _ask_others(
     """Ask also the classes, and let the other investors refuse, where an investor has its money back alone."""
     if not is_redemption(setting.issuer, event.holder_id, event.class_id, event.shares, Fraction(price_usd)):
         return asked
-    return _ask_about_redemption(asked, event.holder_id, setting)
+    return _ask_investors(asked, event.holder_id, setting)
 
 
-def _ask_about_redemption(asked: Asked, holder_id: str, setting: Setting) -> Asked:
-    """Ask the classes too, and let the other investors refuse that the company's money goes to one of them."""
+def _ask_investors(asked: Asked, holder_id: str, setting: Setting) -> Asked:
+    """Ask the classes too, and let the other investors refuse what takes from all of them: money, or stock for less."""
     others = _list_others(setting, {holder_id, *asked.holders})
     asked = asked._replace(vote=True, gain=(holder_id,), share=Decimal(1))
     issue = Issue(None, setting.related | setting.register.list_group(holder_id))
@@ -551,7 +551,8 @@ def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
     if event.fair_value_usd is not None:
         interested = find_interested(warrant, setting.company_id, setting.register)
         fair = find_value_for_warrant(setting.issuer, warrant, interested, on_day)
-    return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent, gain=(event.holder_id,))
+    asked = Asked((event.holder_id,))
+    return asked if fair is None or fair.is_independent else _ask_investors(asked, event.holder_id, setting)
 
 
 def _transfer_warrant(event: IssuerWarrantTransferred, setting: Setting) -> Asked:
@@ -751,7 +752,7 @@ def _list_outweighed(instrument_id: str, holder_id: str, owed: Sequence[Exposure
 def _repay(event: InstrumentRepaid, setting: Setting) -> Asked:
     if not event.early:
         return Asked()
-    return _ask_about_redemption(Asked((event.holder_id,), company=True), event.holder_id, setting)
+    return _ask_investors(Asked((event.holder_id,), company=True), event.holder_id, setting)
 
 
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
@@ -766,7 +767,7 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
     if outweighed or undercuts_holders(setting.issuer, event.terms, takers, signed.terms):
         asked = _ask_about_sale(holder_id, setting, gain, event.terms, outweighed=outweighed)
     is_sooner = hastens_repayment(event.terms, (each.terms for each in owed))
-    return _ask_about_redemption(asked, holder_id, setting) if is_sooner else asked
+    return _ask_investors(asked, holder_id, setting) if is_sooner else asked
 
 
 _NONE: Final = "never"
@@ -946,9 +947,12 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a warrant is exercised",
         "company, holder",
         "the holder; also a vote, if the exercise is net at an outdated value, or at one that only the company or the"
-        " holder stated",
+        " holder stated; the other investors may refuse that",
         _NONE,
         _exercise_warrant,
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse such a value"
+        f" within {WAIVED_AFTER.days} days agrees to it; any refusal ends the proposal, and stands for"
+        f" {REFUSED_FOR.days} days. In cash, or at a value that the platform records, the holder exercises alone",
     ),
     IssuerWarrantCancelled: Right(
         "warrant_cancellation", "a warrant is cancelled", "company", "the holder", _NONE, _holder

@@ -11,9 +11,11 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.proposal import WAIVED_AFTER
 from tests.application.equity.test_consents import build, count_shares, propose, vote
 from tests.application.equity.test_equity import act, pay_in
 from tests.support.market.agreeing import agree_all
+from tests.support.market.auditing import OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -98,6 +100,7 @@ async def test_those_who_are_diluted_vote_on_a_value_that_the_company_alone_stat
         "class/common",
         "disinterested_class/common",
         "warrants",
+        "pro_rata",
     }
     assert (await vote(market, trade.fund, proposal_id)).status == "open"
     await consents.refuse(market.handler, market.context(other), proposal_id, reason="at a million?")
@@ -112,3 +115,45 @@ async def test_an_exercise_that_was_proposed_is_void_once_another_value_is_recor
     await value(market, trade.startup, trade.issuer, 40)
     assert (await vote(market, other, proposal_id)).status == "void"
     assert await count_shares(market, trade) == 1_000
+
+
+@pytest.mark.parametrize("refuses", [True, False], ids=["refuses", "silent"])
+async def test_an_investor_may_refuse_a_value_that_the_company_alone_stated(warranted, refuses):
+    """A founder's majority let a vendor have 799,000 shares for nothing, at 800 times what investors had paid."""
+    market, trade, other = warranted
+    angel = await market.party("Angel", "fund", usd=5_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=angel, name="Angel", kind="investor")
+    stock = {"security_id": derive_id("sec", angel), "holder_id": angel, "class_id": "common", "shares": 1_000}
+    stock["price_usd_per_share"] = Decimal(2)
+    proposal_id = await propose(market, trade.startup, trade.issuer, IssueStock, **stock)
+    for holder_id in (angel, other, trade.fund):
+        await vote(market, holder_id, proposal_id)
+    await value(market, trade.startup, trade.issuer, 1_000)
+    proposal_id = await exercise(market, trade, trade.fund)
+    assert (await vote(market, other, proposal_id)).status == "open"
+    if refuses:
+        await consents.refuse(market.handler, market.context(angel), proposal_id, reason="I paid two.")
+        assert (await market.state("proposal", proposal_id)).status == "refused"
+        await value(market, None, trade.issuer, 20)
+        assert await exercise(market, trade, trade.fund) is None, "at the platform's value the holder needs nobody"
+        assert await count_shares(market, trade) == 1_500
+    else:
+        market.clock.at += WAIVED_AFTER
+        assert (await vote(market, trade.fund, proposal_id)).status == "effective", "it agrees again"
+        assert await find_faults(OfferedParts, market.log) == []
+        early = {"proposed_at": market.clock.now().isoformat()}
+        assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+    await check_log(market.log)
+
+
+async def test_a_valuation_is_not_dated_ahead(warranted):
+    market, trade, _ = warranted
+    command = RecordValuation(
+        issuer_id=trade.issuer,
+        price_usd_per_share=Decimal(1),
+        method="409A",
+        effective_on=market.clock.now().date() + timedelta(days=1),
+    )
+    with pytest.raises(Refusal) as caught:
+        await issuers.record_valuation(market.handler, market.context(trade.startup), command)
+    assert caught.value.code == "valuation_in_future"

@@ -206,7 +206,8 @@ REFUSED = {
     ],
     "valuation": [
         ("amount_not_positive", [FORMED], value(price_usd_per_share=Decimal(-1), effective_on=date(2000, 1, 1))),
-        ("date_before_formation", [FORMED], value(effective_on=date(2024, 4, 30))),
+        ("date_before_formation", [FORMED], value(effective_on=date(2024, 4, 30), on_day=date(2024, 4, 29))),
+        ("valuation_in_future", [FORMED], value(effective_on=date(2026, 3, 2), on_day=date(2026, 3, 1))),
     ],
 }
 

@@ -187,13 +187,17 @@ class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
-    """Record a valuation of a common share by its company or the platform, as of a day."""
+    """Record a valuation of a common share by its company or the platform, as of a day.
+
+    `on_day` is the day of the command, after which no valuation is dated; None: any day is taken.
+    """
 
     issuer_id: str
     price_usd_per_share: Decimal
     method: str
     effective_on: date
     recorded_by: Literal["company", "platform"] = "company"
+    on_day: date | None = None
 
 
 class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,7 +77,7 @@ Refusals in order, of each command:
   observation_far_off
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
-- valuation: price · date_before_formation
+- valuation: price · date_before_formation · valuation_in_future
 - instrument signed: instrument_exists · sale_declared · amounts · stock_class_unknown · stack_exceeds_company ·
   dilution_unagreed · price_below_preference · terms_unagreed · cap_below_holders
 - dilution limited: share · amounts · missing_convention · dilution_exceeded

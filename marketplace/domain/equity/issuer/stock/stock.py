@@ -150,4 +150,10 @@ def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[Issuer
         return []
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
     require_formed(state, command.effective_on, "/effective_on")
+    if command.on_day is not None and command.effective_on > command.on_day:
+        raise Refusal(
+            "valuation_in_future",
+            f"a valuation of {command.effective_on} is not known on {command.on_day}; record it on its day",
+            pointer="/effective_on",
+        )
     return [event]
