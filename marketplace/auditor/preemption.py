@@ -22,6 +22,7 @@ from marketplace.auditor.votes import Votes
 OFFERS_MAX: Final = 50
 """The most holders that are offered a part of one round by right alone."""
 DAYS_MIN: Final = timedelta(days=7)
+_CLOSED: Final = "issuer.financing_closed.v1"
 _PRICED: Final = frozenset({"stock", "warrant"})
 _USUAL: Final = {"discount": Fraction(3, 10), "annual_rate": Fraction(1, 5), "repayment_multiple": Fraction(1)}
 """The most that a SAFE or note takes beside its cap without a right of others to buy their part."""
@@ -55,6 +56,7 @@ class Preemption:
             if name == "proposal.made":
                 self.entitled[body["proposal_id"]] = self.votes.list_entitled(body["issuer_id"])
                 self._hear(body, now)
+                self._notify(body)
             elif name == "proposal.refused":
                 self._take_refusal(body, now)
             elif name == "issuer.financing_opened":
@@ -62,7 +64,7 @@ class Preemption:
             elif name == "issuer.financing_priced":
                 problem = self._check_answers(body, now, bodies)
             elif name == "issuer.financing_closed":
-                problem = self._check_silent(body, now)
+                problem = self._check_silent(body, now) or self._check_outdated(body, decision, bodies, now)
             elif name == "issuer.financing_abandoned" and not is_of_parties(decision):
                 problem = (
                     self._check_lapse(body, now) if decision[0].headers["ce-actor"].startswith("worker:") else None
@@ -123,6 +125,25 @@ class Preemption:
         known = self._find_round(body)
         silent = set() if known is None else known.list_silent(now)
         return f"{', '.join(sorted(silent))} may still join it" if silent else None
+
+    def _notify(self, made: Body) -> None:
+        """Note whose silence agrees to a closing: those who had answered before it got worse for them."""
+        closing = [json.loads(each["body_json"]) for each in made["effects"] if each["type"] == _CLOSED]
+        for known in filter(None, map(self._find_round, closing)):
+            proposal = self.votes.consents.proposals[made["proposal_id"]]
+            proposal.leaving |= {f"holder/{holder_id}" for holder_id in known.list_diluted()}
+
+    def _check_outdated(
+        self, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]], now: datetime
+    ) -> str | None:
+        """Return what is wrong if who took a part did not have time to refuse what was signed since."""
+        known = self._find_round(body)
+        diluted = set() if known is None or not is_of_parties(decision) else known.list_diluted()
+        carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
+        proposal = self.votes.consents.proposals.get(carried)
+        diluted -= self.votes.list_agreed(decision, bodies)
+        diluted -= set() if proposal is None else proposal.list_waiving(now)
+        return f"{', '.join(sorted(diluted))} answered before it changed" if diluted else None
 
     def _check_answers(self, priced: Body, now: datetime, bodies: Sequence[tuple[str, Body]]) -> str | None:
         """Return what is wrong with a pricing: too early or too late, or without the offers that are due."""

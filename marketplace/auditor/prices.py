@@ -93,13 +93,22 @@ class Lot(NamedTuple):
 
 @dataclass(slots=True)
 class Round:
-    """A round: its opening, its last price, what holders take by right, and if it has ended."""
+    """A round: its opening, its last price, what holders take by right, and if it has ended.
+
+    `outdated` are those who took a part before an instrument was signed or changed.
+    """
 
     opened: Body
     priced: Body = field(default_factory=dict)
     answers: dict[str, Fraction] = field(default_factory=dict)
     late: list[Body] = field(default_factory=list)
     ended: bool = False
+    outdated: set[str] = field(default_factory=set)
+
+    def list_diluted(self) -> set[str]:
+        """Return who took a part of a round that what was signed since dilutes: all but one that sells a fixed part."""
+        is_fixed = self.opened["terms"].get("pricing_convention") == "percent_ownership"
+        return set() if is_fixed else self.outdated
 
     def list_offers(self) -> list[Body]:
         """Return what holders may take by right."""
@@ -227,6 +236,7 @@ class Company:
                 self._take_price(name, body, company_id)
 
     def _sign(self, name: str, body: Body) -> None:
+        self._date_answers()
         self.signed[name], self.signed_terms[name] = body["holder_id"], body["terms"]
         if body.get("invested_on"):
             self.invested[name] = date.fromisoformat(body["invested_on"])
@@ -314,6 +324,11 @@ class Company:
         """Return the pricings of rounds of the last year."""
         return [pricing for day, pricing in self.closed if day is not None and today - day <= VALID]
 
+    def _date_answers(self) -> None:
+        """Note who took a part of an open round before its instruments change."""
+        for each in (each for each in self.rounds.values() if not each.ended):
+            each.outdated |= {holder_id for holder_id, amount in each.answers.items() if amount}
+
     def _set_limit(self, body: Body) -> None:
         self.limit = {} if body.get("dilution_max") is None else body
         if self.limit:
@@ -322,6 +337,9 @@ class Company:
             self.exposures = orders | {name: counted.get(name, []) for name in self.signed}
 
     def _record_exposure(self, subject_id: str, exposures: list[Body]) -> None:
+        known = [each["terms"] for each in self.exposures.get(subject_id, ())]
+        if subject_id in self.signed and any(each["terms"] not in known for each in exposures):
+            self._date_answers()
         self.exposures[subject_id] = exposures
         self.agreed_splits.setdefault(subject_id, self.split_ratio)
         if not exposures and subject_id not in self.signed:

@@ -145,7 +145,13 @@ async def probe_existence(world: World, row: Row) -> list[tuple[int, str, list[s
         token = _reads.set(reads := [])
         answer = await world.clients["other"].request(row.method, path, content=sent, headers=headers)
         _reads.reset(token)
-        told.append((answer.status_code, re.sub("|".join({*swaps, *swaps.values()}) or "$", "…", answer.text), reads))
+        told.append(
+            (
+                answer.status_code,
+                re.sub("|".join(map(re.escape, {*swaps, *swaps.values()})) or "$", "…", answer.text),
+                reads,
+            )
+        )
     return told
 
 

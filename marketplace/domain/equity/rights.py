@@ -466,7 +466,7 @@ def _convert(event: IssuerStockConverted, setting: Setting) -> Asked:
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
     """Ask the investors; also those whose instruments convert, if unrelated parties here buy next to nothing.
 
-    Or if they get a lower preference than what they paid.
+    Or if they get a lower preference than what they paid. Who took a part by right may refuse what was signed since.
     """
     financing = setting.issuer.financings[event.financing_id]
     asked = [each.holder_id for each in financing.opened.terms.investments]
@@ -479,7 +479,9 @@ def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
     asked += _list_overcharged(financing, pricing, setting)
     buyers = tuple(each.holder_id for each in pricing.allotments)
     gain = list_round_gain(financing, pricing, _list_prices(setting, *buyers), setting.related, setting.register)
-    return Asked(tuple(asked), company=True, vote=True, gain=gain)
+    is_diluted = financing.terms.pricing_convention != "percent_ownership" and not setting.again
+    outdated = tuple(sorted(financing.outdated)) if is_diluted else ()
+    return Asked(tuple(asked), company=True, vote=True, gain=gain, notified=outdated)
 
 
 def _list_overcharged(financing: Financing, pricing: RoundPricing, setting: Setting) -> list[str]:
@@ -1038,10 +1040,12 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " or for less than a twentieth of all dollars paid in and not paid back, or the preference is less than the"
         " money, also each holder whose instrument converts. Also each holder that loses preferred stock by a duty to"
         " pay more than its part of the money of parties here, or more per share than another party that holds the"
-        " class",
+        " class. Unless the round sells a fixed part of the company, who took its part by right before an instrument"
+        " was signed, or got other terms, may refuse",
         _NONE,
         _close,
-        f"{DECIDE_WITHIN.days} days, then the proposal lapses. No stock and no money has moved. The round stays open:"
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. Who may refuse what was signed since its answer agrees"
+        f" by {WAIVED_AFTER.days} days of silence. No stock and no money has moved. The round stays open:"
         " the company proposes it again, prices it again, or abandons it. If it abandons the round, the money that pro"
         " rata holders set aside is free. Otherwise that money is free 60 days after their time to answer",
     ),

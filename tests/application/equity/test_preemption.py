@@ -35,7 +35,7 @@ from tests.application.equity.test_warrant_orders import exercise
 from tests.support.market.agreeing import act_agreed, agree_all, decline_all
 from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import SAFE, Market
 
 INSTANT = timedelta(microseconds=1)
 
@@ -840,3 +840,44 @@ async def test_the_auditor_weighs_refusals_itself(market, backed):
     for vote_left_out in ((warrant, backed.fund), (proposal_id, bank)):
         ((kind, _, text),) = await find_faults(OfferedParts, market.log, drop=is_left_out)
         assert (kind, vote_left_out[1] in text) == ("pro_rata", True), "a refusal stands, and a silence lasts a week"
+
+
+@pytest.mark.parametrize(
+    ("convention", "asks"), [("pre_money_method", True), ("dollars_invested", True), ("percent_ownership", False)]
+)
+@pytest.mark.parametrize("refuses", [True, False], ids=["refuses", "silent"])
+async def test_who_took_its_part_of_a_round_may_refuse_what_is_signed_after(market, led, convention, asks, refuses):
+    """A friend's SAFE, signed after a binding answer, took two fifths of what the fund bought, and nobody asked it."""
+    trade, _ = led
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    context = market.context(trade.startup)
+    terms = structs.replace(build_round(straw), pricing_convention=convention, pool_post_money=Decimal(0))
+    await issuers.open_financing(market.handler, context, trade.issuer, name="A", terms=terms)
+    financing = derive_id("fin", context.command_id)
+    offers, until = await list_offers(market, trade, financing)
+    await take(market, trade, financing, trade.fund, offers[trade.fund])
+    safe = structs.replace(SAFE, discount=None, valuation_cap_usd=Decimal(900_000_000))
+    await join(market, trade.startup, 10_000, safe)
+    market.clock.at = until
+    await price(market, trade, financing)
+    market.clock.at += timedelta(days=10)
+    await price(market, trade, financing)
+    proposal_id = await propose_closing(market, trade, financing)
+    made = (await market.state("proposal", proposal_id)).made
+    assert (f"holder/{trade.fund}" in {each.electorate for each in made.consents}) is asks
+    if asks and refuses:
+        await consents.refuse(market.handler, market.context(trade.fund), proposal_id, reason="I answered before.")
+        assert (await market.state("proposal", proposal_id)).status == "refused"
+        return
+    proposal = await market.state("proposal", proposal_id)
+    for party_id in sorted(proposal.voters - proposal.agreed - ({trade.fund} if asks else set())):
+        await vote(market, party_id, proposal_id)
+    if asks:
+        assert (await market.state("proposal", proposal_id)).status == "open"
+        market.clock.at += WAIVED_AFTER
+        await vote(market, trade.startup, proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert bool(await find_faults(OfferedParts, market.log, **early)) is asks

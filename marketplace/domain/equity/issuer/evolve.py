@@ -436,7 +436,17 @@ def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
         shares_at_signing=state.shares_at_signing.update(_count_at_signing(state, event)),
     )
     counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
-    return _set_exposure(signed, event.instrument_id, (counted,))
+    return _date_answers(_set_exposure(signed, event.instrument_id, (counted,)))
+
+
+def _date_answers(state: Issuer) -> Issuer:
+    """Return the state in which an open round knows who took a part of it before its instruments changed."""
+    after = state.financings
+    for financing_id, financing in state.financings.items():
+        taken = frozenset(holder_id for holder_id, amount in financing.answers.items() if amount)
+        if financing.status == "open" and taken:
+            after = after.set(financing_id, replace(financing, outdated=financing.outdated | taken))
+    return state if after is state.financings else replace(state, financings=after)
 
 
 def _count_at_signing(state: Issuer, event: IssuerInstrumentSigned) -> dict[tuple[str, str], Fraction]:
@@ -451,7 +461,10 @@ def _count_at_signing(state: Issuer, event: IssuerInstrumentSigned) -> dict[tupl
 
 
 def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
-    return _set_exposure(state, event.subject_id, event.exposures)
+    after = _set_exposure(state, event.subject_id, event.exposures)
+    known = [each.terms for each in state.exposures.get(event.subject_id, ())]
+    changes = any(each.terms not in known for each in event.exposures)
+    return _date_answers(after) if changes and event.subject_id in state.instruments else after
 
 
 def _set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:

@@ -234,6 +234,8 @@ class Financing:
         close_until: Until when it may close at that price; None before, and for an import.
         answers: The USD that each holder takes by its pro rata right, 0 for nothing.
         offers: What each holder may take by its right.
+        outdated: Who had taken a part before an instrument was signed, or got other terms. Unless the investors buy a
+            fixed part of the company, that dilutes what they buy.
     """
 
     opened: IssuerFinancingOpened
@@ -243,6 +245,7 @@ class Financing:
     basis: Capitalization | None = None
     close_until: datetime | None = None
     answers: Map[str, Decimal] = field(default_factory=Map)
+    outdated: frozenset[str] = frozenset()
 
     @property
     def priced_on(self) -> date | None:
