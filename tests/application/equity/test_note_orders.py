@@ -23,7 +23,7 @@ from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
 
-async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
+async def offer_equity(market, trade, kind, instrument, *, days=10, latest=1, **rules):
     """Let the fund take instruments of a kind, and the startup offer one for some days of compute."""
     rules = MandateTerms(
         instrument_kinds=(kind,),
@@ -47,7 +47,7 @@ async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
     trade.mandate = mandate.id
     await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="listed anew")
     trade.lot = await market.lot(trade.provider, trade.pool, mandate_ids=(mandate.id,))
-    terms = market.terms(cash="1", equity="3", mandate_ids=(mandate.id,), days=days, latest=1)
+    terms = market.terms(cash="1", equity="3", mandate_ids=(mandate.id,), days=days, latest=latest)
     terms = msgspec.structs.replace(terms, instrument=instrument)
     receipt = await orders.place_order(
         market.handler, market.context(trade.startup), startup_id=trade.startup, terms=terms

@@ -23,7 +23,6 @@ from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
-    CreateStockClass,
     IssueStock,
     SplitStock,
 )
@@ -249,16 +248,16 @@ async def test_stock_that_is_split_between_order_and_match_buys_as_many_shares_m
     await check_log(market.log)
 
 
-async def lend_until_a_class_exists(market, trade):
+async def lend_until_tonight(market, trade):
     """Let the fund lend by a note that is due, and becomes stock of a class that does not exist yet."""
     become = MaturityConversion(
-        class_id="later", capitalization_definition="existing_fully_diluted", share_rounding="floor"
+        class_id="common", capitalization_definition="existing_fully_diluted", share_rounding="floor"
     )
     terms = NoteTerms(
         annual_rate=Decimal("0.1"),
         interest="simple",
         day_count="thirty_360",
-        matures_on=market.clock.now().date() - timedelta(days=1),
+        matures_on=market.clock.now().date(),
         valuation_cap_usd=Decimal(9_000_000),
         at_maturity=become,
     )
@@ -268,7 +267,7 @@ async def lend_until_a_class_exists(market, trade):
     )
     members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(1_000), "terms": terms}
     context = market.context(trade.startup)
-    before = msgspec.structs.replace(context, at=context.at - timedelta(days=2))
+    before = msgspec.structs.replace(context, at=context.at - timedelta(days=1))
     return (await instruments.invest(market.handler, before, **members)).id
 
 
@@ -305,7 +304,7 @@ async def test_a_company_buys_none_with_its_stock_while_its_order_is_locked(foun
 async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refused_once_it_is_locked(founded):
     """With 900 million shares more at the same price, the holder would get a hundredth of the company.
 
-    A note would do the same as it is signed. One that waits for its class counts before, so it becomes stock meanwhile.
+    A note would do the same as it is signed. One that was signed before counts already, so it becomes stock meanwhile.
     """
     market, trade = founded
     rules = {"valuation_cap_usd_max": Decimal(1_000_000_000)}
@@ -314,14 +313,14 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
     issue = {"holder_id": trade.startup, "class_id": "common", "price_usd_per_share": Decimal("0.0001")}
     security_id = derive_id("sec", trade.issuer)
     await act(market, trade.startup, IssueStock, security_id=security_id, shares=900_000_000, **issue)
-    auction = await market.auction(locks_at=0.7, no_cancel_at=0.6)
+    auction = await market.auction(locks_at=1.1, no_cancel_at=0.9, horizon=2)
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
         await market.until("auction", trade.auction, "completed")
         assert (await market.state("order", trade.order)).status == "cancelled", "it wins nothing and displaces nobody"
-        note = await lend_until_a_class_exists(market, trade)
-        order = await offer_equity(market, trade, "stock", STOCK, **rules)
-        market.clock.at = market.day(0.6)
+        note = await lend_until_tonight(market, trade)
+        order = await offer_equity(market, trade, "stock", STOCK, latest=2, **rules)
+        market.clock.at = market.day(0.9)
         await market.until("order", order, "locked")
         other = market.process("other")
         with pytest.raises(Refusal) as caught:
@@ -329,12 +328,13 @@ async def test_shares_issued_after_an_order_end_it_before_the_lock_and_are_refus
         assert caught.value.code == "market_deciding"
         assert order not in str(caught.value), "holders who vote read it too"
         with pytest.raises(Refusal) as caught:
-            await lend_until_a_class_exists(other, trade)
+            await lend_until_tonight(other, trade)
         assert caught.value.code == "market_deciding"
-        await act_agreed(other, trade.startup, CreateStockClass, class_id="later", kind="common", shares_authorised=10)
+        assert not (await market.state("instrument", note)).conversions
+        market.clock.at = market.day(1)
         await mature_note(other.handler, other.context(trade.startup), note, strict=True)
-        assert (trade.fund, "later") in (await market.state("issuer", trade.issuer)).holdings
-        market.clock.at = market.day(0.7)
+        assert (trade.fund, "common") in (await market.state("issuer", trade.issuer)).holdings
+        market.clock.at = market.day(1.1)
         await market.until("auction", auction, "completed")
     assert (await market.state("order", order)).status == "matched"
     events = [event async for page in market.log.read() for event in page]
