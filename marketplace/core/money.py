@@ -27,6 +27,10 @@ HOURS_PLACES: Final = 4
 HOURS_MAX: Final = Decimal(10**6)
 
 
+_WRITTEN_OUT_MAX: Final = 30
+"""The greatest power of ten, up or down, at which a refused number is told without an exponent."""
+
+
 def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse an amount of dollars that is not a whole number of cents, above 0 and at most 10^15.
 
@@ -81,25 +85,26 @@ def require_share(share: Decimal, pointer: str) -> None:
 def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: int, *, zero: bool) -> None:
     if not value.is_finite():
         raise Refusal("not_a_number", f"{pointer} is {value}; state {unit} as a decimal number", pointer=pointer)
+    text = f"{value:f}" if abs(value.adjusted()) <= _WRITTEN_OUT_MAX else str(value)
     if value.is_signed() or (value == 0 and not zero):
         bound = "at least 0" if zero else "above 0"
         raise Refusal(
-            "amount_not_positive", f"{pointer} is {value} {unit}; it must be {bound}", pointer=pointer, value=str(value)
+            "amount_not_positive", f"{pointer} is {text} {unit}; it must be {bound}", pointer=pointer, value=text
         )
     if value > maximum:
         raise Refusal(
             "amount_too_large",
-            f"{pointer} is {value} {unit}; the most is {maximum}",
+            f"{pointer} is {text} {unit}; the most is {maximum:f}",
             pointer=pointer,
-            value=str(value),
-            maximum=str(maximum),
+            value=text,
+            maximum=f"{maximum:f}",
         )
     if not _fits(value, places):
         raise Refusal(
             "amount_too_precise",
-            f"{pointer} is {value} {unit}; at most {places} decimal places are allowed",
+            f"{pointer} is {text} {unit}; at most {places} decimal places are allowed",
             pointer=pointer,
-            value=str(value),
+            value=text,
             places=places,
         )
 

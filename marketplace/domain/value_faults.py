@@ -28,7 +28,7 @@ _SENTENCES: Final = {
     "Expected `datetime` with a timezone component": "must have an offset, such as 2026-01-31T00:00:00Z",
     "Invalid RFC3339 encoded date": "must be a day such as 2026-01-31",
 }
-DECIMAL: Final = 'must be a decimal in quotes, such as "1.50"'
+DECIMAL: Final = 'must be a decimal in quotes, such as "1.50", with at most 24 digits on each side of the point'
 _EXAMPLES: Final = {
     "Id": "an id such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
     "Ratio": 'an exact fraction such as "7/3"',
@@ -53,6 +53,11 @@ def _list_forms() -> Iterator[tuple[str, str]]:
         yield from ((meta.pattern, f"must be {text}") for meta in metas if meta.pattern is not None)
     yield r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", "must be a short name such as series-a"
     yield DECIMAL_PATTERN, DECIMAL
+    for prefix, name in (("grt", "grant"), ("svl", "service line")):
+        yield (
+            rf"^{prefix}_[0-9a-z]{{26}}(?!\n)$",
+            f"must be the id of a {name}, such as {prefix}_01jdm5v5tze1xa6a4sbz1gk3c4",
+        )
 
 
 _FORMS: Final = dict(_list_forms())

@@ -99,6 +99,10 @@ class Documented:
             if b'"outcome":"rejected"' not in answer.content:  # a part of it may be refused
                 self.examples.hear(operation["operationId"], request, self._get_today())
         status = str(answer.status_code)
+        if request.method == "GET" and status == "200":
+            described = "ETag" in operation["responses"][status].get("headers", {})
+            if described != ("ETag" in answer.headers):
+                self.faults[f"GET {path} ETag"] = "it is described" if described else "it is not described"
         answers = operation["responses"].get(status) or operation["responses"].get(f"{status[0]}XX")
         if answers is None:
             self.faults[f"{request.method} {path} {answer.status_code}"] = "this status is not in the document"

@@ -209,8 +209,9 @@ async def test_a_key_is_rotated_by_its_successor_and_what_it_issued_may_be_kept(
     new_id, new = await issue(stage, middle)
     assert (await new.delete(f"/v1/api-keys/{old_id}")).status_code == 204
     assert await list_working(old, robot, middle, new) == [False, False, False, True]
-    listed = {each["key_id"]: each["issued_by"] for each in (await new.get("/v1/api-keys")).json()["items"]}
-    assert (listed[new_id], listed[middle_id]) == (None, old_id)
+    rows = (await new.get("/v1/api-keys")).json()["items"]
+    listed = {each["key_id"]: (each["issued_by"], each["descends_from"]) for each in rows}
+    assert (listed[old_id], listed[middle_id], listed[new_id]) == ((None, None), (old_id, old_id), (None, middle_id))
     robot_id, robot = await issue(stage, new)
     next_id, following = await issue(stage, new)
     assert (await following.delete(f"/v1/api-keys/{new_id}?keep_issued=true")).status_code == 204

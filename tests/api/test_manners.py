@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from marketplace.api.http.cursors import compute_mark
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Corrupt
+from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.documented import read_document
 from tests.api.stage import ADMIN_KEY, Stage, build_terms, open_stage
@@ -126,7 +127,10 @@ async def test_the_issue_of_a_key_that_ended_is_not_repeated(reading: Stage):
     assert_problem(await reading.post(reading.admin, "/v1/api-keys", body, key="k"), 409, "key_revoked")
 
 
-@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "If-Match", "Min-Seq", "Content-Type"])
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "Idempotency-Key", "If-Match", "Min-Seq", "Content-Type", "Accept", "Request-Id", "traceparent"],
+)
 async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "k", **JSON}
     sent = [*headers.items(), (name, headers.get(name, '"1"'))]
@@ -412,10 +416,40 @@ async def test_an_empty_filter_is_refused_with_what_it_may_be(reading: Stage):
         assert what in answer.json()["detail"], (query, answer.text)
 
 
+async def test_a_text_that_no_row_can_have_is_refused_as_a_filter(reading: Stage):
+    account = f"/v1/accounts/{rename_id('acc', await reading.register('Startup', 'startup'))}"
+    reach = {"Min-Seq": await reading.reach()}
+    for path, pointer in (
+        ("/v1/entries?account=nonsense", "/account"),
+        ("/v1/entries?account=acc_1/held", "/account"),
+        (f"{account}/holds?purpose=nonsense", "/purpose"),
+        ("/v1/balances?at=999", "/at"),
+        (f"{account}/explain?at=999", "/at"),
+        ("/v1/market/depth?gpu_class=H100_SXM&at=999", "/at"),
+    ):
+        assert_problem(await reading.admin.get(path, headers=reach), 422, "request_invalid", pointer)
+    for query in (f"account={account[13:]}/held", "account=external/USD", "account=clearing/USD"):
+        assert (await reading.admin.get(f"/v1/entries?{query}", headers=reach)).status_code == 200
+
+
+async def test_decimals_beyond_their_bounds_are_told_as_they_were_written(reading: Stage):
+    account = f"/v1/accounts/{rename_id('acc', await reading.register('Startup', 'startup'))}"
+    for amount, code, words in (
+        ("0.0000001", "amount_too_precise", "is 0.0000001 dollars"),
+        ("9" * 30, "body_invalid", "at most 24 digits"),
+        ("0." + "1" * 31, "body_invalid", "at most 24 digits"),
+        ("9" * 17, "amount_too_large", "the most is 1000000000000000"),
+    ):
+        body = {"amount_usd": amount, "reference": "r"}
+        refused = await reading.post(reading.admin, f"{account}/deposits", body)
+        assert_problem(refused, 422, code, "/amount_usd")
+        assert words in refused.json()["detail"]
+
+
 async def test_a_query_is_utf_8(reading: Stage):
     for query in ("account=%ff%fe", "account=a%c3"):
         assert_problem(await reading.admin.get(f"/v1/entries?{query}"), 400, "header_invalid")
-    assert (await reading.admin.get("/v1/entries?account=%C5%BC")).status_code == 200
+    assert_problem(await reading.admin.get("/v1/entries?account=%C5%BC"), 422, "request_invalid", "/account")
 
 
 async def test_a_key_of_other_characters_is_refused_with_those_it_may_have(stage: Stage):

@@ -121,6 +121,25 @@ async def test_a_bad_reading_is_answered_by_name_and_its_neighbours_count(site: 
     assert sum_counted(await site.count(grant_id)) == 2 * NODES * GPUS * 3_600
 
 
+async def test_the_faults_of_a_reading_are_named_together_in_plain_words(site: Site):
+    event = site.event(await site.grant(), "x")
+    wrong = {"specversion": "0.3", "subject": "nobody", "data": {"start": "x", "end": event["data"]["end"], "nodez": 1}}
+    missing = {name: value for name, value in event.items() if name != "subject"}
+    said = {"type": "x"}
+    answers = await send(site.stage.admin, [event | wrong, missing, event | said, event | {"note": "an extension"}])
+    assert [answer["outcome"] for answer in answers] == ["rejected"] * 3 + ["accepted"]
+    assert answers[0]["message"] == (
+        '/specversion: "0.3" is none of the values allowed: 1.0; '
+        "/subject: must be the id of a grant, such as grt_01jdm5v5tze1xa6a4sbz1gk3c4; "
+        "/data/start: must be an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z; "
+        "/data/nodez: nodez is no member here; did you mean nodes?"
+    )
+    assert answers[1]["message"] == "/subject: subject is missing"
+    assert answers[2]["message"] == (
+        '/type: "x" is none of the values allowed: marketplace.meter.hours.v1, marketplace.meter.reading.v1'
+    )
+
+
 async def test_an_id_of_a_source_counts_once_whichever_grant_it_names(site: Site):
     first, second = await site.grant(1), await site.grant(2)
     assert tell(await send(site.stage.admin, [site.event(first, "r1")])) == [("accepted", None, None)]

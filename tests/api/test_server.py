@@ -190,6 +190,23 @@ async def test_an_answer_that_is_read_slowly_is_read_whole():
         assert time.monotonic() - began > 2  # longer than an answer may be left unread
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /" + b"a" * 65_535 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_a_coding_or_target_that_is_not_read_is_refused_with_a_status(sent):
+    async with serving(head_bytes_max=100_000) as clients:
+        head = await clients.read_problem(await clients.open(sent), 400, "request_malformed")
+        assert b"request-id" in head
+        chunked = b"POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        assert (await clients.read_head(await clients.open(chunked))).startswith(b"HTTP/1.1 200")
+
+
 async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
     async with serving(head_bytes_max=2_000) as clients:
         reader = await clients.open(b"GET /now HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 3_000)

@@ -13,6 +13,7 @@ No key of a party ends that of another person, and none of the platform that of 
 otherwise a leaked key would lock the others out. The platform ends those of every person of a party.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -45,7 +46,8 @@ KeepIssued = Annotated[bool, QueryParameter(description="Whether what it issued 
 UNLOGGED: Final = {"command": Provide(provide_unlogged_command)}
 
 
-def _render(chain: Chain, principal: Principal) -> KeyView:
+def _render(chain: Chain, principal: Principal, own: Collection[str] = ()) -> KeyView:
+    """Return a key as the principal sees it; `own` are keys of its party from which others descend."""
     key, *above = chain
     is_shown = bool(above) and principal.party_id in (None, above[0].party_id)
     return KeyView(
@@ -55,6 +57,7 @@ def _render(chain: Chain, principal: Principal) -> KeyView:
         person=key.person,
         named_by=key.named_by,
         issued_by=key.issued_by if is_shown else None,
+        descends_from=key.descends_from if principal.party_id is None or key.descends_from in own else None,
         name=key.name,
         scopes=key.scopes,
         created_at=key.created_at,
@@ -334,7 +337,9 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
     keys, after = reader.services.keys, parse_cursor(cursor, "")
     found = await keys.store.list(party_id=reader.party_id, after=after, limit=limit + 1)
     chains = await keys.trace(key.key_id for key in found)
-    rows = [_render(chain, reader.principal) for chain in chains]
+    above = await keys.trace({key.descends_from for key in found if key.descends_from is not None})
+    own = {key.key_id for key, *_ in above if key.party_id == reader.party_id}
+    rows = [_render(chain, reader.principal, own) for chain in chains]
     return build_page(rows, limit, lambda row: row.key_id)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from litestar import Response, Router, get
 from litestar.params import FromPath, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.registry import AGGREGATES
 from marketplace.api.http.cursors import parse_cursor, render_cursor
@@ -18,8 +19,9 @@ from marketplace.api.http.queries import (
     parse_at,
     parse_instant,
 )
-from marketplace.api.http.visibility import ACCOUNT
+from marketplace.api.http.visibility import ACCOUNT, SERVICE_LINE
 from marketplace.core.ids import is_id
+from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.billing.accounts import (
     explain_balance,
@@ -30,6 +32,8 @@ from marketplace.projections.billing.accounts import (
 )
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
 from marketplace.projections.billing.accounts.statement import LINES_MAX
+from marketplace.projections.billing.service_lines import find_service_line
+from marketplace.projections.supply.inventory import find_pool
 from marketplace.projections.views import billing as views
 from marketplace.projections.views.billing import AccountStatementView, ExplanationView
 
@@ -49,6 +53,22 @@ def _list_kinds(reader: Reader) -> frozenset[str] | None:
     return kinds if reader.sees_sealed else (frozenset(AGGREGATES) if kinds is None else kinds) - {"order"}
 
 
+async def _require_seen(reader: Reader, connection: AsyncConnection, subject_id: str) -> None:
+    """Refuse a subject without entries that is none of the reader's.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``pool_unknown`` · ``service_line_unknown``.
+    """
+    if subject_id.startswith(f"{PREFIXES['pool']}_"):
+        pool = await find_pool(connection, subject_id)
+        if pool is None or reader.party_id not in {None, pool.provider_id}:
+            raise refuse_unknown("pool", subject_id)
+    elif subject_id.startswith(f"{PREFIXES['service_line']}_"):
+        reader.show(await find_service_line(connection, subject_id), SERVICE_LINE, subject_id)
+    else:
+        reader.show(await find_account(connection, subject_id, now=reader.now), ACCOUNT, subject_id)
+
+
 @get("/{subject_id:str}/explain", operation_id="accounts.explain_balance", summary="Explain a balance")
 async def explain(
     *,
@@ -59,7 +79,7 @@ async def explain(
     limit: ExplainedLimit = 20,
     cursor: Cursor = None,
 ) -> ExplanationView:
-    """Return balances, their entries, the event behind each, and for statements their readings.
+    """Return balances, their entries, the event behind each, and for statements their readings; none before the first.
 
     `subject_id` may name an account, a grant, a service line, an instrument or a pool. A tenant sees its own lines.
     Bodies and readings need the read scopes of their kinds.
@@ -68,7 +88,7 @@ async def explain(
         raise refuse_unknown("account", subject_id if subject_id.isprintable() else "of unprintable characters")
     after = parse_cursor(cursor, (0, -1))
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
-    point = parse_at(at)
+    point = await parse_at(reader, at)
     async with reader.connect() as connection:
         found = await explain_balance(
             connection,
@@ -83,8 +103,7 @@ async def explain(
             limit=limit + 1,
         )
         if not found.balances:
-            account = await find_account(connection, subject_id, now=reader.now)
-            reader.show(account, ACCOUNT, subject_id)
+            await _require_seen(reader, connection, subject_id)
     shown = found.entries[:limit]
     last = shown[-1].entry if len(found.entries) > limit else None
     return ExplanationView(

@@ -9,7 +9,7 @@ from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
-from marketplace.api.http.known_values import require_unit
+from marketplace.api.http.known_values import require_ledger_account, require_unit
 from marketplace.api.http.paging import Cursor, Limit, build_page
 from marketplace.api.http.queries import AtText, FreeWord, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
@@ -122,7 +122,7 @@ async def read_balances(
     unit: Word = None,
 ) -> Page[BalanceView]:
     """Return balances by ledger account: of entries recorded by `at`, whose events occurred by `occurred_until`."""
-    after, party_id, point = parse_cursor(cursor, ""), reader.narrow(party_id), parse_at(at)
+    after, party_id, point = parse_cursor(cursor, ""), reader.narrow(party_id), await parse_at(reader, at)
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     async with reader.connect() as connection:
         await require_unit(connection, unit)
@@ -154,6 +154,7 @@ async def read_entries(
     `account` selects one ledger account, `account_id` all of one account, grant or instrument.
     """
     after, party_id = parse_cursor(cursor, (0, -1)), reader.narrow(party_id)
+    require_ledger_account(account)
     async with reader.connect() as connection:
         rows = await list_entries(
             connection,
@@ -171,7 +172,7 @@ async def read_entries(
 async def read_trial_balance(reader: Read, at: AtText = None) -> list[TrialBalanceView]:
     """Return the sums per unit and kind of account, for the platform. The sums of a unit add up to zero."""
     reader.require_platform()
-    point = parse_at(at)
+    point = await parse_at(reader, at)
     async with reader.connect() as connection:
         return await load_trial_balance(connection, at=point, sealed=reader.sees_sealed)
 

@@ -9,6 +9,7 @@ from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_id
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import FreeWord, Read
 from marketplace.api.http.visibility import ACCOUNT
@@ -86,6 +87,8 @@ async def release(
 @get("/holds", operation_id="accounts.list_holds", summary="List the holds of an account")
 async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpose: FreeWord = None) -> Page[HoldView]:
     """Return the party's holds on an account, including past ones."""
+    if purpose is not None:
+        require_id("purpose", purpose)
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.show(account, ACCOUNT, account_id)

@@ -212,7 +212,7 @@ async def get_past(reader: Read, grant_id: FromPath[str], at: AtText = None) -> 
     Raises:
         Refusal: ``grant_unknown``, also if it was issued later than `at`.
     """
-    point = parse_at(at)
+    point = await parse_at(reader, at)
     await load_grant(reader, grant_id)
     async with reader.connect() as connection:
         view = await find_grant_at(connection, grant_id, point)
@@ -226,7 +226,7 @@ async def list_past(
     *, reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
 ) -> Page[GrantAtView]:
     """Return the changing properties of the party's grants as of `at`, by id."""
-    point, after, party_id = parse_at(at), parse_cursor(cursor, ""), reader.narrow(party_id)
+    point, after, party_id = await parse_at(reader, at), parse_cursor(cursor, ""), reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_grants_at(connection, point, party_id=party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.grant_id)

@@ -74,7 +74,7 @@ async def read_cap_table(
 
     The holder terms say how much of it a holder sees.
     """
-    point = parse_at(at)
+    point = await parse_at(reader, at)
     async with reader.connect() as connection:
         sight = await load_sight(connection, reader, issuer_id)
         return limit_cap_table(await load_cap_table(connection, issuer_id, at=point, known=known), sight)
@@ -90,7 +90,7 @@ async def read_principal(
 
     At the depth ``full`` a holder sees all, else its own.
     """
-    after, point = parse_cursor(cursor, ""), parse_at(at)
+    after, point = parse_cursor(cursor, ""), await parse_at(reader, at)
     async with reader.connect() as connection:
         sight = await load_sight(connection, reader, issuer_id)
         holder_id = None if sight.depth == "full" else sight.party_id

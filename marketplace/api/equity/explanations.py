@@ -84,12 +84,16 @@ async def explain(
     A holder sees its own rows and principal, and at the depth ``full`` everything.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``explanation_too_long`` above 20,000 entries.
+        Refusal: ``issuer_unknown`` · ``request_invalid`` for a security of nothing · ``explanation_too_long`` above
+            20,000 entries.
     """
     history, sight = await _load_seen(reader, issuer_id)
     holder_id = holder_id if sight.depth == "full" else reader.narrow(holder_id)
     instant = None if at is None else parse_instant(at, "/at")
     explained = explain_cap_table(history, at=instant, known=known, holder_id=holder_id, security=security)
+    if security is not None and holder_id is None and not (explained.rows or explained.numbers or explained.principal):
+        text = f"nothing that you see of the company is of the security {security!r}; take it from the cap table"
+        raise Refusal("request_invalid", text, pointer="/security")
     entries = sum(len(row.entries) for row in explained.rows)
     if entries > ENTRIES_MAX:
         raise Refusal(

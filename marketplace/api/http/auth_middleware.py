@@ -15,7 +15,7 @@ from marketplace.api.http.deprecation import find_headers
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
-from marketplace.api.http.known_values import suggest
+from marketplace.api.http.known_values import require_id, suggest
 from marketplace.api.http.media_types import parse_media_type, require_utf8
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
@@ -48,7 +48,18 @@ _IDENTITY: Final = b"identity"
 _STREAM_TYPE: Final = b"text/event-stream"
 SESSION: Final = "marketplace.session"
 """The member of a request's scope in which the console names the key of a session; no client can set it."""
-_SINGLE: Final = (b"authorization", b"content-type", b"idempotency-key", b"if-match", b"min-seq")
+_SINGLE: Final = (
+    b"accept",
+    b"authorization",
+    b"content-encoding",
+    b"content-type",
+    b"idempotency-key",
+    b"if-match",
+    b"last-event-id",
+    b"min-seq",
+    b"request-id",
+    b"traceparent",
+)
 
 
 class Limits:
@@ -138,7 +149,7 @@ class AuthMiddleware:
             if value == "null":
                 raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
             if name.endswith("_id"):
-                _require_id(name, value)
+                require_id(name, value, _FILTERED.get(name.removesuffix("_id")))
             seen.add(name)
         return seen
 
@@ -164,18 +175,6 @@ class AuthMiddleware:
                 text = f"this key lacks the scope {needed}; ask for one that has it"
                 raise Refusal("scope_missing", text, scope=needed)
         return principal
-
-
-def _require_id(name: str, value: str) -> None:
-    """Refuse a filter by an id that nothing of its kind can have.
-
-    Raises:
-        Refusal: ``request_invalid``.
-    """
-    prefix = _FILTERED.get(name.removesuffix("_id"))
-    if not is_id(value, prefix):
-        text = f"{name} is no id such as {prefix or 'pty'}_01jdm5v5tze1xa6a4sbz1gk3c4; take it from an answer"
-        raise Refusal("request_invalid", text, pointer=f"/{name}")
 
 
 def _hit_address(scope: Any) -> None:

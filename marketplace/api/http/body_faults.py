@@ -31,7 +31,7 @@ def find_faults(annotation: Any, value: Any) -> list[BodyFault]:
     """Return what is wrong with a decoded body, in the body's order, at most `FAULTS_MAX` faults.
 
     Args:
-        annotation: The type that it should have, which forbids unknown members.
+        annotation: The type that it should have. Members that it does not forbid may be there.
         value: The body as JSON's own types.
     """
     return list(islice(_walk(annotation, value, ""), FAULTS_MAX))
@@ -85,6 +85,8 @@ def _walk_object(struct: type[msgspec.Struct], value: Mapping[str, Any], pointer
     for name, item in value.items():
         if name in fields:
             yield from _walk(hints[fields[name].name], item, f"{pointer}/{name}")
+        elif name != config.tag_field and not config.forbid_unknown_fields:
+            continue
         elif name != config.tag_field and len(name) > NAME_CHARACTERS_MAX:
             yield BodyFault(pointer, f"{name[:20]}… is no member here")
         elif name != config.tag_field:

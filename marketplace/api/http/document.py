@@ -259,7 +259,8 @@ def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, s
         content[JSON] = {"schema": shapes.refer(answer)}
     if handler.opt.get("streams"):
         content["text/event-stream"] = {"schema": _EVENT_STREAM}
-    has_version = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
+    is_response = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
+    has_version = is_response and "last_sequence" in getattr(answer, "__struct_fields__", ())
     headers = {"ETag": _refer("headers", "ETag")} if has_version and "GET" in handler.http_methods else {}
     headers |= _ENDING if handler.opt.keys() & {"deprecated", "deprecated_parameters"} else {}
     return {"description": "OK"} | {name: part for name, part in (("headers", headers), ("content", content)) if part}

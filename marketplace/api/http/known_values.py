@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.order import OrderTerms
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal, Unavailable
-from marketplace.projections.billing.accounts.rules import GPU_SECONDS, UNITS
+from marketplace.core.ids import is_id
+from marketplace.projections.billing.accounts.rules import CLEARING, EXTERNAL, GPU_SECONDS, UNITS
 from marketplace.projections.supply.capacity import list_classes
 from marketplace.projections.supply.inventory import list_regions
 
@@ -58,6 +59,31 @@ async def require_unit(connection: AsyncConnection, unit: str | None) -> None:
         raise Refusal("request_invalid", text, pointer="/unit")
     if kind == GPU_SECONDS:
         await require_known(connection, "gpu_class", rest, pointer="/unit")
+
+
+def require_id(name: str, value: str, prefix: str | None = None) -> None:
+    """Refuse a filter by an id that nothing, or nothing of its kind, can have.
+
+    Raises:
+        Refusal: ``request_invalid``.
+    """
+    if not is_id(value, prefix):
+        text = f"{name} is no id such as {prefix or 'pty'}_01jdm5v5tze1xa6a4sbz1gk3c4; take it from an answer"
+        raise Refusal("request_invalid", text, pointer=f"/{name}")
+
+
+def require_ledger_account(name: str | None) -> None:
+    """Refuse a filter by a name that no ledger account can have.
+
+    Raises:
+        Refusal: ``request_invalid``.
+    """
+    if name is None or name in {EXTERNAL, CLEARING}:
+        return
+    owner, _, kind = name.partition("/")
+    if not kind or not is_id(owner):
+        text = f"{name!r} is no ledger account, such as acc_01jdm5v5tze1xa6a4sbz1gk3c4/held; take it from /v1/balances"
+        raise Refusal("request_invalid", text, pointer="/account")
 
 
 async def require_terms_known(services: Services, terms: OrderTerms) -> None:

@@ -208,15 +208,16 @@ def answer_versioned(view: V, version: int) -> Response[V]:
     return Response(view, headers={"ETag": f'"{version}"'})
 
 
-def parse_at(text: str | None) -> int | datetime | None:
+async def parse_at(reader: Reader, text: str | None) -> int | datetime | None:
     """Return a point in time: a sequence or an instant; None for now.
 
     Raises:
-        Refusal: ``request_invalid``.
+        Refusal: ``request_invalid``, also for a sequence beyond the log's end.
     """
-    if text is None:
-        return None
-    return int(text) if SEQUENCE.match(text) else parse_instant(text, "/at")
+    if text is None or not SEQUENCE.match(text):
+        return None if text is None else parse_instant(text, "/at")
+    await require_in_log(reader.services, int(text), "request_invalid", "at", pointer="/at")
+    return int(text)
 
 
 def parse_instant(text: str, pointer: str) -> datetime:

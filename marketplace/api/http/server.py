@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 import uvicorn
-from httptools.parser.errors import HttpParserError, HttpParserInvalidMethodError
+from httptools.parser.errors import HttpParserError, HttpParserInvalidMethodError, HttpParserInvalidURLError
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -55,8 +55,8 @@ class _Config(uvicorn.Config):
         self.table = connections
 
 
-class _HostInvalid(Exception):  # noqa: N818 - named for what it tells
-    """A head names no host, or several."""
+class _HeadInvalid(Exception):  # noqa: N818 - named for what it tells
+    """A head that the parser reads and HTTP forbids, with a sentence about it."""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -133,12 +133,23 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Start to count a body's seconds. A request that does not name one host is refused (RFC 9112, 3.2)."""
+        """Start to count a body's seconds.
+
+        A request is refused that does not name one host (RFC 9112, 3.2), codes its body other than in chunks (6.1), or
+        has a target that cannot be read.
+        """
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
-            raise _HostInvalid
+            raise _HeadInvalid("a request has one Host header; send it once")
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings not in ([], [b"chunked"]):
+            raise _HeadInvalid("bodies are read with Transfer-Encoding: chunked alone; use Content-Encoding for gzip")
+        try:
+            super().on_headers_complete()
+        except HttpParserInvalidURLError:
+            text = "the target of a request is a path of at most 65,535 bytes with its query; send a shorter one"
+            raise _HeadInvalid(text) from None
         self._reading, self._since, self._head_bytes = "body", time.monotonic(), 0
-        super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of the head. What follows a body in chunks is no part of it (RFC 9110, 6.5.1): leave it out."""
@@ -178,8 +189,8 @@ class BoundedConnection(HttpToolsProtocol):
             text = "HTTP has no such method; send GET, POST, PUT or DELETE, in capitals"
             self._answer(501, "method_unsupported", text)
             return
-        if fault is not None and isinstance(fault.__context__, _HostInvalid):
-            self._answer(400, "request_malformed", "a request has one Host header; send it once")
+        if fault is not None and isinstance(fault.__context__, _HeadInvalid):
+            self._answer(400, "request_malformed", str(fault.__context__))
             return
         what = f" {fault}." if isinstance(fault, HttpParserError) else ""
         self._answer(400, "request_malformed", f"{msg}{what} Send HTTP/1.1.")

@@ -31,7 +31,7 @@ _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOT
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _ITEMS: Final = "*"
 _ONE_LINE: Final = r"^[^\t\n\r]*$"
-_TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
+TOO_LARGE: Final = BodyFault("", "a number in it is too large to be read; write amounts as decimals in quotes")
 
 
 class BodyInvalid(Refusal):
@@ -148,7 +148,7 @@ class Decoders:
             true = self._true.decode(body)
         except msgspec.ValidationError as error:
             if decoded is msgspec.UNSET:
-                raise BodyInvalid(_TOO_LARGE) from None
+                raise BodyInvalid(TOO_LARGE) from None
             refusal = parse_validation_error(error)
             faults = find_faults(self._twin_type, decoded) if isinstance(refusal, BodyInvalid) else ()
             raise BodyInvalid(*faults) if faults else refusal from None

@@ -10,9 +10,10 @@ Refusals of a body, in order: body_too_large · body_malformed · body_invalid �
 import asyncio
 import zlib
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
+from msgspec import structs
 
 from events.service_line import HoursReading
 from marketplace.api.http.bodies.meters import (
@@ -24,11 +25,20 @@ from marketplace.api.http.bodies.meters import (
     ReadingEvent,
     ReadingOutcome,
 )
+from marketplace.api.http.body_faults import find_faults
 from marketplace.api.http.commands import REPLAYED, REUSED, build_context, parse_key, split_context
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.media_types import parse_media_type, require_utf8
 from marketplace.api.http.services import Services
-from marketplace.api.http.strict_json import get_decoders, parse_validation_error, refuse_malformed, refuse_nested
+from marketplace.api.http.strict_json import (
+    TOO_LARGE,
+    BodyInvalid,
+    build_twin,
+    get_decoders,
+    parse_validation_error,
+    refuse_malformed,
+    refuse_nested,
+)
 from marketplace.api.http.strict_text import require_readable
 from marketplace.application.billing.service_hours import report_hours
 from marketplace.application.metering.usage import report_usage
@@ -50,6 +60,25 @@ _EVENT: Final = msgspec.json.Decoder(ReadingEvent | HoursEvent)
 _NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = get_decoders(ReadingData)
 _HOURS: Final = get_decoders(HoursData)
+_SHOWN_MAX: Final = 5
+"""The most faults of one reading that its answer names."""
+
+
+def _include_data(event: type[msgspec.Struct], data: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return an event's type with that of its data in place of what it leaves unread, to find the faults of both."""
+    hints, config = get_type_hints(event, include_extras=True), event.__struct_config__
+    fields: list[Any] = [
+        (
+            field.name,
+            build_twin(data) if field.name == "data" else hints[field.name],
+            *(() if field.required else (None,)),
+        )
+        for field in structs.fields(event)
+    ]
+    return msgspec.defstruct(event.__name__, fields, kw_only=True, tag_field=config.tag_field, tag=config.tag)
+
+
+_WHOLE: Final = _include_data(ReadingEvent, ReadingData) | _include_data(HoursEvent, HoursData)
 
 
 class Ingested(NamedTuple):
@@ -202,22 +231,37 @@ def _parse(index: int, item: msgspec.Raw) -> _Parsed:
 
     Raises:
         Refusal: ``body_malformed`` · ``member_repeated`` · ``text_blank`` · ``text_unprintable`` · ``body_invalid``
-            with a pointer into the event.
+            with pointers into the event.
     """
+    decoded: Any = msgspec.UNSET
     try:
-        require_readable(bytes(item))
+        decoded = require_readable(bytes(item))
         event = _EVENT.decode(item)
     except msgspec.ValidationError as error:
-        raise parse_validation_error(error) from None
+        raise _list_faults(decoded) or parse_validation_error(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse_malformed(error) from None
     except RecursionError:
         raise refuse_nested() from None
     try:
         measurement = _parse_hours(event) if isinstance(event, HoursEvent) else _parse_reading(event)
+    except BodyInvalid as refusal:
+        raise _list_faults(decoded) or refusal from None
     except Refusal as refusal:
         raise Refusal(refusal.code, refusal.message, pointer=f"/data{refusal.pointer or ''}") from None
     return _Parsed(index, event.source, event.subject, measurement)
+
+
+def _list_faults(decoded: Any) -> Refusal | None:
+    """Return the refusal of an event that names its first faults; None if it was not read, or none is found."""
+    if decoded is msgspec.UNSET:
+        return BodyInvalid(TOO_LARGE)
+    faults = find_faults(_WHOLE, decoded)
+    if not faults:
+        return None
+    text = "; ".join(f"{fault.pointer or 'the event'}: {fault.detail}" for fault in faults[:_SHOWN_MAX])
+    more = f"; {len(faults) - _SHOWN_MAX} more members are wrong" if len(faults) > _SHOWN_MAX else ""
+    return Refusal("body_invalid", f"{text}{more}", pointer=faults[0].pointer)
 
 
 def _parse_reading(event: ReadingEvent) -> Measurement:

@@ -75,7 +75,7 @@ async def read_classes(reader: Read) -> list[str]:
 @get("/depth", operation_id="market.get_depth", summary="Read the depth of a GPU class")
 async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
     """Return the asks, cheapest first, summed by price; now or as of `at`. Bids are sealed: see `/v1/market/curves`."""
-    point = parse_at(at)
+    point = await parse_at(reader, at)
     async with reader.connect() as connection:
         levels = await load_depth(connection, gpu_class, now=reader.now, at=point, limit=limit)
         if not levels:
@@ -124,7 +124,7 @@ async def read_capacity(
 
     Repeat `pool_id` for several pools, up to 64; each step names its pool.
     """
-    point = parse_at(at)
+    point = await parse_at(reader, at)
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     require_forward(first, last)
     async with reader.connect() as connection:

@@ -114,7 +114,7 @@ async def list_all(
 @get("/book", operation_id="orders.list_book", summary="Read the book", opt={"sealed": True})
 async def read_book(reader: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
     """Return the startup's orders that were open or locked, now or as of a point in the past."""
-    after, point = parse_cursor(cursor, ""), parse_at(at)
+    after, point = parse_cursor(cursor, ""), await parse_at(reader, at)
     async with reader.connect() as connection:
         rows = await list_book(connection, startup_id=reader.party_id, at=point, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.order_id)

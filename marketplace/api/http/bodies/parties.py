@@ -100,7 +100,8 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """A key without its secret. `named_by` is the operator of the platform that issued it; None for its first key.
 
-    It ends with `issued_by`, the key that issued it; None: a key of the platform that the reader does not see.
+    It ends with `issued_by`, the key that issued it, or that got it since. `descends_from` issued it. None: a key of
+    the platform that the reader does not see.
 
     `status` is ``active``, ``suspended``, ``revoked`` or ``expired``.
     """
@@ -111,6 +112,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     person: str | None
     named_by: str | None
     issued_by: str | None
+    descends_from: str | None
     name: str
     scopes: tuple[str, ...]
     created_at: datetime

@@ -81,11 +81,11 @@ _LEVELS: Final = """, offered AS (
  SELECT lot_id, price, nodes * hours - least(greatest(sold - before, 0), nodes * hours) AS node_hours FROM spent
 )"""
 _BY_PRICE: Final = """
-SELECT price AS price_usd_per_gpu_hour, trim_scale(sum(node_hours)) AS node_hours, count(*) AS count FROM asks
+SELECT price AS price_usd_per_gpu_hour, trim_scale(round(sum(node_hours), 4)) AS node_hours, count(*) AS count FROM asks
  WHERE node_hours > 0 GROUP BY price ORDER BY price LIMIT :limit
 """
 _BY_PROVIDER: Final = """
-SELECT price, sum(node_hours) AS node_hours, lots.provider_id FROM asks JOIN lots USING (lot_id)
+SELECT price, round(sum(node_hours), 4) AS node_hours, lots.provider_id FROM asks JOIN lots USING (lot_id)
  WHERE node_hours > 0 GROUP BY price, lots.provider_id ORDER BY price, lots.provider_id LIMIT :limit
 """
 
