@@ -14,7 +14,7 @@ from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.prices import Company, Round, find_strike
-from marketplace.auditor.refusals import Heard, Refusals, weigh
+from marketplace.auditor.refusals import Heard, Refusals, measure_stock, weigh
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
 from marketplace.auditor.votes import Votes
@@ -196,14 +196,14 @@ class Preemption:
         is_redeemed = name == "issuer.warrant_exercised" or self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
         investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *named}
-        shares = company.measure(issuer.holdings)
         takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
         if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
             takers |= self._list_electing(issuer_id, bodies, now)
-        weights, is_small = weigh(company, shares, investors, takers), False
+        weights, is_small = weigh(company, issuer.holdings, investors, takers), False
         if name == "issuer.warrant_issued":
             bought = body["shares"] * company.find_ratio("stock", body["class_id"])
-            is_small, harmed = bought * 10 <= sum(shares.values(), bought), investors
+            stock = sum(measure_stock(company, issuer.holdings).values(), Fraction(0))
+            is_small, harmed = bought * 10 <= stock + bought, investors
             is_small &= not self._is_below_preference(body)
         elif is_redeemed:
             harmed = investors
@@ -226,7 +226,7 @@ class Preemption:
         company, issuer = self.votes.gains.find_company(buyer_id), self.votes.equity.issuers.get(buyer_id, Issuer())
         investors = self.votes.list_entitled(buyer_id).difference(company.named)
         takers = self.votes.gains.connect({issuer.company_id, *self.votes.gains.list_leaning(buyer_id, sale)}, now)
-        weights = weigh(company, company.measure(issuer.holdings), investors, takers)
+        weights = weigh(company, issuer.holdings, investors, takers)
         heard = self.refusals.hear(buyer_id, weights, investors, now, is_small=True)
         self.refusals.heard[proposal_id] = heard
 
@@ -347,13 +347,13 @@ class Preemption:
         principal[body["instrument_id"]] = holder_id, own
         takers = self.votes.gains.connect({issuer.company_id, holder_id}, now)
         takers |= self._list_electing(issuer_id, bodies, now)
-        shares, investors = company.measure(issuer.holdings), self.votes.list_entitled(issuer_id) - {holder_id}
-        whole, counted = sum(shares.values(), Fraction(0)), {owner for owner, _ in principal.values()}
+        stock, investors = measure_stock(company, issuer.holdings), self.votes.list_entitled(issuer_id) - {holder_id}
+        whole, counted = sum(stock.values(), Fraction(0)), {owner for owner, _ in principal.values()}
         price, found = company.find_highest(takers, now.date()) or Fraction(0), set[str]()
         for each in investors:
             invested, is_stated = company.find_invested(each, whole), company.has_stated_part(each, issuer.holdings)
             usd = sum((amount for owner, amount in principal.values() if owner != each), Fraction(0))
-            weights = weigh(company, shares, (investors - counted) | {each}, takers)
+            weights = weigh(company, issuer.holdings, (investors - counted) | {each}, takers)
             is_enough = weights[each] * 10 > sum(weights.values())
             if invested and not is_stated and is_enough and usd * 10 > max(invested, price * whole):
                 found.add(each)

@@ -1,13 +1,13 @@
 """Computes whose refusal of an issue without a round the others overcome, and how long it stands.
 
-Any refusal ends an issue whose terms undercut an investor. Of a warrant of at most a tenth of the company, and of an
+Any refusal ends an issue whose terms undercut an investor. Of a warrant of at most a tenth of the stock, and of an
 issue that undercuts nobody, those who refuse overcome the others only if they bear more than a tenth: each counts by
 its part of what all investors paid, or of what they hold, whichever is more. Who is related to the company or to who
 gets it counts next to nothing. A refusal stands for 180 days: silence then agrees to no warrant, to nothing that
 undercuts who refused, and to nothing if those who refused bear more than a tenth.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -66,7 +66,7 @@ class Refusals:
             weights: The investors with their weights.
             harmed: Those whom it undercuts; of a warrant, all.
             now: When.
-            is_small: Whether it is a warrant of at most a tenth of the company.
+            is_small: Whether it is a warrant of at most a tenth of the stock.
         """
         latest = {each: self.latest.get((issuer_id, each)) for each in weights}
         standing = {each for each, at in latest.items() if at is not None and now < at + _STANDS}
@@ -76,17 +76,24 @@ class Refusals:
         return Heard(issuer_id, frozenset(standing), left, is_small or not harmed)
 
 
-def weigh(company: Company, shares: dict[str, Fraction], investors: set[str], takers: set[str]) -> dict[str, int]:
+def measure_stock(company: Company, holdings: Mapping[tuple[str, str, str], int]) -> dict[str, Fraction]:
+    """Return the stock of each holder as converted, without rights and the pool."""
+    return company.measure({row: shares for row, shares in holdings.items() if row[0] == "stock"})
+
+
+def weigh(
+    company: Company, holdings: Mapping[tuple[str, str, str], int], investors: set[str], takers: set[str]
+) -> dict[str, int]:
     """Return the weight of investors in millionths; 1 for who is among the takers.
 
     Args:
         company: What is known of prices.
-        shares: The shares and rights of each holder as converted, those of the pool under an empty name.
+        holdings: The cap table.
         investors: Who is asked.
         takers: The company, who gets it, and all who are related to them.
     """
-    whole = sum(shares.values(), Fraction(0))
-    held = {each: shares.get(each, Fraction(0)) / (whole or 1) for each in investors}
+    stock, whole = measure_stock(company, holdings), sum(company.measure(holdings).values(), Fraction(0))
+    held = {each: stock.get(each, Fraction(0)) / (sum(stock.values()) or 1) for each in investors}
     for holder_id, part in company.list_claims(Fraction(0), whole):
         held[holder_id] = held.get(holder_id, Fraction(0)) + part
     bears = dict.fromkeys(investors, Fraction(0))

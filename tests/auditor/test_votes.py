@@ -99,6 +99,7 @@ def audit(before, act, agreed):
         "proposer_id": CO,
         "consents": consents,
         "effects": [],
+        "proposed_at": "2026-01-01T00:00:00Z",
         "decide_until": "2027-01-01T00:00:00Z",
     }
     votes = CountedVotes(Findings())

@@ -237,13 +237,14 @@ def list_leaning(own: Issuer, other: Issuer, register: Register) -> frozenset[st
     return frozenset().union(*(register.list_group(holder) for holder in leaning))
 
 
-def list_parts(issuer: Issuer, uncapped: Fraction) -> dict[str, Fraction]:
+def list_parts(issuer: Issuer, uncapped: Fraction, *, with_rights: bool = True) -> dict[str, Fraction]:
     """Return each holder's part of the fully diluted company, as converted, and what its instruments ask for.
 
-    `uncapped` is the part of an instrument without a cap or price.
+    `uncapped` is the part of an instrument without a cap or price. Not `with_rights`: its part of the stock.
     """
-    whole, parts = measure_company(issuer), dict[str, Fraction]()
-    for row in list_rows(issuer):
+    rows, parts = [row for row in list_rows(issuer) if with_rights or row.kind == "stock"], dict[str, Fraction]()
+    whole = sum((convert_row(issuer, row) for row in rows), Fraction(0))
+    for row in rows:
         if row.holder_id is not None and row.shares:
             parts[row.holder_id] = parts.get(row.holder_id, Fraction(0)) + convert_row(issuer, row) / whole
     for holder_id, part in list_claims(issuer, uncapped):

@@ -2,11 +2,12 @@
 
 An investor that the terms undercut is heard by itself: they value the company below what it paid, or rank before it for
 less. Any refusal of such an issue ends it, because a round can offer everybody its part. No round issues a warrant. So
-for a warrant of at most `SMALL` of the company that costs no less than its preference, as for an issue that undercuts
+for a warrant of at most `SMALL` of the stock that costs no less than its preference, as for an issue that undercuts
 nobody, a refusal ends it only if those who refuse bear more than a tenth: each counts by its part of what all of them
-paid, or of what they hold, whichever is more. Otherwise anybody with one share could refuse every customer's warrant.
-Who is related to the company, or to who gets it, counts next to nothing. Any refusal ends a buyback from one investor
-alone: the money with which it made a price, carried a round or voted would otherwise do so again.
+paid, or of what they hold in stock and instruments, whichever is more. Otherwise anybody with one share could refuse
+every customer's warrant. Who is related to the company, or to who gets it, counts next to nothing. Any refusal ends a
+buyback from one investor alone: the money with which it made a price, carried a round or voted would otherwise do so
+again.
 
 An instrument for cash takes from an investor, also if it undercuts nobody, once it is *large* to it: together with
 others of the last year, and with the most-favoured SAFEs that may elect its terms, its principal is more than `SMALL`
@@ -29,7 +30,7 @@ from typing import Final, NamedTuple
 
 from events.types import PrincipalTerms
 from marketplace.domain.equity.disinterest import list_parts
-from marketplace.domain.equity.issuer.as_converted import measure_company
+from marketplace.domain.equity.issuer.as_converted import measure_stock
 from marketplace.domain.equity.issuer.dilution import measure_invested_by, undercuts_paid
 from marketplace.domain.equity.issuer.rights.fair_value import list_paid
 from marketplace.domain.equity.issuer.state import Issuer
@@ -37,7 +38,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 OVERCOME: Final = Decimal("0.9")
 """The part of the weight of all investors asked that overcomes a refusal."""
 SMALL: Final = Fraction(1, 10)
-"""The largest part of the company, counted with its shares, that a warrant may buy if others overcome a refusal."""
+"""The largest part of the stock, counted with its shares, that a warrant may buy if others overcome a refusal."""
 REFUSED_FOR: Final = timedelta(days=180)
 """How long a refusal stands."""
 _SCALE: Final = 1_000_000
@@ -85,7 +86,7 @@ def hear(issuer: Issuer, issue: Issue, investors: Collection[str], at: datetime)
     is_small = (
         issue.terms is None
         and issue.shares is not None
-        and issue.shares <= (measure_company(issuer) + issue.shares) * SMALL
+        and issue.shares <= (measure_stock(issuer) + issue.shares) * SMALL
     )
     if harmed and not is_small:
         return Hearing(tuple(sorted(refused)), dict.fromkeys(left, 1), Decimal(1))
@@ -114,7 +115,7 @@ def list_outweighed(
         takers: As of the issue.
         price: The highest independent price of a common share, in USD; None: none is known.
     """
-    worth, found = (price or Fraction(0)) * measure_company(issuer), set()
+    worth, found = (price or Fraction(0)) * measure_stock(issuer), set()
     counted = {holder_id for holder_id, _ in principal.values()}
     for each in investors:
         paid = measure_invested_by(issuer, each)
@@ -140,7 +141,7 @@ def weigh_investors(issuer: Issuer, investors: Collection[str], takers: frozense
     """Return the weight of investors in millionths; see the module. 1 for who is among the takers."""
     counted = [each for each in investors if each not in takers]
     bears = dict.fromkeys(investors, Fraction(0))
-    for amounts in (list_paid(issuer), list_parts(issuer, Fraction(0))):
+    for amounts in (list_paid(issuer), list_parts(issuer, Fraction(0), with_rights=False)):
         whole = sum((amounts.get(each, Fraction(0)) for each in counted), Fraction(0))
         for each in counted if whole else ():
             bears[each] = max(bears[each], amounts.get(each, Fraction(0)) / whole)

@@ -781,7 +781,7 @@ _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
     f" {WAIVED_AFTER.days} days waives its part: then the act is carried out, and may be refused until it is. If it"
     " refuses, a round can offer it its part. Where it undercuts no investor and is large to none, or the act is a"
-    " warrant of at most a tenth of the company that costs no less than its preference, the act fails only if those who"
+    " warrant of at most a tenth of the stock that costs no less than its preference, the act fails only if those who"
     f" refuse bear more than a tenth of what all investors paid or hold. A refusal stands for {REFUSED_FOR.days} days:"
     " who refused agrees itself to a warrant and to what undercuts it or is large to it, or to any such act if all"
     " whose refusals stand bear more than a tenth"

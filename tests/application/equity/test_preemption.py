@@ -360,20 +360,19 @@ async def test_a_cheap_safe_for_cash_waits_for_investors_and_a_dear_one_for_nobo
 
 
 async def find_paid(market, trade):
-    """Return the value of the company, in USD, at what the fund paid for a share."""
-    return Decimal("0.01") * total_shares(await market.state("issuer", trade.issuer)).fully_diluted
+    """Return the value of all stock, in USD, at what the fund paid for a share."""
+    return Decimal("0.01") * total_shares(await market.state("issuer", trade.issuer)).stock
 
 
 async def test_a_large_safe_waits_for_investors_also_at_a_cap_that_undercuts_nobody(market, led):
     """A friend's SAFE of 8.9 M at the fund's own valuation took a sale; its money was withdrawn in the same minute."""
     trade, founder = led
-    paid = await find_paid(market, trade)
-    large = int(paid / 10) + 1
-    _, proposal_id, asked = await ask_straw(market, trade, paid, usd=large)
+    large = int(await find_paid(market, trade) / 10) + 1
+    _, proposal_id, asked = await ask_straw(market, trade, 1_000_000, usd=large)
     assert "pro_rata" in asked
     assert await refuse_issue(market, trade.fund, proposal_id) == "refused"
     market.clock.at += REFUSED_FOR
-    straw, proposal_id, asked = await ask_straw(market, trade, paid, usd=large)
+    straw, proposal_id, asked = await ask_straw(market, trade, 1_000_000, usd=large)
     assert "pro_rata" in asked
     assert await vote(market, founder, proposal_id) == "open"
     market.clock.at += WAIVED_AFTER

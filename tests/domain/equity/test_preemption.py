@@ -10,7 +10,7 @@ from msgspec import structs
 from events.issuer import IssuerInstrumentSigned, IssuerRefusalCounted
 from events.registry import get_tag, render_body
 from events.types import SafeTerms, StockTerms
-from marketplace.auditor.refusals import Refusals, weigh
+from marketplace.auditor.refusals import Refusals, measure_stock, weigh
 from marketplace.auditor.stream import Findings, Message
 from marketplace.domain.equity.issuer.dilution import list_cash_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -25,7 +25,7 @@ from marketplace.domain.equity.preemption import (
     list_outweighed,
 )
 from tests.domain.build import NOW, id_of, usd
-from tests.domain.equity.test_rights import BANK, COMPANY, FOUNDER, FUND, ISSUER_ID, issue, repurchase
+from tests.domain.equity.test_rights import BANK, COMPANY, FOUNDER, FUND, ISSUER_ID, give_right, issue, repurchase
 from tests.domain.equity.test_rights import GIVEN as COMPANY_FORMED
 from tests.support.market.auditing import CountedVotes
 
@@ -64,9 +64,9 @@ def audit(given, offered, harmed, asked):
         if isinstance(event, IssuerRefusalCounted):
             refusals.latest[ISSUER_ID, event.party_id] = event.refused_at
     company, holdings = votes.gains.find_company(ISSUER_ID), votes.equity.issuers[ISSUER_ID].holdings
-    shares = company.measure(holdings)
-    is_small = offered.terms is None and offered.shares * 10 <= sum(shares.values(), offered.shares)
-    weights = weigh(company, shares, set(asked), set(offered.takers))
+    stock = measure_stock(company, holdings)
+    is_small = offered.terms is None and offered.shares * 10 <= sum(stock.values(), offered.shares)
+    weights = weigh(company, holdings, set(asked), set(offered.takers))
     return refusals.hear(ISSUER_ID, weights, harmed, NOW, is_small=is_small)
 
 
@@ -97,6 +97,14 @@ def test_what_one_paid_or_what_it_holds_counts_whichever_is_more():
     signed = IssuerInstrumentSigned(**row, commitment_usd=usd(9_000), terms=dear)
     weights = ask(*GIVEN, signed, issue(FUND, 1_000, number=2), price=1, asked={FUND, FRIEND}).weights
     assert weights == {FRIEND: 900_000, FUND: 999_956}
+
+
+def test_rights_that_cost_nothing_give_no_weight_and_make_no_warrant_small():
+    """A friend's free rights at a price that nobody pays halved the weight of others, and made the company great."""
+    free = give_right(1, BANK, 1_000_000, 10**6)
+    for offered in (*OVERCOMES.values(), *ENDS.values()):
+        if "shares" in offered:
+            assert ask(*SMALL_BESIDE_BIG, free, **offered) == ask(*SMALL_BESIDE_BIG, **offered)
 
 
 def test_money_that_was_paid_back_counts_for_nobody():
@@ -168,7 +176,9 @@ LARGE = {
 
 @pytest.mark.parametrize(("offered", "to"), LARGE.values(), ids=LARGE)
 def test_principal_is_large_above_a_tenth_to_who_bears_more_than_a_tenth(offered, to):
+    free = give_right(1, FRIEND, 1_000_000, 10**6)
     assert outweigh(issue(FUND, 100, number=2), issue(BANK, 900, number=3), **offered) == to
+    assert outweigh(issue(FUND, 100, number=2), issue(BANK, 900, number=3), free, **offered) == to
 
 
 BESIDE = {

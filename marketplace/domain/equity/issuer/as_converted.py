@@ -25,6 +25,11 @@ def measure_company(state: Issuer, at: datetime | None = None) -> Fraction:
     return sum((convert_row(state, row) for row in list_rows(state, at)), Fraction(0))
 
 
+def measure_stock(state: Issuer) -> Fraction:
+    """Return the shares of stock as converted into common stock, exact, without rights and the pool."""
+    return convert_shares(state, {class_id: each.shares_outstanding for class_id, each in state.classes.items()})
+
+
 def find_preference(stock_class: StockClass) -> Fraction:
     """Return the dollars that a share of a class gets before common stock, exact; 0 for common stock."""
     price_usd, multiple = stock_class.price_usd, stock_class.created.liquidation_multiple

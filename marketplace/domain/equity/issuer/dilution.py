@@ -655,9 +655,11 @@ def measure_invested(state: Issuer, interested: frozenset[str], *, with_caps: bo
 def measure_invested_by(state: Issuer, holder_id: str) -> Fraction | None:
     """Return the highest value of the company, in USD, at which a holder bought stock or signed a cap.
 
-    None if it states none, or if the holder has a stated part of the company alone, which no other principal lessens.
+    A price counts for all stock, since free rights would make it any value. None if it states none, or if the holder
+    has a stated part of the company alone, which no other principal lessens.
     """
-    value = measure_invested(state, list_parties(state) - {holder_id})
+    bare = replace(state, options=Map(), warrants=Map(), promises=Map(), shares_reserved=0)
+    value = measure_invested(bare, list_parties(state) - {holder_id})
     return value if value and not _has_stated_part(state, holder_id) else None
 
 

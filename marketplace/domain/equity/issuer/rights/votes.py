@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from events.issuer import IssuerStockIssued
 from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.as_converted import measure_stock
 from marketplace.domain.equity.issuer.financing.pro_rata import FOUNDERS_USD_MAX
 from marketplace.domain.equity.issuer.rights.fair_value import BOUGHT_MIN, find_highest_price
 from marketplace.domain.equity.issuer.state import Issuer, Purchase, list_live_warrants
@@ -42,7 +43,7 @@ def weigh_rights(state: Issuer, interested: frozenset[str], at: datetime) -> Ite
         interested: The company and who is related to it, whose prices alone do not count.
         at: Now.
     """
-    stock, known = _measure_stock(state), _find_known_price(state, interested, at)
+    stock, known = measure_stock(state), _find_known_price(state, interested, at)
     least = Fraction(FOUNDERS_USD_MAX) / max(stock, Fraction(1))
     price, far = (known, FAR) if known > least else (least, Fraction(1))
     rows = [(right, _value(state, right, price, far)) for right in _list_rights(state, at)]
@@ -81,7 +82,7 @@ def _find_known_price(state: Issuer, interested: frozenset[str], at: datetime) -
 
 def _find_bought_price(state: Issuer, interested: frozenset[str]) -> Fraction:
     """Return the highest USD of a share, as converted, at which others bought `BOUGHT_MIN` of the stock; 0 if none."""
-    least, bought = _measure_stock(state) * BOUGHT_MIN, Fraction(0)
+    least, bought = measure_stock(state) * BOUGHT_MIN, Fraction(0)
     for price, shares in sorted(_list_bought(state, interested), reverse=True):
         bought += shares
         if bought >= least:
@@ -100,8 +101,3 @@ def _list_bought(state: Issuer, interested: frozenset[str]) -> Iterator[tuple[Fr
         if price and is_id(lot.holder_id, "pty") and lot.holder_id not in interested:
             now = price / state.split_ratio / state.classes[lot.class_id].conversion_ratio
             yield now, usd / now
-
-
-def _measure_stock(state: Issuer) -> Fraction:
-    counted = (shares * state.classes[class_id].conversion_ratio for (_, class_id), shares in state.holdings.items())
-    return sum(counted, Fraction(0))
