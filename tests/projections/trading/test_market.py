@@ -279,7 +279,7 @@ async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
         assert seen is not None
         assert seen.last_sequence == at
         life.append((seen.status, seen.pool_id, seen.nodes_available))
-    assert life == [("issued", POOL, 2), ("degraded", POOL, 1), ("suspended", POOL_B, 1), ("active", POOL_B, 2)]
+    assert life == [("issued", POOL, 2), ("degraded", POOL, 1), ("suspended", POOL_B, 0), ("active", POOL_B, 2)]
     transferred = await grants.find_grant_at(connection, second, None)
     assert transferred is not None
     assert transferred.startup_id == STRANGER
