@@ -295,16 +295,17 @@ class Gains:
         if buyer_id is None:
             return set()
         other_id = sale["issuer_id"] if issuer_id == buyer_id else buyer_id
-        own, other = self._list_parts(issuer_id, Fraction(0)), self._list_parts(other_id, Fraction(1))
+        own, other = self._list_parts(issuer_id), self._list_parts(other_id, is_other=True)
         return {holder_id for holder_id, part in other.items() if holder_id and part > own.get(holder_id, 0)}
 
-    def _list_parts(self, issuer_id: str, uncapped: Fraction) -> dict[str, Fraction]:
-        """Return which part of a company each holder has or asks for."""
-        company = self.find_company(issuer_id)
-        shares = company.measure(self._find_issuer(issuer_id).holdings)
-        whole = sum(shares.values(), Fraction(0))
-        parts = {holder_id: each / whole for holder_id, each in shares.items() if each}
-        for holder_id, part in company.list_claims(uncapped, whole):
+    def _list_parts(self, issuer_id: str, *, is_other: bool = False) -> dict[str, Fraction]:
+        """Return which part of the stock each holder has or asks for; of the other side, also by rights to stock."""
+        company, holdings = self.find_company(issuer_id), self._find_issuer(issuer_id).holdings
+        shares = company.measure(holdings)
+        stock = company.measure({row: held for row, held in holdings.items() if row[0] == "stock"})
+        whole = max(sum(stock.values(), Fraction(0)), Fraction(1))
+        parts = {holder_id: each / whole for holder_id, each in (shares if is_other else stock).items() if each}
+        for holder_id, part in company.list_claims(Fraction(is_other), sum(shares.values(), Fraction(0))):
             parts[holder_id] = parts.get(holder_id, Fraction(0)) + part
         return parts
 

@@ -29,7 +29,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents, parse_ratio
 from marketplace.domain.equity.instrument.state import compute_balance
-from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
+from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company, measure_stock
 from marketplace.domain.equity.issuer.dilution import (
     chooses_class,
     list_claims,
@@ -229,23 +229,23 @@ def _list_offered_all(financing: Financing, issuer: Issuer) -> Iterable[str]:
 def list_leaning(own: Issuer, other: Issuer, register: Register) -> frozenset[str]:
     """Return who owns a greater part of the other side of a sale than of its own, and all related to them.
 
-    Parts are of the fully diluted companies, as converted, and of instruments at their caps. Without a cap an
-    instrument counts as the whole of the other side, and as nothing of its own.
+    Parts are of all stock as converted, and of instruments at their caps. Without a cap an instrument counts as the
+    whole of the other side, and as nothing of its own. So do rights count, as they may cost more than they are worth.
     """
-    parts, others = list_parts(own, Fraction(0)), list_parts(other, Fraction(1))
+    parts, others = list_parts(own, Fraction(0)), list_parts(other, Fraction(1), with_rights=True)
     leaning = (holder for holder, part in others.items() if part > parts.get(holder, 0))
     return frozenset().union(*(register.list_group(holder) for holder in leaning))
 
 
-def list_parts(issuer: Issuer, uncapped: Fraction, *, with_rights: bool = True) -> dict[str, Fraction]:
-    """Return each holder's part of the fully diluted company, as converted, and what its instruments ask for.
+def list_parts(issuer: Issuer, uncapped: Fraction, *, with_rights: bool = False) -> dict[str, Fraction]:
+    """Return each holder's part of the stock, as converted, and what its instruments ask for.
 
-    `uncapped` is the part of an instrument without a cap or price. Not `with_rights`: its part of the stock.
+    `uncapped` is the part of an instrument without a cap or price. `with_rights` counts them as if they were stock of
+    their holder, beside all other stock.
     """
-    rows, parts = [row for row in list_rows(issuer) if with_rights or row.kind == "stock"], dict[str, Fraction]()
-    whole = sum((convert_row(issuer, row) for row in rows), Fraction(0))
-    for row in rows:
-        if row.holder_id is not None and row.shares:
+    whole, parts = max(measure_stock(issuer), Fraction(1)), dict[str, Fraction]()
+    for row in list_rows(issuer):
+        if row.holder_id is not None and row.shares and (with_rights or row.kind == "stock"):
             parts[row.holder_id] = parts.get(row.holder_id, Fraction(0)) + convert_row(issuer, row) / whole
     for holder_id, part in list_claims(issuer, uncapped):
         parts[holder_id] = parts.get(holder_id, Fraction(0)) + part

@@ -141,7 +141,7 @@ def weigh_investors(issuer: Issuer, investors: Collection[str], takers: frozense
     """Return the weight of investors in millionths; see the module. 1 for who is among the takers."""
     counted = [each for each in investors if each not in takers]
     bears = dict.fromkeys(investors, Fraction(0))
-    for amounts in (list_paid(issuer), list_parts(issuer, Fraction(0), with_rights=False)):
+    for amounts in (list_paid(issuer), list_parts(issuer, Fraction(0))):
         whole = sum((amounts.get(each, Fraction(0)) for each in counted), Fraction(0))
         for each in counted if whole else ():
             bears[each] = max(bears[each], amounts.get(each, Fraction(0)) / whole)

@@ -12,6 +12,7 @@ from events.registry import get_tag, render_body
 from events.types import SafeTerms, StockTerms
 from marketplace.auditor.refusals import Refusals, measure_stock, weigh
 from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.equity.disinterest import list_leaning
 from marketplace.domain.equity.issuer.dilution import list_cash_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import VALID
@@ -24,6 +25,7 @@ from marketplace.domain.equity.preemption import (
     list_harmed,
     list_outweighed,
 )
+from marketplace.domain.register import Register
 from tests.domain.build import NOW, id_of, usd
 from tests.domain.equity.test_rights import BANK, COMPANY, FOUNDER, FUND, ISSUER_ID, give_right, issue, repurchase
 from tests.domain.equity.test_rights import GIVEN as COMPANY_FORMED
@@ -212,3 +214,24 @@ def test_a_high_value_that_another_states_makes_nothing_small():
     """A straw's dollar at a billion would have made a friend's millions a small part of it."""
     dear = sign(1, FRIEND, 1, cap=10**9, on=DAY - VALID - timedelta(days=9))
     assert outweigh(issue(BANK, 1_000, number=3), dear, amount=501, asked={BANK, FRIEND}) == {BANK}
+
+
+def test_rights_that_cost_more_than_stock_hide_nobody_who_owns_more_of_a_buyer():
+    """Free rights made a friend's part of the sold company great, and everybody's part of the buyer small."""
+    sold = (*GIVEN, issue(FUND, 900, number=2), issue(FRIEND, 100, number=3))
+    buyer = (*COMPANY_FORMED[:3], issue(FUND, 100, number=2), issue(FRIEND, 900, number=3))
+    free, beside = give_right(1, FRIEND, 1_000_000, 10**6), give_right(1, BANK, 1_000_000, 10**6)
+    for own, other in ((sold, buyer), ((*sold, free), buyer), (sold, (*buyer, beside))):
+        assert FRIEND in list_leaning(ISSUER.fold(own), ISSUER.fold(other), Register())
+        assert list_audited_leaning(own, other) >= {FRIEND}
+
+
+def list_audited_leaning(sold, buyer):
+    """Return who the auditor finds to own more of a buyer, whose events are given as those of the same issuer."""
+    votes, other_id = CountedVotes(Findings()), id_of("iss", 2)
+    for events, issuer_id in ((sold, ISSUER_ID), (buyer, other_id)):
+        for event in events:
+            body = render_body(structs.replace(event, issuer_id=issuer_id))
+            votes.take([Message(7, "subject", HEADERS | {"ce-type": get_tag(event)}, body)])
+    sale = {"issuer_id": ISSUER_ID, "waterfall": {"stock": {"buyer_issuer_id": other_id}}}
+    return votes.gains.list_leaning(ISSUER_ID, sale)
