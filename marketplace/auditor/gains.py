@@ -181,15 +181,14 @@ class Gains:
         return sum(self.find_company(issuer_id).measure(self._find_issuer(issuer_id).holdings).values(), Fraction(0))
 
     def _find_paid(self, issuer_id: str, interested: set[str], *, with_caps: bool = True) -> Fraction:
-        """Return the highest value of the company, in USD, at which other parties got the stock that they hold.
+        """Return the highest value of the company, in USD, at which other parties that hold something bought stock.
 
-        Or at which they signed a cap.
+        Also stock that was handed on to them; `with_caps`, also that at which they signed a cap or price.
         """
         issuer, company = self._find_issuer(issuer_id), self.find_company(issuer_id)
-        rows = {row[1:] for row, shares in issuer.holdings.items() if row[0] == "stock" and shares}
-        others = self.consents.parties - interested - {issuer.company_id}
-        held = {row for row in rows if row[0] in others}
-        return company.find_value_held(held, self._measure_shares(issuer_id), others if with_caps else ())
+        holding = {holder for (_, holder, _), shares in issuer.holdings.items() if shares} | {*company.signed.values()}
+        others = (self.consents.parties & holding) - interested - {issuer.company_id}
+        return company.find_invested(others, self._measure_shares(issuer_id), with_caps=with_caps)
 
     def is_fair_investment(self, body: Body, now: datetime) -> bool:
         """Return whether stock costs a fair price, or a cap without a discount values the company no lower."""

@@ -351,7 +351,7 @@ class Preemption:
         whole, counted = sum(stock.values(), Fraction(0)), {owner for owner, _ in principal.values()}
         price, found = company.find_highest(takers, now.date()) or Fraction(0), set[str]()
         for each in investors:
-            invested, is_stated = company.find_invested(each, whole), company.has_stated_part(each, issuer.holdings)
+            invested, is_stated = company.find_invested({each}, whole), company.has_stated_part(each, issuer.holdings)
             usd = sum((amount for owner, amount in principal.values() if owner != each), Fraction(0))
             weights = weigh(company, issuer.holdings, (investors - counted) | {each}, takers)
             is_enough = weights[each] * 10 > sum(weights.values())

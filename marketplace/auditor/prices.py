@@ -605,15 +605,18 @@ class Company:
         )
         return max((*caps, *prices, *signed), default=Fraction(0))
 
-    def find_invested(self, holder_id: str, whole: Fraction) -> Fraction:
-        """Return the highest value of the company, in USD, at which one holder, or who it got stock from, invested."""
-        rows = {(holder_id, class_id) for class_id in self.classes}
+    def find_invested(self, holders: Collection[str], whole: Fraction, *, with_caps: bool = True) -> Fraction:
+        """Return the highest value of the company, in USD, at which holders, or who they got stock from, invested.
+
+        `with_caps`: also those at which they signed a cap or price. `whole` is as in `find_paid`.
+        """
+        rows = {(holder_id, class_id) for holder_id in holders for class_id in self.classes}
         while ahead := {giver for giver, taker, _ in self.handed_on if taker in rows} - rows:
             rows |= ahead
         prices = [(lot.class_id, lot.price) for lot in self.lots if (lot.holder_id, lot.class_id) in rows]
         prices += [(taker[1], price) for _, taker, price in self.handed_on if taker in rows]
         values = (price / self.find_ratio("stock", class_id) * whole for class_id, price in prices)
-        return max((self.find_paid({holder_id}, whole), *values))
+        return max((self.find_paid(holders if with_caps else (), whole), *values))
 
     def has_stated_part(self, holder_id: str, holdings: Mapping[tuple[str, str, str], int]) -> bool:
         """Return whether all that a holder has is post-money SAFEs with a cap."""
@@ -636,20 +639,6 @@ class Company:
         """Return the open principal of an instrument with interest to maturity, in USD; `terms`: on these."""
         known = ({**each, "terms": terms or each["terms"]} for each in self.exposures.get(name, ()))
         return sum((Fraction(each["amount_usd"]) * find_growth_of(each) for each in known), Fraction(0))
-
-    def find_value_held(self, held: Collection[tuple[str, str]], whole: Fraction, caps_of: Collection[str]) -> Fraction:
-        """Return the highest value of the company, in USD, at which stock that is still held was issued; 0 for none.
-
-        Args:
-            held: Who holds stock, and of which class.
-            whole: The shares and rights of the company as converted.
-            caps_of: The holders whose caps count too.
-        """
-        signed = (terms for name, terms in self.signed_terms.items() if self.signed[name] in caps_of)
-        caps = (Fraction(terms["valuation_cap_usd"]) for terms in signed if terms.get("valuation_cap_usd") is not None)
-        kept = (lot for lot in self.lots if (lot.holder_id, lot.class_id) in held)
-        prices = (lot.price / self.find_ratio("stock", lot.class_id) * whole for lot in kept)
-        return max((*caps, *prices), default=Fraction(0))
 
     def list_protected(
         self, holdings: Mapping[tuple[str, str, str], int], class_id: str, price: Fraction

@@ -381,3 +381,17 @@ def test_what_others_paid_counts_rights_and_stock_that_they_bought_before_they_g
     company.take("stock_split", {"numerator": 2, "denominator": 1}, "pty_co")
     assert company.find_paid({SMALL}, Fraction(200)) == 125
     assert company.find_paid({BIG}, Fraction(200)) == 0
+
+
+def test_what_others_invested_counts_stock_that_they_bought_from_holders():
+    company, row = Company(), {"class_id": "common", "shares": 9}
+    company.take("stock_class_created", {"class_id": "common", "kind": "common"}, "pty_co")
+    company.take("stock_issued", {**row, "holder_id": BIG, "price_usd_per_share": "1.25"}, "pty_co")
+    moved = {**row, "transfer_id": "t", "holder_id": BIG, "holder_id_after": SMALL}
+    company.take("stock_offered", {**moved, "price_usd_per_share": "1.00"}, "pty_co")
+    company.take("stock_transferred", moved, "pty_co")
+    assert company.find_invested({SMALL}, Fraction(100), with_caps=False) == 125
+    assert company.find_invested({"pty_else"}, Fraction(100)) == 0
+    company.take("stock_offered", {**moved, "transfer_id": "u", "price_usd_per_share": "2.00"}, "pty_co")
+    company.take("stock_transferred", {**moved, "transfer_id": "u"}, "pty_co")
+    assert company.find_invested({SMALL}, Fraction(100), with_caps=False) == 200
