@@ -28,7 +28,9 @@ class Bonds:
         claims: Dollars that each claim claims, was answered with and was paid.
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
-        claimed: The periods and early ends that were claimed, and the grants that replace others.
+        claimed: The periods and early ends that were claimed, and the grants that replace others, with the period.
+        last: The last claim of each period.
+        counted: What each settled claim came to, at least.
         ends: How often each grant was ended early by its provider's fault, or hours were taken off it.
         own: The payments that come from what a provider has available.
         kept: What providers keep for each claim.
@@ -45,7 +47,9 @@ class Bonds:
     claims: dict[str, list[Decimal]] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
     pays_at: dict[str, datetime] = field(default_factory=dict)
-    claimed: set[tuple[str, ...]] = field(default_factory=set)
+    claimed: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    last: dict[tuple[str, ...], str] = field(default_factory=dict)
+    counted: dict[str, Decimal] = field(default_factory=dict)
     ends: Counter[str] = field(default_factory=Counter)
     own: set[str] = field(default_factory=set)
     kept: dict[str, Decimal] = field(default_factory=dict)
@@ -181,6 +185,10 @@ class Bonds:
         self.claims[claim_id][1] = amount
         if outcome != "contested":
             self.settled.add(claim_id)
+            self.counted[claim_id] = self.counted.get(claim_id, ZERO) + {
+                "undecided": min(2 * amount - due, claimed),
+                "decided": claimed,
+            }.get(outcome, amount)
         until = self.due.pop(claim_id, None)
         early = until is not None and parse_instant(message.headers["ce-time"]) < until
         text = f"{claim_id} is {outcome} by silence before {until}"
@@ -188,14 +196,27 @@ class Bonds:
         if body.get("decide_until"):
             self.due[claim_id] = parse_instant(body["decide_until"])
 
+    def _check_again(self, message: Message, body: dict[str, Any], keys: Sequence[tuple[str, ...]]) -> None:
+        """Check that only a period is claimed again, once its claim is settled, less what that came to."""
+        period = keys[0]
+        earlier = self.last.get(period) if body["statement_id"] else None
+        least = ZERO if earlier is None else self.counted.get(earlier, ZERO)
+        for key in keys:
+            again = earlier in self.settled and self.claimed.get(key) == period
+            text = f"{key} is claimed a second time"
+            self.findings.require(key not in self.claimed or again, "bond", message.sequence, text)
+            self.claimed[key] = period
+        self.last[period] = body["claim_id"]
+        text = f"{body['claim_id']} subtracts {body['credited_usd']} USD, earlier claims of the period came to {least}"
+        self.findings.require(Decimal(body["credited_usd"]) >= least, "bond", message.sequence, text)
+        self.counted[body["claim_id"]] = least
+
     def _take_claim(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         items = body["items"]
         grant_id = body["grant_id"]
         keys: list[tuple[str, ...]] = [(grant_id, body["statement_id"] or str(self.ends[grant_id]))]
         keys += [(item["replacement_id"],) for item in items if item.get("replacement_id")]
-        for key in keys:
-            self.findings.require(key not in self.claimed, "bond", message.sequence, f"{key} is claimed a second time")
-            self.claimed.add(key)
+        self._check_again(message, body, keys)
         total = sum((Decimal(item["amount_usd"]) for item in items), ZERO) - Decimal(body["credited_usd"])
         text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total}"
         self.findings.require(total == amount > 0, "bond", message.sequence, text)

@@ -1,6 +1,7 @@
 """Bonds: a provider sets money apart, payers claim from it what the schedule grants for undelivered hours."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -30,12 +31,15 @@ from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,
     Bond,
+    Claim,
     ClaimBond,
     Part,
     PostBond,
     ReleaseBond,
     list_end_claims,
+    list_settled_claims,
     name_claim,
+    refuse_claimed,
 )
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
@@ -183,13 +187,11 @@ async def claim_bond(
         context: Who claims.
         grant_id: The grant.
         period_start: The start of the period, settled or disputed; None for the early end.
-        replacement_ids: Grants that the startup bought in place of the undelivered hours; the holder names those of
-            which it bears a part.
+        replacement_ids: Grants that the startup bought instead; the holder names those of which it bears a part.
 
     Raises:
-        Refusal: ``grant_unknown``, also of a replacement · ``wrong_side`` · ``parties_related`` · refusals of
-            `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
-            refusals of the bond.
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · refusals of
+            `marketplace.domain.billing.remedies`, of the statement and of the bond.
     """
     known = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
     bond_id = rename_id("bnd", grant_id if known is None else known.issued.provider_id)
@@ -199,15 +201,17 @@ async def claim_bond(
         issued, by = grant.issued, _find_claimant(context, grant)
         claimant_id = issued.startup_id if by == "startup" else str(context.party_id)
         require_claimable(await unit.load(REGISTER, REGISTER_ID), claimant_id, issued.provider_id)
-        made = list_end_claims(await unit.load(BOND, bond_id), grant_id, find_notice(grant))
+        bond = await unit.load(BOND, bond_id)
+        made = list_end_claims(bond, grant_id, find_notice(grant))
         default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
         require_time(default, by, context.at)
         require_answered(chain)
-        computed = await _compute_claim(unit, grant, default, chain, replacement_ids)
+        settled = list_settled_claims(bond, grant_id, default.statement_id)
+        computed = await _compute_claim(unit, grant, default, chain, replacement_ids, settled=settled)
         claimed = BondClaimed(
             bond_id=bond_id,
             party_id=issued.provider_id,
-            claim_id=name_claim(grant_id, default.statement_id, len(made)),
+            claim_id=name_claim(grant_id, default.statement_id, len(made if not chain else settled)),
             startup_id=issued.startup_id,
             startup_account_id=issued.startup_account_id,
             grant_id=grant_id,
@@ -221,7 +225,7 @@ async def claim_bond(
         )
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
         if unit.list_events(BOND, bond_id):
-            await _use_replacements(unit, claimed)
+            await _use_replacements(unit, claimed, {one.claimed.claim_id for one in settled})
             await keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
@@ -244,23 +248,38 @@ def _find_claimant(context: Context, grant: Grant) -> Literal["startup", "holder
 
 
 async def _compute_claim(
-    unit: UnitOfWork, grant: Grant, default: Default, chain: Sequence[Statement], replacement_ids: Sequence[str]
+    unit: UnitOfWork,
+    grant: Grant,
+    default: Default,
+    chain: Sequence[Statement],
+    replacement_ids: Sequence[str],
+    *,
+    settled: Sequence[Claim],
 ) -> dict[str, Any]:
     """Return the items of a claim, what was credited for them, what it comes to, and the holders' parts of that.
 
+    What settled claims of the same period came to counts as credited.
+
     Raises:
-        Refusal: ``hours_remedied`` · ``replacement_unfit`` · ``nothing_owed``.
+        Refusal: ``hours_remedied`` · ``replacement_unfit`` · ``nothing_owed``; ``claim_exists`` if settled claims came
+            to as much.
     """
-    credited_usd = await _find_credited(unit, grant, default, chain)
+    credited_usd = await _find_credited(unit, grant, default, chain) + _sum_counted(settled)
     bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
     items = compute_items(grant, default, bought)
+    if settled and sum((item.amount_usd for item in items), ZERO) <= credited_usd:
+        raise refuse_claimed(settled[-1].claimed.claim_id)
     amount_usd = sum_claim(items, credited_usd)
     holders = list_holder_parts(grant, bought, items, amount_usd)
     return {"items": items, "credited_usd": credited_usd, "amount_usd": amount_usd, "holders": holders}
 
 
-async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
-    """Record that each replacement counts for this claim.
+def _sum_counted(claims: Sequence[Claim]) -> Decimal:
+    return sum((claim.counted_usd for claim in claims), ZERO)
+
+
+async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed, earlier: AbstractSet[str]) -> None:
+    """Record that each replacement counts for this claim, if it does not for an `earlier` one of the same period.
 
     Raises:
         Refusal: ``replacement_claimed`` if one counts for another claim already.
@@ -268,6 +287,8 @@ async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
     for grant_id in filter(None, (item.replacement_id for item in claimed.items)):
         record_id = derive_command_id("replacement", grant_id)
         used = await unit.load(COMMAND, record_id)
+        if used is not None and used.aggregate_id in earlier:
+            continue
         require_unclaimed(grant_id, None if used is None else used.aggregate_id)
         record = RecordCommand(command_id=record_id, aggregate="bond", aggregate_id=claimed.claim_id, version=None)
         await unit.decide(COMMAND, record_id, record)
@@ -293,7 +314,9 @@ async def _find_default(
         return find_ending(grant, after, until), []
     period = find_period(grant, period_start)
     usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
-    return find_failures(grant, usage, period), await load_chain(unit, period)
+    chain = await find_chain(unit, period)
+    default = find_failures(grant, usage, period, chain)
+    return default, chain or await load_chain(unit, period)
 
 
 async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decimal:
@@ -310,7 +333,8 @@ async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Deci
     try:
         after = earlier[-1].made_at if earlier else None
         default, chain = await _find_default(unit, grant, start, after=after, until=made_at)
-        credited_usd = await _find_credited(unit, grant, default, chain)
+        settled = list_settled_claims(bond, claimed.grant_id, claimed.statement_id, made_at)
+        credited_usd = await _find_credited(unit, grant, default, chain) + _sum_counted(settled)
         return sum_claim(compute_items(grant, default, bought), credited_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING:

@@ -19,7 +19,9 @@ provider posts more, or as soon as its account has money for it.
 Invariants:
     1. Of each part, what was posted is free, paid or released, and none of these is negative.
     2. A claim is paid at most what it was answered with, and that is at most what it claims.
-    3. A period or an early end of a grant is claimed once.
+    3. An early end of a grant is claimed once. A period is claimed again once its claim is settled, for what the log
+       shows beyond what that came to when it was settled: so a reading that lowered a claim, and is taken back later,
+       costs the claimant nothing.
     4. A part is released whole, once its term and the time for claims are over and no claim on it is open or owed.
     5. A posting counts once.
     6. Nothing is paid of a claim before its `answer_until`.
@@ -47,7 +49,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import ZERO, floor_cents, require_usd
+from marketplace.core.money import CENT, ZERO, floor_cents, require_usd
 from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
 from marketplace.domain.refusals import refuse_status, refuse_unknown, require_found
 
@@ -162,6 +164,7 @@ class Claim:
         paid: What each part paid of it, by lot; None is the part for all grants, `OWN` the provider's other money.
         received: What each holder of equity got of it.
         decide_until: By when the platform decides it; None unless it was contested.
+        counted_usd: What it came to by the log when it was settled; what the platform decides is final, so all of it.
     """
 
     claimed: BondClaimed
@@ -170,6 +173,7 @@ class Claim:
     paid: Map[str | None, Decimal] = field(default_factory=Map)
     received: Map[str, Decimal] = field(default_factory=Map)
     decide_until: datetime | None = None
+    counted_usd: Decimal = ZERO
 
     @property
     def paid_usd(self) -> Decimal:
@@ -221,7 +225,9 @@ BondState = Bond | None
 
 def name_claim(grant_id: str, statement_id: str | None, number: int) -> str:
     """Return the id of the claim of a statement period or, for None, of early ends: the `number`-th, from 0."""
-    return derive_id("bcl", grant_id, statement_id or (str(number) if number else ""))
+    if statement_id is not None:
+        return derive_id("bcl", grant_id, f"{statement_id}/{number}" if number else statement_id)
+    return derive_id("bcl", grant_id, str(number) if number else "")
 
 
 def list_end_claims(state: BondState, grant_id: str, before: datetime | None) -> list[BondClaimed]:
@@ -230,6 +236,27 @@ def list_end_claims(state: BondState, grant_id: str, before: datetime | None) ->
         return []
     ends = (one.claimed for one in state.claims if (one.claimed.grant_id, one.claimed.statement_id) == (grant_id, None))
     return [claimed for claimed in ends if claimed.made_at < before]
+
+
+def list_settled_claims(
+    state: BondState, grant_id: str, statement_id: str | None, before: datetime | None = None
+) -> list[Claim]:
+    """Return the settled claims of a statement period, in order: all, or those that were made before an instant."""
+    if state is None or statement_id is None:
+        return []
+    return [
+        claim
+        for claim in state.claims
+        if (claim.claimed.grant_id, claim.claimed.statement_id) == (grant_id, statement_id)
+        and claim.status == "settled"
+        and (before is None or claim.claimed.made_at < before)
+    ]
+
+
+def refuse_claimed(claim_id: str) -> Refusal:
+    """Return the refusal ``claim_exists``."""
+    text = f"claim {claim_id} is made of this period or early end already; read it in GET /v1/bonds/claims"
+    return Refusal("claim_exists", text, id=claim_id)
 
 
 def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:
@@ -285,8 +312,7 @@ def _claim(command: ClaimBond, state: BondState) -> Sequence[BondEvent]:
     if known is not None:
         if known.claimed == claimed:
             return []
-        text = f"claim {claimed.claim_id} is made of this period or early end already; read it in GET /v1/bonds/claims"
-        raise Refusal("claim_exists", text, id=claimed.claim_id)
+        raise refuse_claimed(claimed.claim_id)
     return [claimed]
 
 
@@ -538,9 +564,8 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
     match event:
         case BondAnswered():
             status: Status = "contested" if event.outcome == "contested" else "settled"
-            return _change(
-                state, event.claim_id, status=status, due_usd=event.amount_usd, decide_until=event.decide_until
-            )
+            changes = {"status": status, "due_usd": event.amount_usd, "decide_until": event.decide_until}
+            return _change(state, event.claim_id, **changes, counted_usd=_find_counted(state, event))
         case BondPaid():
             claim, source = state.find(event.claim_id), OWN if event.hold_id is None else event.lot_id
             assert claim is not None, "only claims are paid"
@@ -557,6 +582,19 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
             part = state.parts[event.lot_id]
             part = replace(part, released_usd=part.released_usd + event.amount_usd)
             return replace(state, parts=state.parts.set(event.lot_id, part))
+
+
+def _find_counted(state: Bond, event: BondAnswered) -> Decimal:
+    """Return what a claim came to by the log when it was answered, at most what is claimed."""
+    claim = state.find(event.claim_id)
+    assert claim is not None, "only claims are answered"
+    match event.outcome:
+        case "conceded" | "lapsed":
+            return event.amount_usd
+        case "undecided":  # the middle of that and what was conceded, rounded down
+            return min(2 * event.amount_usd - claim.due_usd + CENT, claim.claimed.amount_usd)
+        case _:
+            return claim.claimed.amount_usd
 
 
 def _change(state: Bond, claim_id: str, **changes: object) -> Bond:

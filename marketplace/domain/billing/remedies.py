@@ -30,7 +30,9 @@ What was credited or paid for the same hours is subtracted. A claim is about one
 or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice,
 whoever claims. The startup chooses when to claim and what it bought instead; in the last `HOLDER_WITHIN` of the time to
 claim, the holder that bears a part of the price claims what the startup has not. By then every replacement has
-delivered what counts, so the startup loses nothing. A claim is computed again when it is answered; it only falls.
+delivered what counts, so the startup loses nothing. A claim is computed again when it is answered; it only falls. A
+period whose claim is settled is claimed again for what the log shows beyond it, because readings that lowered the claim
+were corrected, voided or conceded since.
 
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
@@ -56,6 +58,7 @@ from events.grant import EquityPart, GrantRescheduled, GrantTerminated
 from events.order import OrderTerms
 from events.schedule import EndTerms, RemedyTerms
 from events.service import ServiceResult
+from events.statement import StatementIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
@@ -173,19 +176,21 @@ def require_remedies(grant: Grant) -> RemedyTerms:
     return ends.remedies
 
 
-def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
+def find_failures(grant: Grant, usage: Usage, period: Period, chain: Sequence[Statement] = ()) -> Default:
     """Return what did not work in a period once the cure time was used up.
 
     Args:
         grant: The grant.
         usage: What its provider's meter counted.
         period: The period.
+        chain: Its statements. What the provider conceded, or the platform decided, was not delivered: it is taken off
+            the last hours that were metered in the period.
 
     Raises:
         Refusal: ``remedies_missing`` · ``grant_not_defaulted``, if that is nothing.
     """
     terms = require_remedies(grant)
-    missing = _list_missing(grant, usage, period.end)
+    missing = _list_missing(grant, usage, period, _find_conceded(chain))
     gaps = tuple(_list_uncured(missing, period.start, timedelta(hours=terms.cure_hours)))
     if not gaps:
         raise Refusal(
@@ -201,22 +206,51 @@ def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
         and outage.start < period.end
         and (outage.end is None or outage.end > period.start)
     ]
-    until = max([period.end, *reports]) + CLAIM_WITHIN
+    until = max([period.end, *reports, *_list_decided(chain)]) + CLAIM_WITHIN
     return Default(gaps, gaps[0].start, "damages", terms.damages_share, period.statement_id, until)
 
 
-def _list_missing(grant: Grant, usage: Usage, end: datetime) -> Iterator[Load]:
-    """Yield the GPUs of a grant that did not work before `end`, as runs in order; none where all worked."""
-    issued = grant.issued
+def _find_conceded(chain: Sequence[Statement]) -> Fraction:
+    """Return which share of a period's metered GPUs is left after disputes that ended by more than silence for all."""
+    ended = [known.ended_by for known in chain if known.disputed is not None]
+    return _find_charged(chain)[0] if ended and not {None, "undecided"} & set(ended) else Fraction(1)
+
+
+def _list_decided(chain: Sequence[Statement]) -> Iterator[datetime]:
+    """Yield when each statement of a period that adjusts it, or was disputed, is settled at the latest."""
+    for known in chain:
+        if isinstance(known.issued, StatementIssued) and (known.disputed or known.issued.adjustment):
+            yield known.issued.accept_until + (DECISION if known.disputed else timedelta())
+
+
+def _list_missing(grant: Grant, usage: Usage, period: Period, left: Fraction) -> Iterator[Load]:
+    """Yield the GPUs of a grant that did not work until a period ends, as runs in order; none where all worked.
+
+    Of what was metered in the period, the first hours worked, up to the share `left`.
+    """
+    issued, end = grant.issued, period.end
     failed = list_failed(grant, issued.start, end)
     is_metered = issued.service is not None and issued.service.measure == "metered"
-    counted = _list_counted(usage, issued.start, end) if is_metered else []
+    counted: list[Load] = []
+    if is_metered:
+        counted = [*_list_counted(usage, issued.start, period.start), *_list_first(usage, period, left)]
     for start, stop, (own, lost, gpus) in _sweep(_list_own(grant, end), failed, counted):
         missing = min(lost, own) * issued.gpus_per_node
         if is_metered:
             missing = max(missing, own * issued.gpus_per_node - gpus)
         if missing > 0:
             yield Load(start, stop, missing)
+
+
+def _list_first(usage: Usage, period: Period, left: Fraction) -> Iterator[Load]:
+    """Yield the first GPUs that were metered in a period, up to a share of all."""
+    loads = _list_counted(usage, period.start, period.end)
+    budget = int(sum(load.amount * ((load.end - load.start) // _MICROSECOND) for load in loads) * left)
+    for load in loads:
+        span = min((load.end - load.start) // _MICROSECOND, budget // load.amount)
+        budget -= span * load.amount
+        if span:
+            yield Load(load.start, load.start + span * _MICROSECOND, load.amount)
 
 
 def _list_counted(usage: Usage, start: datetime, end: datetime) -> list[Load]:

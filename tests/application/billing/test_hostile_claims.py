@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from events.service import STANDARD_SERVICE, CreditStep
 from marketplace.application.billing import bonds
-from marketplace.application.billing.statements import dispute_statement
+from marketplace.application.billing.statements import dispute_statement, resolve_statement
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.replacements import Replacements
@@ -23,6 +24,7 @@ from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, compete, post, price, refuse, sell
 from tests.application.billing.test_service_credits import Month
@@ -579,3 +581,55 @@ async def test_a_replacement_counts_for_what_it_delivered_and_its_statements_cha
     if counts:
         unseen = await find_faults(Replacements, market.log, drop="usage.reported.v1")
         assert [rule for rule, _, _ in unseen] == ["replacement"]
+
+
+@pytest.mark.parametrize("taken_back", ["conceded", "voided", "kept"])
+async def test_a_claim_that_invented_readings_lowered_is_made_again_once_they_are_taken_back(market, taken_back):
+    """A provider that delivered two days stated the month while it had time to answer, and then took that back."""
+    market.service = replace(STANDARD_SERVICE, credits=CREDITS)
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 20_000)
+    await post(market, trade.provider, 20_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        period = {"period_start": month.first.start}
+        await market.deliver(month.grant, 2)
+        market.clock.at = month.first.end + timedelta(hours=25)
+        issued = await market.until("statement", month.first.statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("statement", month.first.statement_id, "accepted")
+        await claim(market, trade.startup, month.grant, **period)
+        span = {"start": month.first.start + timedelta(days=2), "end": month.first.end}
+        reading = Measurement(reading_id="invented", nodes=2, **span)
+        provider, meter = market.context(trade.provider), {"source": "dcgm"}
+        await usage.report_usage(market.handler, provider, month.grant_id, measurements=(reading,), **meter)
+        late = name_adjustment(month.first.statement_id, 0)
+        added = await market.until("statement", late, "issued")
+        market.clock.at += ANSWER_WITHIN
+        [settled] = await until_settled(market, trade.provider)
+        assert settled.due_usd == 0 < settled.claimed.amount_usd
+        assert await refuse(claim(market, trade.startup, month.grant, **period)) == "grant_not_defaulted"
+        if taken_back == "conceded":
+            said = {"gpu_seconds_counted": 0, "reason": "nothing ran"}
+            await dispute_statement(market.handler, market.context(trade.startup), late, **said)
+            said = {"gpu_seconds": 0, "reason": "you are right"}
+            await resolve_statement(market.handler, market.context(trade.provider), late, **said)
+        market.clock.at = max(market.clock.at, added.issued.accept_until)
+        await market.until("statement", late, "accepted")
+        if taken_back == "voided":
+            context, why = market.context(trade.provider), {"reading_id": "invented", "reason": "nothing ran"}
+            await usage.void_usage(market.handler, context, month.grant_id, **meter, **why)
+            await market.until("statement", name_adjustment(month.first.statement_id, 1), "accepted")
+        if taken_back == "kept":
+            assert await refuse(claim(market, trade.startup, month.grant, **period)) == "grant_not_defaulted"
+            return
+        await claim(market, trade.startup, month.grant, **period)
+        market.clock.at += ANSWER_WITHIN
+        [_, again] = await until_settled(market, trade.provider)
+        assert await refuse(claim(market, trade.startup, month.grant, **period)) == "claim_exists"
+    damages = round_cents(price(month.grant, 2, 27 * 24) / 4)
+    assert [item.amount_usd for item in again.claimed.items] == [damages]
+    assert again.due_usd == again.claimed.amount_usd == damages - again.claimed.credited_usd > 0
+    await check(market)
+    settled_first = await find_faults(Bonds, market.log, drop="bond.answered.v1")
+    assert "is claimed a second time" in str(settled_first)
