@@ -1,8 +1,9 @@
 """Free what the hold of a grant that was paid in advance keeps for hours that a settled period did not deliver.
 
 A late reading may still charge them. So their cash stays for `FREED_AFTER` from the end of the period, and is freed
-with the next payment of a statement. A reading that charges them later is paid from the startup's available money, and
-never from what other periods need.
+with the next payment of a statement, except what an open adjustment charges: no startup disputes one until its cash is
+free. A reading that charges them later is paid from the startup's available money, and never from what other periods
+need. Of a grant that is open for lowered readings alone, what these could cost is set aside (`keep_correctable`).
 """
 
 from decimal import Decimal
@@ -18,6 +19,7 @@ from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import PERIOD, list_periods
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.execution.unit_of_work import UnitOfWork
 
 FREED_AFTER: Final = PERIOD
@@ -55,9 +57,12 @@ async def cover_late(unit: UnitOfWork, grant: Grant, statement: Statement, charg
 
 
 async def _is_prepaid(unit: UnitOfWork, grant: Grant) -> bool:
-    """Return whether all cash of a grant was set aside for its hours, and pays them as agreed."""
+    """Return whether all cash of a grant was set aside for its hours, and pays them as agreed while they may count."""
     issued = grant.issued
-    return issued.stages is None and not issued.credit_usd and not await is_sold(unit, grant.startup_id)
+    if issued.stages is not None or issued.credit_usd or await is_sold(unit, grant.startup_id):
+        return False
+    limits = (await unit.load(USAGE, name_usage(issued.grant_id))).limits
+    return limits is None or limits.gpu_seconds_max is None
 
 
 async def _find_left(unit: UnitOfWork, grant: Grant) -> Decimal:
@@ -68,17 +73,27 @@ async def _find_left(unit: UnitOfWork, grant: Grant) -> Decimal:
 async def _find_needed(unit: UnitOfWork, grant: Grant) -> Decimal:
     """Return the USD that a grant's open periods may still cost, with a cent for the rounding of each.
 
-    A period is open until its statement is settled and `FREED_AFTER` is over.
+    A period is open until its statement is settled and `FREED_AFTER` is over; then only its open adjustments count.
     """
     stated = still = count = 0
     for period in list_periods(grant):
         chain = await find_chain(unit, period)
-        accepted = sum(known.sign * known.charges.gpu_seconds for known in chain if known.status == "accepted")
-        stated += accepted
+        paid = sum(map(_count_paid, chain))
+        stated += paid
         is_open = not chain or chain[0].status != "accepted"
         if is_open or unit.context.at < period.end + FREED_AFTER:
-            still += max(grant.count_left(period.start) - grant.count_left(period.end) - accepted, 0)
+            still += max(grant.count_left(period.start) - grant.count_left(period.end) - paid, 0)
+            count += 1
+        elif adjusted := sum(known.sign * known.charges.gpu_seconds for known in chain) - paid:
+            still += adjusted
             count += 1
     tariff = build_tariff(grant.issued)
     before, after = (compute_totals(tariff, gpu_seconds) for gpu_seconds in (stated, stated + still))
     return after.startup_usd - before.startup_usd + count * CENT
+
+
+def _count_paid(statement: Statement) -> int:
+    """Return the GPU-seconds of a statement that were paid, or given back; of an open one, those of its parts."""
+    if statement.status == "accepted":
+        return statement.sign * statement.charges.gpu_seconds
+    return 0 if statement.settled is None else statement.settled.charges.gpu_seconds
