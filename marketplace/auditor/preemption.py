@@ -136,13 +136,17 @@ class Preemption:
     def _check_outdated(
         self, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]], now: datetime
     ) -> str | None:
-        """Return what is wrong if who took a part did not have time to refuse what was signed since."""
+        """Return what is wrong if who took a part did not have time to refuse what was signed since.
+
+        What is signed while the closing waits for agreements voids it, unless its shares stay nearly the same.
+        """
         known = self._find_round(body)
         diluted = set() if known is None or not is_of_parties(decision) else known.list_diluted()
         carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
         proposal = self.votes.consents.proposals.get(carried)
         diluted -= self.votes.list_agreed(decision, bodies)
-        diluted -= set() if proposal is None else proposal.list_waiving(now)
+        if proposal is not None:
+            diluted = {each for each in diluted if f"holder/{each}" in proposal.leaving} - proposal.list_waiving(now)
         return f"{', '.join(sorted(diluted))} answered before it changed" if diluted else None
 
     def _check_answers(self, priced: Body, now: datetime, bodies: Sequence[tuple[str, Body]]) -> str | None:

@@ -101,6 +101,7 @@ from marketplace.domain.equity.rights import (
     gives_by_asking,
     list_consents,
     list_mandated,
+    offers_better,
     require_proposer,
 )
 from marketplace.domain.party import PARTY
@@ -516,7 +517,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
             raise
         return f"it is refused now: {refusal.code}: {refusal.message}", None
     effects, covered = unit.list_effects(without=PROPOSAL), None
-    if _opens_more(effects, made):
+    if _opens_more(effects, made, issuer):
         return "more principal of most-favoured SAFEs may elect its terms than when it was proposed", None
     if _order(_render_all(effects)) != _order(made.effects):
         covered = _list_covered(proposal, issuer, [event for _, event in effects])
@@ -539,11 +540,11 @@ def _list_covered(proposal: Proposal, issuer: Issuer, effects: Sequence[Event]) 
     return keep_agreements(parse_effects(proposal.made), now, proposal.agreed)
 
 
-def _opens_more(effects: Iterable[tuple[str, Event]], made: ProposalMade) -> bool:
-    """Return whether effects open elections, or for more principal, that a proposal did not show."""
+def _opens_more(effects: Iterable[tuple[str, Event]], made: ProposalMade, issuer: Issuer) -> bool:
+    """Return whether effects open elections of better terms, or for more principal, that a proposal did not show."""
     shown = (_parse(each) for each in made.effects if each.type == _NOTICED)
     before = {(each.instrument_id, each.terms): each.principal_usd for each in shown if _is_notice(each)}
-    opened = (event for _, event in effects if _is_notice(event))
+    opened = (event for _, event in effects if _is_notice(event) and offers_better(issuer, event))
     return any(each.principal_usd > before.get((each.instrument_id, each.terms), ZERO) for each in opened)
 
 

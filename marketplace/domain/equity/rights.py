@@ -729,12 +729,16 @@ def _list_electing(setting: Setting) -> dict[str, tuple[str, Fraction]]:
     """Return holder and principal of most-favoured SAFEs that may elect better terms by what is signed or amended."""
     found, issuer = {}, setting.issuer
     for each in setting.effects:
-        if isinstance(each, InstrumentMfnNoticed):
-            own = (known.terms for known in issuer.exposures.get(each.instrument_id, ()))
-            if any(isinstance(terms, SafeTerms) and is_better(each.terms, terms) for terms in own):
-                holder_id = issuer.instruments[each.instrument_id].holder_id
-                found[each.instrument_id] = holder_id, Fraction(each.principal_usd)
+        if isinstance(each, InstrumentMfnNoticed) and offers_better(issuer, each):
+            holder_id = issuer.instruments[each.instrument_id].holder_id
+            found[each.instrument_id] = holder_id, Fraction(each.principal_usd)
     return found
+
+
+def offers_better(issuer: Issuer, notice: InstrumentMfnNoticed) -> bool:
+    """Return whether a notice offers the holder of a most-favoured SAFE terms that may be better than its own."""
+    own = (known.terms for known in issuer.exposures.get(notice.instrument_id, ()))
+    return any(isinstance(terms, SafeTerms) and is_better(notice.terms, terms) for terms in own)
 
 
 def _list_favoured(setting: Setting) -> list[str]:

@@ -880,3 +880,38 @@ async def test_who_took_its_part_of_a_round_may_refuse_what_is_signed_after(mark
     assert await find_faults(OfferedParts, market.log) == []
     early = {"proposed_at": market.clock.now().isoformat()}
     assert bool(await find_faults(OfferedParts, market.log, **early)) is asks
+
+
+async def test_a_closing_is_found_sound_if_next_to_nothing_is_signed_while_it_waits(market, led):
+    """The closing took effect, as its shares hardly changed, and the auditor said that the fund had not been asked."""
+    trade, founder = led
+    safe = structs.replace(SAFE, discount=None, valuation_cap_usd=Decimal(900_000_000))
+    friend, _ = await join(market, trade.startup, 10_000, safe)
+    straw = await market.party("Straw", "fund", usd=5_000_000)
+    context = market.context(trade.startup)
+    terms = structs.replace(build_round(straw), pricing_convention="pre_money_method", pool_post_money=Decimal(0))
+    await issuers.open_financing(market.handler, context, trade.issuer, name="A", terms=terms)
+    financing = derive_id("fin", context.command_id)
+    offers, until = await list_offers(market, trade, financing)
+    await take(market, trade, financing, trade.fund, offers[trade.fund])
+    market.clock.at = until
+    await price(market, trade, financing)
+    proposal_id = await propose_closing(market, trade, financing)
+    for party_id in (founder, friend):
+        assert await vote(market, party_id, proposal_id) == "open"
+    await join(market, trade.startup, 300, safe)
+    assert await vote(market, straw, proposal_id) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_what_nobody_would_elect_voids_no_proposal(market, led):
+    """A compute SAFE with a better cap of its own was signed by an auction, and voided a proposal that waited."""
+    trade, founder = led
+    await join(market, trade.startup, 100)
+    _, proposal_id, _ = await ask_straw(market, trade, 1_000_000)
+    assert await vote(market, founder, proposal_id) == "open"
+    favoured = SafeTerms(conversion_timing="post_money", most_favoured_nation=True)
+    await join(market, trade.startup, 1, structs.replace(favoured, valuation_cap_usd=Decimal(900_000)))
+    assert await agree_open(market, proposal_id) == "effective"
+    assert await find_faults(OfferedParts, market.log) == []
