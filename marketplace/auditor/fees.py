@@ -105,7 +105,8 @@ class Fees:
         if grant is None:
             return
         self._check_seller(message, grant, fee, issued)
-        self.grants[body["grant_id"]] = {**grant, "end": body["at"]}
+        left = grant.get("left", False) or body["by"] == "startup"
+        self.grants[body["grant_id"]] = {**grant, "end": body["at"], "left": left}
         gets, adds, account_id = _read_seller(body, grant)
         if account_id is not None and adds:
             owed[account_id, grant["provider_account_id"], adds, body["grant_id"]] += 1
@@ -127,8 +128,9 @@ class Fees:
     ) -> None:
         """Check what the seller of resold capacity gets of the fee of an early end, adds to it, and has again.
 
-        It has the hours again that its buyer gives up, and all that the buyer pays; or else the provider gets the share
-        of what it is owed. Of a provider's fee the seller gets the part of the price that it adds.
+        It has the hours again that its buyer gives up, unless it ended its own grant, and all that the buyer pays; or
+        else the provider gets the share of what it is owed. Of a provider's fee the seller gets the part of the price
+        that it adds.
         """
         body = message.read()
         gets, adds, account_id = _read_seller(body, grant)
@@ -143,6 +145,7 @@ class Fees:
             kept = {name: grant[name] for name in ("pool_id", "nodes", "end", "provider_id")}
             kept |= {"startup_account_id": account_id, "start": body["at"]}
             has = bool(new) and Fraction(new["price_usd_per_gpu_hour"]) == price
+            has = has and not self.grants.get(grant["resale"]["grant_id"], {}).get("left")
             right = is_given_up and gets == fee and not adds and has and all(new[name] == kept[name] for name in kept)
         elif not is_given_up:
             right = gets == floor(Fraction(fee) * find_added(grant)[1]) and not adds

@@ -295,12 +295,14 @@ async def terminate_grant(
 async def _is_returned(unit: UnitOfWork, grant: Grant, at: datetime, reason: str, *, by: Side) -> bool:
     """Return whether resold hours that their buyer gives up go back to their seller, which can pay for them.
 
-    A seller that pays a part in equity sold them for good: their budget and principal are free since then.
+    A seller that pays a part in equity sold them for good: their budget and principal are free since then. One that
+    ended its own grant, perhaps for cause, is not made to buy from that provider again.
     """
     resale = grant.issued.resale
     if resale is None or (_find_side(unit.context, grant) or by) != "startup":
         return False
-    if (await unit.get(GRANT, resale.grant_id)).issued.equity is not None:
+    source = await unit.get(GRANT, resale.grant_id)
+    if source.issued.equity is not None or any(ended.by == "startup" for ended in source.terminations):
         return False
     try:
         await _terminate(unit.branch(), grant, at, reason, by=by, returns=True)

@@ -49,9 +49,9 @@ async def cover_late(unit: UnitOfWork, grant: Grant, statement: Statement, charg
     issued = statement.issued
     if issued.service_line_id is not None:
         return
+    due_usd = charges.cash_usd + charges.startup_fee_usd
     is_late = issued.adjustment is not None and issued.period_end + FREED_AFTER <= unit.context.at
-    if is_late and await _is_prepaid(unit, grant):
-        due_usd = charges.cash_usd + charges.startup_fee_usd
+    if due_usd and is_late and await _is_prepaid(unit, grant):
         lacking_usd = await _find_needed(unit, grant) + due_usd - await _find_left(unit, grant)
         await raise_hold(unit, grant, max(min(lacking_usd, due_usd), ZERO), "readings after the cash was freed")
 

@@ -156,6 +156,24 @@ async def test_a_buyer_of_resold_hours_brings_its_own_end_forward_for_cause_alon
     assert await find_faults(Fees, market.log) == []
 
 
+@pytest.mark.parametrize("by", ["startup", "provider"])
+async def test_a_seller_that_left_its_provider_is_not_made_to_buy_the_hours_again(market, by):
+    """An end by the provider changes nothing: it would end the rest, and its shell would give up the hours."""
+    async with market.worker():
+        done = await sell_on(market, cash="4", ask="3", trade_cash="4", equity="0")
+        await market.deposit(done.trade.provider, 1_000)
+        market.clock.at = done.bought.issued.start - 5 * DAY
+        side = market.context(getattr(done.trade, by))
+        end = {"at": done.source.end - DAY, "reason": "no longer needed"}
+        await grants.terminate_grant(market.handler, side, done.source.issued.grant_id, **end)
+        ended = await leave(market, done)
+    assert (ended.terminated.returned_grant_id is None) == (by == "startup")
+    await check_log(market.log)
+    assert await find_faults(Fees, market.log) == []
+    left = [text for _, _, text in await find_faults(Fees, market.log, by="startup")]
+    assert any("returns grt" in text for text in left) == (by == "provider")
+
+
 async def test_of_a_providers_fee_the_seller_gets_the_part_of_the_price_that_it_adds(market):
     async with market.worker():
         done = await sell_on(market, cash="1.5", ask="0.5", trade_cash="4", equity="0")

@@ -279,6 +279,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "service_line": "fixed",
         "pool": "fixed",
         "statement": "final",
+        "usage": "met",
     },
     "statements:issue_statement": {
         "account": "met",
