@@ -168,7 +168,7 @@ INVARIANTS: Final = (
         "tests.domain.delivery.test_reliability:test_every_share_is_between_nothing_and_one_in_any_order",
         Mutant(
             "marketplace.domain.delivery.reliability",
-            "(course.nodes - course.working) * seconds",
+            "min((course.nodes - course.working) * seconds, due)",
             "(course.nodes + course.working) * seconds",
         ),
     ),
