@@ -1,4 +1,7 @@
-"""Checks that what is set aside for a grant that is paid in advance still pays for the hours that are to come."""
+"""Checks that what is set aside for a grant that is paid in advance still pays for the hours that are to come.
+
+A payment leaves besides what open adjustments charge.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,12 +50,14 @@ class Advances:
         grants: The grants that are not over, by id.
         holders: The grant of each hold.
         holds: Dollars that each hold has left.
+        adjustments: The grant of each open adjustment, and the dollars of cash that it charges and that parts paid.
     """
 
     findings: Findings
     grants: dict[str, Prepaid] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
     holds: dict[str, Decimal] = field(default_factory=dict)
+    adjustments: dict[str, tuple[str, Decimal, Decimal]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check the holds that it lowers."""
@@ -67,13 +72,33 @@ class Advances:
                     released[body["hold_id"]] = message
             elif name.startswith("grant."):
                 self._follow(name, message.read())
+            elif name.startswith("statement."):
+                self._adjust(name, message.read())
+        is_paid = any(message.event_type == "statement.accepted.v1" for message in decision)
         for hold_id, message in released.items():
-            grant = self.grants.get(self.holders.get(hold_id, ""))
+            grant_id = self.holders.get(hold_id, "")
+            grant = self.grants.get(grant_id)
             if grant is not None:
                 needed = grant.price(parse_instant(message.headers["ce-time"]))
-                text = f"{hold_id} keeps {self.holds[hold_id]} USD, and the hours to come cost {float(needed):.2f}"
+                if is_paid:  # a payment frees no more than open adjustments leave
+                    open_usd = (usd - paid for owner, usd, paid in self.adjustments.values() if owner == grant_id)
+                    needed += Fraction(sum(open_usd, ZERO))
+                text = f"{hold_id} keeps {self.holds[hold_id]} USD, and what is open costs {float(needed):.2f}"
                 right = Fraction(self.holds[hold_id]) >= needed - _ROUNDING
                 self.findings.require(right, "prepaid", message.sequence, text)
+
+    def _adjust(self, name: str, body: dict[str, Any]) -> None:
+        """Fold what adjustments of compute charge until they are settled."""
+        statement_id, charges = body["statement_id"], body.get("charges") or {}
+        cash = sum((Decimal(charges.get(key, 0)) for key in ("cash_usd", "startup_fee_usd")), ZERO)
+        if name == "statement.issued" and body.get("adjustment") and body.get("service_line_id") is None:
+            self.adjustments[statement_id] = body["grant_id"], cash, ZERO
+        elif name == "statement.accepted":
+            self.adjustments.pop(statement_id, None)
+        elif statement_id in self.adjustments and name in {"statement.resolved", "statement.part_settled"}:
+            grant_id, usd, paid = self.adjustments[statement_id]
+            known = (cash, paid) if name == "statement.resolved" else (usd, cash)
+            self.adjustments[statement_id] = grant_id, *known
 
     def _follow(self, name: str, body: dict[str, Any]) -> None:
         grant_id = body["grant_id"]

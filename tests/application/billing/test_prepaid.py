@@ -100,7 +100,7 @@ async def withdraw_all(market, startup_id):
     await accounts.withdraw(market.handler, market.context(startup_id), rename_id("acc", startup_id), **gone)
 
 
-@pytest.mark.parametrize("paid_days", [0, 1])
+@pytest.mark.parametrize("paid_days", [0, 2])
 async def test_an_adjustment_that_is_disputed_keeps_its_cash_beyond_the_month(market, paid_days):
     """A startup disputed a late reading until the cash was freed, and emptied its account."""
     trade = await market.trade(cash="3", equity="0", days=80)
@@ -110,7 +110,7 @@ async def test_an_adjustment_that_is_disputed_keeps_its_cash_beyond_the_month(ma
         await market.deliver(grant, 10)
         await settle(market, grant, 0)
         market.clock.at = list_periods(grant)[1].end - timedelta(days=1)
-        await market.deliver(grant, 2, first=10)
+        await market.deliver(grant, 4, first=10)
         late_id = name_adjustment(list_periods(grant)[0].statement_id, 0)
         await market.until("statement", late_id, "issued")
         said = {"gpu_seconds_counted": paid_days * day, "reason": "nothing ran"}
@@ -118,17 +118,19 @@ async def test_an_adjustment_that_is_disputed_keeps_its_cash_beyond_the_month(ma
         await market.deliver(grant, 30, first=30)
         await settle(market, grant, 1)
         known = await market.state("statement", late_id)
-        parts = 0 if known.settled is None else known.settled.charges.gpu_seconds // day
-        assert await read_left(market, grant) == price(grant, 22 - parts) + 3 * CENT
+        assert (known.settled is None) == (paid_days == 0)
+        assert await read_left(market, grant) == price(grant, 24 - paid_days) + 3 * CENT
         await withdraw_all(market, trade.startup)
         for party in (trade.provider, trade.startup):
             await disputes.answer_dispute(market.handler, market.context(party), late_id, reason="the logs say so")
         await disputes.refer_dispute(market.handler, market.context(trade.provider), late_id, reason="they ran")
-        end = {"gpu_seconds": 2 * day, "reason": "the meter is right"}
+        end = {"gpu_seconds": 4 * day, "reason": "the meter is right"}
         await statements.resolve_statement(market.handler, market.context(), late_id, **end)
         await market.until("statement", late_id, "accepted")
-        assert (await market.account(trade.provider)).available_usd == price(grant, 42)
+        assert (await market.account(trade.provider)).available_usd == price(grant, 44)
     assert await find_faults(Advances, market.log) == []
+    unpaid = await find_faults(Advances, market.log, drop="statement.part_settled.v1")
+    assert (unpaid == []) == (paid_days == 0), "it would keep too little for the adjustment"
     await check_log(market.log)
 
 
