@@ -528,7 +528,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
     needed = await _list_consents(unit, issuer, made.proposer_id, asked=agreed | proposal.list_offered())
     missing = [each.electorate for each in needed if not has_majority(each, agreed)]
     if missing:
-        return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}", None
+        return f"the company changed since, so that it also needs the agreement of {', '.join(missing)}", None
     return None, covered
 
 

@@ -1027,11 +1027,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
         " For stock, a warrant, or a SAFE or note that undercuts what others paid or is large, also each holder with a"
-        f" pro rata right that holder terms name, and {_PROTECTED}; the other investors may refuse. It is large to an"
-        " investor above a"
-        " tenth of the value at which it invested, or of an independent one that is higher: with what others invested"
-        " in cash in the last year, and with most-favoured principal that may elect its terms. Who bears at most a"
-        " tenth of what it and earlier investors paid or hold is not asked for that alone",
+        f" pro rata right that holder terms name, and {_PROTECTED}; the other investors may refuse. A SAFE or"
+        " note is large to an investor if its principal is more than a tenth of the value at which that investor"
+        " invested, or of a higher independent one; what others invested in cash in the last year counts with it, and"
+        " most-favoured principal that may elect its terms. Who bears at most a tenth of what it and earlier investors"
+        " paid or hold is not asked for that alone",
         "the investor alone has the majority of every group: then there is no vote",
         _invest,
         _SOLD,
@@ -1048,8 +1048,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " was signed, or got other terms, may refuse",
         _NONE,
         _close,
-        f"{DECIDE_WITHIN.days} days, then the proposal lapses. Who may refuse what was signed since its answer agrees"
-        f" by {WAIVED_AFTER.days} days of silence. No stock and no money has moved. The round stays open:"
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. Silence of {WAIVED_AFTER.days} days agrees for who"
+        " may refuse what was signed since its answer. No stock and no money has moved. The round stays open:"
         " the company proposes it again, prices it again, or abandons it. If it abandons the round, the money that pro"
         " rata holders set aside is free. Otherwise that money is free 60 days after their time to answer",
     ),
