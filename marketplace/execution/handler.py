@@ -175,7 +175,7 @@ class Handler:
             await work(unit)
             unit.require_version()
         except Refusal as refusal:
-            return conceal_balance(refusal, unit.context.party_id)
+            return conceal_balance(refusal, unit.context.party_id, sealed=unit.context.sees_sealed)
         return None
 
     async def _confirm(self, unit: UnitOfWork) -> bool:

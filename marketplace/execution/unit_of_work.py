@@ -55,6 +55,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             cause and harmless to repeat.
         decides: Whether the platform decides in place of parties. False for a platform's key without that scope.
         agrees: Whether the sender may agree for its party. False for a party's key without that scope.
+        sees_sealed: Whether the platform may read what orders hold of accounts. False for its keys without that scope.
     """
 
     command_id: str
@@ -71,6 +72,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     actor_operator: str | None = None
     decides: bool = True
     agrees: bool = True
+    sees_sealed: bool = True
 
     @property
     def request_id(self) -> str:

@@ -110,3 +110,22 @@ async def test_what_a_key_of_the_platform_without_the_scope_of_sealed_offers_rea
     shown = {f"{account}/{name}" for name in ("holds", "statement", "statement.csv", "statement.html", "explain")}
     shown |= {f"{account}/explain at", "/v1/balances at", "/v1/trial-balance at"}
     assert shown | {account, "/v1/accounts", "/v1/balances", "/v1/entries", "/v1/trial-balance", "/v1/credits"} <= told
+
+
+async def test_a_refusal_tells_a_key_of_the_platform_without_that_scope_nothing_that_orders_hold(database_url):
+    market = Market(MemoryLog())
+    trade = await market.trade(cash="1.1", equity="3", days=2)
+    await market.order(trade.startup, cash="1.7", days=2)
+    account = f"/v1/accounts/{rename_id('acc', trade.startup)}"
+    async with open_stage(market.log, database_url) as stage:
+        scopes = ["accounts:withdraw", "accounts:close", "rights:decide"]
+        token = (await stage.post(stage.admin, "/v1/api-keys", {"name": "c", "scopes": scopes})).json()["token"]
+        for client, told in ((await stage.open_client(token), False), (stage.admin, True)):
+            for act, body, code, fact in (
+                ("withdrawals", {"amount_usd": "999999999", "reference": "r"}, "funds_insufficient", "available_usd"),
+                ("close", {"reason": "left"}, "holds_left", "held_usd"),
+            ):
+                refused = (await stage.post(client, f"{account}/{act}", body)).json()
+                assert refused["code"] == code
+                assert (fact in refused.get("facts", {})) is told
+                assert bool(re.search(r"\d\.\d\d", refused["detail"])) is told

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
 from tests.application.billing.test_service_lines import Work
@@ -27,13 +28,22 @@ async def test_service_lines_and_pools_are_explained_to_their_parties_from_the_f
     async with open_stage(market.log, database_url) as stage:
         reach = {"Min-Seq": await stage.reach()}
 
-        async def explain(client, subject_id):
-            return await client.get(f"/v1/accounts/{subject_id}/explain?limit=50", headers=reach)
+        async def explain(client, subject_id, **query):
+            query = {"limit": "50", **query}
+            return await client.get(f"/v1/accounts/{subject_id}/explain", params=query, headers=reach)
 
         keys = {name: await stage.open_tenant(getattr(trade, name)) for name in ("startup", "provider", "fund")}
         for name, client in (*keys.items(), ("platform", stage.admin)):
             empty = (await explain(client, proposed)).json()
             assert (empty["balances"], empty["entries"], empty["next_cursor"]) == ([], [], None), name
+            early = await explain(client, grant.issued.grant_id, at="1")
+            assert (early.status_code, early.json()["balances"]) == (200, []), (name, early.text)
+        for client in (keys["fund"], stage.admin):
+            early = await explain(client, rename_id("ins", grant.issued.grant_id), at="1")
+            assert (early.status_code, early.json()["balances"]) == (200, []), early.text
+        for row in (await stage.admin.get("/v1/balances?limit=500", headers=reach)).json()["items"]:
+            found = await stage.admin.get("/v1/entries", params={"account": row["account"]}, headers=reach)
+            assert {one["account"] for one in found.json()["items"]} == {row["account"]}
         for name, client in (("startup", keys["startup"]), ("platform", stage.admin)):
             told = (await explain(client, work.line_id)).json()
             sums = {one["account"].rpartition("/")[2]: Decimal(one["amount"]) for one in told["balances"]}
@@ -51,6 +61,8 @@ async def test_service_lines_and_pools_are_explained_to_their_parties_from_the_f
             (outside, unsold, "pool_unknown"),
             (keys["startup"], unsold, "pool_unknown"),
             (outside, f"svl_{'0' * 26}", "service_line_unknown"),
+            (outside, grant.issued.grant_id, "grant_unknown"),
+            (outside, rename_id("ins", grant.issued.grant_id), "instrument_unknown"),
         ):
             refused = await explain(client, subject_id)
             assert (refused.status_code, refused.json()["code"]) == (404, code)

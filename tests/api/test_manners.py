@@ -446,6 +446,14 @@ async def test_decimals_beyond_their_bounds_are_told_as_they_were_written(readin
         assert words in refused.json()["detail"]
 
 
+async def test_text_states_its_charset_once(reading: Stage):
+    account = f"/v1/accounts/{rename_id('acc', await reading.register('Startup', 'startup'))}"
+    reach, span = {"Min-Seq": await reading.reach()}, "start=2026-01-01T00:00:00Z&end=2027-01-01T00:00:00Z"
+    for form, named in (("csv", "text/csv; header=present; charset=utf-8"), ("html", "text/html; charset=utf-8")):
+        answer = await reading.admin.get(f"{account}/statement.{form}?{span}", headers=reach)
+        assert answer.headers["Content-Type"] == named
+
+
 async def test_a_query_is_utf_8(reading: Stage):
     for query in ("account=%ff%fe", "account=a%c3"):
         assert_problem(await reading.admin.get(f"/v1/entries?{query}"), 400, "header_invalid")

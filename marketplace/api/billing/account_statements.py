@@ -19,7 +19,7 @@ from marketplace.api.http.queries import (
     parse_at,
     parse_instant,
 )
-from marketplace.api.http.visibility import ACCOUNT, SERVICE_LINE
+from marketplace.api.http.visibility import ACCOUNT, GRANT, INSTRUMENT, SERVICE_LINE
 from marketplace.core.ids import is_id
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.refusals import refuse_unknown
@@ -33,6 +33,8 @@ from marketplace.projections.billing.accounts import (
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
 from marketplace.projections.billing.accounts.statement import LINES_MAX
 from marketplace.projections.billing.service_lines import find_service_line
+from marketplace.projections.delivery.grants import find_grant
+from marketplace.projections.equity.instruments import find_instrument
 from marketplace.projections.supply.inventory import find_pool
 from marketplace.projections.views import billing as views
 from marketplace.projections.views.billing import AccountStatementView, ExplanationView
@@ -57,7 +59,8 @@ async def _require_seen(reader: Reader, connection: AsyncConnection, subject_id:
     """Refuse a subject without entries that is none of the reader's.
 
     Raises:
-        Refusal: ``account_unknown`` · ``pool_unknown`` · ``service_line_unknown``.
+        Refusal: ``account_unknown`` · ``grant_unknown`` · ``instrument_unknown`` · ``pool_unknown`` ·
+            ``service_line_unknown``.
     """
     if subject_id.startswith(f"{PREFIXES['pool']}_"):
         pool = await find_pool(connection, subject_id)
@@ -65,6 +68,10 @@ async def _require_seen(reader: Reader, connection: AsyncConnection, subject_id:
             raise refuse_unknown("pool", subject_id)
     elif subject_id.startswith(f"{PREFIXES['service_line']}_"):
         reader.show(await find_service_line(connection, subject_id), SERVICE_LINE, subject_id)
+    elif subject_id.startswith(f"{PREFIXES['grant']}_"):
+        reader.show(await find_grant(connection, subject_id), GRANT, subject_id)
+    elif subject_id.startswith(f"{PREFIXES['instrument']}_"):
+        reader.show(await find_instrument(connection, subject_id), INSTRUMENT, subject_id)
     else:
         reader.show(await find_account(connection, subject_id, now=reader.now), ACCOUNT, subject_id)
 
@@ -160,7 +167,7 @@ async def read_statement_csv(
     """Return the statement for a spreadsheet."""
     text = render_csv(await _load(reader, account_id, start, end, basis=basis))
     headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
-    return Response(text, media_type="text/csv; charset=utf-8; header=present", headers=headers)
+    return Response(text, media_type="text/csv; header=present", headers=headers)
 
 
 @get(
@@ -175,7 +182,7 @@ async def read_statement_page(
     """Return the statement as a page to print."""
     text = render_html(await _load(reader, account_id, start, end, basis=basis))
     headers = {"Content-Security-Policy": _LOCKED, "X-Content-Type-Options": "nosniff"}
-    return Response(text, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(text, media_type="text/html", headers=headers)
 
 
 ROUTER: Final = Router(

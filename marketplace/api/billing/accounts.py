@@ -1,9 +1,9 @@
 """Accounts: balances and entries as of any point, deposits and withdrawals, and the platform's trial balance."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
@@ -11,7 +11,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.known_values import require_ledger_account, require_unit
 from marketplace.api.http.paging import Cursor, Limit, build_page
-from marketplace.api.http.queries import AtText, FreeWord, OptionalInstantText, Read, Word, parse_at, parse_instant
+from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.api.http.visibility import ACCOUNT
 from marketplace.application.billing.accounts import deposit, withdraw
 from marketplace.application.billing.approvals import find_approval
@@ -26,6 +26,7 @@ from marketplace.projections.billing.accounts import (
 from marketplace.projections.views.billing import AccountView, BalanceView, EntryView, TrialBalanceView
 
 PATH: Final = "/v1/accounts"
+LedgerAccount = Annotated[str | None, QueryParameter(min_length=1, max_length=100)]
 
 
 @post(
@@ -146,7 +147,7 @@ async def read_entries(
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
-    account: FreeWord = None,
+    account: LedgerAccount = None,
     account_id: Word = None,
 ) -> Page[EntryView]:
     """Return entries, oldest first, each with its event.

@@ -19,7 +19,7 @@ from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.body_faults import BodyFault
-from marketplace.api.http.keys import AGREE, DECIDE, Principal
+from marketplace.api.http.keys import AGREE, DECIDE, SEALED, Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.strict_json import BodyInvalid, refuse_malformed
 from marketplace.core.errors import Corrupt, Refusal, Unavailable
@@ -265,6 +265,7 @@ def build_context(
         if_match=if_match,
         decides=principal.allows(DECIDE),
         agrees=principal.allows(AGREE),
+        sees_sealed=principal.allows(SEALED),
     )
 
 

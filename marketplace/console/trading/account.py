@@ -83,7 +83,7 @@ async def download(
     begin, last = _parse_span(desk, start, end).find_bounds()
     content = await desk.client.accounts.get_statement_csv(account_id, begin, last)
     headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
-    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(content, media_type="text/csv", headers=headers)
 
 
 @post("/{account_id:str}/withdraw")

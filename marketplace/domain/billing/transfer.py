@@ -64,13 +64,20 @@ def require_payer(owner_id: str, party_id: str | None) -> None:
         raise Refusal("payer_only", f"only {owner_id}, whose money it is, may set it aside or approve that")
 
 
-def conceal_balance(refusal: Refusal, party_id: str | None) -> Refusal:
+def conceal_balance(refusal: Refusal, party_id: str | None, *, sealed: bool = True) -> Refusal:
     """Return a refusal as a party may read it: ``funds_insufficient`` without the balance of another party's account.
 
-    The platform, for which `party_id` is None, reads every balance.
+    The platform, for which `party_id` is None, reads every balance. Without `sealed` it reads none that depends on what
+    orders hold, nor does ``holds_left`` state it.
     """
+    if party_id is None and sealed:
+        return refusal
+    if party_id is None and refusal.code == "holds_left":
+        return Refusal(
+            "holds_left", "this account still holds money; close it once its orders, grants and mandates have ended"
+        )
     account_id = refusal.facts.get("account_id")
-    if party_id is None or account_id in (None, rename_id("acc", party_id)):
+    if account_id is None or (party_id is not None and account_id == rename_id("acc", party_id)):
         return refusal
     if refusal.code not in {"funds_insufficient", "funds_reserved"}:
         return refusal
