@@ -261,7 +261,7 @@ async def test_a_request_is_answered_again_under_its_key_and_a_rejected_reading_
 async def test_a_batch_may_be_packed_and_a_bomb_is_refused(site: Site):
     grant_id = await site.grant()
     packed = gzip.compress(b"[" + json.dumps(site.event(grant_id, "r1")).encode() + b"]")
-    headers = {**BATCH, "Content-Encoding": "gzip"}
+    headers = {**BATCH, "Content-Encoding": "GZip"}
     admin = site.stage.admin
     answer = await admin.post("/v1/usage", content=packed, headers=headers)
     assert tell(answer.json()["readings"]) == [("accepted", None, None)]

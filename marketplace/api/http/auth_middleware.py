@@ -219,7 +219,7 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     """
     options = scope["route_handler"].opt
     encodings: tuple[bytes, ...] = options.get("encodings", (_IDENTITY,))
-    if headers.get(b"content-encoding", _IDENTITY) not in encodings:
+    if headers.get(b"content-encoding", _IDENTITY).lower() not in encodings:
         known = ", ".join(encoding.decode() for encoding in encodings)
         raise Refusal("encoding_unsupported", f"bodies are read as {known} here; send it with such a Content-Encoding")
     media_type, charset = parse_media_type(headers.get(b"content-type", b""))

@@ -144,7 +144,7 @@ async def ingest_request(services: Services, principal: Principal, headers: Mapp
         known = " or ".join(known.decode() for known in MEDIA_TYPES)
         raise Refusal("media_type_unsupported", f"readings are CloudEvents; send Content-Type: {known}")
     require_utf8(charset)
-    encoding = headers.get("content-encoding", "identity").encode()
+    encoding = headers.get("content-encoding", "identity").lower().encode()
     if encoding not in ENCODINGS:
         raise Refusal("encoding_unsupported", "readings may be sent plain or as gzip; send no other Content-Encoding")
     require_size(body)
