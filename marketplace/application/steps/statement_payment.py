@@ -22,7 +22,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
-from marketplace.domain.billing.account_state import RESERVE_SHARE, RESERVED_FOR
+from marketplace.domain.billing.account_state import RESERVE_SHARE, RESERVED_FOR, get_hold
 from marketplace.domain.billing.settlement import (
     Totals,
     build_tariff,
@@ -333,13 +333,13 @@ async def free_cut(unit: UnitOfWork, grant: Grant, ended_before: int, fee_usd: D
     issued, (before, kept) = grant.issued, price_cut(grant, ended_before)
     if issued.stages is None and not issued.credit_usd:
         account_id, hold_id = issued.startup_account_id, issued.hold_id
-        left_usd = (await unit.get(ACCOUNT, account_id)).holds[hold_id].left_usd
+        left_usd = get_hold(await unit.get(ACCOUNT, account_id), account_id, hold_id).left_usd
         freed_usd = min(max(before.startup_usd - kept.startup_usd - fee_usd, ZERO), left_usd)
         adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left_usd - freed_usd, reason=reason)
         await unit.decide(ACCOUNT, account_id, adjust)
     if issued.resale is not None and issued.resale.commitment_usd:
         seller_id, hold_id = issued.resale.seller_account_id, issued.resale.hold_id
-        left_usd = (await unit.get(ACCOUNT, seller_id)).holds[hold_id].left_usd
+        left_usd = get_hold(await unit.get(ACCOUNT, seller_id), seller_id, hold_id).left_usd
         paid_usd = grant.terminations[-1].reseller_pays_usd
         freed_usd = min(max(before.reseller_pays_usd - kept.reseller_pays_usd - paid_usd, ZERO), left_usd)
         adjust = AdjustHold(account_id=seller_id, hold_id=hold_id, amount_usd=left_usd - freed_usd, reason=reason)

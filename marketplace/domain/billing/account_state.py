@@ -477,7 +477,12 @@ def _require_time_left(command: PlaceHold) -> None:
         )
 
 
-def _get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
+def get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
+    """Return a hold. A state that is behind the log may lack one that something else names; then this is asked again.
+
+    Raises:
+        Refusal: ``hold_unknown``.
+    """
     held = state.holds.get(hold_id)
     if held is None:
         raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}; check the id", hold_id=hold_id)
@@ -493,7 +498,7 @@ def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
     if is_repeat(state.causes, key_of("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
-    hold = _get_hold(state, command.account_id, command.hold_id)
+    hold = get_hold(state, command.account_id, command.hold_id)
     if hold.is_over(command.at):
         raise _refuse_expired(command.hold_id, hold)
     held = hold.left_usd
@@ -523,7 +528,7 @@ def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
             ``funds_reserved``.
     """
     require_usd(command.amount_usd, "/amount_usd", zero=True)
-    held = _get_hold(state, command.account_id, command.hold_id).left_usd
+    held = get_hold(state, command.account_id, command.hold_id).left_usd
     change = command.amount_usd - held
     if not change:
         return _free_credit(command, state)
@@ -573,7 +578,7 @@ def expire(command: ExpireHold, state: Account) -> Sequence[AccountEvent]:
     Raises:
         Refusal: ``hold_unknown`` · ``time_naive`` · ``hold_not_due``.
     """
-    hold = _get_hold(state, command.account_id, command.hold_id)
+    hold = get_hold(state, command.account_id, command.hold_id)
     require_aware(command.at, "/at")
     if hold.expired:
         return []
