@@ -19,6 +19,7 @@ from marketplace.core.intervals import overlaps
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
+from marketplace.domain.billing.account_state import get_hold
 from marketplace.domain.billing.delivered import require_undelivered
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_needed
@@ -163,7 +164,7 @@ async def _free_cut(unit: UnitOfWork, grant: Grant, after: Grant, left: Totals) 
     if not after.rescheduled[-1].gpu_seconds_cut:
         return
     before = compute_totals(build_tariff(issued), grant.gpu_seconds_left)
-    hold = (await unit.get(ACCOUNT, issued.startup_account_id)).holds[issued.hold_id]
+    hold = get_hold(await unit.get(ACCOUNT, issued.startup_account_id), issued.startup_account_id, issued.hold_id)
     less_usd = compute_needed(grant, before) - compute_needed(after, left)
     adjust = AdjustHold(
         account_id=issued.startup_account_id,

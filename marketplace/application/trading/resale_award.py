@@ -11,6 +11,7 @@ from marketplace.application.steps.usage_bounds import METERS, limit_usage
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
+from marketplace.domain.billing.account_state import get_hold
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
@@ -69,7 +70,7 @@ async def _check_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) ->
 async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> Decimal:
     """Free the cash of resold hours, and return how much the hold still had of it."""
     account = await unit.get(ACCOUNT, issued.startup_account_id)
-    held_usd = account.holds[issued.hold_id].left_usd
+    held_usd = get_hold(account, issued.startup_account_id, issued.hold_id).left_usd
     left_usd = max(held_usd - amount_usd, ZERO)
     adjust = AdjustHold(
         account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=left_usd, reason="sold on"
