@@ -614,8 +614,8 @@ def find_new_span(command: RescheduleGrant, state: Grant) -> tuple[datetime, dat
     if command.choice == "moved" and first < start:
         raise Refusal(
             "hours_resold",
-            f"hours of grant {issued.grant_id} were resold from {render_instant(first)} on and stay their buyers'; a"
-            " later start would grant more hours than are left: shorten the grant, keep the rest or end it",
+            f"hours of grant {issued.grant_id} were resold from {render_instant(first)} on and stay with their"
+            " buyers; a later start would replace them by other hours: shorten the grant, keep the rest or end it",
             pointer="/start",
             first=render_instant(first),
         )
@@ -879,8 +879,8 @@ def _require_first(command: TerminateGrant, state: Grant) -> None:
         if ended.by == "startup" and not ended.for_cause:
             raise Refusal(
                 "grant_bought",
-                f"grant {command.grant_id} was bought in a resale, and its buyer ended it at {render_instant(ended.at)}"
-                " already; its seller counts on that, so keep it until then, or end it for cause",
+                f"grant {command.grant_id} was bought in a resale and ends early already, at"
+                f" {render_instant(ended.at)}; its seller counts on that, so keep it until then, or end it for cause",
                 pointer="/at",
                 at=render_instant(ended.at),
             )

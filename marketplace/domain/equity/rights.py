@@ -783,12 +783,12 @@ _ENDED: Final = (
 )
 _SOLD: Final = (
     f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse within"
-    f" {WAIVED_AFTER.days} days waives its part: then the act is carried out, and may be refused until it is. If it"
-    " refuses, a round can offer it its part. Where it undercuts no investor and is large to none, or the act is a"
-    " warrant of at most a tenth of the stock that costs no less than its preference, the act fails only if those who"
-    f" refuse bear more than a tenth of what all investors paid or hold. A refusal stands for {REFUSED_FOR.days} days:"
-    " who refused agrees itself to a warrant and to what undercuts it or is large to it, or to any such act if all"
-    " whose refusals stand bear more than a tenth"
+    f" {WAIVED_AFTER.days} days waives its part: then the act is carried out, and may be refused until it is. An"
+    " investor that refuses can be offered its part in a round. Where the act undercuts no investor and is large to"
+    " none, or is a warrant of at most a tenth of the stock that costs no less than its preference, it fails only if"
+    " those who refuse bear more than a tenth of what all investors paid or hold. A refusal stands for"
+    f" {REFUSED_FOR.days} days: meanwhile silence of that investor agrees to no warrant, and to nothing that undercuts"
+    " it or is large to it; or to no such act at all, if all whose refusals stand bear more than a tenth"
 )
 SHARES_BOUGHT_MIN: Final = 100
 """With fewer shares than this, rounding down takes more than a hundredth of an instrument."""
@@ -934,9 +934,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the holder",
         "its grant states `termination_exercise_days`, and these are over since the holder's service ended",
         _cancel_option,
-        f"{DECIDE_WITHIN.days} days, then the proposal lapses. By such a grant what had not vested is forfeited as"
-        f" service ends: the holder may refuse that for {WAIVED_AFTER.days} days, and then the platform decides; its"
-        " silence agrees. Nothing vests from the proposal's day on",
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. Under such a grant, what has not vested is"
+        f" forfeited when service ends: the holder may refuse that for {WAIVED_AFTER.days} days, and its silence"
+        " agrees. If it refuses, the platform decides. Nothing vests from the proposal's day on",
     ),
     IssuerWarrantIssued: Right(
         "warrant",
@@ -1030,8 +1030,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         f" pro rata right that holder terms name, and {_PROTECTED}; the other investors may refuse. A SAFE or"
         " note is large to an investor if its principal is more than a tenth of the value at which that investor"
         " invested, or of a higher independent one; what others invested in cash in the last year counts with it, and"
-        " most-favoured principal that may elect its terms. Who bears at most a tenth of what it and earlier investors"
-        " paid or hold is not asked for that alone",
+        " most-favoured principal that may elect its terms. Who has post-money SAFEs only, or bears at most a tenth of"
+        " what it and earlier investors paid or hold, is not asked for that alone",
         "the investor alone has the majority of every group: then there is no vote",
         _invest,
         _SOLD,
@@ -1044,14 +1044,15 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " or for less than a twentieth of all dollars paid in and not paid back, or the preference is less than the"
         " money, also each holder whose instrument converts. Also each holder that loses preferred stock by a duty to"
         " pay more than its part of the money of parties here, or more per share than another party that holds the"
-        " class. Unless the round sells a fixed part of the company, who took its part by right before an instrument"
-        " was signed, or got other terms, may refuse",
+        " class. An investor that took its part by right may refuse if an instrument was signed, or got other terms,"
+        " afterwards, unless the round sells a fixed part of the company",
         _NONE,
         _close,
-        f"{DECIDE_WITHIN.days} days, then the proposal lapses. Silence of {WAIVED_AFTER.days} days agrees for who"
-        " may refuse what was signed since its answer. No stock and no money has moved. The round stays open:"
-        " the company proposes it again, prices it again, or abandons it. If it abandons the round, the money that pro"
-        " rata holders set aside is free. Otherwise that money is free 60 days after their time to answer",
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. Who may refuse because of what was signed since"
+        f" its answer, and is silent for {WAIVED_AFTER.days} days, agrees. No stock and no money has moved. The"
+        " round stays open: the company proposes it again, prices it again, or abandons it. If it abandons the round,"
+        " the money that pro rata holders set aside is free. Otherwise that money is free 60 days after"
+        " their time to answer",
     ),
     IssuerDilutionLimited: Right(
         "dilution_limit",

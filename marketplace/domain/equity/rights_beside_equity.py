@@ -139,8 +139,8 @@ BESIDE_EQUITY: Final = (
     StatedRight(
         "early_end",
         "a grant ends early, and the side that ends it pays the other one; of a provider's fee, who pays a part of the"
-        " price gets that part. Resold hours that their buyer gives up are their seller's again, who gets the fee, and"
-        " their price is set aside of what the seller has free",
+        " price gets that part. If the buyer of resold hours gives them up, its seller has them again and gets the"
+        " fee, if the seller's free money pays for them",
         "startup or provider, with the notice and the fee of the grant's end terms; the platform",
         f"nobody else, because the terms are those of the grant's issue. {_COUNTED}. Refused to a suspended party",
         "for cause, at once and without a fee",
@@ -264,8 +264,8 @@ BESIDE_EQUITY: Final = (
         "resumption",
         "nodes that were reported as failed work again",
         "provider, platform",
-        "nobody else, if it is dated back by at most an hour, or what its startup reported as far as readings reach;"
-        " otherwise the platform",
+        "nobody else, if it is dated back by at most an hour or, where the startup reported the outage, as far as"
+        " readings reach; otherwise the platform",
         "never",
         _NOTHING,
     ),

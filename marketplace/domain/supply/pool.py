@@ -611,8 +611,8 @@ def _require_staying(state: Pool, end: datetime) -> None:
         closes_at = render_instant(state.closing.closes_at)
         raise Refusal(
             "pool_closing",
-            f"pool {state.opened.pool_id} leaves the market at {closes_at} and takes nothing that ends later; end it by"
-            " then, or use another pool",
+            f"pool {state.opened.pool_id} leaves the market at {closes_at} and takes nothing that ends later; choose an"
+            " end by then, or use another pool",
             pool_id=state.opened.pool_id,
             closes_at=closes_at,
         )

@@ -76,14 +76,14 @@ def require_all(payments: Sequence[Payment], available_usd: Decimal) -> None:
     needed = sum(payouts.values(), ZERO)
     if needed <= available_usd or len(payouts) < _SEVERAL:
         return
-    gaps = list_gaps(payouts, available_usd)
+    gaps, missing = list_gaps(payouts, available_usd), needed - available_usd
     raise Refusal(
         "funds_insufficient",
-        f"{needed} USD is needed and {available_usd} USD is available; deposit {needed - available_usd} USD more for"
+        f"{needed} USD is needed and {available_usd} USD is available; deposit {missing} USD more for"
         f" {', '.join(gaps[:GAPS_SHOWN])}",
         needed_usd=str(needed),
         available_usd=str(available_usd),
-        missing_usd=str(needed - available_usd),
+        missing_usd=str(missing),
         missing_by_payee_usd=gaps,
     )
 
