@@ -58,7 +58,7 @@ from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget, get_budget_hold
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -331,7 +331,7 @@ async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> N
     if equity is None or not charges.holder_usd:
         return
     mandate = await unit.get(MANDATE, equity.mandate_id)
-    keep_usd = max(mandate.holds[hold_id].total_usd - charges.holder_usd, ZERO)
+    keep_usd = max(get_budget_hold(mandate, equity.mandate_id, hold_id).total_usd - charges.holder_usd, ZERO)
     reason = "a credit after the grant's end"
     release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=keep_usd, reason=reason)
     await unit.decide(MANDATE, equity.mandate_id, release)

@@ -34,7 +34,7 @@ from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.equity.instrument.commands import AccruePrincipal, LapseInstrument, ReduceCommitment
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget, get_budget_hold
 from marketplace.execution.unit_of_work import UnitOfWork
 
 _FEES_RESERVED_FOR: Final = RESERVED_FOR + timedelta(days=1)
@@ -408,7 +408,7 @@ async def free_equity(
 
 async def _free_budget(unit: UnitOfWork, equity: EquityPart, hold_id: str, amount_usd: Decimal, reason: str) -> None:
     mandate = await unit.get(MANDATE, equity.mandate_id)
-    keep_usd = max(mandate.holds[hold_id].total_usd - amount_usd, ZERO)
+    keep_usd = max(get_budget_hold(mandate, equity.mandate_id, hold_id).total_usd - amount_usd, ZERO)
     release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=keep_usd, reason=reason)
     await unit.decide(MANDATE, equity.mandate_id, release)
     await adjust_mandate_hold(unit, equity.mandate_id, reason)

@@ -433,7 +433,7 @@ def _find_until(command: HoldBudget, terms: MandateTerms) -> datetime:
 
 
 def _approve(command: ApproveOrder, state: Mandate) -> Sequence[MandateEvent]:
-    known = _get_hold(state, command.mandate_id, command.hold_id)
+    known = get_budget_hold(state, command.mandate_id, command.hold_id)
     if state.revoked:
         raise Refusal("mandate_revoked", f"mandate {command.mandate_id} is revoked; grant a new one")
     if known.approved and not known.ended:
@@ -445,7 +445,7 @@ def _approve(command: ApproveOrder, state: Mandate) -> Sequence[MandateEvent]:
 
 
 def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
-    known = _get_hold(state, command.mandate_id, command.hold_id)
+    known = get_budget_hold(state, command.mandate_id, command.hold_id)
     if known.grant_id is not None:
         text = f"hold {command.hold_id} is committed to grant {known.grant_id}; what is agreed is paid"
         raise Refusal("hold_committed", text, hold_id=command.hold_id)
@@ -546,7 +546,7 @@ def _measure(command: HoldBudget) -> dict[str, str]:
 
 
 def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
-    known = _get_hold(state, command.mandate_id, command.hold_id)
+    known = get_budget_hold(state, command.mandate_id, command.hold_id)
     if known.grant_id == command.grant_id and known.committed_usd == command.amount_usd:
         return []
     require_usd(command.amount_usd, "/amount_usd", zero=True)
@@ -620,7 +620,7 @@ def find_unwelcome(
         matches: The match that each offer of the order would be.
         related_ids: Other issuers that firm relations connect with the order's, perhaps since it was placed.
     """
-    known = _get_hold(state, state.granted.mandate_id, hold_id)
+    known = get_budget_hold(state, state.granted.mandate_id, hold_id)
     drawn = sum((state.used_by_issuer_usd.get(each, ZERO) for each in {known.issuer_id, *related_ids}), ZERO)
     if related_ids and drawn > state.terms.issuer_usd_max:
         return f"mandate {state.granted.mandate_id} pays less for this issuer and those related to it than their orders"
@@ -632,7 +632,12 @@ def find_unwelcome(
     return None
 
 
-def _get_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:
+def get_budget_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:
+    """Return a hold. A state that is behind the log may lack one that something else names; then this is asked again.
+
+    Raises:
+        Refusal: ``hold_unknown``.
+    """
     known = state.holds.get(hold_id)
     if known is None:
         raise Refusal("hold_unknown", f"mandate {mandate_id} has no hold {hold_id}", hold_id=hold_id)
@@ -640,7 +645,7 @@ def _get_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:
 
 
 def _release(command: ReleaseBudget, state: Mandate) -> Sequence[MandateEvent]:
-    known = _get_hold(state, command.mandate_id, command.hold_id)
+    known = get_budget_hold(state, command.mandate_id, command.hold_id)
     require_usd(command.keep_usd, "/keep_usd", zero=True)
     if command.keep_usd > known.total_usd:
         raise Refusal(

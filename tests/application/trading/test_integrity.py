@@ -40,6 +40,7 @@ from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.grant import find_price
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.auction import BindAuction
+from marketplace.domain.trading.mandate import MANDATE
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log.events import parse_event
@@ -762,3 +763,22 @@ async def test_an_order_is_held_to_the_score_that_its_provider_had_when_it_was_b
     assert await find_faults(Bound, market.log) == []
     faults = await find_faults(Bound, market.log, drop="statement.credited.v1")
     assert [rule for rule, _, _ in faults] == ["bound"] * (1 if drops == "in the phase" else 2)
+
+
+async def test_an_early_end_that_reads_a_mandate_behind_the_log_is_decided_again(market):
+    """A process that had read the mandate before its order was placed failed with an error that names no rule."""
+    behind, grant_mandate = market.process("behind"), market.mandate
+
+    async def mandate(*args, **rules):
+        mandate_id = await grant_mandate(*args, **rules)
+        await behind.handler.cache.load(MANDATE, mandate_id)
+        return mandate_id
+
+    market.mandate = mandate
+    async with market.worker():
+        trade = await market.trade(days=10)
+        grant = await market.award(trade)
+    end = {"at": grant.issued.start + timedelta(days=5), "reason": "no longer needed"}
+    await terminate_grant(behind.handler, behind.context(trade.startup), grant.issued.grant_id, **end)
+    held = (await market.state("mandate", trade.mandate)).holds[grant.issued.hold_id]
+    assert held.total_usd == grant.issued.equity.budget_commitment_usd / 2
