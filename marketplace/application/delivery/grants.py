@@ -304,11 +304,15 @@ async def _is_returned(unit: UnitOfWork, grant: Grant, at: datetime, reason: str
     source = await unit.get(GRANT, resale.grant_id)
     if source.issued.equity is not None or any(ended.by == "startup" for ended in source.terminations):
         return False
-    try:
-        await _terminate(unit.branch(), grant, at, reason, by=by, returns=True)
-    except Refusal:
-        return False
-    return True
+    for _ in range(2):
+        trial = unit.branch()
+        try:
+            await _terminate(trial, grant, at, reason, by=by, returns=True)
+        except Refusal:
+            await trial.refresh()  # What this process read of the seller may be behind the log.
+        else:
+            return True
+    return False
 
 
 async def _keep_resales(unit: UnitOfWork, grant: Grant, auction_ids: Sequence[str]) -> None:

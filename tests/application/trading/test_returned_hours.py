@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from marketplace.application.access import parties
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory, sites
 from marketplace.auditor.capacity import Capacity
@@ -12,6 +13,7 @@ from marketplace.auditor.fees import Fees
 from marketplace.auditor.promises import Promises
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ceil_cents, floor_cents, parse_ratio
+from marketplace.domain.party import PARTY
 from tests.application.trading.test_resale import DAY, report, resell, sell_on, settle
 from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.invariants import check_log
@@ -190,3 +192,19 @@ async def test_of_a_providers_fee_the_seller_gets_the_part_of_the_price_that_it_
     assert changed == [-fee, part + floor_cents(owed - paid), fee - part + floor_cents(paid)]
     await check_log(market.log)
     assert await find_faults(Fees, market.log) == []
+
+
+async def test_hours_go_back_to_a_seller_that_was_cleared_since_this_process_read_of_it(market):
+    """A process that had read of its suspension freed the hours that their seller could buy again."""
+    async with market.worker():
+        done = await sell_on(market, cash="4", ask="3", trade_cash="4", equity="0")
+        seller, bought = done.trade.startup, done.bought.issued
+        await parties.suspend_party(market.handler, market.context(), seller, reason="a court order")
+        behind = market.process("behind")
+        await behind.handler.cache.load(PARTY, seller)
+        await parties.clear_party(market.handler, market.context(), seller, checks=("sanctions",))
+        market.clock.at = bought.start - 5 * DAY
+        end = {"at": bought.start, "reason": "no longer needed"}
+        await grants.terminate_grant(behind.handler, behind.context(done.sale.buyer), bought.grant_id, **end)
+    assert (await market.state("grant", bought.grant_id)).terminated.returned_grant_id is not None
+    await check_log(market.log)
