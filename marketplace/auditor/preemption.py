@@ -182,7 +182,10 @@ class Preemption:
         heard = self.refusals.heard.get(body["proposal_id"])
         if known is None or heard is None or body["party_id"] not in heard.weights:
             return
-        if heard.issuer_id == known.made["issuer_id"] or known.buyer_agreed_at is not None:
+        company_id = self.votes.equity.issuers.get(heard.issuer_id, Issuer()).company_id
+        is_own = heard.issuer_id == known.made["issuer_id"]
+        agrees = company_id in {known.made["proposer_id"], *known.agreed}
+        if agrees if is_own else known.buyer_agreed_at is not None:
             self.refusals.latest[heard.issuer_id, body["party_id"]] = now
 
     def _hear(self, made: Body, now: datetime) -> None:

@@ -37,6 +37,7 @@ from events.proposal import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.texts import shorten
@@ -200,8 +201,10 @@ class Proposal:
         return any(voter.party_id == party_id for each in asked for voter in each.voters)
 
     def counts_refusal(self, party_id: str) -> bool:
-        """Return whether a refusal stands: an investor's, of what its company agrees to issue."""
-        stands = {PRO_RATA} if self.buyer_waived_at is None else {PRO_RATA, _OF_BUYER}
+        """Return whether a refusal stands: an investor's, of what its own company proposed or agrees to."""
+        company_id = rename_id("pty", self.made.issuer_id)
+        stands = {PRO_RATA} if company_id in {self.made.proposer_id, *self.agreed} else set()
+        stands |= set() if self.buyer_waived_at is None else {_OF_BUYER}
         own = (each for each in self.made.consents if each.electorate in stands)
         return any(voter.party_id == party_id for each in own for voter in each.voters)
 

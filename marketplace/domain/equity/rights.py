@@ -797,7 +797,7 @@ SHARES_LEFT_MIN: Final = 300
 """With fewer shares of stock than this, a round's smaller parts and notes become less than a share."""
 _REFUSED_ALONE: Final = (
     f"An investor here that does not refuse within {WAIVED_AFTER.days} days agrees that another one has its money back;"
-    f" any refusal ends that, and stands for {REFUSED_FOR.days} days"
+    f" any refusal ends that, and stands for {REFUSED_FOR.days} days if the company proposed or agreed"
 )
 _REDEEMED: Final = f"{DECIDE_WITHIN.days} days, then the proposal lapses. {_REFUSED_ALONE}"
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
@@ -958,7 +958,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _exercise_warrant,
         f"{DECIDE_WITHIN.days} days, then the proposal lapses. An investor here that does not refuse such a value"
         f" within {WAIVED_AFTER.days} days agrees to it; any refusal ends the proposal, and stands for"
-        f" {REFUSED_FOR.days} days. In cash, or at a value that the platform records, the holder exercises alone",
+        f" {REFUSED_FOR.days} days if the company proposed it. In cash, or at a value that the platform records, the"
+        " holder exercises alone",
     ),
     IssuerWarrantCancelled: Right(
         "warrant_cancellation", "a warrant is cancelled", "company", "the holder", _NONE, _holder

@@ -117,8 +117,12 @@ async def test_an_exercise_that_was_proposed_is_void_once_another_value_is_recor
     assert await count_shares(market, trade) == 1_000
 
 
-@pytest.mark.parametrize("refuses", [True, False], ids=["refuses", "silent"])
-async def test_an_investor_may_refuse_a_value_that_the_company_alone_stated(warranted, refuses):
+@pytest.mark.parametrize(
+    ("refuses", "by"),
+    [(True, "fund"), (True, "startup"), (False, "fund")],
+    ids=["refuses", "refuses its company", "silent"],
+)
+async def test_an_investor_may_refuse_a_value_that_the_company_alone_stated(warranted, refuses, by):
     """A founder's majority let a vendor have 799,000 shares for nothing, at 800 times what investors had paid."""
     market, trade, other = warranted
     angel = await market.party("Angel", "fund", usd=5_000)
@@ -129,11 +133,14 @@ async def test_an_investor_may_refuse_a_value_that_the_company_alone_stated(warr
     for holder_id in (angel, other, trade.fund):
         await vote(market, holder_id, proposal_id)
     await value(market, trade.startup, trade.issuer, 1_000)
-    proposal_id = await exercise(market, trade, trade.fund)
+    proposal_id = await exercise(market, trade, getattr(trade, by))
     assert (await vote(market, other, proposal_id)).status == "open"
     if refuses:
         await consents.refuse(market.handler, market.context(angel), proposal_id, reason="I paid two.")
         assert (await market.state("proposal", proposal_id)).status == "refused"
+        refusals = (await market.state("issuer", trade.issuer)).refusals
+        assert set(refusals) == ({angel} if by == "startup" else set()), "what a holder asks is not its company's act"
+        assert await find_faults(OfferedParts, market.log) == []
         await value(market, None, trade.issuer, 20)
         assert await exercise(market, trade, trade.fund) is None, "at the platform's value the holder needs nobody"
         assert await count_shares(market, trade) == 1_500
