@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from events.bond import BondClaimed, BondPaid
+from events.bond import BondClaimed, BondPaid, ClaimItem
 from events.book import Book
 from marketplace.application.steps.access import (
     list_sides,
@@ -262,12 +262,12 @@ async def _compute_claim(
 
     Raises:
         Refusal: ``hours_remedied`` · ``replacement_unfit`` · ``nothing_owed``; ``claim_exists`` if settled claims came
-            to as much.
+            to as much, also without what was named or delivered in place of the hours since.
     """
     credited_usd = await _find_credited(unit, grant, default, chain) + _sum_counted(settled)
     bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
     items = compute_items(grant, default, bought)
-    if settled and sum((item.amount_usd for item in items), ZERO) <= credited_usd:
+    if settled and min(_sum_items(items), await _find_again(unit, grant, default, settled)) <= credited_usd:
         raise refuse_claimed(settled[-1].claimed.claim_id)
     amount_usd = sum_claim(items, credited_usd)
     holders = list_holder_parts(grant, bought, items, amount_usd)
@@ -276,6 +276,22 @@ async def _compute_claim(
 
 def _sum_counted(claims: Sequence[Claim]) -> Decimal:
     return sum((claim.counted_usd for claim in claims), ZERO)
+
+
+async def _find_again(unit: UnitOfWork, grant: Grant, default: Default, settled: Sequence[Claim]) -> Decimal:
+    """Return what the hours of a period come to now, with the replacements of its settled claims as the last had them.
+
+    A replacement that is named later, or delivered since, does not open what is settled.
+    """
+    made_at = settled[-1].claimed.made_at
+    named = [item.replacement_id for claim in settled for item in claim.claimed.items]
+    ids = dict.fromkeys(one for one in named if one is not None)
+    bought = [await _load_delivered(unit, await unit.get(GRANT, one), made_at) for one in ids]
+    return _sum_items(compute_items(grant, default, bought))
+
+
+def _sum_items(items: Sequence[ClaimItem]) -> Decimal:
+    return sum((item.amount_usd for item in items), ZERO)
 
 
 async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed, earlier: AbstractSet[str]) -> None:

@@ -26,7 +26,19 @@ from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
-from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, compete, post, price, refuse, sell
+from tests.application.billing.test_bonds import (
+    WAIT,
+    answer,
+    build_defaults,
+    claim,
+    compete,
+    fail,
+    post,
+    price,
+    refuse,
+    sell,
+    settle,
+)
 from tests.application.billing.test_service_credits import Month
 from tests.application.test_rule_races import list_codes, race
 from tests.application.trading.test_resale import buy, resell
@@ -633,3 +645,25 @@ async def test_a_claim_that_invented_readings_lowered_is_made_again_once_they_ar
     await check(market)
     settled_first = await find_faults(Bonds, market.log, drop="bond.answered.v1")
     assert "is claimed a second time" in str(settled_first)
+
+
+async def test_a_replacement_that_is_named_once_a_claim_is_settled_does_not_open_it(market):
+    """A startup took the share of the price, and then the difference of what it had bought before it claimed."""
+    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await compete(market)
+    await post(market, first, 20_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2")
+        await fail(market, old.grant, 12)
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="broken")
+        new = await sell(market, second, startup, lock=14, ask="3.50", nodes=1, start=15, end=25)
+        await market.deliver(new.grant, 10)
+        period = list_periods(old.grant)[0]
+        market.clock.at = period.end + timedelta(hours=25)
+        market.clock.at = (await market.until("statement", period.statement_id, "issued")).issued.accept_until
+        await market.until("statement", period.statement_id, "accepted")
+        await settle(market, first, startup, old.grant, period_start=period.start)
+        again = {"period_start": period.start, "replacement_ids": [new.grant.issued.grant_id]}
+        assert await refuse(claim(market, startup, old.grant, **again)) == "claim_exists"
+    await check(market)
