@@ -87,7 +87,7 @@ class Counted:
         return self.nodes - sum(load.amount for load in self.sold if load.start <= at < load.end)
 
     def covers(self, start: datetime, end: datetime) -> bool:
-        """Return whether the meter counted GPUs all along a span, but for a hundredth of it."""
+        """Return whether the meter counted a GPU in at least 99 hundredths of a span."""
         counted = sum((stop - begin for begin, stop, gpus in self._list_runs(start, end) if gpus), timedelta())
         return start < end and counted * 100 + timedelta(seconds=100) >= (end - start) * 99
 

@@ -28,7 +28,7 @@ HOURS_MAX: Final = Decimal(10**6)
 
 
 _WRITTEN_OUT_MAX: Final = 30
-"""The greatest power of ten, up or down, at which a refused number is told without an exponent."""
+"""An error shows a refused number without an exponent, if its power of ten lies between minus this and this."""
 
 
 def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:

@@ -357,7 +357,7 @@ async def keep_correctable(
 
     `holder_paid_usd` is as in `release_undelivered`, `lowered` what was credited.
     """
-    issued, reason = grant.issued, "the grant is settled, but for readings that were lowered"
+    issued, reason = grant.issued, "only lowered readings keep the grant open"
     keep_usd = sum((each.cash_usd + each.startup_fee_usd for each in lowered), ZERO)
     hold = (await unit.get(ACCOUNT, issued.startup_account_id)).holds.get(issued.hold_id)
     if hold is not None and hold.left_usd > keep_usd:

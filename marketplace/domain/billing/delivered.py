@@ -71,7 +71,7 @@ def find_silence(usage: Usage, grant: Grant, at: datetime) -> datetime:
 
 
 def is_metered(usage: Usage, start: datetime, end: datetime) -> bool:
-    """Return whether the provider's meter counted GPUs all along a span, but for a hundredth of it."""
+    """Return whether the provider's meter counted a GPU in at least 99 hundredths of a span."""
     first, last = to_second(start), to_second(end)
     counted = sum(stop - begin for begin, stop, _ in list_runs(usage.timeline, first, last))
     return first < last and counted * 100 >= (last - first) * 99

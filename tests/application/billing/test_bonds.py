@@ -94,6 +94,14 @@ def price(grant, nodes, hours):
     return parse_ratio(grant.issued.price_usd_per_gpu_hour) * 8 * nodes * hours
 
 
+async def sell_elsewhere(market, provider_id, sold):
+    """Let a provider end on day 5 what it sold, from day 30 on, and withdraw the lot."""
+    market.clock.at, context = market.day(5), market.context(provider_id)
+    end = {"at": market.day(30), "reason": "sold to another"}
+    await terminate_grant(market.handler, context, sold.grant.issued.grant_id, **end)
+    await inventory.withdraw_lot(market.handler, market.context(provider_id), sold.lot, reason="sold to another")
+
+
 async def test_hours_that_fail_after_the_cure_time_are_paid_less_the_service_credit_once_and_by_silence():
     market = Market(MemoryLog())
     step = CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01"))
@@ -143,10 +151,7 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
         old = await sell(market, first, startup, lock=0.5, ask="2")
         early = await sell(market, second, startup, lock=1.5, ask="3", nodes=1)
         await post(market, first, 500, lot=old.lot)
-        market.clock.at = market.day(5)
-        end = {"at": market.day(30), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
-        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        await sell_elsewhere(market, first, old)
         assert await refuse(claim(market, startup, early.grant)) == "grant_not_defaulted"
         new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
         await market.deliver(new.grant, 60)

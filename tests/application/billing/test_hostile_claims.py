@@ -37,6 +37,7 @@ from tests.application.billing.test_bonds import (
     price,
     refuse,
     sell,
+    sell_elsewhere,
     settle,
 )
 from tests.application.billing.test_service_credits import Month
@@ -412,10 +413,7 @@ async def test_a_replacement_at_a_friends_price_costs_the_defaulter_at_most_its_
     await post(market, first, 60_000)
     async with market.worker():
         old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
-        market.clock.at = market.day(5)
-        end = {"at": market.day(30), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
-        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        await sell_elsewhere(market, first, old)
         new = await sell(market, friend, startup, lock=6, ask="8.99", nodes=1, start=30)
         await market.deliver(new.grant, 60)
     lost = await market.state("grant", old.grant.issued.grant_id)
@@ -509,10 +507,7 @@ async def test_a_startup_buys_a_replacement_from_its_own_shell_only_at_a_price_o
     await post(market, first, 60_000)
     async with market.worker():
         old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1, region="eu-west", **asked)
-        market.clock.at = market.day(5)
-        end = {"at": market.day(30), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
-        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        await sell_elsewhere(market, first, old)
         for region, ask in rivals.items():
             await compete(market, ask, region)
         new = await sell(market, shell, startup, lock=6, ask="4", nodes=1, start=30, region="eu-west", **asks)
@@ -535,18 +530,27 @@ async def test_a_startup_buys_a_replacement_from_its_own_shell_only_at_a_price_o
     assert [rule for rule, _, _ in unseen] == ["replacement"] * (costs is not None)
 
 
-async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_what_it_delivered(market):
-    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
+async def join(market):
+    """Register a provider with a bond and a startup, beside rivals, and return both."""
+    first = await market.party("First", "provider", usd=50_000)
     startup = await market.party("Startup", "startup", usd=900_000)
     await compete(market)
     await post(market, first, 20_000)
+    return first, startup
+
+
+async def replace_lost(market, first, startup):
+    """Let a provider end what it sold from day 30 on, and another one sell a replacement; return both sales."""
+    second = await market.party("Second", "provider", usd=50_000)
+    old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
+    await sell_elsewhere(market, first, old)
+    return old, await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+
+
+async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_what_it_delivered(market):
+    first, startup = await join(market)
     async with market.worker():
-        old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
-        market.clock.at = market.day(5)
-        end = {"at": market.day(30), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
-        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
-        new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+        old, new = await replace_lost(market, first, startup)
         await market.deliver(new.grant, 10)
         lost = await market.state("grant", old.grant.issued.grant_id)
         await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
@@ -565,17 +569,9 @@ async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_wha
 )
 async def test_a_replacement_counts_for_what_it_delivered_and_its_statements_charge(market, days, conceded, counts):
     """A tenant named nodes that nobody ever ran, for which it paid nothing, and got their price from the bond."""
-    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
-    startup = await market.party("Startup", "startup", usd=900_000)
-    await compete(market)
-    await post(market, first, 20_000)
+    first, startup = await join(market)
     async with market.worker():
-        old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
-        market.clock.at = market.day(5)
-        end = {"at": market.day(30), "reason": "sold to another"}
-        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
-        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
-        new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+        old, new = await replace_lost(market, first, startup)
         if days:
             await market.deliver(new.grant, days)
         market.clock.at = market.day(40) if conceded is None else market.day(60) + timedelta(hours=25)

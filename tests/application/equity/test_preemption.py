@@ -78,6 +78,14 @@ async def issue_first(market, trade, class_id="boss", usd=5_000):
     return straw, proposal_id
 
 
+async def check_waited(market):
+    """Check the log, also by the auditor, which finds an issue that took effect before its time was over."""
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+    early = {"proposed_at": market.clock.now().isoformat()}
+    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+
+
 @pytest.mark.parametrize("takes", [True, False], ids=["takes", "silent"])
 async def test_a_straw_buys_a_round_only_beside_the_part_that_a_fund_was_offered(market, led, takes):
     """A majority sold a round to a straw alone; the fund had no say on it and no part of it."""
@@ -134,10 +142,7 @@ async def test_stock_by_a_vote_waits_for_an_investor_whose_silence_waives_its_pa
     with pytest.raises(Refusal) as caught:
         await vote(market, trade.startup, proposal_id)
     assert caught.value.code == "proposal_effective"
-    await check_log(market.log)
-    assert await find_faults(OfferedParts, market.log) == []
-    early = {"proposed_at": market.clock.now().isoformat()}
-    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+    await check_waited(market)
 
 
 async def test_an_investor_that_refuses_in_time_ends_an_issue_and_is_offered_a_round(market, led):
@@ -378,10 +383,7 @@ async def test_a_large_safe_waits_for_investors_also_at_a_cap_that_undercuts_nob
     market.clock.at += WAIVED_AFTER
     assert await vote(market, trade.startup, proposal_id) == "effective", "silence agrees"
     assert straw in list_entitled(await market.state("issuer", trade.issuer))
-    await check_log(market.log)
-    assert await find_faults(OfferedParts, market.log) == []
-    early = {"proposed_at": market.clock.now().isoformat()}
-    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+    await check_waited(market)
 
 
 async def test_small_safes_of_a_year_are_large_together(market, led):
@@ -485,10 +487,7 @@ async def test_better_terms_of_a_safe_wait_for_investors_as_a_cheap_one_does(mar
         assert status == ("open" if waits else "effective")
     market.clock.at += WAIVED_AFTER
     assert await vote(market, trade.startup, proposal_id) == "effective"
-    await check_log(market.log)
-    assert await find_faults(OfferedParts, market.log) == []
-    early = {"proposed_at": market.clock.now().isoformat()}
-    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+    await check_waited(market)
 
 
 @pytest.mark.parametrize("became", [None, STOCK], ids=["sooner", "in place of stock"])
@@ -544,10 +543,7 @@ async def test_silence_is_carried_out_by_itself_once_the_time_has_passed(market,
         market.clock.at += INSTANT
         await market.until("proposal", proposal_id, "effective")
     assert (await market.state("issuer", trade.issuer)).holdings[straw, "boss-b"] == 10
-    await check_log(market.log)
-    assert await find_faults(OfferedParts, market.log) == []
-    early = {"proposed_at": market.clock.now().isoformat()}
-    assert "pro_rata" in {kind for kind, *_ in await find_faults(OfferedParts, market.log, **early)}
+    await check_waited(market)
 
 
 async def test_a_voter_that_becomes_an_investor_at_the_price_of_an_offer_does_not_stop_it(market, led):

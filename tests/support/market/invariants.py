@@ -215,7 +215,7 @@ class Ledger:
                 assert hold.left_usd <= max(owed - hold.captured_usd, ZERO)
 
     def check_prices(self):
-        """No one pays above the offer, and no lot is used under its ask of the frozen book, but for a moved grant."""
+        """No one pays above the offer. No lot of the frozen book is used below its ask, except by a moved grant."""
         asks = {}
         for auction in self.states["auction"].values():
             if isinstance(auction, FrozenAuction):
