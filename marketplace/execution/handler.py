@@ -125,10 +125,8 @@ class Handler:
             )
         claims[context.command_id] = context.fingerprint
         try:
-            if new:
-                self.cache.assume_new(decider, render_subject(decider.aggregate, id))
             async with self.log.turns.claim() as claim:
-                return await self._run(context, decider, id, work, claim)
+                return await self._run(context, decider, id, work, claim, new=new)
         finally:
             del claims[context.command_id]
             if not claims:
@@ -141,6 +139,8 @@ class Handler:
         id: str,  # noqa: A002
         work: Work,
         claim: Claim,
+        *,
+        new: bool,
     ) -> Receipt:
         confirmed = False
         for _ in range(ATTEMPTS_MAX):
@@ -148,6 +148,8 @@ class Handler:
             if repeat is not None:
                 return repeat
             unit = UnitOfWork(self.cache, context)
+            if new:
+                unit.assume_new(decider, id)
             primary = await unit.begin(decider, id)
             record = primary.commands.find(context.command_id)
             if record is not None:

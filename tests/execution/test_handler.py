@@ -14,6 +14,7 @@ from marketplace.application.supply import inventory
 from marketplace.application.trading import orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.domain.trading.order import ORDER
 from marketplace.execution import unit_of_work
 from marketplace.execution.follower import Follower
 from marketplace.execution.scheduled_context import build_context
@@ -56,6 +57,17 @@ class HandlerCases:
         )
         assert restarted == again
         assert await count_events(log) == before
+
+    async def test_a_repeat_in_another_process_leaves_what_it_once_created_as_the_log_holds_it(self, log):
+        market = Market(log)
+        startup = await market.party("Startup", "startup", usd=10_000)
+        first, second = await market.place(startup, key="k"), market.process("two")
+        follower = Follower(second.handler)
+        await follower.start()  # past the order's events, so that it brings none of them
+        assert (await second.place(startup, key="k")).repeated
+        order = (await second.handler.cache.load(ORDER, first.id)).state
+        assert order is not None
+        assert order.placed.order_id == first.id
 
     async def test_a_repeat_answers_with_the_version_that_it_made_though_more_has_happened(self, log):
         market = Market(log)
