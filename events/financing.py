@@ -83,7 +83,7 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         pool_timing: Whether a top-up of the pool is inside the pre-money valuation or dilutes the new money too.
         pricing_convention: How the price counts converting instruments.
         capitalization_definition: Which shares of the company the round counts. The caps of SAFEs and notes do not
-            depend on it; they count what their standard form counts.
+            depend on it.
         share_rounding: How fractions of a share are treated, and whether before or after the price is rounded.
         price_places: Decimal places of the price per share.
         price_rounding: How the price is rounded to them.

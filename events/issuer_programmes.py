@@ -65,8 +65,7 @@ class IssuerPurchasesStated(Event, frozen=True, kw_only=True, tag="issuer.purcha
         paid_usd: How many of these dollars were paid.
         document: The paper that both signed.
         replaces: The statement of the same parties and span that it corrects.
-        excludes_market: Both sides state that this capacity was not delivered through this market, whose grants
-            count by themselves.
+        excludes_market: Both sides state that this capacity was not delivered through this market.
     """
 
     issuer_id: Id

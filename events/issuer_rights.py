@@ -141,8 +141,8 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
         tranches: When which shares may be exercised; they sum to `shares`; none: all at once.
         grant_ids: Grants whose accepted delivery and payments its milestones count.
         programme_id: The programme whose grants and stated purchases they count too.
-        on_reduction: Whether vested unexercised shares stay (``keep``) or are unvested again (``claw_back``) when what
-            was counted is reduced.
+        on_reduction: Whether vested unexercised shares stay (``keep``) or are unvested again (``claw_back``) after a
+            reduction.
         transfer: Whether the warrant may be transferred to its affiliates.
         affiliate_ids: Affiliates of the holder.
         change_of_control: When a sale of the company lets all vest; None: what has not vested then ends.

@@ -39,8 +39,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         further_asks: Steps at rising asks, which take their nodes from the end of `nodes`; none: one ask for all.
         grant_id: The grant whose unused nodes are resold; None: the provider's own nodes.
         service: The promise to grants that it carries; None: the pool's promise.
-        stages: The shortest stages and the least security of staged orders that it serves; None: it serves only orders
-            that set all of their cash aside.
+        stages: The shortest stages and the least security of staged orders that it serves; None: it serves none.
     """
 
     lot_id: Id

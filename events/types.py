@@ -122,7 +122,7 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         valuation_cap_usd: The cap; None for an uncapped SAFE.
         discount: Share taken off the round's price, for example 0.20; None for none.
         most_favoured_nation: Whether the holder may elect the terms of a later SAFE.
-        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        service_consequence: What a period below the promised availability does; stated if delivery draws it.
         reduction: What a correction takes once principal became shares.
     """
 
@@ -159,7 +159,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         valuation_cap_usd: The cap; None for none.
         discount: Share taken off the round's price; None for none.
         repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
-        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        service_consequence: What a period below the promised availability does; stated if delivery draws it.
         at_maturity: What it becomes at maturity; None: it stays a debt until it is repaid or extended.
         reduction: What a correction takes once principal became shares.
     """
@@ -182,7 +182,7 @@ class StockTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     Attributes:
         class_id: Class of stock that it buys.
         price_usd_per_share: Price of one share as shares are when it is signed; a split since then is counted.
-        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        service_consequence: What a period below the promised availability does; stated if delivery draws it.
         reduction: What a correction takes once principal became shares.
     """
 
@@ -203,7 +203,7 @@ class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         exercise_price_usd: What one share costs then; may be 0.
         expires_at: Last instant of exercise.
         settlement: How it may be paid for: in cash, by giving rights up (net), or either.
-        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        service_consequence: What a period below the promised availability does; stated if delivery draws it.
         reduction: What a correction takes once principal became shares.
     """
 

@@ -10,9 +10,10 @@ from events.proposal import ProposedEvent
 from events.registry import parse_body
 from marketplace.captable.history import History
 from marketplace.core.ids import is_id
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, floor_cents
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.state import Instrument
+from marketplace.domain.equity.issuer.implied_value import measure_ranking
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer, list_rows, total_shares
 
@@ -64,6 +65,7 @@ class ProposedChanges(msgspec.Struct, frozen=True, kw_only=True):
         fully_diluted_after: Fully diluted shares after it.
         shares: By kind, holder and security.
         principal: By instrument.
+        preference_added_usd: What stock, rights and principal get more before common stock.
     """
 
     proposal_id: str
@@ -73,6 +75,7 @@ class ProposedChanges(msgspec.Struct, frozen=True, kw_only=True):
     fully_diluted_after: int
     shares: tuple[SharesChange, ...]
     principal: tuple[PrincipalChange, ...]
+    preference_added_usd: Decimal
 
 
 def compare_effects(history: History, proposal_id: str, effects: Iterable[ProposedEvent]) -> ProposedChanges:
@@ -113,7 +116,25 @@ def compare_effects(history: History, proposal_id: str, effects: Iterable[Propos
             )
             for instrument_id, holder_id in _list_changed(principal, principal_after, ZERO)
         ),
+        preference_added_usd=floor_cents(measure_ranking(after) - measure_ranking(issuer)),
     )
+
+
+def list_named_classes(issuer_id: str, effects: Iterable[ProposedEvent]) -> set[tuple[str, str]]:
+    """Return the classes of stock that effects name, each with its issuer: of a sale for stock, the buyer."""
+    found: set[tuple[str, str]] = set()
+    for effect in effects:
+        _add_named(found, issuer_id, msgspec.json.decode(effect.body_json))
+    return found
+
+
+def _add_named(found: set[tuple[str, str]], issuer_id: str, part: Any) -> None:
+    if isinstance(part, dict):
+        if isinstance(part.get("class_id"), str):
+            found.add((part.get("buyer_issuer_id") or issuer_id, part["class_id"]))
+        part = part.values()
+    for each in part if not isinstance(part, str) and isinstance(part, Iterable) else ():
+        _add_named(found, issuer_id, each)
 
 
 def _apply(

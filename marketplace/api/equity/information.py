@@ -3,18 +3,22 @@
 `marketplace.domain.equity.information` has the table of depths, and the rules for what events contain.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Final, NamedTuple
 
 from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from events.issuer import IssuerStockClassCreated
 from events.issuer_holders import HolderTerms
+from events.registry import parse_body
 from marketplace.api.http.queries import Reader
 from marketplace.api.http.visibility import ISSUER
 from marketplace.application.steps.access import is_company
 from marketplace.captable.proposed import ProposedChanges, SharesChange
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, round_ratio
 from marketplace.domain.equity.information import (
     Sight,
     choose_depth,
@@ -42,7 +46,10 @@ from marketplace.projections.views.equity import (
     LiquidityView,
     ProposalView,
     SaleSummary,
+    StockClassView,
 )
+
+_CREATED: Final = IssuerStockClassCreated.__struct_config__.tag
 
 
 class SeenIssuer(NamedTuple):
@@ -157,6 +164,30 @@ def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:
         for (kind, holder_id, security), rows in others.items()
     )
     return structs.replace(changes, shares=(*seen, *sums), principal=keep_seen(changes.principal, sight))
+
+
+def add_classes(
+    view: ProposalView, named: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], StockClassView]
+) -> ProposalView:
+    """Return a proposal with the terms of the classes that its effects name: as they are, or as it creates them."""
+    created = {
+        (event.issuer_id, event.class_id): _show_created(event, view.last_sequence)
+        for event in (parse_body(each.type, each.body_json.encode()) for each in view.effects if each.type == _CREATED)
+        if isinstance(event, IssuerStockClassCreated)
+    }
+    found = (known.get(name) or created.get(name) for name in sorted(named))
+    return structs.replace(view, classes=tuple(each for each in found if each is not None))
+
+
+def _show_created(event: IssuerStockClassCreated, last_sequence: int) -> StockClassView:
+    price_usd, multiple = event.price_per_share_usd or ZERO, event.liquidation_multiple or ZERO
+    return StockClassView(
+        **structs.asdict(event),
+        shares_outstanding=0,
+        conversion_price_usd=event.price_per_share_usd,
+        preference_usd=round_ratio(Fraction(price_usd) * Fraction(multiple)),
+        last_sequence=last_sequence,
+    )
 
 
 def limit_proposal(view: ProposalView, sight: Sight, now: datetime) -> ProposalView:

@@ -7,7 +7,7 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.equity.information import limit_changes, limit_proposal, load_voter_sight
+from marketplace.api.equity.information import add_classes, limit_changes, limit_proposal, load_voter_sight
 from marketplace.api.http.asked import answer_asked
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -16,14 +16,14 @@ from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import PROPOSAL
 from marketplace.application.equity import consents
-from marketplace.captable.proposed import ProposedChanges, compare_effects
+from marketplace.captable.proposed import ProposedChanges, compare_effects, list_named_classes
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.equity.information import find_waterfall
+from marketplace.domain.equity.information import Sight, find_waterfall, limit_class
 from marketplace.domain.equity.proposal import DECIDE_WITHIN, Status
 from marketplace.domain.equity.rights import list_rights
 from marketplace.execution.history import load_history
-from marketplace.projections.equity.cap_tables import show_waterfall
+from marketplace.projections.equity.cap_tables import list_stock_classes, show_waterfall
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView, WaterfallView
 
@@ -43,7 +43,14 @@ async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[Pr
     """Return proposals as the reader may see them: what others get and weigh, to the depth that it sees."""
     issuers = sorted({view.issuer_id for view in views})
     sights = {issuer_id: await load_voter_sight(connection, reader, issuer_id) for issuer_id in issuers}
-    return [limit_proposal(view, sights[view.issuer_id], reader.now) for view in views]
+    shown = [limit_proposal(view, sights[view.issuer_id], reader.now) for view in views]
+    named = [list_named_classes(view.issuer_id, view.effects) for view in shown]
+    known = {
+        (issuer_id, each.class_id): limit_class(each, sights.get(issuer_id, Sight(issuer_id, None, "own")))
+        for issuer_id in sorted({issuer_id for classes in named for issuer_id, _ in classes})
+        for each in await list_stock_classes(connection, issuer_id)
+    }
+    return [add_classes(view, classes, known) for view, classes in zip(shown, named, strict=True)]
 
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal", opt={"scope": "proposals:agree"})

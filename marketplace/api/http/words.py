@@ -26,7 +26,7 @@ WORDS: Final = {
     "closing_date": "Day of the closing; interest runs until then.",
     "conversion": "How it became shares; null: it did not.",
     "conversion_price_places": "Decimal places of the prices at which instruments convert.",
-    "conversion_price_usd": "Price at which it converts into common stock, with at most 12 places.",
+    "conversion_price_usd": "Price at which it converts into common stock.",
     "converted_usd": "Principal that became shares.",
     "corrections": "How often it was corrected.",
     "correlationid": "The command that began the whole chain.",

@@ -189,6 +189,7 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kind: ``common`` or ``preferred``.
         shares_outstanding: Shares that are held; None for a holder that sees its own rows alone.
+        preference_usd: What a share gets before common stock.
     """
 
     issuer_id: str
@@ -206,6 +207,7 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
     protection_basis: str | None
     first_refusal: bool
     last_sequence: int
+    preference_usd: Decimal = Decimal(0)
 
 
 class OfferView(msgspec.Struct, frozen=True, kw_only=True):
@@ -519,6 +521,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why it ended without effect.
         sale: What it pays, if it is a sale.
         may: What the reader may do with it now: ``agree``, ``refuse``, ``withdraw_consent`` or ``withdraw``.
+        classes: The classes that its effects name, as they are or will be.
     """
 
     proposal_id: str
@@ -534,6 +537,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
     sale: SaleSummary | None = None
     may: tuple[str, ...] = ()
+    classes: tuple[StockClassView, ...] = ()
 
 
 class RightView(msgspec.Struct, frozen=True, kw_only=True):

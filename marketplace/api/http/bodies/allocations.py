@@ -94,8 +94,8 @@ class AllocationAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     Attributes:
         reading_id: The reading.
-        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
-            ``rejected``: it is invalid, or no grants can carry it.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: known with other content;
+            ``rejected``: invalid, or no grants can carry it.
         parts: Which grants carry it, if it was accepted.
         pointer: JSON pointer to the reading in the request, if it was not accepted.
         code: Why it was not accepted.

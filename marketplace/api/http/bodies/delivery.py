@@ -249,8 +249,8 @@ class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     Attributes:
         reading_id: The reading.
-        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
-            ``rejected``: it is invalid.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: known with other content;
+            ``rejected``: invalid.
         pointer: JSON pointer to the reading in the request, if it was not accepted.
         code: Why it was not accepted.
         message: Why, in a sentence.

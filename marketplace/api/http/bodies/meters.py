@@ -103,8 +103,8 @@ class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     Attributes:
         source: Its source; missing if it could not be read.
         reading_id: Its id; missing if it could not be read.
-        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
-            ``rejected``: it is invalid.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: known with other content;
+            ``rejected``: invalid.
         pointer: JSON pointer to the fault in the request, if it was not accepted.
         code: Why it was not accepted.
         message: Why, in a sentence.

@@ -83,13 +83,7 @@ def find_implied_cap(
         class_id, price = terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd) / max(company, Fraction(1))
     else:
         return None
-    beside = [
-        (name, exposure)
-        for name, exposures in sorted(state.exposures.items())
-        if name != own_id and (pending or name in state.instruments)
-        for exposure in exposures
-        if exposure.amount_usd
-    ]
+    beside = _list_beside(state, own_id, pending=pending)
     if pending:
         low_usd = price * company if least_usd is None else min(price * company, Fraction(least_usd))
         protected = _measure_protection(state, class_id, low_usd, company)
@@ -100,6 +94,23 @@ def find_implied_cap(
     if whole is None:
         return USD_MAX
     return floor_cents(min(price * whole + _sum_preferences(state, class_id, beside), Fraction(USD_MAX)))
+
+
+def measure_ranking(state: Issuer) -> Fraction:
+    """Return the dollars that stock gets before common stock, exact, with what warrants and principal may still buy."""
+    shares = _sum_shares(state, _list_beside(state))
+    counted = (count * find_preference(state.classes[name]) for name, count in shares.items() if name in state.classes)
+    return sum(counted, Fraction(0))
+
+
+def _list_beside(state: Issuer, own_id: str | None = None, *, pending: bool = False) -> list[tuple[str, Exposure]]:
+    return [
+        (name, exposure)
+        for name, exposures in sorted(state.exposures.items())
+        if name != own_id and (pending or name in state.instruments)
+        for exposure in exposures
+        if exposure.amount_usd
+    ]
 
 
 def _measure_protection(state: Issuer, class_id: str, low_usd: Fraction, company: Fraction) -> Fraction | None:

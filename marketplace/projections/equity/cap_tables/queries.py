@@ -186,7 +186,9 @@ async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> lis
     )
     prices = (as_decimal(stock_classes.c[name]).label(name) for name in _CLASS_PRICES)
     others = (column for column in stock_classes.c if column.name not in _CLASS_PRICES)
-    query = select(*others, *prices, outstanding.label("shares_outstanding"))
+    preference = as_decimal(stock_classes.c.price_per_share_usd) * stock_classes.c.liquidation_multiple
+    shown = func.coalesce(func.trim_scale(preference), 0).label("preference_usd")
+    query = select(*others, *prices, outstanding.label("shares_outstanding"), shown)
     query = query.where(stock_classes.c.issuer_id == issuer_id).order_by(stock_classes.c.class_id)
     return await load_all(connection, page(query, 1_000), StockClassView)
 
