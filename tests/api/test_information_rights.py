@@ -227,6 +227,33 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
 
 
+async def test_a_director_reads_what_the_company_reads_while_it_is_one(database_url):
+    """It was to judge sales, and read nothing of the company but what a proposed sale pays."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer = parties.issuer_id
+        await buy(parties, parties.fund_id, 1_000, parties.fund)
+        director_id, director = await join(parties, stack)
+        await set_terms(parties, HolderTerms(directors=(director_id,)), parties.fund, director)
+        await finance(parties, parties.fund_id, parties.fund)
+        note = await lend(parties)
+        director.last_sequence = parties.startup.last_sequence
+        assert await read_all(director, issuer) == await read_all(parties.startup, issuer)
+        assert (await director.issuers.get(issuer)).holder_terms.directors == (director_id,)
+        reports = [await client.cap_tables.get_report(issuer) for client in (director, parties.startup)]
+        assert reports[0].holders == reports[1].holders
+        assert [each.instrument_id async for each in director.issuers.list_principal(issuer)] == [note]
+        assert await director.cap_tables.plot_exits(issuer, EXITS)
+        assert "issuer.financing_closed.v1" in await follow(director, issuer)
+        assert await refuse(anext(director.issuers.list_stakeholders(issuer))) == "issuer_unknown"
+        await set_terms(parties, HolderTerms(), parties.fund, director)
+        for read in (
+            director.cap_tables.get(issuer),
+            director.issuers.get(issuer),
+            director.cap_tables.explain(issuer),
+        ):
+            assert await refuse(read) == "issuer_unknown"
+
+
 async def test_the_whole_cap_table_and_all_principal_are_read_at_the_depth_full(database_url):
     """The two routes refused every holder, also one whose holder terms let it read the whole cap table."""
     async with begin(database_url) as parties, AsyncExitStack() as stack:

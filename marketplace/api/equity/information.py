@@ -36,7 +36,7 @@ from marketplace.domain.equity.information import (
 )
 from marketplace.domain.equity.proposal import list_acts, list_missing
 from marketplace.domain.refusals import refuse_unknown, require_found
-from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer, is_bound
+from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer, is_bound, is_director
 from marketplace.projections.equity.proposals import signs_round
 from marketplace.projections.views.equity import (
     CapTableRow,
@@ -62,9 +62,9 @@ class SeenIssuer(NamedTuple):
 async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str) -> SeenIssuer:
     """Return an issuer that the reader may see: as its company, as the platform, or as a holder of its securities.
 
-    Who is asked to sign a round reads as a holder until the proposal ends, at the depth ``summary`` or deeper: it sees
-    what ranks before it, and what makes its price. For others nothing of the issuer is read, so that the time of the
-    answer does not tell whether there is one.
+    A director sees as much as the company. Who is asked to sign a round reads as a holder until the proposal ends, at
+    the depth ``summary`` or deeper: it sees what ranks before it, and what makes its price. For others nothing of the
+    issuer is read, so that the time of the answer does not tell whether there is one.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -75,9 +75,12 @@ async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str)
         return SeenIssuer(view, Sight(issuer_id, party_id))
     held = await find_held_stock(connection, issuer_id, party_id)
     signs = await signs_round(connection, issuer_id, party_id)
-    if held is None and not signs:
+    directs = await is_director(connection, issuer_id, party_id)
+    if held is None and not signs and not directs:
         raise refuse_unknown("issuer", issuer_id)
     view = require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
+    if directs:
+        return SeenIssuer(view, Sight(issuer_id, party_id))
     bound = not signs and await is_bound(connection, issuer_id, party_id)
     depth = choose_depth(view.holder_terms, held or (), is_bound=bound)
     return SeenIssuer(view, Sight(issuer_id, party_id, depth))

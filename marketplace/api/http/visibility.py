@@ -156,7 +156,9 @@ UNSTATED: Final = Readers("not stated")
 _ALL: Final = Readers(EVERYBODY)
 _CLEARED: Final = Readers(EVERYBODY, "once cleared")
 _OWN: Final = Readers("each party its own rows")
-_HOLDERS: Final = Readers("the issuer's company; its holders, and who signs a round, as deep as their rights go")
+_HOLDERS: Final = Readers(
+    "the issuer's company and directors; holders, and who signs a round, as deep as their rights go"
+)
 _OWN_SHARE: Final = Readers("the issuer's company; another party what it holds, attests, records or takes part in")
 READERS: Final[Mapping[str, Readers]] = {
     "accounts": Readers(ACCOUNT),
@@ -173,7 +175,7 @@ READERS: Final[Mapping[str, Readers]] = {
     "bonds": _ALL,
     "bonds.list_claims": Readers("those who pay for the grant and the provider of the bond"),
     "cap_tables": _HOLDERS,
-    "cap_tables.get_report": Readers("the issuer's company; holders whose information rights are `full`"),
+    "cap_tables.get_report": Readers("the issuer's company and directors; holders whose information rights are `full`"),
     "clock": _ALL,
     "events": Readers(PLATFORM),
     "events.read": Readers("each party the events that name it or concern it, as the table of events says"),

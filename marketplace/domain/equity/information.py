@@ -14,6 +14,8 @@ A party sees the names of all who must agree to a proposal. In a group that vote
 the sum of the other weights. At the depth ``full`` it sees every weight. The groups and numbers of a buyer are shown to
 the buyer only, until it has agreed and the sale is declared; its holders see the groups in which they vote.
 
+A director sees the company at the depth ``full`` while the holder terms name it.
+
 A sum of others' rows stands under the issuer's id. The feed follows the same rule while the holding
 lasts: a holder gets the events of `LIMITED`, limited to its depth, and with the depth ``full`` those of `WHOLE` too.
 """

@@ -65,12 +65,12 @@ def get_issuer(fact: RecordedEvent) -> str | None:
 
 
 def list_depths(changes: WriteBatch, issuer_id: str) -> dict[str, Depth]:
-    """Return how deep each party that now holds equity of an issuer sees into it."""
+    """Return how deep each party that now holds equity of an issuer, or directs it, sees into it."""
     row = changes.find(event_holders, issuer_id)
     if row is None:
         return {}
     terms = None if row["terms"] is None else msgspec.convert(row["terms"], HolderTerms, strict=False)
-    return {
+    held_depths = {
         holder_id: choose_depth(
             terms,
             (name[6:] for name in held if name.startswith("stock/")),
@@ -78,6 +78,7 @@ def list_depths(changes: WriteBatch, issuer_id: str) -> dict[str, Depth]:
         )
         for holder_id, held in row["held"].items()
     }
+    return {**held_depths, **dict.fromkeys(() if terms is None else terms.directors, "full")}
 
 
 def fold(changes: WriteBatch, fact: RecordedEvent) -> None:

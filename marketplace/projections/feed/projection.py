@@ -95,7 +95,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="feed",
-    version=11,
+    version=12,
     tables=(event_index, event_parties, owners, event_holders, event_instruments),
     reads=AGGREGATES,
     handlers=dict.fromkeys(EVENT_TYPES.values(), _index),

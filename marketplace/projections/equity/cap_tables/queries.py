@@ -74,6 +74,13 @@ async def is_bound(connection: AsyncConnection, issuer_id: str, holder_id: str) 
     return holder_id in (bound or ())
 
 
+async def is_director(connection: AsyncConnection, issuer_id: str, party_id: str) -> bool:
+    """Return whether the holder terms in force name a party as a director."""
+    named = issuers.c.holder_terms["directors"].contains([party_id])
+    query = select(issuers.c.issuer_id).where(issuers.c.issuer_id == issuer_id, named)
+    return (await connection.execute(query)).first() is not None
+
+
 async def find_held_stock(connection: AsyncConnection, issuer_id: str, holder_id: str) -> tuple[str, ...] | None:
     """Return the stock that a holder has now; None if it holds nothing of the issuer, also no principal."""
     held = select(holdings.c.kind, holdings.c.security).where(
