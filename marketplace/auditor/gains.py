@@ -177,6 +177,16 @@ class Gains:
         value = price / company.find_ratio("stock", class_id) * self._measure_shares(issuer_id)
         return value >= self._find_paid(issuer_id, interested)
 
+    def is_fair_option(self, name: str, body: Body, now: datetime) -> bool:
+        """Return whether an option is exercised at a fair price of common stock, by nobody related to the company."""
+        issuer_id, holder = body["issuer_id"], body["holder_id"]
+        related = self.connect({self._find_issuer(issuer_id).company_id}, now)
+        if name != "issuer.option_granted" or holder in related or body.get("exercise_price_usd") is None:
+            return False
+        price, classes = Fraction(body["exercise_price_usd"]), self.find_company(issuer_id).classes
+        main = (each for each in classes if self.is_main(each, issuer_id))
+        return any(self._is_fair_stock(issuer_id, each, price, {holder}, now) for each in main)
+
     def _measure_shares(self, issuer_id: str) -> Fraction:
         return sum(self.find_company(issuer_id).measure(self._find_issuer(issuer_id).holdings).values(), Fraction(0))
 

@@ -178,7 +178,7 @@ class Votes:
                 silent = self._list_bound(body, bodies, now) - agreed
                 text = f"{name} of {body['issuer_id']}: {', '.join(sorted(silent))} did not agree"
                 self.findings.require(not silent, "vote", sequence, text)
-            silent = self._list_entitled(name, body, [each for each, _ in bodies]) - agreed
+            silent = self._list_entitled(name, body, [each for each, _ in bodies], now) - agreed
             silent |= self._list_protected(name, body, [each for each, _ in bodies]) - agreed
             silent |= (self._list_shrunk(name, body, bodies) | self._list_appointed(name, body)) - agreed
             text = f"{name} of {body.get('issuer_id')}: {', '.join(sorted(silent))} did not agree itself"
@@ -212,7 +212,7 @@ class Votes:
             bound |= {each["holder_id"] for each in pricing["conversions"]}
         return bound & voting
 
-    def _list_entitled(self, name: str, body: Body, beside: Collection[str]) -> set[str]:
+    def _list_entitled(self, name: str, body: Body, beside: Collection[str], now: datetime) -> set[str]:
         """Return the parties without whose own agreement an act passes over their pro rata right, or takes it away."""
         issuer_id = body.get("issuer_id") or ""
         entitled, before = self._find_named(issuer_id), self.terms.get(issuer_id, {})
@@ -220,7 +220,8 @@ class Votes:
             case "issuer.stock_issued" | "issuer.warrant_issued":
                 is_asked = body.get("cause") is None
             case "issuer.option_granted" | "issuer.option_promised":
-                is_asked = self._votes(body["holder_id"], self.equity.issuers.get(issuer_id, Issuer()))
+                own = self.equity.issuers.get(issuer_id, Issuer())
+                is_asked = self._votes(body["holder_id"], own) and not self.gains.is_fair_option(name, body, now)
             case "issuer.instrument_signed":
                 is_asked = "instrument.principal_accrued" in beside and body["terms"]["kind"] in {"stock", "warrant"}
             case "issuer.holder_terms_agreed":
@@ -487,7 +488,7 @@ class Votes:
                 strays = not self.gains.is_main(body["class_id"], body["issuer_id"])
                 return strays and self._votes(body["holder_id"], issuer)
             case "issuer.option_granted" | "issuer.option_promised":
-                return self._votes(body["holder_id"], issuer)
+                return self._votes(body["holder_id"], issuer) and not self.gains.is_fair_option(name, body, now)
             case _:
                 return name in _UNCAUSED
 

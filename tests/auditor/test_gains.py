@@ -112,6 +112,10 @@ def issue(usd, holder_id=BIG, class_id="common"):
     return [("issuer.stock_issued", OF | SHARES | body)]
 
 
+def option(usd):
+    return [("issuer.option_granted", OF | SHARES | {"option_id": "opt_1", "exercise_price_usd": usd})]
+
+
 def paid(holder_id):
     """Return a share that a holder bought for 3 USD."""
     return issue("3", holder_id)
@@ -266,6 +270,8 @@ CLOSED_BY_BIG = [event for part in raise_money(price="2") for event in part]
         ([*VALUED, *PARTICIPATING], issue("4.99", class_id="pref"), [BIG], APART),
         ([*VALUED, *PARTICIPATING], issue("5", class_id="pref"), [BIG], []),
         (VALUED, [("issuer.option_granted", OF | SHARES | {"option_id": "opt_1"})], [BIG], APART),
+        (VALUED, option("2"), [BIG], []),
+        (VALUED, option("1.99"), [BIG], APART),
         (VALUED, [("issuer.option_promised", OF | SHARES | {"promise_id": "prm_1"})], [BIG], APART),
         (VALUED, [("issuer.warrant_issued", OF | WARRANT | SHARES)], [BIG], APART),
         (

@@ -613,9 +613,18 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
-    by_right = _list_named_by_terms(setting) if _is_party(event.holder_id, setting) else ()
-    votes = _is_party(event.holder_id, setting)
+    votes = _is_party(event.holder_id, setting) and not _is_fair_option(event, setting)
+    by_right = _list_named_by_terms(setting) if votes else ()
     return Asked((event.holder_id, *by_right), company=True, vote=votes, gain=(event.holder_id,))
+
+
+def _is_fair_option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> bool:
+    """Return whether an option is exercised at a fair price of common stock, by somebody unrelated to the company."""
+    if isinstance(event, IssuerOptionPromised) or event.holder_id in setting.related:
+        return False
+    prices, price_usd = _list_prices(setting, event.holder_id), event.exercise_price_usd
+    common = [name for name, each in setting.issuer.classes.items() if each.created.kind == "common"]
+    return any(is_main_class(setting.issuer, name) and is_fair_stock(prices, name, price_usd) for name in common)
 
 
 def _offer(event: IssuerStockOffered, _: Setting) -> Asked:
@@ -915,7 +924,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "an option is granted",
         "company",
         "the holder; if the holder votes, a vote and each holder with a pro rata right that holder terms name",
-        _NONE,
+        "its exercise price is a fair price of common stock and its holder is not related to the company: then nobody"
+        " but the holder",
         _option,
     ),
     IssuerOptionExercised: Right(

@@ -37,6 +37,7 @@ from tests.application.equity.test_holder_terms import (
     take,
     vote,
 )
+from tests.application.equity.test_net_exercise import value
 from tests.support.market.agreeing import act_agreed, agree_all, decline_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
@@ -76,6 +77,18 @@ async def test_a_shell_gets_no_votes_by_an_option(market, held, build):
             members |= {"promise_id": derive_id("prm", holder_id)}
         asked = await ask(market, trade.startup, trade.issuer, build, **members)
         assert (None if asked is None else set(asked)) == asks
+
+
+@pytest.mark.parametrize(("price", "asks"), [("2", None), ("1.99", {"class/common"})])
+async def test_an_employee_with_a_key_agrees_alone_to_an_option_at_a_fair_price(market, held, price, asks):
+    """Every class was asked about each option of who has an account here, and about no other one."""
+    trade, _, _ = held
+    await value(market, None, trade.issuer, 2)
+    employee = await market.party("Employee", "fund")
+    await act(market, trade.startup, AddStakeholder, holder_id=employee, name="Employee", kind="employee")
+    members = {"holder_id": employee, "shares": 900, "exercise_price_usd": Decimal(price), "approval": PAPER}
+    asked = await ask(market, trade.startup, trade.issuer, GrantOption, option_id=derive_id("opt", employee), **members)
+    assert set(asked) == {f"holder/{employee}", *(asks or ())}
 
 
 async def test_better_terms_for_one_holder_are_voted_on_by_those_whom_they_dilute(market, held):
