@@ -5,8 +5,9 @@ outages of thirty days take of that day, unless evidence showed them and they we
 outages took a day in three days that are over by a day, and readings do not refute them. A startup reports
 silence two days after the start at the earliest, while its provider's meter is silent; the provider answers once its
 meter counts, and its words date that back by no more than its readings do. A startup has cause too while its last
-settled statement charges nearly nothing. Before a grant begins, it has cause while the site is late by more than a day.
-A provider has cause while the startup is suspended, or delivery is withheld. `evidence` checks what machines show.
+settled statement charges far less than was promised. Before a grant begins, it has cause while the site is late by more
+than a day. A provider has cause while the startup is suspended, or delivery is withheld. `evidence` checks what
+machines show.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from marketplace.auditor.capacity import Capacity
-from marketplace.auditor.counted import ANSWERED_WITHIN, Counted
+from marketplace.auditor.counted import ANSWERED_WITHIN, CHRONIC_WITHIN, Counted
 from marketplace.auditor.spans import FOREVER, parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
 
@@ -55,12 +56,16 @@ class Outage:
 
 @dataclass(slots=True)
 class Stated:
-    """A statement or credit of a period: its charges, what was promised in all, if it is settled, the period's end."""
+    """A statement or credit of a period: its charges, what was promised in all, until when it could be answered.
+
+    `end` is the period's; `settled` is whether it is accepted.
+    """
 
     amount: int
     promised: int
     settled: bool
     end: datetime
+    until: datetime
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Grant:
         start: When it begins.
         nodes: Its nodes.
         both: Whether the startup's meter shows failures too.
+        least: The share of what was promised below which a statement is cause.
         user: Who uses it.
         pools: Where it was, and is.
         begun: Whether it was handed over, and not put off since.
@@ -91,6 +97,7 @@ class Grant:
     start: datetime
     nodes: int
     both: bool
+    least: Fraction
     user: str
     pools: list[str]
     counted: Counted
@@ -113,25 +120,33 @@ class Grant:
         if name == "accepted":
             for known in self.stated.values():
                 if body["statement_id"] in known:
-                    end = known[body["statement_id"]].end
-                    known[body["statement_id"]] = Stated(amount, promised, settled=True, end=end)
+                    end, until = known[body["statement_id"]].end, known[body["statement_id"]].until
+                    known[body["statement_id"]] = Stated(amount, promised, settled=True, end=end, until=until)
             return
         known, is_credit = self.stated.setdefault(parse_instant(body["period_start"]), {}), name == "credited"
         end = parse_instant(body["period_end"])
-        known[body["statement_id"]] = Stated(-amount if is_credit else amount, promised, settled=is_credit, end=end)
+        until = end if is_credit else parse_instant(body["accept_until"])
+        amount = -amount if is_credit else amount
+        known[body["statement_id"]] = Stated(amount, promised, settled=is_credit, end=end, until=until)
 
-    def is_uncharged(self, at: datetime) -> bool:
-        """Return whether its last settled statement charges less than a hundredth of a promised day or more.
+    def count_uncharged(self, at: datetime) -> int:
+        """Return how many nodes its last settled statement does not charge, if it charges too little of a day or more.
 
-        That is over once the provider's meter has counted a day of all nodes since the end of its period.
+        It counts once the time to answer it is over, until the provider's meter counts half of what was promised over
+        three days since the end of its period.
         """
-        settled = (start for start, known in self.stated.items() if next(iter(known.values())).settled)
+        firsts = ((start, next(iter(known.values()))) for start, known in self.stated.items())
+        settled = (start for start, first in firsts if first.settled and first.until <= at)
         known = list(self.stated.get(max(settled, default=FOREVER), {}).values())
         promised = known[-1].promised if known else 0
         day = self.nodes * self.counted.gpus_per_node * int(ANSWERED_WITHIN.total_seconds())
-        if promised < day or sum(each.amount for each in known) * 100 >= promised:
-            return False
-        return self.counted.sum_up(known[-1].end, at) < day
+        share = Fraction(sum(each.amount for each in known), promised or 1)
+        if promised < day or share >= self.least:
+            return 0
+        since = max(known[-1].end, at - CHRONIC_WITHIN)
+        if since < at and self.counted.measure(since, at) >= Fraction(1, 2):
+            return 0
+        return self.nodes - int(self.nodes * share)
 
     def tell(self, name: str, body: Body) -> None:
         """Fold a report about its nodes."""
@@ -236,10 +251,12 @@ class Causes:
     def _take_grant(self, message: Message, name: str, body: Body) -> None:
         if name == "issued":
             both = ((body.get("service") or {}).get("detection") or {}).get("meters") == "both"
+            is_metered = (body.get("service") or {}).get("measure", "metered") == "metered"
+            least = Fraction(1, 2) if body.get("service") and is_metered else Fraction(1, 100)
             start, pools = parse_instant(body["start"]), [body["pool_id"]]
             counted = Counted(body["nodes"], body["gpus_per_node"], parse_instant(body["end"]))
             self.grants[body["grant_id"]] = Grant(
-                start, body["nodes"], both, body["startup_id"], pools, counted, provider=body["provider_id"]
+                start, body["nodes"], both, least, body["startup_id"], pools, counted, provider=body["provider_id"]
             )
         grant = self.grants.get(body["grant_id"])
         if grant is None:
@@ -296,7 +313,7 @@ class Causes:
         """Check that the side which ends a grant for cause has one."""
         at = parse_instant(body["noticed_at"])
         if body["by"] == "startup":
-            problem = self._check_startup(body, grant, at, is_end=True)
+            problem = self._check_startup(body, grant, at, is_end=True) or _check_nodes(body, grant, at)
         else:
             right = body["by"] == "platform" or grant.user in self.suspended or grant.withheld
             problem = None if right else "its startup is not suspended, and nothing is withheld"
@@ -306,11 +323,10 @@ class Causes:
     def _check_startup(self, body: Body, grant: Grant, at: datetime, *, is_end: bool) -> str | None:
         """Return why a startup had no cause at an instant; None if it had.
 
-        Chronic outages, and a settled statement of nearly nothing, are cause to end a grant.
+        Chronic outages, and a settled statement of too little, are cause to end a grant.
         """
-        if is_end and grant.is_uncharged(at):
-            right = not grant.begun or body["nodes_failed"] == grant.nodes
-            return None if right else f"{body['nodes_failed']} of its nodes failed, and nothing came of all"
+        if is_end and grant.count_uncharged(at):
+            return None
         if not grant.begun and not grant.ended:
             if not self._is_late(grant):
                 return "it had not begun, and its site is not late by more than a day"
@@ -376,6 +392,14 @@ class Causes:
                 if grant.count_failed(begin) > explained:
                     used += max(stop - max(begin, first), timedelta())
         return used
+
+
+def _check_nodes(body: Body, grant: Grant, at: datetime) -> str | None:
+    """Return why the failed nodes that an end for cause states are wrong: `market` knows those by the reports alone."""
+    least = grant.count_uncharged(at) if grant.begun else 0
+    if not grant.begun or least <= body["nodes_failed"] <= max(least, grant.count_failed(at)):
+        return None
+    return f"{body['nodes_failed']} of its nodes failed, and {least} were not charged"
 
 
 def _change(grant: Grant, name: str, body: Body) -> None:

@@ -2,7 +2,8 @@
 
 The remedy is the credit by the schedule, unless the provider's terms and the grant's instrument name another one. What
 was delivered is charged under each of them. If a period rolls forward, the grant is extended by what it did not
-deliver, on nodes of lots of the grant's pool at or below its price. `domain/delivery/service_level.py` says when.
+deliver, on nodes of lots of the grant's pool at or below its price. What an extension does not deliver is credited.
+`domain/delivery/service_level.py` says when.
 """
 
 from collections.abc import Sequence
@@ -40,16 +41,16 @@ async def settle_service(
     if result is None or result.met:
         return result
     offered, agreed = await find_consequences(unit, grant)
-    rolls = choose_remedy(offered, agreed, extended=True) == "roll_forward"
+    rolls = choose_remedy(offered, agreed, result, extended=True) == "roll_forward"
     extended = rolls and await _roll_forward(unit, grant, period, result, auction_ids)
-    return apply_remedy(result, choose_remedy(offered, agreed, extended=extended))
+    return apply_remedy(result, choose_remedy(offered, agreed, result, extended=extended))
 
 
 async def _roll_forward(
     unit: UnitOfWork, grant: Grant, period: Period, result: ServiceResult, auction_ids: Sequence[str]
 ) -> bool:
     """Extend a grant by what a period did not deliver. Return whether there was room."""
-    span = find_extension(grant, result, unit.context.at)
+    span = find_extension(grant, result, period.start, unit.context.at)
     if span is None:
         return False
     start, end = span

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from events.grant import GrantIssued, Mark, Side
-from events.statement import StatementCredited
+from events.statement import StatementCredited, StatementIssued
 from marketplace.application.steps.access import (
     list_payers,
     load_grant,
@@ -47,7 +47,7 @@ from marketplace.domain.billing.account_commands import CaptureHold, Debit
 from marketplace.domain.billing.account_state import require_free
 from marketplace.domain.billing.delivered import (
     count_delivered,
-    count_metered,
+    delivers_again,
     find_silence,
     is_chronic,
     is_metered,
@@ -58,7 +58,7 @@ from marketplace.domain.billing.delivered import (
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import (
-    is_uncharged,
+    count_uncharged,
     list_correctable,
     require_grant_settled,
     require_uncorrectable,
@@ -77,6 +77,7 @@ from marketplace.domain.delivery.grant_commands import (
 )
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, SILENT_AFTER
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.delivery.service_level import find_least
 from marketplace.domain.delivery.substitution import build_successor, require_affordable
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import find_assumed
@@ -400,7 +401,7 @@ async def _terminate(
         failed_before=await _list_unanswered(unit, grant) if for_cause else None,
         is_chronic=for_cause and is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, context.at),
         is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
-        is_uncharged=for_cause and await _is_uncharged(unit, grant),
+        nodes_uncharged=await _count_uncharged(unit, grant) if for_cause else 0,
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
@@ -442,18 +443,22 @@ async def _is_late(unit: UnitOfWork, grant: Grant) -> bool:
     return site.ready_at - grant.issued.start > ANSWERED_WITHIN
 
 
-async def _is_uncharged(unit: UnitOfWork, grant: Grant) -> bool:
-    """Return whether the last settled statement of a grant says that nearly nothing was delivered.
+async def _count_uncharged(unit: UnitOfWork, grant: Grant) -> int:
+    """Return how many nodes the last settled statement of a grant does not charge; 0 if it charges enough.
 
-    That is over once the provider's meter has counted a day of all nodes since the end of its period.
+    It counts once the time to answer it is over, whoever accepted it, and until the provider's meter counts again.
     """
-    day = grant.count_span(grant.end - ANSWERED_WITHIN, grant.end)
+    at, day = unit.context.at, grant.count_span(grant.end - ANSWERED_WITHIN, grant.end)
     for period in reversed(list_periods(grant)):
         chain = await find_chain(unit, period)
-        if chain and chain[0].status == "accepted":  # An open adjustment counts in full, so a small one delays nothing.
-            usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
-            return is_uncharged(chain, day) and count_metered(usage, period.end, unit.context.at) < day
-    return False
+        first = chain[0].issued if chain and chain[0].status == "accepted" else None
+        if not isinstance(first, StatementIssued) or at < first.accept_until:
+            continue
+        usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
+        # An open adjustment counts in full, so a small one delays nothing.
+        uncharged = count_uncharged(chain, grant.issued.nodes, day, find_least(grant))
+        return 0 if delivers_again(usage, grant, period.end, at) else uncharged
+    return 0
 
 
 async def _find_failing_since(unit: UnitOfWork, grant: Grant) -> datetime | None:

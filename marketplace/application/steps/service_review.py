@@ -4,7 +4,7 @@ from events.service import ServiceResult
 from events.types import ServiceConsequence
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import Period
-from marketplace.domain.delivery.service_level import apply_remedy, assess, choose_remedy
+from marketplace.domain.delivery.service_level import apply_remedy, assess, choose_remedy, keep_remedy
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -12,7 +12,9 @@ from marketplace.execution.unit_of_work import UnitOfWork
 async def review_service(
     unit: UnitOfWork, grant: Grant, period: Period, delivered: int, stated: ServiceResult | None
 ) -> ServiceResult | None:
-    """Return the service result of a stated period by what is known now, with the remedy that was stated.
+    """Return the service result of a stated period by what is known now.
+
+    Its remedy is the stated one, unless that is for outages and hardly anything was delivered.
 
     Args:
         unit: The decision.
@@ -28,9 +30,9 @@ async def review_service(
     if result is None or result.met:
         return result
     if stated is not None and stated.consequence is not None:
-        return apply_remedy(result, stated.consequence)
+        return apply_remedy(result, keep_remedy(stated.consequence, result))
     offered, agreed = await find_consequences(unit, grant)
-    return apply_remedy(result, choose_remedy(offered, agreed, extended=False))
+    return apply_remedy(result, choose_remedy(offered, agreed, result, extended=False))
 
 
 async def find_consequences(unit: UnitOfWork, grant: Grant) -> tuple[ServiceConsequence, ServiceConsequence | None]:

@@ -14,7 +14,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Reserve
 from marketplace.domain.billing.account_state import Account, require_free
-from marketplace.domain.billing.delivered import is_silent
+from marketplace.domain.billing.delivered import is_hardly_delivered
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
 from marketplace.domain.billing.statement import Statement, find_undisputed
@@ -79,11 +79,11 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
 
 
 async def is_undelivered(unit: UnitOfWork, grant: Grant) -> bool:
-    """Return whether delivery is withheld of a grant of which the provider's meter counted nearly nothing before."""
+    """Return whether delivery is withheld of a grant of which the provider's meter counted too little before."""
     if grant.withheld is None:
         return False
     usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
-    return is_silent(usage, grant, grant.issued.start, grant.withheld.at)
+    return is_hardly_delivered(usage, grant, grant.issued.start, grant.withheld.at)
 
 
 async def _list_unpaid(unit: UnitOfWork, grant: Grant) -> dict[str, Statement]:

@@ -18,8 +18,10 @@ from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, CHRONIC_WITHIN
 from marketplace.domain.delivery.periods import PERIOD
 from marketplace.domain.delivery.service_level import (
+    DELIVERED_MIN,
     assess,
     count_promised,
+    find_least,
     list_failed,
     list_undelivered,
     list_working,
@@ -57,6 +59,17 @@ def is_silent(usage: Usage, grant: Grant, start: datetime, end: datetime) -> boo
 def is_unanswered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
     """Return whether the provider's meter counted nearly nothing over a span, of all nodes, whatever was reported."""
     return count_metered(usage, start, end) * 100 < count_promised(grant, start, end)
+
+
+def is_hardly_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
+    """Return whether the provider's meter counted less than enough (`find_least`) of what was promised over a span."""
+    return count_delivered(usage, grant, start, end) < find_least(grant) * count_promised(grant, start, end)
+
+
+def delivers_again(usage: Usage, grant: Grant, since: datetime, at: datetime) -> bool:
+    """Return whether the provider's meter counted half of what was promised over the last days, since an instant."""
+    start = max(since, at - CHRONIC_WITHIN)
+    return count_metered(usage, start, at) >= DELIVERED_MIN * count_promised(grant, start, at)
 
 
 def find_silence(usage: Usage, grant: Grant, at: datetime) -> datetime:

@@ -11,6 +11,8 @@ statements_open when its grant or service line closes.
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from math import floor
 from typing import Final
 
 from msgspec.structs import replace
@@ -129,16 +131,21 @@ def sum_charged(chain: Sequence[Statement]) -> Decimal | int:
     return sum((known.sign * known.amount for known in chain), 0)
 
 
-def is_uncharged(chain: Sequence[Statement], day: int) -> bool:
-    """Return whether the settled statements of a period charge less than a hundredth of what was promised in it.
+def count_uncharged(chain: Sequence[Statement], nodes: int, day: int, least: Fraction) -> int:
+    """Return how many nodes of a grant the settled statements of a period do not charge; 0 if they charge enough.
 
     Args:
         chain: The statements.
+        nodes: The nodes of the grant.
         day: The GPU-seconds of a day of the grant. A period that promised less shows nothing of the grant.
+        least: The share of what was promised that is enough.
     """
     service = chain[-1].service
     promised = 0 if service is None else service.gpu_seconds_promised
-    return promised >= day and sum_charged(chain) * 100 < promised
+    if not promised or promised < day:
+        return 0
+    share = Fraction(sum_charged(chain)) / promised
+    return 0 if share >= least else nodes - floor(nodes * share)
 
 
 def find_credit(

@@ -841,11 +841,11 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         status = state.condition if state.phase == "terminated" else state.status
         since = None if command.is_repaired else command.failing_since or state.failing_since
         before = state.failed_before if command.failed_before is None else command.failed_before
-        answer_by = None if command.is_chronic or command.is_uncharged else find_answer_time(since, before)
+        answer_by = None if command.is_chronic or command.nodes_uncharged else find_answer_time(since, before)
         require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
         if command.by == "startup":
-            nothing_came = command.is_uncharged and state.phase != "issued"
-            failed = state.issued.nodes if nothing_came else count_failed(state, command.noticed_at)
+            uncharged = 0 if state.phase == "issued" else command.nodes_uncharged
+            failed = max(uncharged, count_failed(state, command.noticed_at))
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
         _require_first(command, state)

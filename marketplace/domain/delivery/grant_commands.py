@@ -244,8 +244,8 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         failed_before: What past outages took of the time to answer, by `list_unanswered`; None: as the grant has it.
         is_chronic: Whether outages took so much of late that the provider has no time left to answer (`delivered`).
         is_repaired: Whether all failures are over, although the grant does not show that yet.
-        is_uncharged: Whether the last settled statement says that nearly nothing was delivered (`statement_chain`), and
-            the provider's meter has not counted a day of all nodes since. Then all nodes count as failed.
+        nodes_uncharged: How many nodes the last settled statement does not charge, if it charges too little
+            (`statement_chain`) and the provider's meter does not count again. They count as failed.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
@@ -265,7 +265,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     failed_before: tuple[tuple[datetime, datetime], ...] | None = None
     is_chronic: bool = False
     is_repaired: bool = False
-    is_uncharged: bool = False
+    nodes_uncharged: int = 0
     startup_suspended: bool = False
     is_ordered: bool = False
     payable_usd: Decimal | None = None

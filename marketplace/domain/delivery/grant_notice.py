@@ -51,8 +51,8 @@ def require_cause(
 
     A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
     `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`); None while outages are chronic. It has cause too
-    while its last settled statement says that nearly nothing was delivered, which both sides could dispute. Before its
-    start it has cause while the provider states that the site is late by more than that; it ends the grant at its
+    while its last settled statement, which both sides could dispute, charges too little of what was promised. Before
+    its start it has cause while the provider states that the site is late by more than that; it ends the grant at its
     `start`, since the site may be ready in time after all. A provider has cause while the startup is suspended, and
     while delivery is withheld because a stage is not paid. The platform always has cause.
 
@@ -61,7 +61,9 @@ def require_cause(
     """
     is_late = status == "issued" and command.is_late
     has_cause = {
-        "startup": (status in {"degraded", "suspended"} and not command.is_repaired) or is_late or command.is_uncharged,
+        "startup": (status in {"degraded", "suspended"} and not command.is_repaired)
+        or is_late
+        or bool(command.nodes_uncharged),
         "provider": command.startup_suspended or is_withheld,
         "platform": True,
     }[command.by]
@@ -69,9 +71,9 @@ def require_cause(
         raise Refusal(
             "cause_missing",
             f"grant {command.grant_id} is {status}, and its startup is not suspended: a startup has cause to end a"
-            " grant while nodes of it do not work, while its last settled statement charges nearly nothing, or before"
-            " its start if its site is late by more than a day, a provider while the startup is suspended or delivery"
-            " is withheld; give notice instead",
+            " grant while nodes of it do not work, while its last settled statement charges far less than was promised,"
+            " or before its start if its site is late by more than a day, a provider while the startup is suspended or"
+            " delivery is withheld; give notice instead",
             pointer="/for_cause",
             status=status,
         )

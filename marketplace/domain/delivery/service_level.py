@@ -27,6 +27,9 @@ from marketplace.domain.delivery.grant import Grant
 
 EXTENSIONS_MAX: Final = 12
 """The most periods of a grant that roll forward."""
+DELIVERED_MIN: Final = Fraction(1, 2)
+"""The share of what a grant under ``metered`` was promised below which it counts as not delivered."""
+_NOTHING: Final = Fraction(1, 100)
 _SECOND: Final = timedelta(seconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -37,6 +40,15 @@ _PER_SECOND: Final = 1_000_000
 def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
     """Return the GPU-seconds over a span that were granted, and neither resold nor withheld; rounded down."""
     return _count(grant, grant.issued.nodes, start, end) // _PER_SECOND
+
+
+def find_least(grant: Grant) -> Fraction:
+    """Return the share of what was promised below which a grant counts as not delivered.
+
+    Under ``incidents`` what the meter did not count is not unavailable, so only nearly nothing counts so.
+    """
+    terms = grant.issued.service
+    return DELIVERED_MIN if terms is not None and terms.measure == "metered" else _NOTHING
 
 
 def list_failed(grant: Grant, start: datetime, end: datetime) -> list[Load]:
@@ -142,18 +154,23 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
     )
 
 
-def find_extension(grant: Grant, result: ServiceResult, at: datetime) -> tuple[datetime, datetime] | None:
+def find_extension(
+    grant: Grant, result: ServiceResult, period_start: datetime, at: datetime
+) -> tuple[datetime, datetime] | None:
     """Return the span by which a grant is extended for what a period did not deliver.
 
     All nodes of the grant make up for it in whole seconds, rounded down, from the grant's end, or from the next whole
     second after `at` (now) if that is past.
 
     Returns:
-        The first instant and the instant after the last; None if that is less than a second, or if the grant is not
-        running, has `EXTENSIONS_MAX` extensions, or was resold in part.
+        The first instant and the instant after the last; None if that is less than a second, if the period is of an
+        extension itself, or if the grant is not running, has `EXTENSIONS_MAX` extensions, or was resold in part.
     """
     seconds = result.gpu_seconds_unavailable // (grant.issued.nodes * grant.issued.gpus_per_node)
-    if not seconds or grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
+    is_made_up = any(start <= period_start for start, _ in grant.extensions)
+    if not seconds or is_made_up or grant.phase != "running" or grant.resold:
+        return None
+    if len(grant.extensions) >= EXTENSIONS_MAX:
         return None
     whole = at.replace(microsecond=0)
     start = max(grant.end, whole if whole == at else whole + _SECOND) if grant.end < at else grant.end
@@ -161,20 +178,28 @@ def find_extension(grant: Grant, result: ServiceResult, at: datetime) -> tuple[d
 
 
 def choose_remedy(
-    offered: ServiceConsequence, agreed: ServiceConsequence | None, *, extended: bool
+    offered: ServiceConsequence, agreed: ServiceConsequence | None, result: ServiceResult, *, extended: bool
 ) -> ServiceConsequence:
     """Return the remedy for a period below the promised availability.
 
     It is what the provider's terms offer, if the instrument, if there is one, names the same; otherwise a credit. It is
-    also a credit where a period should roll forward and the grant was not extended.
+    also a credit where a period should roll forward and the grant was not extended, and for a period of which less than
+    `DELIVERED_MIN` was available: other remedies are for outages, not for a provider that hardly delivers.
 
     Args:
         offered: What the provider's terms offer.
         agreed: What the instrument names; None for a grant in cash, whose startup ordered under the provider's terms.
+        result: The service result of the period.
         extended: Whether the grant was extended.
     """
-    chosen = offered if agreed in {None, offered} else "credit"
-    return "credit" if chosen == "roll_forward" and not extended else chosen
+    if Fraction(result.availability) < DELIVERED_MIN or agreed not in {None, offered}:
+        return "credit"
+    return "credit" if offered == "roll_forward" and not extended else offered
+
+
+def keep_remedy(stated: ServiceConsequence, result: ServiceResult) -> ServiceConsequence:
+    """Return the remedy of a period whose result is worse than was stated; an extension that was given stays."""
+    return stated if stated == "roll_forward" else choose_remedy(stated, None, result, extended=False)
 
 
 def apply_remedy(result: ServiceResult, remedy: ServiceConsequence) -> ServiceResult:

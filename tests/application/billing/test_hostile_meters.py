@@ -406,10 +406,22 @@ async def test_a_meter_counts_no_zero_and_a_startup_that_used_nothing_claims_it(
     assert (settled.charges.gpu_seconds, await month.earned()) == (0, ZERO)
 
 
-@pytest.mark.parametrize("settled", [0, 30 * DAY // 50])
-async def test_a_provider_that_meters_what_it_does_not_deliver_leaves_its_startup_cause_once_that_is_settled(settled):
+@pytest.mark.parametrize(
+    ("settled", "measure", "failed"),
+    [
+        (0, "metered", 2),
+        (30 * DAY // 50, "metered", 2),
+        (15 * DAY - 1, "metered", 2),
+        (15 * DAY, "metered", None),
+        (30 * DAY // 50, "incidents", None),
+        (0, "incidents", 2),
+    ],
+)
+async def test_a_provider_that_meters_what_it_does_not_deliver_leaves_its_startup_cause_once_that_is_settled(
+    settled, measure, failed
+):
     market = Market(MemoryLog())
-    market.service = STANDARD_SERVICE
+    market.service = msgspec.structs.replace(STANDARD_SERVICE, measure=measure)
     trade = await market.trade()
 
     async def leave(month):
@@ -421,35 +433,63 @@ async def test_a_provider_that_meters_what_it_does_not_deliver_leaves_its_startu
         await month.market.deliver(month.grant, 30)
         await month.state_first()
         await month.dispute(settled)
-        with pytest.raises(Refusal, match="while its last settled statement charges nearly nothing"):
+        with pytest.raises(Refusal, match="while its last settled statement charges far less than was promised"):
             await leave(month)
         market.clock.at += timedelta(days=7)
         await market.until("statement", month.first.statement_id, "accepted")
-        if settled:
-            with pytest.raises(Refusal, match="while its last settled statement charges nearly nothing"):
+        if failed is None:
+            with pytest.raises(Refusal, match="while its last settled statement charges far less than was promised"):
                 await leave(month)
         else:
             await leave(month)
             ended = (await market.state("grant", month.id)).terminated
-            assert (ended.fee_usd, ended.nodes_failed) == (0, 2)
+            assert (ended.fee_usd, ended.nodes_failed) == (0, failed)
             found = await find_faults(AuditedCauses, market.log, "statement.accepted.v1")
             assert [rule for rule, *_ in found] == ["cause"]
     assert await find_faults(AuditedCauses, market.log) == []
     await check_log(market.log)
 
 
-@pytest.mark.parametrize(("hours", "lapsed"), [(23, False), (24, True)])
-async def test_a_settled_statement_of_nothing_is_no_cause_once_a_day_was_metered_after_it(hours, lapsed):
+async def test_a_provider_that_meters_a_twentieth_leaves_its_startup_cause_every_month():
+    """It meters 72 minutes of each day: a silence of 48 hours never comes, nor does a statement of nothing."""
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+
+    async def leave(month):
+        at, context = market.clock.now(), market.context(trade.startup)
+        await grants.terminate_grant(market.handler, context, month.id, at=at, reason="no show", for_cause=True)
+
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(30)
+        for day in range(30):
+            at = month.at(day)
+            some = Measurement(reading_id=f"day {day}", start=at, end=at + timedelta(minutes=72), nodes=2)
+            assert await month.report(some) == ["accepted"]
+        issued = await month.state_first()
+        await statements.accept_statement(market.handler, market.context(trade.startup), month.first.statement_id)
+        with pytest.raises(Refusal, match="far less than was promised"):
+            await leave(month)  # An honest meter that is late may still report.
+        market.clock.at = issued.issued.accept_until
+        await leave(month)
+        ended = (await market.state("grant", month.id)).terminated
+        assert (ended.fee_usd, ended.nodes_failed) == (0, 2)
+    assert await find_faults(AuditedCauses, market.log) == []
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("hours", "lapsed"), [(35, False), (36, True)])
+async def test_a_settled_statement_of_nothing_is_no_cause_once_half_of_three_days_was_metered_after_it(hours, lapsed):
     market = Market(MemoryLog())
     market.service = STANDARD_SERVICE
     trade = await market.trade()
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
-        await month.go(32)
-        start = month.at(31) - timedelta(hours=1)
-        worked = Measurement(reading_id="again", start=start, end=start + hours * HOUR, nodes=2)
-        assert await month.report(worked) == ["accepted"]
         await month.settle()
+        end = market.clock.now() - HOUR
+        worked = Measurement(reading_id="again", start=end - hours * HOUR, end=end, nodes=2)
+        assert await month.report(worked) == ["accepted"]
         dust = Measurement(reading_id="dust", start=month.at(0), end=month.at(0) + timedelta(seconds=1), nodes=2)
         assert await month.report(dust) == ["accepted"]
         await month.adjusted(0, "issued")
@@ -462,7 +502,7 @@ async def test_a_settled_statement_of_nothing_is_no_cause_once_a_day_was_metered
             for_cause=True,
         )
         if lapsed:
-            with pytest.raises(Refusal, match="while its last settled statement charges nearly nothing"):
+            with pytest.raises(Refusal, match="while its last settled statement charges far less than was promised"):
                 await leave
         else:
             await leave

@@ -377,11 +377,11 @@ def test_of_chronic_outages_nothing_is_left_to_answer_but_one_must_last():
 
 
 def test_a_settled_statement_of_nearly_nothing_is_cause_whatever_is_reported():
-    end = terminate(for_cause=True, at=hour(1_900), noticed_at=hour(101), is_uncharged=True)
+    end = terminate(for_cause=True, at=hour(1_900), noticed_at=hour(101), nodes_uncharged=2)
     given = (grant_issued(end=hour(2_000)), ACTIVATED)
     for told in ([], flap((100, None))):
         (ended,) = GRANT.decide(end, GRANT.fold([*given, *told]))
-        assert (ended.for_cause, ended.fee_usd) == (True, 0)
+        assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, 0, 2)
     Given(GRANT, *given).when(msgspec.structs.replace(end, by="provider")).refused("cause_missing")
 
 

@@ -8,11 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from events.grant import GrantDegraded, GrantResold, GrantResumed, GrantSuspended
+from events.grant import GrantActivated, GrantDegraded, GrantExtended, GrantResold, GrantResumed, GrantSuspended
 from events.service import STANDARD_SERVICE, CreditStep
 from marketplace.core.money import ZERO, parse_ratio
 from marketplace.domain.delivery.grant import GRANT, choose_service
-from marketplace.domain.delivery.service_level import assess, count_promised, count_unavailable
+from marketplace.domain.delivery.service_level import (
+    assess,
+    choose_remedy,
+    count_promised,
+    count_unavailable,
+    find_extension,
+    keep_remedy,
+)
 from marketplace.domain.supply.service_level import require_service
 from tests.domain import build
 from tests.domain.build import grant_issued, hour, service_terms, usd
@@ -210,3 +217,29 @@ def test_what_was_resold_is_neither_promised_here_nor_lost():
     assert count_promised(grant(sold), START, END) == PROMISED - 4 * NODE_HOUR
     assert count_unavailable(grant(sold, suspended(hour(13)), resumed(hour(15))), START, END) == 3 * NODE_HOUR
     assert count_unavailable(grant(sold, degraded(hour(13)), resumed(hour(15))), START, END) == 2 * NODE_HOUR
+
+
+EXTENDED = GrantExtended(
+    **MINE, statement_id=build.STATEMENT, start=END, end=hour(25), lots=(), gpu_seconds=5 * 2 * NODE_HOUR
+)
+
+
+def test_what_an_extension_does_not_deliver_is_not_made_up_for_again():
+    longer = grant(GrantActivated(**MINE, at=START), EXTENDED, suspended(hour(15)), resumed(hour(16)))
+    missed = assess(longer, START, END, 9 * 2 * NODE_HOUR)
+    assert find_extension(longer, missed, START, hour(22)) == (hour(25), hour(26))
+    assert find_extension(longer, missed, END, hour(22)) is None
+
+
+@pytest.mark.parametrize("agreed", ["roll_forward", "exclude"])
+def test_a_period_of_which_less_than_half_came_is_credited_whatever_was_agreed(agreed):
+    for hours, remedy in ((5, agreed), (4, "credit")):
+        result = assess(grant(), START, END, hours * 2 * NODE_HOUR)
+        assert choose_remedy(agreed, agreed, result, extended=True) == remedy
+    assert choose_remedy("roll_forward", None, assess(grant(), START, END, PROMISED - 1), extended=False) == "credit"
+
+
+def test_an_excluded_period_of_which_a_dispute_leaves_less_than_half_is_credited_and_an_extension_stays():
+    result = assess(grant(), START, END, 4 * 2 * NODE_HOUR)
+    assert (keep_remedy("exclude", result), keep_remedy("roll_forward", result)) == ("credit", "roll_forward")
+    assert keep_remedy("exclude", assess(grant(), START, END, 5 * 2 * NODE_HOUR)) == "exclude"
