@@ -26,7 +26,7 @@ ANSWERED_ONCE: Final = timedelta(days=30)
 SILENT_AFTER: Final = timedelta(hours=48)
 _BACKDATED_MAX: Final = timedelta(hours=1)
 _PERIOD: Final = timedelta(days=30)
-_NEARLY_NOTHING: Final = Fraction(99, 10_000), Fraction(101, 10_000)
+_NEARLY_NOTHING: Final = Fraction(101, 10_000)
 """A hundredth, rounded to a side that no whole second of a meter reaches."""
 Body = dict[str, Any]
 _STATED: Final = frozenset({"issued", "credited", "accepted"})
@@ -279,7 +279,7 @@ class Causes:
     def _check_silence(self, message: Message, body: Body, grant: Grant) -> None:
         """Check that a startup reports silence as it happens, and not before its provider could count anything."""
         at, now = parse_instant(body["at"]), parse_instant(message.headers["ce-time"])
-        never = at == grant.start and now < at + _PERIOD and grant.counted.measure(at, now) < _NEARLY_NOTHING[1]
+        never = at == grant.start and now < at + _PERIOD and grant.counted.measure(at, now) < _NEARLY_NOTHING
         right = now >= grant.start + SILENT_AFTER and (at == now or never)
         text = f"{body['grant_id']} is not handed over since {body['at']}, says its startup at {render_instant(now)}"
         self.findings.require(right, "cause", message.sequence, text)
@@ -289,9 +289,14 @@ class Causes:
         at, now = parse_instant(body["at"]), parse_instant(message.headers["ce-time"])
         if name == "suspended" or (name == "degraded" and not body["nodes_available"]):
             return
-        silent = grant.counted.measure(max(now - SILENT_AFTER, grant.start), now) < _NEARLY_NOTHING[0]
+        nodes = body.get("nodes_available", grant.nodes)
+        silent = not grant.counted.covers(nodes, Fraction(1, 100), now - SILENT_AFTER, now)
         prompt = at >= now - _BACKDATED_MAX
-        backed = name == "resumed" and not grant.told and grant.counted.covers(at, now - _BACKDATED_MAX)
+        backed = (
+            name == "resumed"
+            and not grant.told
+            and grant.counted.covers(grant.nodes, Fraction(99, 100), at, now - _BACKDATED_MAX)
+        )
         text = (
             f"{body['grant_id']} works again since {body['at']}, and its provider's meter is silent, or was since then"
         )

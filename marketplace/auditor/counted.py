@@ -86,10 +86,23 @@ class Counted:
             return 0
         return self.nodes - sum(load.amount for load in self.sold if load.start <= at < load.end)
 
-    def covers(self, start: datetime, end: datetime) -> bool:
-        """Return whether the meter counted a GPU in at least 99 hundredths of a span."""
-        counted = sum((stop - begin for begin, stop, gpus in self._list_runs(start, end) if gpus), timedelta())
-        return start < end and counted * 100 + timedelta(seconds=100) >= (end - start) * 99
+    def covers(self, nodes: int, share: Fraction, start: datetime, end: datetime) -> bool:
+        """Return whether the meter counted half of the GPUs of so many nodes in a share of the time when they were due.
+
+        A second more or less is let through.
+        """
+        edges = {at for load in self.sold for at in (load.start, load.end)} | set(self.changes)
+        edges |= {at for span in self.withheld for at in span}
+        covered = due = timedelta()
+        steps, counted, place = sorted(self.changes), 0, 0
+        for begin, stop in pairwise(sorted({start, end, *(at for at in edges if start < at < end)})):
+            gpus = min(self._count_own(begin), nodes) * self.gpus_per_node
+            while place < len(steps) and steps[place] <= begin:
+                counted += self.changes[steps[place]]
+                place += 1
+            due += stop - begin if gpus else timedelta()
+            covered += stop - begin if 0 < gpus <= 2 * counted else timedelta()
+        return start < end and covered + timedelta(seconds=1) >= share.numerator * due / share.denominator
 
     def _list_runs(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime, int]]:
         """Return the GPUs counted over the runs of a span."""

@@ -143,17 +143,17 @@ async def degrade_grant(
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
-        is_silent = grant.is_silenced and await _is_unanswered(unit, grant)
+        is_silent = grant.is_silenced and await _is_unanswered(unit, grant, nodes_available)
         await unit.decide(GRANT, grant_id, structs.replace(command, is_silent=is_silent))
         await count_reduction(unit, grant_id)
 
     return await handler.run(context, GRANT, grant_id, work)
 
 
-async def _is_unanswered(unit: UnitOfWork, grant: Grant) -> bool:
-    """Return whether the provider's meter counted nearly nothing of late, whatever the startup reported."""
-    at = unit.context.at
-    return is_unanswered(await unit.load(USAGE, name_usage(grant.issued.grant_id)), grant, at - SILENT_AFTER, at)
+async def _is_unanswered(unit: UnitOfWork, grant: Grant, nodes: int) -> bool:
+    """Return whether the provider's meter covered so many nodes nearly never of late, whatever the startup reported."""
+    usage, at = await unit.load(USAGE, name_usage(grant.issued.grant_id)), unit.context.at
+    return is_unanswered(usage, grant, nodes, at - SILENT_AFTER, at)
 
 
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
@@ -206,8 +206,9 @@ async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at:
         )
         if grant.is_silenced:
             require_aware(at, "/at")
-            metered = is_metered(await unit.load(USAGE, name_usage(grant_id)), at, context.at - BACKDATED_MAX)
-            command = structs.replace(command, is_silent=await _is_unanswered(unit, grant), is_metered=metered)
+            metered = is_metered(await unit.load(USAGE, name_usage(grant_id)), grant, at, context.at - BACKDATED_MAX)
+            is_silent = await _is_unanswered(unit, grant, grant.issued.nodes)
+            command = structs.replace(command, is_silent=is_silent, is_metered=metered)
         await unit.decide(GRANT, grant_id, command)
         await count_reduction(unit, grant_id)
 

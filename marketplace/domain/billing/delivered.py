@@ -37,10 +37,8 @@ def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) 
     counted = sum_amounts(usage.timeline, to_second(start), to_second(end))
     excess = 0
     for working in list_working(grant, start, end):
-        first, last = to_second(working.start), to_second(working.end) + 1
-        for begin, stop, gpus in list_runs(usage.timeline, first, last):
-            since, until = max(EPOCH + begin * SECOND, working.start), min(EPOCH + stop * SECOND, working.end)
-            if since < until and gpus > working.amount:
+        for since, until, gpus in _list_counted(usage, working):
+            if gpus > working.amount:
                 excess += (gpus - working.amount) * ((until - since) // _MICROSECOND)
     return counted - -(-excess // _PER_SECOND)
 
@@ -56,9 +54,10 @@ def is_silent(usage: Usage, grant: Grant, start: datetime, end: datetime) -> boo
     return count_delivered(usage, grant, start, end) * 100 < promised
 
 
-def is_unanswered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
-    """Return whether the provider's meter counted nearly nothing over a span, of all nodes, whatever was reported."""
-    return count_metered(usage, start, end) * 100 < count_promised(grant, start, end)
+def is_unanswered(usage: Usage, grant: Grant, nodes: int, start: datetime, end: datetime) -> bool:
+    """Return whether the provider's meter covered so many nodes for less than a hundredth of a span."""
+    covered, due = _cover(usage, grant, nodes, start, end)
+    return covered * 100 < due
 
 
 def is_hardly_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
@@ -79,15 +78,44 @@ def find_silence(usage: Usage, grant: Grant, at: datetime) -> datetime:
     over, so that the span may still change; otherwise now (`at`).
     """
     start = grant.issued.start
-    never = start < at < min(start + PERIOD, grant.end) and is_unanswered(usage, grant, start, at)
+    is_first = start < at < min(start + PERIOD, grant.end)
+    never = is_first and count_metered(usage, start, at) * 100 < count_promised(grant, start, at)
     return start if never else at
 
 
-def is_metered(usage: Usage, start: datetime, end: datetime) -> bool:
-    """Return whether the provider's meter counted a GPU in at least 99 hundredths of a span."""
-    first, last = to_second(start), to_second(end)
-    counted = sum(stop - begin for begin, stop, _ in list_runs(usage.timeline, first, last))
-    return first < last and counted * 100 >= (last - first) * 99
+def is_metered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> bool:
+    """Return whether the provider's meter covered all nodes of a grant in at least 99 hundredths of a span."""
+    covered, due = _cover(usage, grant, grant.issued.nodes, start, end)
+    return start < end and covered * 100 >= due * 99
+
+
+def _cover(usage: Usage, grant: Grant, nodes: int, start: datetime, end: datetime) -> tuple[timedelta, timedelta]:
+    """Return how long the provider's meter counted half of the GPUs of so many nodes, and how long these were due.
+
+    Nodes that were resold or withheld are not due.
+    """
+    covered = due = timedelta()
+    for own in build_steps([Load(start, end, grant.issued.nodes), *_list_away(grant, end)], start, end):
+        gpus = DELIVERED_MIN * min(own.amount, nodes) * grant.issued.gpus_per_node
+        if gpus > 0:
+            due += own.end - own.start
+            covered += sum(
+                (until - since for since, until, counted in _list_counted(usage, own) if counted >= gpus), timedelta()
+            )
+    return covered, due
+
+
+def _list_away(grant: Grant, end: datetime) -> list[Load]:
+    """Return the nodes of a grant that were resold or withheld, as loads to subtract."""
+    return [Load(load.start, load.end, -load.amount) for load in (*grant.list_resold(), *grant.list_withheld(end))]
+
+
+def _list_counted(usage: Usage, span: Load) -> Iterator[tuple[datetime, datetime, int]]:
+    """Yield the GPUs that the provider's meter counted over a span, as runs cut at its ends."""
+    for begin, stop, counted in list_runs(usage.timeline, to_second(span.start), to_second(span.end) + 1):
+        since, until = max(EPOCH + begin * SECOND, span.start), min(EPOCH + stop * SECOND, span.end)
+        if since < until:
+            yield since, until, counted
 
 
 def was_idle(grant: Grant, start: datetime, end: datetime) -> bool:
@@ -113,18 +141,15 @@ def is_chronic(usage: Usage, grant: Grant, at: datetime) -> bool:
 def _list_lost(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Iterator[timedelta]:
     """Yield how long nodes failed in each run of a span, less the time in which readings refute that."""
     gpus = grant.issued.gpus_per_node
-    away = [Load(load.start, load.end, -load.amount) for load in (*grant.list_resold(), *grant.list_withheld(end))]
     for run in list_failed(grant, start, end):
+        away = _list_away(grant, end)
         for own in build_steps([Load(run.start, run.end, grant.issued.nodes), *away], run.start, run.end):
             lost = min(run.amount, own.amount)
             if lost <= 0:
                 continue
             yield own.end - own.start
             refuted = (own.amount - lost) * gpus + Fraction(lost * gpus, 2)
-            for begin, stop, counted in list_runs(usage.timeline, to_second(own.start), to_second(own.end) + 1):
-                since, until = max(EPOCH + begin * SECOND, own.start), min(EPOCH + stop * SECOND, own.end)
-                if counted >= refuted and since < until:
-                    yield since - until
+            yield from (since - until for since, until, counted in _list_counted(usage, own) if counted >= refuted)
 
 
 def require_undelivered(grant: Grant, startup: Usage) -> None:

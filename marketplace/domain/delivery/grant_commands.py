@@ -84,7 +84,7 @@ class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
         reported_at: Now.
         is_ordered: Whether the platform reports.
         is_lacking: Whether the grant's pool or site lacks nodes or power for it, by `cause.is_lacking`.
-        is_silent: Whether the provider's meter, whatever the startup reported, counts nearly nothing of late.
+        is_silent: Whether the provider's meter, whatever the startup reported, covers its nodes nearly never of late.
         is_metered: Whether it counted all along since `at`.
     """
 

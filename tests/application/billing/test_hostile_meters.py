@@ -590,6 +590,32 @@ async def test_readings_lift_a_false_report_of_silence_for_the_hours_that_they_c
     assert await find_faults(AuditedMarket, market.log) == []
 
 
+@pytest.mark.parametrize(("gpus", "nodes", "answers"), [(1, 2, False), (7, 2, False), (7, 1, True), (8, 2, True)])
+async def test_readings_answer_a_report_of_silence_for_the_nodes_that_they_cover(gpus, nodes, answers):
+    """One GPU of sixteen, metered all the time since, lifted a report that no node of two works."""
+    market = Market(MemoryLog())
+    market.service = STANDARD_SERVICE
+    trade = await market.trade()
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(2.5)
+        at, context = market.clock.now(), market.context(trade.startup)
+        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        await month.go(3.4)
+        few = Measurement(reading_id="few", start=month.at(0), end=month.at(3.4), gpus=gpus)
+        assert await month.report(few) == ["accepted"]
+        answer = month.resume(0) if nodes == 2 else month.degrade(3.4, nodes)
+        if answers:
+            await answer
+        else:
+            with pytest.raises(Refusal, match="report readings first"):
+                await answer
+        outages = (await market.state("grant", month.id)).outages
+        assert ([outage.nodes for outage in outages if outage.end is None] == [0]) is not answers
+    await check_log(market.log)
+    assert await find_faults(AuditedCauses, market.log) == []
+
+
 async def test_a_second_of_readings_answers_no_report_of_silence_and_what_the_provider_reported_itself_stays():
     market = Market(MemoryLog())
     market.service = STANDARD_SERVICE
@@ -606,7 +632,11 @@ async def test_a_second_of_readings_answers_no_report_of_silence_and_what_the_pr
         assert await month.report(second) == ["accepted"]
         with pytest.raises(Refusal, match="report readings first"):
             await month.resume(2.9)
-        whole = Measurement(reading_id="whole", start=month.at(0), end=month.at(2.4), nodes=2)
+        some = Measurement(reading_id="some", start=month.at(1.5), end=month.at(2.4), gpus=7)
+        assert await month.report(some) == ["accepted"], "seven of sixteen GPUs"
+        with pytest.raises(Refusal, match="report readings first"):
+            await month.resume(2.9)
+        whole = Measurement(reading_id="whole", start=month.at(0), end=month.at(1.5), nodes=2)
         assert await month.report(whole) == ["accepted"]
         with pytest.raises(Refusal, match="an hour before now"):
             await month.resume(0)
