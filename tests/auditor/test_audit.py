@@ -23,6 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, Is
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
+from tests.chaos.checks import audit_kept, read_line, render_line
 from tests.log.test_gaps import accept, holed, opened
 from tests.support.market.agreeing import agree_all
 from tests.support.market.market import Market
@@ -159,6 +160,16 @@ async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_s
     assert await audit.compare(database_url) > 15
     assert audit.findings.kept == []
     assert audit.list_hanging() == []
+
+
+async def test_a_kept_log_is_read_as_it_was_stored(story, tmp_path):
+    kept = [replace(story[0], body=b"\xff"), *story[1:]]
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(render_line, kept)))
+    assert all(message.stored_at for message in kept)
+    assert [*map(read_line, path.read_text().splitlines())] == kept
+    path.write_text("\n".join(map(render_line, story)))
+    assert audit_kept(path) == []
 
 
 async def test_a_market_that_runs_meanwhile_is_audited_to_where_its_tables_stand(

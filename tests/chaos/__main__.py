@@ -1,7 +1,7 @@
 """Run it: ``python -m tests.chaos --minutes 10 --servers 3 --seed 1``; `just chaos` does.
 
 Prints one line per fault, and at the end what was sent, how long it took, and what is wrong. Exits with 1 where
-anything is, and keeps the folder then.
+anything is, and keeps the folder then, with the log in ``log.jsonl``; ``--kept`` audits that again.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.checks import Witness, check, end_market, wait_for_end
+from tests.chaos.checks import Witness, audit_kept, check, end_market, wait_for_end
 from tests.chaos.faults import Fault, list_faults
 from tests.chaos.load import Journal, Load, lay_market
 from tests.chaos.network import Network, can_isolate, enter_isolation
@@ -34,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the load and of the order of faults")
     parser.add_argument("--fault", action="append", default=[], help="only faults whose name holds this; repeatable")
     parser.add_argument("--folder", type=Path, help="where to keep servers' files and logs; a new one by default")
+    parser.add_argument("--kept", type=Path, help="only audit the log.jsonl that a run left")
     return parser.parse_args()
 
 
@@ -123,6 +124,10 @@ def report(options: argparse.Namespace, journal: Journal, witness: Witness, wron
 def main() -> int:
     """Run in namespaces of our own where the machine allows them."""
     options = parse_arguments()
+    if options.kept:
+        wrong = audit_kept(options.kept)
+        print("\n".join(wrong) or "nothing found")
+        return 1 if wrong else 0
     if can_isolate():
         enter_isolation(sys.argv[1:])
     folder = options.folder or Path(tempfile.mkdtemp(prefix="marketplace-chaos-"))

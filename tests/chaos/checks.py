@@ -6,6 +6,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,38 @@ WINDOW_DAYS: Final = 8
 WINDOWS_MAX: Final = 3
 
 
+def render_line(message: Message) -> str:
+    """Return a message as a line of a kept log."""
+    line = {
+        "sequence": message.sequence,
+        "subject": message.subject,
+        "headers": message.headers,
+        "body": message.body.decode(errors="surrogateescape"),
+        "stored_at": None if message.stored_at is None else message.stored_at.isoformat(),
+    }
+    return json.dumps(line)
+
+
+def read_line(line: str) -> Message:
+    """Return the message of a line of a kept log."""
+    kept = json.loads(line)
+    body = kept["body"].encode(errors="surrogateescape")
+    stored_at = None if kept["stored_at"] is None else datetime.fromisoformat(kept["stored_at"])
+    return Message(kept["sequence"], kept["subject"], kept["headers"], body, stored_at)
+
+
+def audit_kept(path: Path) -> list[str]:
+    """Return what the auditor finds in a kept log, and what is left hanging at its end."""
+    audit = Audit()
+    with path.open() as file:
+        for line in file:
+            audit.take(read_line(line))
+    audit.finish()
+    return [f"{rule}: event {sequence}: {text}" for rule, sequence, text in audit.findings.kept] + [
+        f"hanging: {text}" for text in audit.list_hanging()
+    ]
+
+
 class Witness:
     """Reads the raw stream as it grows, and remembers which payments it holds."""
 
@@ -45,17 +78,10 @@ class Witness:
         return self.audit.chains.last
 
     async def keep(self, path: Path) -> None:
-        """Write the raw stream to a file, one message a line, to find out what happened."""
+        """Write the raw stream to a file, one message a line, to find out what happened; `audit_kept` reads it."""
         with path.open("w") as file:
             async for message in read_stream(self._stack.reader_url, after=0):
-                body = message.body.decode(errors="backslashreplace")
-                line = {
-                    "sequence": message.sequence,
-                    "subject": message.subject,
-                    "headers": message.headers,
-                    "body": body,
-                }
-                file.write(json.dumps(line) + "\n")
+                file.write(f"{render_line(message)}\n")
 
     def _remember(self, message: Message) -> None:
         self.decisions[message.sequence] = message.decision
