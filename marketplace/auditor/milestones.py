@@ -1,18 +1,27 @@
 """Checks what warrants vest: the deliveries and dollars that they count, and that milestones of a tranche are reached.
 
 A warrant with a programme also counts grants and purchases that the programme names, so its sums are at least those of
-its own grants. Milestones of power, of a price and of another company's record are not computed here; they count as
-reached.
+its own grants. Mean prices of recorded sources are computed, where they are measured, fix a price or value an exercise.
+Milestones of power, and of a price that rounds and valuations made, are not computed here; they count as reached.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
+from marketplace.auditor.averages import Averages
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 _CENT: Final = Decimal("0.01")
+_PLACES: Final = 12
+"""Decimal places of a price, at most."""
+_FRESH: Final = timedelta(days=30)
+"""How old the last price of a mean may be that values an exercise."""
 Body = Mapping[str, Any]
 
 
@@ -38,14 +47,18 @@ class Milestones:
         grants: What was accepted of each grant.
         warrants: The issue of each warrant.
         attested: The milestones that were attested, by warrant and name.
-        vested: The tranches that vested in full, by warrant and number.
+        vested: The tranches that vested in full, by warrant and number, and the day.
+        averages: The mean prices of recorded sources.
+        splits: All splits of its issuer as each warrant was issued.
     """
 
     findings: Findings
     grants: dict[str, Delivered] = field(default_factory=dict)
     warrants: dict[str, Body] = field(default_factory=dict)
     attested: set[tuple[str, str]] = field(default_factory=set)
-    vested: set[tuple[str, int]] = field(default_factory=set)
+    vested: dict[tuple[str, int], str] = field(default_factory=dict)
+    averages: Averages = field(default_factory=Averages)
+    splits: dict[str, Fraction] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command. What was imported vested elsewhere."""
@@ -55,20 +68,36 @@ class Milestones:
             if kind in {"grant.issued", "grant.marked", "statement.accepted", "statement.credited"}:
                 self._count(kind, message.read())
         for message in decision:
-            kind, body = message.event_type.removesuffix(".v1"), message.read()
-            if kind == "issuer.warrant_issued":
+            aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+            if aggregate == "issuer":
+                body = message.read()
+                self.averages.take(name, body)
+                if body.get("warrant_id") is not None:
+                    self._take_warrant(message, name, body, imports=imports)
+
+    def _take_warrant(self, message: Message, name: str, body: Body, *, imports: bool) -> None:
+        tranche = body["warrant_id"], body.get("tranche")
+        match name:
+            case "warrant_issued":
                 self.warrants[body["warrant_id"]] = body
-            elif kind == "issuer.milestone_attested":
+                self.splits[body["warrant_id"]] = self.averages.find_split(body["issuer_id"])
+            case "milestone_attested":
                 self.attested.add((body["warrant_id"], body["milestone"]))
-            elif kind == "issuer.warrant_vesting_reversed":
-                self.vested.discard((body["warrant_id"], body["tranche"]))
+            case "warrant_vesting_reversed":
+                self.vested.pop(tranche, None)
                 self._check_sums(message, body)
-            elif kind == "issuer.warrant_vested":
+            case "warrant_vested":
                 if not imports:
                     self._check_sums(message, body)
                     self._check_reached(message, body)
                 if body["is_whole"]:
-                    self.vested.add((body["warrant_id"], body["tranche"]))
+                    self.vested[tranche] = body["on_day"]
+            case "warrant_priced" if not imports:
+                self._check_priced(message, body)
+            case "warrant_exercised" if not imports:
+                self._check_value(message, body)
+            case _:
+                pass
 
     def _count(self, kind: str, body: Body) -> None:
         grant = self.grants.setdefault(body["grant_id"], Delivered())
@@ -98,11 +127,17 @@ class Milestones:
 
     def _check_reached(self, message: Message, body: Body) -> None:
         """Check that every condition of a tranche that vests has a milestone that is reached."""
-        tranches = (self.warrants.get(body["warrant_id"]) or {}).get("tranches") or []
-        terms = tranches[body["tranche"]] if body["tranche"] < len(tranches) else {}
+        terms, measured = self._find_terms(body), None
         for condition in terms.get("conditions") or ():
             right = any(self._is_reached(milestone, body) for milestone in condition)
             text = f"tranche {body['tranche']} of {body['warrant_id']} vests, and none of {condition} is reached"
+            self.findings.require(right, "warrant", message.sequence, text)
+            means = (each["average"] for each in condition if each["kind"] == "price" and each.get("average"))
+            measured = measured or next(means, None)
+        if measured is not None:
+            mean, stated = self._find_mean(body, measured), body["price_usd_per_share"]
+            text = f"tranche {body['tranche']} of {body['warrant_id']} vests at {stated}, and the mean is {mean}"
+            right = mean == (None if stated is None else Fraction(stated))
             self.findings.require(right, "warrant", message.sequence, text)
         proportion = terms.get("proportion")
         if proportion is not None and body["is_whole"]:
@@ -118,9 +153,54 @@ class Milestones:
                 return Decimal(body[f"{milestone['basis']}_usd"]) >= Decimal(milestone["amount_usd"]) - _CENT
             case "date":
                 return bool(body["on_day"] >= milestone["day"])
+            case "price" if milestone.get("average"):
+                mean, since = self._find_mean(body, milestone["average"]), self._find_split(body)
+                return mean is not None and mean >= Fraction(milestone["price_usd_per_share"]) / since
             case "attested":
                 return (body["warrant_id"], milestone["name"]) in self.attested
             case "tranche":
                 return (milestone.get("warrant_id") or body["warrant_id"], milestone["tranche"]) in self.vested
             case _:
                 return True
+
+    def _find_terms(self, body: Body) -> Body:
+        """Return the terms of the tranche that an event names."""
+        tranches = (self.warrants.get(body["warrant_id"]) or {}).get("tranches") or []
+        found: Body = tranches[body["tranche"]] if body["tranche"] < len(tranches) else {}
+        return found
+
+    def _find_mean(self, body: Body, terms: Body, last: str | None = None) -> Fraction | None:
+        until = None if last is None else date.fromisoformat(last)
+        return self.averages.find_source(body["issuer_id"], terms).find_mean(terms, until)
+
+    def _find_split(self, body: Body) -> Fraction:
+        """Return into how many shares one share was split since a warrant was issued."""
+        return self.averages.find_split(body["issuer_id"]) / self.splits.get(body["warrant_id"], Fraction(1))
+
+    def _check_priced(self, message: Message, body: Body) -> None:
+        """Check that a price which is fixed later is its part of the mean up to the day that fixes it."""
+        later, warrant_id = self._find_terms(body).get("later_price"), body["warrant_id"]
+        day = None if later is None else self.vested.get((warrant_id, later["tranche"]))
+        mean = None if later is None or day is None else self._find_mean(body, later["average"], day)
+        text = f"tranche {body['tranche']} of {warrant_id} is priced by {body['average_usd']} to {body['on_day']}"
+        right = mean is not None and (mean, day) == (Fraction(body["average_usd"]), body["on_day"])
+        self.findings.require(right, "warrant", message.sequence, f"{text}, the mean to {day} is {mean}")
+        if later is not None and mean is not None:
+            since = self._find_split(body)
+            smaller = len(str(ceil(since) - 1)) if since > 1 else 0
+            due = round(mean * Fraction(later["multiple"]), min(later.get("places", 4) + smaller, _PLACES))
+            text = f"tranche {body['tranche']} of {warrant_id} costs {body['exercise_price_usd']} USD, {due} is due"
+            right = Fraction(body["exercise_price_usd"]) == due
+            self.findings.require(right, "warrant", message.sequence, text)
+
+    def _check_value(self, message: Message, body: Body) -> None:
+        """Check that a net exercise of a warrant that states a mean counts with that, and its last price is new."""
+        terms, stated = self.warrants.get(body["warrant_id"], {}).get("fair_value"), body.get("fair_value_usd")
+        if terms is None or stated is None:
+            return
+        source = self.averages.find_source(body["issuer_id"], terms)
+        mean = source.find_mean(terms)
+        fresh = parse_instant(message.headers["ce-time"]).date() - source.latest <= _FRESH
+        text = f"{body['warrant_id']} is exercised at a value of {stated} USD, the mean to {source.latest} is {mean}"
+        right = fresh and mean is not None and Fraction(stated) == round(mean, _PLACES)
+        self.findings.require(right, "warrant", message.sequence, text)
