@@ -37,6 +37,7 @@ from marketplace.auditor.relations import Relations
 from marketplace.auditor.replacements import Replacements
 from marketplace.auditor.reschedules import Reschedules
 from marketplace.auditor.rounding import Rounding
+from marketplace.auditor.rounds import Rounds
 from marketplace.auditor.sales import Sales
 from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
@@ -90,6 +91,7 @@ class Audit:
     equity: Equity = field(init=False)
     sales: Sales = field(init=False)
     rounding: Rounding = field(init=False)
+    rounds: Rounds = field(init=False)
     consents: Consents = field(init=False)
     reductions: Reductions = field(init=False)
     persons: Persons = field(init=False)
@@ -139,6 +141,7 @@ class Audit:
         self.deciders = Deciders(self.findings)
         self.caps = Caps(self.findings, self.relations)
         self.votes = Votes(self.findings, self.consents, self.relations)
+        self.rounds = Rounds(self.findings, self.votes)
         self.preemption = Preemption(self.findings, self.votes)
         self.stakes = Stakes(self.findings, self.votes)
         self.ranges = Ranges(self.findings, self.votes.gains)
@@ -202,6 +205,7 @@ class Audit:
         self.agreed.take(decision)
         self.preemption.take(decision)
         self.votes.take(decision)
+        self.rounds.take(decision)
         self.deciders.take(decision)
         self.reductions.take(decision)
         self.equity.take(decision)

@@ -18,6 +18,7 @@ from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity, Issuer
 from marketplace.auditor.gains import Gains
 from marketplace.auditor.held import Held, weigh_rights
+from marketplace.auditor.losers import list_losers
 from marketplace.auditor.prices import find_strike
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
@@ -181,6 +182,7 @@ class Votes:
             silent = self._list_entitled(name, body, [each for each, _ in bodies], now) - agreed
             silent |= self._list_protected(name, body, [each for each, _ in bodies]) - agreed
             silent |= (self._list_shrunk(name, body, bodies) | self._list_appointed(name, body)) - agreed
+            silent |= self._list_losing(name, body, now) - agreed
             text = f"{name} of {body.get('issuer_id')}: {', '.join(sorted(silent))} did not agree itself"
             self.findings.require(not silent, "vote", sequence, text)
             for asked in self._list_asked(name, body, bodies, now):
@@ -211,6 +213,17 @@ class Votes:
         if is_less or not self.gains.find_company(body["issuer_id"]).is_bought(pricing, bought):
             bound |= {each["holder_id"] for each in pricing["conversions"]}
         return bound & voting
+
+    def _list_losing(self, name: str, body: Body, now: datetime) -> set[str]:
+        """Return the parties from which a sale takes what no vote of others takes."""
+        if name != "issuer.liquidity_declared":
+            return set()
+        issuer, company = (
+            self.equity.issuers.get(body["issuer_id"], Issuer()),
+            self.gains.find_company(body["issuer_id"]),
+        )
+        live = {each for each, right in self.rights.items() if now <= right.expires_at}
+        return {each for each in list_losers(body, issuer, company, live) if self._votes(each, issuer)}
 
     def _list_entitled(self, name: str, body: Body, beside: Collection[str], now: datetime) -> set[str]:
         """Return the parties without whose own agreement an act passes over their pro rata right, or takes it away."""

@@ -21,6 +21,7 @@ class Warrant:
         left: Shares of each tranche that it still buys.
         prices: USD of a share of each tranche; its own, until that is fixed.
         unpriced: Tranches whose price is not fixed.
+        accelerates: When a sale lets all of it vest; None: never.
     """
 
     interested: set[str]
@@ -31,6 +32,7 @@ class Warrant:
     left: list[int] = field(default_factory=list)
     prices: list[Fraction] = field(default_factory=list)
     unpriced: set[int] = field(default_factory=set)
+    accelerates: Mapping[str, Any] | None = None
 
     def take(self, name: str, body: Mapping[str, Any], company_id: str) -> str | None:
         """Fold one event, and return what is wrong with it; None if nothing is."""
@@ -88,6 +90,15 @@ class Warrant:
             yield True, now, self.prices[index]
             yield False, left - now, self.prices[index]
 
+    def list_counted(self, proceeds: Fraction) -> Iterator[tuple[int, Fraction]]:
+        """Yield how many shares a sale for these USD counts, and the USD of one."""
+        terms = self.accelerates
+        limit = Fraction((terms or {}).get("proceeds_usd") or 0)
+        whole = (
+            terms is not None and {"always": True, "below": proceeds < limit, "above": proceeds > limit}[terms["when"]]
+        )
+        yield from ((count, price) for is_now, count, price in self.list_rights() if is_now or whole)
+
     def split(self, ratio: Fraction) -> None:
         """Multiply what is available. A tranche that is rounded may gain the rest of one share."""
         self.available = [ceil(shares * ratio) for shares in self.available]
@@ -118,4 +129,5 @@ def build_warrant(body: Mapping[str, Any]) -> Warrant:
         left=[each["shares"] for each in tranches] or [body["shares"]],
         prices=[Fraction(each.get("exercise_price_usd") or own) for each in tranches or [{}]],
         unpriced={index for index, each in enumerate(tranches) if each.get("later_price")},
+        accelerates=body.get("change_of_control"),
     )

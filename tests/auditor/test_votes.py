@@ -270,3 +270,53 @@ def test_a_buyer_in_stock_needs_the_agreement_of_its_own_holders_with_a_right():
 def test_priced_stock_of_a_direct_investment_needs_those_with_a_right():
     assert ITSELF[0] in audit(ENTITLED, SIGNED, [BIG])
     assert ITSELF[0] not in audit(ENTITLED, [SIGNED[0]], [BIG]), "an order within the limit asks nobody"
+
+
+TOP = {"class_id": "top", "kind": "preferred", "shares_authorised": 99, "price_per_share_usd": "2", "seniority": 1}
+RANKED = [("issuer.stock_class_created", OF | TOP | {"liquidation_multiple": "1"})]
+RANKED += [(name, body | {"class_id": "top"}) for name, body in [stock(TINY, 1)]]
+RIGHTS = {"warrant_id": "wrt_9", "holder_id": TINY, "class_id": "top", "shares": 6, "exercise_price_usd": "0.5"}
+RIGHTS |= {"expires_at": "2027-01-01T00:00:00Z", "settlement": "cash", "cause": "imported"}
+LATER = {"shares": 6, "conditions": [[{"kind": "date", "day": "2999-01-01"}]]}
+SAFE_RUN = {"instrument_id": "ins_1", "holder_id": TINY, "principal_usd": "5", "terms": {"kind": "safe"}}
+NOTE_RUN = SAFE_RUN | {"terms": {"kind": "note"}}
+
+
+def pay(*rows, **more):
+    """Return a sale that pays the small holder these USD for securities."""
+    payouts = [
+        {"holder_id": TINY, "security": name, "amount_usd": usd, "cash_usd": cash, "amount_exact": usd}
+        for name, usd, cash in rows
+    ]
+    return {"waterfall": {"proceeds_usd": "100", "payouts": payouts} | more}
+
+
+LOSSES = [
+    ([], pay(("ins_1", "5", "5"), ("common", "1", "1"), instruments=[SAFE_RUN]), False),
+    ([], pay(("ins_1", "4.99", "4.99"), instruments=[SAFE_RUN]), True),
+    ([], pay(("ins_1", "5", "4.99"), instruments=[SAFE_RUN]), True),
+    ([], pay(("ins_1", "9", "9"), ("common", "1", "1"), instruments=[NOTE_RUN]), False),
+    ([], pay(("ins_1", "9", "9"), instruments=[NOTE_RUN]), True),
+    (RANKED, pay(safe_seniority=1), False),
+    (RANKED, pay(safe_seniority=2), True),
+    ([*RANKED, ("issuer.warrant_issued", OF | RIGHTS)], pay(("wrt_9", "9", "9")), False),
+    ([*RANKED, ("issuer.warrant_issued", OF | RIGHTS)], pay(("wrt_9", "8.99", "8.99")), True),
+    ([*RANKED, ("issuer.warrant_issued", OF | RIGHTS | {"expires_at": "2025-01-01T00:00:00Z"})], pay(), False),
+    ([*RANKED, ("issuer.warrant_issued", OF | RIGHTS | {"class_id": "common"})], pay(), False),
+    ([*RANKED, ("issuer.warrant_issued", OF | RIGHTS | {"tranches": [LATER]})], pay(), False),
+    (
+        [
+            *RANKED,
+            ("issuer.warrant_issued", OF | RIGHTS | {"tranches": [LATER], "change_of_control": {"when": "always"}}),
+        ],
+        pay(),
+        True,
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "sale", "loses"), LOSSES)
+def test_who_loses_by_a_sale_what_no_vote_takes_agrees_itself(before, sale, loses):
+    act = [("issuer.liquidity_declared", OF | sale)]
+    assert (ITSELF[0] in audit(before, act, [BIG, SMALL])) is loses
+    assert ITSELF[0] not in audit(before, act, [BIG, SMALL, TINY])

@@ -13,6 +13,7 @@ from marketplace.auditor.preemption import Preemption
 from marketplace.auditor.ranges import Ranges
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.report import Audit
+from marketplace.auditor.rounds import Rounds
 from marketplace.auditor.stakes import Stakes
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.votes import Votes
@@ -81,6 +82,21 @@ class OfferedParts(Preemption):
         self.votes.consents.take(decision)
         super().take(decision)
         Votes.take(self.votes, decision)
+        self.votes.equity.take(decision)
+
+
+class CountedRounds(Rounds):
+    """Rounds, with the votes, cap tables and prices that they rest on."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings, CountedVotes(Findings()))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        self.votes.relations.take(decision)
+        self.votes.consents.take(decision)
+        Votes.take(self.votes, decision)
+        super().take(decision)
         self.votes.equity.take(decision)
 
 
