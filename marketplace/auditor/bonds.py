@@ -15,6 +15,23 @@ from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
+_LOWERS: Final = frozenset(
+    {
+        "grant.degraded",
+        "grant.resumed",
+        "grant.suspended",
+        "statement.accepted",
+        "statement.answered",
+        "statement.conceded",
+        "statement.credited",
+        "statement.disputed",
+        "statement.resolved",
+        "statement.service_credited",
+        "usage.corrected",
+        "usage.voided",
+    }
+)
+"""Events by which undelivered hours of a settled period may come to more than they did."""
 _Move = tuple[str, str, str, Decimal]
 """What happens to which hold, for whom, and how much."""
 
@@ -29,7 +46,8 @@ class Bonds:
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others, with the period.
-        last: The last claim of each period.
+        last: The last claim of each period, and when it was made.
+        lowered: When what each grant delivered, or what its statements charge of it, last fell, or an outage was told.
         counted: What each settled claim came to, at least.
         ends: How often each grant was ended early by its provider's fault, or hours were taken off it.
         own: The payments that come from what a provider has available.
@@ -48,7 +66,8 @@ class Bonds:
     due: dict[str, datetime] = field(default_factory=dict)
     pays_at: dict[str, datetime] = field(default_factory=dict)
     claimed: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
-    last: dict[tuple[str, ...], str] = field(default_factory=dict)
+    last: dict[tuple[str, ...], tuple[str, int]] = field(default_factory=dict)
+    lowered: dict[str, int] = field(default_factory=dict)
     counted: dict[str, Decimal] = field(default_factory=dict)
     ends: Counter[str] = field(default_factory=Counter)
     own: set[str] = field(default_factory=set)
@@ -64,8 +83,7 @@ class Bonds:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
         stated: Counter[_Move] = Counter()
         for message in decision:
-            if message.event_type in {"grant.terminated.v1", "grant.rescheduled.v1"}:
-                self._end(message.read())
+            self._follow(message)
             if message.event_type.startswith("bond."):
                 self._take_bond(message, message.read(), stated)
         moved: Counter[_Move] = Counter()
@@ -84,6 +102,14 @@ class Bonds:
         self._check_broken(decision)
         if any(message.event_type.startswith(("bond.", "account.reserved")) for message in decision):
             self._check_kept(decision[-1].sequence)
+
+    def _follow(self, message: Message) -> None:
+        """Fold an event of a grant, its readings or its statements."""
+        name = message.event_type.removesuffix(".v1")
+        if name in {"grant.terminated", "grant.rescheduled"}:
+            self._end(message.read())
+        elif name in _LOWERS:
+            self.lowered[message.read()["grant_id"]] = message.sequence
 
     def _end(self, ended: dict[str, Any]) -> None:
         """Count an early end by the provider's fault, or hours that the startup took off a late grant."""
@@ -197,16 +223,22 @@ class Bonds:
             self.due[claim_id] = parse_instant(body["decide_until"])
 
     def _check_again(self, message: Message, body: dict[str, Any], keys: Sequence[tuple[str, ...]]) -> None:
-        """Check that only a period is claimed again, once its claim is settled, less what that came to."""
-        period = keys[0]
-        earlier = self.last.get(period) if body["statement_id"] else None
+        """Check that only a period is claimed again, once its claim is settled, less what that came to.
+
+        What is named or delivered in place of the hours since opens nothing: something else changed.
+        """
+        period, grants = keys[0], [body["grant_id"], *(key[0] for key in keys[1:])]
+        earlier, made = self.last.get(period, (None, 0)) if body["statement_id"] else (None, 0)
+        changed = earlier is None or any(self.lowered.get(each, 0) > made for each in grants)
+        text = f"{body['claim_id']} claims a period again, and nothing was lowered since {earlier} was made"
+        self.findings.require(changed, "bond", message.sequence, text)
         least = ZERO if earlier is None else self.counted.get(earlier, ZERO)
         for key in keys:
             again = earlier in self.settled and self.claimed.get(key) == period
             text = f"{key} is claimed a second time"
             self.findings.require(key not in self.claimed or again, "bond", message.sequence, text)
             self.claimed[key] = period
-        self.last[period] = body["claim_id"]
+        self.last[period] = body["claim_id"], message.sequence
         text = f"{body['claim_id']} subtracts {body['credited_usd']} USD, earlier claims of the period came to {least}"
         self.findings.require(Decimal(body["credited_usd"]) >= least, "bond", message.sequence, text)
         self.counted[body["claim_id"]] = least

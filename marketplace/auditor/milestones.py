@@ -76,7 +76,7 @@ class Milestones:
                     self._take_warrant(message, name, body, imports=imports)
 
     def _take_warrant(self, message: Message, name: str, body: Body, *, imports: bool) -> None:
-        tranche = body["warrant_id"], body.get("tranche")
+        tranche = str(body["warrant_id"]), int(body.get("tranche") or 0)
         match name:
             case "warrant_issued":
                 self.warrants[body["warrant_id"]] = body

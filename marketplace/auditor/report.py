@@ -19,6 +19,7 @@ from marketplace.auditor.claims import Claims
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.deciders import Deciders
 from marketplace.auditor.disputes import Disputes
+from marketplace.auditor.ends import Ends
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.evidence import Evidence
 from marketplace.auditor.fees import Fees
@@ -69,6 +70,7 @@ class Audit:
     chains: Chains = field(init=False)
     money: Money = field(init=False)
     fees: Fees = field(init=False)
+    ends: Ends = field(init=False)
     bearing: Bearing = field(init=False)
     bonds: Bonds = field(init=False)
     claims: Claims = field(init=False)
@@ -111,6 +113,7 @@ class Audit:
         self.chains = Chains(self.findings)
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
+        self.ends = Ends(self.findings)
         self.bonds = Bonds(self.findings)
         self.claims = Claims(self.findings)
         self.bearing = Bearing(self.findings)
@@ -187,6 +190,7 @@ class Audit:
             return
         self.money.take(decision)
         self.fees.take(decision)
+        self.ends.take(decision)
         self.bonds.take(decision)
         self.claims.take(decision)
         self.bearing.take(decision)

@@ -641,6 +641,8 @@ async def test_a_claim_that_invented_readings_lowered_is_made_again_once_they_ar
     await check(market)
     settled_first = await find_faults(Bonds, market.log, drop="bond.answered.v1")
     assert "is claimed a second time" in str(settled_first)
+    kept = await find_faults(Bonds, market.log, drop=lambda one: one.event_type.startswith(("statement.", "usage.")))
+    assert "nothing was lowered since" in str(kept)
 
 
 async def test_a_replacement_that_is_named_once_a_claim_is_settled_does_not_open_it(market):
