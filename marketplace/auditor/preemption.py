@@ -291,8 +291,8 @@ class Preemption:
             heard = self.refusals.heard.get(carried, Heard("", frozenset(), {}, is_overcome=False))
             silent -= proposal.list_waiving(now) - heard.apart
             silent -= heard.list_overcome(proposal.refused & silent)
-            known, terms = self.entitled.get(carried, set()), _read_terms(name, body)
-            silent = {each for each in silent if each in known or self._pays_less(body["issuer_id"], terms, each)}
+            known, harmed = self.entitled.get(carried, set()), self._list_harmed(name, body, bodies, now, silent)
+            silent = {each for each in silent if each in known | harmed}
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
     def _check_buyer(self, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> str | None:
@@ -310,6 +310,18 @@ class Preemption:
             silent -= heard.list_overcome(proposal.refused & silent)
             silent -= proposal.list_waiving(parse_instant(decision[0].headers["ce-time"])) & set(heard.weights)
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
+
+    def _list_harmed(
+        self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime, investors: set[str]
+    ) -> set[str]:
+        """Return the investors that an act may take from, although they joined since it was proposed.
+
+        A warrant, and money back for another one, may take from all of them.
+        """
+        if name in {"issuer.warrant_issued", "issuer.warrant_exercised"} or self._is_redeemed(name, body):
+            return investors
+        terms, large = _read_terms(name, body), self._list_outweighed(name, body, bodies, now)
+        return {each for each in investors if each in large or self._pays_less(body["issuer_id"], terms, each)}
 
     def _pays_less(self, issuer_id: str, terms: Body, holder_id: str) -> bool:
         """Return whether an offer may take from a holder that joined since it was proposed, and paid more."""
