@@ -83,6 +83,7 @@ BY: Final[dict[str, dict[str, Who]]] = {
         "platform": ("platform",),
         "undecided": ("worker", "platform"),
     },
+    "bond.claimed": {"holder": ("holder_id",)},
     "statement.disputed": {"meters": ("worker", *_SIDES, "platform")},
     "grant.suspended": {"startup": ("startup",), "provider": ("provider", "platform", "worker")},
     "issuer.valuation_recorded": {"platform": ("platform",), "company": ("company", "platform")},

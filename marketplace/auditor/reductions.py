@@ -191,7 +191,10 @@ class Reductions:
         return f"credit {statement_id} reverses {-left} USD more than it credits" if left < ZERO else None
 
     def _reverse(self, message: Message, body: Mapping[str, Any], tranche: Tranche) -> None:
-        """Fold a reversal, and check that it takes no more than this principal had bought."""
+        """Fold a reversal, and check that it takes no more than this principal had bought.
+
+        What an earlier conversion left of a share may be several after a split.
+        """
         principal, bought = Decimal(body["principal_usd"]), tranche.bought
         became: Literal["outstanding", "shares", "money"] = "outstanding"
         if bought is not None:
@@ -211,7 +214,9 @@ class Reductions:
             text = f"{body['tranche_id']}: {bought.due} shares are to be returned, {bought.shares} were bought"
             self.findings.require(bought.due <= bought.shares, "reduction", message.sequence, text)
         bought.taken += Fraction(body["debt_exact"])
-        within = bought.taken <= bought.dollars + bought.price and bought.dollars <= bought.amount
+        known = (each.bought for each in self.tranches[body["instrument_id"]].values())
+        carried = max(bought.split / each.split for each in known if each is not None) * bought.price
+        within = bought.taken <= bought.dollars + carried and bought.dollars <= bought.amount
         text = f"{body['tranche_id']}: {bought.taken} USD are taken for {bought.dollars} of {bought.amount} reversed"
         self.findings.require(within, "reduction", message.sequence, text)
 

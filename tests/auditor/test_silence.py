@@ -15,7 +15,8 @@ from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock
 from marketplace.domain.equity.proposal import WAIVED_AFTER
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.conftest import held
-from tests.application.equity.test_hostile_pairs import PAPER, ask
+from tests.application.equity.test_holder_terms import PAPER
+from tests.application.equity.test_hostile_pairs import ask
 from tests.application.equity.test_hostile_variants import propose_warrant
 from tests.support.market.auditing import OfferedParts, read_messages
 from tests.support.market.market import Market

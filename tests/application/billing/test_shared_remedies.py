@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from marketplace.application.delivery.grants import degrade_grant, terminate_grant
 from marketplace.auditor.bearing import Bearing
 from marketplace.auditor.claims import Claims
+from marketplace.auditor.deciders import Deciders
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.stream import Findings
 from marketplace.core.ids import rename_id
@@ -45,6 +46,7 @@ async def check(market):
     assert await find_faults(Bearing, market.log) == []
     assert await find_faults(Fees, market.log) == []
     assert await find_faults(Claims, market.log) == []
+    assert await find_faults(Deciders, market.log) == []
 
 
 @pytest.mark.parametrize("funding", ["cash", "own_capacity"])

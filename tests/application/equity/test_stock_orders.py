@@ -15,6 +15,7 @@ from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.application.trading import orders
+from marketplace.auditor.reductions import Reductions
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
@@ -29,6 +30,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.application.equity.test_note_orders import offer_equity
 from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, for_cash
 
@@ -117,6 +119,7 @@ async def test_a_split_between_two_statements_counts_for_what_comes_and_a_clawba
     assert held - count(after, trade.fund) == instrument.conversions[-1].shares
     assert dict(after.instrument_shares) == {"common": count(after, trade.fund)}
     await check_log(market.log)
+    assert await find_faults(Reductions, market.log) == []
 
 
 async def test_an_order_for_stock_is_kept_to_the_limit_from_its_placing_until_its_shares_are_there(founded):
