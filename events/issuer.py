@@ -344,19 +344,21 @@ class IssuerProposalCounted(Event, frozen=True, kw_only=True, tag="issuer.propos
 
 
 class IssuerRefusalCounted(Event, frozen=True, kw_only=True, tag="issuer.refusal_counted.v1"):
-    """An investor refused that others get stock or rights to it without a round; its refusal stands for 180 days.
+    """An investor refused that others get stock or rights to it without a round, or took its refusal back.
 
     Attributes:
         issuer_id: The issuer.
         proposal_id: What it refused.
         party_id: The investor.
         refused_at: When.
+        stands: Whether it stands for 180 days; false: it is taken back.
     """
 
     issuer_id: Id
     proposal_id: Id
     party_id: Id
     refused_at: Instant
+    stands: bool = True
 
 
 IssuerImported = issuer_import.IssuerImported

@@ -57,8 +57,8 @@ class Preemption:
                 self.entitled[body["proposal_id"]] = self.votes.list_entitled(body["issuer_id"])
                 self._hear(body, now)
                 self._notify(body)
-            elif name == "proposal.refused":
-                self._take_refusal(body, now)
+            elif name in {"proposal.refused", "issuer.refusal_counted"}:
+                problem = self._take_refusal(name, body, decision[0].headers.get("ce-actor"), now)
             elif name == "issuer.financing_opened":
                 problem = self._check_offers(body, now)
             elif name == "issuer.financing_priced":
@@ -177,7 +177,16 @@ class Preemption:
         early = [each for each in times if each is not None and now < each]
         return f"it had time until {max(early)}" if early else None
 
-    def _take_refusal(self, body: Body, now: datetime) -> None:
+    def _take_refusal(self, name: str, body: Body, actor: str | None, now: datetime) -> str | None:
+        """Fold a refusal, or the end of one; return what is wrong with the latter."""
+        if name == "issuer.refusal_counted":
+            latest, row = self.refusals.latest, (body["issuer_id"], body["party_id"])
+            is_own = body.get("stands", True) or (actor == body["party_id"] and latest.pop(row, None) is not None)
+            return None if is_own else f"{actor} takes back the refusal of {body['party_id']}"
+        self._stand(body, now)
+        return None
+
+    def _stand(self, body: Body, now: datetime) -> None:
         known = self.votes.consents.proposals.get(body["proposal_id"])
         heard = self.refusals.heard.get(body["proposal_id"])
         if known is None or heard is None or body["party_id"] not in heard.weights:

@@ -128,6 +128,9 @@ async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_m
         changed = await clerk.put(f"/v1/mandates/mnd{fund[3:]}", json={"terms": grant["terms"]})
         assert_problem(changed, 403, "scope_missing")
         assert_problem(await stage.post(clerk, f"/v1/proposals/prp{fund[3:]}/agree"), 403, "scope_missing")
+        for act in ("refuse", "withdraw-consent"):
+            refused = await stage.post(clerk, f"/v1/proposals/prp{fund[3:]}/{act}", {"reason": "no"})
+            assert_problem(refused, 403, "scope_missing")
     assert_problem(await stage.post(stage.admin, f"{account}/holds", hold), 403, "payer_only")
     taken = {"amount_usd": "1", "reference": "as a court orders"}
     for scopes, status in ((["accounts:withdraw"], 403), (["accounts:withdraw", "rights:decide"], 200)):

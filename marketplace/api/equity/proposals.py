@@ -53,10 +53,14 @@ async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[Pr
     return [add_classes(view, classes, known) for view, classes in zip(shown, named, strict=True)]
 
 
-@post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal", opt={"scope": "proposals:agree"})
+_VOTES: Final = {"scope": "proposals:agree"}
+
+
+@post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal", opt=_VOTES)
 async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[ReceiptBody]:
     """Agree as a voter. With the last agreement the proposal takes effect at once.
 
+    Of a proposal that one's refusal ended, this takes the refusal back.
     If it may cost the party more than its account lets one person let go, it waits for a second person (202).
     """
     auction_ids = await command.list_auctions()
@@ -64,13 +68,13 @@ async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[Rece
     return await answer_asked(command, receipt, command.principal.party_id) or command.answer(receipt)
 
 
-@post("/{proposal_id:str}/refuse", status_code=200, summary="Refuse a proposal")
+@post("/{proposal_id:str}/refuse", status_code=200, summary="Refuse a proposal", opt=_VOTES)
 async def refuse(command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Refuse as a voter. The proposal ends once the refusals make the agreement that it needs impossible."""
     return command.answer(await consents.refuse(command.handler, command.context, proposal_id, reason=data.reason))
 
 
-@post("/{proposal_id:str}/withdraw-consent", status_code=200, summary="Withdraw an agreement")
+@post("/{proposal_id:str}/withdraw-consent", status_code=200, summary="Withdraw an agreement", opt=_VOTES)
 async def withdraw_consent(
     command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:

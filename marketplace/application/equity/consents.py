@@ -393,6 +393,8 @@ def _render(aggregate_id: str, event: Event) -> ProposedEvent:
 async def agree(handler: Handler, context: Context, proposal_id: str, *, auction_ids: Sequence[str] = ()) -> Receipt:
     """Agree to a proposal, as a voter. With the last agreement that it needs, it takes effect or ends as void.
 
+    Who refused an issue takes that back by agreeing, also once it ended the proposal: its refusal stands no more.
+
     If the party may lose more by it than one person may let go, the agreement is only requested, and waits for a
     second person; see `marketplace.application.billing.approvals`. `auction_ids` are the auctions that are not
     completed.
@@ -404,9 +406,12 @@ async def agree(handler: Handler, context: Context, proposal_id: str, *, auction
     """
 
     async def work(unit: UnitOfWork) -> None:
-        made = (await _load_asked(unit, proposal_id)).made
+        proposal, party_id = await _load_asked(unit, proposal_id), _name_sender(unit)
         await require_unfrozen(unit)
-        branch, party_id = unit.branch(), _name_sender(unit)
+        if proposal.takes_back(party_id):
+            await _count_refusal(unit, proposal.made, party_id, stands=False)
+            return
+        made, branch = proposal.made, unit.branch()
         await branch.decide(
             PROPOSAL, proposal_id, AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=context.at)
         )
@@ -751,12 +756,17 @@ async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason
         command = RefuseProposal(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
         if before.counts_refusal(party_id) and unit.list_events(PROPOSAL, proposal_id):
-            issuer_id = find_issuing(before.made)
-            count = CountRefusal(issuer_id=issuer_id, proposal_id=proposal_id, party_id=party_id, at=context.at)
-            await unit.decide(ISSUER, issuer_id, count)
+            await _count_refusal(unit, before.made, party_id)
         await _free_refund(unit, proposal_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def _count_refusal(unit: UnitOfWork, made: ProposalMade, party_id: str, *, stands: bool = True) -> None:
+    """Count an investor's refusal at the issuer whose stock is issued, or take it back."""
+    issuer_id, at = find_issuing(made), unit.context.at
+    count = CountRefusal(issuer_id=issuer_id, proposal_id=made.proposal_id, party_id=party_id, at=at, stands=stands)
+    await unit.decide(ISSUER, issuer_id, count)
 
 
 async def withdraw_proposal(handler: Handler, context: Context, proposal_id: str, *, reason: str) -> Receipt:

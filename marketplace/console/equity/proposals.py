@@ -28,7 +28,7 @@ _ACTS: Final = {
     "withdraw-consent": "withdraw your agreement",
     "withdraw": "withdraw it",
 }
-_SCOPES: Final = {"agree": "proposals:agree"}
+_SCOPES: Final = dict.fromkeys(("agree", "refuse", "withdraw_consent"), "proposals:agree")
 """Scopes of single acts; the others need that of proposals."""
 
 

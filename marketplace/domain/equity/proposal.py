@@ -8,7 +8,8 @@ Invariants:
        agrees by its silence, from the instant that the electorate states, while it does not refuse: it may until the
        proposal takes effect. The investors of a buyer have `WAIVED_AFTER` from the buyer's own agreement, so that no
        stranger sets them a term.
-    2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
+    2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends. Who refused an
+       issue, and ended the proposal by that, may still take its refusal back, so that it does not stand.
     3. A proposal takes effect or ends once, and never after its deadline.
 
 Refusals in order: proposal_exists · effects_too_large · proposal_unknown · proposal_<status> · proposal_not_due ·
@@ -207,6 +208,10 @@ class Proposal:
         stands |= set() if self.buyer_waived_at is None else {_OF_BUYER}
         own = (each for each in self.made.consents if each.electorate in stands)
         return any(voter.party_id == party_id for each in own for voter in each.voters)
+
+    def takes_back(self, party_id: str) -> bool:
+        """Return whether a party that agrees now takes back a refusal that ended the proposal, and may stand."""
+        return self.status == "refused" and party_id in self.refused and self.counts_refusal(party_id)
 
     def list_offered(self) -> frozenset[str]:
         """Return the investors that may refuse that others buy what they might buy a part of."""

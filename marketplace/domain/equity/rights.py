@@ -796,7 +796,8 @@ _SOLD: Final = (
     " investor that refuses can be offered its part in a round. Where the act undercuts no investor and is large to"
     " none, or is a warrant of at most a tenth of the stock that costs no less than its preference, it fails only if"
     " those who refuse bear more than a tenth of what all investors paid or hold. A refusal stands for"
-    f" {REFUSED_FOR.days} days: meanwhile silence of that investor agrees to no warrant, and to nothing that undercuts"
+    f" {REFUSED_FOR.days} days, unless the investor takes it back; meanwhile silence of that investor agrees to no"
+    " warrant, and to nothing that undercuts"
     " it or is large to it; or to no such act at all, if all whose refusals stand bear more than a tenth"
 )
 SHARES_BOUGHT_MIN: Final = 100

@@ -174,6 +174,25 @@ async def test_a_refusal_counts_until_the_issue_takes_effect_and_is_refused_afte
     assert await find_faults(OfferedParts, market.log) == []
 
 
+async def test_an_investor_takes_a_refusal_back_that_ended_an_issue(market, led):
+    """A refusal ended the proposal at once, could not be changed, and stood for half a year against every warrant."""
+    trade, founder = led
+    _, proposal_id = await issue_first(market, trade)
+    assert await refuse_issue(market, trade.fund, proposal_id) == "refused"
+    await refuse("proposal_refused", vote(market, founder, proposal_id))
+    assert (await market.state("issuer", trade.issuer)).refusals
+    for _ in range(2):
+        assert await vote(market, trade.fund, proposal_id) == "refused"
+        assert not (await market.state("issuer", trade.issuer)).refusals
+    straw, again = await issue_first(market, trade, "second")
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, straw, again) == "open"
+    assert await vote(market, founder, again) == "effective", "the fund's silence agrees again"
+    assert await find_faults(OfferedParts, market.log) == []
+    dropped = await find_faults(OfferedParts, market.log, drop="proposal.refused.v1")
+    assert "pro_rata" in {kind for kind, *_ in dropped}
+
+
 async def test_an_issue_that_took_effect_is_refused_no_more(market, led):
     trade, founder = led
     straw, proposal_id = await issue_first(market, trade)

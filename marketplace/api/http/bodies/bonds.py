@@ -41,7 +41,7 @@ class ClaimBody(Body, frozen=True, kw_only=True):
     Attributes:
         period_start: Start of the statement period in which nodes failed; None: the early end of the grant.
         replacement_ids: Grants that the startup bought in auctions after the default, by orders that asked no more
-            than the lost grant's, while another provider offered capacity for them too.
+            than its order, while another provider offered capacity too.
     """
 
     period_start: Instant | None = None

@@ -509,7 +509,14 @@ def _count_proposal(state: Issuer, event: IssuerProposalCounted) -> Issuer:
 
 
 def _count_refusal(state: Issuer, event: IssuerRefusalCounted) -> Issuer:
-    return replace(state, refusals=state.refusals.set(event.party_id, event.refused_at))
+    party_id = event.party_id
+    if not event.stands:
+        return replace(state, refusals=state.refusals.delete(party_id), refused=state.refused.delete(party_id))
+    return replace(
+        state,
+        refusals=state.refusals.set(party_id, event.refused_at),
+        refused=state.refused.set(party_id, event.proposal_id),
+    )
 
 
 def _agree_holder_terms(state: Issuer, event: IssuerHolderTermsAgreed) -> Issuer:

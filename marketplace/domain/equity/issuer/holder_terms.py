@@ -79,8 +79,13 @@ def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEven
 
 
 def count_refusal(command: CountRefusal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the count of a refusal; nothing if one of that instant is recorded, or the company was sold."""
-    if state.is_ended or state.refusals.get(command.party_id) == command.at:
+    """Return the count of a refusal; nothing if one of that instant is recorded, or the company was sold.
+
+    Nothing either if a refusal is taken back that is not the party's latest, or was taken back already.
+    """
+    latest = state.refused.get(command.party_id) == command.proposal_id
+    known = not latest if not command.stands else state.refusals.get(command.party_id) == command.at
+    if state.is_ended or known:
         return []
     return [
         IssuerRefusalCounted(
@@ -88,6 +93,7 @@ def count_refusal(command: CountRefusal, state: Issuer) -> Sequence[IssuerEvent]
             proposal_id=command.proposal_id,
             party_id=command.party_id,
             refused_at=command.at,
+            stands=command.stands,
         )
     ]
 
