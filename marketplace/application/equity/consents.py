@@ -542,7 +542,7 @@ def _list_covered(proposal: Proposal, issuer: Issuer, effects: Sequence[Event]) 
     if measure_rights(issuer) > parse_ratio(proposal.made.company_exact):
         return frozenset()
     now = [event for event in effects if not isinstance(event, CONSEQUENCES)]
-    return keep_agreements(parse_effects(proposal.made), now, proposal.agreed)
+    return keep_agreements(parse_effects(proposal.made), now, proposal.agreed, issuer)
 
 
 def _opens_more(effects: Iterable[tuple[str, Event]], made: ProposalMade, issuer: Issuer) -> bool:

@@ -14,7 +14,9 @@ proposed in the results only, and only while
   than it agreed to by more than `TOLERANCE`;
 - of a consolidation, only its fractions differ, at the same price; of a dilution limit, only what counts toward it;
   of holder terms, only whom they bind;
-- of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
+- of a round, no row of shares is smaller by more than that. All new shares and the pool together are no more by more
+  than that, or each investor gets no smaller part of the company: instruments that were signed meanwhile lower the
+  price at which they buy a fixed part, and dilute those alone who had a say on the instruments themselves.
 
 The comparison is with what was proposed, so that several small changes are one.
 
@@ -64,6 +66,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, parse_ratio
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_preference
 from marketplace.domain.equity.issuer.dilution import measure_claims, measure_paid, sum_principal, value_offer
+from marketplace.domain.equity.issuer.financing.financing import name_allotment
 from marketplace.domain.equity.issuer.state import Issuer, list_rows
 
 TOLERANCE: Final = Fraction(1, 1_000)
@@ -157,13 +160,16 @@ def _is_taken(event: Event) -> bool:
             return isinstance(event, _TAKEN)
 
 
-def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: frozenset[str]) -> frozenset[str]:
+def keep_agreements(
+    before: Sequence[Event], after: Sequence[Event], agreed: frozenset[str], issuer: Issuer
+) -> frozenset[str]:
     """Return those of `agreed` whose agreement to a proposal's effects also covers the effects as computed again.
 
     Args:
         before: The effects as proposed.
         after: The effects as they would be recorded now, for a company with no more shares and rights than then.
         agreed: Who agreed.
+        issuer: The company now, before the effects.
     """
     sold = _find(before, IssuerLiquidityDeclared), _find(after, IssuerLiquidityDeclared)
     if sold[0] is not None and sold[1] is not None:
@@ -179,7 +185,7 @@ def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: fro
         return agreed if _is_near_split(split, before, after) else frozenset()
     if _find(before, IssuerFinancingClosed) is None:
         return frozenset()
-    return agreed if _is_near_round(before, after) else frozenset()
+    return agreed if _is_near_round(before, after, issuer) else frozenset()
 
 
 def _find(events: Iterable[Event], kind: type[Any]) -> Any:
@@ -257,7 +263,7 @@ def _is_near_split(split: IssuerStockSplit, before: Sequence[Event], after: Sequ
     return prices[1] <= prices[0] and all(isinstance(each, _OF_FRACTIONS) for each in after)
 
 
-def _is_near_round(before: Sequence[Event], after: Sequence[Event]) -> bool:
+def _is_near_round(before: Sequence[Event], after: Sequence[Event], issuer: Issuer) -> bool:
     if _count_stated(before) != _count_stated(after):
         return False
     shares, now = _list_issued(before), _list_issued(after)
@@ -267,7 +273,23 @@ def _is_near_round(before: Sequence[Event], after: Sequence[Event]) -> bool:
     whole = [sum(rows.values()) for rows in (shares, now)]
     for index, pool in enumerate(pools):
         whole[index] += 0 if pool is None else pool.shares_reserved
-    return not _grows(Decimal(whole[0]), Decimal(whole[1]))
+    return not _grows(Decimal(whole[0]), Decimal(whole[1])) or _keep_parts(before, after, issuer)
+
+
+def _keep_parts(before: Sequence[Event], after: Sequence[Event], issuer: Issuer) -> bool:
+    """Return whether each investor of a round gets at least the part of the company that it agreed to, nearly."""
+    parts = [_measure_parts(events, issuer) for events in (before, after)]
+    return all(parts[1].get(name, Fraction(0)) >= part * (1 - TOLERANCE) for name, part in parts[0].items())
+
+
+def _measure_parts(events: Sequence[Event], issuer: Issuer) -> dict[str, Fraction]:
+    """Return the part of the company, with its pool, that each investor of a round buys."""
+    plan, shares = _find(events, IssuerStockPlanAdjusted), _list_issued(events)
+    pool = issuer.shares_available + (0 if plan is None else plan.shares_reserved - issuer.shares_reserved)
+    whole = measure_rights(issuer) + pool + sum(shares.values())
+    issued = (event for event in events if isinstance(event, IssuerStockIssued))
+    bought = (each for each in issued if each.security_id == name_allotment(each.cause or "", each.holder_id))
+    return {each.security_id: each.shares / whole for each in bought}
 
 
 def _count_stated(events: Iterable[Event]) -> Counter[tuple[str, bytes]]:

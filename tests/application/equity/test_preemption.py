@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from msgspec import structs
@@ -916,6 +917,34 @@ async def test_a_closing_is_found_sound_if_next_to_nothing_is_signed_while_it_wa
         assert await vote(market, party_id, proposal_id) == "open"
     await join(market, trade.startup, 300, safe)
     assert await vote(market, straw, proposal_id) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+@pytest.mark.parametrize(("convention", "status"), [("percent_ownership", "effective"), ("pre_money_method", "void")])
+async def test_a_safe_that_is_signed_meanwhile_voids_no_closing_whose_investors_keep_their_part(
+    market, led, convention, status
+):
+    """Each draw of compute voided the closing that waited, also where the new money bought a fixed part."""
+    trade, founder = led
+    safe = structs.replace(SAFE, discount=None, valuation_cap_usd=Decimal(20_000_000))
+    friend, _ = await join(market, trade.startup, 300_000, safe)
+    lead = await market.party("Lead", "fund", usd=5_000_000)
+    context = market.context(trade.startup)
+    terms = structs.replace(build_round(lead), pricing_convention=convention, pool_post_money=Decimal(0))
+    await issuers.open_financing(market.handler, context, trade.issuer, name="A", terms=terms)
+    financing = derive_id("fin", context.command_id)
+    await decline_all(market, trade.issuer)
+    await price(market, trade, financing)
+    proposal_id = await propose_closing(market, trade, financing)
+    for party_id in (founder, friend, trade.fund):
+        assert await vote(market, party_id, proposal_id) == "open"
+    await join(market, trade.startup, 100_000, safe)
+    assert await vote(market, lead, proposal_id) == status
+    issuer = await market.state("issuer", trade.issuer)
+    if status == "effective":
+        part = measure_ownership(issuer, market.clock.now())[lead]
+        assert abs(part - Fraction(1, 5)) < Fraction(1, 1_000_000), "5 of 25 million, as agreed"
     await check_log(market.log)
     assert await find_faults(OfferedParts, market.log) == []
 

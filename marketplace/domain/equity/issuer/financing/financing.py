@@ -488,7 +488,7 @@ def _issue_conversions(
             price = pricing.price_usd_per_share if class_id == terms.class_id else price_conversion(conversion, terms)
             yield _issue(
                 command,
-                f"{conversion.instrument_id}/{position}",
+                derive_id("sec", command.financing_id, f"{conversion.instrument_id}/{position}"),
                 holder_id=conversion.holder_id,
                 class_id=class_id,
                 shares=conversion.shares,
@@ -500,7 +500,7 @@ def _issue_allotments(command: CloseFinancing, terms: RoundTerms, pricing: Round
     for allotment in pricing.allotments:
         yield _issue(
             command,
-            allotment.holder_id,
+            name_allotment(command.financing_id, allotment.holder_id),
             holder_id=allotment.holder_id,
             class_id=terms.class_id,
             shares=allotment.shares,
@@ -508,12 +508,17 @@ def _issue_allotments(command: CloseFinancing, terms: RoundTerms, pricing: Round
         )
 
 
+def name_allotment(financing_id: str, holder_id: str) -> str:
+    """Return the security that an investor of a round gets."""
+    return derive_id("sec", financing_id, holder_id)
+
+
 def _issue(
-    command: CloseFinancing, salt: str, *, holder_id: str, class_id: str, shares: int, price: Decimal
+    command: CloseFinancing, security_id: str, *, holder_id: str, class_id: str, shares: int, price: Decimal
 ) -> IssuerStockIssued:
     return IssuerStockIssued(
         issuer_id=command.issuer_id,
-        security_id=derive_id("sec", command.financing_id, salt),
+        security_id=security_id,
         holder_id=holder_id,
         class_id=class_id,
         shares=shares,
