@@ -485,12 +485,14 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         for_cause: Whether it ended for cause, which needs no notice.
         fee_usd: What the side that ended it pays for what is not delivered between this end and the one before. The
             other side gets it.
-        nodes_failed: Of an end by the startup for cause, the nodes that did not work by the reports until then; before
-            its start, all.
+        nodes_failed: Of an end by the startup for cause, the nodes that did not work by the reports until then, or that
+            its last statement did not charge; all before its start, and where its pool was to close then.
         reseller_receives_usd: Of resold capacity, the part of the fee that its seller gets in place of the other side.
         reseller_pays_usd: What the seller adds where its buyer pays a part of the price, and of the fee.
         returned_grant_id: The grant by which the seller has the hours again that its buyer gave up; None: they are
             free.
+        announced_at: When the closing of its pool was announced for `at`, which counts as the notice for the fee; None:
+            it ended otherwise.
     """
 
     grant_id: Id
@@ -504,6 +506,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     reseller_receives_usd: Usd = Decimal(0)
     reseller_pays_usd: Usd = Decimal(0)
     returned_grant_id: Id | None = None
+    announced_at: Instant | None = None
 
 
 GrantEvent = (

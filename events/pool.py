@@ -158,15 +158,17 @@ class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_
 class PoolClosingAnnounced(Event, frozen=True, kw_only=True, tag="pool.closing_announced.v1"):
     """The provider gave notice that the pool leaves the market, or postponed the date.
 
-    Nothing new is offered or reserved. Grants that still run end at the date.
+    Nothing is offered or reserved beyond the date. Grants that still run end then.
 
     Attributes:
         pool_id: The pool.
+        announced_at: When notice was given for this date.
         closes_at: When it leaves.
         reason: Why.
     """
 
     pool_id: Id
+    announced_at: Instant
     closes_at: Instant
     reason: Text
 

@@ -5,7 +5,8 @@ outages of thirty days take of that day, unless evidence showed them and they we
 outages took a day in three days that are over by a day, and readings do not refute them. A startup reports
 silence two days after the start at the earliest, while its provider's meter is silent; the provider answers once its
 meter counts, and its words date that back by no more than its readings do. A startup has cause too while its last
-settled statement charges far less than was promised. Before a grant begins, it has cause while the site is late by more
+settled statement charges far less than was promised, and when its pool was to close before that was put off. Before a
+grant begins, it has cause while the site is late by more
 than a day. A provider has cause while the startup is suspended, or delivery is withheld. `evidence` checks what
 machines show.
 """
@@ -197,6 +198,8 @@ class Causes:
         grants: By id.
         incidents: By pool and incident.
         suspended: The parties that are suspended.
+        closings: The announced closings of pools: for when, and when each was announced.
+        reserved: When a grant's nodes were first reserved, by pool and grant.
     """
 
     findings: Findings
@@ -204,6 +207,8 @@ class Causes:
     grants: dict[str, Grant] = field(default_factory=dict)
     incidents: dict[str, dict[str, Incident]] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
+    closings: dict[str, list[tuple[datetime, datetime]]] = field(default_factory=dict)
+    reserved: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -215,16 +220,25 @@ class Causes:
                 self._count(name, message.read())
             elif aggregate == "statement" and name in _STATED and not message.read().get("service_line_id"):
                 self._state(name, message.read())
-            elif name == "node_failed":
-                self._fail(message.read())
-            elif name == "node_restored":
-                body = message.read()
-                incident = self.incidents.get(body["pool_id"], {}).get(body["incident_id"])
-                if incident is not None:
-                    incident.end = parse_instant(body["at"])
+            elif aggregate == "pool":
+                self._take_pool(message, name, message.read())
             elif message.event_type in {"party.suspended.v1", "party.cleared.v1"}:
                 change = self.suspended.add if name == "suspended" else self.suspended.discard
                 change(message.read()["party_id"])
+
+    def _take_pool(self, message: Message, name: str, body: Body) -> None:
+        """Fold what pools reserve, when they close, and which of their nodes fail."""
+        if name == "closing_announced":
+            self._announce(message, body)
+        elif name.startswith("capacity_"):
+            pair = body["pool_id"], body.get("grant_id", "")
+            self.reserved.setdefault(pair, parse_instant(message.headers["ce-time"]))
+        elif name == "node_failed":
+            self._fail(body)
+        elif name == "node_restored":
+            incident = self.incidents.get(body["pool_id"], {}).get(body["incident_id"])
+            if incident is not None:
+                incident.end = parse_instant(body["at"])
 
     def _state(self, name: str, body: Body) -> None:
         grant = self.grants.get(body["grant_id"])
@@ -241,6 +255,28 @@ class Causes:
             grant.counted.count(body[less], -1)
         for reading in [body["after"]] if name == "corrected" else body.get("readings", ()):
             grant.counted.count(reading, 1)
+
+    def _announce(self, message: Message, body: Body) -> None:
+        """Fold the closing of a pool, and check that it counts as notice from now on."""
+        told, now = parse_instant(body["announced_at"]), parse_instant(message.headers["ce-time"])
+        text = f"{body['pool_id']} is to close, announced at {body['announced_at']}, not at {render_instant(now)}"
+        self.findings.require(told == now, "cause", message.sequence, text)
+        self.closings.setdefault(body["pool_id"], []).append((parse_instant(body["closes_at"]), told))
+
+    def _is_put_off(self, body: Body, grant: Grant) -> bool:
+        """Return whether a grant ends when its pool was to close, by an announcement that it was there to rely on."""
+        at, pool_id = parse_instant(body["at"]), grant.pools[-1]
+        known, since = self.closings.get(pool_id, []), self.reserved.get((pool_id, body["grant_id"]), FOREVER)
+        return any(closes == at and since <= later < at for (closes, _), (_, later) in pairwise(known))
+
+    def _check_closing(self, message: Message, body: Body, grant: Grant) -> None:
+        """Check that an end has the notice of its pool's closing, if it states one."""
+        if body.get("announced_at") is None:
+            return
+        closes, told = self.closings.get(grant.pools[-1], [(FOREVER, FOREVER)])[-1]
+        right = body["by"] == "provider" and told == parse_instant(body["announced_at"])
+        text = f"{body['grant_id']} ends at its pool's closing, announced at {body['announced_at']}"
+        self.findings.require(right and closes <= parse_instant(body["at"]), "cause", message.sequence, text)
 
     def _fail(self, body: Body) -> None:
         at = parse_instant(body["at"])
@@ -268,6 +304,7 @@ class Causes:
                 self._check_heard(message, name, body, grant)
             grant.tell(name, body)
         elif name == "terminated":
+            self._check_closing(message, body, grant)
             if body.get("for_cause"):
                 self._check(message, body, grant)
             grant.ended = True
@@ -318,7 +355,9 @@ class Causes:
         """Check that the side which ends a grant for cause has one."""
         at = parse_instant(body["noticed_at"])
         if body["by"] == "startup":
-            problem = self._check_startup(body, grant, at, is_end=True) or _check_nodes(body, grant, at)
+            is_put_off = self._is_put_off(body, grant)
+            problem = None if is_put_off else self._check_startup(body, grant, at, is_end=True)
+            problem = problem or _check_nodes(body, grant, at, is_put_off=is_put_off)
         else:
             right = body["by"] == "platform" or grant.user in self.suspended or grant.withheld
             problem = None if right else "its startup is not suspended, and nothing is withheld"
@@ -399,9 +438,10 @@ class Causes:
         return used
 
 
-def _check_nodes(body: Body, grant: Grant, at: datetime) -> str | None:
+def _check_nodes(body: Body, grant: Grant, at: datetime, *, is_put_off: bool) -> str | None:
     """Return why the failed nodes that an end for cause states are wrong: `market` knows those by the reports alone."""
     least = grant.count_uncharged(at) if grant.begun else 0
+    least = grant.nodes if is_put_off else least
     if not grant.begun or least <= body["nodes_failed"] <= max(least, grant.count_failed(at)):
         return None
     return f"{body['nodes_failed']} of its nodes failed, and {least} were not charged"

@@ -71,7 +71,9 @@ def _hold(story: Story, number: int) -> None:
 
 def tell_closing(story: Story) -> None:
     closes_at = START + timedelta(days=400)
-    story.tell(pool.PoolClosingAnnounced(pool_id=POOL, closes_at=closes_at, reason="the lease ends"))
+    story.tell(
+        pool.PoolClosingAnnounced(pool_id=POOL, announced_at=story.now, closes_at=closes_at, reason="the lease ends")
+    )
 
 
 def tell_meters(story: Story) -> None:

@@ -259,6 +259,7 @@ async def terminate_grant(
     reason: str,
     by: Side = "platform",
     for_cause: bool = False,
+    announced_at: datetime | None = None,
     auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
@@ -273,7 +274,7 @@ async def terminate_grant(
     Without cause, a startup cannot end capacity that others hold quotes on, and neither side can end capacity whose
     resale an auction has frozen. The side that ends the grant pays the other side the fee of the grant's end terms from
     its available money. So a startup that uses a grant by transfer ends it for cause alone. If the platform ends it for
-    a side, as at a pool's closing, that side pays what it has free.
+    a side, as at a pool's closing, that side pays what it has free. `announced_at` is when that was announced.
 
     Raises:
         Refusal: ``time_naive`` · ``grant_unknown`` · ``wrong_side`` · ``lot_frozen`` · ``resale_held`` ·
@@ -289,7 +290,9 @@ async def terminate_grant(
         if not for_cause:
             await _keep_resales(unit, grant, auction_ids)
         returns = not for_cause and await _is_returned(unit, grant, at, reason, by=by)
-        await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause, returns=returns)
+        await _terminate(
+            unit, grant, at, reason, by=by, for_cause=for_cause, announced_at=announced_at, returns=returns
+        )
 
     return await handler.run(context, GRANT, grant_id, work)
 
@@ -376,6 +379,7 @@ async def _terminate(
     by: Side,
     for_cause: bool = False,
     noticed_at: datetime | None = None,
+    announced_at: datetime | None = None,
     returns: bool = False,
 ) -> Grant:
     """Decide the end of a grant and what it frees, and return the grant after it. Without `noticed_at`, notice is now.
@@ -389,7 +393,6 @@ async def _terminate(
     side = _find_side(context, grant)
     if side == "startup" and not for_cause:
         await check_unheld(unit, grant.pool_id, grant_id)
-    failing_since = await _find_failing_since(unit, grant) if for_cause else None
     command = TerminateGrant(
         grant_id=grant_id,
         at=await find_counted_end(unit, grant, max(at, context.at)),
@@ -397,19 +400,16 @@ async def _terminate(
         noticed_at=noticed_at or context.at,
         reason=reason,
         for_cause=for_cause,
-        is_late=for_cause and await _is_late(unit, grant),
-        failing_since=failing_since,
-        failed_before=await _list_unanswered(unit, grant) if for_cause else None,
-        is_chronic=for_cause and is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, context.at),
-        is_repaired=for_cause and grant.failing_since is not None and failing_since is None,
-        nodes_uncharged=await _count_uncharged(unit, grant) if for_cause else 0,
         startup_suspended=is_suspended(party),
+        announced_at=announced_at,
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
         deal_usd=Fraction(0) if for_cause or (side or by) == "platform" else await sum_deal(unit, grant),
         returned_grant_id=derive_id("grt", grant_id, "returned") if returns else None,
         seller_usd=await _find_added(unit, grant),
     )
+    if for_cause:
+        command = await _find_cause(unit, grant, command, at)
     after = await unit.decide(GRANT, grant_id, command)
     if after.end == grant.end:
         return after
@@ -425,6 +425,22 @@ async def _terminate(
     else:
         await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
     return after
+
+
+async def _find_cause(unit: UnitOfWork, grant: Grant, command: TerminateGrant, at: datetime) -> TerminateGrant:
+    """Return the command for an end at an instant with what may be its cause."""
+    grant_id, failing_since = grant.issued.grant_id, await _find_failing_since(unit, grant)
+    put_off = (await unit.get(POOL, grant.pool_id)).put_off
+    return structs.replace(
+        command,
+        is_late=await _is_late(unit, grant),
+        failing_since=failing_since,
+        failed_before=await _list_unanswered(unit, grant),
+        is_chronic=is_chronic(await unit.load(USAGE, name_usage(grant_id)), grant, unit.context.at),
+        is_repaired=grant.failing_since is not None and failing_since is None,
+        nodes_uncharged=await _count_uncharged(unit, grant),
+        is_put_off=command.by == "startup" and put_off.get(grant_id) == at >= unit.context.at,
+    )
 
 
 async def _free_ended(unit: UnitOfWork, after: Grant, ended_before: int, fee_usd: Decimal) -> None:

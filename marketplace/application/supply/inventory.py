@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 
 import msgspec
 
@@ -16,17 +15,12 @@ from events.usage import Meter
 from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.binding import require_lot_free, require_lots_kept
+from marketplace.application.steps.closing import reserve_end_fees
 from marketplace.application.steps.reductions import count_outage, count_resale
-from marketplace.application.steps.stages import sum_deal
 from marketplace.application.supply.sites import load_site
-from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import Reserve
+from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_ask_floor
-from marketplace.domain.delivery.grant import GRANT, find_fee
-from marketplace.domain.delivery.grant_commands import TerminateGrant
-from marketplace.domain.delivery.grant_notice import require_notice
+from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
 from marketplace.domain.supply.listing import find_lot_start, require_contracted_power, require_listable
@@ -41,7 +35,7 @@ from marketplace.domain.supply.lot import (
     ResumeLot,
     WithdrawLot,
 )
-from marketplace.domain.supply.pool import FEES_KEPT, POOL, Pool
+from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     FailNodes,
@@ -172,8 +166,9 @@ async def announce_closing(
 ) -> Receipt:
     """Give notice that a pool leaves the market. The scheduler withdraws lots that end later, and ends its grants then.
 
-    The provider's account keeps the fees of these ends until a week after the closing. A provider keeps the notice that
-    the grants' terms promise.
+    The announcement is the notice of these ends. Their fees are kept on the provider's account until a week after the
+    closing. A provider keeps the notice that the grants' terms promise. A date that is put off has notice from then on,
+    and a startup may still end its grant for cause at the first date.
 
     Args:
         handler: Runs the command.
@@ -193,40 +188,11 @@ async def announce_closing(
         if context.party_id is not None:
             await require_lots_kept(unit, pool.offers, auction_ids)
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
-        await unit.decide(POOL, pool_id, command)
+        after = await unit.decide(POOL, pool_id, command)
         if unit.list_events(POOL, pool_id):
-            await _reserve_end_fees(unit, pool, context, closes_at)
+            await reserve_end_fees(unit, after, keeps_notice=context.party_id is not None)
 
     return await handler.run(context, POOL, pool_id, work)
-
-
-async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, context: Context, closes_at: datetime) -> None:
-    """Keep on the provider's account the fees of the ends of a pool's grants at its closing.
-
-    Raises:
-        Refusal: ``notice_too_short``, if a provider has promised a grant a longer notice.
-    """
-    pool_id, provider_id = pool.opened.pool_id, pool.opened.provider_id
-    fees_usd, account_id, deals = ZERO, rename_id("acc", provider_id), dict[str, Fraction]()
-    for grant_id, reservation in pool.reservations.items():
-        grant = await unit.load(GRANT, grant_id)
-        if grant is not None and grant.pool_id == pool_id and reservation.end > closes_at:
-            payer_id = grant.issued.startup_account_id
-            if payer_id not in deals:
-                deals[payer_id] = await sum_deal(unit, grant)
-            end = TerminateGrant(
-                grant_id=grant_id,
-                at=closes_at,
-                by="provider",
-                noticed_at=closes_at,
-                reason="closing",
-                deal_usd=deals[payer_id],
-            )
-            if context.party_id is not None:
-                require_notice(msgspec.structs.replace(end, noticed_at=context.at), grant.issued, closes_at, grant.end)
-            fees_usd += find_fee(end, grant, closes_at).fee_usd
-    reserve = Reserve(account_id=account_id, amount_usd=fees_usd, until=closes_at + FEES_KEPT, cause=pool_id)
-    await unit.decide(ACCOUNT, account_id, reserve)
 
 
 async def list_lot(

@@ -15,6 +15,7 @@ from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_decider, require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
+from marketplace.application.steps.closing import reserve_end_fees
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.trading.auctions import award, find_resale, take_nodes
@@ -280,6 +281,8 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
         if resale is not None:
             pool = await change_capacity(unit, take_nodes(held.match, resale))
         await award(unit, order, held.match, pool, resale, auction_id=None)
+        if pool.closing is not None:
+            await reserve_end_fees(unit, await unit.get(POOL, held.match.pool_id))
 
     return await handler.run(context, QUOTE, quote_id, work)
 

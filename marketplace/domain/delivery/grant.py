@@ -842,10 +842,12 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         since = None if command.is_repaired else command.failing_since or state.failing_since
         before = state.failed_before if command.failed_before is None else command.failed_before
         answer_by = None if command.is_chronic or command.nodes_uncharged else find_answer_time(since, before)
-        require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
+        if not command.is_put_off:
+            require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
         if command.by == "startup":
             uncharged = 0 if state.phase == "issued" else command.nodes_uncharged
             failed = max(uncharged, count_failed(state, command.noticed_at))
+            failed = state.issued.nodes if command.is_put_off else failed
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
         _require_first(command, state)
@@ -863,6 +865,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
             reseller_receives_usd=fee.reseller_receives_usd,
             reseller_pays_usd=fee.reseller_pays_usd,
             returned_grant_id=command.returned_grant_id,
+            announced_at=command.announced_at,
         )
     ]
 
@@ -898,7 +901,7 @@ def count_failed(state: Grant, at: datetime) -> int:
 
 def find_fee(command: TerminateGrant, state: Grant, at: datetime) -> EndFee:
     """Return what an early end of a grant costs the side that ends it, if delivery ends at `at`."""
-    cut = Cut(state.count_left(at), command.noticed_at, state.end)
+    cut = Cut(state.count_left(at), command.announced_at or command.noticed_at, state.end)
     return find_end_fee(command, state.issued, at, cut, _list_cuts(state, command.by))
 
 

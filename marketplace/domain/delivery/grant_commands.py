@@ -246,7 +246,9 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         is_repaired: Whether all failures are over, although the grant does not show that yet.
         nodes_uncharged: How many nodes the last settled statement does not charge, if it charges too little
             (`statement_chain`) and the provider's meter does not count again. They count as failed.
+        is_put_off: Whether its pool was to close at `at`, and the closing was put off.
         startup_suspended: Whether the startup is suspended.
+        announced_at: When the closing of its pool was announced, which is the notice for the fee; None: `noticed_at`.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
         deal_usd: The price of all grants that the startup has from the provider.
@@ -266,7 +268,9 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     is_chronic: bool = False
     is_repaired: bool = False
     nodes_uncharged: int = 0
+    is_put_off: bool = False
     startup_suspended: bool = False
+    announced_at: datetime | None = None
     is_ordered: bool = False
     payable_usd: Decimal | None = None
     deal_usd: Fraction = Fraction(0)

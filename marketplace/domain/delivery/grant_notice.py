@@ -72,8 +72,9 @@ def require_cause(
             "cause_missing",
             f"grant {command.grant_id} is {status}, and its startup is not suspended: a startup has cause to end a"
             " grant while nodes of it do not work, while its last settled statement charges far less than was promised,"
-            " or before its start if its site is late by more than a day, a provider while the startup is suspended or"
-            " delivery is withheld; give notice instead",
+            " at an instant for which the closing of its pool was announced and put off, or before its start if its"
+            " site is late by more than a day, a provider while the startup is suspended or delivery is withheld; give"
+            " notice instead",
             pointer="/for_cause",
             status=status,
         )

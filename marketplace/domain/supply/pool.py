@@ -159,6 +159,7 @@ class Pool:
         reservations: By grant, also those that ended.
         incidents: By id, also those that ended.
         closing: The announced closing; None while none is announced.
+        put_off: By grant that was to end at a closing that was put off, the first such date that is not past.
         resales: By lot.
     """
 
@@ -167,6 +168,7 @@ class Pool:
     reservations: Map[str, Reservation] = field(default_factory=Map)
     incidents: Map[str, Incident] = field(default_factory=Map)
     closing: PoolClosingAnnounced | None = None
+    put_off: Map[str, datetime] = field(default_factory=Map)
     resales: Map[str, Resale] = field(default_factory=Map)
 
     def sold(self, lot_id: str) -> list[Load]:
@@ -338,7 +340,11 @@ def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
             f"notice was given for {render_instant(known.closes_at)}; the date can be postponed, not brought forward",
             pointer="/closes_at",
         )
-    return [PoolClosingAnnounced(pool_id=command.pool_id, closes_at=command.closes_at, reason=command.reason)]
+    return [
+        PoolClosingAnnounced(
+            pool_id=command.pool_id, announced_at=command.at, closes_at=command.closes_at, reason=command.reason
+        )
+    ]
 
 
 def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
@@ -822,12 +828,22 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolCapacityReleased):
         return _free(state, event)
     if isinstance(event, PoolClosingAnnounced):
-        return replace(state, closing=event)
+        return _put_off(state, event)
     if isinstance(event, PoolNodeFailed):
         incident = Incident(event.nodes, event.at, FOREVER, event.grant_id, event.reported_at or event.at, event.meter)
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))
+
+
+def _put_off(state: Pool, event: PoolClosingAnnounced) -> Pool:
+    """Return the pool with a new closing. Whoever was to end at the previous one may still rely on it."""
+    kept = {grant_id: at for grant_id, at in state.put_off.items() if at > event.announced_at}
+    if state.closing is not None and state.closing.closes_at > event.announced_at:
+        for grant_id, reservation in state.reservations.items():
+            if reservation.end > state.closing.closes_at:
+                kept.setdefault(grant_id, state.closing.closes_at)
+    return replace(state, closing=event, put_off=Map(kept))
 
 
 def _set_resale(state: Pool, lot_id: str, resale: Resale) -> Pool:

@@ -49,4 +49,12 @@ async def close_pool(handler: Handler, market: MarketState, pool_id: str) -> Non
             continue
         context = build_context(handler, "reactor", grant_id, "closing")
         with contextlib.suppress(Refusal):
-            await grants.terminate_grant(handler, context, grant_id, at=closes_at, reason=reason, by="provider")
+            await grants.terminate_grant(
+                handler,
+                context,
+                grant_id,
+                at=closes_at,
+                reason=reason,
+                by="provider",
+                announced_at=pool.closing.announced_at,
+            )

@@ -8,6 +8,7 @@ from fractions import Fraction
 import msgspec
 import pytest
 
+from marketplace.application.supply.inventory import announce_closing
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.application.trading.auctions import lock_auction
@@ -18,7 +19,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio
-from marketplace.domain.supply.schedule import STANDARD
+from marketplace.domain.supply.schedule import STANDARD, compute_end_fee
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.execution.handler import Handler
@@ -189,6 +190,23 @@ async def test_a_quote_for_equity_is_taken_with_its_instrument():
     instrument = await market.state("instrument", grant.issued.equity.instrument_id)
     assert instrument.issued.commitment_usd == grant.issued.equity.principal_commitment_usd > 0
     await check_log(market.log)
+
+
+async def test_a_quote_that_is_taken_after_its_pool_was_announced_to_close_keeps_the_fee_of_its_end():
+    market, pool, startup = await build()
+    provider = (await market.state("pool", pool)).opened.provider_id
+    await market.deposit(provider, 100_000)
+    async with open_desk(market) as desk:
+        quote_id = (await hold(desk, startup, seconds=600)).id
+        closes_at = market.clock.now() + timedelta(days=15)
+        context = market.context(provider)
+        await announce_closing(market.handler, context, pool, closes_at=closes_at, reason="the lease ends")
+        assert not (await market.account(provider)).reserves
+        await take_quote(market.handler, market.context(startup), quote_id)
+    grant = await market.state("grant", (await market.state("quote", quote_id)).held.match.grant_id)
+    price_usd = 2 * Fraction(grant.count_left(closes_at), 3_600)
+    ((kept_usd, _),) = (await market.account(provider)).reserves.values()
+    assert kept_usd == compute_end_fee(grant.issued.ends.fees, price_usd, timedelta(days=15)) > 0
 
 
 async def test_what_is_released_is_free_again():

@@ -75,7 +75,12 @@ def tell_supply(teller: Teller) -> None:
 
 
 def _tell_closing(teller: Teller) -> None:
-    closing = PoolClosingAnnounced(pool_id=SPARE_POOL, closes_at=at("2027-03-01T00:00"), reason="the lease ends")
+    closing = PoolClosingAnnounced(
+        pool_id=SPARE_POOL,
+        announced_at=at("2026-03-20T09:00"),
+        closes_at=at("2027-03-01T00:00"),
+        reason="the lease ends",
+    )
     teller.tell("2026-03-20T09:00", NORTHFJORD, closing)
 
 

@@ -69,8 +69,8 @@ CLOSES_AT = build.NOW + NOTICE_MIN
 announce = build.builder(
     AnnounceClosing(pool_id=build.POOL, closes_at=CLOSES_AT, reason="the lease ends", at=build.NOW)
 )
-CLOSING = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT, reason="the lease ends")
-LATER = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT + timedelta(days=1), reason="the lease ends")
+CLOSING = PoolClosingAnnounced(pool_id=build.POOL, announced_at=build.NOW, closes_at=CLOSES_AT, reason="the lease ends")
+LATER = msgspec.structs.replace(CLOSING, closes_at=CLOSES_AT + timedelta(days=1))
 
 RESALE = id_of("lot", 3)
 offer_resale = build.builder(offer(lot_id=RESALE, nodes=2, start=hour(11), end=hour(16), grant_id=build.GRANT))
@@ -452,3 +452,22 @@ def test_what_a_grant_gives_back_stays_as_it_is_for_the_next_also_off_sale_and_w
     given = reserved(grant_id=AGAIN, start=hour(14), lots=(share(start=hour(14), end=hour(20)),))
     Given(POOL, *HELD, RECALLED, ALL_FAILED, CLOSING).when(give_back()).then(freed, given)
     Given(POOL, *HELD, freed, given).when(give_back()).then_nothing()
+
+
+def test_whoever_was_there_relies_on_the_first_date_of_a_closing_that_is_put_off():
+    first, second, at_once, late = (
+        msgspec.structs.replace(
+            CLOSING, announced_at=build.NOW + timedelta(days=told), closes_at=CLOSES_AT + timedelta(days=closes)
+        )
+        for told, closes in ((0, 0), (1, 1), (2, 40), (20, 40))
+    )
+    lot, long = offered(end=CLOSES_AT + timedelta(days=90)), reserved(end=CLOSES_AT + timedelta(days=90))
+    later = reserved(grant_id=GRANT_2, end=second.closes_at)
+
+    def find(*events):
+        return dict(POOL.fold([OPENED, lot, *events]).put_off)
+
+    assert find(long, first) == {}
+    assert find(RESERVED, first, second) == {}, "it ends before"
+    assert find(long, first, second, later, at_once) == {build.GRANT: CLOSES_AT}
+    assert find(long, first, second, late) == {}, "both dates are past"

@@ -3,16 +3,21 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from msgspec import structs
 
 from events.service import STANDARD_SERVICE
 from marketplace.application.billing.accounts import withdraw
+from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply.inventory import announce_closing, withdraw_lot
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.domain.supply.schedule import compute_end_fee
 from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_hostile_meters import AuditedCauses
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -107,6 +112,54 @@ async def test_a_date_that_was_put_off_ends_nothing_before():
         market.clock.at = last
         ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
     assert ended.end == last
+
+
+async def test_an_announced_closing_is_the_notice_of_the_ends_that_it_brings():
+    """An honest closing, announced 721 hours ahead, paid the fee of an end without notice."""
+    market, trade, grant = await build()
+    await market.deposit(trade.provider, 100_000)
+    told = market.clock.now()
+    closes_at = await announce(market, trade, 721 / 24)
+    async with market.worker():
+        await market.until("grant", grant.issued.grant_id, "issued", "active")
+        market.clock.at = closes_at
+        ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
+    (end,) = ended.terminations
+    assert (end.announced_at, end.noticed_at) == (told, closes_at)
+    price_usd = Fraction(grant.issued.price_usd_per_gpu_hour) * Fraction(grant.count_left(closes_at), 3_600)
+    assert end.fee_usd == compute_end_fee(grant.issued.ends.fees, price_usd, closes_at - told)
+    assert end.fee_usd < compute_end_fee(grant.issued.ends.fees, price_usd, timedelta())
+    assert await find_faults(AuditedCauses, market.log) == []
+    stolen = await find_faults(AuditedCauses, market.log, "pool.closing_announced.v1")
+    assert [rule for rule, *_ in stolen] == ["cause"]
+
+
+async def test_a_startup_relies_on_the_first_date_of_a_closing_that_is_put_off():
+    market, trade, grant = await build()
+    await market.deposit(trade.provider, 100_000)
+    first = await announce(market, trade, 20)
+
+    async def leave(at):
+        context = market.context(trade.startup)
+        await terminate_grant(
+            market.handler, context, grant.issued.grant_id, at=at, reason="as announced", for_cause=True
+        )
+
+    with pytest.raises(Refusal, match="announced and put off"):
+        await leave(first)
+    last = await announce(market, trade, 30)
+    for at in (first - timedelta(seconds=1), last):
+        with pytest.raises(Refusal, match="announced and put off"):
+            await leave(at)
+    market.clock.at = first + timedelta(seconds=1)
+    with pytest.raises(Refusal, match="announced and put off"):
+        await leave(first)
+    market.clock.at = first
+    await leave(first)
+    ended = (await market.state("grant", grant.issued.grant_id)).terminated
+    assert (ended.at, ended.fee_usd, ended.nodes_failed) == (first, 0, grant.issued.nodes)
+    assert await find_faults(AuditedCauses, market.log) == []
+    assert [rule for rule, *_ in await find_faults(AuditedCauses, market.log, "pool.closing_announced.v1")] == ["cause"]
 
 
 async def test_a_pool_leaves_after_notice_only_and_by_its_provider_only():
