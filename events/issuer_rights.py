@@ -267,7 +267,7 @@ class IssuerWarrantVestingReversed(Event, frozen=True, kw_only=True, tag="issuer
 
 
 class IssuerWarrantTransferred(Event, frozen=True, kw_only=True, tag="issuer.warrant_transferred.v1"):
-    """The whole warrant changed hands, to an affiliate of its first holder, or back.
+    """The whole warrant changed hands, to an affiliate of its first holder, or back, or from a holder without a key.
 
     Attributes:
         issuer_id: The issuer.
@@ -277,7 +277,7 @@ class IssuerWarrantTransferred(Event, frozen=True, kw_only=True, tag="issuer.war
         holder_id_after: Who holds it now.
         shares: Shares that it still buys.
         relation: By which relation of the register it is an affiliate that the warrant does not name: ``found`` by the
-            platform, or only ``stated`` by the parties; None: the warrant names it.
+            platform, or only ``stated`` by the parties; None: the warrant names it, or the holder had no key.
     """
 
     issuer_id: Id

@@ -558,9 +558,10 @@ def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
 
 
 def _transfer_warrant(event: IssuerWarrantTransferred, setting: Setting) -> Asked:
-    sides = (event.holder_id, event.holder_id_after)
-    stated = event.relation == "stated"
-    return Asked(sides, company=stated or not all(_is_party(each, setting) for each in sides))
+    sides, stated = (event.holder_id, event.holder_id_after), event.relation == "stated"
+    joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
+    asks = stated or not all(_is_party(each, setting) for each in sides)
+    return Asked(sides, company=asks, vote=joins, gain=(event.holder_id_after,))
 
 
 def _attest(event: IssuerMilestoneAttested, _: Setting) -> Asked:
@@ -977,10 +978,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     ),
     IssuerWarrantTransferred: Right(
         "warrant_transfer",
-        "a warrant changes hands, to an affiliate of its first holder, or back",
+        "a warrant changes hands, to an affiliate of its first holder, or back; or from a holder without a key",
         "holder",
         "giver and receiver; also the company, if one of them has no key here, or if nobody but the two states that"
-        " they are affiliates",
+        " they are affiliates; also a vote, if the receiver has a key and the giver has none",
         _NONE,
         _transfer_warrant,
     ),

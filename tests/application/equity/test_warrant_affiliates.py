@@ -16,6 +16,7 @@ from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass
 from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.auditing import CountedVotes, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -98,6 +99,41 @@ async def test_an_affiliate_that_was_found_later_gets_a_warrant_and_gives_it_bac
     assert await read_holder(deal) == deal.fund
     await refuse(deal, deal.later)
     await check_log(deal.market.log)
+
+
+async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_is(deal):
+    """An imported warrant stayed with a holder that could never use its own key; only stock could be transferred."""
+    keyless, other = rename_id("stk", deal.company), rename_id("wrt", deal.later)
+    await act_agreed(deal.market, deal.company, AddStakeholder, holder_id=keyless, name="Later", kind="investor")
+    issue = IssueWarrant(
+        issuer_id=deal.issuer,
+        warrant_id=other,
+        holder_id=keyless,
+        class_id="common",
+        shares=50,
+        exercise_price_usd=Decimal(1),
+        expires_at=deal.market.clock.now() + timedelta(days=900),
+        settlement="cash",
+    )
+    await warrants.issue_warrant(deal.market.handler, context := deal.market.context(deal.company), issue)
+    await agree_all(deal.market, context)
+    context = deal.market.context(deal.company)
+    sides = {"holder_id": keyless, "holder_id_after": deal.later}
+    await warrants.transfer_warrant(deal.market.handler, context, deal.issuer, other, **sides)
+    made = (await deal.market.state("proposal", await consents.find_proposal(deal.market.handler, context))).made
+    assert {each.electorate for each in made.consents} == {f"holder/{deal.later}", "unvested_warrants"}
+    await agree_all(deal.market, context)
+    assert (await deal.market.state("issuer", deal.issuer)).warrants[other].holder_id == deal.later
+    stays = {"holder_id": deal.later, "holder_id_after": keyless}
+    with pytest.raises(Refusal) as caught:
+        await warrants.transfer_warrant(
+            deal.market.handler, deal.market.context(deal.later), deal.issuer, other, **stays
+        )
+    assert caught.value.code == "transfer_excluded"
+    await check_log(deal.market.log)
+    assert await find_faults(CountedVotes, deal.market.log) == []
+    silent = await find_faults(CountedVotes, deal.market.log, drop="proposal.agreed.v1")
+    assert any("warrant_transferred" in text for *_, text in silent)
 
 
 async def test_the_company_agrees_where_only_the_two_say_that_they_are_affiliates(deal):

@@ -13,6 +13,7 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
@@ -281,7 +282,10 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
 
 
 def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the transfer of a whole warrant to an affiliate of its first holder, or back; nothing if recorded."""
+    """Return the transfer of a whole warrant to an affiliate of its first holder, or back; nothing if recorded.
+
+    A holder without a key passes it, whatever its terms, to the party that it is.
+    """
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     known = state.acts.get(command.transfer_id)
     if isinstance(known, IssuerWarrantTransferred):
@@ -299,8 +303,9 @@ def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[Issuer
             pointer="/holder_id",
         )
     require_no_sale(state)
-    relation = _require_affiliate(command, warrant)
-    if relation is not None:
+    joins = is_id(command.holder_id, "stk") and is_id(command.holder_id_after, "pty")
+    relation = None if joins else _require_affiliate(command, warrant)
+    if relation is not None or joins:
         require_stakeholder(state, command.holder_id_after, "/holder_id_after")
     return [
         IssuerWarrantTransferred(
