@@ -155,11 +155,10 @@ class Gains:
         fair = company.find_fair(class_id, self.connect({company_id, holder_id}, now), now.date())
         return price > max(company.find_mean(holder_id, class_id), fair or 0)
 
-    def is_outdated(self, body: Body, interested: Iterable[str], now: datetime) -> bool:
-        """Return whether a net exercise counts with a value that nobody else but these parties and the company made."""
-        issuer_id = body["issuer_id"]
+    def find_independent(self, issuer_id: str, interested: Iterable[str], now: datetime) -> Fraction | None:
+        """Return the highest price of a share, in USD, that others than these parties and the company made; or None."""
         company, company_id = self.find_company(issuer_id), self._find_issuer(issuer_id).company_id
-        return company.find_highest(self.connect({company_id, *interested}, now), now.date()) is None
+        return company.find_highest(self.connect({company_id, *interested}, now), now.date())
 
     def is_main(self, class_id: str, issuer_id: str) -> bool:
         """Return whether a class is the largest one of common stock."""

@@ -2,12 +2,14 @@
 
 A warrant with a programme also counts grants and purchases that the programme names, so its sums are at least those of
 its own grants. Mean prices of recorded sources are computed, where they are measured, fix a price or value an exercise.
-Milestones of power, and of a price that rounds and valuations made, are not computed here; they count as reached.
+A price that rounds and valuations made is at most the highest one that others than the warrant's side and the company
+made. Milestones of power are not computed here; they count as reached. So do those of delivery and payments, where they
+let vested shares be exercised.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -16,6 +18,7 @@ from typing import Any, Final
 from marketplace.auditor.averages import Averages
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.votes import Votes
 
 _CENT: Final = Decimal("0.01")
 _PLACES: Final = 12
@@ -50,9 +53,11 @@ class Milestones:
         vested: The tranches that vested in full, by warrant and number, and the day.
         averages: The mean prices of recorded sources.
         splits: All splits of its issuer as each warrant was issued.
+        votes: Prices and relations; None: such prices count as reached.
     """
 
     findings: Findings
+    votes: Votes | None = None
     grants: dict[str, Delivered] = field(default_factory=dict)
     warrants: dict[str, Body] = field(default_factory=dict)
     attested: set[tuple[str, str]] = field(default_factory=set)
@@ -92,6 +97,8 @@ class Milestones:
                     self._check_reached(message, body)
                 if body["is_whole"]:
                     self.vested[tranche] = body["on_day"]
+            case "warrant_released" if not imports:
+                self._check_conditions(message, body, "exercise_conditions")
             case "warrant_priced" if not imports:
                 self._check_priced(message, body)
             case "warrant_exercised" if not imports:
@@ -126,14 +133,11 @@ class Milestones:
         self.findings.require(right, "warrant", message.sequence, text)
 
     def _check_reached(self, message: Message, body: Body) -> None:
-        """Check that every condition of a tranche that vests has a milestone that is reached."""
-        terms, measured = self._find_terms(body), None
-        for condition in terms.get("conditions") or ():
-            right = any(self._is_reached(milestone, body) for milestone in condition)
-            text = f"tranche {body['tranche']} of {body['warrant_id']} vests, and none of {condition} is reached"
-            self.findings.require(right, "warrant", message.sequence, text)
-            means = (each["average"] for each in condition if each["kind"] == "price" and each.get("average"))
-            measured = measured or next(means, None)
+        """Check that what a tranche vests by is reached, and what its event says of that."""
+        self._check_conditions(message, body, "conditions")
+        terms = self._find_terms(body)
+        milestones = (each for condition in terms.get("conditions") or () for each in condition)
+        measured = next((each["average"] for each in milestones if each.get("average")), None)
         if measured is not None:
             mean, stated = self._find_mean(body, measured), body["price_usd_per_share"]
             text = f"tranche {body['tranche']} of {body['warrant_id']} vests at {stated}, and the mean is {mean}"
@@ -145,17 +149,30 @@ class Milestones:
             text = f"tranche {body['tranche']} of {body['warrant_id']} vests in full at {dollars} USD of {due}"
             self.findings.require(dollars >= due - _CENT, "warrant", message.sequence, text)
 
-    def _is_reached(self, milestone: Body, body: Body) -> bool:
+    def _check_conditions(self, message: Message, body: Body, name: str) -> None:
+        """Check that every condition of a tranche has a milestone that is reached."""
+        now = parse_instant(message.headers["ce-time"])
+        for condition in self._find_terms(body).get(name) or ():
+            right = any(self._is_reached(milestone, body, now) for milestone in condition)
+            text = f"tranche {body['tranche']} of {body['warrant_id']}: of its {name}, none of {condition} is reached"
+            self.findings.require(right, "warrant", message.sequence, text)
+
+    def _is_reached(self, milestone: Body, body: Body, now: datetime) -> bool:
+        least = Fraction(milestone.get("price_usd_per_share") or 0)
         match milestone["kind"]:
-            case "delivered":
+            case "delivered" if "gpu_seconds" in body:
                 return bool(body["gpu_seconds"] >= milestone["gpu_seconds"])
-            case "amount":
+            case "amount" if "paid_usd" in body:
                 return Decimal(body[f"{milestone['basis']}_usd"]) >= Decimal(milestone["amount_usd"]) - _CENT
             case "date":
-                return bool(body["on_day"] >= milestone["day"])
+                today = now.date().isoformat()
+                return min(today, str(body.get("on_day", today))) >= str(milestone["day"])
             case "price" if milestone.get("average"):
-                mean, since = self._find_mean(body, milestone["average"]), self._find_split(body)
-                return mean is not None and mean >= Fraction(milestone["price_usd_per_share"]) / since
+                mean = self._find_mean(body, milestone["average"])
+                return mean is not None and mean >= least / self._find_split(body)
+            case "price" if self.votes is not None:
+                price = self.votes.find_independent(body, now)
+                return price is not None and price >= least / self._find_split(body)
             case "attested":
                 return (body["warrant_id"], milestone["name"]) in self.attested
             case "tranche":

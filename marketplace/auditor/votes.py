@@ -478,8 +478,13 @@ class Votes:
         right = self.rights.get(exercised["warrant_id"])
         if right is None or right.is_sourced or exercised.get("fair_value_usd") is None:
             return False
-        first, named = self.relations.warrants[exercised["warrant_id"]]
-        return self.gains.is_outdated(exercised, {right.holder_id, first, *named}, now)
+        return self.find_independent(exercised, now) is None
+
+    def find_independent(self, body: Body, now: datetime) -> Fraction | None:
+        """Return the highest price of a share, in USD, that neither the company nor side of a warrant made; or None."""
+        first, named = self.relations.warrants[body["warrant_id"]]
+        holder_id = self.rights[body["warrant_id"]].holder_id
+        return self.gains.find_independent(body["issuer_id"], {holder_id, first, *named}, now)
 
     def _is_voted_alone(self, name: str, body: Body, issuer: Issuer, beside: Sequence[str], now: datetime) -> bool:
         """Return whether every group votes on an event on stock or options that follows from no other one."""

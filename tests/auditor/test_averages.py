@@ -5,7 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from events.vesting import LaterPrice, PriceAverage, PriceMilestone, WarrantTranche
+from events.vesting import DateMilestone, LaterPrice, PriceAverage, PriceMilestone, WarrantTranche
+from marketplace.application.equity import issuers
+from marketplace.auditor.report import Audit
+from marketplace.domain.equity.issuer.commands import RecordValuation
 from marketplace.domain.equity.issuer.stock_commands import SplitStock
 from marketplace.log.memory import MemoryLog
 from tests.application.equity.test_filed_warrants import deal
@@ -94,3 +97,38 @@ async def test_a_value_whose_last_price_is_old_is_found(averaged):
     [used] = [each for each in averaged if each.event_type == USED]
     used.headers["ce-time"] = "2026-03-01T00:00:00Z"
     assert any("is exercised at a value" in text for text in audit([*late, used]))
+
+
+@pytest.fixture
+async def valued(deal):
+    """Return the log of a warrant that vests by a price that the platform recorded, and is used from a day on."""
+    market = deal.market
+    target, day = PriceMilestone(price_usd_per_share=Decimal(4)), DateMilestone(day=market.day(2).date())
+    await deal.issue(100, "1", WarrantTranche(shares=100, conditions=((target,),), exercise_conditions=((day,),)))
+    value = {"issuer_id": deal.issuer, "price_usd_per_share": Decimal(4), "method": "409A"}
+    value |= {"effective_on": market.clock.now().date(), "recorded_by": "platform"}
+    await issuers.act(market.handler, market.context(), RecordValuation(**value))
+    assert await deal.read() == [(100, 0)]
+    async with market.worker():
+        market.clock.at = market.day(2)
+        while await deal.read() != [(100, 100)]:
+            await market.tick()
+    return await read_messages(market.log)
+
+
+async def test_a_price_that_the_company_alone_stated_and_a_use_before_its_day_are_found(valued):
+    assert find(valued) == []
+    by_company = plant(valued, "issuer.valuation_recorded.v1", recorded_by=lambda _: "company")
+    [text] = find(by_company)
+    assert "of its conditions, none of" in text
+    [text] = find(plant(valued, ISSUED, tranches=ask(0, exercise_conditions=[[{"kind": "date", "day": "2026-01-04"}]])))
+    assert "of its exercise_conditions, none of" in text
+
+
+def find(messages):
+    """Return what the whole auditor finds about warrants."""
+    part = Audit()
+    for message in messages:
+        part.take(message)
+    part.finish()
+    return [text for rule, _, text in part.findings.kept if rule == "warrant"]
