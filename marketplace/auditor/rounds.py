@@ -61,12 +61,14 @@ class Rounds:
         self.findings.require(not is_new or imports or asked < 1 or asked <= before, "round", sequence, text)
 
     def _check_duties(self, message: Message, closed: Body, bodies: Sequence[tuple[str, Body]]) -> None:
-        """Check that a closing converts exactly the preferred stock whose holders did not pay their duty."""
-        closing, pricing = self.votes.gains.find_round(closed, bodies)
+        """Check that a closing converts exactly the preferred stock whose holders did not pay their duty.
+
+        What a holder took by right meets its duty, also where it is too little for a share and is left out.
+        """
+        closing, _ = self.votes.gains.find_round(closed, bodies)
         play = closing.opened["terms"].get("pay_to_play") or {"duties": ()}
         issuer, due = self.votes.equity.issuers.get(closed["issuer_id"], Issuer()), set()
-        buyers = {each["holder_id"] for each in pricing["allotments"]}
-        paid = {each: usd for each, usd in closing.sum_investments().items() if each in buyers}
+        paid = closing.sum_investments()
         for duty in play["duties"]:
             holder_id, class_id = duty["holder_id"], duty["class_id"]
             usd = sum((paid.get(each, Fraction(0)) for each in (holder_id, *duty.get("paid_by", ()))), Fraction(0))

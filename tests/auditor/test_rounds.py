@@ -82,13 +82,14 @@ def test_safes_that_together_reach_their_caps_are_found(events, found):
     assert bool(audit(*([event] for event in events))) is found
 
 
-def close(shares, after, *, paid=(), adjusted=()):
-    """Return a round in which a holder of 100 preferred shares owes 10 USD, and its closing."""
+def close(shares, after, *, paid=(), adjusted=(), left_out=()):
+    """Return a round in which a holder of 100 preferred shares owes 10 USD, and its closing; some get no share."""
     duties = [{"holder_id": TINY, "class_id": "pref", "obligation_usd": "10", "paid_by": [SMALL]}]
     play = {"duties": duties, "class_id_after": "common", "common_per_preferred": "0.1"}
     money = [{"holder_id": holder_id, "amount_usd": usd, "shares": 1} for holder_id, usd in ((BIG, "90"), *paid)]
     terms = {"investments": money, "pay_to_play": play}
-    pricing = {"allotments": money, "conversions": [], "forfeits": [], "price_usd_per_share": "1"}
+    allotted = [each for each in money if each["holder_id"] not in left_out]
+    pricing = {"allotments": allotted, "conversions": [], "forfeits": [], "price_usd_per_share": "1"}
     turned = {"holder_id": TINY, "class_id": "pref", "class_id_after": "common", "reason": "pay_to_play"}
     turned |= {"shares": shares, "shares_after": after, "cause": "fin_1"}
     return audit(
@@ -112,6 +113,8 @@ def test_a_duty_takes_what_was_not_paid_for_and_no_more():
     assert close(75, 22, paid=[(TINY, "2.5")]) == []
     assert close(50, 15, paid=[(TINY, "2.5"), (SMALL, "2.5")]) == []
     assert close(0, 0, paid=[(TINY, "10")]) == []
+    assert close(0, 0, paid=[(TINY, "10")], left_out={TINY}) == [], "money that buys no share meets the duty"
+    assert close(100, 30, paid=[(TINY, "10")], left_out={TINY})
     for shares, after in ((100, 29), (100, 31), (99, 29), (0, 0)):
         assert "its duties" in close(shares, after)[0]
     assert close(100, 30, paid=[(TINY, "2.5")])

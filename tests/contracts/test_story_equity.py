@@ -12,7 +12,7 @@ from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import parse_body
 from events.types import SafeTerms
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.equity.issuer.financing.pricing import price_instruments
+from marketplace.domain.equity.issuer.financing.pricing import list_forfeits, price_instruments
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.equity.checker import verify
 from tests.contracts.story.book import tell_story
@@ -26,7 +26,7 @@ def compute(event: object, state: Any, told: Told) -> RoundPricing | Waterfall |
     at = parse_headers(told.headers).time
     if isinstance(event, IssuerFinancingPriced):
         terms = state.financings[event.financing_id].opened.terms
-        return price_instruments(state, terms, event.pricing.instruments, at)
+        return price_instruments(state, terms, event.pricing.instruments, at, list_forfeits(state, terms))
     if isinstance(event, IssuerLiquidityDeclared):
         bridge = ConvertingInstrument(
             instrument_id=BRIDGE_SAFE,

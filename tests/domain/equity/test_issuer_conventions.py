@@ -10,6 +10,7 @@ from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer import (
     IssuerConversionPriceAdjusted,
     IssuerDistributionPaid,
+    IssuerProRataAnswered,
     IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
@@ -23,6 +24,7 @@ from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,
     COMPANY,
+    FIN,
     FOUNDED,
     FOUNDERS_STOCK,
     FUND,
@@ -209,6 +211,22 @@ def test_who_pays_all_keeps_all():
     invested = (Investment(holder_id=FUND, amount_usd=Decimal(2_000_000)),)
     pricing, closing, _ = finance(protected(None), **play(2_000_000, investments=invested))
     assert pricing.forfeits == ()
+    assert not [event for event in closing if isinstance(event, IssuerStockConverted)]
+
+
+def test_a_duty_whose_money_buys_no_whole_share_is_met():
+    """A duty of 1.00 was paid in full, bought no share at 1.61, and cost the payer its preferred stock."""
+    events = protected(None)
+    lead = (Investment(holder_id=ANGEL, amount_usd=Decimal(1_000_000)),)
+    terms = play(1, "0.01", share_rounding="floor", investments=lead)
+    opened = [*events, *ISSUER.decide(open_round(**terms), ISSUER.fold(events))]
+    answer = IssuerProRataAnswered(**OF_ISS, financing_id=FIN, holder_id=FUND, amount_usd=Decimal(1))
+    opened += [answer]
+    priced = ISSUER.decide(price_after(opened[-2]), ISSUER.fold(opened))
+    pricing = priced[0].pricing
+    assert FUND not in {each.holder_id for each in pricing.allotments}, "its money buys no share, and does not move"
+    assert pricing.forfeits == ()
+    closing = ISSUER.decide(close(at=price_after(opened[-2]).at), ISSUER.fold([*opened, *priced]))
     assert not [event for event in closing if isinstance(event, IssuerStockConverted)]
 
 

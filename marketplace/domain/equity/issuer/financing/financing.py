@@ -38,6 +38,7 @@ from marketplace.domain.equity.instrument.commands import ConvertInstrument
 from marketplace.domain.equity.issuer.commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
 from marketplace.domain.equity.issuer.financing.pricing import (
     capitalize,
+    list_forfeits,
     list_positions,
     order_instruments,
     price_conversion,
@@ -246,14 +247,18 @@ def _price(
     """Price a round. A holder who joins by right is left out if whole shares are too coarse for it.
 
     Not if those left out take a hundredth of the money or more together: the company, whose shares are too few, splits
-    them before a round.
+    them before a round. Money that is left out meets a duty of pay-to-play all the same.
+
+    Raises:
+        Refusal: Those of `list_forfeits`, then those of `price_instruments` and `require_whole`.
     """
+    forfeits = list_forfeits(state, financing.terms)
     terms, stated = financing.terms, {each.holder_id for each in financing.opened.terms.investments}
     amounts = {each.holder_id: each.amount_usd for each in terms.investments}
     left_usd = ZERO
     while True:
         try:
-            pricing = price_instruments(state, terms, instruments, at)
+            pricing = price_instruments(state, terms, instruments, at, forfeits)
             require_whole(pricing, stated)
         except Refusal as refusal:
             empty = refusal.facts.get("holder_id")

@@ -65,16 +65,18 @@ def name_runs(instruments: Sequence[ConvertingInstrument]) -> list[str]:
 
 
 def price_instruments(
-    state: Issuer, terms: RoundTerms, instruments: tuple[ConvertingInstrument, ...], at: datetime
+    state: Issuer,
+    terms: RoundTerms,
+    instruments: tuple[ConvertingInstrument, ...],
+    at: datetime,
+    forfeits: tuple[Forfeit, ...],
 ) -> RoundPricing:
     """Return the priced round.
 
     Raises:
-        Refusal: Those of `list_forfeits`; those of `marketplace.equity.rounds.price_round`; then
-            ``price_rounds_to_zero``, ``conversion_empty``, ``conversion_coarse``, ``allotment_empty``,
-            ``allotment_coarse``.
+        Refusal: Those of `marketplace.equity.rounds.price_round`; then ``price_rounds_to_zero``, ``conversion_empty``,
+            ``conversion_coarse``, ``allotment_empty``, ``allotment_coarse``.
     """
-    forfeits = list_forfeits(state, terms)
     capitalization = capitalize(state, forfeits, at)
     names = name_runs(instruments)
     result = price_round(
