@@ -192,6 +192,7 @@ class Votes:
                     given = sum(weight for party_id, weight in voters.items() if party_id in agreed)
                     share = None if label == _HERE else asked.share
                     enough = 2 * given > whole if share is None else given >= whole * Fraction(share)
+                    enough = enough or self._was_decided_with(label, voters, bodies)
                     text = f"{name} of {asked.issuer_id}: {given} of {whole} {label} agreed"
                     self.findings.require(enough or not whole, "vote", sequence, text)
 
@@ -356,6 +357,17 @@ class Votes:
                 shrunk.add(holder_id)
         shrunk |= issuer.list_coarsened(body) | self._list_coarsened(body, issuer)
         return {each for each in shrunk if self._votes(each, issuer)}
+
+    def _was_decided_with(self, label: str, voters: Collection[str], bodies: Sequence[tuple[str, Body]]) -> bool:
+        """Return whether a group of warrants arose since its proposal, out of the other group, which was asked."""
+        carried = next((body for name, body in bodies if name == "proposal.carried_out"), None)
+        proposal = None if carried is None else self.consents.proposals.get(carried["proposal_id"])
+        if proposal is None or not label.endswith("warrants") or "stock" in label:
+            return False
+        name, asked = label.replace(" ", "_"), proposal.made["consents"]
+        other = name.replace("unvested_", "") if "unvested_" in name else name.replace("warrants", "unvested_warrants")
+        known = {each["electorate"]: {voter["party_id"] for voter in each["voters"]} for each in asked}
+        return name not in known and set(voters) <= known.get(other, set())
 
     def list_agreed(self, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> set[str]:
         """Return who agreed to an act: the voters of its proposal, or who did it; and holders by their mandates."""

@@ -94,6 +94,7 @@ from marketplace.domain.equity.proposal import (
     RefuseProposal,
     WithdrawConsent,
     has_majority,
+    was_decided_with,
 )
 from marketplace.domain.equity.rights import (
     CONSEQUENCES,
@@ -531,7 +532,8 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
             return text, None
     agreed = (proposal.agreed if covered is None else covered) | {made.proposer_id} | list_mandated(parse_effects(made))
     needed = await _list_consents(unit, issuer, made.proposer_id, asked=agreed | proposal.list_offered())
-    missing = [each.electorate for each in needed if not has_majority(each, agreed)]
+    lacking = [each for each in needed if not has_majority(each, agreed)]
+    missing = [each.electorate for each in lacking if not was_decided_with(each, made.consents)]
     if missing:
         return f"the company changed since, so that it also needs the agreement of {', '.join(missing)}", None
     return None, covered

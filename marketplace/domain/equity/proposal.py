@@ -259,6 +259,20 @@ def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
     return 2 * weight > whole if consent.share_needed is None else weight >= whole * Fraction(consent.share_needed)
 
 
+def was_decided_with(consent: Consent, asked: Iterable[Consent]) -> bool:
+    """Return whether a group of warrants arose since a proposal, out of one that it asks, as warrants vested or fell.
+
+    Who held them had no group of its own then, and the group of which they were a part has decided.
+    """
+    name = consent.electorate
+    other = name.replace("unvested_", "") if "unvested_" in name else name.replace("warrants", "unvested_warrants")
+    voters = {
+        each.electorate: {voter.party_id for voter in each.voters} for each in asked if "/" not in each.electorate
+    }
+    own = {voter.party_id for voter in consent.voters}
+    return name not in voters and other != name and own <= voters.get(other, set())
+
+
 def find_side(consent: Consent, party_id: str) -> bool | None:
     """Return whether a party votes in an electorate as a holder of the buyer, not of the company; None if it does not.
 

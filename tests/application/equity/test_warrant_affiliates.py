@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from events.vesting import AttestedMilestone, WarrantTranche
 from marketplace.application.access.relations import declare_relation, end_relation
-from marketplace.application.equity import consents, warrants
+from marketplace.application.equity import consents, issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
@@ -159,6 +159,43 @@ async def test_a_named_affiliate_whose_relation_ended_gets_nothing_and_what_it_w
     await consents.agree(deal.market.handler, deal.market.context(deal.named), proposal_id)
     assert (await deal.market.state("proposal", proposal_id)).status == "void"
     assert await read_holder(deal) == deal.fund
+
+
+async def test_a_warrant_that_vests_while_a_proposal_waits_voids_nothing(deal):
+    """Its holder, a small part of those that were asked, became a group of its own, and the proposal void."""
+    never = AttestedMilestone(name="never", description="it flies", attester_id=deal.engineer)
+    issue = IssueWarrant(
+        issuer_id=deal.issuer,
+        warrant_id=rename_id("wrt", deal.named),
+        holder_id=deal.named,
+        class_id="common",
+        shares=500,
+        exercise_price_usd=Decimal(1),
+        expires_at=deal.market.clock.now() + timedelta(days=900),
+        settlement="cash",
+        tranches=(WarrantTranche(shares=500, conditions=((never,),)),),
+    )
+    await warrants.issue_warrant(deal.market.handler, context := deal.market.context(deal.company), issue)
+    await agree_all(deal.market, context)
+    context = deal.market.context(deal.company)
+    terms = {"kind": "preferred", "price_per_share_usd": Decimal(1), "liquidation_multiple": Decimal(1)}
+    created = CreateStockClass(issuer_id=deal.issuer, class_id="gold", shares_authorised=10, **terms)
+    await issuers.act(deal.market.handler, context, created)
+    proposal_id = await consents.find_proposal(deal.market.handler, context)
+    made = (await deal.market.state("proposal", proposal_id)).made
+    assert {each.electorate for each in made.consents} == {"unvested_warrants"}
+    await warrants.attest_milestone(
+        deal.market.handler,
+        deal.market.context(deal.engineer),
+        deal.issuer,
+        deal.warrant,
+        milestone="works",
+        document="report.pdf",
+    )
+    await consents.agree(deal.market.handler, deal.market.context(deal.named), proposal_id)
+    assert (await deal.market.state("proposal", proposal_id)).status == "effective"
+    await check_log(deal.market.log)
+    assert await find_faults(CountedVotes, deal.market.log) == []
 
 
 @pytest.mark.parametrize("found", [True, False])
