@@ -2,8 +2,8 @@
 
 From its no-cancel phase on, or else its lock, the orders that it locked stand in its book, with what they asked and
 offered, or are deferred. Lots keep their asks and spans, and what of them is unsold stands in the book whole, except
-nodes of a pool of which some failed. An order that asks for a provider's score is held to the score of then. What it
-awards is what its result states.
+nodes of a pool of which some failed. An order that asks for a provider's score is held to the score of then. Orders
+and lots that were offered after the lock time are not in the book. What it awards is what its result states.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,22 +28,25 @@ _MOVES: Final = frozenset({"lot.rescheduled", "lot.withdrawn"})
 
 @dataclass(slots=True)
 class Lot:
-    """A lot: its pool, its span, its asks from the first on, if it is a resale, and if it is on sale."""
+    """A lot: its pool, span and asks, if it is a resale or on sale, and since when it offers what it does."""
 
     pool_id: str
     start: datetime
     end: datetime
     asks: list[Decimal]
     is_resale: bool
+    since: datetime
     on_sale: bool = True
 
 
 @dataclass(slots=True)
 class Order:
-    """What an order asks and offers, and the credit of each mandate that pays for it."""
+    """What an order asks and offers, the credit of each mandate that pays for it, and since when each does."""
 
     terms: Body
     credits: dict[str, Decimal]
+    since: datetime
+    approved: dict[str, datetime]
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Auction:
 
     Attributes:
         binds_at: When it binds its orders.
+        locks_at: When it locks.
         start: The begin of its first period.
         period: The length of a period.
         periods: How many it has.
@@ -68,6 +72,7 @@ class Auction:
 
     binds_at: datetime
     rates_at: datetime
+    locks_at: datetime
     start: datetime
     period: timedelta
     periods: int
@@ -159,21 +164,24 @@ class Binding:
                 self.findings.require(same, "frozen", message.sequence, text)
 
     def _take_lot(self, message: Message, name: str, body: Body) -> None:
-        lot = self.lots.get(body["lot_id"])
+        lot, at = self.lots.get(body["lot_id"]), parse_instant(message.headers["ce-time"])
         if name == "lot.listed":
             span = parse_instant(body["start"]), parse_instant(body["end"])
-            self.lots[body["lot_id"]] = Lot(body["pool_id"], *span, _read_asks(body), body.get("grant_id") is not None)
+            resold = body.get("grant_id") is not None
+            self.lots[body["lot_id"]] = Lot(body["pool_id"], *span, _read_asks(body), resold, at)
         elif lot is not None and name in _LOT_CHANGES:
             self._check_kept(message, name, body["lot_id"], lot)
             match name:
                 case "lot.repriced":
                     lot.asks = _read_asks(body)
                 case "lot.rescheduled":
-                    lot.start, lot.end = parse_instant(body["start"]), parse_instant(body["end"])
+                    start, end = parse_instant(body["start"]), parse_instant(body["end"])
+                    lot.since = at if start < lot.start or lot.end < end else lot.since
+                    lot.start, lot.end = start, end
                 case "lot.paused" | "lot.withdrawn":
                     lot.on_sale = False
                 case "lot.resumed":
-                    lot.on_sale = True
+                    lot.on_sale, lot.since = True, at
 
     def _check_kept(self, message: Message, name: str, lot_id: str, lot: Lot) -> None:
         """Check that nobody changes a lot that an auction has bound, unless its pool was to leave before that.
@@ -192,10 +200,16 @@ class Binding:
             self.findings.require(not kept or lot.is_resale or leaves, "bound", message.sequence, text)
 
     def _take_order(self, message: Message, name: str, body: Body) -> None:
-        order_id = body["order_id"]
+        order_id, at = body["order_id"], parse_instant(message.headers["ce-time"])
         if name in {"order.placed", "order.amended"}:
-            worth = {hold["mandate_id"]: Decimal(hold["equity_credit"]) for hold in body.get("budget_holds", ())}
-            self.orders[order_id] = Order(body["terms"], worth)
+            holds = body.get("budget_holds", ())
+            worth = {hold["mandate_id"]: Decimal(hold["equity_credit"]) for hold in holds}
+            approved = {hold["mandate_id"]: at for hold in holds if not hold.get("needs_approval")}
+            self.orders[order_id] = Order(body["terms"], worth, at, approved)
+        elif name == "order.mandate_approved" and order_id in self.orders:
+            self.orders[order_id].approved[body["mandate_id"]] = at
+        elif name == "order.mandate_ended" and order_id in self.orders:
+            self.orders[order_id].approved.pop(body["mandate_id"], None)
         elif name == "order.locked" and body["auction_id"] in self.auctions:
             self.auctions[body["auction_id"]].locked.add(order_id)
         elif name == "order.unmatched":
@@ -211,7 +225,8 @@ class Binding:
             if message.stored_at is not None:  # servers that stood still stored it late, and nobody knew of it before
                 binds_at = max(binds_at, min(message.stored_at, binds_at + STORING_MAX))
             start, period = parse_instant(body["horizon_start"]), timedelta(hours=body["period_hours"])
-            self.auctions[body["auction_id"]] = Auction(binds_at, rates_at, start, period, body["periods"])
+            locks_at = parse_instant(body["locks_at"])
+            self.auctions[body["auction_id"]] = Auction(binds_at, rates_at, locks_at, start, period, body["periods"])
         auction = self.auctions.get(body["auction_id"])
         if auction is None:
             return
@@ -250,6 +265,8 @@ class Binding:
     def _find_problem(self, order: Order, row: Body, auction: Auction, asks: Mapping[str, Decimal]) -> str | None:
         """Return how an order's row differs from what it asks and offers; None if it does not."""
         terms = order.terms
+        if min(order.approved.values(), default=order.since) > auction.locks_at:
+            return "and was offered after the lock"
         earliest = auction.start + row["start_earliest"] * auction.period
         latest = auction.start + row["start_latest"] * auction.period
         length = row["duration_periods"] * auction.period
@@ -287,7 +304,10 @@ class Binding:
         return None
 
     def _check_lots(self, message: Message, auction_id: str, auction: Auction) -> None:
-        """Check that a book has the asks of lots, and all of their nodes that are unsold."""
+        """Check that a book has the asks of lots, and all of their nodes that are unsold; none of lots that are late.
+
+        A lot that was listed just before the lock may be stored just after the worker has read the lots.
+        """
         rows: dict[str, list[Body]] = {}
         for row in auction.lots:
             lot_id, ask = row.get("step_of") or row["lot_id"], Decimal(row["ask_usd_per_gpu_hour"])
@@ -295,12 +315,17 @@ class Binding:
             right = lot_id not in self.lots or ask in self.lots[lot_id].asks
             text = f"{lot_id} stands in the book of {auction_id} at {ask}, which it does not ask"
             self.findings.require(right, "bound", message.sequence, text)
+            late = lot_id in self.lots and self.lots[lot_id].since > auction.locks_at
+            text = f"{lot_id} stands in the book of {auction_id} and was offered after the lock"
+            self.findings.require(not late, "bound", message.sequence, text)
         taken: dict[str, list[Load]] = {}
         for pool_id in {lot.pool_id for lot in self.lots.values()} & self.capacity.pools.keys():
             for shares in self.capacity.pools[pool_id].taken.values():
                 for lot_id, load in shares:
                     taken.setdefault(lot_id, []).append(load)
         for lot_id, lot in self.lots.items():
+            if lot_id not in rows and lot.since > auction.locks_at - STORING_MAX:
+                continue
             if not lot.is_resale and lot.pool_id not in self.weak and auction.meets(lot):
                 for period, unsold, there in self._compare(lot_id, lot, auction, taken.get(lot_id, []), rows):
                     text = f"{unsold} nodes of {lot_id} are unsold in period {period} of {auction_id}, its book has"

@@ -93,6 +93,21 @@ def meddle(event_type, before, **fields):
     return plant
 
 
+def offer_late(event_type, **fields):
+    """Return a fault by which the last event of a type is of a minute after the lock, with other members."""
+
+    def plant(log):
+        locks_at = next(
+            parse_instant(each.read()["locks_at"]) for each in log if each.event_type == "auction.opened.v1"
+        )
+        place = max(place for place, each in enumerate(log) if each.event_type == event_type)
+        body = json.dumps({**log[place].read(), **fields}).encode()
+        headers = {**log[place].headers, "ce-time": render_instant(locks_at + timedelta(minutes=1))}
+        return [*log[:place], replace(log[place], headers=headers, body=body), *log[place + 1 :]]
+
+    return plant
+
+
 def award(**fields):
     return lambda log: change(log, "grant.issued.v1", **fields)
 
@@ -118,6 +133,9 @@ def award(**fields):
         (meddle("lot.repriced.v1", "auction.cleared.v1", ask_usd_per_gpu_hour="9"), None),
         (meddle("lot.paused.v1", "auction.bound.v1"), "by lot.paused, which"),
         (meddle("lot.withdrawn.v1", "auction.cleared.v1"), "by lot.withdrawn, which"),
+        (offer_late("order.placed.v1"), "and was offered after the lock"),
+        (offer_late("lot.listed.v1"), "and was offered after the lock"),
+        (lambda log: row("lots", 1)(row("lots", 1)(offer_late("lot.listed.v1")(log))), None),
         (award(price_usd_per_gpu_hour="3/1"), "is not what"),
         (award(nodes=1), "is not what"),
         (decide(0, None), "which did not win in"),

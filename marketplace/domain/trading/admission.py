@@ -3,7 +3,9 @@
 Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; quote_meets_auction for a hold
 that would last into its no-cancel phase; from its no-cancel phase on, market_deciding for a hold, a party's statement
 of a relation, or the growth or sale of a company, lot_frozen for a change of a lot, mandate_bound for a change of a
-mandate, and order_locked for a change of an order. New orders and new lots may be added until the lock.
+mandate, and order_locked for a change of an order. New orders and new lots may be added until the lock time. What is
+offered after it waits for the next auction, however late a worker freezes the book: those whom the auction has bound can
+no longer answer it.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -374,12 +376,14 @@ class Waiting(NamedTuple):
         parent: The order that it depends on; None if there is none.
         waits: Its rank among waiting orders.
         is_served: Whether another order of its group was matched.
+        offered_at: When it was placed or last amended, or a first mandate that pays for it was approved, if later.
     """
 
     order: WaitingOrder
     parent: OrderState
     waits: int
     is_served: bool
+    offered_at: datetime
 
 
 class Hopeless(NamedTuple):
@@ -447,7 +451,7 @@ class _Round:
 def list_hopeless(queue: Iterable[Waiting]) -> list[Hopeless]:
     """Return the open orders that no auction can match: the group is served, or the parent ended without a match."""
     found: list[Hopeless] = []
-    for order, parent, _, is_served in queue:
+    for order, parent, _, is_served, _ in queue:
         order_id = order.placed.order_id
         if not isinstance(order, OpenOrder):
             continue
@@ -462,6 +466,15 @@ def list_hopeless(queue: Iterable[Waiting]) -> list[Hopeless]:
 def _name_owner(startup_id: str, register: Register) -> str:
     """Return one name for a startup and all that firm relations connect with it."""
     return register.name_owner(startup_id) if startup_id in register.ends else startup_id
+
+
+def _stands(waiting: Waiting, opened: AuctionOpened) -> bool:
+    """Return whether an auction has locked an order, or the order is open for it at its lock time."""
+    order, expires_at = waiting.order, waiting.order.terms.expires_at
+    if isinstance(order, LockedOrder):
+        return order.auction_id == opened.auction_id
+    is_over = waiting.is_served or (expires_at is not None and expires_at <= opened.locks_at)
+    return not is_over and waiting.offered_at <= opened.locks_at
 
 
 def admit_orders(
@@ -484,16 +497,12 @@ def admit_orders(
         register: Which startups are one.
         is_bound: Whether it has bound orders: those of the queue that it has locked.
     """
-    auction_id, horizon = opened.auction_id, build_horizon(opened)
-    bars = _find_bars(auction_id, [each.order for each in queue], is_bound=is_bound)
+    standing, horizon = [each for each in queue if _stands(each, opened)], build_horizon(opened)
+    bars = _find_bars(opened.auction_id, [each.order for each in queue], is_bound=is_bound)
     asked: list[tuple[Waiting, Decimal]] = []
-    for each in queue:
-        order, terms = each.order, each.order.terms
-        if isinstance(order, LockedOrder) and order.auction_id != auction_id:
-            continue
-        stands = not each.is_served and (terms.expires_at is None or terms.expires_at > opened.locks_at)
-        if (isinstance(order, LockedOrder) or stands) and find_window(terms, horizon) is not None:
-            value_usd = compute_value_max(terms, (hold.equity_credit for hold in order.budget_holds))
+    for each in standing:
+        if find_window(each.order.terms, horizon) is not None:
+            value_usd = compute_value_max(each.order.terms, (hold.equity_credit for hold in each.order.budget_holds))
             asked.append((each, value_usd))
     firm, backstops = (
         admit(

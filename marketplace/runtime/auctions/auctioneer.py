@@ -210,7 +210,7 @@ class Auctioneer:
     async def _build_book(self, auction: Auction, orders: Sequence[Order]) -> Book:
         parents = [await self._find_parent(order) for order in orders]
         served = {parent.placed.order_id for parent in parents if isinstance(parent, MatchedOrder)}
-        supply = await self._market.load_supply(orders, auction.opened.auction_id)
+        supply = await self._market.load_supply(orders, auction.opened)
         bound = replace(supply, binds_at=auction.opened.no_cancel_at or auction.opened.locks_at)
         return build_book(auction.opened, bound, orders, served)
 

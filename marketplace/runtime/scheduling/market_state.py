@@ -15,8 +15,17 @@ import structlog
 from events.auction import AuctionCompleted, AuctionOpened
 from events.clock import ClockAdvanced
 from events.log import LogAnnotated, LogGapAccepted
-from events.lot import LotListed, LotWithdrawn
-from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched, OrderPlaced, OrderUnmatched
+from events.lot import LotListed, LotRescheduled, LotResumed, LotWithdrawn
+from events.order import (
+    OrderAmended,
+    OrderCancelled,
+    OrderExpired,
+    OrderLocked,
+    OrderMandateApproved,
+    OrderMatched,
+    OrderPlaced,
+    OrderUnmatched,
+)
 from events.pool import PoolOpened
 from events.site import SiteConversionSlipped, SiteDerated, SiteEnergised, SitePowerReleased
 from events.subjects import parse_subject, render_subject
@@ -78,6 +87,8 @@ class MarketState:
         self._tell_scheduler, self._tell_observer = self.scheduler.notice, self.observer.notice
         self.position = 0
         self._lots: dict[str, str] = {}
+        self._spans: dict[str, tuple[datetime, datetime]] = {}
+        self._offered: dict[str, dict[str, datetime]] = {}
         self._pools: dict[str, str] = {}
         self._repowered: set[str] = set()
         self._reliability = ReliabilityState()
@@ -151,6 +162,7 @@ class MarketState:
             self.scheduler.put(Task("mark_grant", grant_id), NOW)
         self._tell_observer(event, at)
         self._notice_order(event)
+        self._notice_offer(event, at)
         self._notice_power(event)
         self._reliability = evolve(self._reliability, event)
         match event:
@@ -230,6 +242,36 @@ class MarketState:
             case _:
                 pass
 
+    def _notice_offer(self, event: Event, at: datetime) -> None:
+        """Track when each order and lot was offered to auctions, and when each mandate that pays was approved."""
+        match event:
+            case OrderPlaced() | OrderAmended():
+                self._offered[event.order_id] = {"": at}
+            case OrderMandateApproved() if event.order_id in self._offered:
+                self._offered[event.order_id][event.mandate_id] = at
+            case OrderMatched() | OrderCancelled() | OrderExpired():
+                self._offered.pop(event.order_id, None)
+            case OrderUnmatched() if not event.open_again:
+                self._offered.pop(event.order_id, None)
+            case LotListed() | LotRescheduled():
+                start, end = self._spans.get(event.lot_id, (event.end, event.start))
+                if event.start < start or end < event.end:  # it offers hours that it did not offer before
+                    self._offered[event.lot_id] = {"": at}
+                self._spans[event.lot_id] = (event.start, event.end)
+            case LotResumed():
+                self._offered[event.lot_id] = {"": at}
+            case LotWithdrawn():
+                self._offered.pop(event.lot_id, None)
+                self._spans.pop(event.lot_id, None)
+            case _:
+                pass
+
+    def _find_offered(self, order: Order) -> datetime:
+        """Return since when an order has been offered as it is, with a mandate that pays if it needs one."""
+        known = self._offered[order.placed.order_id]
+        approved = [known.get(hold.mandate_id, known[""]) for hold in order.budget_holds if not hold.needs_approval]
+        return min(approved, default=known[""])
+
     def list_orders(self) -> list[str]:
         """Return the orders that may take part in an auction, oldest first."""
         return [order_id for order_id in self.scheduler.open_orders if self.is_sound("order", order_id)]
@@ -252,19 +294,25 @@ class MarketState:
                 parent_id = order.terms.parent_order_id
                 parent = None if parent_id is None else await self._load(ORDER, parent_id)
                 is_served = self._groups.get(order_id) in self._served
-                queue.append(Waiting(order, parent, self._taken.get(order_id, 0), is_served))
+                turn, offered_at = self._taken.get(order_id, 0), self._find_offered(order)
+                queue.append(Waiting(order, parent, turn, is_served, offered_at))
         return queue
 
-    async def load_supply(self, orders: Iterable[Order], auction_id: str) -> Supply:
+    async def load_supply(self, orders: Iterable[Order], opened: AuctionOpened) -> Supply:
         """Return the lots that are not withdrawn, with all pools of their sites, and the mandates that orders name.
 
-        Paused lots are included. A lot is left out if an event of it, of its pool or of its site cannot be read. The
-        scores of providers are those at which the auction bound its orders, if it has.
+        Paused lots are included. A lot that was offered after the auction's lock time waits for the next one. A lot is
+        left out if an event of it, of its pool or of its site cannot be read. The scores of providers are those at
+        which the auction bound its orders, if it has.
 
         Raises:
             Unavailable: The log cannot be reached.
         """
-        lots = {lot_id: pool_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)}
+        lots = {
+            lot_id: pool_id
+            for lot_id, pool_id in self._lots.items()
+            if self._is_for_sale(lot_id, pool_id) and self._offered[lot_id][""] <= opened.locks_at
+        }
         sites = sorted({self._pools[pool_id] for pool_id in lots.values()})
         beside = (pool_id for site_id in sites for pool_id in self.list_site_pools(site_id))
         mandates = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
@@ -272,7 +320,7 @@ class MarketState:
             pools={pool_id: await self._load(POOL, pool_id) for pool_id in sorted({*lots.values(), *beside})},
             lots={lot_id: await self._load(LOT, lot_id) for lot_id in lots},
             mandates={mandate_id: await self._load(MANDATE, mandate_id) for mandate_id in mandates},
-            reliability=self.list_reliability(auction_id),
+            reliability=self.list_reliability(opened.auction_id),
             sites={site_id: await self._load(SITE, site_id) for site_id in sites},
             register=await self._load(REGISTER, REGISTER_ID),
         )

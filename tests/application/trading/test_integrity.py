@@ -374,6 +374,58 @@ async def test_the_clock_binds_orders_and_mandates_although_no_worker_has_locked
     assert await try_all() == ["order_locked"] * 3 + ["mandate_bound"]
 
 
+@pytest.mark.parametrize("no_cancel_at", [None, 0.4], ids=["lock only", "no-cancel phase"])
+async def test_what_is_offered_after_the_lock_time_waits_for_the_next_auction_however_late_the_worker_is(
+    market, no_cancel_at
+):
+    """A worker that stood still, or a clock that jumped: those who were there can no longer answer a late offer."""
+    trade = await market.trade(equity="0", cash="3", nodes=4, no_cancel_at=no_cancel_at)
+    later = await market.lot(trade.provider, (await market.pool(trade.provider))[1], ask="1", start=200, end=201)
+    rival = await market.party("Rival", "startup", usd=1_000_000)
+    amended = await market.order(rival, cash="9", nodes=4, days=40, earliest=200, latest=210)
+    at_once = await market.order(rival, cash="2.5", nodes=4, days=40, latest=1)
+    other = (await market.pool(trade.provider))[1]
+    market.clock.at = market.day(0.5)
+    in_time = await market.lot(trade.provider, other, ask="2.9", start=1, end=91)
+    market.clock.at += timedelta(microseconds=1)
+    placed = await market.order(rival, cash="9", nodes=4, days=40, latest=1)
+    terms, auctions_ = market.terms(cash="9", nodes=4, days=40, latest=1), {"auction_ids": [trade.auction]}
+    await orders.amend_order(market.handler, market.context(rival), amended, terms=terms, **auctions_)
+    listed = await market.lot(trade.provider, (await market.pool(trade.provider))[1], ask="0.5")
+    span = {"start": market.day(1), "end": market.day(91), "reason": "free earlier"}
+    await inventory.reschedule_lot(market.handler, market.context(trade.provider), later, **span, **auctions_)
+    async with market.worker():
+        market.clock.at += timedelta(hours=1)
+        grant = await market.award(trade)
+    book = (await market.state("auction", trade.auction)).locked.book
+    assert {row.lot_id for row in book.lots} == {trade.lot, in_time}
+    assert {row.order_id for row in book.orders} == {trade.order, at_once}
+    assert [share.lot_id for share in grant.issued.lots] == [trade.lot]
+    assert (await market.state("order", at_once)).status == "unmatched"
+    assert [(await market.state("order", each)).status for each in (placed, amended)] == ["open", "open"]
+    following = await market.auction(locks_at=0.7)
+    async with market.worker():
+        market.clock.at = market.day(0.7)
+        await market.until("auction", following, "completed")
+    assert {row.lot_id for row in (await market.state("auction", following)).locked.book.lots} >= {listed, later}
+    assert [(await market.state("order", each)).status for each in (placed, amended)] == ["matched", "matched"]
+    await check_log(market.log)
+    assert await find_faults(Course, market.log) == []
+
+
+@pytest.mark.parametrize(("approved_at", "is_matched"), [(0.5, True), (0.51, False)])
+async def test_an_order_whose_holder_approves_it_after_the_lock_time_waits_too(market, approved_at, is_matched):
+    trade = await market.trade(approval_above_usd=Decimal(1))
+    hold_id = (await market.state("order", trade.order)).hold_id
+    market.clock.at = market.day(approved_at)
+    await mandates.approve_order(market.handler, market.context(trade.fund), trade.mandate, hold_id)
+    async with market.worker():
+        market.clock.at = market.day(0.52)
+        await market.until("auction", trade.auction, "completed")
+    assert (await market.state("order", trade.order)).status == ("matched" if is_matched else "open")
+    await check_log(market.log)
+
+
 LATE = {
     "limit": ({"cash": "9", "principal_usd_max": Decimal("0.01")}, "3", False),
     "limit beside cash": ({"cash": "9", "principal_usd_max": Decimal("0.01")}, "0", True),
