@@ -25,8 +25,6 @@ import httpx
 from playwright.async_api import Page, async_playwright
 
 from events.order import ClassOffer, OrderTerms
-from marketplace.api.http.bodies.bonds import PostBondBody
-from marketplace.api.http.bodies.parties import IssueKeyBody
 from marketplace.client import MarketplaceClient
 from tests.support.browser import find_browser
 
@@ -76,9 +74,7 @@ async def find_market(platform: MarketplaceClient, key: str) -> Market:
     parties = {"startup": grant["startup_id"], "provider": grant["provider_id"], "holder": instrument["holder_id"]}
     keys = {"operator": key}
     for desk, party in parties.items():
-        keys[desk] = (
-            await platform.api_keys.issue(IssueKeyBody(name=f"console {desk}", scopes=("*",), party_id=party))
-        ).token
+        keys[desk] = (await platform.api_keys.issue(name=f"console {desk}", scopes=("*",), party_id=party)).token
     return Market(platform, {**grant, "issuer_id": instrument["issuer_id"]}, keys)
 
 
@@ -93,7 +89,7 @@ async def place_orders(market: Market, url: str, count: int) -> None:
     """Place orders of a startup until there are so many, each for one cent an hour."""
     startup, begun = market.grant["startup_id"], time.perf_counter()
     account = "acc" + startup[3:]
-    await market.platform.accounts.deposit(account, Decimal(2 * count), f"bench-{time.time_ns()}")
+    await market.platform.accounts.deposit(account, amount_usd=Decimal(2 * count), reference=f"bench-{time.time_ns()}")
     now = (await market.platform.clock.get()).now
     terms = OrderTerms(
         nodes=1,
@@ -113,7 +109,7 @@ async def place_orders(market: Market, url: str, count: int) -> None:
 
         async def place() -> None:
             for _ in left:
-                await client.orders.place(startup, terms)
+                await client.orders.place(startup_id=startup, terms=terms)
 
         await asyncio.gather(*(place() for _ in range(AT_ONCE)))
     print(f"placed {count} orders in {time.perf_counter() - begun:.0f} s")
@@ -190,19 +186,29 @@ async def measure_live(market: Market, url: str, rounds: int) -> list[str]:
     lot = next(one for one in await find(market.platform, "lots", provider_id=provider) if one["status"] == "listed")
 
     async def pay() -> None:
-        await market.platform.accounts.deposit("acc" + startup[3:], Decimal(1), f"bench-{time.time_ns()}")
+        await market.platform.accounts.deposit(
+            "acc" + startup[3:], amount_usd=Decimal(1), reference=f"bench-{time.time_ns()}"
+        )
 
     async def pause() -> None:
-        await market.platform.accounts.deposit("acc" + provider[3:], Decimal(1), f"bench-{time.time_ns()}")
+        await market.platform.accounts.deposit(
+            "acc" + provider[3:], amount_usd=Decimal(1), reference=f"bench-{time.time_ns()}"
+        )
         one = await market.platform.lots.get(lot["lot_id"])
         async with MarketplaceClient(url, market.keys["provider"]) as client:
-            await (client.lots.pause(one.lot_id, "bench") if one.status == "listed" else client.lots.resume(one.lot_id))
+            await (
+                client.lots.pause(one.lot_id, reason="bench")
+                if one.status == "listed"
+                else client.lots.resume(one.lot_id)
+            )
 
     async def vouch() -> None:
-        await market.platform.accounts.deposit("acc" + provider[3:], Decimal(1), f"bench-{time.time_ns()}")
+        await market.platform.accounts.deposit(
+            "acc" + provider[3:], amount_usd=Decimal(1), reference=f"bench-{time.time_ns()}"
+        )
         until = (await market.platform.clock.get()).now + timedelta(days=90)
         async with MarketplaceClient(url, market.keys["provider"]) as client:
-            await client.bonds.post(PostBondBody(party_id=provider, amount_usd=Decimal(1), stands_until=until))
+            await client.bonds.post(party_id=provider, amount_usd=Decimal(1), stands_until=until)
 
     acts: list[tuple[str, str, str, Callable[[], Awaitable[None]]]] = [
         ("operator", "/console/operator", "#head", pay),

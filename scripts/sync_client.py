@@ -73,6 +73,10 @@ def _wait_for(method: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef
     if isinstance(returns, ast.Subscript) and isinstance(returns.value, ast.Name) and returns.value.id in _ITERATORS:
         item = returns.slice.elts[0] if isinstance(returns.slice, ast.Tuple) else returns.slice
         returns = ast.Subscript(value=ast.Name("Iterator"), slice=item)
+    # A stub writes a long default as an ellipsis.
+    method.args.kw_defaults = [
+        ast.Constant(...) if isinstance(each, ast.Tuple) and each.elts else each for each in method.args.kw_defaults
+    ]
     return ast.FunctionDef(
         name=method.name,
         args=method.args,

@@ -10,7 +10,6 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.captable.plots import POINTS_MAX, Range
 from marketplace.cli.calling import run_call
 from marketplace.cli.console import configure_logging
@@ -49,7 +48,7 @@ def index(gpu_class: str, /, *, to: Path, days: Days = 90, api_key: ApiKey, api_
     async def draw(client: MarketplaceClient) -> str:
         end = (await client.clock.get()).now + timedelta(days=1)
         return render_history(
-            gpu_class, await client.market.get_index(gpu_class, start=end - timedelta(days=days), end=end)
+            gpu_class, await client.market.get_index(gpu_class=gpu_class, start=end - timedelta(days=days), end=end)
         )
 
     return _write(draw, to, api_key, api_url)
@@ -68,7 +67,7 @@ def curves(gpu_class: str, auction_id: str, /, *, to: Path, api_key: ApiKey, api
     """
 
     async def draw(client: MarketplaceClient) -> str:
-        steps = await client.market.get_curves(gpu_class, auction_id=auction_id)
+        steps = await client.market.get_curves(gpu_class=gpu_class, auction_id=auction_id)
         found = client.market.list_prices(auction_id=auction_id, gpu_class=gpu_class)
         return render_curves(gpu_class, steps, [one.price_usd_per_gpu_hour async for one in found])
 
@@ -143,7 +142,7 @@ def waterfall(
     async def draw(client: MarketplaceClient) -> str:
         of = Range(low_usd=low, high_usd=high, points=points)
         issuer = await client.issuers.get(issuer_id)
-        played = await client.cap_tables.plot_exits(issuer_id, PlotExitsBody(range=of, safe_seniority=safe_seniority))
+        played = await client.cap_tables.plot_exits(issuer_id, range=of, safe_seniority=safe_seniority)
         return render_waterfall(issuer.legal_name, played)
 
     return _write(draw, to, api_key, api_url)

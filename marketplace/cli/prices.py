@@ -53,7 +53,7 @@ def import_file(
     async def main() -> None:
         prices = parse_prices(file)
         async with MarketplaceClient(api_url, api_key) as client:
-            receipt = await client.market.publish_pricelist(file.name, prices)
+            receipt = await client.market.publish_pricelist(name=file.name, prices=prices)
         CONSOLE.print(f"{file.name}: {len(prices)} prices, the market has them as {receipt.id}")
 
     return run_call(main(), api_url)

@@ -15,7 +15,6 @@ from typing import Final
 import httpx
 import msgspec
 
-from marketplace.api.http.bodies.trading import OpenAuctionBody
 from marketplace.cli.demo.play import SEED, Play, name_mandate
 from marketplace.cli.demo.setup import set_up
 from marketplace.cli.scenario import load_scenario
@@ -145,14 +144,15 @@ async def hold_auctions(platform: MarketplaceClient, tell: Tell) -> None:
 
 async def _open_auction(platform: MarketplaceClient) -> str:
     now = (await platform.clock.get()).now
-    body = OpenAuctionBody(
-        locks_at=now + timedelta(seconds=LOCK_SECONDS),
-        horizon_start=_find_midnight(now) - timedelta(days=1),
-        period_hours=24,
-        periods=AUCTION_DAYS,
-        seed=SEED,
-    )
-    return (await platform.auctions.open(body)).id
+    return (
+        await platform.auctions.open(
+            locks_at=now + timedelta(seconds=LOCK_SECONDS),
+            horizon_start=_find_midnight(now) - timedelta(days=1),
+            period_hours=24,
+            periods=AUCTION_DAYS,
+            seed=SEED,
+        )
+    ).id
 
 
 async def _wait_until_over(platform: MarketplaceClient, auction_id: str) -> str:

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from marketplace.api.http.bodies.delivery import EvidenceBody
 from marketplace.cli.calling import run_call
 from marketplace.cli.metering.dcgm import parse_exposition
 from marketplace.cli.metering.slurm import parse_accounting
@@ -85,8 +84,9 @@ async def _import_readings(client: MarketplaceClient, text: str, grant_id: str) 
 async def _import_evidence(client: MarketplaceClient, text: str, grant_id: str, source: str, at: datetime) -> int:
     samples, is_whole = parse_exposition(text, at), True
     for begin in range(0, len(samples), SAMPLES_MAX):
-        body = EvidenceBody(source=source, samples=tuple(samples[begin : begin + SAMPLES_MAX]))
-        receipt = await client.usage.keep_evidence(grant_id, body)
+        receipt = await client.usage.keep_evidence(
+            grant_id, source=source, samples=tuple(samples[begin : begin + SAMPLES_MAX])
+        )
         for cause in receipt.left_out:
             is_whole = False
             CONSOLE.print(f"{cause.code}: {cause.message}")

@@ -28,13 +28,7 @@ class Accounts(Group):
     """Accounts of a party. Amounts are in US dollars; in entries, an amount into the account is positive."""
 
     async def deposit(
-        self,
-        account_id: str,
-        amount_usd: Decimal,
-        reference: str,
-        *,
-        booked_at: datetime | None = None,
-        **options: Any,
+        self, account_id: str, *, amount_usd: Decimal, reference: str, booked_at: datetime | None = None, **options: Any
     ) -> ReceiptBody:
         """Record dollars that arrived from outside, as the platform; `reference` counts once in the whole market.
 
@@ -44,13 +38,7 @@ class Accounts(Group):
         return await self._api.command(f"/v1/accounts/{segment(account_id)}/deposits", body, **options)
 
     async def withdraw(
-        self,
-        account_id: str,
-        amount_usd: Decimal,
-        reference: str,
-        *,
-        booked_at: datetime | None = None,
-        **options: Any,
+        self, account_id: str, *, amount_usd: Decimal, reference: str, booked_at: datetime | None = None, **options: Any
     ) -> ReceiptBody:
         """Withdraw available money; `reference` is the payment's own id, which counts once per account.
 
@@ -59,21 +47,24 @@ class Accounts(Group):
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self._api.command(f"/v1/accounts/{segment(account_id)}/withdrawals", body, **options)
 
-    async def place_hold(self, account_id: str, body: PlaceHoldBody, **options: Any) -> ReceiptBody:
+    async def place_hold(
+        self, account_id: str, *, payee_account_id: str, amount_usd: Decimal, expires_at: datetime, **options: Any
+    ) -> ReceiptBody:
         """Hold money, as the payer, from which another account may be paid; the receipt's id is the hold's.
 
         Above the account's limit, a second person must approve it; the receipt's id is then the request's.
         """
+        body = PlaceHoldBody(payee_account_id=payee_account_id, amount_usd=amount_usd, expires_at=expires_at)
         return await self._api.command(f"/v1/accounts/{segment(account_id)}/holds", body, **options)
 
-    async def capture_hold(self, account_id: str, hold_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
+    async def capture_hold(self, account_id: str, hold_id: str, *, amount_usd: Decimal, **options: Any) -> ReceiptBody:
         """Pay the payee from a hold, in part or in full, as payer, payee or platform."""
         body = CaptureHoldBody(amount_usd=amount_usd)
         return await self._api.command(
             f"/v1/accounts/{segment(account_id)}/holds/{segment(hold_id)}/capture", body, **options
         )
 
-    async def release_hold(self, account_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def release_hold(self, account_id: str, hold_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Release what is left of a hold, as its payee or the platform."""
         body = ReasonBody(reason=reason)
         return await self._api.command(
@@ -83,8 +74,8 @@ class Accounts(Group):
     async def set_limit(
         self,
         account_id: str,
-        limit_usd: Decimal | None,
         *,
+        limit_usd: Decimal | None,
         order_limit_usd: Decimal | None = None,
         week_limit_usd: Decimal | None = None,
         unit: str = "USD",
@@ -113,7 +104,7 @@ class Accounts(Group):
             f"/v1/accounts/{segment(account_id)}/approvals/{segment(approval_id)}/approve", **options
         )
 
-    async def refuse_approval(self, account_id: str, approval_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def refuse_approval(self, account_id: str, approval_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Refuse, as a second person, what another person of the party asked for.
 
         Raises:
@@ -123,7 +114,7 @@ class Accounts(Group):
         path = f"/v1/accounts/{segment(account_id)}/approvals/{segment(approval_id)}/refuse"
         return await self._api.command(path, ReasonBody(reason=reason), **options)
 
-    async def withdraw_approval(self, account_id: str, approval_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def withdraw_approval(self, account_id: str, approval_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Withdraw a request, as the person who made it.
 
         Raises:
@@ -145,7 +136,7 @@ class Accounts(Group):
         """Yield the party's requests for approval on all accounts; for the platform, of all parties or of one."""
         return self._api.rows("/v1/approvals", ApprovalView, party_id=party_id, status=status, **listed)
 
-    async def close(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def close(self, account_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Close an account that has no holds: nothing new can begin on it. It still receives what it is owed."""
         return await self._api.command(
             f"/v1/accounts/{segment(account_id)}/close", ReasonBody(reason=reason), **options
@@ -165,7 +156,9 @@ class Accounts(Group):
         """
         return await self._api.get(f"/v1/accounts/{segment(account_id)}", AccountView)
 
-    async def limit_credit(self, provider_id: str, startup_id: str, limit_usd: Decimal, **options: Any) -> ReceiptBody:
+    async def limit_credit(
+        self, *, provider_id: str, startup_id: str, limit_usd: Decimal, **options: Any
+    ) -> ReceiptBody:
         """Set, as a provider, how much of its delivery a startup's new orders may pay by accepted statements alone.
 
         Raises:
@@ -210,7 +203,7 @@ class Accounts(Group):
         """
         return self._api.rows("/v1/entries", EntryView, party_id=party_id, account=account, account_id=account_id)
 
-    async def get_trial_balance(self, at: Point | None = None) -> builtins.list[TrialBalanceView]:
+    async def get_trial_balance(self, *, at: Point | None = None) -> builtins.list[TrialBalanceView]:
         """Return the sums by unit and kind of account, for the platform. The sums of a unit add up to zero."""
         return await self._api.get("/v1/trial-balance", list[TrialBalanceView], at=at)
 
@@ -239,7 +232,7 @@ class Accounts(Group):
         )
 
     async def get_statement(
-        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None, last: int | None = None
+        self, account_id: str, *, start: datetime, end: datetime, basis: Basis | None = None, last: int | None = None
     ) -> AccountStatementView:
         """Return an account's opening balance, its entries in ``[start, end)``, and its closing balance.
 
@@ -258,7 +251,7 @@ class Accounts(Group):
         return await self._api.get(path, AccountStatementView, start=start, end=end, basis=basis, last=last)
 
     async def get_statement_csv(
-        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
+        self, account_id: str, *, start: datetime, end: datetime, basis: Basis | None = None
     ) -> bytes:
         """Return a statement of account as CSV in UTF-8 (RFC 4180): a header, then a row for each entry.
 
@@ -272,7 +265,7 @@ class Accounts(Group):
         )
 
     async def get_statement_html(
-        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
+        self, account_id: str, *, start: datetime, end: datetime, basis: Basis | None = None
     ) -> bytes:
         """Return a statement of account as a page of HTML in UTF-8, to print.
 

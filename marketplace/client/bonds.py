@@ -1,6 +1,7 @@
 """Methods of the client for bonds and the claims on them."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Unpack
 
@@ -13,13 +14,22 @@ from marketplace.projections.views.billing import BondView, ClaimView
 class Bonds(Group):
     """Bonds: money that providers set apart for those to whom they do not deliver; and claims on it, in US dollars."""
 
-    async def post(self, body: PostBondBody, **options: Any) -> ReceiptBody:
+    async def post(
+        self,
+        *,
+        party_id: str,
+        amount_usd: Decimal,
+        lot_id: str | None = None,
+        stands_until: datetime | None = None,
+        **options: Any,
+    ) -> ReceiptBody:
         """Set money of a provider apart, for the grants of one lot or for all of its grants.
 
         Raises:
             ProblemError: ``party_unknown`` · ``lot_unknown`` · ``term_missing`` · ``term_passed`` · ``term_shorter`` ·
                 ``limit_exceeded`` · ``funds_insufficient`` · ``funds_reserved``.
         """
+        body = PostBondBody(party_id=party_id, amount_usd=amount_usd, lot_id=lot_id, stands_until=stands_until)
         return await self._api.command("/v1/bonds", body, **options)
 
     async def release(self, bond_id: str, *, lot_id: str | None = None, **options: Any) -> ReceiptBody:
@@ -34,7 +44,14 @@ class Bonds(Group):
             f"/v1/bonds/{segment(bond_id)}/release", ReleaseBondBody(lot_id=lot_id), **options
         )
 
-    async def claim(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
+    async def claim(
+        self,
+        grant_id: str,
+        *,
+        period_start: datetime | None = None,
+        replacement_ids: tuple[str, ...] = (),
+        **options: Any,
+    ) -> ReceiptBody:
         """Claim for undelivered hours of a grant, as a payer; the receipt's id is that of the provider's bond.
 
         Raises:
@@ -42,10 +59,11 @@ class Bonds(Group):
                 ``grant_not_defaulted`` · ``claim_late`` · ``claim_early`` · ``claim_exists`` · ``hours_remedied`` ·
                 ``nothing_owed`` · ``replacement_unfit`` · ``replacement_claimed``.
         """
+        body = ClaimBody(period_start=period_start, replacement_ids=replacement_ids)
         return await self._api.command(f"/v1/bonds/claims/{segment(grant_id)}", body, **options)
 
     async def answer_claim(
-        self, bond_id: str, claim_id: str, reason: str, *, amount_usd: Decimal | None = None, **options: Any
+        self, bond_id: str, claim_id: str, *, reason: str, amount_usd: Decimal | None = None, **options: Any
     ) -> ReceiptBody:
         """Concede or contest a claim, as the provider; decide it, as the platform.
 

@@ -2,8 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Unpack
 
+from events.grant import Choice
+from events.statement import Reference
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     AnswerDisputeBody,
@@ -45,7 +48,7 @@ class Grants(Group):
         query: dict[str, Any] = {"party_id": party_id, "status": status, "expand": list(expand)}
         return self._api.rows("/v1/grants", GrantView, **query, **listed)
 
-    async def get_at(self, grant_id: str, at: Point | None = None) -> GrantAtView:
+    async def get_at(self, grant_id: str, *, at: Point | None = None) -> GrantAtView:
         """Return the changing fields of a grant as of a sequence or an instant.
 
         Raises:
@@ -53,7 +56,7 @@ class Grants(Group):
         """
         return await self._api.get(f"/v1/grants/{segment(grant_id)}/history", GrantAtView, at=at)
 
-    def list_at(self, at: Point | None, *, party_id: str | None = None) -> AsyncIterator[GrantAtView]:
+    def list_at(self, *, at: Point | None, party_id: str | None = None) -> AsyncIterator[GrantAtView]:
         """Yield the changing fields of the party's grants, by id, now or as of a sequence or an instant.
 
         `party_id` is for the platform: whose grants; None: all.
@@ -68,15 +71,25 @@ class Grants(Group):
         """
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/activate", **options)
 
-    async def degrade(self, grant_id: str, body: DegradeGrantBody, **options: Any) -> ReceiptBody:
+    async def degrade(
+        self,
+        grant_id: str,
+        *,
+        nodes_available: int,
+        at: datetime,
+        reason: str,
+        until: datetime | None = None,
+        **options: Any,
+    ) -> ReceiptBody:
         """Report, as the provider, that fewer nodes work than were granted.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>`` · ``nodes_above_grant``.
         """
+        body = DegradeGrantBody(nodes_available=nodes_available, at=at, reason=reason, until=until)
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/degrade", body, **options)
 
-    async def suspend(self, grant_id: str, at: datetime, reason: str, **options: Any) -> ReceiptBody:
+    async def suspend(self, grant_id: str, *, at: datetime, reason: str, **options: Any) -> ReceiptBody:
         """Report that no node of a grant works from an instant on, until it is resumed: its provider, or its startup.
 
         Raises:
@@ -87,7 +100,7 @@ class Grants(Group):
             f"/v1/grants/{segment(grant_id)}/suspend", TimedReasonBody(at=at, reason=reason), **options
         )
 
-    async def resume(self, grant_id: str, at: datetime, **options: Any) -> ReceiptBody:
+    async def resume(self, grant_id: str, *, at: datetime, **options: Any) -> ReceiptBody:
         """Report, as the provider, that all nodes of a suspended or degraded grant work again from an instant on.
 
         Raises:
@@ -96,7 +109,7 @@ class Grants(Group):
         """
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/resume", ResumeGrantBody(at=at), **options)
 
-    async def substitute(self, grant_id: str, pool_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def substitute(self, grant_id: str, *, pool_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Move the rest of a grant to another pool of its provider, as the provider, at no higher price.
 
         Raises:
@@ -107,7 +120,9 @@ class Grants(Group):
         body = SubstituteGrantBody(pool_id=pool_id, reason=reason)
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/substitute", body, **options)
 
-    async def reschedule(self, grant_id: str, body: RescheduleGrantBody, **options: Any) -> ReceiptBody:
+    async def reschedule(
+        self, grant_id: str, *, choice: Choice, start: datetime | None = None, **options: Any
+    ) -> ReceiptBody:
         """Shorten or move, as its payer, a grant that cannot begin because its site is late or its nodes are dark.
 
         Raises:
@@ -116,9 +131,10 @@ class Grants(Group):
                 ``capacity_delivered`` · ``hours_resold`` · ``grant_bought`` · ``mandate_revoked`` ·
                 ``mandate_expired`` · ``resale_held`` · ``lot_frozen`` · ``hours_taken`` · ``site_power_exceeded``.
         """
+        body = RescheduleGrantBody(choice=choice, start=start)
         return await self._api.command(f"/v1/grants/{grant_id}/reschedule", body, **options)
 
-    async def transfer(self, grant_id: str, startup_id: str, **options: Any) -> ReceiptBody:
+    async def transfer(self, grant_id: str, *, startup_id: str, **options: Any) -> ReceiptBody:
         """Transfer the use of a grant to another cleared startup, as its startup, which still pays and owes the equity.
 
         Raises:
@@ -129,7 +145,7 @@ class Grants(Group):
         body = TransferGrantBody(startup_id=startup_id)
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/transfer", body, **options)
 
-    async def prioritise(self, grant_id: str, priority: int, **options: Any) -> ReceiptBody:
+    async def prioritise(self, grant_id: str, *, priority: int, **options: Any) -> ReceiptBody:
         """Set, as the startup, a grant's rank for allocated usage: usage goes to the grant with the lowest first."""
         body = PrioritiseGrantBody(priority=priority)
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/prioritise", body, **options)
@@ -143,15 +159,39 @@ class Grants(Group):
         """
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/stages", **options)
 
-    async def terminate(self, grant_id: str, body: TerminateGrantBody, **options: Any) -> ReceiptBody:
+    async def terminate(
+        self, grant_id: str, *, at: datetime, reason: str, for_cause: bool = False, **options: Any
+    ) -> ReceiptBody:
         """End a grant early, as its startup or provider, after the notice of its terms or for cause.
 
         Without cause, the side that ends it may owe the other one a fee: `ends` of the grant.
         """
+        body = TerminateGrantBody(at=at, reason=reason, for_cause=for_cause)
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/terminate", body, **options)
 
-    async def resell(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
+    async def resell(
+        self,
+        grant_id: str,
+        *,
+        nodes: int,
+        start: datetime,
+        end: datetime,
+        ask_usd_per_gpu_hour: Decimal,
+        nodes_min: int = 1,
+        duration_hours_min: int = 1,
+        mandate_ids: tuple[str, ...] = (),
+        **options: Any,
+    ) -> ReceiptBody:
         """Offer unused nodes of a grant for resale, as its startup; the receipt's id is the lot's."""
+        body = ResellGrantBody(
+            nodes=nodes,
+            start=start,
+            end=end,
+            ask_usd_per_gpu_hour=ask_usd_per_gpu_hour,
+            nodes_min=nodes_min,
+            duration_hours_min=duration_hours_min,
+            mandate_ids=mandate_ids,
+        )
         return await self._api.command(f"/v1/grants/{segment(grant_id)}/resell", body, **options)
 
 
@@ -175,7 +215,7 @@ class Statements(Group):
         query = {"party_id": party_id, "grant_id": grant_id, "service_line_id": service_line_id}
         return self._api.rows("/v1/statements", StatementView, status=status, **query, **listed)
 
-    async def sum_earnings(self, start: datetime, end: datetime, *, party_id: str | None = None) -> EarningsView:
+    async def sum_earnings(self, *, start: datetime, end: datetime, party_id: str | None = None) -> EarningsView:
         """Return the sums of a provider's statements whose periods end in ``(start, end]``.
 
         Args:
@@ -189,22 +229,65 @@ class Statements(Group):
         """Accept a statement. It settles once all who pay accepted, at the latest after the acceptance period."""
         return await self._api.command(f"/v1/statements/{segment(statement_id)}/accept", **options)
 
-    async def dispute(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
+    async def dispute(
+        self,
+        statement_id: str,
+        *,
+        gpu_seconds_counted: int | None = None,
+        hours_counted: Decimal | None = None,
+        reason: str,
+        evidence: tuple[Reference, ...] = (),
+        **options: Any,
+    ) -> ReceiptBody:
         """Dispute a statement until its `accept_until`, as one who pays it: count less delivery than it charges."""
+        body = DisputeStatementBody(
+            gpu_seconds_counted=gpu_seconds_counted, hours_counted=hours_counted, reason=reason, evidence=evidence
+        )
         return await self._api.command(f"/v1/statements/{segment(statement_id)}/dispute", body, **options)
 
-    async def answer_dispute(self, statement_id: str, body: AnswerDisputeBody, **options: Any) -> ReceiptBody:
+    async def answer_dispute(
+        self,
+        statement_id: str,
+        *,
+        gpu_seconds: int | None = None,
+        hours: Decimal | None = None,
+        reason: str,
+        evidence: tuple[Reference, ...] = (),
+        **options: Any,
+    ) -> ReceiptBody:
         """Answer the other side of a dispute, when it is the sender's turn: offer an amount, or insist."""
+        body = AnswerDisputeBody(gpu_seconds=gpu_seconds, hours=hours, reason=reason, evidence=evidence)
         return await self._api.command(f"/v1/statements/{segment(statement_id)}/answer", body, **options)
 
-    async def concede_part(self, statement_id: str, body: ConcedePartBody, **options: Any) -> ReceiptBody:
+    async def concede_part(
+        self,
+        statement_id: str,
+        *,
+        gpu_seconds: int | None = None,
+        hours: Decimal | None = None,
+        reason: str,
+        **options: Any,
+    ) -> ReceiptBody:
         """Give up a part of a dispute for good, by the sender's new total for the period; the rest stays disputed."""
+        body = ConcedePartBody(gpu_seconds=gpu_seconds, hours=hours, reason=reason)
         return await self._api.command(f"/v1/statements/{segment(statement_id)}/concede", body, **options)
 
-    async def refer_dispute(self, statement_id: str, body: ReferDisputeBody, **options: Any) -> ReceiptBody:
+    async def refer_dispute(
+        self, statement_id: str, *, reason: str, evidence: tuple[Reference, ...] = (), **options: Any
+    ) -> ReceiptBody:
         """Ask the platform to decide a dispute, after an answer of each side or 14 days. Its decision is final."""
+        body = ReferDisputeBody(reason=reason, evidence=evidence)
         return await self._api.command(f"/v1/statements/{segment(statement_id)}/refer", body, **options)
 
-    async def resolve(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:
+    async def resolve(
+        self,
+        statement_id: str,
+        *,
+        gpu_seconds: int | None = None,
+        hours: Decimal | None = None,
+        reason: str,
+        **options: Any,
+    ) -> ReceiptBody:
         """End a dispute: as the provider, concede; as the platform, decide."""
+        body = ResolveStatementBody(gpu_seconds=gpu_seconds, hours=hours, reason=reason)
         return await self._api.command(f"/v1/statements/{segment(statement_id)}/resolve", body, **options)

@@ -1,11 +1,15 @@
 """Methods of the client for priced rounds and sales of issuers."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
+from events.financing import Approval
+from events.issuer_holders import HolderTerms, StatedAgreement
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.equity import (
     AnswerProRataBody,
+    BuyerStockBody,
     CloseFinancingBody,
     DeclareLiquidityBody,
     HolderTermsBody,
@@ -13,6 +17,7 @@ from marketplace.api.http.bodies.equity import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Group, segment
+from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.projections.views.equity import FinancingView, LiquidityView
 
 
@@ -22,23 +27,37 @@ class Financings(Group):
     An act that others must agree to first is only proposed: the receipt's id is then the proposal's (``prp_…``).
     """
 
-    async def agree_holder_terms(self, issuer_id: str, body: HolderTermsBody, **options: Any) -> ReceiptBody:
+    async def agree_holder_terms(
+        self, issuer_id: str, *, terms: HolderTerms, approval: Approval, **options: Any
+    ) -> ReceiptBody:
         """Propose terms between the company and its holders: for sales, further rounds, and what holders see."""
+        body = HolderTermsBody(terms=terms, approval=approval)
         return await self._api.command(f"/v1/issuers/{segment(issuer_id)}/holder-terms", body, **options)
 
     async def answer_pro_rata(
-        self, issuer_id: str, financing_id: str, body: AnswerProRataBody, **options: Any
+        self, issuer_id: str, financing_id: str, *, amount_usd: Decimal, holder_id: str | None = None, **options: Any
     ) -> ReceiptBody:
         """Join a round by a pro rata right, as the holder, or decline with 0."""
+        body = AnswerProRataBody(amount_usd=amount_usd, holder_id=holder_id)
         return await self._api.command(
             f"/v1/issuers/{segment(issuer_id)}/financings/{segment(financing_id)}/pro-rata", body, **options
         )
 
-    async def open(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
+    async def open(
+        self,
+        issuer_id: str,
+        *,
+        name: str,
+        terms: RoundDraft,
+        closing_days: int = 30,
+        open_days: int = 120,
+        **options: Any,
+    ) -> ReceiptBody:
         """Open a priced round, one at a time.
 
         It can be priced once every holder with a pro rata right has answered, or its time to answer is over.
         """
+        body = OpenFinancingBody(name=name, terms=terms, closing_days=closing_days, open_days=open_days)
         return await self._api.command(f"/v1/issuers/{segment(issuer_id)}/financings", body, **options)
 
     async def price(self, issuer_id: str, financing_id: str, **options: Any) -> ReceiptBody:
@@ -47,16 +66,17 @@ class Financings(Group):
             f"/v1/issuers/{segment(issuer_id)}/financings/{segment(financing_id)}/price", **options
         )
 
-    async def close(self, issuer_id: str, financing_id: str, body: CloseFinancingBody, **options: Any) -> ReceiptBody:
+    async def close(self, issuer_id: str, financing_id: str, *, approval: Approval, **options: Any) -> ReceiptBody:
         """Issue the shares of a priced round and convert its instruments, once those who must agree have agreed.
 
         Investors that are parties here pay from their accounts; others pay outside, as the document says.
         """
+        body = CloseFinancingBody(approval=approval)
         return await self._api.command(
             f"/v1/issuers/{segment(issuer_id)}/financings/{segment(financing_id)}/close", body, **options
         )
 
-    async def abandon(self, issuer_id: str, financing_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def abandon(self, issuer_id: str, financing_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Abandon a round. Money that holders set aside to join it is released."""
         body = ReasonBody(reason=reason)
         return await self._api.command(
@@ -73,8 +93,27 @@ class Financings(Group):
         """Yield the priced rounds of an issuer."""
         return self._api.rows(f"/v1/issuers/{segment(issuer_id)}/financings", FinancingView)
 
-    async def declare_liquidity(self, issuer_id: str, body: DeclareLiquidityBody, **options: Any) -> ReceiptBody:
+    async def declare_liquidity(
+        self,
+        issuer_id: str,
+        *,
+        proceeds_usd: Decimal,
+        safe_seniority: int | None = None,
+        stock: BuyerStockBody | None = None,
+        agreed: tuple[StatedAgreement, ...] = (),
+        assumed_by: str | None = None,
+        pay_days: int = 60,
+        **options: Any,
+    ) -> ReceiptBody:
         """Propose the sale of the issuer, with its waterfall. Once agreed to, it is declared; it is paid separately."""
+        body = DeclareLiquidityBody(
+            proceeds_usd=proceeds_usd,
+            safe_seniority=safe_seniority,
+            stock=stock,
+            agreed=agreed,
+            assumed_by=assumed_by,
+            pay_days=pay_days,
+        )
         return await self._api.command(f"/v1/issuers/{segment(issuer_id)}/liquidity-events", body, **options)
 
     async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:
@@ -87,7 +126,9 @@ class Financings(Group):
             f"/v1/issuers/{segment(issuer_id)}/liquidity-events/{segment(liquidity_id)}/pay", **options
         )
 
-    async def withdraw_liquidity(self, issuer_id: str, liquidity_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def withdraw_liquidity(
+        self, issuer_id: str, liquidity_id: str, *, reason: str, **options: Any
+    ) -> ReceiptBody:
         """Withdraw a declared sale that is not paid, or propose it to those who agreed to the sale."""
         body = ReasonBody(reason=reason)
         return await self._api.command(

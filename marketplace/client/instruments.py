@@ -1,9 +1,12 @@
 """Methods of the client for instruments: investments and the life of their principal."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Unpack
 
+from events.financing import Approval
+from events.types import PrincipalTerms, Reduction
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
@@ -24,8 +27,11 @@ class Instruments(Group):
     An act that others must agree to first is only proposed: the receipt's id is then the proposal's (``prp_…``).
     """
 
-    async def invest(self, body: InvestBody, **options: Any) -> ReceiptBody:
+    async def invest(
+        self, *, startup_id: str, mandate_id: str, amount_usd: Decimal, terms: PrincipalTerms, **options: Any
+    ) -> ReceiptBody:
         """Accept a cash investment under a mandate, as the startup. All principal accrues at once."""
+        body = InvestBody(startup_id=startup_id, mandate_id=mandate_id, amount_usd=amount_usd, terms=terms)
         return await self._api.command("/v1/instruments", body, **options)
 
     async def get(self, instrument_id: str) -> InstrumentView:
@@ -53,11 +59,14 @@ class Instruments(Group):
         """Yield the movements of an instrument's principal, oldest first."""
         return self._api.rows(f"/v1/instruments/{segment(instrument_id)}/movements", MovementView)
 
-    async def amend(self, instrument_id: str, body: AmendInstrumentBody, **options: Any) -> ReceiptBody:
+    async def amend(
+        self, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool, **options: Any
+    ) -> ReceiptBody:
         """Propose new terms to the other side and to a vote; the platform records agreed terms without a proposal."""
+        body = AmendInstrumentBody(terms=terms, applies_to_earlier=applies_to_earlier)
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}", body, method="PUT", **options)
 
-    async def suspend(self, instrument_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def suspend(self, instrument_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Stop the accrual of principal until the instrument is resumed, as the platform."""
         return await self._api.command(
             f"/v1/instruments/{segment(instrument_id)}/suspend", ReasonBody(reason=reason), **options
@@ -67,17 +76,31 @@ class Instruments(Group):
         """Let principal accrue again, as the platform."""
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/resume", **options)
 
-    async def reverse_principal(self, instrument_id: str, body: ReversePrincipalBody, **options: Any) -> ReceiptBody:
+    async def reverse_principal(
+        self,
+        instrument_id: str,
+        *,
+        tranche_id: str,
+        principal_usd: Decimal,
+        reason: str,
+        reduction: Reduction | None = None,
+        approval: Approval | None = None,
+        **options: Any,
+    ) -> ReceiptBody:
         """Reverse a tranche, or part of it, as the platform; shares and money that it became are taken back too."""
+        body = ReversePrincipalBody(
+            tranche_id=tranche_id, principal_usd=principal_usd, reason=reason, reduction=reduction, approval=approval
+        )
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/reverse", body, **options)
 
-    async def pay_debt(self, instrument_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
+    async def pay_debt(self, instrument_id: str, *, amount_usd: Decimal, **options: Any) -> ReceiptBody:
         """Pay the startup, as the holder, a debt for principal that was clawed back, in part or in full."""
         body = PayDebtBody(amount_usd=amount_usd)
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/pay-debt", body, **options)
 
-    async def cancel(self, instrument_id: str, body: TimedReasonBody, **options: Any) -> ReceiptBody:
+    async def cancel(self, instrument_id: str, *, at: datetime, reason: str, **options: Any) -> ReceiptBody:
         """Cancel an agreement under which nothing accrued, as the platform."""
+        body = TimedReasonBody(at=at, reason=reason)
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/cancel", body, **options)
 
     async def repay(self, instrument_id: str, **options: Any) -> ReceiptBody:
@@ -95,14 +118,17 @@ class Instruments(Group):
         """Issue shares that principal of priced stock bought when too few were authorised."""
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/issue-shares", **options)
 
-    async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
+    async def notice_mfn(
+        self, instrument_id: str, *, later_instrument_id: str, elect_until: datetime, **options: Any
+    ) -> ReceiptBody:
         """Extend, as the startup, the time in which the holder of a most-favoured SAFE may elect a later one's terms.
 
         The first notice is recorded as the later one is signed or amended (else ``notice_unknown``).
         """
+        body = NoticeMfnBody(later_instrument_id=later_instrument_id, elect_until=elect_until)
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/mfn-notices", body, **options)
 
-    async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
+    async def elect_mfn(self, instrument_id: str, *, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
         """Elect the terms of a later SAFE or note, as the holder, once; None keeps the present terms for good."""
         body = ElectMfnBody(later_instrument_id=later_instrument_id)
         return await self._api.command(f"/v1/instruments/{segment(instrument_id)}/mfn-election", body, **options)

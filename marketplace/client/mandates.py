@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Unpack
 
 from events.mandate import MandateTerms
+from events.types import Funding
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody, RefuseOrderBody
@@ -15,11 +16,12 @@ from marketplace.projections.views.trading import BudgetHoldView, ExposureView, 
 class Mandates(Group):
     """A holder's own mandates. Everyone sees the rules of mandates with `Market.list_mandates`."""
 
-    async def grant(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
+    async def grant(self, *, holder_id: str, funding: Funding, terms: MandateTerms, **options: Any) -> ReceiptBody:
         """Grant a mandate: offer to take equity under its terms."""
+        body = GrantMandateBody(holder_id=holder_id, funding=funding, terms=terms)
         return await self._api.command("/v1/mandates", body, **options)
 
-    async def amend(self, mandate_id: str, terms: MandateTerms, **options: Any) -> ReceiptBody:
+    async def amend(self, mandate_id: str, *, terms: MandateTerms, **options: Any) -> ReceiptBody:
         """Change rules and budgets for orders that are not matched yet; captured budget keeps its earlier rules.
 
         Raises:
@@ -29,7 +31,7 @@ class Mandates(Group):
         body = AmendMandateBody(terms=terms)
         return await self._api.command(f"/v1/mandates/{segment(mandate_id)}", body, method="PUT", **options)
 
-    async def revoke(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def revoke(self, mandate_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Revoke a mandate: it takes nothing new, its holds for open orders end, and captured budget stays owed.
 
         Raises:
@@ -51,7 +53,7 @@ class Mandates(Group):
         )
 
     async def refuse_order(
-        self, mandate_id: str, hold_id: str, reason: str, *, barred_days: int = 0, **options: Any
+        self, mandate_id: str, hold_id: str, *, reason: str, barred_days: int = 0, **options: Any
     ) -> ReceiptBody:
         """Refuse to pay for an order that is not matched. Its budget is free at once, and the order loses the mandate.
 

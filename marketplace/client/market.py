@@ -1,8 +1,9 @@
 """The whole client. Every operation of the API is a method: ``orders.place`` is `client.orders.place`.
 
-Bodies and answers are the API's own types. Money is decimal, in US dollars; instants have an offset. A list is an async
-iterator over all pages. A read includes the effects of this client's earlier commands. A command returns a receipt: the
-id of the aggregate, its position in the log, and its version for `if_match`.
+The ids of a path come first, in its order; parameters and the members of a body are given by their names. Answers, and
+what stands in bodies, are the API's own types. Money is decimal, in US dollars; instants have an offset. A list is an
+async iterator over all pages. A read includes the effects of this client's earlier commands. A command returns a
+receipt: the id of the aggregate, its position in the log, and its version for `if_match`.
 """
 
 import httpx

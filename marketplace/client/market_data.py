@@ -27,12 +27,12 @@ class Market(Group):
         """Return the GPU classes of all pools, such as ``H100_SXM``."""
         return await self._api.get("/v1/market/classes", list[str])
 
-    async def get_depth(self, gpu_class: str, *, at: Point | None = None, limit: int | None = None) -> list[DepthLevel]:
+    async def get_depth(self, *, gpu_class: str, at: Point | None = None, limit: int | None = None) -> list[DepthLevel]:
         """Return the asks for a class, cheapest first, summed by price; now or as of a sequence or an instant."""
         return await self._api.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
 
     async def get_capacity(
-        self, pool_id: Sequence[str], *, start: datetime, end: datetime, at: Point | None = None
+        self, *, pool_id: Sequence[str], start: datetime, end: datetime, at: Point | None = None
     ) -> list[CapacityStep]:
         """Return offered, reserved, failed and free nodes of up to 64 pools over a span, as known now or at `at`."""
         return await self._api.get(
@@ -40,7 +40,7 @@ class Market(Group):
         )
 
     async def get_index(
-        self, gpu_class: str, *, start: datetime | None = None, end: datetime | None = None
+        self, *, gpu_class: str, start: datetime | None = None, end: datetime | None = None
     ) -> list[IndexPoint]:
         """Return the index of a class for each day, beside the list prices of other clouds.
 
@@ -49,7 +49,7 @@ class Market(Group):
         """
         return await self._api.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
 
-    async def get_public(self, gpu_class: str | None = None) -> PublicMarket:
+    async def get_public(self, *, gpu_class: str | None = None) -> PublicMarket:
         """Return what everybody may see of a class: index, list prices and depth; by default of the first class."""
         return await self._api.get("/v1/market/public", PublicMarket, fresh=False, gpu_class=gpu_class)
 
@@ -57,11 +57,11 @@ class Market(Group):
         """Return supply, awards and index of each vendor's generations of GPUs, with their classes."""
         return await self._api.get("/v1/market/generations", list[GenerationView])
 
-    async def get_curves(self, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
+    async def get_curves(self, *, gpu_class: str, auction_id: str | None = None) -> list[CurveStep]:
         """Return supply and demand curves of a class in an auction's frozen book, by default the last one with it."""
         return await self._api.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, auction_id=auction_id)
 
-    async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
+    async def publish_pricelist(self, *, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
         """Publish a dated table of other clouds' list prices; the same table again changes nothing."""
         body = PublishPricelistBody(name=name, prices=prices)
         return await self._api.command("/v1/market/list-prices", body, **options)
@@ -70,7 +70,7 @@ class Market(Group):
         """Return the least order value, quotas and fees that apply now."""
         return await self._api.get("/v1/market/schedule", ScheduleTerms)
 
-    async def publish_schedule(self, terms: ScheduleTerms, **options: Any) -> ReceiptBody:
+    async def publish_schedule(self, *, terms: ScheduleTerms, **options: Any) -> ReceiptBody:
         """Publish the schedule for what begins from now on; for the platform."""
         return await self._api.command("/v1/market/schedule", PublishScheduleBody(terms=terms), **options)
 

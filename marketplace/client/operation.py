@@ -38,11 +38,11 @@ class Operation(Group):
         """Return what workers repeat without success, and which events they cannot read; for the platform."""
         return await self._api.get("/v1/projections/stuck", list[StuckTaskView])
 
-    async def rebuild_projection(self, name: str) -> JobView:
+    async def rebuild_projection(self, *, name: str) -> JobView:
         """Rebuild a projection's rows from the log in the background; for the platform."""
         return await self._api.send("/v1/projections/rebuilds", JobView, ProjectionBody(name=name))
 
-    async def verify_projection(self, name: str) -> JobView:
+    async def verify_projection(self, *, name: str) -> JobView:
         """Compare a projection's rows with the log in the background; for the platform."""
         return await self._api.send("/v1/projections/verifications", JobView, ProjectionBody(name=name))
 
@@ -54,7 +54,7 @@ class Clock(Group):
         """Return market time."""
         return await self._api.get("/v1/test/clock", ClockView)
 
-    async def advance(self, seconds: int, **options: Any) -> ReceiptBody:
+    async def advance(self, *, seconds: int, **options: Any) -> ReceiptBody:
         """Move market time forward; in the embedded mode only."""
         return await self._api.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
 
@@ -69,9 +69,9 @@ class Events(Group):
 
     async def read(
         self,
+        *,
         after: int = 0,
         limit: int = 1_000,
-        *,
         type: Sequence[str] = (),  # noqa: A002 - the parameter's name
         aggregate: Sequence[str] = (),
         aggregate_id: str | None = None,
@@ -97,18 +97,18 @@ class Events(Group):
         query |= {"aggregate_id": aggregate_id, "event_id": event_id, "command_id": command_id, "party_id": party_id}
         return await self._api.get("/v1/events", FeedPage, after=after, limit=limit, **query)
 
-    async def get_chain(self, sequence: int) -> list[ChainCommand]:
+    async def get_chain(self, *, sequence: int) -> list[ChainCommand]:
         """Return the commands before and after an event that led to it or follow from it; for the platform."""
         return await self._api.get("/v1/events/chain", list[ChainCommand], sequence=sequence)
 
-    async def get_states(self, sequence: int) -> StatesAround:
+    async def get_states(self, *, sequence: int) -> StatesAround:
         """Return the state of an event's aggregate before and after it; for the platform."""
         return await self._api.get("/v1/events/states", StatesAround, sequence=sequence)
 
     def follow(
         self,
-        after: int = 0,
         *,
+        after: int = 0,
         type: Sequence[str] = (),  # noqa: A002 - the parameter's name
         aggregate: Sequence[str] = (),
         aggregate_id: str | None = None,

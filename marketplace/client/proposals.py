@@ -43,18 +43,18 @@ class Proposals(Group):
         """
         return await self._api.command(f"/v1/proposals/{segment(proposal_id)}/agree", **options)
 
-    async def refuse(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def refuse(self, proposal_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Refuse a proposal. It ends once the refusals make an agreement that it needs impossible."""
         return await self._api.command(
             f"/v1/proposals/{segment(proposal_id)}/refuse", ReasonBody(reason=reason), **options
         )
 
-    async def withdraw_consent(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def withdraw_consent(self, proposal_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Take an agreement back, as long as the proposal has not taken effect."""
         path = f"/v1/proposals/{segment(proposal_id)}/withdraw-consent"
         return await self._api.command(path, ReasonBody(reason=reason), **options)
 
-    async def withdraw(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def withdraw(self, proposal_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Withdraw a proposal, as its proposer."""
         return await self._api.command(
             f"/v1/proposals/{segment(proposal_id)}/withdraw", ReasonBody(reason=reason), **options

@@ -1,8 +1,10 @@
 """Methods of the client for service lines: work beside a grant, agreed on and metered in hours."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any, Unpack
 
+from events.service_line import HoursReading
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.service_lines import (
     CorrectHoursBody,
@@ -17,8 +19,11 @@ from marketplace.projections.views.billing import HoursReadingView, ServiceLineV
 class ServiceLines(Group):
     """Service lines, as provider, startup and holder."""
 
-    async def propose(self, body: ProposeServiceLineBody, **options: Any) -> ReceiptBody:
+    async def propose(
+        self, *, grant_id: str, name: str, price_usd_per_hour: Decimal, hours: Decimal, **options: Any
+    ) -> ReceiptBody:
         """Propose work for the startup of a grant; the receipt's id is the service line's."""
+        body = ProposeServiceLineBody(grant_id=grant_id, name=name, price_usd_per_hour=price_usd_per_hour, hours=hours)
         return await self._api.command("/v1/service-lines", body, **options)
 
     async def approve(self, service_line_id: str, **options: Any) -> ReceiptBody:
@@ -29,19 +34,25 @@ class ServiceLines(Group):
         """Agree to a service line, as the startup; the price of all hours is held."""
         return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/agree", **options)
 
-    async def decline(self, service_line_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def decline(self, service_line_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Decline a proposal, or withdraw it."""
         body = DeclineServiceLineBody(reason=reason)
         return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/decline", body, **options)
 
-    async def correct_hours(self, service_line_id: str, body: CorrectHoursBody, **options: Any) -> ReceiptBody:
+    async def correct_hours(
+        self, service_line_id: str, *, source: str, reading: HoursReading, reason: str, **options: Any
+    ) -> ReceiptBody:
         """Replace a reading of hours, as its source. A settled period is adjusted."""
+        body = CorrectHoursBody(source=source, reading=reading, reason=reason)
         return await self._api.command(
             f"/v1/service-lines/{segment(service_line_id)}/hours/corrections", body, **options
         )
 
-    async def void_hours(self, service_line_id: str, body: VoidHoursBody, **options: Any) -> ReceiptBody:
+    async def void_hours(
+        self, service_line_id: str, *, source: str, reading_id: str, reason: str, **options: Any
+    ) -> ReceiptBody:
         """Void a reading of hours, as its source. A settled period is adjusted."""
+        body = VoidHoursBody(source=source, reading_id=reading_id, reason=reason)
         return await self._api.command(f"/v1/service-lines/{segment(service_line_id)}/hours/voids", body, **options)
 
     async def get(self, service_line_id: str) -> ServiceLineView:
@@ -50,8 +61,8 @@ class ServiceLines(Group):
 
     def list(
         self,
-        grant_id: str | None = None,
         *,
+        grant_id: str | None = None,
         party_id: str | None = None,
         status: Statuses = None,
         **listed: Unpack[Listed],

@@ -1,7 +1,8 @@
 """Methods of the client for trade: quotes, orders, and the auctions that decide them."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Unpack
+from datetime import datetime
+from typing import Any, Literal, Unpack
 
 from events.book import Book
 from events.order import OrderTerms
@@ -29,7 +30,7 @@ from marketplace.projections.views.trading import (
 class Quotes(Group):
     """Quotes: answers to orders that are not placed; held ones can be taken."""
 
-    async def ask(self, startup_id: str, terms: OrderTerms, order_id: str | None = None) -> QuoteAnswer:
+    async def ask(self, *, startup_id: str, terms: OrderTerms, order_id: str | None = None) -> QuoteAnswer:
         """Return the value at which an order would win now, and where it would run; nothing is set aside.
 
         With `order_id`, the terms are an amendment of that order, which does not compete with itself.
@@ -37,18 +38,19 @@ class Quotes(Group):
         body = AskQuoteBody(startup_id=startup_id, terms=terms, order_id=order_id)
         return await self._api.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
-    async def hold(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
+    async def hold(self, *, startup_id: str, terms: OrderTerms, hold_seconds: int = 600, **options: Any) -> ReceiptBody:
         """Hold the cheapest free placement at the price that wins now, with the cash and budget for it.
 
         The book is asked anew, so the price may differ from that of an earlier quote; it never exceeds the offer.
         """
+        body = HoldQuoteBody(startup_id=startup_id, terms=terms, hold_seconds=hold_seconds)
         return await self._api.command("/v1/quotes/hold", body, **options)
 
     async def take(self, quote_id: str, **options: Any) -> ReceiptBody:
         """Place the order of a held quote, which is matched at once; the receipt's id is the order's."""
         return await self._api.command(f"/v1/quotes/{segment(quote_id)}/take", **options)
 
-    async def release(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def release(self, quote_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Release a held quote, and everything that was set aside for it."""
         return await self._api.command(f"/v1/quotes/{segment(quote_id)}/release", ReasonBody(reason=reason), **options)
 
@@ -66,7 +68,7 @@ class Quotes(Group):
 class Orders(Group):
     """Orders: a startup's requests for nodes over time, sealed to everyone else."""
 
-    async def place(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
+    async def place(self, *, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Place an order for the next auction. Its cash and mandates' budgets are held at once.
 
         Above what one person alone may order for, a second person must approve it; the receipt's id is then the
@@ -74,7 +76,7 @@ class Orders(Group):
         """
         return await self._api.command("/v1/orders", PlaceOrderBody(startup_id=startup_id, terms=terms), **options)
 
-    async def amend(self, order_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
+    async def amend(self, order_id: str, *, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Change the terms of an open order, and what is held for it.
 
         Above what one person alone may buy, a second person must approve it; the receipt's id is then the request's.
@@ -87,7 +89,7 @@ class Orders(Group):
             f"/v1/orders/{segment(order_id)}", AmendOrderBody(terms=terms), method="PUT", **options
         )
 
-    async def cancel(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
+    async def cancel(self, order_id: str, *, reason: str, **options: Any) -> ReceiptBody:
         """Cancel an open order.
 
         Raises:
@@ -124,7 +126,7 @@ class Orders(Group):
         """
         return self._api.rows(f"/v1/orders/{segment(order_id)}/decisions", DecisionView)
 
-    def list_book(self, at: Point | None = None) -> AsyncIterator[BookOrderView]:
+    def list_book(self, *, at: Point | None = None) -> AsyncIterator[BookOrderView]:
         """Yield the startup's own open or locked orders by id, now or as of a sequence or an instant."""
         return self._api.rows("/v1/orders/book", BookOrderView, at=at)
 
@@ -132,8 +134,28 @@ class Orders(Group):
 class Auctions(Group):
     """Auctions: times and prices are public; a decision is for its startup, a book and its certificate for auditors."""
 
-    async def open(self, body: OpenAuctionBody, **options: Any) -> ReceiptBody:
+    async def open(
+        self,
+        *,
+        locks_at: datetime,
+        horizon_start: datetime,
+        period_hours: Literal[1, 24],
+        periods: int,
+        seed: int,
+        indicative_at: datetime | None = None,
+        no_cancel_at: datetime | None = None,
+        **options: Any,
+    ) -> ReceiptBody:
         """Open an auction, which then collects orders; for the platform."""
+        body = OpenAuctionBody(
+            locks_at=locks_at,
+            horizon_start=horizon_start,
+            period_hours=period_hours,
+            periods=periods,
+            seed=seed,
+            indicative_at=indicative_at,
+            no_cancel_at=no_cancel_at,
+        )
         return await self._api.command("/v1/auctions", body, **options)
 
     async def get(self, auction_id: str) -> AuctionView:

@@ -215,7 +215,7 @@ class Desk:
         with contextlib.suppress(ProblemError):
             for start in range(0, len(wanted), NAMES_MAX):
                 asked = wanted[start : start + NAMES_MAX]
-                found |= {one.party_id: one.name async for one in self.client.parties.list_names(asked)}
+                found |= {one.party_id: one.name async for one in self.client.parties.list_names(party_id=asked)}
         return found
 
     async def load_page(

@@ -6,7 +6,7 @@ import re
 import types
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,7 +21,13 @@ KEY, VERSION, SEQUENCE = "a-key", 3, 7
 INSTANT = datetime(2026, 1, 31, tzinfo=UTC)
 TEMPLATE = re.compile(r"\{[^}]*\}")
 MADE_UP = re.compile(r"made-up-\w+")
-VALUES: tuple[tuple[type, Any], ...] = ((bool, True), (int, 1), (Decimal, Decimal(1)), (datetime, INSTANT))
+VALUES: tuple[tuple[type, Any], ...] = (
+    (bool, True),
+    (int, 13),
+    (Decimal, Decimal(1)),
+    (datetime, INSTANT),
+    (date, INSTANT.date()),
+)
 """By type; text is made up from the parameter's name."""
 
 
@@ -32,6 +38,7 @@ class Call:
     Attributes:
         name: The method, as the id of its operation: ``orders.place``.
         arguments: What it takes, options excepted.
+        places: Those of them that may be given by position.
         takes_options: Whether it takes an idempotency key and a version.
         answer: What it says that it returns.
         request: What it sent.
@@ -39,6 +46,7 @@ class Call:
 
     name: str
     arguments: tuple[str, ...]
+    places: tuple[str, ...]
     takes_options: bool
     answer: Any
     request: httpx.Request
@@ -106,21 +114,20 @@ async def call(client: type[Transport], name: str) -> Call:
         with pytest.raises(ProblemError, match="nobody_there"):
             await (anext(asked) if isinstance(asked, AsyncIterator) else asked)
     (request,) = silent.requests
-    return Call(name, tuple(given), takes_options, hints["return"], request)
+    places = tuple(each.name for each in named if each.kind is not each.KEYWORD_ONLY)
+    return Call(name, tuple(given), places, takes_options, hints["return"], request)
 
 
 def make_up(kind: Any, name: str) -> Any:
-    """Return a value of an annotation; a body has all of its members."""
+    """Return a value of an annotation that is no default, which would not be sent; a part of a body is text."""
     if get_origin(kind) is Literal:
-        return get_args(kind)[0]
+        return get_args(kind)[-1]
     if get_origin(kind) in (Union, types.UnionType):
         return make_up(get_args(kind)[0], name)
     if kind is str:
         return f"made-up-{name}"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind(**{field.name: f"made-up-{field.name}" for field in msgspec.structs.fields(kind)})
-    if kind == Sequence[str]:
-        return (f"made-up-{name}",)
+        return f"made-up-{name}"
     if get_origin(kind) in (tuple, Sequence, Mapping):
-        return ()
+        return (f"made-up-{name}",)
     return next(value for known, value in VALUES if kind is known)

@@ -6,32 +6,15 @@ from decimal import Decimal
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from events.lot import AskStep
 from events.order import ClassOffer, OrderTerms
 from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
 from events.service_line import HoursReading
-from marketplace.api.http.bodies.allocations import CorrectAllocationBody, UseBody, VoidAllocationBody
+from marketplace.api.http.bodies.allocations import UseBody
 from marketplace.api.http.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
-from marketplace.api.http.bodies.delivery import (
-    AnswerDisputeBody,
-    ConcedePartBody,
-    DisputeStatementBody,
-    ReferDisputeBody,
-    ResolveStatementBody,
-    TerminateGrantBody,
-)
-from marketplace.api.http.bodies.issuers import LimitDilutionBody
-from marketplace.api.http.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
-from marketplace.api.http.bodies.supply import (
-    ClosePoolBody,
-    FailNodesBody,
-    ListLotBody,
-    OpenPoolBody,
-    RepriceLotBody,
-    ResellGrantBody,
-)
 from marketplace.api.http.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
@@ -58,11 +41,11 @@ async def _see_projections(client: MarketplaceClient) -> None:
     assert seen["parties"].state == "live"
     assert seen["parties"].position > 0
     assert await client.operation.list_stuck() == []
-    assert (await client.operation.verify_projection("parties")).kind == "verify"
-    assert (await client.operation.rebuild_projection("grants")).kind == "rebuild"
+    assert (await client.operation.verify_projection(name="parties")).kind == "verify"
+    assert (await client.operation.rebuild_projection(name="grants")).kind == "rebuild"
     first = (await client.events.read(limit=1)).items[0].sequence
-    assert first in {event.sequence for each in await client.events.get_chain(first) for event in each.events}
-    around = await client.events.get_states(first)
+    assert first in {event.sequence for each in await client.events.get_chain(sequence=first) for event in each.events}
+    around = await client.events.get_states(sequence=first)
     assert around.before is None
     assert around.after is not None
 
@@ -78,13 +61,13 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert (await client.market.get_reliability(ids["provider"])).provider_id == ids["provider"]
     await _see_allocations(client, ids)
     await _see_service_lines(client, ids)
-    assert await client.market.get_index("H100_SXM")
+    assert await client.market.get_index(gpu_class="H100_SXM")
     assert len((await client.market.get_public()).index) == 90
     [generation] = await client.market.list_generations()
     assert (generation.gpu_vendor, generation.gpu_generation) == ("nvidia", "hopper")
     assert generation.awarded_gpu_hours == sum(one.awarded_gpu_hours for one in generation.classes) > 0
     assert {row.gpu_generation for row in await client.mandates.list_exposure()} == {"hopper"}
-    curves = await client.market.get_curves("H100_SXM")
+    curves = await client.market.get_curves(gpu_class="H100_SXM")
     assert {step.side for step in curves} == {"ask"}, "demand of fewer than three startups is sealed"
     [listed] = [row async for row in client.market.list_pricelists()]
     price = ListPrice(
@@ -94,9 +77,9 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
         listed_on=listed.listed_on,
         source=listed.source,
     )
-    assert (await client.market.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
+    assert (await client.market.publish_pricelist(name="list prices", prices=(price,))).id == listed.pricelist_id
     terms = await client.market.get_schedule()
-    await client.market.publish_schedule(msgspec.structs.replace(terms, quotes_max=14))
+    await client.market.publish_schedule(terms=msgspec.structs.replace(terms, quotes_max=14))
 
 
 async def _see_allocations(client: MarketplaceClient, ids: dict) -> None:
@@ -106,43 +89,45 @@ async def _see_allocations(client: MarketplaceClient, ids: dict) -> None:
     named = {"startup_id": ids["startup"], "provider_id": ids["provider"], "gpu_class": "H100_SXM", "source": "fleet"}
     use = UseBody(reading_id="never-sent", start=allocation.start, end=allocation.end, gpus=1)
     with pytest.raises(ProblemError) as caught:
-        await client.usage.correct_allocation(CorrectAllocationBody(**named, reading=use, reason="a tour"))
+        await client.usage.correct_allocation(**named, reading=use, reason="a tour")
     assert caught.value.code == "allocation_unknown"
     with pytest.raises(ProblemError) as caught:
-        await client.usage.void_allocation(VoidAllocationBody(**named, reading_id="never-sent", reason="a tour"))
+        await client.usage.void_allocation(**named, reading_id="never-sent", reason="a tour")
     assert caught.value.code == "allocation_unknown"
 
 
 async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:
     """See what was agreed on, and let the same be proposed again and decline it."""
-    (line,) = [each async for each in client.service_lines.list(ids["second_grant"])]
+    (line,) = [each async for each in client.service_lines.list(grant_id=ids["second_grant"])]
     assert (await client.service_lines.get(line.service_line_id)).status in {"agreed", "closed"}
     (hours,) = [each async for each in client.service_lines.list_hours(line.service_line_id)]
     reading = HoursReading(reading_id="never-sent", start=hours.start, end=hours.end, hours=Decimal(1))
     asked = (
-        (client.service_lines.correct_hours, CorrectHoursBody(source=hours.source, reading=reading, reason="a tour")),
-        (client.service_lines.void_hours, VoidHoursBody(source=hours.source, reading_id="never-sent", reason="a tour")),
+        (client.service_lines.correct_hours, {"reading": reading}),
+        (client.service_lines.void_hours, {"reading_id": "never-sent"}),
     )
     for ask, body in asked:
         with pytest.raises(ProblemError) as caught:
-            await ask(line.service_line_id, body)
+            await ask(line.service_line_id, source=hours.source, reason="a tour", **body)
         assert caught.value.code == "reading_unknown"
-    offer = ProposeServiceLineBody(
-        grant_id=ids["second_grant"], name="support", price_usd_per_hour=Decimal(1), hours=Decimal(1)
-    )
-    for ask in (client.service_lines.propose(offer), client.service_lines.agree(ids["declined_line"])):
+    offer = {"grant_id": ids["second_grant"], "name": "support", "price_usd_per_hour": Decimal(1), "hours": Decimal(1)}
+    for ask in (client.service_lines.propose(**offer), client.service_lines.agree(ids["declined_line"])):
         with pytest.raises(ProblemError) as caught:
             await ask
         assert caught.value.code in {"grant_terminated", "service_line_declined"}
     assert (await client.service_lines.approve(ids["declined_line"])).id == ids["declined_line"]
-    assert (await client.service_lines.decline(ids["declined_line"], "still")).id == ids["declined_line"]
+    assert (await client.service_lines.decline(ids["declined_line"], reason="still")).id == ids["declined_line"]
 
 
 async def _see_quotes(client: MarketplaceClient, world: World) -> None:
     body = msgspec.convert(build_cash_order(world, cash="2.5"), HoldQuoteBody)
     now = world.stage.services.handler.clock.now()
-    window = {"start_earliest": now + timedelta(days=2), "start_latest": now + timedelta(days=3)}
-    answer = await client.quotes.ask(body.startup_id, msgspec.structs.replace(body.terms, **window))
+    answer = await client.quotes.ask(
+        startup_id=body.startup_id,
+        terms=msgspec.structs.replace(
+            body.terms, start_earliest=now + timedelta(days=2), start_latest=now + timedelta(days=3)
+        ),
+    )
     assert answer.guarantee in {"sure", "indicative"}
     taken = await client.quotes.get(world.ids["taken_quote"])
     assert (taken.quote_id, taken.status) == (world.ids["taken_quote"], "taken")
@@ -152,33 +137,41 @@ async def _trade(client: MarketplaceClient, world: World) -> None:
     """Bring a fabric, hold and take a quote on it, sell part of that on and take it back, and leave the market."""
     now, ids = world.stage.services.handler.clock.now(), world.ids
     begin = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
-    await client.accounts.deposit(ids["account"], Decimal(10_000), "for the tour")
-    fabric = OpenPoolBody(
-        site_id=ids["site"],
-        gpu_class="GB300",
-        interconnect="infiniband",
-        gpus_per_node=8,
-        nodes=4,
-        power_per_node_kw=1,
-    )
-    pool_id = (await client.pools.open(fabric)).id
-    lot = ListLotBody(
-        pool_id=pool_id, nodes=4, start=begin, end=begin + timedelta(days=9), ask_usd_per_gpu_hour=Decimal(1)
-    )
+    await client.accounts.deposit(ids["account"], amount_usd=Decimal(10_000), reference="for the tour")
+    pool_id = (
+        await client.pools.open(
+            site_id=ids["site"],
+            gpu_class="GB300",
+            interconnect="infiniband",
+            gpus_per_node=8,
+            nodes=4,
+            power_per_node_kw=1,
+        )
+    ).id
+    lot = {
+        "pool_id": pool_id,
+        "nodes": 4,
+        "start": begin,
+        "end": begin + timedelta(days=9),
+        "ask_usd_per_gpu_hour": Decimal(1),
+    }
     steps = (AskStep(nodes=1, ask_usd_per_gpu_hour=Decimal(3)),)
-    listed = (await client.lots.offer(lot)).id
-    await client.lots.reprice(listed, RepriceLotBody(ask_usd_per_gpu_hour=Decimal(2), further_asks=steps))
+    listed = (await client.lots.offer(**lot)).id
+    await client.lots.reprice(listed, ask_usd_per_gpu_hour=Decimal(2), further_asks=steps)
     stepped = {known.lot_id: known async for known in client.lots.list(pool_id=pool_id)}[listed]
     assert (stepped.ask_usd_per_gpu_hour, stepped.further_asks) == (2, steps)
     grant_id = await _take(client, ids["startup"], begin)
-    resale = ResellGrantBody(nodes=1, start=begin, end=begin + timedelta(days=1), ask_usd_per_gpu_hour=Decimal("2.50"))
-    lot_id = (await client.grants.resell(grant_id, resale)).id
+    lot_id = (
+        await client.grants.resell(
+            grant_id, nodes=1, start=begin, end=begin + timedelta(days=1), ask_usd_per_gpu_hour=Decimal("2.50")
+        )
+    ).id
     assert lot_id in {known.lot_id async for known in client.lots.list(pool_id=pool_id)}
-    await client.lots.withdraw(lot_id, "needed after all")
+    await client.lots.withdraw(lot_id, reason="needed after all")
     left = {known.lot_id: known async for known in client.lots.list(pool_id=pool_id)}[lot_id]
     assert (left.status, left.grant_id, left.provider_id) == ("withdrawn", grant_id, ids["startup"])
     await _fail_and_end(client, pool_id, grant_id, now)
-    await client.pools.close(pool_id, ClosePoolBody(closes_at=now + timedelta(days=30), reason="the lease ends"))
+    await client.pools.close(pool_id, closes_at=now + timedelta(days=30), reason="the lease ends")
     pools = {known.pool_id: known async for known in client.pools.list(gpu_class="GB300")}
     assert pools[pool_id].closes_at == now + timedelta(days=30)
 
@@ -187,11 +180,9 @@ async def _fail_and_end(client: MarketplaceClient, pool_id: str, grant_id: str, 
     """Let a node fail and come back, and end a grant as the platform, which owes no notice."""
     grant = await client.grants.get(grant_id)
     assert grant.service == STANDARD_SERVICE
-    await client.pools.fail_nodes(pool_id, FailNodesBody(incident_id="fans", nodes=1, at=now - timedelta(hours=2)))
-    await client.pools.restore_nodes(pool_id, "fans", now - timedelta(hours=1))
-    await client.grants.terminate(
-        grant_id, TerminateGrantBody(at=grant.end - timedelta(hours=1), reason="a change of plans")
-    )
+    await client.pools.fail_nodes(pool_id, incident_id="fans", nodes=1, at=now - timedelta(hours=2))
+    await client.pools.restore_nodes(pool_id, incident_id="fans", at=now - timedelta(hours=1))
+    await client.grants.terminate(grant_id, at=grant.end - timedelta(hours=1), reason="a change of plans")
     assert (await client.grants.get(grant_id)).status == "terminated"
 
 
@@ -200,11 +191,11 @@ async def _see_statement(client: MarketplaceClient, statement_id: str) -> None:
     assert (await client.statements.get(statement_id)).status == "accepted"
     late = {"reason": "it comes late"}
     for sent in (
-        client.statements.dispute(statement_id, DisputeStatementBody(gpu_seconds_counted=0, **late)),
-        client.statements.answer_dispute(statement_id, AnswerDisputeBody(**late)),
-        client.statements.concede_part(statement_id, ConcedePartBody(gpu_seconds=0, **late)),
-        client.statements.refer_dispute(statement_id, ReferDisputeBody(**late)),
-        client.statements.resolve(statement_id, ResolveStatementBody(gpu_seconds=0, **late)),
+        client.statements.dispute(statement_id, gpu_seconds_counted=0, **late),
+        client.statements.answer_dispute(statement_id, **late),
+        client.statements.concede_part(statement_id, gpu_seconds=0, **late),
+        client.statements.refer_dispute(statement_id, **late),
+        client.statements.resolve(statement_id, gpu_seconds=0, **late),
     ):
         with pytest.raises(ProblemError) as caught:
             await sent
@@ -215,11 +206,11 @@ async def _take(client: MarketplaceClient, startup_id: str, begin: datetime) -> 
     """Let one quote go and take another; return the grant that it became."""
     offer = ClassOffer(gpu_class="GB300", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0))
     terms = OrderTerms(nodes=2, duration_hours=48, start_earliest=begin, start_latest=begin, offers=(offer,))
-    body = HoldQuoteBody(startup_id=startup_id, terms=terms)
-    gone = (await client.quotes.hold(body)).id
-    await client.quotes.release(gone, "changed plans")
+    body = {"startup_id": startup_id, "terms": terms}
+    gone = (await client.quotes.hold(**body)).id
+    await client.quotes.release(gone, reason="changed plans")
     assert (await client.quotes.get(gone)).status == "released"
-    kept = (await client.quotes.hold(body)).id
+    kept = (await client.quotes.hold(**body)).id
     order_id = (await client.quotes.take(kept)).id
     assert (await client.quotes.get(kept)).status == "taken"
     order = await client.orders.get(order_id)
@@ -233,7 +224,9 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
     assert [hold.hold_id async for hold in client.accounts.list_holds(account)]
     explained = await client.accounts.explain_balance(account, limit=3)
     assert len(explained.entries) == 3
-    statement = await client.accounts.get_statement(account, now - timedelta(days=400), now + timedelta(days=400))
+    statement = await client.accounts.get_statement(
+        account, start=now - timedelta(days=400), end=now + timedelta(days=400)
+    )
     assert statement.lines
 
 
@@ -251,13 +244,13 @@ async def _see_proposals(client: MarketplaceClient, world: World) -> None:
         await client.proposals.agree(spare)
     assert caught.value.code == "proposal_withdrawn"
     with pytest.raises(ProblemError) as caught:
-        await client.proposals.refuse(closing, "too late")
+        await client.proposals.refuse(closing, reason="too late")
     assert caught.value.code == "proposal_effective"
     with pytest.raises(ProblemError) as caught:
-        await client.proposals.withdraw_consent(closing, "too late")
+        await client.proposals.withdraw_consent(closing, reason="too late")
     assert caught.value.code == "proposal_effective"
     with pytest.raises(ProblemError) as caught:
-        await client.proposals.withdraw(closing, "too late")
+        await client.proposals.withdraw(closing, reason="too late")
     assert caught.value.code == "proposal_effective"
 
 
@@ -281,7 +274,7 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     kinds = [movement.kind async for movement in client.instruments.list_movements(instrument.instrument_id)]
     assert kinds == ["accrued", "reversed", "converted", "reversed"]
     with pytest.raises(ProblemError) as caught:
-        await client.instruments.pay_debt(instrument.instrument_id, Decimal(1))
+        await client.instruments.pay_debt(instrument.instrument_id, amount_usd=Decimal(1))
     assert caught.value.code == "debt_exceeded"
     with pytest.raises(ProblemError) as caught:
         await client.instruments.mature(instrument.instrument_id)
@@ -292,10 +285,10 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     assert [each.issuer_id async for each in client.issuers.list()]
     assert await client.issuers.list_stock_classes(issuer)
     assert [each.holder_id async for each in client.issuers.list_stakeholders(issuer)]
-    assert [each.issuer_id async for each in client.issuers.list_holdings(fund)]
-    limit = LimitDilutionBody(dilution_max=Decimal("0.5"), valuation_usd=Decimal(10_000_000))
+    assert [each.issuer_id async for each in client.issuers.list_holdings(holder_id=fund)]
+    limit = {"dilution_max": Decimal("0.5"), "valuation_usd": Decimal(10_000_000)}
     with pytest.raises(ProblemError) as caught:
-        await client.issuers.limit_dilution(issuer, limit)
+        await client.issuers.limit_dilution(issuer, **limit)
     assert caught.value.code == "issuer_ended"
     assert (await client.issuers.get(issuer)).dilution_max == Decimal("0.90")
     assert (await client.financings.get(issuer, world.ids["financing"])).pricing is not None
@@ -305,21 +298,25 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     assert report.fully_diluted_shares > 0
     assert (await client.cap_tables.explain(issuer)).rows
     assert (await client.issuers.export_ocf(issuer)).startswith(b"PK")
-    body = msgspec.convert(build_scenario(world), ScenarioBody, strict=False)
+    body = asdict(msgspec.convert(build_scenario(world), ScenarioBody, strict=False))
     with pytest.raises(ProblemError) as caught:
-        await client.cap_tables.run_scenario(issuer, body)
+        await client.cap_tables.run_scenario(issuer, **body)
     assert caught.value.code == "issuer_ended"
     numbers = {number.name: number for number in (await client.cap_tables.explain(issuer)).numbers}
     known = numbers["outstanding"].entries[-1].sequence
-    pending = await client.cap_tables.run_scenario(issuer, msgspec.structs.replace(body, known=known))
+    pending = await client.cap_tables.run_scenario(issuer, **body | {"known": known})
     assert pending.before.issuer_id == pending.after.issuer_id == issuer
     position, companies = await _see_position(client, issuer)
     rounds = await client.cap_tables.plot_rounds(
-        issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False)
+        issuer, **asdict(msgspec.convert(build_plot(world), PlotRoundsBody, strict=False))
     )
-    exits = await client.cap_tables.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
+    exits = await client.cap_tables.plot_exits(
+        issuer, **asdict(msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
+    )
     assert len(rounds) == len(exits) == RANGE["points"]
     assert await _see_position(client, issuer) == (position, companies), "what if records nothing"
     assert (await client.parties.get_portfolio(fund, retail="H100_SXM:4")).positions
-    recovery = await client.parties.estimate_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
+    recovery = await client.parties.estimate_recovery(
+        fund, **asdict(msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
+    )
     assert recovery.table

@@ -69,7 +69,9 @@ HOLDS = (
         build_credit,
         refused=(lambda world: build_credit(world, startup_id=world.ids["provider"]), 404, "party_unknown"),
         other=(404, "party_unknown"),
-        ask=lambda client, ids: client.accounts.limit_credit(ids["provider"], ids["startup"], Decimal("900.00")),
+        ask=lambda client, ids: client.accounts.limit_credit(
+            provider_id=ids["provider"], startup_id=ids["startup"], limit_usd=Decimal("900.00")
+        ),
     ),
     Row(
         "GET",
@@ -105,7 +107,7 @@ APPROVALS = (
         "chief",
         {"limit_usd": "100"},
         refused=({"limit_usd": "-1"}, 422, "amount_not_positive"),
-        ask=lambda client, ids: client.accounts.set_limit(ids["till"], Decimal(100)),
+        ask=lambda client, ids: client.accounts.set_limit(ids["till"], limit_usd=Decimal(100)),
     ),
     Row(
         "POST",
@@ -122,7 +124,9 @@ APPROVALS = (
         "clerk",
         {"reason": "it was typed wrong"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.accounts.withdraw_approval(ids["till"], ids["withdrawn_approval"], "again"),
+        ask=lambda client, ids: client.accounts.withdraw_approval(
+            ids["till"], ids["withdrawn_approval"], reason="again"
+        ),
     ),
     Row("POST", "/v1/accounts/{till}/withdrawals", "clerk", _WIRE, 202, save="refused_approval"),
     Row(
@@ -131,7 +135,7 @@ APPROVALS = (
         "chief",
         {"reason": "nobody knows the payee"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.accounts.refuse_approval(ids["till"], ids["refused_approval"], "again"),
+        ask=lambda client, ids: client.accounts.refuse_approval(ids["till"], ids["refused_approval"], reason="again"),
     ),
     Row("POST", "/v1/accounts/{till}/withdrawals", "clerk", _WIRE, 202, save="approval"),
     Row(

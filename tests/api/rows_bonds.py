@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.api.http.bodies.bonds import ClaimBody, PostBondBody
 from marketplace.client import ProblemError
 from marketplace.core.ids import derive_id, rename_id
 from tests.api.rows import ABSENT, SEEN, Row, World
@@ -27,7 +26,7 @@ async def name_claim(world: World) -> None:
 
 async def claim_again(client, ids) -> None:
     with pytest.raises(ProblemError, match="claim_exists"):
-        await client.bonds.claim(ids["second_grant"], ClaimBody())
+        await client.bonds.claim(ids["second_grant"])
 
 
 ROWS = (
@@ -41,9 +40,7 @@ ROWS = (
         other=(404, "party_unknown"),
         save="bond",
         before=fund_bond,
-        ask=lambda client, ids: client.bonds.post(
-            PostBondBody(party_id=ids["provider"], amount_usd=Decimal(9), lot_id=ids["lot"])
-        ),
+        ask=lambda client, ids: client.bonds.post(party_id=ids["provider"], amount_usd=Decimal(9), lot_id=ids["lot"]),
     ),
     Row(
         "POST",
@@ -69,7 +66,7 @@ ROWS = (
         {"reason": "the fibre is cut"},
         refused=({"reason": "the fibre is cut", "amount_usd": "1000000"}, 422, "answer_above_claim"),
         before=name_claim,
-        ask=lambda client, ids: client.bonds.answer_claim(ids["bond"], ids["claim"], "the fibre is cut"),
+        ask=lambda client, ids: client.bonds.answer_claim(ids["bond"], ids["claim"], reason="the fibre is cut"),
     ),
     Row(
         "GET",

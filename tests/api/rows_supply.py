@@ -1,6 +1,5 @@
 """Rows of parties, keys, accounts, sites, pools, lots and mandates."""
 
-from marketplace.api.http.bodies.parties import RelationBody
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 
 SITE = {
@@ -81,7 +80,7 @@ PARTIES = (
         "startup",
         {"role": "provider", "reason": "it bought GPUs"},
         refused=({"role": "king", "reason": "it is one"}, 422, "body_invalid"),
-        ask=lambda client, ids: client.parties.add_role(ids["startup"], "provider", "it bought GPUs"),
+        ask=lambda client, ids: client.parties.add_role(ids["startup"], role="provider", reason="it bought GPUs"),
     ),
     Row(
         "POST",
@@ -89,7 +88,9 @@ PARTIES = (
         "platform",
         {"role": "provider", "reason": "its site is not ready"},
         refused=({"role": "fund", "reason": "never asked for"}, 422, "role_not_requested"),
-        ask=lambda client, ids: client.parties.refuse_role(ids["startup"], "provider", "its site is not ready"),
+        ask=lambda client, ids: client.parties.refuse_role(
+            ids["startup"], role="provider", reason="its site is not ready"
+        ),
     ),
     Row(
         "POST",
@@ -97,7 +98,7 @@ PARTIES = (
         "platform",
         {"stage": "seed"},
         refused=({"stage": "unicorn"}, 422, "body_invalid"),
-        ask=lambda client, ids: client.parties.record_stage(ids["startup"], "seed"),
+        ask=lambda client, ids: client.parties.record_stage(ids["startup"], stage="seed"),
         other=PLATFORM_ONLY,
     ),
     Row(
@@ -108,7 +109,7 @@ PARTIES = (
         refused=({"kind": "owner", "reason": "nobody is named"}, 422, "relation_ambiguous"),
         save="relation",
         ask=lambda client, ids: client.parties.declare_relation(
-            ids["startup"], RelationBody(kind="affiliate", owner="lei:5967007lieexzx4lpk21", reason="the same")
+            ids["startup"], kind="affiliate", owner="lei:5967007lieexzx4lpk21", reason="the same"
         ),
     ),
     Row(
@@ -125,7 +126,9 @@ PARTIES = (
         "startup",
         {"reason": "the shares were sold"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.parties.end_relation(ids["startup"], ids["relation"], "the shares were sold"),
+        ask=lambda client, ids: client.parties.end_relation(
+            ids["startup"], ids["relation"], reason="the shares were sold"
+        ),
     ),
     Row("GET", "/v1/parties/{startup}", check=lambda one: one["status"] == "cleared"),
     Row(
@@ -377,7 +380,7 @@ LOTS = (
         "provider",
         {"reason": "maintenance"},
         refused=({"reason": 1}, 422, "body_invalid"),
-        ask=lambda client, ids: client.lots.pause(ids["lot"], "maintenance"),
+        ask=lambda client, ids: client.lots.pause(ids["lot"], reason="maintenance"),
     ),
     Row("POST", "/v1/lots/{lot}/resume", "provider", refused=({"reason": "x"}, 422, "body_invalid")),
     Row(

@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from httpx import Response
 
-from marketplace.api.http.bodies.delivery import RescheduleGrantBody
 from marketplace.api.trading.auctions import OF_AUDITORS
 from marketplace.client import ProblemError
 from marketplace.core.ids import rename_id
@@ -99,7 +98,7 @@ async def fund_provider(world: World) -> None:
 
 async def reschedule_again(client, ids) -> None:
     with pytest.raises(ProblemError, match="site_on_time"):
-        await client.grants.reschedule(ids["second_grant"], RescheduleGrantBody(choice="moved"))
+        await client.grants.reschedule(ids["second_grant"], choice="moved")
 
 
 def build_reading(world: World, reading_id: str, nodes: int = 2) -> dict:
@@ -471,7 +470,7 @@ STATEMENTS = (
         refused=("start=2100-01-01T00:00:00Z&end=2020-01-01T00:00:00Z", 422, "request_invalid"),
         check=check_earnings,
         ask=lambda client, _: client.statements.sum_earnings(
-            datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+            start=datetime(2020, 1, 1, tzinfo=UTC), end=datetime(2100, 1, 1, tzinfo=UTC)
         ),
     ),
     Row("GET", "/v1/statements?status=accepted", other=SEEN, check=lambda page: len(page["items"]) >= 2),
@@ -522,7 +521,9 @@ APPROVED = (
         "fund",
         {"reason": "one is enough"},
         refused=({"reason": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.mandates.refuse_order(ids["careful"], ids["unwanted_hold"], "one is enough"),
+        ask=lambda client, ids: client.mandates.refuse_order(
+            ids["careful"], ids["unwanted_hold"], reason="one is enough"
+        ),
     ),
 )
 REST = (

@@ -12,14 +12,13 @@ import pytest
 
 from marketplace.api.http import bodies as http_bodies
 from marketplace.client import MarketplaceClient, ProblemError, SyncMarketplaceClient, bodies
-from marketplace.client.bodies import RegisterPartyBody
 from marketplace.client.transport import ATTEMPTS_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, compute_wait
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.views.access import PartyView
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, Stage, open_stage
 
-BODY = RegisterPartyBody(name="Acme", roles=("startup",), jurisdiction="US")
+BODY = {"name": "Acme", "roles": ("startup",), "jurisdiction": "US"}
 
 
 class Breaking(httpx.AsyncBaseTransport):
@@ -53,10 +52,10 @@ async def test_an_id_leads_to_no_other_route_and_a_text_is_one_name():
     async with MarketplaceClient("http://test", ADMIN_KEY, httpx.MockTransport(answer)) as client:
         for order_id in ("../lots?limit=1", "a/b#c", "ord_x/cancel?reason=%2e"):
             with pytest.raises(ProblemError, match="404"):
-                await client.orders.cancel(order_id, "test")
+                await client.orders.cancel(order_id, reason="test")
         for order_id in ("", ".", ".."):
             with pytest.raises(ValueError, match="is no id"):
-                await client.orders.cancel(order_id, "test")
+                await client.orders.cancel(order_id, reason="test")
         with pytest.raises(ProblemError, match="404"):
             await client.events.read(type="order.placed.v1", aggregate="order")
     *paths, feed = [url.raw_path.decode() for url in asked]
@@ -73,7 +72,7 @@ async def test_a_command_whose_answer_is_lost_takes_effect_once(status):
     async with open_stage(MemoryLog()) as stage:
         transport = Breaking(stage, 2, status)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
-            receipt = await client.parties.register(BODY)
+            receipt = await client.parties.register(**BODY)
         assert len(transport.keys) == 3
         assert len(set(transport.keys)) == 1
         assert receipt.sequence == (await stage.services.handler.log.health()).last_sequence == 2
@@ -86,7 +85,7 @@ async def test_a_refusal_is_raised_with_its_code_at_once():
         transport = Breaking(stage, 0)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
             with pytest.raises(ProblemError) as caught:
-                await client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
+                await client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", amount_usd=Decimal(5), reference="wire")
         assert (caught.value.status, caught.value.code) == (404, "account_unknown")
         assert len(transport.keys) == 1
 
@@ -106,18 +105,18 @@ async def test_an_answer_that_asks_for_a_long_wait_is_raised_at_once():
         transport = Breaking(stage, 1, 503, wait=61)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
             with pytest.raises(ProblemError, match="503 busy"):
-                await client.parties.register(BODY)
+                await client.parties.register(**BODY)
         assert len(transport.keys) == 1
 
 
 async def test_the_client_without_asyncio_commands_reads_follows_and_refuses():
     def use(address: str) -> None:
         with SyncMarketplaceClient(address, ADMIN_KEY) as client:
-            receipt = client.parties.register(BODY)
+            receipt = client.parties.register(**BODY)
             assert client.last_sequence == receipt.sequence == client.events.read().next_after
             assert [sequence for sequence, _ in islice(client.events.follow(), 2)] == [1, 2]
             with pytest.raises(ProblemError, match="account_unknown"):
-                client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
+                client.accounts.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", amount_usd=Decimal(5), reference="wire")
         with pytest.raises(RuntimeError, match="outside its `with` block"):
             client.clock.get()
 
@@ -129,7 +128,7 @@ async def test_reads_see_what_the_client_wrote(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage:
         transport = httpx.ASGITransport(stage.application)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
-            made = [(await client.parties.register(BODY)).id for _ in range(3)]
+            made = [(await client.parties.register(**BODY)).id for _ in range(3)]
             rows: AsyncIterator[PartyView] = client.rows("/v1/parties", PartyView)
             assert [row.party_id async for row in rows] == sorted(made)
             page = await client.events.read()

@@ -13,42 +13,6 @@ from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
 from events.mandate import MandateTerms
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
-from marketplace.api.http.bodies.cap_tables import ImportIssuerBody
-from marketplace.api.http.bodies.equity import (
-    AmendInstrumentBody,
-    AnswerProRataBody,
-    CloseFinancingBody,
-    DeclareLiquidityBody,
-    HolderTermsBody,
-    InvestBody,
-    NoticeMfnBody,
-    OpenFinancingBody,
-    ReversePrincipalBody,
-)
-from marketplace.api.http.bodies.issuers import (
-    AddStakeholderBody,
-    AdjustAuthorisedBody,
-    CancelOptionBody,
-    ConvertStockBody,
-    CreateStockClassBody,
-    ExerciseFirstRefusalBody,
-    ExerciseOptionBody,
-    ExerciseWarrantBody,
-    FormIssuerBody,
-    GrantOptionBody,
-    IssueStockBody,
-    IssueWarrantBody,
-    OfferStockBody,
-    PromiseOptionBody,
-    RecordValuationBody,
-    RepurchaseStockBody,
-    SplitStockBody,
-    TransferStockBody,
-    WaiveFirstRefusalBody,
-)
-from marketplace.api.http.bodies.parties import RegisterPartyBody
-from marketplace.api.http.bodies.reasons import TimedReasonBody
-from marketplace.api.http.bodies.trading import GrantMandateBody
 from marketplace.client import MarketplaceClient
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.log.memory import MemoryLog
@@ -80,8 +44,11 @@ class Company:
         return sum(row.shares for row in rows if (row.holder_id, row.class_id) == (holder_id, class_id))
 
     async def invest(self, terms: PrincipalTerms, usd: int = 1_000) -> str:
-        body = InvestBody(startup_id=self.startup, mandate_id=self.mandate, amount_usd=Decimal(usd), terms=terms)
-        return (await self.client.instruments.invest(body)).id
+        return (
+            await self.client.instruments.invest(
+                startup_id=self.startup, mandate_id=self.mandate, amount_usd=Decimal(usd), terms=terms
+            )
+        ).id
 
 
 @asynccontextmanager
@@ -89,21 +56,19 @@ async def found(database_url: str) -> AsyncIterator[Company]:
     async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
         startup = await stage.register("Acme", "startup", usd="50000")
         fund = await stage.register("Fund", "fund", usd="50000")
-        formed = FormIssuerBody(
-            party_id=startup, legal_name="Acme, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1)
-        )
-        issuer = (await client.issuers.form(formed)).id
+        issuer = (
+            await client.issuers.form(
+                party_id=startup, legal_name="Acme, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1)
+            )
+        ).id
         founder, angel = [
-            (await client.issuers.add_stakeholder(issuer, AddStakeholderBody(name=name, kind=kind))).id
+            (await client.issuers.add_stakeholder(issuer, name=name, kind=kind)).id
             for name, kind in (("Founder", "founder"), ("Angel", "investor"))
         ]
-        await client.issuers.create_stock_class(
-            issuer, CreateStockClassBody(class_id="common", kind="common", shares_authorised=2_000_000)
+        await client.issuers.create_stock_class(issuer, class_id="common", kind="common", shares_authorised=2_000_000)
+        await client.stock.issue(
+            issuer, holder_id=founder, class_id="common", shares=1_000_000, price_usd_per_share=Decimal("0.0001")
         )
-        stock = IssueStockBody(
-            holder_id=founder, class_id="common", shares=1_000_000, price_usd_per_share=Decimal("0.0001")
-        )
-        await client.stock.issue(issuer, stock)
         rules = MandateTerms(
             instrument_kinds=("safe", "convertible_note", "stock"),
             equity_credit=Decimal("0.8"),
@@ -112,7 +77,7 @@ async def found(database_url: str) -> AsyncIterator[Company]:
             direct_budget_usd=Decimal(40_000),
         )
         async with acting_for(client, fund) as own:
-            mandate = await own.mandates.grant(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+            mandate = await own.mandates.grant(holder_id=fund, funding="cash", terms=rules)
         now = (await client.clock.get()).now
         yield Company(client, startup, fund, issuer, founder, angel, mandate.id, now)
 
@@ -121,31 +86,29 @@ async def test_stock_is_transferred_bought_back_converted_and_split(database_url
     async with found(database_url) as company:
         client, issuer, founder, angel = company.client, company.issuer, company.founder, company.angel
         common = {"class_id": "common", "shares": 1_000}
-        move = TransferStockBody(holder_id=founder, holder_id_after=angel, **common)
-        await client.stock.transfer(issuer, move)
+        move = {"holder_id": founder, "holder_id_after": angel, **common}
+        await client.stock.transfer(issuer, **move)
         assert (await company.count(founder), await company.count(angel)) == (999_000, 1_000)
-        price = {"price_usd_per_share": Decimal("0.01")}
-        await client.stock.repurchase(issuer, RepurchaseStockBody(holder_id=angel, **common, **price))
+        await client.stock.repurchase(issuer, holder_id=angel, **common, price_usd_per_share=Decimal("0.01"))
         assert await company.count(angel) == 0
-        seed = CreateStockClassBody(
+        await client.issuers.create_stock_class(
+            issuer,
             class_id="seed",
             kind="preferred",
             shares_authorised=1_000,
             price_per_share_usd=Decimal("0.50"),
             liquidation_multiple=Decimal(1),
         )
-        await client.issuers.create_stock_class(issuer, seed)
-        paid = IssueStockBody(holder_id=angel, class_id="seed", shares=300, price_usd_per_share=Decimal("0.50"))
-        await client.stock.issue(issuer, paid)
+        await client.stock.issue(
+            issuer, holder_id=angel, class_id="seed", shares=300, price_usd_per_share=Decimal("0.50")
+        )
         assert await company.count(angel, "seed") == 300
-        turn = ConvertStockBody(holder_id=angel, class_id="seed", shares=300, class_id_after="common")
-        await client.stock.convert(issuer, turn)
+        await client.stock.convert(issuer, holder_id=angel, class_id="seed", shares=300, class_id_after="common")
         assert (await company.count(angel), await company.count(angel, "seed")) == (300, 0)
         seen = await client.issuers.get(issuer)
-        await client.stock.split(issuer, SplitStockBody(numerator=2, denominator=1), if_match=seen.last_sequence)
+        await client.stock.split(issuer, numerator=2, denominator=1, if_match=seen.last_sequence)
         assert (await company.count(founder), await company.count(angel)) == (1_998_000, 600)
-        more = AdjustAuthorisedBody(class_id="common", shares_authorised=9_000_000, approval=CONSENT)
-        await client.issuers.adjust_authorised(issuer, more)
+        await client.issuers.adjust_authorised(issuer, class_id="common", shares_authorised=9_000_000, approval=CONSENT)
         classes = {each.class_id: each for each in await client.issuers.list_stock_classes(issuer)}
         assert (classes["common"].shares_authorised, classes["seed"].shares_authorised) == (9_000_000, 2_000)
 
@@ -153,20 +116,20 @@ async def test_stock_is_transferred_bought_back_converted_and_split(database_url
 async def test_offered_shares_are_waived_withdrawn_and_taken(database_url: str):
     async with found(database_url) as company:
         client, issuer = company.client, company.issuer
-        offer = OfferStockBody(
-            holder_id=company.founder,
-            holder_id_after=company.angel,
-            class_id="common",
-            shares=1_000,
-            price_usd_per_share=Decimal("0.02"),
-            decide_until=company.now + 30 * DAY,
-        )
-        first = (await client.stock.offer(issuer, offer)).id
-        await client.stock.waive_first_refusal(issuer, first, WaiveFirstRefusalBody(approval=CONSENT))
-        second = (await client.stock.offer(issuer, offer)).id
-        await client.stock.withdraw_offer(issuer, second, "the founder keeps them")
-        third = (await client.stock.offer(issuer, offer)).id
-        await client.stock.exercise_first_refusal(issuer, third, ExerciseFirstRefusalBody(holder_id=company.angel))
+        offer = {
+            "holder_id": company.founder,
+            "holder_id_after": company.angel,
+            "class_id": "common",
+            "shares": 1_000,
+            "price_usd_per_share": Decimal("0.02"),
+            "decide_until": company.now + 30 * DAY,
+        }
+        first = (await client.stock.offer(issuer, **offer)).id
+        await client.stock.waive_first_refusal(issuer, first, approval=CONSENT)
+        second = (await client.stock.offer(issuer, **offer)).id
+        await client.stock.withdraw_offer(issuer, second, reason="the founder keeps them")
+        third = (await client.stock.offer(issuer, **offer)).id
+        await client.stock.exercise_first_refusal(issuer, third, holder_id=company.angel)
         status = {each.transfer_id: each.status async for each in client.stock.list_offers(issuer)}
         assert status == {first: "waived", second: "withdrawn", third: "exercised"}
         assert await company.count(company.angel) == 1_000
@@ -175,35 +138,37 @@ async def test_offered_shares_are_waived_withdrawn_and_taken(database_url: str):
 async def test_options_promises_and_warrants_become_shares(database_url: str):
     async with found(database_url) as company:
         client, issuer, angel = company.client, company.issuer, company.angel
-        await client.issuers.adjust_stock_plan(issuer, 10_000, approval=CONSENT)
+        await client.issuers.adjust_stock_plan(issuer, shares_reserved=10_000, approval=CONSENT)
         assert (await client.issuers.get(issuer)).plan_shares_reserved == 10_000
-        promise = (await client.options.promise(issuer, PromiseOptionBody(holder_id=angel, shares=9_500))).id
-        granted = GrantOptionBody(holder_id=angel, shares=1_000, exercise_price_usd=Decimal("0.10"))
-        assert await refuse(client.options.grant(issuer, granted)) == "pool_exhausted"
-        await client.options.withdraw_promise(issuer, promise, "the candidate declined")
-        option = (await client.options.grant(issuer, granted)).id
-        await client.options.exercise(issuer, option, ExerciseOptionBody(class_id="common", shares=400))
-        ended = CancelOptionBody(shares=600, kind="cancelled", reason="by agreement")
-        await client.options.cancel(issuer, option, ended)
-        again = ExerciseOptionBody(class_id="common", shares=1)
-        assert await refuse(client.options.exercise(issuer, option, again)) == "option_overdrawn"
-        right = IssueWarrantBody(
-            holder_id=angel,
-            class_id="common",
-            shares=900,
-            exercise_price_usd=Decimal("0.10"),
-            expires_at=company.now + 900 * DAY,
-            settlement="either",
+        promise = (await client.options.promise(issuer, holder_id=angel, shares=9_500)).id
+        granted = {"holder_id": angel, "shares": 1_000, "exercise_price_usd": Decimal("0.10")}
+        assert await refuse(client.options.grant(issuer, **granted)) == "pool_exhausted"
+        await client.options.withdraw_promise(issuer, promise, reason="the candidate declined")
+        option = (await client.options.grant(issuer, **granted)).id
+        await client.options.exercise(issuer, option, class_id="common", shares=400)
+        await client.options.cancel(issuer, option, shares=600, kind="cancelled", reason="by agreement")
+        assert await refuse(client.options.exercise(issuer, option, class_id="common", shares=1)) == "option_overdrawn"
+        warrant = (
+            await client.warrants.issue(
+                issuer,
+                holder_id=angel,
+                class_id="common",
+                shares=900,
+                exercise_price_usd=Decimal("0.10"),
+                expires_at=company.now + 900 * DAY,
+                settlement="either",
+            )
+        ).id
+        net = {"shares": 900, "settlement": "net"}
+        assert await refuse(client.warrants.exercise(issuer, warrant, **net)) == "fair_value_missing"
+        await client.issuers.record_valuation(
+            issuer, price_usd_per_share=Decimal("0.30"), method="409A", effective_on=date(2025, 5, 1)
         )
-        warrant = (await client.warrants.issue(issuer, right)).id
-        net = ExerciseWarrantBody(shares=900, settlement="net")
-        assert await refuse(client.warrants.exercise(issuer, warrant, net)) == "fair_value_missing"
-        fair = RecordValuationBody(price_usd_per_share=Decimal("0.30"), method="409A", effective_on=date(2025, 5, 1))
-        await client.issuers.record_valuation(issuer, fair)
-        await client.warrants.exercise(issuer, warrant, net)
+        await client.warrants.exercise(issuer, warrant, **net)
         assert await company.count(angel) == 400 + 600, "two thirds of the warrant are left once its price is paid"
-        worth = RecordValuationBody(price_usd_per_share=Decimal("0.12"), method="409A", effective_on=date(2025, 6, 1))
-        await client.issuers.record_valuation(issuer, worth)
+        await client.issuers.record_valuation(
+            issuer, price_usd_per_share=Decimal("0.12"), method="409A", effective_on=date(2025, 6, 1)
+        )
         (_, valued) = [each async for each in client.issuers.list_valuations(issuer)]
         assert (valued.method, valued.price_usd_per_share) == ("409A", Decimal("0.12"))
 
@@ -213,19 +178,22 @@ async def test_an_instrument_is_amended_suspended_taken_back_and_cancelled(datab
         client = company.client
         instrument = await company.invest(SAFE)
         discounted = msgspec.structs.replace(SAFE, discount=Decimal("0.20"))
-        await client.instruments.amend(instrument, AmendInstrumentBody(terms=discounted, applies_to_earlier=True))
-        await client.instruments.suspend(instrument, "in dispute")
+        await client.instruments.amend(instrument, terms=discounted, applies_to_earlier=True)
+        await client.instruments.suspend(instrument, reason="in dispute")
         seen = await client.instruments.get(instrument)
         assert (seen.terms, seen.status, seen.principal_usd) == (discounted, "suspended", 1_000)
         await client.instruments.resume(instrument)
         assert (await client.instruments.get(instrument)).status == "active"
         (accrued,) = [each async for each in client.instruments.list_movements(instrument)]
-        back = ReversePrincipalBody(tranche_id=accrued.tranche_id, principal_usd=Decimal(400), reason="refunded")
-        await client.instruments.reverse_principal(instrument, back)
+        await client.instruments.reverse_principal(
+            instrument, tranche_id=accrued.tranche_id, principal_usd=Decimal(400), reason="refunded"
+        )
         (row,) = [each async for each in client.issuers.list_principal(company.issuer)]
         assert (row.instrument_id, row.principal_usd) == (instrument, 600)
-        late = TimedReasonBody(at=company.now, reason="nothing accrued")
-        assert await refuse(client.instruments.cancel(instrument, late)) == "principal_accrued"
+        assert (
+            await refuse(client.instruments.cancel(instrument, at=company.now, reason="nothing accrued"))
+            == "principal_accrued"
+        )
         (listed,) = [each async for each in client.instruments.list(issuer_id=company.issuer, holder_id=company.fund)]
         assert (listed.instrument_id, listed.principal_usd) == (instrument, 600)
 
@@ -247,16 +215,16 @@ async def test_a_note_is_repaid_and_a_favoured_safe_takes_later_terms(database_u
         favoured = await company.invest(msgspec.structs.replace(SAFE, most_favoured_nation=True))
         better = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(5_000_000))
         later = await company.invest(better)
-        notice = NoticeMfnBody(later_instrument_id=later, elect_until=company.now + 30 * DAY)
-        noticed = await client.instruments.notice_mfn(favoured, notice)
+        until = company.now + 30 * DAY
+        noticed = await client.instruments.notice_mfn(favoured, later_instrument_id=later, elect_until=until)
         seen = await client.instruments.get(favoured)
         assert seen.last_sequence == noticed.version, "what was read is what an election refers to"
         (offered,) = [each async for each in client.instruments.list_mfn_notices(favoured)]
-        assert (offered.later_instrument_id, offered.terms, offered.elect_until) == (later, better, notice.elect_until)
+        assert (offered.later_instrument_id, offered.terms, offered.elect_until) == (later, better, until)
         assert offered.elected is None
-        await client.instruments.elect_mfn(favoured, later, if_match=seen.last_sequence)
+        await client.instruments.elect_mfn(favoured, later_instrument_id=later, if_match=seen.last_sequence)
         assert [each.elected async for each in client.instruments.list_mfn_notices(favoured)] == [True]
-        assert await refuse(client.instruments.elect_mfn(favoured, None)) == "election_made"
+        assert await refuse(client.instruments.elect_mfn(favoured, later_instrument_id=None)) == "election_made"
 
 
 async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database_url: str):
@@ -278,15 +246,15 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
             seniority=1,
             participation="none",
         )
-        body = OpenFinancingBody(name="Series A", terms=draft)
-        left = (await client.financings.open(issuer, body)).id
-        await client.financings.abandon(issuer, left, "the lead left")
-        financing = (await client.financings.open(issuer, body)).id
+        body = {"name": "Series A", "terms": draft}
+        left = (await client.financings.open(issuer, **body)).id
+        await client.financings.abandon(issuer, left, reason="the lead left")
+        financing = (await client.financings.open(issuer, **body)).id
         assert await refuse(client.financings.price(issuer, financing)) == "pro_rata_open"
-        decline = AnswerProRataBody(amount_usd=Decimal(0), holder_id=company.fund)
-        await client.financings.answer_pro_rata(issuer, financing, decline)
+        decline = {"amount_usd": Decimal(0), "holder_id": company.fund}
+        await client.financings.answer_pro_rata(issuer, financing, **decline)
         await client.financings.price(issuer, financing)
-        await client.financings.close(issuer, financing, CloseFinancingBody(approval=CONSENT))
+        await client.financings.close(issuer, financing, approval=CONSENT)
         status = {each.financing_id: each.status async for each in client.financings.list(issuer)}
         assert status == {left: "abandoned", financing: "closed"}
         assert (await client.instruments.get(instrument)).status == "converted"
@@ -295,24 +263,22 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
         marks = {(line.mark_method, line.mark_source) for line in portfolio.positions}
         assert (marks, portfolio.sums.moic) == ({("cost", None)}, 1), "the angel's money is only stated"
         terms = HolderTerms(pro_rata=(company.angel,), pro_rata_waived=(company.fund,), pro_rata_days=7)
-        await client.financings.agree_holder_terms(issuer, HolderTermsBody(terms=terms, approval=CONSENT))
+        await client.financings.agree_holder_terms(issuer, terms=terms, approval=CONSENT)
         assert (await client.issuers.get(issuer)).holder_terms.pro_rata == (company.angel,)
         lead = (Investment(holder_id=company.founder, amount_usd=Decimal(1_000_000)),)
         bridge = msgspec.structs.replace(draft, class_id="bridge", investments=lead)
-        offered = (await client.financings.open(issuer, OpenFinancingBody(name="Bridge", terms=bridge))).id
+        offered = (await client.financings.open(issuer, name="Bridge", terms=bridge)).id
         (offer,) = (await client.financings.get(issuer, offered)).pro_rata
         assert offer.holder_id == company.angel
-        decline = AnswerProRataBody(amount_usd=Decimal(0))
-        assert await refuse(client.financings.answer_pro_rata(issuer, offered, decline)) == "pro_rata_unknown", (
+        decline = {"amount_usd": Decimal(0)}
+        assert await refuse(client.financings.answer_pro_rata(issuer, offered, **decline)) == "pro_rata_unknown", (
             "not its holder"
         )
-        await client.financings.abandon(issuer, offered, "a buyer came")
-        former = (
-            await client.financings.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(8_000)))
-        ).id
-        await client.financings.withdraw_liquidity(issuer, former, "too little")
+        await client.financings.abandon(issuer, offered, reason="a buyer came")
+        former = (await client.financings.declare_liquidity(issuer, proceeds_usd=Decimal(8_000))).id
+        await client.financings.withdraw_liquidity(issuer, former, reason="too little")
         assert (await client.financings.get_liquidity_event(issuer, former)).status == "withdrawn"
-        sale = (await client.financings.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
+        sale = (await client.financings.declare_liquidity(issuer, proceeds_usd=Decimal(9_000))).id
         await client.financings.pay_distribution(issuer, sale)
         sold = {each.liquidity_id: each async for each in client.financings.list_liquidity_events(issuer)}[sale]
         assert sold.status == "paid"
@@ -322,12 +288,12 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
 async def test_a_company_goes_out_as_a_package_and_another_comes_in_from_it(database_url: str):
     async with found(database_url) as company:
         client = company.client
-        heir = (await client.parties.register(RegisterPartyBody(name="Heir", roles=("startup",), jurisdiction="US"))).id
-        await client.parties.clear(heir, ("sanctions",))
+        heir = (await client.parties.register(name="Heir", roles=("startup",), jurisdiction="US")).id
+        await client.parties.clear(heir, checks=("sanctions",))
         package = await client.issuers.export_ocf(company.issuer)
-        body = ImportIssuerBody(party_id=heir, source="x.zip", package_base64=base64.b64encode(package).decode())
-        report = await client.issuers.check_ocf(body)
+        body = {"party_id": heir, "source": "x.zip", "package_base64": base64.b64encode(package).decode()}
+        report = await client.issuers.check_ocf(**body)
         assert (report.clean, report.findings) == (True, ())
-        inherited = (await client.issuers.import_ocf(body)).id
+        inherited = (await client.issuers.import_ocf(**body)).id
         assert await client.issuers.export_ocf(inherited) == package
         assert {each.name async for each in client.issuers.list_stakeholders(inherited)} == {"Founder", "Angel"}

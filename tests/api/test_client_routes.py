@@ -84,16 +84,21 @@ async def test_every_operation_has_a_method_of_the_client(document: Document, ca
 
 
 async def test_an_operation_its_method_and_what_they_take_have_one_name(document: Document, calls: list[Call]):
-    """``orders.place`` is `client.orders.place`; an argument is the whole body, a parameter or a member of the body."""
+    """``orders.place`` is `client.orders.place`; an argument is a parameter or a member of the body.
+
+    The ids of the path are given by position, everything else by name. A body that is a list is given as a whole.
+    """
     ids = {route: operation["operationId"] for route, operation in document.operations.items()}
     names = [each.name for each in calls if each.name != FOLLOW]
     assert sorted(names) == sorted(ids.values())
     for each in calls:
         assert ids[each.route] == ("events.read" if each.name == FOLLOW else each.name)
         in_path = document.list_parameters(each.route, "path")
-        known = in_path | document.list_parameters(each.route, "query") | document.list_members(each.route) | {"body"}
+        whole = set() if document.list_members(each.route) else {"body"}
+        known = in_path | document.list_parameters(each.route, "query") | document.list_members(each.route) | whole
         arguments = {argument.removesuffix("_") for argument in each.arguments}  # ``from_``: `from` is Python's own
         assert in_path <= arguments <= known, each.name
+        assert set(each.places) == in_path | (arguments & whole), each.name
 
 
 async def test_an_operation_without_a_method_is_found(document: Document, calls: list[Call]):

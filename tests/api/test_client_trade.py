@@ -12,22 +12,11 @@ from events.order import OrderTerms
 from events.types import SafeTerms
 from events.usage import Sample
 from marketplace.api.http.bodies.allocations import (
-    AllocateUsageBody,
-    CorrectAllocationBody,
     UseBody,
-    VoidAllocationBody,
 )
 from marketplace.api.http.bodies.delivery import (
-    CorrectUsageBody,
-    DegradeGrantBody,
-    EvidenceBody,
     ReadingBody,
-    ReportUsageBody,
-    VoidUsageBody,
 )
-from marketplace.api.http.bodies.issuers import FormIssuerBody
-from marketplace.api.http.bodies.supply import ListLotBody
-from marketplace.api.http.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
 from marketplace.client import ProblemError
 from marketplace.log.memory import MemoryLog
 from tests.api.rows import ABSENT
@@ -48,10 +37,14 @@ class Trade(Market):
         self.begin = ((await client.clock.get()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
         self.provider, fund = await self.register("Plant", "provider"), await self.register("Fund", "fund", 10_000)
         self.startup = await self.register("Acme", "startup", 10_000)
-        formed = FormIssuerBody(
-            party_id=self.startup, legal_name="Acme, Inc.", jurisdiction="US", formed_on=self.begin.date() - 400 * DAY
-        )
-        self.issuer = (await client.issuers.form(formed)).id
+        self.issuer = (
+            await client.issuers.form(
+                party_id=self.startup,
+                legal_name="Acme, Inc.",
+                jurisdiction="US",
+                formed_on=self.begin.date() - 400 * DAY,
+            )
+        ).id
         rules = MandateTerms(
             instrument_kinds=("safe",),
             equity_credit=Decimal("0.8"),
@@ -61,21 +54,19 @@ class Trade(Market):
             startup_accepts_alone=True,
         )
         async with acting_for(client, fund) as own:
-            granted = await own.mandates.grant(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+            granted = await own.mandates.grant(holder_id=fund, funding="cash", terms=rules)
         self.mandate = granted.id
         self.pool = await self.list_nodes(self.provider, self.begin)
 
     async def list_nodes(self, provider_id: str, begin: Any) -> str:
         pool_id = await open_pool(self.client, provider_id, 100)
         await self.client.lots.offer(
-            ListLotBody(
-                pool_id=pool_id,
-                nodes=4,
-                start=begin,
-                end=begin + 4 * DAY,
-                ask_usd_per_gpu_hour=Decimal(2),
-                mandate_ids=(self.mandate,),
-            )
+            pool_id=pool_id,
+            nodes=4,
+            start=begin,
+            end=begin + 4 * DAY,
+            ask_usd_per_gpu_hour=Decimal(2),
+            mandate_ids=(self.mandate,),
         )
         return pool_id
 
@@ -88,8 +79,11 @@ class Trade(Market):
     async def call(self) -> str:
         """Open an auction that locks in a minute."""
         locks_at = (await self.client.clock.get()).now + timedelta(minutes=1)
-        body = OpenAuctionBody(locks_at=locks_at, horizon_start=self.begin, period_hours=24, periods=4, seed=1)
-        return (await self.client.auctions.open(body)).id
+        return (
+            await self.client.auctions.open(
+                locks_at=locks_at, horizon_start=self.begin, period_hours=24, periods=4, seed=1
+            )
+        ).id
 
 
 async def test_a_trade_is_asked_about_from_its_order_to_its_end(database_url: str):
@@ -110,10 +104,9 @@ async def test_a_trade_is_asked_about_from_its_order_to_its_end(database_url: st
 async def _quote(trade: Trade) -> None:
     """Hold a quote, and let it go."""
     client = trade.client
-    body = HoldQuoteBody(startup_id=trade.startup, terms=trade.terms(1, 24, trade.begin, "3"))
-    held = (await client.quotes.hold(body)).id
+    held = (await client.quotes.hold(startup_id=trade.startup, terms=trade.terms(1, 24, trade.begin, "3"))).id
     assert [each.quote_id async for each in client.quotes.list(startup_id=trade.startup)] == [held]
-    await client.quotes.release(held, "changed plans")
+    await client.quotes.release(held, reason="changed plans")
     (found,) = [each async for each in client.quotes.list(status="released")]
     assert (found.quote_id, found.reason) == (held, "changed plans")
     assert [each async for each in client.quotes.list(status="held")] == []
@@ -122,12 +115,12 @@ async def _quote(trade: Trade) -> None:
 async def _change_mind(trade: Trade) -> None:
     """Place an order, change what it offers, and take it back."""
     client = trade.client
-    order_id = (await client.orders.place(trade.startup, trade.terms(1, 24, trade.begin, "3"))).id
+    order_id = (await client.orders.place(startup_id=trade.startup, terms=trade.terms(1, 24, trade.begin, "3"))).id
     better = trade.terms(1, 24, trade.begin, "4")
-    await client.orders.amend(order_id, better)
+    await client.orders.amend(order_id, terms=better)
     (order,) = [each async for each in client.orders.list(startup_id=trade.startup, status="open")]
     assert (order.order_id, order.terms) == (order_id, better)
-    await client.orders.cancel(order_id, "no longer needed")
+    await client.orders.cancel(order_id, reason="no longer needed")
     cancelled = await client.orders.get(order_id)
     assert (cancelled.status, cancelled.cancel_reason) == ("cancelled", "no longer needed")
 
@@ -135,7 +128,7 @@ async def _change_mind(trade: Trade) -> None:
 async def _trade(trade: Trade) -> str:
     """Place an order with equity, and return the grant that an auction awards."""
     client = trade.client
-    placed = await client.orders.place(trade.startup, trade.build_terms())
+    placed = await client.orders.place(startup_id=trade.startup, terms=trade.build_terms())
     assert [(each.order_id, each.status) async for each in client.orders.list_book()] == [(placed.id, "open")]
     (held,) = [each async for each in client.mandates.list_holds(trade.mandate)]
     assert (held.order_id, held.issuer_id, held.grant_id) == (placed.id, trade.issuer, None)
@@ -177,21 +170,20 @@ async def _begin(trade: Trade, grant_id: str) -> None:
     await trade.move_to(trade.begin + 5 * HOUR)
     assert (await client.grants.get_at(grant_id)).status == "active"
     for at in (issued.last_sequence, issued.issued_at, str(issued.last_sequence)):
-        then = await client.grants.get_at(grant_id, at)
+        then = await client.grants.get_at(grant_id, at=at)
         assert (then.status, then.startup_id, then.nodes_available) == ("issued", trade.startup, 2)
-    assert await refuse(client.grants.get_at(grant_id, 1)) == "grant_unknown"
+    assert await refuse(client.grants.get_at(grant_id, at=1)) == "grant_unknown"
 
 
 async def _meter(trade: Trade, grant_id: str) -> None:
     client, begin = trade.client, trade.begin
     first, second = (build_reading(name, begin + hours * HOUR) for name, hours in (("r1", 0), ("r2", 1)))
-    report = ReportUsageBody(source="dcgm", readings=(first, second))
-    await client.usage.report(grant_id, report)
+    await client.usage.report(grant_id, source="dcgm", readings=(first, second))
     assert (await client.usage.sum(grant_id)).gpu_seconds == 2 * 16 * 3_600
     assert (await client.usage.sum(grant_id, start=begin + HOUR, end=begin + 2 * HOUR)).readings == 1
     less = msgspec.structs.replace(first, nodes=1)
-    await client.usage.correct(grant_id, CorrectUsageBody(source="dcgm", reading=less, reason="counted twice"))
-    await client.usage.void(grant_id, VoidUsageBody(source="dcgm", reading_id="r2", reason="another grant's"))
+    await client.usage.correct(grant_id, source="dcgm", reading=less, reason="counted twice")
+    await client.usage.void(grant_id, source="dcgm", reading_id="r2", reason="another grant's")
     corrected, voided = [each async for each in client.usage.list_readings(grant_id)]
     assert (corrected.reading_id, corrected.gpu_seconds, corrected.corrections) == ("r1", 8 * 3_600, 1)
     assert (voided.reading_id, voided.voided, voided.reason) == ("r2", True, "another grant's")
@@ -200,15 +192,19 @@ async def _meter(trade: Trade, grant_id: str) -> None:
     assert [each async for each in client.usage.list_readings(grant_id, start=begin + HOUR)] == [voided]
     (day,) = await client.usage.sum_days(grant_id)
     assert (day.day, day.gpu_seconds) == (begin.date(), summed.gpu_seconds)
-    unknown = VoidUsageBody(source="dcgm", reading_id="r9", reason="x")
-    assert await refuse(client.usage.void(grant_id, unknown)) == "reading_unknown"
-    beyond = CorrectUsageBody(source="dcgm", reading=msgspec.structs.replace(first, nodes=3), reason="x")
-    assert await refuse(client.usage.correct(grant_id, beyond)) == "nodes_above_grant"
+    assert await refuse(client.usage.void(grant_id, source="dcgm", reading_id="r9", reason="x")) == "reading_unknown"
+    assert (
+        await refuse(
+            client.usage.correct(grant_id, source="dcgm", reading=msgspec.structs.replace(first, nodes=3), reason="x")
+        )
+        == "nodes_above_grant"
+    )
     busy = Sample(device="GPU-1", at=begin + 2 * HOUR, gpu_utilisation=Decimal("0.9"))
     early = msgspec.structs.replace(busy, at=begin - HOUR)
     for _ in range(2):
-        body = EvidenceBody(source="dcgm", samples=(busy, early))
-        (left,) = (await client.usage.keep_evidence(grant_id, body, key="looks")).left_out
+        (left,) = (
+            await client.usage.keep_evidence(grant_id, source="dcgm", samples=(busy, early), key="looks")
+        ).left_out
         assert (left.pointer, left.code, left.message[:11]) == ("/samples/1/at", "outside_grant", "1 left out:")
     (found,) = await client.usage.find_contradictions(grant_id)
     assert (found.kind, found.device, found.start) == ("busy_unmetered", "GPU-1", busy.at)
@@ -233,20 +229,18 @@ async def _allocate(trade: Trade, grant_id: str) -> None:
         ("accepted", None),
         ("rejected", "nodes_above_grant"),
     ]
-    await client.grants.prioritise(grant_id, 5)
+    await client.grants.prioritise(grant_id, priority=5)
     with pytest.raises(ProblemError, match="grant_prepaid"):
         await client.grants.pay_stage(grant_id)
     assert (await client.grants.get(grant_id)).priority == 5
     named = {"startup_id": trade.startup, "provider_id": trade.provider, "gpu_class": "H100_SXM", "source": "fleet"}
     use = UseBody(reading_id="u1", start=begin + 2 * HOUR, end=begin + 3 * HOUR, gpus=9)
-    (answer,) = (await client.usage.allocate(AllocateUsageBody(**named, readings=(use,)))).readings
+    (answer,) = (await client.usage.allocate(**named, readings=(use,))).readings
     assert (answer.outcome, [(part.grant_id, part.gpus) for part in answer.parts]) == ("accepted", [(grant_id, 9)])
-    await client.usage.correct_allocation(
-        CorrectAllocationBody(**named, reading=msgspec.structs.replace(use, gpus=4), reason="counted twice")
-    )
+    await client.usage.correct_allocation(**named, reading=msgspec.structs.replace(use, gpus=4), reason="counted twice")
     (allocation,) = [each async for each in client.usage.list_allocations()]
     assert (allocation.reading_id, allocation.gpus, allocation.corrections) == ("u1", 4, 1)
-    await client.usage.void_allocation(VoidAllocationBody(**named, reading_id="u1", reason="another startup's"))
+    await client.usage.void_allocation(**named, reading_id="u1", reason="another startup's")
     assert [each.voided async for each in client.usage.list_allocations()] == [True]
 
 
@@ -257,33 +251,32 @@ def build_reading(name: str, start: datetime) -> ReadingBody:
 async def _interrupt(trade: Trade, grant_id: str) -> None:
     """Let a node fail, all work again, none work, and all work again."""
     client, begin = trade.client, trade.begin
-    one = DegradeGrantBody(nodes_available=1, at=begin + 2 * HOUR, reason="a node failed")
-    await client.grants.degrade(grant_id, one)
+    one = {"nodes_available": 1, "at": begin + 2 * HOUR, "reason": "a node failed"}
+    await client.grants.degrade(grant_id, **one)
     degraded = await client.grants.get(grant_id)
     assert (degraded.status, degraded.nodes_available, degraded.reason) == ("degraded", 1, "a node failed")
-    more = msgspec.structs.replace(one, nodes_available=3)
-    assert await refuse(client.grants.degrade(grant_id, more)) == "nodes_above_grant"
-    await client.grants.resume(grant_id, begin + 3 * HOUR)
+    assert await refuse(client.grants.degrade(grant_id, **one | {"nodes_available": 3})) == "nodes_above_grant"
+    await client.grants.resume(grant_id, at=begin + 3 * HOUR)
     assert (await client.grants.get(grant_id)).nodes_available == 2
-    cut = await client.grants.suspend(grant_id, begin + 3 * HOUR, "fibre cut")
-    resumed = await client.grants.resume(grant_id, begin + 4 * HOUR, if_match=cut.version)
-    suspended = await client.grants.get_at(grant_id, cut.sequence)
+    cut = await client.grants.suspend(grant_id, at=begin + 3 * HOUR, reason="fibre cut")
+    resumed = await client.grants.resume(grant_id, at=begin + 4 * HOUR, if_match=cut.version)
+    suspended = await client.grants.get_at(grant_id, at=cut.sequence)
     assert (suspended.status, suspended.reason) == ("suspended", "fibre cut")
-    assert (await client.grants.get_at(grant_id, resumed.sequence)).status == "active"
+    assert (await client.grants.get_at(grant_id, at=resumed.sequence)).status == "active"
 
 
 async def _move(trade: Trade, grant_id: str) -> None:
     """Move the grant to another pool, and let another startup use it."""
     client = trade.client
-    assert await refuse(client.grants.substitute(grant_id, f"pol_{ABSENT}", "x")) == "pool_unknown"
+    assert await refuse(client.grants.substitute(grant_id, pool_id=f"pol_{ABSENT}", reason="x")) == "pool_unknown"
     spare = await trade.list_nodes(trade.provider, trade.begin)
-    await client.grants.substitute(grant_id, spare, "maintenance")
+    await client.grants.substitute(grant_id, pool_id=spare, reason="maintenance")
     assert (await client.grants.get(grant_id)).pool_id == spare
     heir = await trade.register("Heir", "startup")
-    assert await refuse(client.grants.transfer(grant_id, trade.provider)) == "role_missing"
-    moved = await client.grants.transfer(grant_id, heir)
+    assert await refuse(client.grants.transfer(grant_id, startup_id=trade.provider)) == "role_missing"
+    moved = await client.grants.transfer(grant_id, startup_id=heir)
     assert (await client.grants.get(grant_id)).startup_id == heir
-    (now,) = [each async for each in client.grants.list_at(moved.sequence, party_id=heir)]
+    (now,) = [each async for each in client.grants.list_at(at=moved.sequence, party_id=heir)]
     assert (now.grant_id, now.pool_id, now.startup_id) == (grant_id, spare, heir)
 
 

@@ -7,30 +7,17 @@ from decimal import Decimal
 
 import httpx
 import pytest
+from msgspec.structs import asdict
 
 from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
 from events.vesting import AttestedMilestone, WarrantTranche
-from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.api.http.bodies.equity import (
-    AnswerProRataBody,
     BuyerStockBody,
-    CloseFinancingBody,
-    DeclareLiquidityBody,
-    HolderTermsBody,
-    OpenFinancingBody,
 )
 from marketplace.api.http.bodies.issuers import (
-    AddStakeholderBody,
-    AttestMilestoneBody,
-    CreateStockClassBody,
-    IssueStockBody,
     IssueWarrantBody,
-    LimitDilutionBody,
-    RepurchaseStockBody,
-    TransferStockBody,
 )
-from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.captable.plots import Range
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.ids import rename_id
@@ -42,7 +29,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 PAPER = Approval(document="minutes")
 BOSS = {"price_per_share_usd": Decimal(1_000_000), "liquidation_multiple": Decimal(10)}
-EXITS = PlotExitsBody(range=Range(low_usd=Decimal(1_000_000), high_usd=Decimal(90_000_000), points=3))
+EXITS = {"range": Range(low_usd=Decimal(1_000_000), high_usd=Decimal(90_000_000), points=3)}
 
 
 async def refuse(asked):
@@ -63,10 +50,12 @@ async def agree(parties, proposed, *voters):
 
 async def join(parties, stack, role="fund"):
     """Register another fund or startup with its own key and money."""
-    party = await parties.admin.parties.register(RegisterPartyBody(name="Other", roles=(role,), jurisdiction="US"))
-    await parties.admin.parties.clear(party.id, ("sanctions",))
-    await parties.admin.accounts.deposit(rename_id("acc", party.id), Decimal(6_000_000), f"wire {party.id}")
-    issued = await parties.admin.api_keys.issue(IssueKeyBody(name="own", scopes=("*",), party_id=party.id))
+    party = await parties.admin.parties.register(name="Other", roles=(role,), jurisdiction="US")
+    await parties.admin.parties.clear(party.id, checks=("sanctions",))
+    await parties.admin.accounts.deposit(
+        rename_id("acc", party.id), amount_usd=Decimal(6_000_000), reference=f"wire {party.id}"
+    )
+    issued = await parties.admin.api_keys.issue(name="own", scopes=("*",), party_id=party.id)
     client = MarketplaceClient("http://test", issued.token, parties.transport)
     return party.id, await stack.enter_async_context(client)
 
@@ -74,10 +63,14 @@ async def join(parties, stack, role="fund"):
 async def buy(parties, holder_id, shares, *voters):
     """Let a holder buy common stock, with the votes of those who hold some."""
     issuer = parties.issuer_id
-    body = AddStakeholderBody(name="F", kind="investor", holder_id=holder_id)
-    await parties.startup.issuers.add_stakeholder(issuer, body)
-    stock = IssueStockBody(holder_id=holder_id, class_id="common", shares=shares, price_usd_per_share=Decimal("0.01"))
-    await agree(parties, await parties.startup.stock.issue(issuer, stock), *voters)
+    await parties.startup.issuers.add_stakeholder(issuer, name="F", kind="investor", holder_id=holder_id)
+    await agree(
+        parties,
+        await parties.startup.stock.issue(
+            issuer, holder_id=holder_id, class_id="common", shares=shares, price_usd_per_share=Decimal("0.01")
+        ),
+        *voters,
+    )
 
 
 async def read_all(client, issuer):
@@ -90,9 +83,7 @@ async def read_all(client, issuer):
 
 
 async def set_terms(parties, terms, *voters):
-    proposed = await parties.startup.financings.agree_holder_terms(
-        parties.issuer_id, HolderTermsBody(terms=terms, approval=PAPER)
-    )
+    proposed = await parties.startup.financings.agree_holder_terms(parties.issuer_id, terms=terms, approval=PAPER)
     await agree(parties, proposed, *voters)
 
 
@@ -114,18 +105,18 @@ async def price(parties, investor_id):
         participation="none",
     )
     issuer = parties.issuer_id
-    financing = (await parties.startup.financings.open(issuer, OpenFinancingBody(name="A", terms=draft))).id
+    financing = (await parties.startup.financings.open(issuer, name="A", terms=draft)).id
     for offer in (await parties.startup.financings.get(issuer, financing)).pro_rata:
-        decline = AnswerProRataBody(amount_usd=Decimal(0), holder_id=offer.holder_id)
-        await parties.admin.financings.answer_pro_rata(issuer, financing, decline)
+        await parties.admin.financings.answer_pro_rata(
+            issuer, financing, amount_usd=Decimal(0), holder_id=offer.holder_id
+        )
     await parties.startup.financings.price(issuer, financing)
     return financing
 
 
 async def finance(parties, investor_id, *voters):
     financing = await price(parties, investor_id)
-    body = CloseFinancingBody(approval=PAPER)
-    closing = await parties.startup.financings.close(parties.issuer_id, financing, body)
+    closing = await parties.startup.financings.close(parties.issuer_id, financing, approval=PAPER)
     await agree(parties, closing, *voters)
 
 
@@ -140,8 +131,8 @@ async def test_a_mark_ends_once_the_money_behind_it_went_back_to_its_investor(da
         (known,) = [each async for each in parties.startup.financings.list(parties.issuer_id)]
         (bought,) = known.pricing.allotments
         back = {"shares": bought.shares * 9 // 10, "price_usd_per_share": known.pricing.price_usd_per_share}
-        body = RepurchaseStockBody(holder_id=other_id, class_id="series-a", **back)
-        await agree(parties, await parties.startup.stock.repurchase(parties.issuer_id, body), other, parties.fund)
+        body = {"holder_id": other_id, "class_id": "series-a", **back}
+        await agree(parties, await parties.startup.stock.repurchase(parties.issuer_id, **body), other, parties.fund)
         portfolio = await parties.fund.parties.get_portfolio(parties.fund_id)
         (line,) = portfolio.positions
         assert (line.mark_method, line.mark_source, portfolio.sums.moic) == ("cost", None, 1)
@@ -153,11 +144,11 @@ async def test_who_is_asked_to_sign_a_round_reads_what_ranks_before_it_until_it_
     async with begin(database_url) as parties, AsyncExitStack() as stack:
         issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
         await set_terms(parties, HolderTerms(depth="own"))
-        boss = CreateStockClassBody(class_id="boss", kind="preferred", shares_authorised=10, seniority=9, **BOSS)
-        await parties.startup.issuers.create_stock_class(issuer, boss)
+        boss = {"class_id": "boss", "kind": "preferred", "shares_authorised": 10, "seniority": 9, **BOSS}
+        await parties.startup.issuers.create_stock_class(issuer, **boss)
         financing = await price(parties, other_id)
         assert await refuse(other.issuers.list_stock_classes(issuer)) == "issuer_unknown"
-        closing = await parties.startup.financings.close(issuer, financing, CloseFinancingBody(approval=PAPER))
+        closing = await parties.startup.financings.close(issuer, financing, approval=PAPER)
         other.last_sequence = parties.startup.last_sequence
         table, (one,), _, classes = await read_all(other, issuer)
         assert table.fully_diluted_shares == sum(row.shares for row in table.rows)
@@ -168,7 +159,7 @@ async def test_who_is_asked_to_sign_a_round_reads_what_ranks_before_it_until_it_
             await agree(parties, closing, other)
             assert len((await read_all(other, issuer))[0].rows) == 2, "it did not agree to the terms: it sees a summary"
         else:
-            await other.proposals.refuse(closing.id, "too much before us")
+            await other.proposals.refuse(closing.id, reason="too much before us")
             assert await refuse(other.issuers.get(issuer)) == "issuer_unknown"
 
 
@@ -180,7 +171,7 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
             assert await refuse(client.cap_tables.get(issuer)) == "issuer_unknown"
             assert await refuse(client.issuers.get(issuer)) == "issuer_unknown"
             assert await refuse(client.cap_tables.explain(issuer)) == "issuer_unknown"
-            assert await refuse(client.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
+            assert await refuse(client.cap_tables.plot_exits(issuer, **EXITS)) == "issuer_unknown"
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await finance(parties, other_id, parties.fund, other)
 
@@ -192,8 +183,8 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         explained = await parties.fund.cap_tables.explain(issuer)
         assert ({row.holder_id for row in explained.rows}, explained.numbers) == ({parties.fund_id}, ())
         assert await refuse(parties.fund.cap_tables.explain(issuer, holder_id=other_id)) == "party_unknown"
-        whole = await parties.startup.cap_tables.plot_exits(issuer, EXITS)
-        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "depth_insufficient", (
+        whole = await parties.startup.cap_tables.plot_exits(issuer, **EXITS)
+        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, **EXITS)) == "depth_insufficient", (
             "it would find others' caps"
         )
         assert other_id not in str(table)
@@ -208,9 +199,9 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
 
         await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
         assert {row.holder_id for row in (await parties.fund.cap_tables.get(issuer)).rows} == {parties.fund_id}
-        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "depth_insufficient"
+        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, **EXITS)) == "depth_insufficient"
         assert {each.shares_outstanding for each in await parties.fund.issuers.list_stock_classes(issuer)} == {None}
-        assert await other.cap_tables.plot_exits(issuer, EXITS) == whole
+        assert await other.cap_tables.plot_exits(issuer, **EXITS) == whole
         assert (await other.cap_tables.explain(issuer, holder_id=parties.fund_id)).rows
         seen = await other.cap_tables.get(issuer)
         assert parties.fund_id in {row.holder_id for row in seen.rows}
@@ -219,12 +210,16 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         for private in (parties.fund.issuers.list_stakeholders(issuer), parties.fund.issuers.list_valuations(issuer)):
             assert await refuse(anext(private)) == "issuer_unknown"
 
-        back = RepurchaseStockBody(
-            holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
+        await agree(
+            parties,
+            await parties.startup.stock.repurchase(
+                issuer, holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
+            ),
+            parties.fund,
+            other,
         )
-        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund, other)
         assert await refuse(parties.fund.cap_tables.get(issuer)) == "issuer_unknown"
-        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, EXITS)) == "issuer_unknown"
+        assert await refuse(parties.fund.cap_tables.plot_exits(issuer, **EXITS)) == "issuer_unknown"
 
 
 async def test_a_director_reads_what_the_company_reads_while_it_is_one(database_url):
@@ -283,9 +278,7 @@ async def test_who_attests_a_milestone_agrees_to_that_and_reads_the_warrant_alon
     async with begin(database_url) as parties, AsyncExitStack() as stack:
         issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
         _, stranger = await join(parties, stack)
-        await parties.startup.issuers.add_stakeholder(
-            issuer, AddStakeholderBody(name="F", kind="investor", holder_id=parties.fund_id)
-        )
+        await parties.startup.issuers.add_stakeholder(issuer, name="F", kind="investor", holder_id=parties.fund_id)
         works = AttestedMilestone(name="works", description="it trains", attester_id=other_id)
         terms = IssueWarrantBody(
             holder_id=parties.fund_id,
@@ -296,7 +289,7 @@ async def test_who_attests_a_milestone_agrees_to_that_and_reads_the_warrant_alon
             settlement="cash",
             tranches=(WarrantTranche(shares=100, conditions=((works,),)),),
         )
-        proposed = await parties.startup.warrants.issue(issuer, terms)
+        proposed = await parties.startup.warrants.issue(issuer, **asdict(terms))
         await parties.fund.proposals.agree(proposed.id)
         other.last_sequence = parties.fund.last_sequence
         asked = await other.proposals.get(proposed.id)
@@ -312,8 +305,7 @@ async def test_who_attests_a_milestone_agrees_to_that_and_reads_the_warrant_alon
             assert await refuse(private) == "issuer_unknown"
         told = {name for name in await follow(other, issuer) if name.startswith("issuer.")}
         assert told == {"issuer.warrant_issued.v1"}
-        reached = AttestMilestoneBody(milestone="works", document="report")
-        await other.warrants.attest_milestone(issuer, warrant, reached)
+        await other.warrants.attest_milestone(issuer, warrant, milestone="works", document="report")
         assert (await other.warrants.get(issuer, warrant)).attested == ("works",)
 
 
@@ -324,8 +316,9 @@ async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url
         _, stranger = await join(parties, stack)
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await buy(parties, other_id, 3_000, parties.fund, other)
-        sale = DeclareLiquidityBody(proceeds_usd=Decimal(8_004), safe_seniority=1)
-        proposed = (await parties.startup.financings.declare_liquidity(issuer, sale)).id
+        proposed = (
+            await parties.startup.financings.declare_liquidity(issuer, proceeds_usd=Decimal(8_004), safe_seniority=1)
+        ).id
         await parties.startup.proposals.get(proposed)  # waits until what it wrote can be read
 
         waterfall = await parties.fund.proposals.get_waterfall(proposed)
@@ -343,8 +336,9 @@ async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url
         hidden = (stranger.proposals.get_waterfall, stranger.proposals.get, stranger.proposals.get_changes)
         for read in (one(proposed) for one in hidden):
             assert await refuse(read) == "proposal_unknown"
-        terms = HolderTermsBody(terms=HolderTerms(depth="own"), approval=PAPER)
-        other_act = await parties.startup.financings.agree_holder_terms(issuer, terms)
+        other_act = await parties.startup.financings.agree_holder_terms(
+            issuer, terms=HolderTerms(depth="own"), approval=PAPER
+        )
         assert await refuse(parties.startup.proposals.get_waterfall(other_act.id)) == "not_a_sale"
 
 
@@ -356,8 +350,7 @@ async def test_who_proposes_a_sale_for_anothers_stock_reads_none_of_its_numbers(
         stock = BuyerStockBody(
             buyer="Acme", price_usd_per_share=Decimal(1), buyer_issuer_id=parties.issuer_id, class_id="common"
         )
-        sale = DeclareLiquidityBody(proceeds_usd=Decimal(9_000), stock=stock)
-        proposed = (await shell.financings.declare_liquidity(shell_issuer, sale)).id
+        proposed = (await shell.financings.declare_liquidity(shell_issuer, proceeds_usd=Decimal(9_000), stock=stock)).id
         for client, sees in ((shell, False), (parties.startup, True), (parties.admin, True)):
             shown = (await client.proposals.get_waterfall(proposed)).stock
             assert (shown.buyer_shares, shown.buyer_principal_usd) == ((8_000_000, 0) if sees else (None, None))
@@ -390,21 +383,18 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         assert "issuer.financing_opened.v1" not in await follow(other, issuer), "it held nothing then"
 
         await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
-        sale = await parties.startup.financings.declare_liquidity(
-            issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000))
-        )
+        sale = await parties.startup.financings.declare_liquidity(issuer, proceeds_usd=Decimal(9_000))
         await parties.startup.proposals.get(sale.id)
         made = {client: (await follow(client, issuer))["proposal.made.v1"] for client in (parties.fund, other)}
         assert (made[parties.fund][0].depth, made[other][0].depth) == ("own", "full")
         assert other_id not in str(made[parties.fund][1]["effects"])
         assert parties.fund_id in str(made[other][1]["effects"])
 
-        back = RepurchaseStockBody(
-            holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
-        )
-        await agree(parties, await parties.startup.stock.repurchase(issuer, back), parties.fund, other)
-        limit = LimitDilutionBody(dilution_max=Decimal("0.2"), valuation_usd=Decimal(9_000_000))
-        await agree(parties, await parties.startup.issuers.limit_dilution(issuer, limit), other)
+        back = {"holder_id": parties.fund_id, "class_id": "common", "shares": 1_000}
+        bought = await parties.startup.stock.repurchase(issuer, **back, price_usd_per_share=Decimal("0.01"))
+        await agree(parties, bought, parties.fund, other)
+        limit = {"dilution_max": Decimal("0.2"), "valuation_usd": Decimal(9_000_000)}
+        await agree(parties, await parties.startup.issuers.limit_dilution(issuer, **limit), other)
         await parties.startup.issuers.get(issuer)
         after = await follow(parties.fund, issuer)
         assert after["issuer.stock_repurchased.v1"][1]["holder_id"] == parties.fund_id, "the end itself is its own"
@@ -416,7 +406,7 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
 
         async with serve(parties.application) as address:
             for party_id, known in ((parties.fund_id, parties.fund), (stranger_id, stranger)):
-                key = await parties.admin.api_keys.issue(IssueKeyBody(name="sse", scopes=("*",), party_id=party_id))
+                key = await parties.admin.api_keys.issue(name="sse", scopes=("*",), party_id=party_id)
                 pages = (await known.events.read()).items
                 headers = {"Authorization": f"Bearer {key.token}"}
                 async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
@@ -432,28 +422,29 @@ async def test_a_clerk_who_may_not_agree_gives_away_nothing_by_asking(database_u
         issuer, fund = parties.issuer_id, parties.fund_id
         await buy(parties, fund, 1_000, parties.fund)
         mule_id, _ = await join(parties, stack)
-        body = AddStakeholderBody(name="Mule", kind="investor", holder_id=mule_id)
-        await parties.startup.issuers.add_stakeholder(issuer, body)
+        await parties.startup.issuers.add_stakeholder(issuer, name="Mule", kind="investor", holder_id=mule_id)
         clerks = []
         for party_id in (fund, rename_id("pty", issuer)):
-            asked = IssueKeyBody(name="clerk", scopes=("*:write", "*:read"), party_id=party_id)
-            token = (await parties.admin.api_keys.issue(asked)).token
+            scopes = ("*:write", "*:read")
+            token = (await parties.admin.api_keys.issue(name="clerk", scopes=scopes, party_id=party_id)).token
             clerks.append(await stack.enter_async_context(MarketplaceClient("http://test", token, parties.transport)))
         of_fund, of_company = clerks
-        gift = TransferStockBody(
-            holder_id=fund, holder_id_after=mule_id, class_id="common", shares=1_000, approval=PAPER
-        )
-        back = RepurchaseStockBody(
-            holder_id=fund, class_id="common", shares=1_000, price_usd_per_share=Decimal(0), approval=PAPER
-        )
-        new = IssueStockBody(holder_id=mule_id, class_id="common", shares=1, price_usd_per_share=Decimal("0.01"))
+        gift = {"holder_id": fund, "holder_id_after": mule_id, "class_id": "common", "shares": 1_000, "approval": PAPER}
+        back = {
+            "holder_id": fund,
+            "class_id": "common",
+            "shares": 1_000,
+            "price_usd_per_share": Decimal(0),
+            "approval": PAPER,
+        }
+        new = {"holder_id": mule_id, "class_id": "common", "shares": 1, "price_usd_per_share": Decimal("0.01")}
         for asked in (
-            of_fund.stock.transfer(issuer, gift),
-            of_fund.stock.repurchase(issuer, back),
-            of_company.stock.issue(issuer, new),
-            of_company.stock.repurchase(issuer, back),
+            of_fund.stock.transfer(issuer, **gift),
+            of_fund.stock.repurchase(issuer, **back),
+            of_company.stock.issue(issuer, **new),
+            of_company.stock.repurchase(issuer, **back),
         ):
             assert await refuse(asked) == "scope_missing"
-        await of_company.issuers.add_stakeholder(issuer, AddStakeholderBody(name="Ada", kind="employee"))
-        proposed = await parties.fund.stock.transfer(issuer, gift)
+        await of_company.issuers.add_stakeholder(issuer, name="Ada", kind="employee")
+        proposed = await parties.fund.stock.transfer(issuer, **gift)
         assert (await parties.fund.proposals.get(proposed.id)).status == "open"

@@ -11,10 +11,7 @@ import httpx
 import pytest
 
 from events.order import ClassOffer, OrderTerms
-from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody, TransferGrantBody
-from marketplace.api.http.bodies.parties import RegisterPartyBody
-from marketplace.api.http.bodies.supply import ListLotBody, ResellGrantBody
-from marketplace.api.http.bodies.trading import HoldQuoteBody, OpenAuctionBody
+from marketplace.api.http.bodies.delivery import ReadingBody, TransferGrantBody
 from marketplace.client import MarketplaceClient
 from marketplace.client.transport import ProblemError
 from marketplace.core.ids import rename_id
@@ -32,17 +29,19 @@ class Market:
         self.client = client
 
     async def register(self, name: str, role: Any, usd: int = 0) -> str:
-        body = RegisterPartyBody(name=name, roles=(role,), jurisdiction="US")
-        party_id = (await self.client.parties.register(body)).id
-        await self.client.parties.clear(party_id, ("sanctions",))
+        party_id = (await self.client.parties.register(name=name, roles=(role,), jurisdiction="US")).id
+        await self.client.parties.clear(party_id, checks=("sanctions",))
         if usd:
-            await self.client.accounts.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {name}")
+            await self.client.accounts.deposit(
+                rename_id("acc", party_id), amount_usd=Decimal(usd), reference=f"wire {name}"
+            )
         return party_id
 
     async def list_nodes(self, provider_id: str, begin: Any) -> str:
         pool_id = await open_pool(self.client, provider_id, 100)
-        span = {"start": begin, "end": begin + 4 * DAY}
-        await self.client.lots.offer(ListLotBody(pool_id=pool_id, nodes=4, **span, ask_usd_per_gpu_hour=Decimal(2)))
+        await self.client.lots.offer(
+            pool_id=pool_id, nodes=4, start=begin, end=begin + 4 * DAY, ask_usd_per_gpu_hour=Decimal(2)
+        )
         return pool_id
 
     def terms(self, nodes: int, hours: int, start: Any, cash: str) -> OrderTerms:
@@ -54,7 +53,7 @@ class Market:
     async def move_to(self, at: Any) -> None:
         seconds = int((at - (await self.client.clock.get()).now).total_seconds()) + 1
         if seconds > 0:
-            await self.client.clock.advance(seconds)
+            await self.client.clock.advance(seconds=seconds)
 
     async def wait(self, ask: Callable[[], Awaitable[Any]], accept: Callable[[Any], bool]) -> Any:
         async with asyncio.timeout(60):
@@ -66,7 +65,7 @@ class Market:
 
     async def report(self, grant_id: str, start: Any, end: Any, nodes: int) -> None:
         reading = ReadingBody(reading_id=f"{grant_id}-{start:%d}", start=start, end=end, nodes=nodes)
-        receipt = await self.client.usage.report(grant_id, ReportUsageBody(source="dcgm", readings=(reading,)))
+        receipt = await self.client.usage.report(grant_id, source="dcgm", readings=(reading,))
         assert [answer.outcome for answer in receipt.readings] == ["accepted"]
 
     async def settle(self, grant_id: str) -> Any:
@@ -91,18 +90,20 @@ async def play(market: Market) -> tuple[dict[str, Decimal], Fraction]:
     provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
     buyer, noon = await market.register("Buyer", "startup", 10_000), begin + DAY
     await market.list_nodes(provider, begin)
-    held = HoldQuoteBody(startup_id=seller, terms=market.terms(4, 96, begin, "3"))
-    order_id = (await client.quotes.take((await client.quotes.hold(held)).id)).id
+    order_id = (
+        await client.quotes.take(
+            (await client.quotes.hold(startup_id=seller, terms=market.terms(4, 96, begin, "3"))).id
+        )
+    ).id
     grant_id = str((await client.orders.get(order_id)).grant_id)
     span = {"start": noon, "end": noon + DAY}
-    resale = ResellGrantBody(nodes=2, **span, ask_usd_per_gpu_hour=Decimal("2.50"))
-    await client.grants.resell(grant_id, resale)
-    quoted = await client.quotes.ask(buyer, market.terms(2, 24, noon, "2.75"))
+    resale = {"nodes": 2, **span, "ask_usd_per_gpu_hour": Decimal("2.50")}
+    await client.grants.resell(grant_id, **resale)
+    quoted = await client.quotes.ask(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75"))
     assert [placement.resold for placement in quoted.placements] == [True]
-    wanted = (await client.orders.place(buyer, market.terms(2, 24, noon, "2.75"))).id
+    wanted = (await client.orders.place(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75"))).id
     lock = (await client.clock.get()).now + timedelta(hours=1)
-    auction = OpenAuctionBody(locks_at=lock, horizon_start=begin, period_hours=24, periods=4, seed=1)
-    await client.auctions.open(auction)
+    await client.auctions.open(locks_at=lock, horizon_start=begin, period_hours=24, periods=4, seed=1)
     await market.move_to(lock)
     order = await market.wait(lambda: client.orders.get(wanted), lambda one: one.status == "matched")
     await market.move_to(begin + 2 * DAY)
@@ -138,12 +139,16 @@ async def hold_and_take(market: Market) -> None:
     provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
     buyer, noon = await market.register("Buyer", "startup", 10_000), begin + DAY
     await market.list_nodes(provider, begin)
-    whole = HoldQuoteBody(startup_id=seller, terms=market.terms(4, 96, begin, "3"))
-    order_id = (await client.quotes.take((await client.quotes.hold(whole)).id)).id
+    order_id = (
+        await client.quotes.take(
+            (await client.quotes.hold(startup_id=seller, terms=market.terms(4, 96, begin, "3"))).id
+        )
+    ).id
     grant_id = str((await client.orders.get(order_id)).grant_id)
-    resale = ResellGrantBody(nodes=2, start=noon, end=noon + DAY, ask_usd_per_gpu_hour=Decimal("2.50"))
-    offered = await client.grants.resell(grant_id, resale)
-    held = await client.quotes.hold(HoldQuoteBody(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75")))
+    offered = await client.grants.resell(
+        grant_id, nodes=2, start=noon, end=noon + DAY, ask_usd_per_gpu_hour=Decimal("2.50")
+    )
+    held = await client.quotes.hold(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75"))
     assert [await read_asked(client, at) for at in (offered.sequence, held.sequence, None)] == [48, 0, 0]
     other = await market.register("Other", "startup")
     with pytest.raises(ProblemError) as refused:
@@ -151,8 +156,8 @@ async def hold_and_take(market: Market) -> None:
     assert (refused.value.status, refused.value.code) == (409, "resale_held")
     taken = await client.quotes.take(held.id)
     bought = str((await client.orders.get(taken.id)).grant_id)
-    assert {row.grant_id async for row in client.grants.list_at(held.sequence)} == {grant_id}
-    assert {row.grant_id async for row in client.grants.list_at(taken.sequence)} == {grant_id, bought}
+    assert {row.grant_id async for row in client.grants.list_at(at=held.sequence)} == {grant_id}
+    assert {row.grant_id async for row in client.grants.list_at(at=taken.sequence)} == {grant_id, bought}
     grants = {row.grant_id: row async for row in client.grants.list()}
     assert grants[bought].resale is not None
     assert [part.resale_grant_id for part in grants[grant_id].resold] == [bought]
@@ -160,7 +165,7 @@ async def hold_and_take(market: Market) -> None:
 
 async def read_asked(client: MarketplaceClient, at: int | None) -> Decimal:
     """Return the node-hours that are asked for at the price of the resale."""
-    levels = await client.market.get_depth("H100_SXM", at=at)
+    levels = await client.market.get_depth(gpu_class="H100_SXM", at=at)
     return sum((level.node_hours for level in levels if level.price_usd_per_gpu_hour == Decimal("2.50")), Decimal(0))
 
 

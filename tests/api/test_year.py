@@ -10,11 +10,7 @@ import httpx
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from events.types import NoteTerms
-from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody
-from marketplace.api.http.bodies.issuers import FormIssuerBody
-from marketplace.api.http.bodies.parties import RegisterPartyBody
-from marketplace.api.http.bodies.supply import FailNodesBody, ListLotBody
-from marketplace.api.http.bodies.trading import GrantMandateBody, OpenAuctionBody
+from marketplace.api.http.bodies.delivery import ReadingBody
 from marketplace.client import MarketplaceClient
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
@@ -37,7 +33,7 @@ class Year:
     async def move_to(self, at):
         now = (await self.client.clock.get()).now
         if at > now:
-            await self.client.clock.advance(math.ceil((at - now).total_seconds()))
+            await self.client.clock.advance(seconds=math.ceil((at - now).total_seconds()))
 
     async def wait(self, look):
         """Return what a look at the API gives, once it gives something."""
@@ -49,15 +45,17 @@ class Year:
 
     async def register(self, name, role, usd=None):
         client = self.client
-        party_id = (await client.parties.register(RegisterPartyBody(name=name, roles=(role,), jurisdiction="US"))).id
-        await client.parties.clear(party_id, ("sanctions",))
+        party_id = (await client.parties.register(name=name, roles=(role,), jurisdiction="US")).id
+        await client.parties.clear(party_id, checks=("sanctions",))
         if usd is not None:
-            await client.accounts.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {party_id}")
+            await client.accounts.deposit(
+                rename_id("acc", party_id), amount_usd=Decimal(usd), reference=f"wire {party_id}"
+            )
         return party_id
 
     async def supply(self, mandate_id):
         self.pool = await open_pool(self.client, self.provider, 1_000)
-        lot = ListLotBody(
+        await self.client.lots.offer(
             pool_id=self.pool,
             nodes=4,
             start=self.begin,
@@ -65,7 +63,6 @@ class Year:
             ask_usd_per_gpu_hour=Decimal(2),
             mandate_ids=(mandate_id,),
         )
-        await self.client.lots.offer(lot)
 
     async def trade(self):
         """Bring the parties together, and return the grant that the auction awards."""
@@ -80,16 +77,15 @@ class Year:
             startup_accepts_alone=True,
         )
         async with acting_for(client, fund) as own:
-            mandate_id = (await own.mandates.grant(GrantMandateBody(holder_id=fund, funding="cash", terms=mandate))).id
+            mandate_id = (await own.mandates.grant(holder_id=fund, funding="cash", terms=mandate)).id
         await self.supply(mandate_id)
         await client.issuers.form(
-            FormIssuerBody(party_id=startup, legal_name="Startup, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1))
+            party_id=startup, legal_name="Startup, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1)
         )
         self.matures_on = (self.begin + 500 * DAY).date()
-        order_id = (await client.orders.place(startup, self.build_terms(mandate_id))).id
+        order_id = (await client.orders.place(startup_id=startup, terms=self.build_terms(mandate_id))).id
         locks_at = (await client.clock.get()).now + timedelta(minutes=1)
-        auction = OpenAuctionBody(locks_at=locks_at, horizon_start=self.begin, period_hours=24, periods=380, seed=1)
-        await client.auctions.open(auction)
+        await client.auctions.open(locks_at=locks_at, horizon_start=self.begin, period_hours=24, periods=380, seed=1)
         await self.move_to(locks_at)
         order = await self.wait(lambda: self.find_matched(order_id))
         return await client.grants.get(order.grant_id)
@@ -121,10 +117,10 @@ class Year:
     async def lose_three_nodes(self, at):
         """Let one of the grant's two nodes fail for six days; two more of the pool are spare."""
         await self.move_to(at)
-        await self.client.pools.fail_nodes(self.pool, FailNodesBody(incident_id="fans", nodes=3, at=at))
+        await self.client.pools.fail_nodes(self.pool, incident_id="fans", nodes=3, at=at)
         await self.wait(lambda: self.find_grant("degraded"))
         await self.move_to(at + 6 * DAY)
-        await self.client.pools.restore_nodes(self.pool, "fans", at + 6 * DAY)
+        await self.client.pools.restore_nodes(self.pool, incident_id="fans", at=at + 6 * DAY)
         await self.wait(lambda: self.find_grant("active"))
 
     async def find_grant(self, status):
@@ -147,7 +143,7 @@ class Year:
             ReadingBody(reading_id=f"{month}/{day}", start=start + day * DAY, end=start + (day + 1) * DAY, nodes=2)
             for day in range(30)
         )
-        await self.client.usage.report(self.grant_id, ReportUsageBody(source="dcgm", readings=readings))
+        await self.client.usage.report(self.grant_id, source="dcgm", readings=readings)
         await self.move_to(end + 25 * timedelta(hours=1))
         issued = await self.wait(lambda: self.find_statement(month, "issued", "accepted"))
         await self.move_to(issued.accept_until)

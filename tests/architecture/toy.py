@@ -150,7 +150,7 @@ async def rename(command: Commanded, site_id: FromPath[str], data: JSONBody[Rena
         ("    RepriceLotBody,\n    RescheduleLotBody,\n", "    RenameSiteBody,\n"),
         (
             "    async def energise(",
-            '''    async def rename(self, site_id: str, name: str, **options: Any) -> ReceiptBody:
+            '''    async def rename(self, site_id: str, *, name: str, **options: Any) -> ReceiptBody:
         """Give a site another name."""
         return await self._api.command(f"/v1/sites/{site_id}/rename", RenameSiteBody(name=name), **options)
 
@@ -166,7 +166,7 @@ async def rename(command: Commanded, site_id: FromPath[str], data: JSONBody[Rena
         "provider",
         {"name": "South"},
         refused=({"name": ""}, 422, "body_invalid"),
-        ask=lambda client, ids: client.sites.rename(ids["site"], "North"),
+        ask=lambda client, ids: client.sites.rename(ids["site"], name="North"),
     ),
 """,
         ),

@@ -14,8 +14,6 @@ from events.mandate import MandateTerms
 from events.order import OrderPlaced
 from events.service_line import ServiceLineAgreed, ServiceLineApproved, ServiceLineProposed
 from events.types import NoteTerms, WarrantTerms
-from marketplace.api.http.bodies.issuers import AddStakeholderBody, IssueWarrantBody
-from marketplace.api.http.bodies.trading import GrantMandateBody
 from marketplace.log.events import parse_event
 from tests.api.stage import ADMIN_KEY
 from tests.console.filling import read_forms
@@ -63,9 +61,9 @@ async def offer_instruments(browsers: dict[str, httpx.AsyncClient], scene: Scene
         issuer_usd_max=Decimal(10_000),
     )
     async with open_client(scene.stage, ADMIN_KEY) as platform:
-        await platform.accounts.deposit("acc" + scene.fund[3:], Decimal(10_100), "for notes and warrants")
+        await platform.accounts.deposit("acc" + scene.fund[3:], amount_usd=Decimal(10_100), reference="for notes")
     async with open_client(scene.stage, scene.keys["fund"]) as fund:
-        mandate = await fund.mandates.grant(GrantMandateBody(holder_id=scene.fund, funding="cash", terms=terms))
+        mandate = await fund.mandates.grant(holder_id=scene.fund, funding="cash", terms=terms)
     path = "/console/orders/new"
     form = Act(scene, browsers["startup"], path)
     now = scene.stage.services.handler.clock.now()
@@ -117,18 +115,17 @@ async def offer_instruments(browsers: dict[str, httpx.AsyncClient], scene: Scene
 
 async def exercise_a_warrant(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
     """The startup issues a warrant, the fund agrees to it and exercises a part in cash."""
-    body = IssueWarrantBody(
-        holder_id=scene.fund,
-        class_id="common",
-        shares=50,
-        exercise_price_usd=STRIKE,
-        expires_at=scene.stage.services.handler.clock.now() + timedelta(days=800),
-        settlement="either",
-    )
+    body = {
+        "holder_id": scene.fund,
+        "class_id": "common",
+        "shares": 50,
+        "exercise_price_usd": STRIKE,
+        "expires_at": scene.stage.services.handler.clock.now() + timedelta(days=800),
+        "settlement": "either",
+    }
     async with open_client(scene.stage, scene.keys["startup"]) as startup:
-        fund = AddStakeholderBody(name="Fund", kind="investor", holder_id=scene.fund)
-        await startup.issuers.add_stakeholder(scene.issuer, fund)
-        proposal = (await startup.warrants.issue(scene.issuer, body)).id
+        await startup.issuers.add_stakeholder(scene.issuer, name="Fund", kind="investor", holder_id=scene.fund)
+        proposal = (await startup.warrants.issue(scene.issuer, **body)).id
     agreed = f"/console/proposals/{proposal}"
     await Act(scene, browsers["fund"], agreed).send(f"{agreed}/agree", IssuerWarrantIssued, confirm="yes")
     path = f"/console/cap-tables/{scene.issuer}/warrants"

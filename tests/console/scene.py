@@ -8,12 +8,6 @@ from decimal import Decimal
 
 import httpx
 
-from marketplace.api.http.bodies.issuers import (
-    AddStakeholderBody,
-    CreateStockClassBody,
-    FormIssuerBody,
-    IssueStockBody,
-)
 from marketplace.client import MarketplaceClient
 from marketplace.console.application import mount_console
 from marketplace.domain.delivery.periods import list_periods
@@ -93,22 +87,27 @@ def open_client(stage: Stage, token: str) -> MarketplaceClient:
 
 async def propose_stock(client: MarketplaceClient, issuer: str) -> str:
     async with client as startup:
-        common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
-        await startup.issuers.create_stock_class(issuer, common)
-        founder = (await startup.issuers.add_stakeholder(issuer, AddStakeholderBody(name="F", kind="founder"))).id
-        paid = {"class_id": "common", "shares": 900, "price_usd_per_share": Decimal("0.01")}
-        proposal = (await startup.stock.issue(issuer, IssueStockBody(holder_id=founder, **paid))).id
+        await startup.issuers.create_stock_class(issuer, class_id="common", kind="common", shares_authorised=1_000)
+        founder = (await startup.issuers.add_stakeholder(issuer, name="F", kind="founder")).id
+        proposal = (
+            await startup.stock.issue(
+                issuer, holder_id=founder, class_id="common", shares=900, price_usd_per_share=Decimal("0.01")
+            )
+        ).id
         assert (await startup.proposals.get(proposal)).status == "open"  # pages read what was written
     return proposal
 
 
 async def form_company(client: MarketplaceClient, party_id: str) -> str:
     """Form a company whose only stock is a founder's, so that nobody votes on a sale."""
-    formed = FormIssuerBody(party_id=party_id, legal_name="Rival Inc.", formed_on=date(2025, 1, 1), jurisdiction="US")
-    issuer = (await client.issuers.form(formed)).id
-    common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
-    await client.issuers.create_stock_class(issuer, common)
-    founder = (await client.issuers.add_stakeholder(issuer, AddStakeholderBody(name="Founder", kind="founder"))).id
-    paid = {"class_id": "common", "shares": 900, "price_usd_per_share": Decimal("0.01")}
-    await client.stock.issue(issuer, IssueStockBody(holder_id=founder, **paid))
+    issuer = (
+        await client.issuers.form(
+            party_id=party_id, legal_name="Rival Inc.", formed_on=date(2025, 1, 1), jurisdiction="US"
+        )
+    ).id
+    await client.issuers.create_stock_class(issuer, class_id="common", kind="common", shares_authorised=1_000)
+    founder = (await client.issuers.add_stakeholder(issuer, name="Founder", kind="founder")).id
+    await client.stock.issue(
+        issuer, holder_id=founder, class_id="common", shares=900, price_usd_per_share=Decimal("0.01")
+    )
     return issuer

@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 import httpx
 
 from marketplace.api.application import create_application
-from marketplace.api.http.bodies.equity import DeclareLiquidityBody
 from marketplace.cli import plot
 from marketplace.console.application import mount_console
 from marketplace.console.sessions import PURPOSE, Sessions
@@ -234,7 +233,7 @@ async def _sell_a_company(rival: httpx.AsyncClient, scene: Scene) -> None:
     """Play a sale, declare one, and read what it pays; once it is paid, nothing is left to play."""
     async with open_client(scene.stage, scene.keys["rival"]) as client:
         issuer = await form_company(client, scene.rival)
-        sale = (await client.financings.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
+        sale = (await client.financings.declare_liquidity(issuer, proceeds_usd=Decimal(9_000))).id
         await catch_up(scene)
         page = (await rival.get(f"/console/cap-tables/{issuer}/sale")).text
         assert all(text in page for text in (">declared</span>", "$10.00 per common share", 'name="range.low_usd"'))

@@ -4,12 +4,6 @@ from decimal import Decimal
 from typing import Final
 
 from events.financing import Approval, Investment
-from marketplace.api.http.bodies.equity import (
-    AnswerProRataBody,
-    CloseFinancingBody,
-    DeclareLiquidityBody,
-    OpenFinancingBody,
-)
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.play import Play
 from marketplace.client.market import MarketplaceClient
@@ -40,15 +34,17 @@ async def take_round(play: Play) -> None:
         seniority=1,
         participation="none",
     )
-    await client.financings.open(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
+    await client.financings.open(issuer_id, name=financing.stock_class, terms=terms)
     opened = [one async for one in client.financings.list(issuer_id)][-1]
     for offer in opened.pro_rata:
-        holder, decline = play.client(play.names[offer.holder_id]), AnswerProRataBody(amount_usd=Decimal(0))
-        await holder.financings.answer_pro_rata(issuer_id, opened.financing_id, decline)
+        holder = play.client(play.names[offer.holder_id])
+        await holder.financings.answer_pro_rata(issuer_id, opened.financing_id, amount_usd=Decimal(0))
     await client.financings.price(issuer_id, opened.financing_id)
     account_id = rename_id("acc", play.ids[financing.investor])
-    await play.platform.accounts.deposit(account_id, financing.investment_usd, f"the money of {opened.financing_id}")
-    closing = await client.financings.close(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
+    await play.platform.accounts.deposit(
+        account_id, amount_usd=financing.investment_usd, reference=f"the money of {opened.financing_id}"
+    )
+    closing = await client.financings.close(issuer_id, opened.financing_id, approval=APPROVAL)
     await let_agree(play, client, closing.id)
     closed = [one async for one in client.financings.list(issuer_id)][-1]
     assert closed.status == "closed", closed.status
@@ -71,9 +67,10 @@ async def sell(play: Play) -> None:
     acquisition = play.scenario.acquisition
     client, issuer_id = play.client(acquisition.startup), rename_id("iss", play.ids[acquisition.startup])
     account_id = rename_id("acc", play.ids[acquisition.startup])
-    await play.platform.accounts.deposit(account_id, acquisition.price_usd, "proceeds of the acquisition")
-    body = DeclareLiquidityBody(proceeds_usd=acquisition.price_usd, safe_seniority=1)
-    sale = await client.financings.declare_liquidity(issuer_id, body)
+    await play.platform.accounts.deposit(
+        account_id, amount_usd=acquisition.price_usd, reference="proceeds of the acquisition"
+    )
+    sale = await client.financings.declare_liquidity(issuer_id, proceeds_usd=acquisition.price_usd, safe_seniority=1)
     await let_agree(play, client, sale.id)
     declared = [one async for one in client.financings.list_liquidity_events(issuer_id)][-1]
     await play.client(acquisition.startup).financings.pay_distribution(issuer_id, declared.liquidity_id)

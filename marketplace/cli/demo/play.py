@@ -8,10 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from events.mandate import MandateTerms
-from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody
-from marketplace.api.http.bodies.equity import InvestBody
-from marketplace.api.http.bodies.supply import SlipConversionBody
-from marketplace.api.http.bodies.trading import GrantMandateBody, OpenAuctionBody
+from marketplace.api.http.bodies.delivery import ReadingBody
 from marketplace.cli.scenario.demand import Order
 from marketplace.cli.scenario.market import Scenario
 from marketplace.client import MarketplaceClient, ProblemError
@@ -89,7 +86,7 @@ class Play:
         safe = next(safe for safe in self.scenario.safes if safe.key == direct.safe)
         holder_id = self.ids[direct.holder]
         await self.platform.accounts.deposit(
-            rename_id("acc", holder_id), direct.amount_usd, "wire for the direct investment"
+            rename_id("acc", holder_id), amount_usd=direct.amount_usd, reference="wire for the direct investment"
         )
         terms = MandateTerms(
             instrument_kinds=("safe",),
@@ -98,12 +95,12 @@ class Play:
             issuer_usd_max=direct.amount_usd,
             direct_budget_usd=direct.amount_usd,
         )
-        granted = GrantMandateBody(holder_id=holder_id, funding="cash", terms=terms)
-        mandate_id = (await self.client(direct.holder).mandates.grant(granted)).id
-        body = InvestBody(
+        mandate_id = (
+            await self.client(direct.holder).mandates.grant(holder_id=holder_id, funding="cash", terms=terms)
+        ).id
+        await self.client(direct.startup).instruments.invest(
             startup_id=self.ids[direct.startup], mandate_id=mandate_id, amount_usd=direct.amount_usd, terms=safe.terms
         )
-        await self.client(direct.startup).instruments.invest(body)
 
     async def place_orders(self) -> None:
         """Place every order as its startup."""
@@ -120,7 +117,7 @@ class Play:
             mandate_ids=tuple(self.ids[name_mandate(key)] for key in order.mandates),
             safe=safe.terms,
         )
-        receipt = await self.client(startup.key).orders.place(self.ids[startup.key], terms)
+        receipt = await self.client(startup.key).orders.place(startup_id=self.ids[startup.key], terms=terms)
         self.names[receipt.id] = order.key
 
     async def slip(self) -> None:
@@ -129,8 +126,9 @@ class Play:
         conversion = site.conversion
         assert conversion is not None, "the site was chosen because it is converting"
         ready_at = self.day(conversion.slipped_ready_day)
-        body = SlipConversionBody(ready_at=ready_at, reason=conversion.slip_reason)
-        await self.client(site.provider).sites.slip_conversion(self.ids[site.key], body)
+        await self.client(site.provider).sites.slip_conversion(
+            self.ids[site.key], ready_at=ready_at, reason=conversion.slip_reason
+        )
 
         async def moved() -> bool:
             pools = {self.ids[pool.key] for pool in self.scenario.pools if pool.site == site.key}
@@ -142,15 +140,16 @@ class Play:
     async def clear(self) -> None:
         """Open an auction, advance the clock to its lock, and wait until every decision is carried out."""
         now = (await self.platform.clock.get()).now
-        body = OpenAuctionBody(
-            locks_at=now + timedelta(hours=1),
-            horizon_start=self.first_day,
-            period_hours=24,
-            periods=self.scenario.horizon_days,
-            seed=SEED,
-        )
-        self.auction_id = (await self.platform.auctions.open(body)).id
-        await self.platform.clock.advance(3_660)
+        self.auction_id = (
+            await self.platform.auctions.open(
+                locks_at=now + timedelta(hours=1),
+                horizon_start=self.first_day,
+                period_hours=24,
+                periods=self.scenario.horizon_days,
+                seed=SEED,
+            )
+        ).id
+        await self.platform.clock.advance(seconds=3_660)
 
         async def completed() -> bool:
             return (await self.platform.auctions.get(self.auction_id)).carried_out_at is not None
@@ -161,17 +160,17 @@ class Play:
         """Advance the horizon day by day: meters report daily, statements are accepted weekly, principal accrues."""
         days = self.scenario.horizon_days
         first = int((self.first_day - (await self.platform.clock.get()).now).total_seconds())
-        await self.platform.clock.advance(max(first, 0) + 60)
+        await self.platform.clock.advance(seconds=max(first, 0) + 60)
         grants = [grant async for grant in self.platform.grants.list()]
         for index in range(days):
             say(f"Delivering, day {index + 1} of {days} …")
-            await self.platform.clock.advance(DAY_SECONDS)
+            await self.platform.clock.advance(seconds=DAY_SECONDS)
             day = self.day(index)
             running = [grant for grant in grants if grant.start <= day < grant.end and grant.status != "terminated"]
             await self.each(running, partial(self._report, day))
             if index % 7 == 6:  # noqa: PLR2004 - once a week
                 await self._accept()
-        await self.platform.clock.advance(2 * DAY_SECONDS)
+        await self.platform.clock.advance(seconds=2 * DAY_SECONDS)
 
         async def ended() -> bool:
             await self._accept()
@@ -184,8 +183,9 @@ class Play:
             reading_id=f"{grant.grant_id}-{day:%Y%m%d}", start=day, end=day + timedelta(days=1), nodes=grant.nodes
         )
         provider = self.names[grant.provider_id]
-        body = ReportUsageBody(source=f"meter.{provider}", readings=(reading,))
-        answer = await self.client(provider).usage.report(grant.grant_id, body)
+        answer = await self.client(provider).usage.report(
+            grant.grant_id, source=f"meter.{provider}", readings=(reading,)
+        )
         assert answer.readings[0].outcome == "accepted", answer.readings[0]
 
     async def _accept(self) -> None:

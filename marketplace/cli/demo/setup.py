@@ -6,10 +6,6 @@ from typing import Final
 
 from events.mandate import MandateTerms
 from events.types import Role, StakeholderKind
-from marketplace.api.http.bodies.issuers import AddStakeholderBody, CreateStockClassBody, FormIssuerBody, IssueStockBody
-from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
-from marketplace.api.http.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ScheduleConversionBody
-from marketplace.api.http.bodies.trading import GrantMandateBody
 from marketplace.cli.demo.play import Play, name_mandate
 from marketplace.cli.scenario.capital import Mandate, Startup
 from marketplace.cli.scenario.supply import Lot, Pool, Site
@@ -41,14 +37,17 @@ async def _register(
     play: Play, organisation: Organisation, role: Role, deposit_usd: Decimal | None, sector: str | None
 ) -> None:
     platform = play.platform
-    body = RegisterPartyBody(
-        name=organisation.name, roles=(role,), jurisdiction=organisation.jurisdiction, sector=sector
-    )
-    party_id = (await platform.parties.register(body)).id
-    await platform.parties.clear(party_id, ("identity", "sanctions"))
+    party_id = (
+        await platform.parties.register(
+            name=organisation.name, roles=(role,), jurisdiction=organisation.jurisdiction, sector=sector
+        )
+    ).id
+    await platform.parties.clear(party_id, checks=("identity", "sanctions"))
     if deposit_usd:
-        await platform.accounts.deposit(rename_id("acc", party_id), deposit_usd, f"wire of {organisation.key}")
-    key = await platform.api_keys.issue(IssueKeyBody(name=organisation.key, scopes=("*",), party_id=party_id))
+        await platform.accounts.deposit(
+            rename_id("acc", party_id), amount_usd=deposit_usd, reference=f"wire of {organisation.key}"
+        )
+    key = await platform.api_keys.issue(name=organisation.key, scopes=("*",), party_id=party_id)
     play.ids[organisation.key] = party_id
     play.names[party_id] = organisation.key
     play.enter(organisation.key, key.token)
@@ -62,17 +61,19 @@ def _find_kind(stakeholder: str) -> StakeholderKind:
 async def _form(play: Play, startup: Startup) -> None:
     client = play.client(startup.key)
     formed_on = play.first_day.date().replace(year=play.first_day.year - 2, day=1)
-    body = FormIssuerBody(
-        party_id=play.ids[startup.key],
-        legal_name=startup.name,
-        jurisdiction=startup.jurisdiction,
-        formed_on=formed_on,
-    )
-    issuer_id = (await client.issuers.form(body)).id
+    issuer_id = (
+        await client.issuers.form(
+            party_id=play.ids[startup.key],
+            legal_name=startup.name,
+            jurisdiction=startup.jurisdiction,
+            formed_on=formed_on,
+        )
+    ).id
     prices: dict[str, Decimal] = {}
     for rank, one in enumerate(startup.stock_classes):
         prices[one.key] = one.original_issue_price_usd or PAR_USD
-        stock_class = CreateStockClassBody(
+        await client.issuers.create_stock_class(
+            issuer_id,
             class_id=one.key,
             kind=one.kind,
             shares_authorised=one.shares_authorised,
@@ -80,22 +81,22 @@ async def _form(play: Play, startup: Startup) -> None:
             liquidation_multiple=one.liquidation_multiple,
             seniority=rank if one.kind == "preferred" else 0,
         )
-        await client.issuers.create_stock_class(issuer_id, stock_class)
     holders: dict[str, str] = {}
     for holding in startup.holdings:
         if holding.stakeholder not in holders:
-            body_ = AddStakeholderBody(name=holding.stakeholder, kind=_find_kind(holding.stakeholder))
-            await client.issuers.add_stakeholder(issuer_id, body_)
+            await client.issuers.add_stakeholder(
+                issuer_id, name=holding.stakeholder, kind=_find_kind(holding.stakeholder)
+            )
             added = await _find_holder(play, startup.key, issuer_id, holding.stakeholder)
             holders[holding.stakeholder] = added
-        stock = IssueStockBody(
+        await client.stock.issue(
+            issuer_id,
             holder_id=holders[holding.stakeholder],
             class_id=holding.stock_class,
             shares=holding.shares,
             price_usd_per_share=prices[holding.stock_class],
         )
-        await client.stock.issue(issuer_id, stock)
-    await client.issuers.adjust_stock_plan(issuer_id, startup.pool_shares_reserved)
+    await client.issuers.adjust_stock_plan(issuer_id, shares_reserved=startup.pool_shares_reserved)
 
 
 async def _find_holder(play: Play, key: str, issuer_id: str, name: str) -> str:
@@ -118,49 +119,53 @@ async def _grant(play: Play, mandate: Mandate) -> None:
         resale=True,
         startup_accepts_alone=True,
     )
-    body = GrantMandateBody(holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms)
-    play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).mandates.grant(body)).id
+    play.ids[name_mandate(mandate.key)] = (
+        await play.client(mandate.holder).mandates.grant(
+            holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms
+        )
+    ).id
 
 
 async def _register_site(play: Play, site: Site) -> None:
     client = play.client(site.provider)
-    body = RegisterSiteBody(
-        provider_id=play.ids[site.provider],
-        name=site.name,
-        region=site.region,
-        jurisdiction=site.jurisdiction,
-        status=site.status,
-        power_contracted_kw=site.power_contracted_kw,
-        power_energised_kw=site.power_energised_kw,
-        power_usage_effectiveness=site.power_usage_effectiveness,
-        renewable_share=site.renewable_share,
-    )
-    play.ids[site.key] = (await client.sites.register(body)).id
-    if site.conversion is not None:
-        schedule = ScheduleConversionBody(
-            former_use=site.conversion.former_use, ready_at=play.day(site.conversion.ready_day)
+    play.ids[site.key] = (
+        await client.sites.register(
+            provider_id=play.ids[site.provider],
+            name=site.name,
+            region=site.region,
+            jurisdiction=site.jurisdiction,
+            status=site.status,
+            power_contracted_kw=site.power_contracted_kw,
+            power_energised_kw=site.power_energised_kw,
+            power_usage_effectiveness=site.power_usage_effectiveness,
+            renewable_share=site.renewable_share,
         )
-        await client.sites.schedule_conversion(play.ids[site.key], schedule)
+    ).id
+    if site.conversion is not None:
+        await client.sites.schedule_conversion(
+            play.ids[site.key], former_use=site.conversion.former_use, ready_at=play.day(site.conversion.ready_day)
+        )
 
 
 async def _open_pool(play: Play, pool: Pool) -> None:
     site = next(site for site in play.scenario.sites if site.key == pool.site)
-    body = OpenPoolBody(
-        site_id=play.ids[pool.site],
-        gpu_class=pool.gpu_class,
-        interconnect=pool.interconnect,
-        gpus_per_node=pool.gpus_per_node,
-        nodes=pool.nodes,
-        power_per_node_kw=pool.power_per_node_kw,
-    )
-    play.ids[pool.key] = (await play.client(site.provider).pools.open(body)).id
+    play.ids[pool.key] = (
+        await play.client(site.provider).pools.open(
+            site_id=play.ids[pool.site],
+            gpu_class=pool.gpu_class,
+            interconnect=pool.interconnect,
+            gpus_per_node=pool.gpus_per_node,
+            nodes=pool.nodes,
+            power_per_node_kw=pool.power_per_node_kw,
+        )
+    ).id
     play.names[play.ids[pool.key]] = pool.key
 
 
 async def _list_lot(play: Play, lot: Lot) -> None:
     pool = next(pool for pool in play.scenario.pools if pool.key == lot.pool)
     site = next(site for site in play.scenario.sites if site.key == pool.site)
-    body = ListLotBody(
+    receipt = await play.client(site.provider).lots.offer(
         pool_id=play.ids[lot.pool],
         nodes=lot.nodes,
         start=play.day(lot.from_day),
@@ -170,6 +175,5 @@ async def _list_lot(play: Play, lot: Lot) -> None:
         duration_hours_min=lot.duration_hours_min,
         mandate_ids=tuple(play.ids[name_mandate(key)] for key in lot.mandates),
     )
-    receipt = await play.client(site.provider).lots.offer(body)
     play.ids[lot.key] = receipt.id
     play.names[receipt.id] = lot.key

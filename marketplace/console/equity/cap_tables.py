@@ -71,10 +71,10 @@ async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPat
     """Show a cap table, as of an event or an instant, and as known at a sequence."""
     issuer = await desk.client.issuers.get(issuer_id)
     moment = await _find_moment(desk, issuer_id, request.query_params)
-    table = await desk.client.cap_tables.get(issuer_id, moment.at, known=moment.known)
+    table = await desk.client.cap_tables.get(issuer_id, at=moment.at, known=moment.known)
     columns = list_columns(table)
     principal: list[PrincipalView] = await attempt(
-        collect(desk.client.issuers.list_principal(issuer_id, moment.at)), []
+        collect(desk.client.issuers.list_principal(issuer_id, at=moment.at)), []
     )
     return desk.show(
         "equity/cap_table.html",

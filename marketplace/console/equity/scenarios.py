@@ -8,6 +8,7 @@ from typing import Any, Final
 from litestar import Request, Router, get
 from litestar.params import FromPath
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.captable.plots import ExitPoint
@@ -65,7 +66,7 @@ async def show_sale(request: Request[Any, Any, Any], desk: Desked, issuer_id: Fr
     if issuer.status != "ended":
         try:
             points = await desk.client.cap_tables.plot_exits(
-                issuer_id, parse_form(_complete(fields, investors), PlotExitsBody)
+                issuer_id, **asdict(parse_form(_complete(fields, investors), PlotExitsBody))
             )
         except ProblemError as error:
             problem = error
@@ -132,10 +133,10 @@ async def list_stages(
     issuer_id, tables = issuer.issuer_id, list[tuple[str, CapTableView]]()
     closed = [one for one in rounds if one.status == "closed"][-_ROUNDS_MAX:]
     if closed and closed[0].priced_sequence:
-        first = await client.cap_tables.get(issuer_id, closed[0].priced_sequence - 1)
+        first = await client.cap_tables.get(issuer_id, at=closed[0].priced_sequence - 1)
         tables.append((f"Before {closed[0].name}", first))
     for one in closed:
-        tables.append((one.name, await client.cap_tables.get(issuer_id, one.closed_at)))
+        tables.append((one.name, await client.cap_tables.get(issuer_id, at=one.closed_at)))
     now = await client.cap_tables.get(issuer_id)
     if not tables or now.last_sequence != tables[-1][1].last_sequence:
         tables.append(("Now", now))

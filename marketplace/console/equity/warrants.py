@@ -5,6 +5,7 @@ from typing import Any, Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.issuers import ExerciseWarrantBody
 from marketplace.console.desk import Desked
@@ -27,7 +28,7 @@ async def list_all(desk: Desked, issuer_id: FromPath[str]) -> Template:
 async def exercise(desk: Desked, form: Filed, issuer_id: FromPath[str], warrant_id: FromPath[str]) -> Response[Any]:
     """Exercise what has vested of a warrant, once the holder has confirmed it."""
     form.require_confirmation()
-    await desk.client.warrants.exercise(issuer_id, warrant_id, form.read(ExerciseWarrantBody), key=form.key)
+    await desk.client.warrants.exercise(issuer_id, warrant_id, **asdict(form.read(ExerciseWarrantBody)), key=form.key)
     return desk.go(f"{_PATH}/{issuer_id}/warrants")
 
 

@@ -101,7 +101,9 @@ def _arrange(prices: list[MarketPrice], pools: list[PoolView]) -> list[PriceLane
 
 async def _draw_curves(desk: Desk, auction_id: str, prices: list[MarketPrice]) -> dict[str, str]:
     classes = sorted({one.gpu_class for one in prices if one.gpu_class})
-    steps = await asyncio.gather(*(desk.client.market.get_curves(name, auction_id=auction_id) for name in classes))
+    steps = await asyncio.gather(
+        *(desk.client.market.get_curves(gpu_class=name, auction_id=auction_id) for name in classes)
+    )
     return {
         name: render_curves(name, found, [one.price_usd_per_gpu_hour for one in prices if one.gpu_class == name])
         for name, found in zip(classes, steps, strict=True)

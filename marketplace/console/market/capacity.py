@@ -30,6 +30,6 @@ async def load_lanes(
     steps = defaultdict[str, list[CapacityStep]](list)
     for first in range(0, len(pools), _AT_ONCE):
         asked = [pool.pool_id for pool in pools[first : first + _AT_ONCE]]
-        for step in await client.market.get_capacity(asked, start=start, end=end):
+        for step in await client.market.get_capacity(pool_id=asked, start=start, end=end):
             steps[step.pool_id].append(step)
     return [Lane(label_pool(pool), pool.nodes, steps[pool.pool_id]) for pool in pools]

@@ -27,14 +27,14 @@ async def show(request: Request[Any, Any, Any], gpu_class: FromQuery[str | None]
     """
     try:
         async with _open_desk(request) as desk:
-            shown = _describe(await desk.client.market.get_public(gpu_class))
+            shown = _describe(await desk.client.market.get_public(gpu_class=gpu_class))
             return desk.show("market/prices.html", live="aggregate=auction", **shown)
     except SignedOut:
         door: Door = request.app.state["door"]
         address = request.scope.get("client")
         async with door.open_public_client(address) as client:
             try:
-                found = await client.market.get_public(gpu_class)
+                found = await client.market.get_public(gpu_class=gpu_class)
             except ProblemError as problem:
                 if problem.code == "credentials_missing":
                     raise SignedOut from None

@@ -65,10 +65,10 @@ async def jump(desk: Desked, to: FromQuery[str]) -> Redirect:
 @get("/{sequence:int}")
 async def show(desk: Desked, sequence: FromPath[int]) -> Template:
     """Show one event, and for the platform its causes and effects."""
-    page = await desk.client.events.read(max(0, sequence - 1), 1)
+    page = await desk.client.events.read(after=max(0, sequence - 1), limit=1)
     found = next((one for one in page.items if one.sequence == sequence), None)
     body = "" if found is None else msgspec.json.format(found.event.data, indent=2).decode()
-    commands = [] if found is None else await attempt(desk.client.events.get_chain(sequence), [])
+    commands = [] if found is None else await attempt(desk.client.events.get_chain(sequence=sequence), [])
     actors = [one.actor for one in commands] + ([] if found is None else [found.event.actor])
     shown = {"event": found, "sequence": sequence, "body": body, "names": await desk.load_names(actors)}
     live = "" if commands else None  # effects follow

@@ -35,7 +35,7 @@ async def show(
     """Show a page of events, and the states around the one at `sequence`, by default the first of the page."""
     page = await desk.client.get("/v1/events", FeedPage, after=max(0, after), limit=_PAGE, aggregate_id=aggregate_id)
     at = sequence if sequence is not None else page.items[0].sequence if page.items else None
-    states = None if at is None else await desk.client.events.get_states(at)
+    states = None if at is None else await desk.client.events.get_states(sequence=at)
     return desk.show(
         "operator/history.html",
         live=f"aggregate_id={aggregate_id}",

@@ -5,6 +5,7 @@ from typing import Any, Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.parties import IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -32,7 +33,7 @@ async def issue(desk: Desked, form: Filed) -> Template:
     """Issue a key, and show its token once."""
     fields = [one for one in form.fields if one[0] != "scopes"]
     fields += [("scopes[]", scope) for scope in form.get("scopes").replace(",", " ").split()]
-    issued = await desk.client.api_keys.issue(parse_form(fields, IssueKeyBody), key=form.key)
+    issued = await desk.client.api_keys.issue(**asdict(parse_form(fields, IssueKeyBody)), key=form.key)
     return desk.show("operator/key_issued.html", issued=issued)
 
 
@@ -41,9 +42,9 @@ async def change(desk: Desked, form: Filed, key_id: FromPath[str], act: FromPath
     """Suspend, resume or revoke a key."""
     match act:
         case "suspend":
-            await desk.client.api_keys.suspend(key_id, form.read(ReasonBody).reason, key=form.key)
+            await desk.client.api_keys.suspend(key_id, reason=form.read(ReasonBody).reason, key=form.key)
         case "resume":
-            await desk.client.api_keys.resume(key_id, form.read(ReasonBody).reason, key=form.key)
+            await desk.client.api_keys.resume(key_id, reason=form.read(ReasonBody).reason, key=form.key)
         case "revoke":
             await desk.client.api_keys.revoke(key_id, key=form.key)
         case _:

@@ -63,17 +63,17 @@ async def decide(desk: Desked, form: Filed, party_id: FromPath[str], act: FromPa
     match act:
         case "clear":
             checks = tuple(part.strip() for part in form.get("checks").split(",") if part.strip())
-            await client.parties.clear(party_id, checks, key=key)
+            await client.parties.clear(party_id, checks=checks, key=key)
         case "suspend":
-            await client.parties.suspend(party_id, form.read(ReasonBody).reason, key=key)
+            await client.parties.suspend(party_id, reason=form.read(ReasonBody).reason, key=key)
         case "add-role":
             body = form.read(RoleBody)
-            await client.parties.add_role(party_id, body.role, body.reason, key=key)
+            await client.parties.add_role(party_id, role=body.role, reason=body.reason, key=key)
         case "refuse-role":
             body = form.read(RoleBody)
-            await client.parties.refuse_role(party_id, body.role, body.reason, key=key)
+            await client.parties.refuse_role(party_id, role=body.role, reason=body.reason, key=key)
         case "stage":
-            await client.parties.record_stage(party_id, form.read(StageBody).stage, key=key)
+            await client.parties.record_stage(party_id, stage=form.read(StageBody).stage, key=key)
         case _:
             raise refuse_act(act, "party")
     return desk.go(f"{PATH}/{party_id}")

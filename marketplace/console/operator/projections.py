@@ -71,9 +71,9 @@ async def start(desk: Desked, form: Filed, kind: FromPath[str]) -> Response[Any]
     """Begin to rebuild or verify a projection."""
     name = form.get("name")
     if kind == "rebuild":
-        await desk.client.operation.rebuild_projection(name)
+        await desk.client.operation.rebuild_projection(name=name)
     elif kind == "verify":
-        await desk.client.operation.verify_projection(name)
+        await desk.client.operation.verify_projection(name=name)
     else:
         raise refuse_act(kind, "projection")
     return desk.go(_PATH)

@@ -58,7 +58,9 @@ async def approve(desk: Desked, form: Filed, account_id: FromPath[str], approval
 @post("/approvals/{account_id:str}/{approval_id:str}/refuse")
 async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Refuse a request for approval."""
-    await desk.client.accounts.refuse_approval(account_id, approval_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.accounts.refuse_approval(
+        account_id, approval_id, reason=form.read(ReasonBody).reason, key=form.key
+    )
     return desk.go(_PATH)
 
 
@@ -66,7 +68,7 @@ async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_
 async def restore(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that the nodes of an incident work again."""
     body = form.read(RestoreNodesBody)
-    await desk.client.pools.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
+    await desk.client.pools.restore_nodes(pool_id, incident_id=body.incident_id, at=body.at, key=form.key)
     return desk.go(_PATH)
 
 

@@ -38,7 +38,9 @@ async def show(desk: Desked) -> Template:
     ready = await desk.client.operation.get_readiness()
     head = ready.log_sequence or 0
     open_auctions, page, counts = await asyncio.gather(
-        collect(list_open_auctions(desk.client)), desk.client.events.read(max(0, head - _EVENTS)), _load_counts(desk)
+        collect(list_open_auctions(desk.client)),
+        desk.client.events.read(after=max(0, head - _EVENTS)),
+        _load_counts(desk),
     )
     return desk.show(
         "operator/today.html",

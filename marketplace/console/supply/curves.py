@@ -23,7 +23,7 @@ async def draw_market(desk: Desk, gpu_class: str, lots: Sequence[LotView]) -> Ma
 
     None if there was no auction, or the key may not see its curves.
     """
-    steps = await attempt(desk.client.market.get_curves(gpu_class), None)
+    steps = await attempt(desk.client.market.get_curves(gpu_class=gpu_class), None)
     if not steps:
         return None
     auction_id = steps[0].auction_id

@@ -7,6 +7,7 @@ from typing import Any, Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, PostBondBody, ReleaseBondBody
 from marketplace.console.desk import Desked, attempt, collect
@@ -22,7 +23,7 @@ async def show(desk: Desked) -> Template:
     own = desk.party_id
     since = _go_back(desk.now, _MONTHS - 1)
     earned, bonds, claims, reliability = await asyncio.gather(
-        desk.client.statements.sum_earnings(since, desk.now),
+        desk.client.statements.sum_earnings(start=since, end=desk.now),
         attempt(collect(desk.client.bonds.list(party_id=own)), []),
         attempt(collect(desk.client.bonds.list_claims(party_id=own)), []),
         attempt(desk.client.market.get_reliability(own), None),
@@ -42,7 +43,7 @@ async def show(desk: Desked) -> Template:
 @post("/bonds")
 async def post_bond(desk: Desked, form: Filed) -> Response[Any]:
     """Set money apart, for one lot or for all grants."""
-    await desk.client.bonds.post(form.read(PostBondBody, party_id=desk.party_id), key=form.key)
+    await desk.client.bonds.post(**asdict(form.read(PostBondBody, party_id=desk.party_id)), key=form.key)
     return desk.go(PATH)
 
 
@@ -57,7 +58,9 @@ async def release_bond(desk: Desked, form: Filed, bond_id: FromPath[str]) -> Res
 async def answer_claim(desk: Desked, form: Filed, bond_id: FromPath[str], claim_id: FromPath[str]) -> Response[Any]:
     """Concede or contest a claim."""
     body = form.read(AnswerClaimBody)
-    await desk.client.bonds.answer_claim(bond_id, claim_id, body.reason, amount_usd=body.amount_usd, key=form.key)
+    await desk.client.bonds.answer_claim(
+        bond_id, claim_id, reason=body.reason, amount_usd=body.amount_usd, key=form.key
+    )
     return desk.go(PATH)
 
 

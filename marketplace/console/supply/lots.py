@@ -5,6 +5,7 @@ from typing import Any, Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import RepriceLotBody
@@ -38,14 +39,14 @@ async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
 @post("/{lot_id:str}/reprice")
 async def reprice(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Replace the lot's asks by those of the form."""
-    await desk.client.lots.reprice(lot_id, form.read(RepriceLotBody), key=form.key)
+    await desk.client.lots.reprice(lot_id, **asdict(form.read(RepriceLotBody)), key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/pause")
 async def pause(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Pause the lot: until it is resumed, it takes no new orders."""
-    await desk.client.lots.pause(lot_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.lots.pause(lot_id, reason=form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
@@ -59,7 +60,7 @@ async def resume(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[A
 @post("/{lot_id:str}/withdraw")
 async def withdraw(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Take the lot off the market for good."""
-    await desk.client.lots.withdraw(lot_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.lots.withdraw(lot_id, reason=form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 

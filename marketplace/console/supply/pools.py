@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.supply import (
     FailNodesBody,
@@ -66,14 +67,14 @@ async def show(desk: Desked) -> Template:
 @post("/sites")
 async def register_site(desk: Desked, form: Filed) -> Response[Any]:
     """Register a data center of the provider."""
-    await desk.client.sites.register(form.read(RegisterSiteBody, provider_id=desk.party_id), key=form.key)
+    await desk.client.sites.register(**asdict(form.read(RegisterSiteBody, provider_id=desk.party_id)), key=form.key)
     return desk.go(PATH)
 
 
 @post("/pools")
 async def open_pool(desk: Desked, form: Filed) -> Response[Any]:
     """Open a pool at a site."""
-    receipt = await desk.client.pools.open(form.read(OpenPoolBody), key=form.key)
+    receipt = await desk.client.pools.open(**asdict(form.read(OpenPoolBody)), key=form.key)
     return desk.go(f"{PATH}/pools/{receipt.id}")
 
 
@@ -86,7 +87,7 @@ async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
         desk.client.sites.get(pool.site_id),
         collect(desk.client.lots.list(pool_id=pool_id)),
         load_history(desk, pool_id, *_INCIDENTS),
-        desk.client.market.get_capacity([pool_id], start=start, end=end),
+        desk.client.market.get_capacity(pool_id=[pool_id], start=start, end=end),
         collect(desk.client.market.list_mandates()),
     )
     lanes = [Lane(f"{pool.gpu_class} {pool.region}", pool.nodes, capacity)]
@@ -118,7 +119,7 @@ async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: 
     span = parse_form([(name, request.query_params.get(name, "")) for name in ("start", "end")], dict[str, datetime])
     free = None
     if len(span) == 2 and span["start"] < span["end"]:  # noqa: PLR2004 - a start and an end
-        steps = await desk.client.market.get_capacity([pool_id], start=span["start"], end=span["end"])
+        steps = await desk.client.market.get_capacity(pool_id=[pool_id], start=span["start"], end=span["end"])
         free = count_unlisted(pool, steps, span["start"], span["end"])
     return desk.show("supply/unlisted.part.html", pool=pool, free=free)
 
@@ -126,14 +127,14 @@ async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: 
 @post("/pools/{pool_id:str}/lots")
 async def list_lot(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """List nodes of a pool for sale."""
-    receipt = await desk.client.lots.offer(form.read(ListLotBody, pool_id=pool_id), key=form.key)
+    receipt = await desk.client.lots.offer(**asdict(form.read(ListLotBody, pool_id=pool_id)), key=form.key)
     return desk.go(f"{PATH}/lots/{receipt.id}")
 
 
 @post("/pools/{pool_id:str}/fail-nodes")
 async def fail_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that nodes stopped working."""
-    await desk.client.pools.fail_nodes(pool_id, form.read(FailNodesBody), key=form.key)
+    await desk.client.pools.fail_nodes(pool_id, **asdict(form.read(FailNodesBody)), key=form.key)
     return desk.go(f"{PATH}/pools/{pool_id}")
 
 
@@ -141,7 +142,7 @@ async def fail_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Respo
 async def restore_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that the nodes of an incident work again."""
     body = form.read(RestoreNodesBody)
-    await desk.client.pools.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
+    await desk.client.pools.restore_nodes(pool_id, incident_id=body.incident_id, at=body.at, key=form.key)
     return desk.go(f"{PATH}/pools/{pool_id}")
 
 

@@ -81,7 +81,7 @@ async def download(
 ) -> Response[bytes]:
     """Return the entries of a span, by default of the last 30 days, as a CSV file."""
     begin, last = _parse_span(desk, start, end).find_bounds()
-    content = await desk.client.accounts.get_statement_csv(account_id, begin, last)
+    content = await desk.client.accounts.get_statement_csv(account_id, start=begin, end=last)
     headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
     return Response(content, media_type="text/csv", headers=headers)
 
@@ -90,7 +90,7 @@ async def download(
 async def withdraw(desk: Desked, form: Filed, account_id: FromPath[str]) -> Response[Any]:
     """Withdraw available money; above the limit, ask a second person."""
     body = form.read(TransferBody)
-    await desk.client.accounts.withdraw(account_id, body.amount_usd, body.reference, key=form.key)
+    await desk.client.accounts.withdraw(account_id, amount_usd=body.amount_usd, reference=body.reference, key=form.key)
     return desk.go(f"{PATH}/{account_id}")
 
 
@@ -98,7 +98,7 @@ async def withdraw(desk: Desked, form: Filed, account_id: FromPath[str]) -> Resp
 async def deposit(desk: Desked, form: Filed, account_id: FromPath[str]) -> Response[Any]:
     """Record a deposit, as the operator."""
     body = form.read(TransferBody)
-    await desk.client.accounts.deposit(account_id, body.amount_usd, body.reference, key=form.key)
+    await desk.client.accounts.deposit(account_id, amount_usd=body.amount_usd, reference=body.reference, key=form.key)
     return desk.go(f"{PATH}/{account_id}")
 
 
@@ -112,7 +112,9 @@ async def approve(desk: Desked, form: Filed, account_id: FromPath[str], approval
 @post("/{account_id:str}/approvals/{approval_id:str}/refuse")
 async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Refuse, as a second person, what another one asked for."""
-    await desk.client.accounts.refuse_approval(account_id, approval_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.accounts.refuse_approval(
+        account_id, approval_id, reason=form.read(ReasonBody).reason, key=form.key
+    )
     return desk.go(f"{PATH}/{account_id}")
 
 
@@ -143,7 +145,8 @@ async def _show(desk: Desk, account_id: str, start: str | None, end: str | None)
 
 async def _load_entries(desk: Desk, account_id: str, span: Span) -> tuple[list[Entry], bool]:
     """Return the latest entries of a span, the last first, and whether there are more."""
-    statement = await desk.client.accounts.get_statement(account_id, *span.find_bounds(), last=_LINES_MAX)
+    start, end = span.find_bounds()
+    statement = await desk.client.accounts.get_statement(account_id, start=start, end=end, last=_LINES_MAX)
     entries = list(_join(statement.lines))[::-1]
     if len(statement.lines) == _LINES_MAX:
         return entries[:-1], True  # the first one may have lines before

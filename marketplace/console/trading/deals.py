@@ -4,6 +4,7 @@ from typing import Any, Final, NamedTuple
 
 from litestar import Response, Router, post
 from litestar.params import FromPath
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.bonds import ClaimBody
 from marketplace.api.http.bodies.delivery import TransferGrantBody
@@ -30,7 +31,7 @@ async def load_deals(desk: Desk, grant: GrantView) -> Deals:
     whose = None if desk.principal.party_id else grant.payer_id
     found = await attempt(collect(desk.client.bonds.list_claims(party_id=whose)), list[ClaimView]())
     claims = sorted((one for one in found if one.grant_id == grant.grant_id), key=lambda one: one.claimed_at)
-    lines = await collect(desk.client.service_lines.list(grant.grant_id))
+    lines = await collect(desk.client.service_lines.list(grant_id=grant.grant_id))
     return Deals(claims[::-1], [(one, list_answers(desk, one)) for one in reversed(lines)])
 
 
@@ -49,28 +50,30 @@ def list_answers(desk: Desk, line: ServiceLineView) -> set[str]:
 async def transfer(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Let another startup use the capacity."""
     form.require_confirmation()
-    await desk.client.grants.transfer(grant_id, form.read(TransferGrantBody).startup_id, key=form.key)
+    await desk.client.grants.transfer(grant_id, startup_id=form.read(TransferGrantBody).startup_id, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/resell")
 async def resell(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Offer unused nodes in the next auctions; the lot is then a lot like any other."""
-    receipt = await desk.client.grants.resell(grant_id, form.read(ResellGrantBody), key=form.key)
+    receipt = await desk.client.grants.resell(grant_id, **asdict(form.read(ResellGrantBody)), key=form.key)
     return desk.go(f"/console/supply/lots/{receipt.id}")
 
 
 @post("/{grant_id:str}/claim")
 async def claim(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Claim on the provider's bond for hours that were not delivered."""
-    await desk.client.bonds.claim(grant_id, form.read(ClaimBody), key=form.key)
+    await desk.client.bonds.claim(grant_id, **asdict(form.read(ClaimBody)), key=form.key)
     return desk.go(f"{PATH}/{grant_id}#claims")
 
 
 @post("/{grant_id:str}/lines")
 async def propose_line(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Propose work for the startup, as the provider."""
-    await desk.client.service_lines.propose(form.read(ProposeServiceLineBody, grant_id=grant_id), key=form.key)
+    await desk.client.service_lines.propose(
+        **asdict(form.read(ProposeServiceLineBody, grant_id=grant_id)), key=form.key
+    )
     return desk.go(f"{PATH}/{grant_id}#lines")
 
 
@@ -84,7 +87,7 @@ async def answer_line(
     elif act == "approve":
         await desk.client.service_lines.approve(line_id, key=form.key)
     elif act == "decline":
-        await desk.client.service_lines.decline(line_id, form.read(ReasonBody).reason, key=form.key)
+        await desk.client.service_lines.decline(line_id, reason=form.read(ReasonBody).reason, key=form.key)
     else:
         raise refuse_act(act, "service line")
     return desk.go(f"{PATH}/{grant_id}#lines")

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.http.bodies.delivery import DegradeGrantBody, ResumeGrantBody, TerminateGrantBody
 from marketplace.console.desk import Desk, Desked, attempt, collect
@@ -122,21 +123,21 @@ async def pay_stage(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Respo
 @post("/{grant_id:str}/degrade")
 async def degrade(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Report an incident, as the provider."""
-    await desk.client.grants.degrade(grant_id, form.read(DegradeGrantBody), key=form.key)
+    await desk.client.grants.degrade(grant_id, **asdict(form.read(DegradeGrantBody)), key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/resume")
 async def resume(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Report that all nodes work again, as the provider."""
-    await desk.client.grants.resume(grant_id, form.read(ResumeGrantBody).at, key=form.key)
+    await desk.client.grants.resume(grant_id, at=form.read(ResumeGrantBody).at, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/terminate")
 async def terminate(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """End a grant early."""
-    await desk.client.grants.terminate(grant_id, form.read(TerminateGrantBody), key=form.key)
+    await desk.client.grants.terminate(grant_id, **asdict(form.read(TerminateGrantBody)), key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 

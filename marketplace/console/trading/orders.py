@@ -114,7 +114,7 @@ async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: O
 async def quote(desk: Desked, form: Filed) -> Template:
     """Say what the form's order would need to win now."""
     terms = await _read_terms(form, desk)
-    answer = await desk.client.quotes.ask(desk.party_id, terms, form.get("order_id") or None)
+    answer = await desk.client.quotes.ask(startup_id=desk.party_id, terms=terms, order_id=form.get("order_id") or None)
     return desk.show("trading/quote.part.html", quote=answer)
 
 
@@ -155,7 +155,7 @@ def _change(terms: OrderTerms, classes: list[str]) -> Iterator[tuple[str, OrderT
 async def _find_cost(desk: Desk, terms: OrderTerms, order_id: str | None) -> Decimal | ProblemError | None:
     """Return the least that an order costs now; None if nothing serves it, or why it cannot be placed."""
     try:
-        answer = await desk.client.quotes.ask(desk.party_id, terms, order_id)
+        answer = await desk.client.quotes.ask(startup_id=desk.party_id, terms=terms, order_id=order_id)
     except ProblemError as problem:
         if problem.status != _REFUSED:
             raise
@@ -166,7 +166,9 @@ async def _find_cost(desk: Desk, terms: OrderTerms, order_id: str | None) -> Dec
 @post("/new")
 async def place(desk: Desked, form: Filed) -> Response[Any]:
     """Place the form's order. The form's own key makes a second press the same command."""
-    receipt = await desk.client.orders.place(desk.party_id, await _read_terms(form, desk), key=form.key)
+    receipt = await desk.client.orders.place(
+        startup_id=desk.party_id, terms=await _read_terms(form, desk), key=form.key
+    )
     return desk.go(f"{_PATH}/{receipt.id}")
 
 
@@ -176,7 +178,7 @@ async def amend(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[
     terms = await _read_terms(form, desk)
     version = form.get("version")
     if_match = int(version) if version.isdecimal() else None
-    await desk.client.orders.amend(order_id, terms, key=form.key, if_match=if_match)
+    await desk.client.orders.amend(order_id, terms=terms, key=form.key, if_match=if_match)
     return desk.go(f"{_PATH}/{order_id}")
 
 
@@ -213,7 +215,7 @@ async def show(desk: Desked, order_id: FromPath[str]) -> Template:
 @post("/{order_id:str}/cancel")
 async def cancel(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[Any]:
     """Cancel an open order."""
-    await desk.client.orders.cancel(order_id, form.read(ReasonBody).reason, key=form.key)
+    await desk.client.orders.cancel(order_id, reason=form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{_PATH}/{order_id}")
 
 

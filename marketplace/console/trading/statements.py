@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, get_args
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
+from msgspec.structs import asdict
 
 from marketplace.api.billing.statements import Status
 from marketplace.api.http.bodies.delivery import (
@@ -111,7 +112,7 @@ async def accept(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Resp
 async def dispute(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """State a lower count."""
     body = parse_form(_convert(form.fields), DisputeStatementBody)
-    await desk.client.statements.dispute(statement_id, body, key=form.key)
+    await desk.client.statements.dispute(statement_id, **asdict(body), key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -119,7 +120,7 @@ async def dispute(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Res
 async def answer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Offer an amount between both positions, or insist."""
     body = parse_form(_convert(form.fields), AnswerDisputeBody)
-    await desk.client.statements.answer_dispute(statement_id, body, key=form.key)
+    await desk.client.statements.answer_dispute(statement_id, **asdict(body), key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -127,7 +128,7 @@ async def answer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Resp
 async def concede(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Give up a part of a dispute."""
     body = parse_form(_convert(form.fields), ConcedePartBody)
-    await desk.client.statements.concede_part(statement_id, body, key=form.key)
+    await desk.client.statements.concede_part(statement_id, **asdict(body), key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -135,7 +136,7 @@ async def concede(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Res
 async def refer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Ask the platform to decide."""
     body = parse_form(_convert(form.fields), ReferDisputeBody)
-    await desk.client.statements.refer_dispute(statement_id, body, key=form.key)
+    await desk.client.statements.refer_dispute(statement_id, **asdict(body), key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -143,7 +144,7 @@ async def refer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Respo
 async def resolve(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Concede the count or accept the payers' offer, as the provider; decide, as the platform."""
     body = parse_form(_convert(form.fields), ResolveStatementBody)
-    await desk.client.statements.resolve(statement_id, body, key=form.key)
+    await desk.client.statements.resolve(statement_id, **asdict(body), key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 

@@ -4,8 +4,8 @@ Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it 
 that would last into its no-cancel phase; from its no-cancel phase on, market_deciding for a hold, a party's statement
 of a relation, or the growth or sale of a company, lot_frozen for a change of a lot, mandate_bound for a change of a
 mandate, and order_locked for a change of an order. New orders and new lots may be added until the lock time. What is
-offered after it waits for the next auction, however late a worker freezes the book: those whom the auction has bound can
-no longer answer it.
+offered after it waits for the next auction, however late a worker freezes the book: those whom the auction has bound
+can no longer answer it.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
