@@ -486,11 +486,17 @@ class Votes:
                 return body.get("cause") is None and self._is_voted_alone(name, body, issuer, beside, now)
 
     def is_at_own_value(self, exercised: Body, now: datetime) -> bool:
-        """Return whether a net exercise counts with a value that only its holder or the company made."""
+        """Return whether a net exercise counts with a value that only its holder or the company made.
+
+        So does a mean of recorded prices of more than four times the highest independent price.
+        """
         right = self.rights.get(exercised["warrant_id"])
-        if right is None or right.is_sourced or exercised.get("fair_value_usd") is None:
+        if right is None or exercised.get("fair_value_usd") is None:
             return False
-        return self.find_independent(exercised, now) is None
+        highest = self.find_independent(exercised, now)
+        if right.is_sourced:
+            return highest is not None and Fraction(exercised["fair_value_usd"]) > highest * 4
+        return highest is None
 
     def find_independent(self, body: Body, now: datetime) -> Fraction | None:
         """Return the highest price of a share, in USD, that neither the company nor side of a warrant made; or None."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import structs
 
 from events.register import RelationKind
-from marketplace.application.steps.access import require_parties, require_tenant
+from marketplace.application.steps.access import require_agreeing, require_parties, require_tenant
 from marketplace.core.ids import derive_id
 from marketplace.domain.register import (
     REGISTER,
@@ -35,13 +35,17 @@ async def declare_relation(
 ) -> Receipt:
     """State an owner or affiliate, as the party; record one that was found, as the platform.
 
+    A relation takes a party's say among disinterested holders, so it is stated by who may agree for the party.
+
     The receipt's id is the relation's: a repeat gets the same one, also after that relation ended. `auction_ids` are
     the auctions that are not completed: a party states nothing new while one decides, since that could undo an order.
 
     Raises:
-        Refusal: ``party_unknown`` · refusals of the register · ``market_deciding``, of a party alone.
+        Refusal: ``party_unknown`` · ``scope_missing`` · refusals of the register · ``market_deciding``, of a party
+            alone.
     """
     require_tenant(context, party_id, duty=True)
+    require_agreeing(context)
     command = (StateRelation if context.party_id is not None else FindRelation)(
         register_id=REGISTER_ID,
         relation_id=derive_id("rel", context.command_id),

@@ -39,7 +39,7 @@ from events.registry import get_tag, parse_body, render_body
 from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, hand_over, load_vesting, vest
-from marketplace.application.steps.access import require_decider, require_owner, require_unfrozen
+from marketplace.application.steps.access import require_agreeing, require_decider, require_owner, require_unfrozen
 from marketplace.application.steps.binding import require_offers_kept
 from marketplace.application.steps.company_acts import (
     amend_instrument,
@@ -82,6 +82,7 @@ from marketplace.domain.equity.issuer.rights_commands import TransferWarrant
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
 from marketplace.domain.equity.issuer.stock_commands import ExerciseFirstRefusal, SplitStock
 from marketplace.domain.equity.issuer.takeover import build_command
+from marketplace.domain.equity.preemption import is_standing
 from marketplace.domain.equity.proposal import (
     DECIDE_WITHIN,
     PROPOSAL,
@@ -193,11 +194,7 @@ async def _require_agreeing(unit: UnitOfWork, issuer: Issuer) -> None:
     account_id = rename_id("acc", party_id)
     pays = any(isinstance(event, AccountDebited) and event.account_id == account_id for _, event in unit.list_effects())
     if pays or gives_by_asking(await _list_consents(unit, issuer, None), party_id):
-        raise Refusal(
-            "scope_missing",
-            f"asking for this is also the agreement of {party_id}; send it with a key that has proposals:agree",
-            scope="proposals:agree",
-        )
+        require_agreeing(unit.context)
 
 
 _CONCLUDING: Final = (IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerLiquidityWithdrawn)
@@ -531,12 +528,20 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
             text = "it would now record other events than were agreed to, because the company or a price changed since"
             return text, None
     agreed = (proposal.agreed if covered is None else covered) | {made.proposer_id} | list_mandated(parse_effects(made))
-    needed = await _list_consents(unit, issuer, made.proposer_id, asked=agreed | proposal.list_offered())
+    heard = await _list_heard(unit, proposal)
+    needed = await _list_consents(unit, issuer, made.proposer_id, asked=agreed | heard)
     lacking = [each for each in needed if not has_majority(each, agreed)]
     missing = [each.electorate for each in lacking if not was_decided_with(each, made.consents)]
     if missing:
         return f"the company changed since, so that it also needs the agreement of {', '.join(missing)}", None
     return None, covered
+
+
+async def _list_heard(unit: UnitOfWork, proposal: Proposal) -> frozenset[str]:
+    """Return the investors that were asked, but for those who refused another issue: their silence does not agree."""
+    issuing = await unit.get(ISSUER, find_issuing(proposal.made), Issuer)
+    silent = proposal.list_offered() - proposal.refused
+    return proposal.list_offered() - {each for each in silent if is_standing(issuing, each, unit.context.at)}
 
 
 def _list_covered(proposal: Proposal, issuer: Issuer, effects: Sequence[Event]) -> frozenset[str]:

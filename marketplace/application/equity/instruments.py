@@ -13,6 +13,7 @@ from marketplace.application.equity.consents import Act, carry_out, do_or_propos
 from marketplace.application.steps import company_acts
 from marketplace.application.steps.access import (
     load_mandate,
+    require_agreeing,
     require_decider,
     require_platform,
     require_side,
@@ -221,12 +222,13 @@ async def elect_mfn(
     """Adopt, as the holder of a most-favoured SAFE, the terms of a later SAFE or note; with None, keep its own.
 
     Raises:
-        Refusal: ``instrument_unknown`` · ``party_suspended`` · ``limit_exceeded``, if one person gives up more than it
-            may · refusals of the instrument.
+        Refusal: ``instrument_unknown`` · ``scope_missing`` · ``party_suspended`` · ``limit_exceeded``, if one person
+            gives up more than it may · refusals of the instrument.
     """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_instrument(unit, instrument_id, "holder")
+        require_agreeing(context)
         await require_unfrozen(unit)
         command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
         await unit.decide(INSTRUMENT, instrument_id, command)

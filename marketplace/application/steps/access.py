@@ -108,6 +108,20 @@ def require_decider(context: Context) -> None:
         )
 
 
+def require_agreeing(context: Context) -> None:
+    """Refuse a party's key that may not agree for it, where asking is also the party's agreement.
+
+    Raises:
+        Refusal: ``scope_missing``.
+    """
+    if context.party_id is not None and not context.agrees:
+        raise Refusal(
+            "scope_missing",
+            f"asking for this is also the agreement of {context.party_id}; send it with a key that has proposals:agree",
+            scope="proposals:agree",
+        )
+
+
 async def require_unfrozen(unit: UnitOfWork, party_id: str | None = None) -> None:
     """Refuse a tenant's command while `party_id`, or without it the sender, is suspended.
 

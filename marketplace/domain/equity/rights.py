@@ -108,6 +108,7 @@ from marketplace.domain.equity.issuer.dilution import (
     measure_balance,
     scale_principal,
     undercuts_holders,
+    undercuts_paid,
 )
 from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
@@ -272,10 +273,13 @@ def _ask_about_sale(
     gain: tuple[str, ...],
     terms: PrincipalTerms | None = None,
     *,
+    strike: StockTerms | None = None,
     shares: Fraction | None = None,
     outweighed: frozenset[str] = frozenset(),
 ) -> Asked:
     """Ask about stock, or what becomes stock, that somebody buys without a round; others might buy their part.
+
+    So may who holds rights that the price, or the `strike` of a warrant, undercuts.
 
     As it takes effect, investors that joined meanwhile are asked too, unless its `terms` give less than they got for
     their money; and those whom it outweighs by then. For `shares` see `Issue`. Holders whose stock is protected against
@@ -285,6 +289,7 @@ def _ask_about_sale(
     if isinstance(terms, PricedTerms):
         named += list_protected(setting.issuer, terms.class_id, find_price(setting.issuer, terms))
     offered = _list_others(setting, {holder_id, *named})
+    offered += _list_undercut_rights(setting, terms if strike is None else strike, {holder_id, *named, *offered})
     takers = setting.related.union(*(setting.register.list_group(each) for each in {holder_id, *gain}))
     issue = Issue(terms, takers, shares, outweighed)
     if setting.asked is not None:
@@ -292,6 +297,18 @@ def _ask_about_sale(
         return Asked((holder_id, *named), company=True, vote=True, gain=gain, offered=joined)
     apart, weights, share = hear(setting.issuer, issue, offered, setting.at)
     return Asked((holder_id, *named, *apart), company=True, vote=True, gain=gain, offered=weights, share=share)
+
+
+def _list_undercut_rights(setting: Setting, terms: PrincipalTerms | None, beside: Collection[str]) -> list[str]:
+    """Return who holds rights to buy stock at more than an issue's price, which others' free rights would outvote."""
+    holders = {
+        each.holder_id
+        for each in setting.issuer.warrants.values()
+        if each.shares_outstanding and not each.expired and _is_party(each.holder_id, setting)
+    }
+    if terms is None:
+        return []
+    return sorted(each for each in holders - {*beside} if undercuts_paid(setting.issuer, terms, each))
 
 
 def _list_prices(setting: Setting, *buyers: str) -> Prices:
@@ -354,11 +371,16 @@ def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
-    """Ask nobody about stock that was offered at a price and a party takes: it pays for it in the same append."""
+    """Ask nobody about stock that was offered and a party takes, which pays for it in the same append.
+
+    Only where the class has a right of first refusal may that be another party than the offer names.
+    """
     exercised = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
     offer = setting.issuer.offers.get(event.transfer_id)
+    named = offer is not None and offer.offered.holder_id_after == event.holder_id_after
     is_gift = offer is not None and not offer.offered.price_usd_per_share
-    taken = exercised and _is_party(event.holder_id_after, setting) and not is_gift
+    may_take = named or (setting.issuer.classes[event.class_id].created.first_refusal and not is_gift)
+    taken = exercised and may_take and _is_party(event.holder_id_after, setting)
     joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
     bought = event.holder_id_after == setting.company_id
     price = Decimal(0) if offer is None else offer.offered.price_usd_per_share
@@ -531,7 +553,8 @@ def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
     stock_class = setting.issuer.classes[event.class_id]
     shares = None if _is_below_preference(event, stock_class) else event.shares * stock_class.conversion_ratio
     protected = list_protected(setting.issuer, event.class_id, Fraction(_find_strike(event)))
-    asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,), shares=shares)
+    strike = StockTerms(class_id=event.class_id, price_usd_per_share=_find_strike(event))
+    asked = _ask_about_sale(event.holder_id, setting, (event.holder_id,), strike=strike, shares=shares)
     return asked._replace(holders=(*asked.holders, *protected, *sorted(list_attesters(event.tranches))))
 
 
@@ -848,8 +871,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company, holder",
         "giver, receiver and company; also a vote if a voting party receives it from one that does not vote, or"
         " the company at a dear price. If the company receives it, also the same parties as for a repurchase",
-        "a party here takes it by a right of first refusal, and pays the price that it was offered at; stock that was"
-        " offered as a gift, for 0, goes to nobody else unless the giver agrees",
+        "a party here takes it by a right of first refusal of the class, and pays the price that it was offered at."
+        " Stock of another class, and a gift, for 0, go to nobody but whom the offer names unless the giver agrees",
         _transfer,
         _REDEEMED,
     ),

@@ -839,6 +839,47 @@ async def test_a_company_that_proposes_again_gains_nothing_by_a_silence(market, 
     assert await find_faults(OfferedParts, market.log) == []
 
 
+async def test_a_refusal_reaches_what_was_proposed_beside_it(market, led):
+    """A company proposed two issues at once; the fund refused one, and its silence agreed to the other."""
+    trade, _ = led
+    first, second = [await offer_stock(market, trade, price_usd) for price_usd in ("0.009", "0.0091")]
+    assert await refuse_issue(market, trade.fund, first) == "refused"
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, second) == "void"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_who_refuses_one_of_two_issues_may_still_agree_to_the_other(market, led):
+    trade, _ = led
+    first, second = [await offer_stock(market, trade, price_usd) for price_usd in ("0.009", "0.0091")]
+    assert await refuse_issue(market, trade.fund, first) == "refused"
+    assert await vote(market, trade.fund, second) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+@pytest.mark.parametrize(("price_usd", "asked"), [("0.009", True), ("0.01", False)])
+async def test_a_customer_refuses_stock_below_its_exercise_price_whatever_the_votes_of_free_rights(
+    market, led, price_usd, asked
+):
+    """The founder's friend had more free rights than a customer, and issued itself the company beside them."""
+    trade, _ = led
+    friend, customer = [await market.party(name, "fund", usd=5_000) for name in ("Friend", "Customer")]
+    for party_id, strike in ((friend, "0.0001"), (customer, "0.01")):
+        await act(market, trade.startup, AddStakeholder, holder_id=party_id, name="A holder", kind="investor")
+        await agree_open(market, (await propose_warrant(market, trade, party_id, 10, strike))[1])
+        market.clock.at += WAIVED_AFTER
+    proposal_id = await offer_stock(market, trade, price_usd)
+    consents_asked = (await market.state("proposal", proposal_id)).made.consents
+    (offered,) = [each for each in consents_asked if each.electorate == "pro_rata"]
+    assert {each.party_id for each in offered.voters} == {trade.fund} | ({customer} if asked else set())
+    if asked:
+        assert await refuse_issue(market, customer, proposal_id) == "refused"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
 async def test_the_auditor_weighs_refusals_itself(market, backed):
     bank = next(each for each in list_entitled(await market.state("issuer", backed.issuer)) if each != backed.fund)
     proposal_id = await offer_stock(market, backed, "0.01")

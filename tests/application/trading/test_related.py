@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from marketplace.application.access.relations import declare_relation, end_relation
@@ -58,6 +59,15 @@ async def find_chain(market, one, two):
     await relate(market, one, owner=OWNER)
     await relate(market, middle, owner=OWNER)
     await relate(market, two, related_id=middle)
+
+
+async def test_a_clerk_that_may_not_agree_states_no_relation(market):
+    """One of a fund named the founder of a company as its affiliate, and the fund had no say there any more."""
+    fund, founder = await market.party("Fund", "fund"), await market.party("Founder", "fund")
+    clerk = msgspec.structs.replace(market.context(fund), agrees=False)
+    with pytest.raises(Refusal) as caught:
+        await declare_relation(market.handler, clerk, fund, kind="affiliate", reason="x", related_id=founder)
+    assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "proposals:agree")
 
 
 @pytest.mark.parametrize("connect", [state_both, state_each_other, state_alone, find_chain])

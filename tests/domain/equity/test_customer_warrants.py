@@ -676,6 +676,19 @@ def test_a_net_exercise_counts_with_no_old_mean(days, is_known):
     assert (found is not None) == is_known
 
 
+@pytest.mark.parametrize(("price", "is_independent"), [(12, True), (13, False)])
+def test_a_mean_of_more_than_four_times_the_independent_price_is_not_independent(price, is_independent):
+    """A founder's friend recorded 1,000 as a source's first price, and a vendor's rights at 1.25 cost it nothing."""
+    valued = RecordValuation(
+        **OF_ISS, price_usd_per_share=Decimal(3), method="409A", effective_on=TODAY, recorded_by="platform"
+    )
+    state = decide(issue(WarrantTranche(shares=100), fair_value=MEAN), valued)
+    state = decide(decide(state, observe(price, TODAY - timedelta(days=1))), observe(price))
+    (held,) = state.warrants.values()
+    found = find_value_for_warrant(state, held, held.interested, TODAY)
+    assert (found.price_usd, found.is_independent) == (price, is_independent)
+
+
 @pytest.mark.parametrize(("days", "is_independent"), [(366, True), (367, False)])
 def test_a_valuation_is_independent_for_a_year(days, is_independent):
     valued = RecordValuation(

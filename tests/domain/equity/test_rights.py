@@ -264,28 +264,34 @@ def test_options_from_an_agreed_pool_go_to_holders_without_a_key_without_a_vote(
     assert ask(promised) == {}
 
 
-@pytest.mark.parametrize(("taker", "asked"), [(BANK, {BANK}), (FOUNDER, {FUND})])
-def test_offered_stock_is_taken_from_a_party_by_a_party_which_pays_for_it_here(taker, asked):
-    """A company let its founder, who has no account here, take a fund's offered stock, and no money moved."""
+@pytest.mark.parametrize(
+    ("price", "first_refusal", "taker", "asked"),
+    [
+        ("0.01", True, BANK, {BANK}),
+        ("0.01", True, FOUNDER, {FUND}),
+        ("0", True, BANK, {FUND, BANK}),
+        ("0.01", False, BANK, {FUND, BANK}),
+        ("0.01", False, ANGEL, {ANGEL}),
+        ("0", False, ANGEL, {ANGEL}),
+    ],
+    ids=["a party", "without a key", "a gift", "without the right", "the named buyer", "the named receiver"],
+)
+def test_offered_stock_goes_to_another_than_its_giver_named_only_by_right_and_for_money(
+    price, first_refusal, taker, asked
+):
+    """A fund offered stock to its sister for 0, or at little, and the company let its friend or founder take it."""
+    given, common = list(GIVEN), GIVEN[1]
+    given[1] = replace(common, first_refusal=first_refusal)
     named = {"issuer_id": ISSUER_ID, "transfer_id": id_of("trf", 1)}
-    exercised = events.IssuerFirstRefusalExercised(**named, holder_id=taker)
-    given = {"holder_id": FUND, "holder_id_after": taker, "class_id": "common", "shares": 1}
-    assert ask(exercised, events.IssuerStockTransferred(**named, **given)) == {
-        f"holder/{holder}": {holder: 1} for holder in asked
-    }
-
-
-@pytest.mark.parametrize(("price", "asked"), [("0", {FUND, BANK}), ("0.01", {BANK})])
-def test_what_is_offered_as_a_gift_goes_to_nobody_else_without_its_giver(price, asked):
-    """A fund handed stock to its sister for 0, and the company let a friend take all of it for 0."""
-    named = {"issuer_id": ISSUER_ID, "transfer_id": id_of("trf", 1)}
-    given = {"holder_id": FUND, "class_id": "common", "shares": 1}
+    moved = {"holder_id": FUND, "class_id": "common", "shares": 1}
     offered = events.IssuerStockOffered(
-        **named, **given, holder_id_after=ANGEL, price_usd_per_share=usd(price), decide_until=NOW
+        **named, **moved, holder_id_after=ANGEL, price_usd_per_share=usd(price), decide_until=NOW
     )
-    exercised = events.IssuerFirstRefusalExercised(**named, holder_id=BANK)
-    moved = events.IssuerStockTransferred(**named, **given, holder_id_after=BANK)
-    assert set(ask(exercised, moved, given=(*GIVEN, offered))) == {f"holder/{holder}" for holder in asked}
+    taken = (
+        events.IssuerFirstRefusalExercised(**named, holder_id=taker),
+        events.IssuerStockTransferred(**named, **moved, holder_id_after=taker),
+    )
+    assert ask(*taken, given=(*given, offered)) == {f"holder/{holder}": {holder: 1} for holder in asked}
 
 
 SMALL = events.IssuerStockClassCreated(issuer_id=ISSUER_ID, class_id="small", kind="common", shares_authorised=100)

@@ -28,6 +28,8 @@ VALID: Final = timedelta(days=366)
 """How long after its day a valuation, or the price of a round, counts as independent."""
 FRESH: Final = timedelta(days=30)
 """How old the last price of a mean may be."""
+MEAN_MAX: Final = 4
+"""How many times the highest independent price a mean of recorded prices may be to count as independent."""
 
 
 class FairValue(NamedTuple):
@@ -202,7 +204,9 @@ def find_value_for_warrant(
 ) -> FairValue | None:
     """Return the value of a share for a net exercise of a warrant.
 
-    None if no price is known, or the warrant's own mean is not recorded or its last price is older than `FRESH`.
+    None if no price is known, or the warrant's own mean is not recorded or its last price is older than `FRESH`. A mean
+    of more than `MEAN_MAX` times the highest independent price is not independent: nothing bounds a source's first
+    price.
     """
     terms = warrant.issued.fair_value
     if terms is None:
@@ -211,7 +215,9 @@ def find_value_for_warrant(
     if average is None or source.latest is None or on_day - source.latest.day > FRESH:
         return None
     text = f"mean of {terms.days} days to {source.latest.day}, {terms.source_id}"
-    return FairValue(round_half_even(average, SHARE_PRICE_PLACES).normalize(), text, is_independent=True)
+    highest = find_highest_price(state, interested, on_day)
+    near = highest is None or average <= highest * MEAN_MAX
+    return FairValue(round_half_even(average, SHARE_PRICE_PLACES).normalize(), text, is_independent=near)
 
 
 def require_fair_value(state: Issuer, warrant: Warrant, interested: frozenset[str], on_day: date) -> FairValue:
