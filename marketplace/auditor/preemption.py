@@ -211,7 +211,8 @@ class Preemption:
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
         is_redeemed = name == "issuer.warrant_exercised" or self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
-        investors = self.votes.list_entitled(issuer_id) - {body["holder_id"], *named}
+        investors = self.votes.list_entitled(issuer_id) | self.votes.list_undercut(name, body)
+        investors -= {body["holder_id"], *named}
         takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
         if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
             takers |= self._list_electing(issuer_id, bodies, now)
@@ -292,7 +293,8 @@ class Preemption:
         if sold is None:
             return None
         body = sold[1]
-        asked = self.votes.list_entitled(body["issuer_id"]) - {body["holder_id"]}
+        undercut = self.votes.list_undercut(name, body)
+        asked = (self.votes.list_entitled(body["issuer_id"]) | undercut) - {body["holder_id"]}
         carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
         proposal = self.votes.consents.proposals.get(carried)
         silent = asked - self.votes.list_agreed(decision, bodies)
@@ -301,7 +303,7 @@ class Preemption:
             silent -= proposal.list_waiving(now) - heard.apart
             silent -= heard.list_overcome(proposal.refused & silent)
             known, harmed = self.entitled.get(carried, set()), self._list_harmed(name, body, bodies, now, silent)
-            silent = {each for each in silent if each in known | harmed}
+            silent &= known | harmed | undercut
         return f"{', '.join(sorted(silent))} had no time to refuse it" if silent else None
 
     def _check_buyer(self, body: Body, decision: Sequence[Message], bodies: Sequence[tuple[str, Body]]) -> str | None:

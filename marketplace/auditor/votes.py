@@ -19,7 +19,7 @@ from marketplace.auditor.equity import Equity, Issuer
 from marketplace.auditor.gains import Gains
 from marketplace.auditor.held import Held, weigh_rights
 from marketplace.auditor.losers import list_losers
-from marketplace.auditor.prices import find_strike
+from marketplace.auditor.prices import Company, find_strike
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
@@ -79,12 +79,22 @@ class Paper:
 
 @dataclass(slots=True)
 class Right:
-    """A warrant: its holder, its last instant, its programme, and whether a source states the value of its share."""
+    """A warrant: its holder, its last instant, its programme, and whether a source states the value of its share.
+
+    `issued` states its terms, for shares as they were after the company's splits by `split_ratio`.
+    """
 
     holder_id: str
     expires_at: datetime
     programme_id: str | None
-    is_sourced: bool = False
+    is_sourced: bool
+    issued: Body
+    split_ratio: Fraction
+
+    def find_price(self, company: Company) -> Fraction:
+        """Return the least USD for which it buys a common share now."""
+        price = find_strike(self.issued) * self.split_ratio / company.split_ratio
+        return price / company.find_ratio("stock", self.issued["class_id"])
 
 
 class Asked(NamedTuple):
@@ -158,7 +168,8 @@ class Votes:
         self.gains.take(name, body)
         if name == "warrant_issued":
             until, is_sourced = parse_instant(body["expires_at"]), body.get("fair_value") is not None
-            right = Right(body["holder_id"], until, body.get("programme_id"), is_sourced)
+            split_ratio = self.gains.find_company(body["issuer_id"]).split_ratio
+            right = Right(body["holder_id"], until, body.get("programme_id"), is_sourced, body, split_ratio)
             self.rights[body["warrant_id"]] = right
         elif name == "warrant_transferred" and body["warrant_id"] in self.rights:
             self.rights[body["warrant_id"]].holder_id = body["holder_id_after"]
@@ -304,6 +315,21 @@ class Votes:
         holding = {holder_id for (_, holder_id, _), shares in issuer.holdings.items() if shares}
         holding |= {*self.gains.find_company(issuer_id).signed.values()}
         return {each for each in holding if self._votes(each, issuer)}
+
+    def list_undercut(self, name: str, body: Body) -> set[str]:
+        """Return the parties with warrants that an issue of stock or of a warrant without a round is cheaper than."""
+        issuer_id = body["issuer_id"]
+        if name not in {"issuer.stock_issued", "issuer.warrant_issued"}:
+            return set()
+        issuer, company = self.equity.issuers.get(issuer_id, Issuer()), self.gains.find_company(issuer_id)
+        price = find_strike(body) if name.endswith("warrant_issued") else Fraction(body["price_usd_per_share"])
+        common = price / company.find_ratio("stock", body["class_id"])
+        held = [
+            right
+            for warrant_id, right in self.rights.items()
+            if issuer.holdings.get(("warrant", right.holder_id, warrant_id)) and self._votes(right.holder_id, issuer)
+        ]
+        return {each.holder_id for each in held if each.find_price(company) > common}
 
     def list_entitled(self, issuer_id: str, terms: Body | None = None) -> set[str]:
         """Return the parties with a pro rata right: those named, and investors that did not waive it.
