@@ -150,6 +150,8 @@ async def test_a_range_counts_what_a_most_favoured_safe_may_still_elect(founded,
         signed.append(receipt.id)
     await refuse("cap_outside_range", draw(market, trade))
     declined = {"later_instrument_id": None}
+    clerk = structs.replace(market.context(friend), agrees=False)
+    await refuse("scope_missing", instruments.elect_mfn(market.handler, clerk, signed[0], **declined))
     await instruments.elect_mfn(market.handler, market.context(friend), signed[0], **declined)
     await draw(market, trade)
     await check_log(market.log)

@@ -314,10 +314,6 @@ async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one
                 market.handler, market.context(trade.fund), favoured, later_instrument_id=given_up
             )
         assert caught.value.code == "limit_exceeded", "a cap of 1,000,000 may be elected too"
-    clerk = msgspec.structs.replace(market.context(trade.fund), agrees=False)
-    with pytest.raises(Refusal) as caught:
-        await instruments.elect_mfn(market.handler, clerk, favoured, later_instrument_id=bad)
-    assert caught.value.code == "scope_missing", "an election is the holder's agreement"
     await parties.suspend_party(market.handler, market.context(), trade.fund, reason="fraud report")
     with pytest.raises(Refusal) as caught:
         await instruments.elect_mfn(market.handler, market.context(trade.fund), favoured, later_instrument_id=bad)
