@@ -3,7 +3,8 @@
 The price is that of the side which ends the grant: what a startup pays, and what a provider is owed. A side that brings
 its own end forward pays the difference too. The terms are the grant's own, or those of a deal: how large a deal was is
 not computed exactly, so the terms of each size count that it may have had. What the platform ends for a side, as at a
-pool's closing, costs no more than that, because the side pays what it has free.
+pool's closing, costs no more than that, because the side pays what it has free. The announcement of a closing is the
+notice for the fee; `causes` checks it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,6 @@ class Grant:
         issued: The event that issued it.
         end: When it ends now.
         hours: The hours that it had as it was issued, or as its startup changed its span.
-        pools: Where it was, and is.
         sold: The nodes that it resold.
         withheld: Since when its delivery was withheld, each time.
         cuts: Its early ends without cause.
@@ -46,7 +46,6 @@ class Grant:
     issued: Body
     end: datetime
     hours: Fraction
-    pools: list[str]
     sold: list[Load] = field(default_factory=list)
     withheld: list[datetime] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
@@ -81,8 +80,6 @@ class Grant:
                 self.sold.append(Load(parse_instant(body["start"]), parse_instant(body["end"]), body["nodes"]))
             case "withheld":
                 self.withheld.append(parse_instant(body["at"]))
-            case "substituted":
-                self.pools.append(body["pool_id"])
             case "terminated":
                 at = parse_instant(body["at"])
                 if not body.get("for_cause", False):
@@ -99,25 +96,20 @@ class Ends:
 
     Attributes:
         grants: Every grant.
-        leaving: When each pool was announced to close.
     """
 
     findings: Findings
     grants: dict[str, Grant] = field(default_factory=dict)
-    leaving: dict[str, set[datetime]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
-            if (aggregate, name) == ("pool", "closing_announced"):
-                known = self.leaving.setdefault(message.read()["pool_id"], set())
-                known.add(parse_instant(message.headers["ce-time"]))
-            elif aggregate == "grant":
+            if aggregate == "grant":
                 body = message.read()
                 if name == "issued":
                     end, hours = parse_instant(body["end"]), _count_hours(body)
-                    self.grants[body["grant_id"]] = Grant(body, end, hours, [body["pool_id"]])
+                    self.grants[body["grant_id"]] = Grant(body, end, hours)
                 grant = self.grants.get(body["grant_id"])
                 if grant is not None and name == "terminated":
                     self._check(message, body, grant)
@@ -127,7 +119,7 @@ class Ends:
     def _check(self, message: Message, body: Body, grant: Grant) -> None:
         now, noticed = parse_instant(message.headers["ce-time"]), parse_instant(body["noticed_at"])
         is_own = message.headers.get("ce-actor", "").startswith("pty_")
-        told = {now} if is_own else {now, *grant.withheld}.union(*(self.leaving.get(each, ()) for each in grant.pools))
+        told = {now} if is_own else {now, *grant.withheld}
         text = f"{body['grant_id']} ends by a notice of {body['noticed_at']}, which nobody gave then"
         self.findings.require(noticed in told, "fee", message.sequence, text)
         if body.get("for_cause", False) or body["by"] == "platform":
@@ -159,7 +151,7 @@ class Ends:
         return sum((each.price for each in same), Fraction(0))
 
     def _compute(self, body: Body, grant: Grant, fees: Sequence[Body]) -> Fraction:
-        at, noticed = parse_instant(body["at"]), parse_instant(body["noticed_at"])
+        at, noticed = parse_instant(body["at"]), parse_instant(body.get("announced_at") or body["noticed_at"])
         rate, by = grant.find_rate(body["by"]), body["by"]
 
         def price(cut: Cut, end: datetime) -> Fraction:

@@ -22,7 +22,6 @@ ENDING = ISSUED | {"ends": TERMS}
 RESALE = {"owed_usd_per_gpu_hour": "1/1"}
 DEAL = {"value_usd_min": "1000", "notice_hours_min": 0, "fees": [{"notice_hours_min": 0, "share": "0.5"}]}
 LARGE = ENDING | {"notices": [DEAL]}
-ANNOUNCED = ("pool.closing_announced", {"pool_id": "p"}, 1, "pty_provider")
 
 
 def issue(**terms):
@@ -65,6 +64,7 @@ MISSED = ("grant.withheld", {"grant_id": "g", "at": DAY.format(7)}, 7, WORKER)
         ([issue(), end("9.60"), end("43.20", on=11, at=11)], ["4.80", "38.40"]),
         ([issue(), end("9.60", actor=WORKER)], ["9.61"]),
         ([issue(), end("0", actor=WORKER)], ["9.61"]),
+        ([issue(), end("9.60", on=12, announced_at=DAY.format(1), actor=WORKER)], ["48.00"]),
         ([issue(**LARGE), end("9.60")], ["240.00", "9.61"]),
         ([issue(**LARGE), issue(**LARGE | {"grant_id": "h"}), end("240.00")], ["9.61"]),
         ([issue(**LARGE | {"price_usd_per_gpu_hour": "3/1"}), end("360.00")], ["14.40"]),
@@ -85,8 +85,6 @@ def test_an_early_end_costs_the_share_of_its_notice(events, wrong):
     [
         ([issue(), end("9.60", noticed=9)], True),
         ([issue(), end("9.60", on=11, noticed=9, actor=WORKER)], True),
-        ([issue(), ANNOUNCED, end("9.60", on=12, noticed=1)], True),
-        ([issue(), ANNOUNCED, end("9.60", on=12, noticed=1, actor=WORKER)], False),
         ([issue(), MISSED, end("9.60", on=9, noticed=7, by="startup", actor=WORKER)], False),
     ],
 )
