@@ -3,7 +3,8 @@
 A position is an instrument, stock bought without one, an option or a warrant.
 
 Cost is what the holder paid at the signed price: for a tranche of compute, the holder's part of the accepted statement;
-for cash, the principal. A later clawback does not reduce the cost, and money paid back for it adds to the cost.
+for cash, the principal; for stock of a round, all that was invested. A later clawback does not reduce the cost, and
+money paid back for it adds to the cost.
 
 Receipts are money that moved on the ledger. Stock that went to a holder who is not a party here brings no receipt,
 because the ledger does not record that payment.

@@ -16,6 +16,7 @@ from events import instrument as instruments
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
 from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.financing.financing import name_allotment
 
 NOTHING = Fraction(0)
 
@@ -70,8 +71,10 @@ class TaxLots:
             if isinstance(act.event, instruments.InstrumentConverted) and act.event.holder_id == holder_id
         ]
         self._prices: dict[str, Decimal] = {}
+        self._invested: dict[str, Decimal] = {}
         self._rights: dict[str, Fraction] = {}
         self._handlers: dict[type[Any], Callable[[date, Any], None]] = {
+            issuers.IssuerFinancingPriced: self._price,
             issuers.IssuerStockIssued: self._issue,
             issuers.IssuerStockOffered: self._offer,
             issuers.IssuerStockTransferred: self._transfer,
@@ -131,6 +134,10 @@ class TaxLots:
     def _find_cost(self, conversion: instruments.InstrumentConverted) -> Fraction:
         return Fraction(conversion.principal_usd) * self._costs.get(conversion.instrument_id, NOTHING)
 
+    def _price(self, _: date, event: issuers.IssuerFinancingPriced) -> None:
+        for each in event.pricing.allotments:
+            self._invested[name_allotment(event.financing_id, each.holder_id)] = each.amount_usd
+
     def _issue(self, day: date, event: issuers.IssuerStockIssued) -> None:
         if event.holder_id != self._holder_id:
             return
@@ -141,7 +148,9 @@ class TaxLots:
                 cost = self._find_cost(made)
                 self.lots.append(TaxLot(made.instrument_id, event.class_id, Fraction(event.shares), cost))
                 return
-        self._buy(day, event.class_id, event.shares, event.shares * Fraction(event.price_usd_per_share))
+        price_usd = event.shares * Fraction(event.price_usd_per_share)
+        moved_usd = self._invested.get(event.security_id)  # a round takes it all, also what buys no whole share
+        self._buy(day, event.class_id, event.shares, price_usd if moved_usd is None else Fraction(moved_usd))
 
     def _offer(self, _: date, event: issuers.IssuerStockOffered) -> None:
         self._prices[event.transfer_id] = event.price_usd_per_share

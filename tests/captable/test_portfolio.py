@@ -83,6 +83,16 @@ def test_before_a_round_what_accrued_is_marked_at_cost():
     assert (line.realised_usd, line.unrealised_usd) == (-20_000, 0)
 
 
+def test_stock_of_a_round_costs_the_money_that_moved_for_it():
+    """614.40 moved for 558 shares at 1.10, and the portfolio showed a cost of 613.80."""
+    life = live()
+    pricing = life.issuer.financings[SERIES_A].pricing
+    (bought,) = pricing.allotments
+    assert bought.shares * pricing.price_usd_per_share < bought.amount_usd
+    line = get_line(build(life, bought.holder_id), f"{life.issuer.formed.issuer_id}/series-a")
+    assert (line.shares, line.cost_usd) == (bought.shares, bought.amount_usd)
+
+
 def test_after_a_round_shares_are_marked_at_its_price_and_the_rest_at_cost():
     life = live()
     portfolio = build(life, PROVIDER)
@@ -306,4 +316,4 @@ def test_a_round_of_insiders_alone_marks_nothing():
     raise_round(life, 2, 10**12, **{FUND: 1_000_000})
     stock = [line for line in build(life, FUND).positions if line.kind == "stock"]
     assert {(line.mark_method, line.mark_source) for line in stock} == {("cost", None)}
-    assert sum(line.mark_usd for line in stock) == sum(line.cost_usd for line in stock) < 1_000_000
+    assert sum(line.mark_usd for line in stock) == sum(line.cost_usd for line in stock) == 1_000_000
