@@ -1,8 +1,11 @@
 """Checks that an offer of equity for compute dilutes nobody beyond what was agreed: as it is placed, held and locked.
 
 Where others than those who take it hold something, stock and warrants need a dilution limit that was agreed on once all
-of them did. So does a cap or price that values the company below a cap that another holder signed; there, a limit that
-the takers may have decided alone does not count. What others paid for stock is not looked at.
+of them did, and once a class existed that ranks before preferred stock of theirs. They cost no less than the preference
+of their class; of stock that participates, with what others paid for the common stock that it converts into. So does
+stock that a note chooses for its maturity. A cap or price that values the company below a cap that another holder
+signed needs such a limit too; there, one that the takers may have decided alone does not count. Otherwise, what others
+paid for stock is not looked at.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +16,7 @@ from typing import Any, Final
 
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.offers import Offer, Offers
-from marketplace.auditor.prices import Company
+from marketplace.auditor.prices import Company, find_chosen
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.votes import Votes
@@ -58,12 +61,32 @@ class Agreed:
             if offer.terms["kind"] in _BOUGHT:
                 text = f"{offer.order_id} offers {offer.terms['kind']}; {sorted(unasked)} agreed to no limit"
                 self.findings.require(not unasked, "dilution", message.sequence, text)
+            self._check_class(message, offer, company, others)
             paid = max(_list_caps(company, others), default=Fraction(0))
             is_agreed = not unasked and not self._lead(offer.issuer_id, takers)
             text = f"{offer.order_id} values {offer.issuer_id} below {float(paid):.2f} USD, a cap of {sorted(others)}"
             self.findings.require(
                 worth is None or worth + _CENT > paid or is_agreed, "dilution", message.sequence, text
             )
+
+    def _check_class(self, message: Message, offer: Offer, company: Company, others: set[str]) -> None:
+        """Check what a share of a stated class costs, and that others agreed to one that ranks before theirs."""
+        issuer = self.votes.equity.issuers.get(offer.issuer_id, Issuer())
+        whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
+        class_id, price = find_chosen(offer.terms, whole)
+        is_bought = offer.terms["kind"] in _BOUGHT
+        if not others or not (is_bought or (class_id and not self.votes.gains.is_main(class_id, offer.issuer_id))):
+            return
+        if is_bought and offer.split_ratio is not None:
+            price *= Fraction(offer.split_ratio) / company.split_ratio
+        least, outranked = (
+            company.find_least(class_id, others, whole),
+            company.list_outranked(issuer.holdings, class_id),
+        )
+        text = f"{offer.order_id} offers {class_id} at {float(price):.6f}, which takes {float(least):.6f} from others"
+        self.findings.require(price >= least, "dilution", message.sequence, text)
+        text = f"{offer.order_id} offers {class_id}, which ranks before stock of {sorted(outranked & others)}"
+        self.findings.require(not outranked & others, "dilution", message.sequence, text)
 
     def _list_takers(self, offer: Offer, now: datetime) -> Iterator[set[str]]:
         for holder_id in sorted({self.holders[each] for each in offer.mandate_ids if each in self.holders}):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
-from marketplace.auditor.prices import Company, Round, find_strike
+from marketplace.auditor.prices import Company, Round, find_chosen, find_strike
 from marketplace.auditor.refusals import Heard, Refusals, measure_stock, weigh
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
@@ -338,8 +338,8 @@ class Preemption:
         """Return whether an offer may take from a holder that joined since it was proposed, and paid more."""
         company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
         whole = sum(company.measure(issuer.holdings).values(), Fraction(0))
-        class_id, price = _find_chosen(terms, whole)
-        if class_id in company.classes and company.classes[class_id].preference > price:
+        class_id, price = find_chosen(terms, whole)
+        if company.find_least(class_id, {holder_id}, whole) > price:
             return True
         if any(Fraction(terms.get(name) or 0) > most for name, most in _USUAL.items()):
             return True
@@ -436,14 +436,6 @@ def _find_buyer(sale: Body) -> str | None:
 def _read_terms(name: str, body: Body) -> Body:
     """Return the terms of what is sold; none of a warrant."""
     return {"kind": "stock", **body} if name == "issuer.stock_issued" else body.get("terms", {})
-
-
-def _find_chosen(terms: Body, whole: Fraction) -> tuple[str, Fraction]:
-    """Return the class that terms state, and what a share of it costs; no class for a SAFE."""
-    if terms.get("at_maturity"):
-        return terms["at_maturity"]["class_id"], Fraction(terms["valuation_cap_usd"]) / max(whole, Fraction(1))
-    price = Fraction(terms.get("price_usd_per_share", 0)) + Fraction(terms.get("exercise_price_usd", 0))
-    return terms.get("class_id", ""), price
 
 
 def _gives_more(terms: Body, before: Body) -> bool:

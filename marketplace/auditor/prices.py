@@ -37,6 +37,14 @@ def find_strike(warrant: Body) -> Fraction:
     return min(prices, default=price)
 
 
+def find_chosen(terms: Body, whole: Fraction) -> tuple[str, Fraction]:
+    """Return the class that terms state, and what a share of it costs; no class for a SAFE."""
+    if terms.get("at_maturity"):
+        return terms["at_maturity"]["class_id"], Fraction(terms["valuation_cap_usd"]) / max(whole, ONE)
+    price = Fraction(terms.get("price_usd_per_share", 0)) + Fraction(terms.get("exercise_price_usd", 0))
+    return terms.get("class_id", ""), price
+
+
 @dataclass(slots=True)
 class StockClass:
     """A class of stock after all splits: its kind, a share's preference, if it participates, its ratio and rank.
@@ -168,6 +176,7 @@ class Company:
         agreed_splits: The splits until a price was agreed, by instrument and open order.
         exposures: What each instrument and open order may still become.
         limit: The dilution limit.
+        limited_classes: The classes when it was agreed on.
         split_ratio: All splits.
         warrant_classes: The class that each warrant buys.
         bought_rights: The holder of each warrant that an instrument gave.
@@ -194,6 +203,7 @@ class Company:
     agreed_splits: dict[str, Fraction] = field(default_factory=dict)
     exposures: dict[str, list[Body]] = field(default_factory=dict)
     limit: Body = field(default_factory=dict)
+    limited_classes: frozenset[str] = frozenset()
     split_ratio: Fraction = ONE
     warrant_classes: dict[str, str] = field(default_factory=dict)
     bought_rights: dict[str, str] = field(default_factory=dict)
@@ -331,6 +341,7 @@ class Company:
 
     def _set_limit(self, body: Body) -> None:
         self.limit = {} if body.get("dilution_max") is None else body
+        self.limited_classes = frozenset(self.classes if self.limit else ())
         if self.limit:
             counted = {each["instrument_id"]: each["exposures"] for each in body.get("instruments", ())}
             orders = {name: known for name, known in self.exposures.items() if name not in self.signed}
@@ -657,6 +668,29 @@ class Company:
         if converted is None or known.participates:
             return None if converted is None else converted + known.preference
         return max(converted, known.preference)
+
+    def find_least(self, class_id: str, holders: Collection[str], whole: Fraction) -> Fraction:
+        """Return the USD below which a share of a class takes from holders; `whole` is as in `find_paid`.
+
+        That is its preference. Stock that participates takes as much beside as the common stock that it converts into
+        is worth at the highest value at which these holders invested.
+        """
+        known = self.classes.get(class_id)
+        if known is None or not known.participates:
+            return Fraction(0) if known is None else known.preference
+        return known.preference + self.find_invested(holders, whole) / max(whole, ONE) * known.ratio
+
+    def list_outranked(self, holdings: Mapping[tuple[str, str, str], int], class_id: str) -> set[str]:
+        """Return who holds preferred stock that ranks behind a class which is younger than the dilution limit."""
+        offered = self.classes.get(class_id)
+        if offered is None or offered.kind != "preferred" or class_id in self.limited_classes:
+            return set()
+        junior = {
+            name
+            for name, each in self.classes.items()
+            if each.kind == "preferred" and each.seniority < offered.seniority
+        }
+        return {holder_id for (kind, holder_id, each), shares in holdings.items() if each in junior and shares}
 
     def find_mean(self, holder_id: str, class_id: str) -> Fraction:
         """Return what a holder paid on average, in USD, for a share of a class; 0 if none was issued to it."""

@@ -555,7 +555,10 @@ class Votes:
                 return name in _UNCAUSED
 
     def _is_lifted(self, body: Body) -> bool:
-        """Return whether a dilution limit is the first one, higher, has another valuation, or joins holders to it."""
+        """Return whether a dilution limit is the first one, higher, has another valuation, or joins holders to it.
+
+        Or a class that ranks before preferred stock of theirs.
+        """
         most, value = (
             [
                 None if each.get(key) is None else Decimal(each[key])
@@ -565,7 +568,10 @@ class Votes:
         )
         if most[0] is None or most[1] is None or most[1] > most[0] or value[0] != value[1]:
             return True
-        return bool(self.find_holding(body["issuer_id"]) - self.limited.get(body["issuer_id"], set()))
+        issuer_id, company = body["issuer_id"], self.gains.find_company(body["issuer_id"])
+        issuer, holding = self.equity.issuers.get(issuer_id, Issuer()), self.find_holding(issuer_id)
+        outranked = {holder for each in company.classes for holder in company.list_outranked(issuer.holdings, each)}
+        return bool(holding - self.limited.get(issuer_id, set()) or outranked & holding)
 
     def _list_counting(self, body: Body, now: datetime) -> set[str]:
         """Return the holders of warrants that count purchases of a programme."""

@@ -105,6 +105,7 @@ from marketplace.domain.equity.issuer.dilution import (
     gives_more,
     list_cash_principal,
     list_claims,
+    list_senior,
     measure_balance,
     scale_principal,
     undercuts_holders,
@@ -713,7 +714,8 @@ def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
     if before is None or before.dilution_max is None:
         return Asked(company=True, vote=True, gain=(ANYONE,))
     lifted = event.dilution_max is None or event.dilution_max > before.dilution_max
-    joins = event.dilution_max is not None and not list_parties(setting.issuer) <= setting.issuer.limited
+    is_new = not list_parties(setting.issuer) <= setting.issuer.limited or bool(list_senior(setting.issuer))
+    joins = event.dilution_max is not None and is_new
     votes = lifted or joins or event.valuation_usd != before.valuation_usd
     return Asked(company=True, vote=votes, gain=(ANYONE,) if votes else ())
 
@@ -1095,7 +1097,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the limit on dilution by instruments changes",
         "company",
         "vote",
-        "an existing limit becomes no higher and keeps its valuation, and all holders held something when it was set",
+        "an existing limit becomes no higher and keeps its valuation; and when it was set, all holders held something,"
+        " and no class was missing that ranks before preferred stock of theirs",
         _limit,
     ),
     IssuerHolderTermsAgreed: Right(

@@ -14,6 +14,7 @@ from events.issuer import (
     IssuerDilutionLimited,
     IssuerExposureRecorded,
     IssuerInstrumentSigned,
+    IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
     IssuerStockOffered,
@@ -22,7 +23,7 @@ from events.issuer import (
 )
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.proposal import ProposalMade
-from events.types import NoteTerms, SafeTerms, StockTerms, WarrantTerms
+from events.types import MaturityConversion, NoteTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.ground import is_ground_lost, measure_rights
@@ -46,6 +47,7 @@ from tests.domain.issuer_samples import (
     NOON,
     OF_ISS,
     PROVIDER,
+    SEED,
     WARRANTED,
     close,
     converting,
@@ -347,6 +349,68 @@ def test_a_holder_takes_no_instrument_below_what_others_paid_within_a_limit_that
 RIGHTS = WarrantTerms(
     class_id="common", price_usd_per_share=Decimal("1.00"), exercise_price_usd=Decimal("0.25"), expires_at=EXPIRY
 )
+BESIDE = IssuerStockClassCreated(**{**SEED, "class_id": "beside", "participation": "full"})
+"""Its share has a preference for 0.5, and as much of the rest as the common stock for which others paid 0.75."""
+SENIOR = IssuerStockClassCreated(**{**SEED, "class_id": "senior", "seniority": 2})
+NEAR, ENOUGH = Decimal("1.249999999"), Decimal("1.25")
+PAID = [LEAD, issued(3, ANGEL, "common", 900, "0.75"), limited("0.9"), BESIDE]
+SEEDED = [LEAD, issued(3, ANGEL, "seed", 100, "0.5")]
+
+
+def become(cap):
+    become = MaturityConversion(
+        class_id="beside", capitalization_definition="existing_fully_diluted", share_rounding="floor"
+    )
+    return expose(100_000, structs.replace(NOTE, valuation_cap_usd=Decimal(cap), at_maturity=become))
+
+
+def buy_rights(usd):
+    return expose(1, structs.replace(RIGHTS, class_id="beside", price_usd_per_share=usd - Decimal("0.25")))
+
+
+CLASSES = {
+    "at its preference": (PAID, stock("0.5", "beside"), None, "price_below_preference"),
+    "nearly at both": (PAID, stock(NEAR, "beside"), None, "price_below_preference"),
+    "at both": (PAID, stock(ENOUGH, "beside"), None, None),
+    "rights nearly at both": (PAID, buy_rights(NEAR), None, "price_below_preference"),
+    "rights at both": (PAID, buy_rights(ENOUGH), None, None),
+    "a note nearly at both": (PAID, become(9_001_900 * ENOUGH - 1), None, "price_below_preference"),
+    "a note at both": (PAID, become(9_001_900 * ENOUGH), None, None),
+    "at both before a consolidation": ([*PAID, MERGED], stock(ENOUGH, "beside"), "1", None),
+    "at what was both before it": ([*PAID, MERGED], stock(ENOUGH, "beside"), None, "price_below_preference"),
+    "where nobody paid": ([limited("0.9"), BESIDE], stock("0.5", "beside"), None, None),
+    "a senior class of before the limit": ([*SEEDED, SENIOR, limited("0.9")], stock("0.75", "senior"), None, None),
+    "one of after it": ([*SEEDED, limited("0.9"), SENIOR], stock("0.75", "senior"), None, "dilution_unagreed"),
+    "once agreed on again": ([*SEEDED, limited("0.9"), SENIOR, limited("0.9")], stock("1", "senior"), None, None),
+    "one of after it that ranks alike": (
+        [*SEEDED, limited("0.9"), structs.replace(SENIOR, seniority=1)],
+        stock("0.75", "senior"),
+        None,
+        None,
+    ),
+    "beside common stock alone": ([LEAD, limited("0.9"), SENIOR], stock("0.75", "senior"), None, None),
+}
+
+
+@pytest.mark.parametrize(("events", "exposure", "ratio", "code"), CLASSES.values(), ids=CLASSES)
+def test_compute_buys_no_stock_that_takes_more_of_a_sale_than_it_pays_or_others_agreed_to(
+    events, exposure, ratio, code
+):
+    """7,372 USD of compute at its preference took that and its share of the rest; a senior class took all first."""
+    command = record(exposure, offered_to=(frozenset({PROVIDER}),), split_ratio=ratio)
+    when = Given(ISSUER, *COMPANY, *events).when(command)
+    if code is None:
+        when.then(recorded(exposure))
+    else:
+        when.refused(code)
+
+
+def test_the_same_limit_is_agreed_on_again_once_a_class_ranks_before_stock_of_others():
+    known = [*COMPANY, *SEEDED, limited("0.9"), structs.replace(SENIOR, class_id="alike", seniority=1)]
+    Given(ISSUER, *known).when(limit("0.9")).then()
+    Given(ISSUER, *known, SENIOR).when(limit("0.9")).then(limited("0.9"))
+
+
 GOT = {**OF_ISS, "transfer_id": make_id("trf", 1), "holder_id": FUND, "holder_id_after": ANGEL, "class_id": "common"}
 OFFERED = IssuerStockOffered(**GOT, shares=1_000, price_usd_per_share=Decimal("2.00"), decide_until=EXPIRY)
 SEEN = {

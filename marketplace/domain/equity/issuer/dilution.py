@@ -101,7 +101,7 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
     )
     if command.dilution_max is None and state.limit is None:
         return []
-    if event == state.limit and list_parties(state) <= state.limited:
+    if event == state.limit and list_parties(state) <= state.limited and not list_senior(state):
         return []
     if command.dilution_max is not None:
         require_share(command.dilution_max, "/dilution_max")
@@ -145,10 +145,11 @@ def require_agreed(
     """Refuse an instrument for compute that dilutes other holders more than they agreed to.
 
     If there are other holders, stock and warrants need a dilution limit that was agreed on when all of them held
-    something, and a price of at least the preference of their class. So does a note that becomes another class at its
-    maturity than the largest one of common stock. A SAFE or note takes at most `DISCOUNT_MAX` and `RATE_MAX` beside its
-    cap, and its principal in a sale. Whatever values the company below a cap or price of another holder needs a limit
-    that its takers did not decide alone.
+    something, and when a class existed that ranks before preferred stock of theirs. They need a price of at least the
+    preference of their class; of stock that participates, with what others paid for the common stock that it converts
+    into. So does a note that becomes another class at its maturity than the largest one of common stock. A SAFE or note
+    takes at most `DISCOUNT_MAX` and `RATE_MAX` beside its cap, and its principal in a sale. Whatever values the company
+    below a cap or price of another holder needs a limit that its takers did not decide alone.
 
     Args:
         state: The issuer.
@@ -194,14 +195,53 @@ def _require_class_terms(
         )
     for terms in chosen:
         class_id, price = _find_offered_price(terms, state, since)
-        preferred = _find_preference(state, class_id)
-        if price < preferred:
+        outranked = sorted(list_senior(state).get(class_id, frozenset()).intersection(others))
+        if outranked:
+            raise Refusal(
+                "dilution_unagreed",
+                f"{class_id} ranks before preferred stock of {', '.join(outranked[:5])}, and was created after the"
+                " dilution limit was agreed on; agree with them on the limit again, or offer another class",
+                holders=outranked,
+            )
+        least = _find_least_price(state, class_id, frozenset(others))
+        if price < least:
             raise Refusal(
                 "price_below_preference",
-                f"a share of {class_id} has a preference for {round_half_even(preferred, SHOWN_PLACES)} USD, and"
+                f"a share of {class_id} is worth {round_half_even(least, SHOWN_PLACES)} USD by its preference, with"
+                " what others paid for common stock if it participates, and"
                 f" {round_half_even(price, SHOWN_PLACES)} USD are offered for it; offer that much, or common stock",
                 class_id=class_id,
             )
+
+
+def list_senior(state: Issuer) -> dict[str, frozenset[str]]:
+    """Return whose preferred stock each class ranks before that was created after the dilution limit was agreed on."""
+    ranks = {name: each.created.seniority for name, each in state.classes.items() if each.created.kind == "preferred"}
+    found = {}
+    for class_id in ranks.keys() - state.limited_classes:
+        held = (
+            holder_id
+            for (holder_id, other), shares in state.holdings.items()
+            if shares and other in ranks and ranks[other] < ranks[class_id]
+        )
+        found[class_id] = list_parties(state).intersection(held)
+    return {class_id: holders for class_id, holders in found.items() if holders}
+
+
+def _find_least_price(state: Issuer, class_id: str, others: frozenset[str]) -> Fraction:
+    """Return the USD below which a share of a class takes from others: its preference, 0 for common stock.
+
+    Stock that participates takes both: the preference, and as much as the common stock that it converts into, at the
+    highest value of the company at which others invested.
+    """
+    stock_class = state.classes.get(class_id)
+    if stock_class is None:
+        return Fraction(0)
+    preference = find_preference(stock_class)
+    if stock_class.created.participation == "none":
+        return preference
+    common = measure_invested(state, list_parties(state) - others) / max(measure_company(state), Fraction(1))
+    return preference + common * stock_class.conversion_ratio
 
 
 def undercuts_holders(
@@ -642,6 +682,13 @@ def measure_paid(state: Issuer) -> Fraction:
     return max(_list_values(state, list_parties(state)), default=Fraction(0))
 
 
+def measure_known(state: Issuer) -> Fraction:
+    """Return the highest value of the company, in USD, at which anybody bought stock or signed a cap; 0 for none."""
+    holders = list_holders(state)
+    values = *_list_signed_values(state, holders), *_list_stock_values(state, _list_held(state, holders))
+    return max(values, default=Fraction(0))
+
+
 def measure_invested(state: Issuer, interested: frozenset[str], *, with_caps: bool = True) -> Fraction:
     """Return the highest value of the company, in USD, at which others than `interested` bought stock; 0 for none.
 
@@ -675,10 +722,10 @@ def undercuts_paid(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool
     """Return whether what is offered may take from a holder that has paid more.
 
     It does not if it values the company no lower than the holder's caps and prices do; or if the holder has post-money
-    SAFEs with a cap alone, whose part of the company stays the same. It may on unusual terms, and with a preference
-    above its price.
+    SAFEs with a cap alone, whose part of the company stays the same. It may on unusual terms, and below the worth
+    of its class; see `_find_least_price`.
     """
-    if not _is_usual(terms) or _is_preferred_above_price(state, terms):
+    if not _is_usual(terms) or _costs_too_little(state, terms, holder_id):
         return True
     if _has_stated_part(state, holder_id):
         return False
@@ -687,16 +734,12 @@ def undercuts_paid(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool
     return value is None or paid is None or value < paid
 
 
-def _is_preferred_above_price(state: Issuer, terms: PrincipalTerms) -> bool:
+def _costs_too_little(state: Issuer, terms: PrincipalTerms, holder_id: str) -> bool:
+    """Return whether stock of a class is offered for less than it may take from a holder in a sale."""
     if not isinstance(terms, PricedTerms) and not chooses_class(terms, state):
         return False
     class_id, price = _find_offered_price(terms, state, Fraction(1))
-    return _find_preference(state, class_id) > price
-
-
-def _find_preference(state: Issuer, class_id: str) -> Fraction:
-    stock_class = state.classes.get(class_id)
-    return Fraction(0) if stock_class is None else find_preference(stock_class)
+    return price < _find_least_price(state, class_id, frozenset({holder_id}))
 
 
 def _has_stated_part(state: Issuer, holder_id: str) -> bool:
@@ -886,7 +929,8 @@ def _measure_split(state: Issuer, split_ratio: str | None) -> Fraction:
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
     """Return the state with a limit, counting the instruments that the event states and all open orders; or without."""
     if event.dilution_max is None:
-        return replace(state, limit=None, limited=frozenset())
+        return replace(state, limit=None, limited=frozenset(), limited_classes=frozenset())
     orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
     counted = {each.instrument_id: each.exposures for each in event.instruments if each.exposures}
-    return replace(state, limit=event, limited=list_parties(state), exposures=Map({**orders, **counted}))
+    agreed = replace(state, limit=event, limited=list_parties(state), limited_classes=frozenset(state.classes))
+    return replace(agreed, exposures=Map({**orders, **counted}))

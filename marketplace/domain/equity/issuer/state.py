@@ -401,6 +401,7 @@ class Issuer:
         holder_terms: What the company and its holders agreed on.
         limit: The dilution limit; None if the issuer set none.
         limited: The parties that held something when the limit was agreed on. It permits nothing beside others.
+        limited_classes: The classes of stock at that time. It permits no later one that ranks before stock of others.
         bound: The parties that held something when the holder terms were agreed on. Their drag-along binds no others.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         worth_at_issue: USD that all stock was worth at the price of a security, just after that was issued; of every
@@ -442,6 +443,7 @@ class Issuer:
     holder_terms: HolderTerms = field(default_factory=HolderTerms)
     limit: IssuerDilutionLimited | None = None
     limited: frozenset[str] = frozenset()
+    limited_classes: frozenset[str] = frozenset()
     bound: frozenset[str] = frozenset()
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     worth_at_issue: Map[str, Fraction] = field(default_factory=Map)
