@@ -39,7 +39,13 @@ from events.registry import get_tag, parse_body, render_body
 from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, hand_over, load_vesting, vest
-from marketplace.application.steps.access import require_agreeing, require_decider, require_owner, require_unfrozen
+from marketplace.application.steps.access import (
+    list_unregistered,
+    require_agreeing,
+    require_decider,
+    require_owner,
+    require_unfrozen,
+)
 from marketplace.application.steps.binding import require_offers_kept
 from marketplace.application.steps.company_acts import (
     amend_instrument,
@@ -64,7 +70,7 @@ from marketplace.application.steps.two_persons import (
     use_limit,
 )
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id, is_id, rename_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve
@@ -106,7 +112,6 @@ from marketplace.domain.equity.rights import (
     offers_better,
     require_proposer,
 )
-from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.texts import shorten
@@ -309,7 +314,7 @@ async def _list_consents(
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
     issuers = [each for each in (issuer, buyer) if each is not None]
-    outstanding, unregistered = await _read_outstanding(unit, issuers), await _list_unregistered(unit, issuers)
+    outstanding, unregistered = await _read_outstanding(unit, issuers), await list_unregistered(unit, issuers)
     register = await unit.load(REGISTER, REGISTER_ID)
     company_id, at = issuer.formed.party_id, unit.context.at
     assuming = await _find_assuming(unit, effects)
@@ -324,13 +329,6 @@ async def _read_outstanding(unit: UnitOfWork, issuers: Sequence[Issuer]) -> dict
     live = [name for issuer in issuers for name in sorted(issuer.exposures) if name in issuer.instruments]
     found = [await unit.read_before(INSTRUMENT, instrument_id) for instrument_id in live]
     return {name: each.outstanding_usd for name, each in zip(live, found, strict=True) if each is not None}
-
-
-async def _list_unregistered(unit: UnitOfWork, issuers: Sequence[Issuer]) -> frozenset[str]:
-    """Return the holders whose party is not registered here, which only an import by the platform names."""
-    imported = (issuer for issuer in issuers if issuer.imported is not None)
-    named = {each for issuer in imported for each in list_holders(issuer) if is_id(each, "pty")}
-    return frozenset([each for each in sorted(named) if await unit.load(PARTY, each) is None])
 
 
 async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:

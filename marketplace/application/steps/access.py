@@ -3,7 +3,7 @@
 Another tenant's resource is refused in the same words as one that does not exist: ``<kind>_unknown``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
@@ -12,7 +12,7 @@ from marketplace.domain.delivery.grant import (
     Grant,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.state import Issuer, list_holders
 from marketplace.domain.party import PARTY, require_unsuspended
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
@@ -231,3 +231,10 @@ async def load_related_issuers(unit: UnitOfWork, mandate: Mandate, party_id: str
         return frozenset()
     group = (await unit.load(REGISTER, REGISTER_ID)).list_group(party_id)
     return frozenset(others & {rename_id("iss", each) for each in group if is_id(each, "pty")})
+
+
+async def list_unregistered(unit: UnitOfWork, issuers: Sequence[Issuer]) -> frozenset[str]:
+    """Return the holders whose party is not registered here, which only an import by the platform names."""
+    imported = (issuer for issuer in issuers if issuer.imported is not None)
+    named = {each for issuer in imported for each in list_holders(issuer) if is_id(each, "pty")}
+    return frozenset([each for each in sorted(named) if await unit.load(PARTY, each) is None])

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from msgspec import structs
+
 from events.account import AccountAct, AccountDebited, AccountHoldPlaced, DepositAct
 from events.financing import AssumedGrants
 from events.instrument import (
@@ -15,14 +17,17 @@ from events.instrument import (
 from events.issuer import IssuerLiquidityDeclared, IssuerProRataAnswered
 from events.proposal import ProposalMade
 from events.types import Event
-from marketplace.core.ids import derive_id, rename_id
+from marketplace.application.steps.access import list_unregistered
+from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
+from marketplace.domain.equity.answering import find_lost, find_share_worth
 from marketplace.domain.equity.giving import (
     Given,
     find_forfeited,
     find_given,
+    find_giver,
     is_given,
     list_unpaid_principal,
     measure_stake,
@@ -31,7 +36,7 @@ from marketplace.domain.equity.giving import (
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import gives_up
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.state import Issuer, list_holders
 from marketplace.domain.equity.proposal import find_side
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -84,9 +89,10 @@ async def count_own(unit: UnitOfWork, events: Sequence[Event]) -> None:
 
 
 async def _measure_own(unit: UnitOfWork, events: Sequence[Event], party_id: str) -> Decimal | None:
-    """Return the USD that a party spends or gives up by events; None if the value of stock is not known."""
+    """Return the USD that a party spends or gives up by events, also for holders without a key; None: not known."""
     amount = sum((_find_spent(each, party_id) for each in events), ZERO)
     given = [await _find_given(unit, event, party_id) for event in events]
+    given += [await _find_answered(unit, event, party_id) for event in events]
     known = [each for each in given if each is not None]
     return None if len(known) < len(given) else sum(known, amount)
 
@@ -183,6 +189,29 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal 
         return ZERO
     interested = await _list_interested(unit, issuer, party_id)
     return find_given(event, issuer, interested, unit.context.at.date())
+
+
+async def _find_answered(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
+    """Return the USD that the company and holders without a key lose by its event; 0 for any other party."""
+    amended = await unit.read_before(INSTRUMENT, event.instrument_id) if isinstance(event, InstrumentAmended) else None
+    issuer_id = getattr(event, "issuer_id", None) if amended is None else amended.issued.issuer_id
+    if issuer_id is None or rename_id("pty", issuer_id) != party_id:
+        return ZERO
+    issuer = await unit.read_before(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
+        return ZERO
+    away = await list_unregistered(unit, [issuer])
+    absent = {each for each in list_holders(issuer) if each in away or each == party_id or not is_id(each, "pty")}
+    if amended is not None and isinstance(event, InstrumentAmended):
+        whole = amended.outstanding_usd + amended.open_usd
+        before = structs.replace(issuer.instruments[event.instrument_id], commitment_usd=whole)
+        after = structs.replace(before, terms=event.terms)
+        return max(find_lost(after, issuer, absent) - find_lost(before, issuer, absent), ZERO)
+    giver = find_giver(event, issuer) if isinstance(event, Given) else party_id
+    if isinstance(event, Given) and giver in absent - {party_id} and is_given(event, giver, issuer):
+        least = find_share_worth(issuer)
+        return find_given(event, issuer, frozenset({party_id}), unit.context.at.date(), least=least) or ZERO
+    return find_lost(event, issuer, absent)
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:

@@ -11,6 +11,7 @@ What counts at which value:
 - preferred stock that its holder converts: its preference, less the value of the common stock;
 - preferred stock that it forfeits by an answer that leaves a duty of pay-to-play unpaid: its preference.
 
+What holders without a key lose by an act of their company counts for the company; see `answering`.
 A vote as a holder counts as the whole stake in the company (`measure_stake`), because a vote may cost all of it. An
 exercise gives nothing to others and does not count.
 """
@@ -67,8 +68,13 @@ def is_given(event: Event, party_id: str, issuer: Issuer) -> TypeGuard[Given]:
         return False
     if not isinstance(event, Given):
         return False
+    return find_giver(event, issuer) == party_id
+
+
+def find_giver(event: Given, issuer: Issuer) -> str:
+    """Return whose stock, or right to stock, goes to others."""
     named = issuer.promised[event.promise_id] if isinstance(event, IssuerOptionPromiseWithdrawn) else event
-    return named.holder_id == party_id
+    return named.holder_id
 
 
 def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
@@ -82,7 +88,9 @@ def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
     return left
 
 
-def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day: date) -> Decimal | None:
+def find_given(
+    event: Given, issuer: Issuer, interested: frozenset[str], on_day: date, *, least: Fraction | None = None
+) -> Decimal | None:
     """Return the USD that a party gives up by an event, rounded up to a cent; None if no independent price is known.
 
     Args:
@@ -90,17 +98,17 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
         issuer: Whose stock it is, before the event.
         interested: The party, the company and all who are related to them, whose prices alone do not count.
         on_day: The day of the act.
+        least: The least USD at which a common share counts; None: there is none.
     """
     fair = find_fair_value(issuer, interested, on_day)
-    if fair is not None and not fair.is_independent:
-        fair = None
+    value = Fraction(fair.price_usd) if fair is not None and fair.is_independent else least
+    if least is not None and value is not None:
+        value = max(value, least)
     if isinstance(event, IssuerStockConverted):
         preference = find_preference(issuer.classes[event.class_id])
-        common = Fraction(0) if fair is None else Fraction(fair.price_usd) * event.shares_after
-        return ceil_cents(max(preference * event.shares - common, Fraction(0)))
-    if fair is None:
+        return ceil_cents(max(preference * event.shares - (value or 0) * event.shares_after, Fraction(0)))
+    if value is None:
         return None
-    value = Fraction(fair.price_usd)
     match event:
         case IssuerOptionPromiseWithdrawn():
             return ceil_cents(value * issuer.promises.get(event.promise_id, 0))

@@ -14,7 +14,12 @@ from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
-from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustStockPlan,
+    CreateStockClass,
+    IssueStock,
+    TransferStock,
+)
 from tests.application.equity.test_consents import propose
 from tests.application.equity.test_equity import act, build_round, found
 from tests.application.equity.test_holder_terms import hold, propose_sale
@@ -226,3 +231,49 @@ async def test_one_person_alone_does_not_forfeit_preferred_stock_by_declining_a_
         "limit_exceeded", issuers.answer_pro_rata(market.handler, clerk, **declined, amount_usd=Decimal("0.1"))
     )
     await issuers.answer_pro_rata(market.handler, clerk, **declined, amount_usd=Decimal(4))
+
+
+async def do(market, party_id, build, **members):
+    context = structs.replace(market.context(party_id), actor_person="clerk")
+    await issuers.act(market.handler, context, build(issuer_id=rename_id("iss", party_id), **members))
+    return await consents.find_proposal(market.handler, context)
+
+
+async def lift(market, party_id):
+    """Let two persons remove the limit of an account."""
+    context = structs.replace(market.context(party_id), actor_person="clerk")
+    await approvals.set_limit(market.handler, context, rename_id("acc", party_id), limit_usd=None)
+    await approve(market, party_id, await approvals.find_approval(market.handler, context, rename_id("acc", party_id)))
+
+
+async def test_one_clerk_gives_nobody_the_company_of_a_founder_without_a_key(market):
+    """It issued a billion shares at 0.000001 to a mule, and handed the founder's 8,000,000 to it."""
+    trade, mule = await market.trade(), await market.party("Mule", "fund")
+    startup, founder = trade.startup, derive_id("stk", trade.startup)
+    for holder_id in (founder, mule):
+        await act(market, startup, AddStakeholder, holder_id=holder_id, name=holder_id[-6:], kind="founder")
+    await act(market, startup, CreateStockClass, class_id="common", kind="common", shares_authorised=10**10)
+    own = {"class_id": "common", "shares": 8_000_000, "price_usd_per_share": Decimal("0.000001")}
+    await act(market, startup, IssueStock, **own, holder_id=founder, security_id=derive_id("sec", founder))
+    await limit(market, startup, 1_000)
+    handed = {"transfer_id": derive_id("trf", mule), "holder_id": founder, "holder_id_after": mule}
+    handed |= {"class_id": "common", "shares": 8_000_000, "at": market.clock.now()}
+    cheap = {**own, "shares": 10**9, "holder_id": mule, "security_id": derive_id("sec", mule)}
+    await refuse("limit_exceeded", do(market, startup, IssueStock, **cheap))
+    await refuse("limit_exceeded", do(market, startup, TransferStock, **handed))
+    fair = {
+        **own,
+        "shares": 1_000,
+        "price_usd_per_share": Decimal("0.0125"),
+        "security_id": derive_id("sec", founder, "fair"),
+    }
+    assert await do(market, startup, IssueStock, **fair, holder_id=founder) is None
+    assert (await market.account(startup)).used == ()
+    few = {**cheap, "shares": 1_000, "security_id": derive_id("sec", mule, "few")}
+    assert await do(market, startup, IssueStock, **few) is not None, "the mule is asked"
+    assert [each.amount_usd for each in (await market.account(startup)).used] == [Decimal("12.50")]
+    assert not await find_faults(CountedStakes, market.log)
+    assert await find_faults(CountedStakes, market.log, drop="account.limit_used.v1")
+    await lift(market, startup)
+    assert await do(market, startup, IssueStock, **cheap) is not None
+    assert not await find_faults(CountedStakes, market.log)

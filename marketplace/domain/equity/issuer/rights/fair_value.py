@@ -18,8 +18,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import SHARE_PRICE_PLACES
 from marketplace.core.rounding import round_half_even
+from marketplace.domain.equity.issuer.as_converted import find_preference
 from marketplace.domain.equity.issuer.rights.averages import find_average
-from marketplace.domain.equity.issuer.state import Issuer, PriceMark, Warrant
+from marketplace.domain.equity.issuer.state import Issuer, PriceMark, StockClass, Warrant
 from marketplace.domain.register import Register
 
 BOUGHT_MIN: Final = Fraction(1, 20)
@@ -158,11 +159,14 @@ def find_class_price(state: Issuer, class_id: str, interested: frozenset[str], o
 
     Stock that participates is worth both. In USD; None if no price that is independent of these parties is valid.
     """
-    stock_class, highest = state.classes[class_id], find_highest_price(state, interested, on_day)
-    if highest is None:
-        return None
-    preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
-    converted = highest * max(Fraction(1), stock_class.conversion_ratio)
+    highest = find_highest_price(state, interested, on_day)
+    return None if highest is None else price_class(state.classes[class_id], highest)
+
+
+def price_class(stock_class: StockClass, common_usd: Fraction) -> Fraction:
+    """Return the USD of a share of a class where a common share is worth so much: as converted, or its preference."""
+    preference = find_preference(stock_class)
+    converted = common_usd * max(Fraction(1), stock_class.conversion_ratio)
     participates = stock_class.created.participation != "none"
     return converted + preference if participates else max(converted, preference)
 

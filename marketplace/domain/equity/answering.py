@@ -1,0 +1,114 @@
+"""What holders without a key lose by an act of their company, so that it counts toward the limit of one person.
+
+Nobody but the company speaks for them, so that one person of it could give away all that they have. What counts, in
+dollars:
+
+- stock, warrants and options that the company issues, also in a round, and SAFEs, notes and better terms of them: their
+  part of what these give beyond what is paid;
+- their own stock and rights that the company hands on, buys back, converts or cancels, as for a party; see `giving`;
+- a sale: what their stock is worth beyond its proceeds.
+
+A share is worth the highest price at which anybody bought stock, signed a cap or recorded a valuation, and no less than
+`FOUNDERS_USD_MAX` over all stock: nobody knows that founders' stock is worth less.
+"""
+
+from collections.abc import Collection
+from decimal import Decimal
+from fractions import Fraction
+
+from events.issuer import (
+    IssuerFinancingClosed,
+    IssuerInstrumentSigned,
+    IssuerLiquidityDeclared,
+    IssuerOptionGranted,
+    IssuerStockIssued,
+    IssuerWarrantIssued,
+)
+from events.types import Event, PricedTerms, PrincipalTerms
+from marketplace.core.money import ZERO, ceil_cents
+from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company, measure_stock
+from marketplace.domain.equity.issuer.dilution import find_price, measure_known, value_offer
+from marketplace.domain.equity.issuer.financing.pro_rata import FOUNDERS_USD_MAX
+from marketplace.domain.equity.issuer.rights.fair_value import price_class
+from marketplace.domain.equity.issuer.state import Issuer, list_rows
+
+
+def find_share_worth(issuer: Issuer) -> Fraction:
+    """Return the USD at which a common share counts for holders without a key."""
+    known = measure_known(issuer) / max(measure_company(issuer), Fraction(1))
+    stated = max((mark.price_usd for mark in issuer.price_marks), default=Fraction(0))
+    return max(known, stated, FOUNDERS_USD_MAX / max(measure_stock(issuer), Fraction(1)))
+
+
+def find_lost(event: Event, issuer: Issuer, absent: Collection[str]) -> Decimal:
+    """Return the USD that holders without a key lose by an event, to a cent, beside their own stock that it moves.
+
+    Args:
+        event: The event.
+        issuer: The company before it.
+        absent: The holders without a key.
+    """
+    if isinstance(event, IssuerLiquidityDeclared):
+        return _find_unpaid(event, issuer, absent)
+    shares, worth = _find_issued(event, issuer)
+    return _share(issuer, absent, shares, worth)
+
+
+def _share(issuer: Issuer, absent: Collection[str], shares: Fraction, gift_usd: Fraction) -> Decimal:
+    """Return the part of absent holders in what new shares, as converted, get beyond what is paid for them."""
+    held = sum((convert_row(issuer, row) for row in list_rows(issuer) if row.holder_id in absent), Fraction(0))
+    whole = measure_company(issuer) + shares
+    return ceil_cents(max(gift_usd, Fraction(0)) * held / whole) if whole else ZERO
+
+
+def _find_issued(event: Event, issuer: Issuer) -> tuple[Fraction, Fraction]:
+    """Return the shares, as converted, that an event gives or promises, and the USD of them that nobody pays."""
+    match event:
+        case IssuerStockIssued(cause=None):
+            return _count(issuer, event.class_id, [(event.shares, event.price_usd_per_share)])
+        case IssuerWarrantIssued(cause=None):
+            stated = [(each.shares, each.exercise_price_usd) for each in event.tranches]
+            priced = [(shares, event.exercise_price_usd if price is None else price) for shares, price in stated]
+            return _count(issuer, event.class_id, priced or [(event.shares, event.exercise_price_usd)])
+        case IssuerOptionGranted():
+            return _count(issuer, None, [(event.shares, event.exercise_price_usd)])
+        case IssuerFinancingClosed():
+            pricing = issuer.financings[event.financing_id].pricing
+            sold = () if pricing is None else pricing.allotments
+            return _count(issuer, None, [(each.shares, pricing.price_usd_per_share) for each in sold if pricing])
+        case IssuerInstrumentSigned():
+            return _find_bought(event.terms, Fraction(event.commitment_usd), issuer)
+        case _:
+            return Fraction(0), Fraction(0)
+
+
+def _count(issuer: Issuer, class_id: str | None, sold: list[tuple[int, Decimal]]) -> tuple[Fraction, Fraction]:
+    worth, stock_class = find_share_worth(issuer), issuer.classes.get(class_id or "")
+    each = worth if stock_class is None else price_class(stock_class, worth)
+    ratio = Fraction(1) if stock_class is None else stock_class.conversion_ratio
+    gift = sum((max(each - Fraction(price), Fraction(0)) * shares for shares, price in sold), Fraction(0))
+    return sum((shares for shares, _ in sold), 0) * ratio, gift
+
+
+def _find_bought(terms: PrincipalTerms, amount: Fraction, issuer: Issuer) -> tuple[Fraction, Fraction]:
+    value = value_offer(issuer, terms)
+    if not value:
+        return Fraction(0), Fraction(0)
+    worth = find_share_worth(issuer)
+    if isinstance(terms, PricedTerms) and terms.class_id in issuer.classes:
+        stock_class = issuer.classes[terms.class_id]
+        shares = amount / Fraction(terms.price_usd_per_share)
+        return shares * stock_class.conversion_ratio, shares * (
+            price_class(stock_class, worth) - find_price(issuer, terms)
+        )
+    shares = amount / value * measure_company(issuer)
+    return shares, shares * worth - amount
+
+
+def _find_unpaid(event: IssuerLiquidityDeclared, issuer: Issuer, absent: Collection[str]) -> Decimal:
+    worth, left = find_share_worth(issuer), Fraction(0)
+    for (holder_id, class_id), shares in issuer.holdings.items():
+        if holder_id in absent:
+            left += shares * price_class(issuer.classes[class_id], worth)
+    paid = (Fraction(each.amount_usd) for each in event.waterfall.payouts if each.holder_id in absent)
+    return ceil_cents(max(left - sum(paid, Fraction(0)), Fraction(0)))
