@@ -403,12 +403,12 @@ async def test_one_clerk_spends_no_more_than_the_limit_by_a_sale(market):
     issuer, account = await market.issuer(startup), rename_id("acc", startup)
     await found(market, startup)
     clerk = {"actor_person": "p1"}
-    context = structs.replace(market.context(startup), **clerk)
-    await approvals.set_limit(market.handler, context, account, limit_usd=Decimal(3_000))
     mule = derive_id("stk", startup, "mule")
     await act(market, startup, AddStakeholder, holder_id=mule, name="Mule", kind="other")
     issue = {"security_id": derive_id("sec", mule), "holder_id": mule, "class_id": "common", "shares": 1_000_000}
     await act(market, startup, IssueStock, **issue, price_usd_per_share=Decimal(0))
+    context = structs.replace(market.context(startup), **clerk)
+    await approvals.set_limit(market.handler, context, account, limit_usd=Decimal(3_000))
     sale = {"proceeds_usd": Decimal(500_000), "safe_seniority": 1}
     context = structs.replace(market.context(startup), **clerk)
     await refuse("limit_exceeded", issuers.declare_liquidity(market.handler, context, issuer, **sale))
