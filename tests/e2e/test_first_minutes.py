@@ -68,15 +68,29 @@ def test_the_first_ten_minutes_lead_to_a_cap_table(tmp_path):
             said = type_commands("\n".join([*blocks, "echo", *replay]), folder, environment)
         finally:
             assert up.stop() == 0
+        up = Up(folder / "data", tmp_path / "again.log", *start.split()[1:])
+        try:
+            up.read_until(r"(the sandbox is ready)")
+            again = type_commands(blocks[0], folder, environment)
+        finally:
+            assert up.stop() == 0
     assert len(replay) == 2
     answers = [json.loads(line) for line in said if line.startswith(("{", "["))]
     problems = [answer for answer in answers if "code" in answer]
     assert problems == []
-    matched = next(answer for answer in answers if "items" in answer)["items"][0]
-    assert (matched["status"], matched["grant_id"][:4]) == ("matched", "grt_")
+    won = [require_won(each) for each in (answers, [json.loads(line) for line in again if line[:1] in "{["])]
+    assert won[0] != won[1], "an order after a restart wins too"
     principal, cap_table = answers[-2:]
     assert principal["items"][0]["principal_usd"] == "849.60"
     assert cap_table["outstanding_shares"] == 8_000_000
+
+
+def require_won(answers):
+    """Return the grant of the order that the first block places."""
+    _, placed, order, grants = answers[:4]
+    assert (order["order_id"], order["status"], order["grant_id"][:4]) == (placed["id"], "matched", "grt_")
+    assert order["grant_id"] in {grant["grant_id"] for grant in grants["items"]}
+    return order["grant_id"]
 
 
 def type_commands(text, folder, environment):
