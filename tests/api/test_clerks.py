@@ -4,6 +4,7 @@ Two markets differ in the offers of their open orders alone. Every route that ca
 of everything in the log, and answers the same. So a route that is added later cannot tell an offer either.
 """
 
+import json
 import re
 from collections import defaultdict
 from datetime import timedelta
@@ -13,11 +14,15 @@ from events.stages import CreditTerms, StageTerms
 from marketplace.application.billing.accounts import withdraw
 from marketplace.application.billing.credits import limit_credit
 from marketplace.application.trading.orders import amend_order
+from marketplace.application.trading.quotes import hold_quote
 from marketplace.core.ids import rename_id
+from marketplace.domain.trading.order import ORDER
+from marketplace.domain.trading.quote import QUOTE
 from marketplace.log.memory import MemoryLog
 from tests.api.documented import read_document
 from tests.api.stage import open_stage
 from tests.api.test_sealed import list_ids, list_paths
+from tests.support.market.desk import open_desk
 from tests.support.market.market import Market
 
 OFFERS = (("1.7", "2", "9000"), ("2.9", "1.3", "8000"))
@@ -28,7 +33,7 @@ READ_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 
 
 async def play(cash, equity, credit_usd):
-    """Return a market with a completed grant and three open orders, one of them amended and one cancelled."""
+    """Return a market with a completed grant, three open orders, one amended and one cancelled, and a held quote."""
     market = Market(MemoryLog())
     trade = await market.trade(cash="1.1", equity="3", days=2)
     async with market.worker():
@@ -45,6 +50,9 @@ async def play(cash, equity, credit_usd):
     await market.order(startup, days=80, **stages, **span)
     await amend_order(handler, market.context(startup), placed[1], terms=market.terms(**mixed, nodes=1))
     await market.cancel(startup, placed[2])
+    async with open_desk(market) as desk:
+        held = {"startup_id": startup, "terms": market.terms(days=1, **mixed), "hold_seconds": 600}
+        await hold_quote(handler, market.context(startup), desk.quoter, **held)
     await withdraw(
         handler,
         market.context(startup),
@@ -110,6 +118,12 @@ async def test_what_a_key_of_the_platform_without_the_scope_of_sealed_offers_rea
     shown = {f"{account}/{name}" for name in ("holds", "statement", "statement.csv", "statement.html", "explain")}
     shown |= {f"{account}/explain at", "/v1/balances at", "/v1/trial-balance at"}
     assert shown | {account, "/v1/accounts", "/v1/balances", "/v1/entries", "/v1/trial-balance", "/v1/credits"} <= told
+    sealed = {ORDER.prefix, QUOTE.prefix}
+    kinds = [
+        {row["purpose"][:3] for row in json.loads(read[f"{account}/holds"])["items"]} & sealed
+        for read in (whole, clerk)
+    ]
+    assert kinds == [sealed, set()], "the price of a held quote is sealed too"
 
 
 async def test_a_refusal_tells_a_key_of_the_platform_without_that_scope_nothing_that_orders_hold(database_url):
