@@ -214,6 +214,8 @@ async def test_a_head_has_a_bound_and_what_is_not_http_is_refused(caplog):
         reader = await clients.open(GET[:-4] + b"\r\nx: " + b"y" * 3_000 + b"\r\n\r\n")
         await clients.read_problem(reader, 431, "head_too_large")
         reader = await clients.open(GET + b"x" * 3_000)
+        assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(3) == b"xxx"
         await clients.read_problem(reader, 400, "request_malformed")
         await clients.read_problem(await clients.open(b"\x16\x03\x01 hello\r\n\r\n"), 400, "request_malformed")
         for method in (b"FOO", b"get", b"M-NEW"):
@@ -295,6 +297,42 @@ async def test_pipelined_requests_are_answered_in_order():
         for _ in range(3):
             assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 200")
             assert await reader.readexactly(3) == b"xxx"
+
+
+CHUNKED = b"POST /now HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"\x00\x01\r\n\r\n", 400, "request_malformed"),
+        (b"GET /now HTTP/1.1\r\n\r\n", 400, "request_malformed"),
+        (CHUNKED + b"zz\r\n", 400, "request_malformed"),
+        (GET[:-4] + b"\r\nx: " + b"y" * 3_000, 431, "head_too_large"),
+    ],
+    ids=["no HTTP", "no host", "chunk", "head"],
+)
+async def test_what_is_malformed_harms_no_request_before_it(sent, status, code):
+    """Its answer came first, and the connection was closed, so that the first client took it for its own answer."""
+    async with serving(head_bytes_max=2_000) as clients:
+        for good in (GET, CHUNKED + b"1\r\nx\r\n0\r\n\r\n"):
+            for parts in ([good * 3 + sent + GET], [good * 3, sent]):
+                reader = await clients.open(parts[0])
+                for later in parts[1:]:
+                    clients.writers[-1].write(later)
+                for _ in range(3):
+                    assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 200")
+                    assert await reader.readexactly(3) == b"xxx"
+                await clients.read_problem(reader, status, code)
+                assert await reader.read() == b"", "it is closed, and what came after is not answered"
+
+
+async def test_what_is_malformed_waits_for_the_answer_before_it():
+    async with serving() as clients:
+        reader = await clients.open(LATER + b"\x00\x01\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 1)
+        assert clients.table.count() == 1
 
 
 async def test_an_address_that_is_taken_is_told():

@@ -76,6 +76,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_used = False
         self._unsent_deadline: float | None = None
         self._ending_since: float | None = None
+        self._refusal: tuple[int, str, str, str] | None = None
         self._is_counted = self.config.table.admit(self)
         if self._is_counted:
             return
@@ -110,7 +111,7 @@ class BoundedConnection(HttpToolsProtocol):
         bytes_max = self.config.bounds.head_bytes_max
         step = bytes_max // _HEAD_PARTS
         for begin in range(0, len(data), step):
-            if self._ending_since is not None:
+            if self._ending_since is not None or self._refusal is not None:
                 return
             part = data[begin : begin + step]
             self._part = part
@@ -169,8 +170,13 @@ class BoundedConnection(HttpToolsProtocol):
             self.config.table.answer(self)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Wait for the next request, or end the connection where it was malformed."""
+        is_last = not self.pipeline
         super().on_response_complete()
+        if self._refusal is not None:
+            if is_last and not self.transport.is_closing():
+                self._end(*self._refusal)
+            return
         if self._is_counted and not self._is_answering():
             self._since = time.monotonic() if self._reading == "nothing" else self._since
             self.config.table.wait(self)
@@ -198,8 +204,20 @@ class BoundedConnection(HttpToolsProtocol):
     def _answer(self, status: int, code: str, detail: str, headers: str = "") -> None:
         """Answer a request that never reached the application, and end the connection once it is read.
 
-        A request that was answered before its body was whole gets no second answer.
+        Requests that were sent before it are answered first.
         """
+        if self._refusal is not None:
+            return
+        is_queued = bool(self.pipeline) and self.pipeline[0][0] is self.cycle
+        if self._reading == "body" and is_queued:
+            self.pipeline.popleft()
+        if self._is_answering() and (self._reading != "body" or is_queued):
+            self._refusal, self._reading = (status, code, detail, headers), "nothing"
+            return
+        self._end(status, code, detail, headers)
+
+    def _end(self, status: int, code: str, detail: str, headers: str) -> None:
+        """Answer the last request. One that was answered before its body was whole gets no second answer."""
         self._ending_since = time.monotonic()
         unanswered = self._get_unanswered()
         if unanswered is None and self._reading == "body":
