@@ -129,7 +129,7 @@ async def test_the_issue_of_a_key_that_ended_is_not_repeated(reading: Stage):
 
 @pytest.mark.parametrize(
     "name",
-    ["Authorization", "Idempotency-Key", "If-Match", "Min-Seq", "Content-Type", "Accept", "Request-Id", "traceparent"],
+    ["Authorization", "Idempotency-Key", "If-Match", "Min-Seq", "Content-Type", "Request-Id", "traceparent"],
 )
 async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "k", **JSON}
@@ -139,6 +139,32 @@ async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
     answer = await client.post("/v1/parties", content=json.dumps(PARTY), headers=sent)
     assert_problem(answer, 400, "header_invalid")
     assert (await stage.services.handler.log.health()).last_sequence == 0
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_stream"),
+    [
+        (["text/event-stream"], True),
+        (["application/json", "text/event-stream"], True),
+        (["text/event-stream;q=0.4", "*/*;q=0.3"], True),
+        (["Text/Event-Stream ; charset=utf-8 ; Q=1.0, application/json; q=0.9"], True),
+        (["application/json", "text/event-stream;q=0.5"], False),
+        (["application/*", "text/event-stream;q=0.999"], False),
+        (["text/event-stream;q=0"], False),
+        (["text/*"], False),
+        (["", ",;q=2"], False),
+    ],
+)
+async def test_accept_headers_are_one_list_with_weights(stage: Stage, accepted, is_stream):
+    """Two of them were refused, and a weight of zero was taken for a wish."""
+    sent = [("Authorization", f"Bearer {ADMIN_KEY}"), *(("Accept", each) for each in accepted)]
+    client = await stage.open_client(None)
+    client.headers.pop("accept")
+    answer = await client.get("/v1/events?limit=1", headers=sent)
+    if is_stream:
+        assert_problem(answer, 422, "request_invalid")
+    else:
+        assert answer.headers["content-type"] == "application/json"
 
 
 HONEST_NAMES = (
@@ -375,6 +401,10 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         ("status=open&status=matchd", "request_invalid", "/status", "did you mean matched?"),
         ("status=MATCHED", "request_invalid", "/status", "did you mean matched?"),
         ("order=newst", "request_invalid", "/order", "did you mean newest?"),
+        ("order=desc", "request_invalid", "/order", "did you mean newest?"),
+        ("order=ascending", "request_invalid", "/order", "did you mean oldest?"),
+        ("sort=newest", "parameter_unsupported", "/sort", "did you mean order?"),
+        ("per_page=5", "parameter_unsupported", "/per_page", "did you mean limit?"),
         ("created_from=yesterday", "request_invalid", "/created_from", "RFC 3339"),
         ("auction_id=ord_01jdm5v5tze1xa6a4sbz1gk3c4", "request_invalid", "/auction_id", "no id such as auc_"),
         ("startup_id=", "request_invalid", "/startup_id", "no id such as pty_"),

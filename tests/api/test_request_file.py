@@ -1,4 +1,4 @@
-"""The file of requests is sent as it stands: with the variables on its top filled in, and again after that."""
+"""The file of requests is sent as it stands, its variables filled in, and again once the test clock has moved on."""
 
 import re
 from uuid import uuid4
@@ -25,7 +25,6 @@ async def send(client: httpx.AsyncClient, text: str, operation_id: str, variable
 
 async def test_the_main_chain_of_the_file_is_sent_twice_to_one_market(database_url: str):
     async with open_stage(MemoryLog(), database_url, embedded=True) as stage:
-        text = (await stage.admin.get("/schema/requests.http")).text
         startup, provider = await stage.register("Startup", "startup"), await stage.register("Provider", "provider")
         keys = {}
         for name, party_id in (("startup", startup), ("provider", provider)):
@@ -36,6 +35,7 @@ async def test_the_main_chain_of_the_file_is_sent_twice_to_one_market(database_u
         made = []
         async with httpx.AsyncClient(transport=httpx.ASGITransport(stage.application)) as client:
             for _ in range(2):
+                text = (await stage.admin.get("/schema/requests.http")).text
                 for operation_id, key, name in (
                     ("parties.register", admin, "party_id"),
                     ("parties.clear", admin, None),
@@ -51,4 +51,5 @@ async def test_the_main_chain_of_the_file_is_sent_twice_to_one_market(database_u
                     if name is not None:
                         variables[name] = get_id(answer)
                         made.append(variables[name])
+                await stage.post(stage.admin, "/v1/test/clock", {"seconds": 500 * 86_400})
         assert len(set(made)) == len(made) == 10

@@ -19,6 +19,7 @@ from marketplace.api.feed.stream import stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
+from marketplace.api.http.media_types import EVENT_STREAM, prefers
 from marketplace.api.http.queries import (
     ACTS,
     SEQUENCE,
@@ -37,7 +38,6 @@ from marketplace.projections.feed import find_sequence_before
 from marketplace.projections.feed.visibility import PLATFORM
 
 PATH: Final = "/v1/events"
-STREAM_TYPE: Final = "text/event-stream"
 _GZIP: Final = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)")
 _COMPRESSED_BYTES_MIN: Final = 1_000
 _LEVEL: Final = 4
@@ -220,7 +220,7 @@ async def read(
     selection = _select(reader, tags or (), kinds or (), aggregate_id, party_id)
     selection = replace(selection, event_id=event_id, command_id=command_id)
     after = max(after, await _find_start(reader, start))
-    streams = STREAM_TYPE in request.headers.get("accept", "")
+    streams = prefers(dict(request.scope), EVENT_STREAM)
     if last_event_id is None:
         await require_in_log(reader.services, after, "request_invalid", "after", remedy=_OTHER_LOG, pointer="/after")
     else:
@@ -237,7 +237,7 @@ async def read(
     reader.services.streams.require_room(reader.principal.key_id, reader.principal.tenant)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     messages = stream(request.app.state["feeds"], reader, after, selection)
-    return Stream(messages, media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
+    return Stream(messages, media_type=EVENT_STREAM, headers=headers)  # type: ignore[return-value]
 
 
 ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"], opt={"feature": "events"})

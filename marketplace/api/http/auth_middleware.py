@@ -16,7 +16,7 @@ from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.known_values import require_id, suggest
-from marketplace.api.http.media_types import parse_media_type, require_utf8
+from marketplace.api.http.media_types import EVENT_STREAM, parse_media_type, prefers, require_utf8
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
@@ -45,11 +45,9 @@ _FILTERED: Final = {
 grant, and a holder need not be a party."""
 _JSON: Final = b"application/json"
 _IDENTITY: Final = b"identity"
-_STREAM_TYPE: Final = b"text/event-stream"
 SESSION: Final = "marketplace.session"
 """The member of a request's scope in which the console names the key of a session; no client can set it."""
 _SINGLE: Final = (
-    b"accept",
     b"authorization",
     b"content-encoding",
     b"content-type",
@@ -100,7 +98,7 @@ class AuthMiddleware:
         principal = scope["user"] = await self._admit(scope, headers)
         _require_form(scope, headers)
         self._read_query(scope)
-        if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
+        if scope["route_handler"].opt.get("streams") and prefers(scope, EVENT_STREAM):
             await self._app(scope, receive, send)
             return
         limits: Limits = scope["litestar_app"].state["limits"]

@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, Final, get_args, get_origin
 
@@ -71,7 +72,7 @@ more: `480.00`, `6.155`; others as few as they need: `0.2`. Instants are RFC 333
 and dates, lie between 1800-01-01 and 2199-12-31 in UTC. Fractions are rounded half to even; where one counts, a
 member that ends in `_exact` states it. Refusals are problems (RFC 9457): branch on `code`, whose page `type` names.
 Any operation may answer any of them. Requests may carry a W3C `traceparent`, answers carry a `Request-Id`. The days
-of examples count from today, their ids name nothing.
+of examples count from the market's, their ids name nothing.
 Answers may have further members later; bodies may not have members that are not described here."""
 
 
@@ -104,11 +105,25 @@ class Document(JsonRenderPlugin):
 
 
 def load_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of an application, which is built once, from Litestar's own document (`drawn`)."""
+    """Return the document of an application, which is built once, from Litestar's own document (`drawn`).
+
+    The days of its examples count from the market's day, which the test clock moves.
+    """
     if "document" not in app.state:
         app.state["document"] = build_document(app, drawn)
     document: dict[str, Any] = app.state["document"]
+    _put_examples(document["paths"], app.state["services"].handler.clock.now())
     return document
+
+
+def _put_examples(paths: dict[str, Any], now: datetime) -> None:
+    """Give each operation with a body its example, as of a day."""
+    examples = load_examples(now)
+    for item in paths.values():
+        for operation in item.values():
+            if "requestBody" in operation and operation["operationId"] in examples:
+                content, *_ = operation["requestBody"]["content"].values()
+                content["example"] = examples[operation["operationId"]]
 
 
 def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
@@ -124,13 +139,9 @@ def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
     answers = [answer for *_, handler in operations if (answer := _find_answer(handler)) is not None]
     shapes = Shapes(bodies, [*answers, Problem, ReceiptBody])
     _name_codes(shapes.components)
-    examples = load_examples(app.state["services"].handler.clock.now())
     paths: dict[str, Any] = {path: {} for path in drawn["paths"]}
     for path, verb, operation, handler in operations:
         paths[path][verb] = _describe_operation(verb, operation, handler, shapes)
-        if "requestBody" in operation and operation["operationId"] in examples:
-            content, *_ = paths[path][verb]["requestBody"]["content"].values()
-            content["example"] = examples[operation["operationId"]]
     return {
         "openapi": drawn["openapi"],
         "info": {

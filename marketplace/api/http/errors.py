@@ -14,6 +14,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
+from marketplace.api.http.media_types import HTML, prefers
 from marketplace.api.http.problems import RETRIED, TYPE_BASE
 from marketplace.api.http.reference import open_page
 
@@ -43,7 +44,6 @@ _RETRY: Final = (
     "Wait for the seconds of `Retry-After`, and send the same request again with the same `Idempotency-Key`."
 )
 _MARKED: Final = re.compile(r"`([^`]+)`|(\{\w+\})")
-_HTML: Final = "text/html"
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ def list_codes() -> list[str]:
 def list_errors(request: Request[Any, Any, Any]) -> Response[Any]:
     """Return every code of the API."""
     pages = [page for page in load_errors().values() if page.status is not None]
-    if _HTML not in request.headers.get("Accept", ""):
+    if not prefers(dict(request.scope), HTML):
         return Response(ErrorList(items=tuple(pages)))
     rows = "".join(
         f'<tr><td><a href="{page.type}">{page.code}</a></td><td>{page.status}</td>'
@@ -126,7 +126,7 @@ def get_error(request: Request[Any, Any, Any], code: FromPath[str]) -> Response[
     page = load_errors().get(code)
     if page is None:
         raise NotFoundException
-    if _HTML not in request.headers.get("Accept", ""):
+    if not prefers(dict(request.scope), HTML):
         return Response(page)
     meanings = "".join(f"<li>{_mark(meaning)}</li>" for meaning in page.meanings)
     facts = ", ".join(f"<code>{fact}</code>" for fact in page.facts) or "none"

@@ -1,7 +1,8 @@
 """Examples of request bodies: `examples.json`, which `scripts/request_examples.py` writes.
 
 The API accepted each of them in the story of `tests/api`. Their ids name nothing, so that a request with ids of another
-market is accepted in that market's state only. In the file today is `DAY`; the document counts from the market's day.
+market is accepted in that market's state only. In the file today is `DAY`; the document counts from the market's day,
+whenever it is asked for.
 """
 
 import re

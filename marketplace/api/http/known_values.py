@@ -22,6 +22,21 @@ from marketplace.projections.supply.inventory import list_regions
 Kind = Literal["gpu_class", "region"]
 NAME_CHARACTERS_MAX: Final = 200
 """A longer name is no misspelling of a known one, and comparing it would take long."""
+_SYNONYMS: Final = {
+    "asc": "oldest",
+    "ascending": "oldest",
+    "desc": "newest",
+    "descending": "newest",
+    "latest": "newest",
+    "recent": "newest",
+    "offset": "cursor",
+    "page": "cursor",
+    "page_size": "limit",
+    "per_page": "limit",
+    "sort": "order",
+    "sort_by": "order",
+}
+"""Words of other APIs, and what they are here, which no spelling tells."""
 _LISTS: Final = {"gpu_class": list_classes, "region": list_regions}
 
 
@@ -30,6 +45,7 @@ def suggest(value: str, known: Collection[str]) -> str:
     if len(value) > NAME_CHARACTERS_MAX:
         return ""
     lowered = {each.lower(): each for each in known}
+    value = _SYNONYMS.get(value.lower(), value)
     nearest = difflib.get_close_matches(value.lower(), lowered, n=1, cutoff=0.6)
     return f"; did you mean {lowered[nearest[0]]}?" if nearest else ""
 

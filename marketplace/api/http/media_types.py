@@ -1,10 +1,17 @@
-"""Media types of bodies, over HTTP and over NATS."""
+"""Media types of bodies, over HTTP and over NATS, and of answers."""
 
+import re
+from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from marketplace.core.errors import Refusal
 
+JSON: Final = "application/json"
+HTML: Final = "text/html"
+EVENT_STREAM: Final = "text/event-stream"
+_WEIGHT: Final = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*")
 _CHARSETS: Final = frozenset({b"", b"utf-8", b"utf8"})
 
 
@@ -25,3 +32,23 @@ def require_utf8(charset: bytes) -> None:
     """
     if charset not in _CHARSETS:
         raise Refusal("media_type_unsupported", "bodies are UTF-8; send it so, without another charset")
+
+
+def prefers(scope: Mapping[str, Any], media_type: str) -> bool:
+    """Return whether a request names a media type in `Accept`, and rates it no lower than JSON, which is the default.
+
+    Several headers count as one (RFC 9110, 5.3).
+    """
+    accepted = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+    return _prefers(accepted, media_type)
+
+
+@lru_cache(maxsize=256)
+def _prefers(accepted: str, media_type: str) -> bool:
+    weights: dict[str, Decimal] = {}
+    for each in accepted.lower().split(","):
+        name, *parameters = each.split(";")
+        weighed = [found for parameter in parameters if (found := _WEIGHT.fullmatch(parameter))]
+        weights[name.strip()] = Decimal(weighed[0][1]) if weighed else Decimal(1)
+    of_json = next((weights[name] for name in (JSON, "application/*", "*/*") if name in weights), Decimal(0))
+    return weights.get(media_type, 0) > 0 and weights[media_type] >= of_json
