@@ -15,6 +15,15 @@ from marketplace.auditor.votes import Votes
 
 _APART: Final = frozenset({"issuer.stock_split", "issuer.liquidity_declared", "issuer.financing_opened"})
 """What does not begin while a round is open."""
+_EXPOSES: Final = frozenset(
+    {
+        "issuer.dilution_limited",
+        "issuer.exposure_recorded",
+        "issuer.financing_closed",
+        "issuer.instrument_signed",
+    }
+)
+"""What changes how much instruments and orders may become."""
 Body = Mapping[str, Any]
 
 
@@ -43,7 +52,7 @@ class Rounds:
                 self.findings.require(not others, "round", message.sequence, text)
             elif name == "issuer.financing_closed" and not imports:
                 self._check_duties(message, body, bodies)
-        for issuer_id in sorted({body["issuer_id"] for name, body in bodies if name.startswith("issuer.")}):
+        for issuer_id in sorted({body["issuer_id"] for name, body in bodies if name in _EXPOSES}):
             self._check_stack(decision[-1].sequence, issuer_id, bodies, imports=imports)
 
     def _check_stack(self, sequence: int, issuer_id: str, bodies: Sequence[tuple[str, Body]], *, imports: bool) -> None:
