@@ -6,7 +6,7 @@ of its pool, also such that no lot offers. No provider dates back by more than a
 than they draw have it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -27,7 +27,8 @@ class Pool:
     Attributes:
         offers: What each lot offers.
         taken: What each grant takes, by lot.
-        failed: Nodes that do not work, by incident.
+        failed: Nodes that do not work, by incident, without those that a tenant's meter shows.
+        owners: The grant whose GPUs' evidence showed an incident.
         held: Future grants, for which held quotes set aside nodes of a grant that is resold.
         freed: The decision of the last release, its grant, and what that took before.
     """
@@ -38,12 +39,25 @@ class Pool:
     offers: dict[str, Load] = field(default_factory=dict)
     taken: dict[str, Shares] = field(default_factory=dict)
     failed: dict[str, Load] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     freed: tuple[str, str, Shares] = ("", "", [])
 
     def loads(self, lot_id: str | None = None) -> list[Load]:
         """Return the taken nodes, of one lot or of all."""
         return [load for shares in self.taken.values() for lot, load in shares if lot_id is None or lot == lot_id]
+
+    def list_failed(self) -> Iterator[Load]:
+        """Yield nodes that do not work: of those of a grant by evidence, those that it has not taken."""
+        yield from (load for incident_id, load in self.failed.items() if incident_id not in self.owners)
+        for grant_id in set(self.owners.values()):
+            mine = [self.failed[each] for each, owner in self.owners.items() if owner == grant_id]
+            own = [load for _, load in self.taken.get(grant_id, [])]
+            edges = sorted({at for load in (*mine, *own) for at in (load.start, load.end)})
+            for begin, stop in pairwise(edges):
+                down = sum(each.amount for each in mine if each.start <= begin < each.end)
+                held = sum(each.amount for each in own if each.start <= begin < each.end)
+                yield Load(begin, stop, max(down - held, 0))
 
     def list_claimed(self, start: datetime, end: datetime) -> list[Load]:
         """Return the nodes that lots offer over a span, or that are taken of them where these are more."""
@@ -312,9 +326,11 @@ class Capacity:
                 pool.held.add(body["grant_id"])
             case "capacity_released":
                 self._release(message, body, pool)
-            case "node_failed":
+            case "node_failed" if body.get("meter") != "startup":
                 pool.failed[body["incident_id"]] = Load(parse_instant(body["at"]), FOREVER, body["nodes"])
-            case "node_restored":
+                if body.get("grant_id") is not None:
+                    pool.owners[body["incident_id"]] = body["grant_id"]
+            case "node_restored" if body["incident_id"] in pool.failed:
                 failed = pool.failed[body["incident_id"]]
                 pool.failed[body["incident_id"]] = failed._replace(end=parse_instant(body["at"]))
 
@@ -329,7 +345,7 @@ class Capacity:
         start = max(start, self._find_kept(message, pool, shares))
         if start >= end:
             return
-        loads = [*pool.loads(), *pool.failed.values()]
+        loads = [*pool.loads(), *pool.list_failed()]
         self._require_room(message, f"pool {body['pool_id']}", pool.nodes, loads, (start, end))
         if is_shifted:
             self._require_room(

@@ -12,7 +12,6 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
 from marketplace.domain.billing.bond import BOND, ClaimBond, list_uncovered, name_claim
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, compute_broken
-from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.order import Order
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -53,10 +52,6 @@ async def claim_broken_match(unit: UnitOfWork, order: Order, match: MatchTerms, 
 
 
 async def compute_damages(unit: UnitOfWork, match: MatchTerms, lost: LostMatch) -> LostMatch:
-    """Return a lost match with what its provider owes for it: nothing if evidence of GPUs shows every failure."""
-    pool, at = await unit.get(POOL, match.pool_id), unit.context.at
-    failed = [known for known in pool.incidents.values() if known.start <= at < known.end]
-    if lost.cause == "nodes_failed" and failed and all(known.grant_id is not None for known in failed):
-        return lost
+    """Return a lost match with what its provider owes for it."""
     ends = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends
-    return structs.replace(lost, damages_usd=compute_broken(ends, lost.price_usd, match.start - at))
+    return structs.replace(lost, damages_usd=compute_broken(ends, lost.price_usd, match.start - unit.context.at))

@@ -224,31 +224,45 @@ class Pool:
 
     def list_drawn(self, grant_id: str) -> tuple[Load, ...]:
         """Return the kilowatts that a grant's reserved nodes draw, as runs in order; empty for none."""
-        held = self.reservations.get(grant_id)
-        shares = () if held is None else [share for share in held.lots if share.start < held.end]
-        if held is None or not shares:
+        kept = self._list_held(grant_id)
+        if not kept:
             return ()
-        kept = [Load(share.start, min(share.end, held.end), share.nodes) for share in shares]
         runs = build_steps(kept, min(load.start for load in kept), max(load.end for load in kept))
         power_kw = self.opened.power_per_node_kw
         return tuple(Load(run.start, run.end, run.amount * power_kw) for run in runs if run.amount)
 
-    def failed(self, told_before: datetime = FOREVER) -> list[Load]:
-        """Return the failed nodes, one load per incident, past ones included.
+    def failed(self) -> list[Load]:
+        """Return the failed nodes, one load per incident, past ones included."""
+        return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
 
-        What was reported at `told_before` or later is left out, but not what evidence of a grant's GPUs shows.
+    def list_taken(self, told_before: datetime = FOREVER) -> list[Load]:
+        """Return the nodes that are reserved or that failed, as far as it was told before an instant.
+
+        Nodes that failed by evidence of a grant's GPUs are the grant's own, which has reserved them. Only what is more
+        counts besides, by the provider's meter: what a tenant's meter shows keeps no other node from being sold.
         """
-        told = (one for one in self.incidents.values() if one.reported_at < told_before or one.grant_id is not None)
-        return [Load(incident.start, incident.end, incident.nodes) for incident in told]
+        failed: dict[str | None, list[Load]] = {}
+        for one in self.incidents.values():
+            if one.reported_at < told_before and one.meter != "startup":
+                failed.setdefault(one.grant_id, []).append(Load(one.start, one.end, one.nodes))
+        taken = [*self.reserved(), *failed.pop(None, ())]
+        for grant_id, loads in failed.items():
+            own = [Load(load.start, load.end, -load.amount) for load in self._list_held(grant_id or "")]
+            runs = build_steps([*loads, *own], min(load.start for load in loads), max(load.end for load in loads))
+            taken += [run for run in runs if run.amount > 0]
+        return taken
+
+    def _list_held(self, grant_id: str) -> list[Load]:
+        """Return the nodes that a grant has reserved, one load per share."""
+        held = self.reservations.get(grant_id)
+        if held is None:
+            return []
+        shares = (share for share in held.lots if share.start < held.end)
+        return [Load(share.start, min(share.end, held.end), share.nodes) for share in shares]
 
     def reserved(self) -> list[Load]:
         """Return the nodes reserved, one load per share."""
-        return [
-            Load(share.start, min(share.end, reservation.end), share.nodes)
-            for reservation in self.reservations.values()
-            for share in reservation.lots
-            if share.start < reservation.end
-        ]
+        return [load for grant_id in self.reservations for load in self._list_held(grant_id)]
 
 
 PoolState = Pool | None
@@ -510,7 +524,7 @@ def _require_lot(command: ReserveCapacity, state: Pool, lot_id: str) -> None:
 
 def _require_working(command: ReserveCapacity, state: Pool) -> None:
     wanted = [Load(share.start, share.end, share.nodes) for share in command.lots]
-    peak, where = find_peak([*state.reserved(), *state.failed(), *wanted], command.start, command.end)
+    peak, where = find_peak([*state.list_taken(), *wanted], command.start, command.end)
     if peak > state.opened.nodes:
         raise Refusal(
             "nodes_failed",

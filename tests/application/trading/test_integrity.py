@@ -10,18 +10,15 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from events.auction import MatchTerms
-from events.order import LostMatch, OrderUnmatched
+from events.order import OrderUnmatched
 from events.schedule import EndTerms, NoticeFee
 from events.service import STANDARD_SERVICE
-from events.types import LotShare
 from marketplace.application.access.parties import record_stage
 from marketplace.application.billing import accounts, bonds
 from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery.grants import activate_grant, degrade_grant, terminate_grant, transfer_grant
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering import usage
-from marketplace.application.steps.claims import compute_damages
 from marketplace.application.supply import inventory, sites
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import auctions, mandates, orders
@@ -42,7 +39,6 @@ from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.auction import BindAuction
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.execution.handler import Handler
-from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_service_credits import Month
@@ -115,8 +111,7 @@ async def test_power_that_is_derated_once_orders_are_bound_stays_at_its_ask(mark
     order = await market.state("order", trade.order)
     assert order.status == ("matched" if restored else "unmatched")
     if not restored:
-        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
-        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        (lost,) = [event.lost for event in await list_events(market) if isinstance(event, OrderUnmatched)]
         assert (lost.provider_id, lost.cause) == (trade.provider, "site_power_exceeded")
     await check_log(market.log)
 
@@ -151,8 +146,7 @@ async def test_a_site_that_is_told_to_be_late_once_orders_are_bound_is_sold_as_i
                 await market.tick()
     assert (await market.state("order", order)).status == ("matched" if live else "unmatched")
     if not live:
-        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
-        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        (lost,) = [event.lost for event in await list_events(market) if isinstance(event, OrderUnmatched)]
         assert (lost.provider_id, lost.cause) == (provider, "site_power_exceeded")
     await check_log(market.log)
 
@@ -205,8 +199,7 @@ async def test_nodes_that_fail_once_orders_are_bound_stay_at_their_ask(market, r
         assert (order.status, grant.issued.nodes) == ("matched", 2)
     else:
         assert order.status == "unmatched"
-        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
-        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        (lost,) = [event.lost for event in await list_events(market) if isinstance(event, OrderUnmatched)]
         assert (lost.provider_id, lost.cause) == (trade.provider, "nodes_failed")
     await check_log(market.log)
 
@@ -229,8 +222,7 @@ async def test_a_broken_match_is_claimed_from_the_bond_at_once_by_the_schedule_a
     async with market.worker():
         market.clock.at = market.day(0.5)
         await market.until("auction", trade.auction, "completed")
-        events = [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
-        (lost,) = [event.lost for event in events if isinstance(event, OrderUnmatched)]
+        (lost,) = [event.lost for event in await list_events(market) if isinstance(event, OrderUnmatched)]
         assert lost.damages_usd == round_cents(Fraction(lost.price_usd) / 10) > 0
         [claim] = (await market.state("bond", bond_id)).claims
         assert (claim.claimed.startup_id, claim.claimed.amount_usd) == (trade.startup, lost.damages_usd)
@@ -251,33 +243,36 @@ async def test_a_broken_match_is_claimed_from_the_bond_at_once_by_the_schedule_a
     await check_log(market.log)
 
 
-@pytest.mark.parametrize(("shown", "owed"), [((True,), False), ((True, False), True), ((), True)])
-async def test_a_match_that_evidence_of_gpus_alone_breaks_costs_its_provider_nothing(market, shown, owed):
+@pytest.mark.parametrize(
+    ("nodes", "start", "meter", "wins"),
+    [(2, 3, "provider", True), (2, 3, "startup", True), (4, 41, "startup", True), (4, 41, "provider", False)],
+    ids=["beside", "beside, by its tenant", "after it, by its tenant", "after it"],
+)
+async def test_evidence_of_a_grants_gpus_breaks_no_match_of_other_nodes(market, nodes, start, meter, wins):
+    """A provider's own evidence undid a bound order without a trace, and a rival's tenant took an honest one's sale."""
     trade = await market.trade(equity="0", cash="3")
-    for number, is_evident in enumerate(shown):
-        grant_id = rename_id("grt", trade.order) if is_evident else None
-        incident = {"incident_id": str(number), "nodes": 2, "at": market.day(0), "grant_id": grant_id}
-        await inventory.fail_nodes(market.handler, market.context(), trade.pool, **incident)
-    share = LotShare(lot_id=trade.lot, nodes=2, start=market.day(1), end=market.day(41))
-    match = MatchTerms(
-        grant_id=rename_id("grt", trade.order),
-        pool_id=trade.pool,
-        nodes=2,
-        start=share.start,
-        end=share.end,
-        lots=(share,),
-        value_usd_per_gpu_hour=Decimal(3),
-        price_usd_per_gpu_hour="2/1",
-    )
-    lost = LostMatch(
-        provider_id=trade.provider,
-        pool_id=trade.pool,
-        gpu_seconds=16 * 40 * 86_400,
-        price_usd=Decimal("30720.00"),
-        cause="nodes_failed",
-    )
-    after = await compute_damages(UnitOfWork(market.handler.cache, market.context()), match, lost)
-    assert after.damages_usd == (Decimal("3072.00") if owed else 0)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        market.clock.at = market.day(2)
+        startup = await market.party("Other", "startup", usd=100_000)
+        order_id = await market.order(startup, cash="3", equity="0", nodes=nodes, days=2, earliest=start, latest=start)
+        auction = await market.auction(locks_at=2.5, horizon=3, no_cancel_at=2.4)
+        market.clock.at = market.day(2.4)
+        await market.until("order", order_id, "locked")
+        failed = {"incident_id": "meters/one", "nodes": 2, "grant_id": grant_id, "meter": meter}
+        failed["at"] = market.clock.now()
+        await inventory.fail_nodes(market.handler, market.context(), trade.pool, **failed)
+        market.clock.at = market.day(2.5)
+        await market.until("auction", auction, "completed")
+    order = await market.state("order", order_id)
+    assert order.status == ("matched" if wins else "unmatched")
+    unmatched = [event for event in await list_events(market) if isinstance(event, OrderUnmatched)]
+    assert [event.lost.damages_usd > 0 for event in unmatched] == ([] if wins else [True]), "its own meter is its word"
+    await check_log(market.log)
+
+
+async def list_events(market):
+    return [parse_event(recorded) async for page in market.log.read(0) for recorded in page]
 
 
 async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):

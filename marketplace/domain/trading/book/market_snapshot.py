@@ -217,7 +217,7 @@ def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon, binds
     """Remove failed nodes from the most expensive steps, which come last, so that only working nodes are sold."""
     if not pool.incidents:
         return
-    taken = build_steps([*pool.failed(binds_at), *pool.reserved()], horizon.start, horizon.end)
+    taken = build_steps(pool.list_taken(binds_at), horizon.start, horizon.end)
     for period in range(horizon.periods):
         start, end = horizon.at(period), horizon.at(period + 1)
         peak = max(run.amount for run in taken if run.start < end and start < run.end)
