@@ -4,19 +4,22 @@ Where others than those who take it hold something, stock and warrants need a di
 of them did, and once a class existed that ranks before preferred stock of theirs. They cost no less than the preference
 of their class; of stock that participates, with what others paid for the common stock that it converts into. So does
 stock that a note chooses for its maturity. A cap or price that values the company below a cap that another holder
-signed needs such a limit too; there, one that the takers may have decided alone does not count. Otherwise, what others
-paid for stock is not looked at.
+signed needs such a limit too; there, one that the takers may have decided alone does not count. Beside this, what
+others paid for stock is not looked at. Investors to whom a SAFE or note is large, with open orders and what its taker
+has, agreed to a limit too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.equity import Issuer
+from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.offers import Offer, Offers
 from marketplace.auditor.prices import Company, find_chosen
+from marketplace.auditor.refusals import list_outweighed
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.votes import Votes
@@ -47,8 +50,36 @@ class Agreed:
             if message.event_type == "mandate.granted.v1":
                 body = message.read()
                 self.holders[body["mandate_id"]] = body["holder_id"]
+        counted = [each.read() for each in decision if each.event_type == "issuer.exposure_recorded.v1"]
         for message, offer in self.offers.take(decision):
             self._check(message, offer)
+            known = self.votes.gains.find_company(offer.issuer_id).exposures.get(offer.order_id, [])
+            own = next((each["exposures"] for each in counted if each["subject_id"] == offer.order_id), known)
+            self._check_size(message, offer, own)
+
+    def _check_size(self, message: Message, offer: Offer, own: Sequence[Body]) -> None:
+        """Check that investors agreed to a limit to whom it is large with open orders, and what its taker has."""
+        if offer.terms["kind"] in _BOUGHT:
+            return
+        now, company = parse_instant(message.headers["ce-time"]), self.votes.gains.find_company(offer.issuer_id)
+        issuer = self.votes.equity.issuers.get(offer.issuer_id, Issuer())
+        limited = self.votes.limited.get(offer.issuer_id, set()) if company.limit else set()
+        pending = {
+            name: ("", company.measure_principal(name))
+            for name, exposures in company.exposures.items()
+            if name not in company.signed and exposures and exposures[0]["terms"]["kind"] not in _BOUGHT
+        }
+        for takers in self._list_takers(offer, now):
+            principal = company.list_principal(date.max, takers) | pending
+            principal[offer.order_id] = (
+                min(takers),
+                sum((Fraction(each["amount_usd"]) * find_growth_of(each) for each in own), Fraction(0)),
+            )
+            investors = self.votes.list_entitled(offer.issuer_id) - takers
+            inside = takers | self.votes.gains.connect({issuer.company_id}, now)
+            large = list_outweighed(company, issuer.holdings, principal, investors, takers=inside, today=now.date())
+            text = f"{offer.order_id} is large to {sorted(large - limited)}, who agreed to no limit"
+            self.findings.require(large <= limited, "dilution", message.sequence, text)
 
     def _check(self, message: Message, offer: Offer) -> None:
         now, holding = parse_instant(message.headers["ce-time"]), self.votes.find_holding(offer.issuer_id)

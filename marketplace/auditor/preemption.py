@@ -14,7 +14,7 @@ from marketplace.auditor.equity import Issuer
 from marketplace.auditor.gains import list_owned
 from marketplace.auditor.notes import find_growth_of
 from marketplace.auditor.prices import Company, Round, find_chosen, find_strike
-from marketplace.auditor.refusals import Heard, Refusals, measure_stock, weigh
+from marketplace.auditor.refusals import Heard, Refusals, list_outweighed, measure_stock, weigh
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
 from marketplace.auditor.votes import Votes
@@ -363,31 +363,21 @@ class Preemption:
     def _list_outweighed(self, name: str, body: Body, bodies: Sequence[tuple[str, Body]], now: datetime) -> set[str]:
         """Return the investors to whom a SAFE or note for cash, or better terms of one, is large.
 
-        Counted is the principal of others: its own, what was invested in cash in the last year, and most-favoured SAFEs
-        that may elect its terms. It is large above a tenth of the highest value at which the investor itself invested,
-        or that of an independent price, if the investor bears more than a tenth beside those whose principal is not
-        counted.
+        Counted is the principal of others: its own, what was invested in cash in the last year, what its holder and who
+        is related to it has for compute, and most-favoured SAFEs that may elect its terms.
         """
         issuer_id, holder_id = body["issuer_id"], body["holder_id"]
         company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
         own = None if name.startswith("issuer.stock") else self._measure_own(name, body, company, now)
         if own is None:
             return set()
-        principal = company.list_cash_principal(now.date()) | self.votes.gains.list_electing(issuer_id, bodies)
+        related = self.votes.gains.connect({holder_id}, now)
+        principal = company.list_principal(now.date(), related) | self.votes.gains.list_electing(issuer_id, bodies)
         principal[body["instrument_id"]] = holder_id, own
         takers = self.votes.gains.connect({issuer.company_id, holder_id}, now)
         takers |= self._list_electing(issuer_id, bodies, now)
-        stock, investors = measure_stock(company, issuer.holdings), self.votes.list_entitled(issuer_id) - {holder_id}
-        whole, counted = sum(stock.values(), Fraction(0)), {owner for owner, _ in principal.values()}
-        price, found = company.find_highest(takers, now.date()) or Fraction(0), set[str]()
-        for each in investors:
-            invested, is_stated = company.find_invested({each}, whole), company.has_stated_part(each, issuer.holdings)
-            usd = sum((amount for owner, amount in principal.values() if owner != each), Fraction(0))
-            weights = weigh(company, issuer.holdings, (investors - counted) | {each}, takers)
-            is_enough = weights[each] * 10 > sum(weights.values())
-            if invested and not is_stated and is_enough and usd * 10 > max(invested, price * whole):
-                found.add(each)
-        return found
+        investors = self.votes.list_entitled(issuer_id) - {holder_id}
+        return list_outweighed(company, issuer.holdings, principal, investors, takers=takers, today=now.date())
 
     def _measure_own(self, name: str, body: Body, company: Company, now: datetime) -> Fraction | None:
         """Return the principal, with interest, of a SAFE or note that is signed, or of one whose terms get better."""

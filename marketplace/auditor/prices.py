@@ -638,12 +638,16 @@ class Company:
             for each in own
         )
 
-    def list_cash_principal(self, today: date) -> dict[str, tuple[str, Fraction]]:
-        """Return holder and open principal, with interest, of what was invested in cash in the last year."""
+    def list_principal(self, today: date, holders: Collection[str]) -> dict[str, tuple[str, Fraction]]:
+        """Return holder and open principal, with interest, of cash of the last year, and of all that some holders have.
+
+        Theirs counts without priced stock and warrants.
+        """
         return {
-            name: (self.signed[name], self.measure_principal(name))
-            for name, day in self.invested.items()
-            if today - day <= VALID
+            name: (holder_id, self.measure_principal(name))
+            for name, holder_id in self.signed.items()
+            if (name in self.invested and today - self.invested[name] <= VALID)
+            or (holder_id in holders and self.signed_terms[name]["kind"] not in {"stock", "warrant"})
         }
 
     def measure_principal(self, name: str, terms: Body | None = None) -> Fraction:

@@ -9,7 +9,7 @@ undercuts who refused, and to nothing if those who refused bear more than a tent
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import ceil
 from typing import Final
@@ -103,3 +103,38 @@ def weigh(
         for each in counted if total else ():
             bears[each] = max(bears[each], amounts.get(each, Fraction(0)) / total)
     return {each: max(ceil(part * _SCALE), 1) for each, part in bears.items()}
+
+
+def list_outweighed(
+    company: Company,
+    holdings: Mapping[tuple[str, str, str], int],
+    principal: Mapping[str, tuple[str, Fraction]],
+    investors: set[str],
+    *,
+    takers: set[str],
+    today: date,
+) -> set[str]:
+    """Return the investors to whom the principal of others is large.
+
+    It is large above a tenth of the highest value at which the investor itself invested, or that of an independent
+    price, if the investor bears more than a tenth beside those whose principal is not counted.
+
+    Args:
+        company: What is known of prices.
+        holdings: The cap table.
+        principal: Holder and USD of what is counted.
+        investors: Who is asked.
+        takers: As of `weigh`.
+        today: The day.
+    """
+    stock, counted = measure_stock(company, holdings), {owner for owner, _ in principal.values()}
+    whole, found = sum(stock.values(), Fraction(0)), set[str]()
+    price = company.find_highest(takers, today) or Fraction(0)
+    for each in investors:
+        invested, is_stated = company.find_invested({each}, whole), company.has_stated_part(each, holdings)
+        usd = sum((amount for owner, amount in principal.values() if owner != each), Fraction(0))
+        weights = weigh(company, holdings, (investors - counted) | {each}, takers)
+        is_enough = weights[each] * 10 > sum(weights.values())
+        if invested and not is_stated and is_enough and usd * 10 > max(invested, price * whole):
+            found.add(each)
+    return found

@@ -34,6 +34,7 @@ from marketplace.domain.equity.issuer.commands import RecordExposure
 from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.preemption import list_outweighed_by_order
 from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
@@ -311,11 +312,14 @@ async def count_order(
     mandates = [await unit.load(MANDATE, mandate_id) for mandate_id in mandate_ids]
     register, holders = await unit.load(REGISTER, REGISTER_ID), [each.granted.holder_id for each in mandates if each]
     offered_to = tuple(register.list_group(each) if each in register.ends else frozenset({each}) for each in holders)
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    related, on_day = register.list_group(issuer.formed.party_id), unit.context.at.date()
     command = RecordExposure(
         issuer_id=issuer_id,
         subject_id=order_id,
         exposures=(exposure,) if principal_usd else (),
         offered_to=offered_to,
+        outweighed=list_outweighed_by_order(issuer, order_id, exposure, offered_to, related=related, on_day=on_day),
         split_ratio=split_ratio,
         binds=binds,
     )

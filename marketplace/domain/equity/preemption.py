@@ -13,26 +13,36 @@ An instrument for cash takes from an investor, also if it undercuts nobody, once
 others of the last year, and with the most-favoured SAFEs that may elect its terms, its principal is more than `SMALL`
 of what the company is worth. That is the highest value at which the investor itself invested, or that of an independent
 price, whichever is more. Otherwise a friend's principal, whose money leaves the company again in the same minute, would
-take a sale at a cap that is nobody's loss. Who bears no more than a tenth of what it and earlier investors paid or hold
-is not asked for this alone: nobody stops usual SAFEs by a small part of an early year.
+take a sale at a cap that is nobody's loss. With it counts what its taker, and who is related to it, has for compute. So
+does an order for compute, with what its taker has and all other open orders: many small ones add up. Nobody votes on an
+order, so that those to whom it is large must have agreed to a dilution limit. Who bears no more than a tenth of what it
+and earlier investors paid or hold is not asked for this alone: nobody stops usual SAFEs by a small part of an early
+year.
 
 So that nobody has to refuse the same again and again, and small warrants do not add up, a refusal stands for
 `REFUSED_FOR`: the silence of who refused agrees to nothing meanwhile, where it is undercut or a warrant is issued, or
 those whose refusals stand bear more than a tenth.
 """
 
-from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 from typing import Final, NamedTuple
 
-from events.types import PrincipalTerms
+from events.issuer_dilution import Exposure
+from events.types import PricedTerms, PrincipalTerms
 from marketplace.domain.equity.disinterest import list_parts
 from marketplace.domain.equity.issuer.as_converted import measure_stock
-from marketplace.domain.equity.issuer.dilution import measure_invested_by, undercuts_paid
-from marketplace.domain.equity.issuer.rights.fair_value import list_paid
+from marketplace.domain.equity.issuer.dilution import (
+    list_principal,
+    measure_balance,
+    measure_invested_by,
+    undercuts_paid,
+)
+from marketplace.domain.equity.issuer.financing.pro_rata import list_entitled
+from marketplace.domain.equity.issuer.rights.fair_value import find_highest_price, list_paid
 from marketplace.domain.equity.issuer.state import Issuer
 
 OVERCOME: Final = Decimal("0.9")
@@ -124,6 +134,44 @@ def list_outweighed(
             weights = weigh_investors(issuer, {each, *investors} - (counted - {each}), takers)
             found |= {each} if bear_enough({each}, weights) else set()
     return frozenset(found)
+
+
+def list_outweighed_by_order(
+    issuer: Issuer,
+    order_id: str,
+    offered: Exposure,
+    takers: Iterable[frozenset[str]],
+    *,
+    related: frozenset[str],
+    on_day: date,
+) -> frozenset[str]:
+    """Return the investors to whom the SAFE or note that an order offers is large; see the module.
+
+    Args:
+        issuer: The company.
+        order_id: The order or quote.
+        offered: What it offers at most.
+        takers: The holders that may take it, each with the parties related to it.
+        related: The company, and who is related to it.
+        on_day: The day.
+    """
+    if isinstance(offered.terms, PricedTerms) or not offered.amount_usd:
+        return frozenset()
+    agreed = frozenset[str]() if issuer.limit is None else issuer.limited
+    entitled, found = frozenset(list_entitled(issuer)), frozenset[str]()
+    if entitled <= agreed:
+        return found
+    pending = {
+        name: ("", sum((measure_balance(name, each) for each in exposures), Fraction(0)))
+        for name, exposures in issuer.exposures.items()
+        if name not in issuer.instruments and not any(isinstance(each.terms, PricedTerms) for each in exposures)
+    }
+    for group in takers:
+        known = {name: (each, usd) for name, each, usd in list_principal(issuer, date.max, group)}
+        own = {order_id: (min(group), measure_balance(order_id, offered))}
+        price = find_highest_price(issuer, related | group, on_day)
+        found |= list_outweighed(issuer, known | pending | own, entitled - group, related | group, price)
+    return found
 
 
 def bear_enough(parties: Collection[str], weights: Mapping[str, int]) -> bool:

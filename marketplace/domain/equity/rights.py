@@ -103,8 +103,8 @@ from marketplace.domain.equity.issuer.commands import IssuerCommand
 from marketplace.domain.equity.issuer.dilution import (
     find_price,
     gives_more,
-    list_cash_principal,
     list_claims,
+    list_principal,
     list_senior,
     measure_balance,
     scale_principal,
@@ -783,7 +783,8 @@ def _list_favoured(setting: Setting) -> list[str]:
 def _list_outweighed(instrument_id: str, holder_id: str, owed: Sequence[Exposure], setting: Setting) -> frozenset[str]:
     """Return the investors to whom an instrument is large; see `preemption`."""
     issuer, since = setting.issuer, setting.at.date() - VALID
-    principal = {name: (each, usd) for name, each, usd in list_cash_principal(issuer, since)} | _list_electing(setting)
+    known = list_principal(issuer, since, setting.register.list_group(holder_id))
+    principal = {name: (each, usd) for name, each, usd in known} | _list_electing(setting)
     principal[instrument_id] = holder_id, sum((measure_balance(instrument_id, each) for each in owed), Fraction(0))
     prices = _list_prices(setting, holder_id, *_list_favoured(setting))
     investors = _list_others(setting, {holder_id})
@@ -1067,9 +1068,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " For stock, a warrant, or a SAFE or note that undercuts what others paid or is large, also each holder with a"
         f" pro rata right that holder terms name, and {_PROTECTED}; the other investors may refuse. A SAFE or"
         " note is large to an investor if its principal is more than a tenth of the value at which that investor"
-        " invested, or of a higher independent one; what others invested in cash in the last year counts with it, and"
-        " most-favoured principal that may elect its terms. Who has post-money SAFEs only, or bears at most a tenth of"
-        " what it and earlier investors paid or hold, is not asked for that alone",
+        " invested, or of a higher independent one; what others invested in cash in the last year counts with it, what"
+        " the holder has for compute, and most-favoured principal that may elect its terms. Who has post-money SAFEs"
+        " only, or bears at most a tenth of what it and earlier investors paid or hold, is not asked for that alone",
         "the investor alone has the majority of every group: then there is no vote",
         _invest,
         _SOLD,

@@ -405,6 +405,18 @@ def test_compute_buys_no_stock_that_takes_more_of_a_sale_than_it_pays_or_others_
         when.refused(code)
 
 
+def test_what_is_large_to_an_investor_is_offered_for_compute_within_a_limit_that_it_agreed_to():
+    large = record(expose(1, safe(9_000_000)), offered_to=(frozenset({PROVIDER}),), outweighed=frozenset({FUND}))
+    for events in ([LEAD], [limited("0.9"), LEAD]):
+        refused = Given(ISSUER, *COMPANY, *events).when(large).refused("dilution_unagreed")
+        assert refused.facts["holders"] == [FUND]
+    Given(ISSUER, *COMPANY, LEAD, limited("0.9")).when(large).then(recorded(*large.exposures))
+    small = structs.replace(large, outweighed=frozenset())
+    Given(ISSUER, *COMPANY, LEAD).when(small).then(recorded(*large.exposures))
+    free = structs.replace(large, exposures=())
+    Given(ISSUER, *COMPANY, LEAD, recorded(*large.exposures)).when(free).then(recorded())
+
+
 def test_the_same_limit_is_agreed_on_again_once_a_class_ranks_before_stock_of_others():
     known = [*COMPANY, *SEEDED, limited("0.9"), structs.replace(SENIOR, class_id="alike", seniority=1)]
     Given(ISSUER, *known).when(limit("0.9")).then()

@@ -7,13 +7,14 @@ from fractions import Fraction
 import pytest
 from msgspec import structs
 
-from events.issuer import IssuerInstrumentSigned, IssuerRefusalCounted
+from events.issuer import IssuerExposureRecorded, IssuerInstrumentSigned, IssuerRefusalCounted
+from events.issuer_dilution import Exposure
 from events.registry import get_tag, render_body
 from events.types import SafeTerms, StockTerms
 from marketplace.auditor.refusals import Refusals, measure_stock, weigh
 from marketplace.auditor.stream import Findings, Message
 from marketplace.domain.equity.disinterest import list_leaning
-from marketplace.domain.equity.issuer.dilution import list_cash_principal
+from marketplace.domain.equity.issuer.dilution import list_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import VALID
 from marketplace.domain.equity.preemption import (
@@ -24,6 +25,7 @@ from marketplace.domain.equity.preemption import (
     hear,
     list_harmed,
     list_outweighed,
+    list_outweighed_by_order,
 )
 from marketplace.domain.register import Register
 from tests.domain.build import NOW, id_of, usd
@@ -163,7 +165,7 @@ def sign(number, holder_id, amount, *, cap=None, on=None, kind="pre_money", favo
 def outweigh(*given, amount, holder_id=TAKER, price=None, asked=ASKED):
     """Return to whom a new SAFE is large beside what was signed."""
     issuer = ISSUER.fold((*GIVEN, *given))
-    principal = {name: (each, sum_) for name, each, sum_ in list_cash_principal(issuer, DAY - VALID)}
+    principal = {name: (each, sum_) for name, each, sum_ in list_principal(issuer, DAY - VALID)}
     principal["new"] = holder_id, Fraction(amount)
     return list_outweighed(issuer, principal, asked, frozenset({COMPANY, TAKER}), price)
 
@@ -194,6 +196,51 @@ BESIDE = {
 @pytest.mark.parametrize(("signed", "is_large"), BESIDE.values(), ids=BESIDE)
 def test_what_others_invested_in_cash_in_the_last_year_counts_together(signed, is_large):
     assert (BANK in outweigh(issue(BANK, 1_000, number=3), signed, amount=401, asked={BANK, FRIEND})) is is_large
+
+
+def order(*given, amount, takers=(TAKER,), terms=None):
+    """Return to whom an order for compute is large."""
+    safe = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(9_000))
+    offered = Exposure(terms=safe if terms is None else terms, amount_usd=usd(amount))
+    founder = structs.replace(issue(FOUNDER, 4_000, number=1), price_usd_per_share=usd("0.01"))
+    issuer = ISSUER.fold((*COMPANY_FORMED[:3], founder, issue(BANK, 1_000, number=3), *given))
+    groups, related = [frozenset(takers)], frozenset({COMPANY})
+    return list_outweighed_by_order(issuer, id_of("ord", 1), offered, groups, related=related, on_day=DAY)
+
+
+def placed(number, amount):
+    offered = Exposure(terms=sign(1, BANK, 1, cap=9_000).terms, amount_usd=usd(amount))
+    return IssuerExposureRecorded(issuer_id=ISSUER_ID, subject_id=id_of("ord", number), exposures=(offered,))
+
+
+COMPUTE = {
+    "a tenth": ((), {"amount": 500}, False),
+    "more than a tenth": ((), {"amount": 501}, True),
+    "with what its taker has": ((sign(1, TAKER, 400, cap=9_000),), {"amount": 101}, True),
+    "a tenth with it": ((sign(1, TAKER, 400, cap=9_000),), {"amount": 100}, False),
+    "beside what another has": ((sign(1, FRIEND, 400, cap=9_000),), {"amount": 101}, False),
+    "beside what an affiliate has": (
+        (sign(1, FRIEND, 400, cap=9_000),),
+        {"amount": 101, "takers": (TAKER, FRIEND)},
+        True,
+    ),
+    "with another open order": ((placed(2, 400),), {"amount": 101}, True),
+    "in place of what it offered": ((placed(1, 400),), {"amount": 101}, False),
+    "to the investor itself": ((), {"amount": 501, "takers": (BANK,)}, False),
+    "stock": ((), {"amount": 501, "terms": StockTerms(class_id="common", price_usd_per_share=usd(1))}, False),
+}
+
+
+@pytest.mark.parametrize(("given", "offered", "is_large"), COMPUTE.values(), ids=COMPUTE)
+def test_principal_for_compute_counts_with_what_its_taker_has_and_open_orders_offer(given, offered, is_large):
+    """A friend's mandate took a sale by many small orders, each at a cap that undercut nobody."""
+    assert order(*given, **offered) == ({BANK} if is_large else set())
+
+
+def test_cash_counts_with_what_its_investor_has_for_compute():
+    issuer = ISSUER.fold((*GIVEN, issue(BANK, 1_000, number=3), sign(1, FRIEND, 400), sign(2, FUND, 400)))
+    found = list_principal(issuer, DAY, frozenset({FRIEND}))
+    assert [(name, usd) for name, _, usd in found] == [(id_of("ins", 1), 400)]
 
 
 def test_friends_of_the_last_year_outweigh_nobody_by_money_that_is_counted():

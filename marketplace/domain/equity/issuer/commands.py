@@ -95,6 +95,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
         exposures: What may become equity.
         owed: Whether a holder has a right to it, so that the limit cannot refuse it.
         offered_to: The holders that may take what an order offers, each with the parties related to it.
+        outweighed: The investors to whom that is large; see `marketplace.domain.equity.preemption`.
         split_ratio: The issuer's split factor when an order agreed a price per share; None: now.
         binds: Whether an auction binds the order by it. Then it is recorded though nothing changes, so that no sale or
             growth that is decided at the same time misses it.
@@ -105,6 +106,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
     exposures: tuple[Exposure, ...]
     owed: bool = False
     offered_to: tuple[frozenset[str], ...] = ()
+    outweighed: frozenset[str] = frozenset()
     split_ratio: str | None = None
     binds: bool = False
 

@@ -119,8 +119,9 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     What an auction binds is recorded again.
 
     Raises:
-        Refusal: ``stock_class_unknown``, unless the issuer has ended. For an order, ``sale_declared`` and those of
-            `require_agreed` · ``stack_exceeds_company``, unless the exposure is owed or the issuer has ended.
+        Refusal: ``stock_class_unknown``, unless the issuer has ended. For an order, ``sale_declared``, those of
+            `require_agreed`, and ``dilution_unagreed`` if it is large · ``stack_exceeds_company``, unless the exposure
+            is owed or the issuer has ended.
     """
     subject_id, exposures = command.subject_id, command.exposures
     for each in () if state.is_ended else exposures:
@@ -129,6 +130,7 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     changes = state.exposures.get(subject_id, ()) != exposures
     if subject_id.startswith(_ORDER):
         require_agreed(state, exposures, command.offered_to, command.split_ratio)
+        _require_small(state, exposures, command.outweighed)
     is_offer = subject_id.startswith(_ORDER) and bool(exposures)
     if is_offer and (changes or command.binds) and state.liquidity_id is not None:
         require_no_sale(state)
@@ -177,6 +179,19 @@ def require_agreed(
     values = [value for each in offered if (value := _find_value(state, each, since)) is not None]
     for group, beside in apart if values else ():
         _require_value(state, min(values), group, beside)
+
+
+def _require_small(state: Issuer, exposures: Sequence[Exposure], outweighed: frozenset[str]) -> None:
+    """Refuse a SAFE or note that is large to an investor which has not agreed to a dilution limit."""
+    unasked = sorted(outweighed if state.limit is None else outweighed - state.limited)
+    if unasked and exposures and not state.is_ended:
+        raise Refusal(
+            "dilution_unagreed",
+            "with what its taker has and what open orders offer, this principal is more than a tenth of what"
+            f" {state.formed.issuer_id} is worth, and {', '.join(unasked[:5])} bear more than a tenth of what was"
+            " invested; agree with them on a dilution limit first, or offer less",
+            holders=unasked,
+        )
 
 
 def _require_class_terms(
@@ -710,10 +725,16 @@ def measure_invested_by(state: Issuer, holder_id: str) -> Fraction | None:
     return value if value and not _has_stated_part(state, holder_id) else None
 
 
-def list_cash_principal(state: Issuer, since: date) -> Iterator[tuple[str, str, Fraction]]:
-    """Yield instrument, holder and USD of what was invested in cash since a day and may still become equity."""
+def list_principal(
+    state: Issuer, since: date, holders: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, Fraction]]:
+    """Yield instrument, holder and USD of what may still become equity: of cash since a day, and all of some holders.
+
+    Priced stock and warrants count with what was invested in cash only.
+    """
     for name, signed in sorted(state.instruments.items()):
-        if signed.invested_on is not None and signed.invested_on >= since:
+        is_recent = signed.invested_on is not None and signed.invested_on >= since
+        if is_recent or (signed.holder_id in holders and not isinstance(signed.terms, PricedTerms)):
             known = state.exposures.get(name, ())
             yield name, signed.holder_id, sum((measure_balance(name, each) for each in known), Fraction(0))
 
