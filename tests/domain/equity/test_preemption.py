@@ -46,9 +46,10 @@ def refused(party_id, days_ago=1):
     return IssuerRefusalCounted(issuer_id=ISSUER_ID, proposal_id=id_of("prp", 1), party_id=party_id, refused_at=at)
 
 
-def ask(*given, price=None, shares=0, asked=ASKED, takers=(COMPANY, TAKER)):
+def ask(*given, price=None, shares=0, asked=ASKED, takers=(COMPANY, TAKER), outweighed=()):
     terms = None if price is None else StockTerms(class_id="common", price_usd_per_share=usd(price))
-    issuer, offered = ISSUER.fold(given), Issue(terms, frozenset(takers), Fraction(shares))
+    offered = Issue(terms, frozenset(takers), Fraction(shares), frozenset(outweighed))
+    issuer = ISSUER.fold(given)
     heard, audited = (
         hear(issuer, offered, asked, NOW),
         audit(given, offered, list_harmed(issuer, offered, asked), asked),
@@ -122,10 +123,12 @@ def test_who_is_related_to_the_company_or_the_taker_counts_next_to_nothing(taker
     assert ask(*SMALL_BESIDE_BIG, price=1, takers=takers).weights == {FUND: 1_000_000, BANK: 1}
 
 
+LARGE_TO_FUND = {"price": 1, "outweighed": {FUND}}
 STANDING = {
     "it undercuts nobody": ({"price": 1}, (), {FUND, BANK}),
     "it undercuts who refused": ({"price": SMALLEST}, (FUND,), {BANK}),
     "a small warrant": ({"shares": 1}, (FUND,), {BANK}),
+    "it is large to who refused": (LARGE_TO_FUND, (FUND,), {BANK}),
 }
 
 
@@ -141,9 +144,12 @@ def test_who_bears_more_than_a_tenth_agrees_by_no_silence_at_all_once_it_refused
     assert (heard.apart, set(heard.weights)) == ((BANK,), {FUND})
 
 
+@pytest.mark.parametrize("offered", [{"shares": 1}, LARGE_TO_FUND], ids=["a small warrant", "what is large"])
 @pytest.mark.parametrize(("days", "stands"), [(REFUSED_FOR.days, False), (REFUSED_FOR.days - 1, True)])
-def test_a_refusal_stands_for_half_a_year(days, stands):
-    assert (ask(*SMALL_BESIDE_BIG, refused(FUND, days), shares=1).apart == (FUND,)) is stands
+def test_a_refusal_stands_for_half_a_year(days, stands, offered):
+    heard = ask(*SMALL_BESIDE_BIG, refused(FUND, days), **offered)
+    assert (heard.apart == (FUND,)) is stands
+    assert (FUND in heard.weights) is not stands, "then its silence agrees again"
 
 
 def test_without_investors_nobody_is_asked():
