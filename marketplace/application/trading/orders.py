@@ -312,14 +312,22 @@ async def count_order(
     mandates = [await unit.load(MANDATE, mandate_id) for mandate_id in mandate_ids]
     register, holders = await unit.load(REGISTER, REGISTER_ID), [each.granted.holder_id for each in mandates if each]
     offered_to = tuple(register.list_group(each) if each in register.ends else frozenset({each}) for each in holders)
-    issuer = await unit.get(ISSUER, issuer_id, Issuer)
-    related, on_day = register.list_group(issuer.formed.party_id), unit.context.at.date()
+    issuer, outweighed = await unit.get(ISSUER, issuer_id, Issuer), frozenset[str]()
+    if issuer.holdings or issuer.instruments:
+        outweighed = list_outweighed_by_order(
+            issuer,
+            order_id,
+            exposure,
+            offered_to,
+            related=register.list_group(issuer.formed.party_id),
+            on_day=unit.context.at.date(),
+        )
     command = RecordExposure(
         issuer_id=issuer_id,
         subject_id=order_id,
         exposures=(exposure,) if principal_usd else (),
         offered_to=offered_to,
-        outweighed=list_outweighed_by_order(issuer, order_id, exposure, offered_to, related=related, on_day=on_day),
+        outweighed=outweighed,
         split_ratio=split_ratio,
         binds=binds,
     )
