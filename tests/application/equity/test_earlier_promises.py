@@ -211,6 +211,7 @@ async def test_the_last_agreement_to_a_sale_waits_for_the_auction_that_has_bound
     market, trade = founded
     friend = await market.party("Friend", "fund")
     await hold(market, trade.startup, friend, 8_000)
+    await set_limit(market, trade)
     auction, order = await offer_in_auction(market, trade)
     sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(1_000_000), safe_seniority=1)
     market.clock.at = market.day(0.6)

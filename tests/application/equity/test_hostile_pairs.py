@@ -325,8 +325,11 @@ async def test_compute_buys_no_safe_below_what_the_holders_paid(market, held):
     market.instrument = structs.replace(SAFE, valuation_cap_usd=Decimal(60_000))
     await refuse("cap_below_holders", market.order(trade.startup, **offer))
     market.instrument = structs.replace(SAFE, valuation_cap_usd=Decimal(100_000))
-    assert (await market.state("order", await market.order(trade.startup, **offer))).status == "open"
+    await refuse("dilution_unagreed", market.order(trade.startup, **offer))  # it is more than the company is worth
     assert bank in (await market.state("issuer", trade.issuer)).stakeholders
+    await market.cancel(trade.startup, trade.order)
+    offer |= {"nodes": 1, "days": 1}
+    assert (await market.state("order", await market.order(trade.startup, **offer))).status == "open"
 
 
 async def test_a_buyer_takes_no_safe_before_it_pays_with_its_stock(market, held):

@@ -539,6 +539,8 @@ async def test_a_leading_holder_binds_nobody_by_stock_that_participates_or_by_a_
     market.instrument = structs.replace(SAFE, valuation_cap_usd=Decimal(80_000))
     await refuse("cap_below_holders", market.order(trade.startup, **order))
     market.instrument = SAFE
+    await market.cancel(trade.startup, trade.order)
+    order |= {"nodes": 1, "days": 1}
     assert (await market.state("order", await market.order(trade.startup, **order))).status == "open"
 
 
