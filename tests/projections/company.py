@@ -23,6 +23,7 @@ PAY_UNTIL = BEGIN + timedelta(days=60)
 SOLD = make_id("iss", 2)
 FOUNDER = make_id("hol", 1)
 ROUND, BRIDGE, SALE = make_id("fin", 1), make_id("fin", 2), make_id("liq", 1)
+REPLACED_SALE = make_id("liq", 3)
 PAPER = Approval(document="board/2026-01.pdf")
 
 
@@ -278,11 +279,7 @@ def sell(story: Story, instrument_id: str) -> None:
         payouts=(payout, safe),
         certificate_json="{}",
     )
-    former = {"issuer_id": SOLD, "liquidity_id": make_id("liq", 2)}
-    story.tell(issuer.IssuerLiquidityDeclared(**former, kind="acquisition", waterfall=waterfall, pay_until=PAY_UNTIL))
-    story.tell(issuer.IssuerLiquidityWithdrawn(**former, cause="agreed", reason="the buyer left"))
-    declared = {"issuer_id": SOLD, "liquidity_id": SALE}
-    story.tell(issuer.IssuerLiquidityDeclared(**declared, kind="acquisition", waterfall=waterfall, pay_until=PAY_UNTIL))
+    declare_sales(story, waterfall)
     story.tell(
         ins.InstrumentRepaid(
             instrument_id=instrument_id,
@@ -292,8 +289,23 @@ def sell(story: Story, instrument_id: str) -> None:
             principal_usd=usd("192"),
             amount_usd=usd("192"),
         ),
-        issuer.IssuerDistributionPaid(**declared, amount_usd=usd("1000000")),
+        issuer.IssuerDistributionPaid(issuer_id=SOLD, liquidity_id=SALE, amount_usd=usd("1000000")),
     )
+
+
+def declare_sales(story: Story, waterfall: Waterfall) -> None:
+    """Declare a sale that is withdrawn, one that is replaced, and the one that replaces it."""
+
+    def declare(liquidity_id: str, replaces: str | None = None) -> issuer.IssuerLiquidityDeclared:
+        terms = {"issuer_id": SOLD, "kind": "acquisition", "waterfall": waterfall, "pay_until": PAY_UNTIL}
+        return issuer.IssuerLiquidityDeclared(liquidity_id=liquidity_id, replaces=replaces, **terms)
+
+    former = make_id("liq", 2)
+    story.tell(declare(former))
+    story.tell(
+        issuer.IssuerLiquidityWithdrawn(issuer_id=SOLD, liquidity_id=former, cause="agreed", reason="the buyer left")
+    )
+    story.tell(declare(REPLACED_SALE), declare(SALE, REPLACED_SALE))
 
 
 def convert(instrument_id: str, holder_id: str, shares: int) -> ins.InstrumentConverted:

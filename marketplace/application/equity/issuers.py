@@ -334,7 +334,7 @@ async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, li
     """End a declared sale that was not paid in time.
 
     Raises:
-        Refusal: ``liquidity_unknown`` · ``liquidity_paid`` · ``liquidity_not_due``.
+        Refusal: ``liquidity_unknown`` · ``liquidity_paid`` · ``liquidity_replaced`` · ``liquidity_not_due``.
     """
 
     async def work(unit: UnitOfWork) -> None:

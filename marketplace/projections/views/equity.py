@@ -448,7 +448,7 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     """A sale of the issuer with its waterfall.
 
     Attributes:
-        status: ``declared``, ``withdrawn`` or ``paid``.
+        status: ``declared``, ``withdrawn``, ``replaced`` or ``paid``.
         paid_usd: What was paid; None: nothing yet.
         payouts: Who was paid what, where it differs from the waterfall; None: as declared, or not paid.
         later: Principal of after the declaration, paid in cash beside the proceeds.

@@ -687,6 +687,8 @@ class Scheduler:
 
     @notice.register
     def _declare_sale(self, event: IssuerLiquidityDeclared) -> None:
+        if event.replaces is not None:
+            self.drop(Task("lapse_sale", event.replaces, owner_id=event.issuer_id))
         self.put(Task("lapse_sale", event.liquidity_id, owner_id=event.issuer_id), event.pay_until)
 
     @notice.register

@@ -69,7 +69,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "carry_out_proposal": frozenset({"deadline_passed", "party_suspended", "funds_reserved"}),
     "lapse_proposal": frozenset({"proposal_effective", "proposal_refused", "proposal_withdrawn", "proposal_void"}),
     "lapse_financing": frozenset({"financing_closed"}),
-    "lapse_sale": frozenset({"liquidity_paid"}),
+    "lapse_sale": frozenset({"liquidity_paid", "liquidity_replaced"}),
     "end_grant": _GRANT_OVER,
     "lapse_approval": frozenset({"approval_approved", "approval_refused", "approval_withdrawn"}),
     "lapse_claim": _NEVER,

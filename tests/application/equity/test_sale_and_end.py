@@ -318,6 +318,7 @@ async def test_proceeds_are_free_once_the_sale_is_withdrawn_replaced_or_overdue(
     first = await declare(market, trade)
     second = await declare(market, trade)
     assert list((await market.account(trade.startup)).reserves) == [second] != [first]
+    assert (await market.state("issuer", trade.issuer)).sales[first].status == "replaced"
     context = market.context(trade.startup)
     await issuers.withdraw_liquidity(market.handler, context, trade.issuer, second, reason="the buyer left")
     await agree_all(market, context)

@@ -280,6 +280,11 @@ REFUSED = {
     "withdraw": [
         ("liquidity_unknown", SIGNED, withdraw()),
         ("liquidity_paid", PAID, withdraw(cause="overdue", at=NAIVE)),
+        (
+            "liquidity_replaced",
+            declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER),
+            withdraw(cause="overdue", at=NAIVE),
+        ),
         ("time_naive", declared(5, SAFE), withdraw(cause="overdue", at=NAIVE)),
         (
             "liquidity_not_due",
@@ -300,6 +305,14 @@ def test_a_withdrawn_sale_lets_a_round_open(cause):
     Given(ISSUER, *events).when(withdraw(cause=cause, at=at)).then(withdrawn)
     Given(ISSUER, *events, withdrawn).when(withdraw(cause=cause, at=at)).then_nothing()
     assert ISSUER.decide(open_round(), ISSUER.fold([*events, withdrawn]))
+
+
+def test_the_payment_of_a_replaced_sale_names_the_later_one_also_once_that_is_withdrawn():
+    twice = declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER)
+    ended = ISSUER.decide(withdraw(liquidity_id=LATER), ISSUER.fold(twice))
+    refusal = Given(ISSUER, *twice, *ended).when(PAY).refused("liquidity_replaced")
+    assert refusal.facts["later"] == LATER
+    assert LATER in refusal.message
 
 
 @pytest.mark.parametrize(

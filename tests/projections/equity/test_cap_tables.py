@@ -22,7 +22,7 @@ from marketplace.projections.equity import cap_tables, instruments
 from marketplace.projections.feed import holders
 from marketplace.projections.registry import PROJECTIONS
 from tests.projections import company
-from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
+from tests.projections.company import FOUNDER, REPLACED_SALE, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project
 from tests.projections.market import DRAW, FUND, ISSUER, PROVIDER, SAFE, STARTUP, STRANGER
 from tests.projections.rights import BOUND, HEIR, WARRANTED
@@ -169,6 +169,7 @@ async def test_a_financing_keeps_its_pricing_and_a_sale_its_waterfall(engine: As
         financing = await cap_tables.find_financing(connection, ROUND)
         statuses = [row.status for row in await cap_tables.list_financings(connection, ISSUER)]
         sale = await cap_tables.find_liquidity_event(connection, SALE)
+        replaced = await cap_tables.find_liquidity_event(connection, REPLACED_SALE)
         valuations = await cap_tables.list_valuations(connection, ISSUER)
         classes = await cap_tables.list_stock_classes(connection, ISSUER)
     assert financing is not None
@@ -177,6 +178,8 @@ async def test_a_financing_keeps_its_pricing_and_a_sale_its_waterfall(engine: As
     assert str(financing.pricing.price_usd_per_share) == "1.20"
     assert statuses == ["closed", "abandoned"]
     assert sale is not None
+    assert replaced is not None
+    assert replaced.status == "replaced"
     assert (sale.status, sale.paid_usd, len(sale.waterfall.payouts)) == ("paid", usd("1000000"), 2)
     assert [row.method for row in valuations] == ["409A"]
     assert {row.class_id: row.price_per_share_usd for row in classes} == {"common": None, "series-a": Decimal("1.2")}

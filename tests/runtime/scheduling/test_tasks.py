@@ -14,6 +14,7 @@ from events.order import OrderAmended, OrderPlaced
 from marketplace.application.billing import holds
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
@@ -23,6 +24,7 @@ from marketplace.runtime.scheduling.scheduler import HEAP_SPARE, NOW, DueTask, S
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, PAUSE_SECONDS_MAX, TOO_EARLY, compute_pause
 from marketplace.runtime.worker import TIMERS, Worker
 from tests.domain import build
+from tests.domain.issuer_samples import COMPANY, declare
 from tests.support.market.market import Market, running_worker
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -271,6 +273,17 @@ def test_money_of_an_account_costs_a_command_for_each_claim_that_it_owes_and_non
     assert len(scheduler) == 0, "what was decided is paid already"
     assert not scheduler._claims
     assert not scheduler._paid
+
+
+def test_a_sale_that_a_later_one_replaces_lapses_no_more():
+    """The worker tried for ever to end it, once the later one was paid."""
+    scheduler = Scheduler()
+    events = [*COMPANY]
+    for number in (1, 2):
+        events += ISSUER.decide(declare(1_000_000, liquidity_id=build.id_of("liq", number)), ISSUER.fold(events))
+        scheduler.notice(events[-1])
+    due = scheduler.take(START + timedelta(days=10_000), 10)
+    assert [(one.task.kind, one.task.id) for one in due] == [("lapse_sale", build.id_of("liq", 2))]
 
 
 def place(order_id, terms):

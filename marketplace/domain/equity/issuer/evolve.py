@@ -577,8 +577,10 @@ def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
 
 
 def _declare_liquidity(state: Issuer, event: IssuerLiquidityDeclared) -> Issuer:
-    sale = Sale(event, "declared")
-    return replace(state, sales=state.sales.set(event.liquidity_id, sale), liquidity_id=event.liquidity_id)
+    sales = state.sales.set(event.liquidity_id, Sale(event, "declared"))
+    if event.replaces is not None:
+        sales = sales.set(event.replaces, replace(sales[event.replaces], status="replaced"))
+    return replace(state, sales=sales, liquidity_id=event.liquidity_id)
 
 
 def _withdraw_liquidity(state: Issuer, event: IssuerLiquidityWithdrawn) -> Issuer:

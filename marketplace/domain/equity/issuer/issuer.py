@@ -104,7 +104,7 @@ Refusals in order, of each command:
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
   seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall` ·
   calculation_too_large
-- withdrawal of a sale: liquidity_unknown · liquidity_paid · time_naive · liquidity_not_due
+- withdrawal of a sale: liquidity_unknown · liquidity_paid · liquidity_replaced · time_naive · liquidity_not_due
 - liquidity in stock of a buyer that is here: buyer_missing · issuer_unknown · buyer_is_sold · class_missing ·
   stock_class_unknown; at its payment buyer_sold · buyer_split · buyer_diluted · buyer_drained · refusals of
   the buyer's issue of stock

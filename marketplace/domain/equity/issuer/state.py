@@ -321,7 +321,7 @@ class Sale:
     """
 
     declared: IssuerLiquidityDeclared
-    status: Literal["declared", "withdrawn", "paid"]
+    status: Literal["declared", "withdrawn", "replaced", "paid"]
     exercised: tuple[Exercised, ...] = ()
     later: tuple[LaterPrincipal, ...] = ()
 

@@ -339,6 +339,8 @@ def _valuation_recorded(changes: WriteBatch, fact: RecordedEvent, event: issuer_
 
 
 def _liquidity_declared(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerLiquidityDeclared) -> None:
+    if event.replaces is not None:
+        changes.update(tables.liquidity_events, event.replaces, status="replaced")
     changes.put(
         tables.liquidity_events,
         liquidity_id=event.liquidity_id,
@@ -464,7 +466,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=11,
+    version=12,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

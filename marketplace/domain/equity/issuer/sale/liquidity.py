@@ -135,13 +135,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
         return []
     if sale.status == "withdrawn":
         raise refuse_status("liquidity", command.liquidity_id, "withdrawn", "declared")
-    if state.liquidity_id != command.liquidity_id:
-        raise Refusal(
-            "liquidity_replaced",
-            f"liquidity event {state.liquidity_id} was declared after {command.liquidity_id}; pay the later one",
-            liquidity_id=command.liquidity_id,
-            later=state.liquidity_id,
-        )
+    _require_latest(state, sale)
     require_aware(command.at, "/at")
     require_payable(command.liquidity_id, sale.declared.pay_until, command.at)
     payouts = list_payouts(sale, state, command)
@@ -156,6 +150,20 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
     )
     require_fits(event)
     return [event]
+
+
+def _require_latest(state: Issuer, sale: Sale) -> None:
+    """Refuse to pay or withdraw a sale that a later one replaced, and name that."""
+    if sale.status != "replaced":
+        return
+    liquidity_id = sale.declared.liquidity_id
+    later = next(name for name, each in state.sales.items() if each.declared.replaces == liquidity_id)
+    raise Refusal(
+        "liquidity_replaced",
+        f"liquidity event {later} was declared after {liquidity_id} and replaced it; use the later one",
+        liquidity_id=liquidity_id,
+        later=later,
+    )
 
 
 def require_sale_kept(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
@@ -187,12 +195,13 @@ def require_payable(liquidity_id: str, pay_until: datetime, at: datetime) -> Non
 
 
 def withdraw_liquidity(command: WithdrawLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of a declared sale; nothing if it is recorded. A later sale that replaced it stays declared."""
+    """Return the end of a declared sale; nothing if it is recorded."""
     sale = _get_sale(state, command.liquidity_id)
     if sale.status == "withdrawn":
         return []
     if sale.status == "paid":
         raise refuse_status("liquidity", command.liquidity_id, "paid", "declared")
+    _require_latest(state, sale)
     if command.cause == "overdue":
         _require_overdue(command.liquidity_id, sale, command.at)
     return [
