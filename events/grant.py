@@ -77,7 +77,7 @@ class ResalePart(msgspec.Struct, frozen=True, kw_only=True):
         seller_account_id: Which account receives or adds the difference.
         hold_id: The seller's hold for what it may have to add.
         owed_usd_per_gpu_hour: The price of the seller's grant, exact.
-        commitment_usd: What the seller adds when everything is delivered.
+        commitment_usd: What the seller adds when everything is delivered, with its platform fee.
     """
 
     grant_id: Id

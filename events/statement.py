@@ -40,11 +40,12 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
         cash_usd: What the startup pays.
         holder_usd: What the holder of the equity pays.
         principal_usd: What the startup owes as principal.
-        reseller_pays_usd: What the seller of a resale adds, if it sold for less than it owes.
-        reseller_receives_usd: What the seller of a resale is paid, if it sold for more than it owes.
+        reseller_pays_usd: What a resale's seller adds, if it sold for less than it owes.
+        reseller_receives_usd: What a resale's seller is paid, if it sold for more than it owes.
         service_hours: Hours of a service line that are charged; 0 of compute.
         provider_fee_usd: What the provider pays the platform of what it receives.
         startup_fee_usd: What the startup pays the platform beside its cash.
+        reseller_fee_usd: What a resale's seller pays the platform of either.
     """
 
     gpu_seconds: GpuSeconds
@@ -57,6 +58,7 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     service_hours: Hours = Decimal(0)
     provider_fee_usd: Usd = Decimal(0)
     startup_fee_usd: Usd = Decimal(0)
+    reseller_fee_usd: Usd = Decimal(0)
 
 
 class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +136,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         service_line_id: The service line whose hours it charges for; None for compute.
         hours_before: Hours of that service line that were stated before it.
         holder_accepts: Whether the holder that pays a part must accept too, unless the acceptance period passes.
+        reseller_id: The seller of resold hours, which has a part in what is paid; None: the provider sold them.
     """
 
     statement_id: Id
@@ -151,6 +154,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
     service_line_id: Id | None = None
     hours_before: Hours = Decimal(0)
     holder_accepts: bool = False
+    reseller_id: Id | None = None
 
 
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
@@ -174,6 +178,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         service: The service result of the period by what is known now; None if nothing was promised.
         correct_until: The grant stays open until then, so that readings that were lowered by mistake can be corrected
             up; None: no reading of it was lowered, or the grant is fully settled.
+        reseller_id: The seller of resold hours, which pays a part back; None: the provider sold them.
     """
 
     statement_id: Id
@@ -188,6 +193,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     service_line_id: Id | None = None
     service: ServiceResult | None = None
     correct_until: Instant | None = None
+    reseller_id: Id | None = None
 
 
 class StatementAgreed(Event, frozen=True, kw_only=True, tag="statement.agreed.v1"):
@@ -282,29 +288,33 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
 class StatementAnswered(Event, frozen=True, kw_only=True, tag="statement.answered.v1"):
     """A side of a dispute answered the other one: it offers an amount between both positions, or insists on its own.
 
+    The seller of resold hours stands beside the provider. It offers nothing: it says what it agrees to at least, or
+    insists, which is the provider's answer too if that is awaited.
+
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
         by: Who answered.
         reason: Why.
         answer_until: By when the other side answers. If it is silent, this answer settles.
-        gpu_seconds_offered: The amount at which it would settle; None if it insists, or for a service line. A payer
-            that insists on more than the lowest count offers its own count.
+        gpu_seconds_offered: The amount at which it would settle, of a reseller the least to which it agrees; None if it
+            insists, or for a service line. A payer that insists on more than the lowest count offers its own count.
         hours_offered: The same for a service line.
         evidence: What the answer refers to.
         awaits: The payer that answers first, because it counts less than what the other one offers; `answer_until` is
-            the payers' time then, and its silence agrees to the offer. None: the other side answers.
+            the payers' time then, and its silence agrees to the offer. After a reseller, whoever answers. None: the
+            other side answers.
     """
 
     statement_id: Id
     grant_id: Id
-    by: Literal["startup", "holder", "provider"]
+    by: Literal["startup", "holder", "provider", "reseller"]
     reason: Text
     answer_until: Instant
     gpu_seconds_offered: GpuSeconds | None = None
     hours_offered: Hours | None = None
     evidence: References = ()
-    awaits: Literal["startup", "holder"] | None = None
+    awaits: Literal["startup", "holder", "payers", "provider"] | None = None
 
 
 class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.conceded.v1"):
@@ -351,7 +361,7 @@ class StatementReferred(Event, frozen=True, kw_only=True, tag="statement.referre
 
     statement_id: Id
     grant_id: Id
-    by: Literal["startup", "holder", "provider"]
+    by: Literal["startup", "holder", "provider", "reseller"]
     reason: Text
     decide_until: Instant
     evidence: References = ()

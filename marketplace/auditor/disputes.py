@@ -1,7 +1,8 @@
 """Checks disputes: both sides only approach each other, deadlines hold, and each dispute ends in time.
 
 A payer answers for itself alone: what it offers waits for the other payer, if that counts less. The last word of the
-side that spoke last is what silence settles.
+side that spoke last is what silence settles. What the provider gives up takes nothing from who resold the hours, unless
+that agreed to it or let its time pass.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ class Dispute:
         offer: The last answer, if it offers an amount that still lies between count and position.
         offered_by: Whose offer it is.
         agreed: Who agrees to it.
+        heard_until: Until when the silence of who resold the hours agrees to nothing; None: it loses nothing.
+        floor: The least to which it agrees.
     """
 
     position: Decimal
@@ -46,6 +49,14 @@ class Dispute:
     offer: Decimal | None = None
     offered_by: str = ""
     agreed: set[str] = field(default_factory=set)
+    heard_until: datetime | None = None
+    floor: Decimal | None = None
+
+    def is_heard(self, amount: Decimal, at: datetime) -> bool:
+        """Return whether the provider may give up all above an amount, as far as who resold the hours is concerned."""
+        if self.heard_until is None or amount >= self.position:
+            return True
+        return at >= self.heard_until if self.floor is None else amount >= self.floor
 
     def find_lacking(self, amount: Decimal, agreed: set[str]) -> str | None:
         """Return the payer that counts less than an amount and does not agree to it."""
@@ -75,6 +86,7 @@ class Disputes:
         stated: What each statement charges, in GPU-seconds or hours.
         running: The disputes that have not ended.
         metered: By statement, the first statement of its period, and what was metered in the period when it was issued.
+        resold: The provider of each statement of which who resold its hours is paid a part.
         decided: By first statement of a period, the metered amount for which the platform, or its silence, decided it.
     """
 
@@ -82,6 +94,7 @@ class Disputes:
     stated: dict[str, Decimal] = field(default_factory=dict)
     running: dict[str, Dispute] = field(default_factory=dict)
     metered: dict[str, tuple[str, Decimal]] = field(default_factory=dict)
+    resold: dict[str, str] = field(default_factory=dict)
     decided: dict[str, Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -106,6 +119,8 @@ class Disputes:
         adjusted = body.get("adjustment") or {}
         after = Decimal(adjusted.get("gpu_seconds_after", 0)) + Decimal(adjusted.get("hours_after", "0"))
         self.stated[statement_id] = stated
+        if Decimal(body["charges"].get("reseller_receives_usd", "0")) > 0:
+            self.resold[statement_id] = body["provider_id"]
         self.metered[statement_id] = (adjusted["statement_id"], after) if adjusted else (statement_id, stated)
 
     def _dispute(self, message: Message, body: dict[str, Any]) -> None:
@@ -119,6 +134,7 @@ class Disputes:
         self.findings.require(count < known, "dispute", message.sequence, text)
         dispute.counts["holder" if body.get("by") == "holder" else "startup"] = count
         dispute.awaits, dispute.due = "provider", parse_instant(body["answer_until"])
+        dispute.heard_until = dispute.due if body["statement_id"] in self.resold else None
         dispute.offer = dispute.offer if dispute.offered_by == "provider" else None
         dispute.drop_passed()
         if body.get("by") in {"meters", "startup", None}:
@@ -151,6 +167,9 @@ class Disputes:
 
     def _answer(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
         self._check_time(message, body, dispute)
+        if body["by"] == "reseller":
+            self._hear(message, body, dispute)
+            return
         side = "provider" if body["by"] == "provider" else "payers"
         text = f"the {side} answer {body['statement_id']}, and the dispute awaits the {dispute.awaits}"
         self.findings.require(dispute.awaits in {side, body["by"]}, "dispute", message.sequence, text)
@@ -168,12 +187,31 @@ class Disputes:
         self.findings.require(is_right, "dispute", message.sequence, text)
         dispute.awaits, dispute.due = awaits or ("payers" if side == "provider" else "provider"), due
 
+    def _hear(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
+        """Keep what who resold the hours agrees to; if it insists while the provider is awaited, the payers answer."""
+        insists = body.get("gpu_seconds_offered") is None and body.get("hours_offered") is None
+        dispute.floor = dispute.position if insists else _read(body, "gpu_seconds_offered", "hours_offered")
+        answers = insists and dispute.awaits == "provider"
+        awaits, due = ("payers", None) if answers else (dispute.awaits, dispute.due)
+        until = parse_instant(body["answer_until"])
+        text = f"the reseller answers {body['statement_id']}, which awaits {body.get('awaits')} until {until} then"
+        right = dispute.heard_until is not None and body.get("awaits") == awaits and due in {None, until}
+        self.findings.require(right, "dispute", message.sequence, text)
+        dispute.awaits, dispute.due, dispute.offer = awaits, until, None if answers else dispute.offer
+
+    def _check_reseller(self, message: Message, body: dict[str, Any], dispute: Dispute, amount: Decimal) -> None:
+        heard = dispute.is_heard(amount, parse_instant(message.headers["ce-time"]))
+        text = f"the provider of {body['statement_id']} gives up all above {amount}, and its reseller {dispute.floor}"
+        self.findings.require(heard, "dispute", message.sequence, text)
+
     def _offer(self, message: Message, body: dict[str, Any], dispute: Dispute) -> str | None:
         """Check and keep an offer, and return the payer whose word it waits for."""
         offer, count, by = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.counts.values()), body["by"]
         most = dispute.position if dispute.awaits != by or by == "provider" else dispute.offer or dispute.position
         text = f"{offer} are offered, the count is {count} and the position {most}"
         self.findings.require(count < offer < most, "dispute", message.sequence, text)
+        if by == "provider":
+            self._check_reseller(message, body, dispute, offer)
         agreed = {by}
         if by != "provider" and dispute.offer is not None and dispute.offer >= offer:
             agreed |= dispute.agreed & set(PAYERS)
@@ -197,6 +235,7 @@ class Disputes:
         amount, by = _read(body, "gpu_seconds", "hours"), body["by"]
         if by == "provider":
             right = min(dispute.counts.values()) <= amount < dispute.position
+            self._check_reseller(message, body, dispute, amount)
             dispute.position = amount
         else:
             right = dispute.counts.get(by, amount) < amount <= dispute.position
@@ -230,6 +269,8 @@ class Disputes:
                 not early and (dispute.awaits == "platform") == (by == "undecided"), "dispute", message.sequence, text
             )
         actor = message.headers.get("ce-actor", "")
+        if by in {"concession", "offer"} and actor == self.resold.get(body["statement_id"]):
+            self._check_reseller(message, body, dispute, amount)
         text = f"{actor} decides {body['statement_id']} as the platform, asked: {dispute.referred}"
         is_asked = dispute.referred and not actor.startswith("pty_")
         require(by != "platform" or is_asked, "dispute", message.sequence, text)

@@ -18,6 +18,8 @@ ZERO: Final = Decimal(0)
 _CENT: Final = Fraction(1, 100)
 _ROUNDED: Final = Decimal("0.01")
 """Two sums are rounded to the cent, and a charge is their difference."""
+_Fees = tuple[Decimal, Decimal, Decimal]
+"""The platform's fees of provider, startup and reseller."""
 _Payment = tuple[str, str, Decimal, str]
 """Payer, payee, amount and cause."""
 
@@ -29,13 +31,13 @@ class Fees:
     Attributes:
         quotes: The account that pays, and the fee as agreed, by quote; only quotes that cost a fee.
         grants: The event that issued each grant, with its last mark.
-        settled: The platform's fees that provider and startup have paid, less service credits, by statement.
+        settled: The platform's fees that provider, startup and reseller paid, less service credits, by statement.
     """
 
     findings: Findings
     quotes: dict[str, dict[str, Any]] = field(default_factory=dict)
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    settled: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    settled: dict[str, _Fees] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that it pays exactly the fees that its events state."""
@@ -184,37 +186,40 @@ class Fees:
             return
         if "charges" in body:
             self._check_shares(message, grant, fee, body["charges"])
-        statement_id, before = body["statement_id"], (ZERO, ZERO)
+        statement_id, before = body["statement_id"], (ZERO, ZERO, ZERO)
         owed = _read_fees(body.get("charges"))
         if name == "statement.credited":
             given = _read_fees(body.get("service_credit"))
-            owed = given[0] - owed[0], given[1] - owed[1]
+            owed = _subtract(given, owed)
         elif name in {"statement.part_settled", "statement.accepted"}:
             before = self.settled.get(statement_id, before)
             given = _read_fees(body.get("credit"))
-            owed = self.settled[statement_id] = owed[0] - given[0], owed[1] - given[1]
+            owed = self.settled[statement_id] = _subtract(owed, given)
         elif name == "statement.service_credited":
-            given = _read_fees(body["credit"])
-            owed = -given[0], -given[1]
+            owed = _subtract((ZERO, ZERO, ZERO), _read_fees(body["credit"]))
         else:
             return
         cause = body.get("part_id") or statement_id
-        for account_id, amount in zip(
-            (grant["provider_account_id"], grant["startup_account_id"]), _subtract(owed, before), strict=True
-        ):
+        accounts = grant["provider_account_id"], grant["startup_account_id"], _read_seller({}, grant)[2] or ""
+        for account_id, amount in zip(accounts, _subtract(owed, before), strict=True):
             stated[account_id, cause] += amount  # type: ignore[assignment]
             stated[fee["account_id"], cause] -= amount  # type: ignore[assignment]
 
     def _check_shares(
         self, message: Message, grant: dict[str, Any], fee: dict[str, str], charges: dict[str, str]
     ) -> None:
-        """Check that fees are shares of what provider receives and startup pays, each sum rounded to the cent."""
+        """Check that fees are shares of what each side receives or pays, each sum rounded to the cent."""
         own = grant.get("equity") is not None and grant["equity"].get("holder_account_id") is None
         received = charges["cash_usd" if own else "provider_usd"]
         stated = _read_fees(charges)
+        added = charges.get("reseller_pays_usd", "0")
+        of_seller = (added, fee["startup_share"])
+        if not Decimal(added):
+            of_seller = (charges.get("reseller_receives_usd", "0"), fee["provider_share"])
         for amount, base, share in (
             (stated[0], received, fee["provider_share"]),
             (stated[1], charges["cash_usd"], fee["startup_share"]),
+            (stated[2], *of_seller),
         ):
             due = Decimal(base) * Decimal(share)
             text = f"a platform fee of {amount} USD is stated; {share} of {base} USD are {due}"
@@ -227,11 +232,12 @@ def _read_seller(body: dict[str, Any], grant: dict[str, Any]) -> tuple[Decimal, 
     return gets, adds, (grant.get("resale") or {}).get("seller_account_id")
 
 
-def _read_fees(amounts: dict[str, str] | None) -> tuple[Decimal, Decimal]:
-    """Return the platform's fees of provider and startup."""
-    read = amounts or {}
-    return Decimal(read.get("provider_fee_usd", "0")), Decimal(read.get("startup_fee_usd", "0"))
+def _read_fees(amounts: dict[str, str] | None) -> _Fees:
+    provider, startup, reseller = (
+        Decimal((amounts or {}).get(f"{side}_fee_usd", "0")) for side in ("provider", "startup", "reseller")
+    )
+    return provider, startup, reseller
 
 
-def _subtract(one: tuple[Decimal, Decimal], other: tuple[Decimal, Decimal]) -> tuple[Decimal, Decimal]:
-    return one[0] - other[0], one[1] - other[1]
+def _subtract(one: _Fees, other: _Fees) -> _Fees:
+    return one[0] - other[0], one[1] - other[1], one[2] - other[2]

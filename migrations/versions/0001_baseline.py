@@ -771,6 +771,7 @@ def _create_statements() -> None:
         text("grant_id"),
         text("startup_id"),
         text("provider_id"),
+        text("reseller_id", null=True),
         timestamp("period_start"),
         timestamp("period_end"),
         jsonb("charges_issued"),
@@ -807,6 +808,7 @@ def _create_statements() -> None:
     op.create_index("ix_statements_line", "statements", ["service_line_id", "statement_id"])
     op.create_index("ix_statements_grant", "statements", ["grant_id", "statement_id"])
     op.create_index("ix_statements_provider", "statements", ["provider_id", "statement_id"])
+    op.create_index("ix_statements_reseller", "statements", ["reseller_id", "statement_id"])
     op.create_index("ix_statements_startup", "statements", ["startup_id", "statement_id"])
     op.create_table(
         "statement_parts",

@@ -21,7 +21,7 @@ PATH: Final = "/v1/bonds"
 
 @post("/", operation_id="bonds.post", summary="Post a bond", opt={"scope": "accounts:hold"})
 async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[ReceiptBody]:
-    """Set money of a provider apart, from which startups are paid for hours that it does not deliver.
+    """Set money of a seller apart, from which startups are paid for hours that are not delivered.
 
     It covers the grants of one lot until that ends, or all of its grants until an instant, and can be released 30 days
     later. What is owed already is paid from it at once.
@@ -41,7 +41,7 @@ async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[R
 async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[ReleaseBondBody]) -> Response[ReceiptBody]:
     """Take back what is left of a bond once its term and 30 days for claims are over, as provider or platform.
 
-    What was posted for one lot is released with its `lot_id`; without one, what was posted for all grants.
+    With a `lot_id` what was posted for that lot, without one what was posted for all grants.
     """
     return command.answer(await release_bond(command.handler, command.context, bond_id, lot_id=data.lot_id))
 
@@ -81,7 +81,7 @@ async def answer(
 
 @get("/", summary="List bonds")
 async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None) -> Page[BondView]:
-    """Return what providers have set apart, by bond and lot. Everybody may read it."""
+    """Return what sellers set apart, by bond and lot, to everybody."""
     first, second = parse_cursor(cursor, ("", ""))
     async with reader.connect() as connection:
         rows = await list_bonds(connection, party_id=party_id, after=(first, second), limit=limit + 1)

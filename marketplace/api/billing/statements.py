@@ -34,8 +34,8 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
     """Accept a statement, as its startup or as the holder that pays a part.
 
     It is paid, and its principal accrues, once all payers accepted it or the acceptance period is over. In a
-    dispute it accepts the provider's counter-offer. If only the difference of the meters disputes the statement and
-    there is no offer, its startup lets that count stand, and the undisputed part is paid.
+    dispute it accepts the provider's counter-offer. Where only the meters differ and nobody offers, its startup lets
+    that count stand, and the undisputed part is paid.
     """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
@@ -68,7 +68,7 @@ async def answer(
 ) -> Response[ReceiptBody]:
     """Answer the other side of a dispute, when it is the sender's turn: offer an amount between both, or insist.
 
-    The other side has seven days to answer. If it does not, the dispute settles at this answer.
+    Then the other side has seven days; its silence settles at this answer.
     """
     receipt = await answer_dispute(
         command.handler,
@@ -164,7 +164,7 @@ async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: W
 
 @get("/{statement_id:str}", summary="Get a statement")
 async def get_one(reader: Read, statement_id: FromPath[str]) -> Response[StatementView]:
-    """Return a statement, to the startup and holder that pay it and to the provider and reseller that it pays."""
+    """Return a statement, to those who pay it and those whom it pays."""
     async with reader.connect() as connection:
         view = await find_statement(connection, statement_id)
     view = reader.show(view, STATEMENT, statement_id)

@@ -7,6 +7,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO
+from marketplace.projections.feed.visibility import OF_BUYER
 from marketplace.projections.views.access import PartyView
 from marketplace.projections.views.billing import AccountView, ServiceLineView, StatementView
 from marketplace.projections.views.delivery import GRANT_PARTIES, GrantView
@@ -53,7 +55,7 @@ class Visibility(Generic[V]):
         parties: Members that name the parties who see the view: a party, an issuer for its company, or with a dot a
             member of each row of a list.
         limited: One of these members. Its party does not see `hidden`, unless another member names it too.
-        hidden: Members that are null or empty for that party.
+        hidden: Members that are null or empty for that party; with a dot, amounts in a member, which are 0.
     """
 
     aggregate: str
@@ -72,7 +74,11 @@ class Visibility(Generic[V]):
             return None
         if naming != {self.limited}:
             return view
-        values: dict[str, Any] = {name: () if isinstance(getattr(view, name), tuple) else None for name in self.hidden}
+        whole = [name for name in self.hidden if "." not in name]
+        values: dict[str, Any] = {name: () if isinstance(getattr(view, name), tuple) else None for name in whole}
+        for member, _, inner in (name.partition(".") for name in self.hidden if "." in name):
+            known = values.get(member, getattr(view, member))
+            values[member] = known and msgspec.structs.replace(known, **{inner: ZERO})
         return msgspec.structs.replace(view, **values)
 
 
@@ -121,7 +127,15 @@ GRANT: Final = Visibility[GrantView](
     ),
 )
 STATEMENT: Final = Visibility[StatementView](
-    aggregate="statement", feature="statements", parties=("startup_id", "provider_id", "holder_id")
+    aggregate="statement",
+    feature="statements",
+    parties=("startup_id", "provider_id", "holder_id", "reseller_id"),
+    limited="reseller_id",
+    hidden=(
+        "holder_id",
+        "service_credit",
+        *(f"{member}.{name}" for member in ("charges_issued", "charges", "settled") for name in OF_BUYER),
+    ),
 )
 RULES: Final[tuple[Visibility[Any], ...]] = (
     PARTY,

@@ -89,6 +89,7 @@ class Case:
             "grant_id": issued.grant_id,
             "startup_id": issued.startup_id,
             "provider_id": issued.provider_id,
+            "reseller_id": None if issued.resale is None else issued.resale.seller_id,
             "period_start": self.period.start,
             "period_end": self.period.end,
             "adjustment": self.adjustment,

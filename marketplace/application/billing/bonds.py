@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from events.bond import BondClaimed, BondPaid, ClaimItem
+from events.bond import BondClaimed, ClaimItem
 from events.book import Book
 from marketplace.application.steps.access import (
     list_sides,
@@ -17,8 +17,7 @@ from marketplace.application.steps.access import (
     require_side,
     require_unfrozen,
 )
-from marketplace.application.steps.claims import keep_for_claims
-from marketplace.application.steps.paying import pay
+from marketplace.application.steps.claims import keep_for_claims, pay_claims, post_part
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import find_chain, load_chain
 from marketplace.application.steps.two_persons import use_limit
@@ -26,14 +25,13 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold
+from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,
     Bond,
     Claim,
     ClaimBond,
-    Part,
     PostBond,
     ReleaseBond,
     list_end_claims,
@@ -45,6 +43,7 @@ from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
     NOTHING,
     Bought,
+    Debtor,
     Default,
     Purchase,
     compute_items,
@@ -57,6 +56,7 @@ from marketplace.domain.billing.remedies import (
     find_needed,
     find_notice,
     find_period,
+    list_debtors,
     list_holder_parts,
     require_answered,
     require_distinct,
@@ -93,7 +93,8 @@ async def post_bond(
 ) -> Receipt:
     """Set money of a provider apart: for the grants of one lot until its end, or for all its grants until an instant.
 
-    State either `lot_id` or `stands_until`. What claims on the bond are owed is paid at once.
+    State either `lot_id` or `stands_until`. A startup posts for its resale lots. What claims on the bond are owed is
+    paid at once.
 
     Raises:
         Refusal: ``scope_missing`` · ``party_unknown`` · ``party_suspended`` · refusals of the party ·
@@ -106,8 +107,8 @@ async def post_bond(
     async def work(unit: UnitOfWork) -> None:
         require_owner(context, (party_id,), "party", party_id)
         await require_unfrozen(unit)
-        require_trader(await unit.load(PARTY, party_id), party_id, "provider")
-        lot = None if lot_id is None else await _load_lot(unit, lot_id, party_id)
+        party, lot = await unit.load(PARTY, party_id), await _find_lot(unit, lot_id, party_id)
+        require_trader(party, party_id, "provider" if lot is None or lot.listed.grant_id is None else "startup")
         require_usd(amount_usd, "/amount_usd")
         command = PostBond(
             bond_id=bond_id,
@@ -119,54 +120,20 @@ async def post_bond(
             stands_until=require_term(None if lot is None else lot.end, stands_until),
             at=context.at,
         )
-        before = await unit.load(BOND, bond_id)
-        bond = await unit.decide(BOND, bond_id, command)
-        part = bond.parts[lot_id]
         await use_limit(unit, amount_usd, context.command_id)
-        await keep_for_claims(unit, bond_id)
-        await _raise_hold(
-            unit, account_id, None if before is None else before.parts.get(lot_id), part.hold_id, amount_usd
-        )
-        await _pay_claims(unit, bond_id)
+        await post_part(unit, command, alone_at=context.at)
 
     return await handler.run(context, BOND, bond_id, work)
 
 
-async def _load_lot(unit: UnitOfWork, lot_id: str, party_id: str) -> Lot:
+async def _find_lot(unit: UnitOfWork, lot_id: str | None, party_id: str) -> Lot | None:
+    """Return the lot of a bond, which its party sells; None for all of a provider's grants."""
+    if lot_id is None:
+        return None
     lot = await unit.load(LOT, lot_id)
     if lot is None or lot.listed.provider_id != party_id:
         raise refuse_unknown("lot", lot_id)
     return lot
-
-
-async def _raise_hold(
-    unit: UnitOfWork, account_id: str, before: Part | None, hold_id: str, amount_usd: Decimal
-) -> None:
-    """Hold the money of a part of a bond, besides what it has already."""
-    at = unit.context.at
-    command: PlaceHold | AdjustHold
-    if before is None:
-        bond_id = rename_id("bnd", account_id)
-        command = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=bond_id, at=at)
-    else:
-        left = before.free_usd + amount_usd
-        reason = "more was posted for the bond"
-        command = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason, at=at)
-    await unit.decide(ACCOUNT, account_id, command)
-
-
-async def _pay_claims(unit: UnitOfWork, bond_id: str) -> None:
-    """Pay from the holds, or else from available money, what the bond has decided to pay."""
-    for event in unit.list_events(BOND, bond_id):
-        if isinstance(event, BondPaid):
-            payment: dict[str, Any] = {
-                "account_id": rename_id("acc", event.party_id),
-                "amount_usd": event.amount_usd,
-                "payee_account_id": event.payee_account_id,
-                "cause": event.payment_id,
-            }
-            hold_id = event.hold_id
-            await pay(unit, Debit(**payment, owed=True) if hold_id is None else CaptureHold(**payment, hold_id=hold_id))
 
 
 async def claim_bond(
@@ -178,6 +145,9 @@ async def claim_bond(
     replacement_ids: Sequence[str] = (),
 ) -> Receipt:
     """Claim what the schedule grants for undelivered hours: of a settled period of a grant, or of its early end.
+
+    Of resold hours it is claimed by the price that the buyer pays: from the provider by what that is owed for them, and
+    from the seller by the rest, which is its own claim.
 
     The startup that pays for the grant claims, also where another one uses it. The holder of its equity that bears a
     part of the price may claim what the startup has not, in the last days of the time to claim.
@@ -198,37 +168,68 @@ async def claim_bond(
 
     async def work(unit: UnitOfWork) -> None:
         grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
-        issued, by = grant.issued, _find_claimant(context, grant)
-        claimant_id = issued.startup_id if by == "startup" else str(context.party_id)
-        require_claimable(await unit.load(REGISTER, REGISTER_ID), claimant_id, issued.provider_id)
-        bond = await unit.load(BOND, bond_id)
-        made = list_end_claims(bond, grant_id, find_notice(grant))
-        default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
-        require_time(default, by, context.at)
-        require_answered(chain)
-        settled = list_settled_claims(bond, grant_id, default.statement_id)
-        computed = await _compute_claim(unit, grant, default, chain, replacement_ids, settled=settled)
-        claimed = BondClaimed(
-            bond_id=bond_id,
-            party_id=issued.provider_id,
-            claim_id=name_claim(grant_id, default.statement_id, len(made if not chain else settled)),
-            startup_id=issued.startup_id,
-            startup_account_id=issued.startup_account_id,
-            grant_id=grant_id,
-            statement_id=default.statement_id,
-            lot_ids=tuple(dict.fromkeys(share.lot_id for share in issued.lots)),
-            made_at=context.at,
-            answer_until=context.at + ANSWER_WITHIN,
-            holder_id=find_holder_id(grant),
-            by=by,
-            **computed,
-        )
-        await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
-        if unit.list_events(BOND, bond_id):
-            await _use_replacements(unit, claimed, {one.claimed.claim_id for one in settled})
-            await keep_for_claims(unit, bond_id)
+        by = _find_claimant(context, grant)
+        claims: list[str] = []
+        refused: list[Refusal] = []
+        named: dict[str, Any] = {"period_start": period_start, "replacement_ids": replacement_ids}
+        for debtor in list_debtors(grant.issued):
+            try:
+                claims.append(await _claim(unit, grant, debtor, by=by, others=tuple(claims), **named))
+            except Refusal as refusal:
+                if refusal.code not in NOTHING | {"claim_exists"}:
+                    raise
+                refused.append(refusal)
+        if not claims:
+            raise refused[0]
 
     return await handler.run(context, BOND, bond_id, work)
+
+
+async def _claim(
+    unit: UnitOfWork,
+    grant: Grant,
+    debtor: Debtor,
+    *,
+    by: Literal["startup", "holder"],
+    period_start: datetime | None,
+    replacement_ids: Sequence[str],
+    others: Sequence[str],
+) -> str:
+    """Claim what one of those owes who are paid for a grant, and return the claim; `others` are those just made."""
+    issued, grant_id, at = grant.issued, grant.issued.grant_id, unit.context.at
+    bond_id = rename_id("bnd", debtor.party_id)
+    claimant_id = issued.startup_id if by == "startup" else str(unit.context.party_id)
+    require_claimable(await unit.load(REGISTER, REGISTER_ID), claimant_id, debtor.party_id)
+    bond = await unit.load(BOND, bond_id)
+    made = list_end_claims(bond, grant_id, find_notice(grant))
+    default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
+    require_time(default, by, at)
+    require_answered(chain)
+    settled = list_settled_claims(bond, grant_id, default.statement_id)
+    named: dict[str, Any] = {"replacement_ids": replacement_ids, "settled": settled}
+    computed = await _compute_claim(unit, grant, debtor, default, chain, **named)
+    claimed = BondClaimed(
+        bond_id=bond_id,
+        party_id=debtor.party_id,
+        claim_id=name_claim(
+            grant_id, default.statement_id, len(made if not chain else settled), is_seller=debtor.is_seller
+        ),
+        startup_id=issued.startup_id,
+        startup_account_id=issued.startup_account_id,
+        grant_id=grant_id,
+        statement_id=default.statement_id,
+        lot_ids=debtor.lot_ids,
+        made_at=at,
+        answer_until=at + ANSWER_WITHIN,
+        holder_id=find_holder_id(grant),
+        by=by,
+        **computed,
+    )
+    await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
+    if unit.list_events(BOND, bond_id):
+        await _use_replacements(unit, claimed, {*others, *(one.claimed.claim_id for one in settled)})
+        await keep_for_claims(unit, bond_id)
+    return claimed.claim_id
 
 
 def _find_claimant(context: Context, grant: Grant) -> Literal["startup", "holder"]:
@@ -250,10 +251,11 @@ def _find_claimant(context: Context, grant: Grant) -> Literal["startup", "holder
 async def _compute_claim(
     unit: UnitOfWork,
     grant: Grant,
+    debtor: Debtor,
     default: Default,
     chain: Sequence[Statement],
-    replacement_ids: Sequence[str],
     *,
+    replacement_ids: Sequence[str],
     settled: Sequence[Claim],
 ) -> dict[str, Any]:
     """Return the items of a claim, what was credited for them, what it comes to, and the holders' parts of that.
@@ -264,10 +266,10 @@ async def _compute_claim(
         Refusal: ``hours_remedied`` · ``replacement_unfit`` · ``nothing_owed``; ``claim_exists`` if settled claims came
             to as much, also without what was named or delivered in place of the hours since.
     """
-    credited_usd = await _find_credited(unit, grant, default, chain) + _sum_counted(settled)
+    credited_usd = await _find_credited(unit, grant, debtor, default, chain) + _sum_counted(settled)
     bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
-    items = compute_items(grant, default, bought)
-    if settled and min(_sum_items(items), await _find_again(unit, grant, default, settled)) <= credited_usd:
+    items = compute_items(grant, debtor, default, bought)
+    if settled and min(_sum_items(items), await _find_again(unit, grant, debtor, default, settled)) <= credited_usd:
         raise refuse_claimed(settled[-1].claimed.claim_id)
     amount_usd = sum_claim(items, credited_usd)
     holders = list_holder_parts(grant, bought, items, amount_usd)
@@ -278,7 +280,9 @@ def _sum_counted(claims: Sequence[Claim]) -> Decimal:
     return sum((claim.counted_usd for claim in claims), ZERO)
 
 
-async def _find_again(unit: UnitOfWork, grant: Grant, default: Default, settled: Sequence[Claim]) -> Decimal:
+async def _find_again(
+    unit: UnitOfWork, grant: Grant, debtor: Debtor, default: Default, settled: Sequence[Claim]
+) -> Decimal:
     """Return what the hours of a period come to now, with the replacements of its settled claims as the last had them.
 
     A replacement that is named later, or delivered since, does not open what is settled.
@@ -287,7 +291,7 @@ async def _find_again(unit: UnitOfWork, grant: Grant, default: Default, settled:
     named = [item.replacement_id for claim in settled for item in claim.claimed.items]
     ids = dict.fromkeys(one for one in named if one is not None)
     bought = [await _load_delivered(unit, await unit.get(GRANT, one), made_at) for one in ids]
-    return _sum_items(compute_items(grant, default, bought))
+    return _sum_items(compute_items(grant, debtor, default, bought))
 
 
 def _sum_items(items: Sequence[ClaimItem]) -> Decimal:
@@ -350,16 +354,24 @@ async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Deci
         after = earlier[-1].made_at if earlier else None
         default, chain = await _find_default(unit, grant, start, after=after, until=made_at)
         settled = list_settled_claims(bond, claimed.grant_id, claimed.statement_id, made_at)
-        credited_usd = await _find_credited(unit, grant, default, chain) + _sum_counted(settled)
-        return sum_claim(compute_items(grant, default, bought), credited_usd)
+        debtor = next(one for one in list_debtors(grant.issued) if one.party_id == claimed.party_id)
+        credited_usd = await _find_credited(unit, grant, debtor, default, chain) + _sum_counted(settled)
+        return sum_claim(compute_items(grant, debtor, default, bought), credited_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING:
             return ZERO
         raise
 
 
-async def _find_credited(unit: UnitOfWork, grant: Grant, default: Default, chain: Sequence[Statement]) -> Decimal:
-    """Return what was credited for a period, or may still be while a statement of it is in dispute."""
+async def _find_credited(
+    unit: UnitOfWork, grant: Grant, debtor: Debtor, default: Default, chain: Sequence[Statement]
+) -> Decimal:
+    """Return what was credited for a period, or may still be while a statement of it is in dispute.
+
+    Credits and fees of early ends are the provider's. The seller of resold hours paid none of them.
+    """
+    if debtor.is_seller:
+        return ZERO
     service = None
     for known in chain:
         if known.dispute is not None:
@@ -459,7 +471,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
             freed_at = account.find_freed(context.at, causes)
         decision = structs.replace(command, most_usd=most, money_usd=money_usd, freed_at=freed_at)
         await unit.decide(BOND, bond_id, decision)
-        await _pay_claims(unit, bond_id)
+        await pay_claims(unit, bond_id)
         await keep_for_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
@@ -501,4 +513,8 @@ async def _find_needed(unit: UnitOfWork, lot_id: str) -> datetime | None:
         if any(share.lot_id == lot_id for share in reservation.lots):
             grant = await unit.load(GRANT, grant_id)
             ends.append(reservation.end if grant is None else find_last(grant))
+    if lot.listed.grant_id is not None:
+        source = await unit.get(GRANT, lot.listed.grant_id)
+        sold = [await unit.get(GRANT, one.resale_grant_id) for one in source.resold if one.lot_id == lot_id]
+        ends += map(find_last, sold)
     return find_needed(lot, ends)

@@ -17,7 +17,7 @@ from marketplace.application.billing.statements import (
 )
 from marketplace.application.steps.access import require_unfrozen
 from marketplace.core.instants import render_instant
-from marketplace.domain.billing.dispute import Party
+from marketplace.domain.billing.dispute import Speaker
 from marketplace.domain.billing.statement import (
     STATEMENT,
     AnswerDispute,
@@ -33,9 +33,10 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 _SIDES = ("startup", "holder", "provider")
+_ARGUING = (*_SIDES, "reseller")
 
 
-async def _find_party(unit: UnitOfWork, statement: Statement) -> Party:
+async def _find_party(unit: UnitOfWork, statement: Statement) -> Speaker:
     """Return the side of a dispute that acts. The platform acts for the provider.
 
     Raises:
@@ -44,6 +45,8 @@ async def _find_party(unit: UnitOfWork, statement: Statement) -> Party:
     party_id = unit.context.party_id
     if party_id is None or party_id == statement.issued.provider_id:
         return "provider"
+    if party_id == statement.issued.reseller_id:
+        return "reseller"
     return await find_side(unit, statement)
 
 
@@ -59,12 +62,14 @@ async def answer_dispute(
 ) -> Receipt:
     """Answer the other side of a dispute, if it is this side's turn: offer an amount between both, or insist.
 
+    The seller of resold hours states at any time the least amount to which it agrees, or insists.
+
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        statement = await load_statement(unit, statement_id, *_SIDES)
+        statement = await load_statement(unit, statement_id, *_ARGUING)
         command = AnswerDispute(
             statement_id=statement_id,
             by=await _find_party(unit, statement),
@@ -104,6 +109,7 @@ async def concede_part(
         amount = require_unit(statement, gpu_seconds, hours)
         bill = await find_bill(unit, statement, await get_grant(unit, statement.issued.grant_id))
         by = await _find_party(unit, statement)
+        assert by != "reseller", "it is none of these sides"
         command = ConcedePart(
             statement_id=statement_id,
             by=by,
@@ -131,7 +137,7 @@ async def refer_dispute(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        statement = await load_statement(unit, statement_id, *_SIDES)
+        statement = await load_statement(unit, statement_id, *_ARGUING)
         by = await _find_party(unit, statement)
         command = ReferDispute(statement_id=statement_id, by=by, reason=reason, at=context.at, evidence=evidence)
         await unit.decide(STATEMENT, statement_id, command)

@@ -96,6 +96,7 @@ async def issue_statement(
             metering=compare_meters(usage, startup, current, period.start, period.end),
             service=service,
             holder_accepts=current.holder_accepts,
+            reseller_id=None if current.issued.resale is None else current.issued.resale.seller_id,
         )
         await take_number(unit, grant_id, periods, period.statement_id)
         await issue(unit, current, statement)
@@ -110,7 +111,7 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
 
 
 async def load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
-    """Return a statement if the tenant is on one of the given sides, ``startup``, ``provider`` or ``holder``.
+    """Return a statement if the tenant is on one of the given sides: the grant's, ``startup``, or ``reseller``.
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side``.
@@ -120,7 +121,8 @@ async def load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> St
         await unit.load(GRANT, rename_id("grt", statement_id))  # as many reads as for another's statement
     statement = require_found("statement", statement_id, found)
     grant = await get_grant(unit, statement.issued.grant_id)
-    parties = {**list_sides(grant), "startup": statement.issued.startup_id}
+    issued = statement.issued
+    parties = {**list_sides(grant), "startup": issued.startup_id, "reseller": issued.reseller_id}
     require_side(unit.context, parties, sides, "statement", statement_id)
     return statement
 
@@ -363,8 +365,8 @@ async def resolve_statement(
 
     Raises:
         Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_count`` if a provider
-            settles at more than the count · ``acceptance_period_runs`` if it concedes before all payers have answered ·
-            ``party_suspended``.
+            settles at more than the count · ``reseller_disagrees`` · ``acceptance_period_runs`` if it concedes before
+            all payers have answered · ``party_suspended``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -373,7 +375,7 @@ async def resolve_statement(
         amount = require_unit(before, gpu_seconds, hours)
         ending: Ending = "platform"
         if context.party_id is not None:
-            require_concession(before, amount)
+            require_concession(before, amount, context.at)
             count = None if before.dispute is None else before.dispute.count
             ending = "offer" if count is not None and amount > count else "concession"
         await end_dispute(unit, before, amount, ending, reason, agreed=context.party_id is not None)

@@ -13,6 +13,7 @@ from marketplace.domain.billing.remedies import (
     find_ending,
     find_notice,
     is_default,
+    list_debtors,
     sum_claim,
 )
 from marketplace.domain.delivery.grant import Grant
@@ -32,7 +33,7 @@ async def keep_make_whole(unit: UnitOfWork, grant: Grant) -> None:
     made = list_end_claims(bond, issued.grant_id, find_notice(grant))
     try:
         default = find_ending(grant, made[-1].made_at if made else None)
-        due_usd = sum_claim(compute_items(grant, default, ()), default.fees_usd)
+        due_usd = sum_claim(compute_items(grant, list_debtors(issued)[0], default, ()), default.fees_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING | {"remedies_missing"}:
             return

@@ -169,13 +169,19 @@ async def make_payment(unit: UnitOfWork, grant: Grant, payment: Payment) -> None
     if credit is not None and not takes_back:
         await return_fees(unit, grant, cause, credit)
         await pay_back(unit, grant, cause, credit)
-    await _reserve(unit, issued.provider_account_id, subtract_credit(charges, None if takes_back else credit), cause)
+    net = subtract_credit(charges, None if takes_back else credit)
+    await _reserve(unit, issued.provider_account_id, net.provider_usd, cause)
+    if issued.resale is not None:
+        await _reserve(unit, issued.resale.seller_account_id, net.reseller_receives_usd, cause)
     if equity is not None:
         await _accrue(unit, equity, payment)
 
 
 async def _pay_fees(unit: UnitOfWork, issued: GrantIssued, cause: str, charges: Charges) -> None:
-    """Pay the platform its fees: the startup's from the hold of its cash, the provider's from what it just received."""
+    """Pay the platform its fees: the startup's from the hold of its cash, the provider's from what it just received.
+
+    The seller of a resale pays from what it received, or from the hold of what it adds.
+    """
     fee = issued.platform_fee
     if fee is None:
         return
@@ -187,8 +193,18 @@ async def _pay_fees(unit: UnitOfWork, issued: GrantIssued, cause: str, charges: 
         cause=name_fee(cause),
     )
     await capture_or_debit(unit, startup)
+    if issued.resale is not None:
+        seller = CaptureHold(
+            account_id=issued.resale.seller_account_id,
+            hold_id=issued.resale.hold_id,
+            amount_usd=charges.reseller_fee_usd,
+            payee_account_id=fee.account_id,
+            cause=name_fee(cause),
+        )
+        await capture_or_debit(unit, seller)
     await _give_back(unit, issued.provider_account_id, fee.account_id, charges.provider_fee_usd, name_fee(cause))
-    await _reserve_fees(unit, fee.account_id, charges.startup_fee_usd + charges.provider_fee_usd)
+    fees_usd = charges.startup_fee_usd + charges.provider_fee_usd + charges.reseller_fee_usd
+    await _reserve_fees(unit, fee.account_id, fees_usd)
 
 
 async def _reserve_fees(unit: UnitOfWork, account_id: str, fees_usd: Decimal) -> None:
@@ -210,9 +226,9 @@ def name_fee(cause: str) -> str:
     return rename_id("fee", cause)
 
 
-async def _reserve(unit: UnitOfWork, account_id: str, net: Charges, cause: str) -> None:
-    """Keep a share of what the provider received, for corrections."""
-    amount = round_cents(Fraction(net.provider_usd) * RESERVE_SHARE)
+async def _reserve(unit: UnitOfWork, account_id: str, received_usd: Decimal, cause: str) -> None:
+    """Keep a share of what a provider, or a seller of a resale, received, for corrections."""
+    amount = round_cents(Fraction(received_usd) * RESERVE_SHARE)
     if amount > 0:
         until = unit.context.at + RESERVED_FOR
         await unit.decide(
@@ -248,7 +264,7 @@ async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None
 
 
 async def return_fees(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
-    """Pay the platform's fees on what is credited back to startup and provider.
+    """Pay the platform's fees on what is credited back to startup, provider and the seller of a resale.
 
     Raises:
         Refusal: ``funds_insufficient`` if the platform's account does not have them.
@@ -258,6 +274,8 @@ async def return_fees(unit: UnitOfWork, grant: Grant, statement_id: str, amounts
         cause = name_fee(statement_id)
         await _give_back(unit, fee.account_id, issued.startup_account_id, amounts.startup_fee_usd, cause)
         await _give_back(unit, fee.account_id, issued.provider_account_id, amounts.provider_fee_usd, cause)
+        if issued.resale is not None and isinstance(amounts, Charges):
+            await _give_back(unit, fee.account_id, issued.resale.seller_account_id, amounts.reseller_fee_usd, cause)
 
 
 async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
@@ -341,7 +359,7 @@ async def free_cut(unit: UnitOfWork, grant: Grant, ended_before: int, fee_usd: D
         seller_id, hold_id = issued.resale.seller_account_id, issued.resale.hold_id
         left_usd = get_hold(await unit.get(ACCOUNT, seller_id), seller_id, hold_id).left_usd
         paid_usd = grant.terminations[-1].reseller_pays_usd
-        freed_usd = min(max(before.reseller_pays_usd - kept.reseller_pays_usd - paid_usd, ZERO), left_usd)
+        freed_usd = min(max(before.reseller_usd - kept.reseller_usd - paid_usd, ZERO), left_usd)
         adjust = AdjustHold(account_id=seller_id, hold_id=hold_id, amount_usd=left_usd - freed_usd, reason=reason)
         await unit.decide(ACCOUNT, seller_id, adjust)
     if issued.credit_usd:

@@ -430,7 +430,7 @@ async def _build_grant(
             equity, principal_commitment_usd=totals.principal_usd, budget_commitment_usd=totals.holder_usd
         )
     if resale is not None:
-        resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
+        resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_usd)
     priced = msgspec.structs.replace(
         grant,
         cash_commitment_usd=totals.startup_usd,

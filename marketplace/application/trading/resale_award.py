@@ -6,12 +6,14 @@
 from decimal import Decimal
 
 from events.grant import GrantIssued, GrantResold, ResalePart
+from marketplace.application.steps.claims import post_deposit
 from marketplace.application.steps.statement_payment import free_equity
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.billing.account_state import get_hold
+from marketplace.domain.billing.remedies import compute_deposit
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
@@ -21,11 +23,13 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
-    """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must add.
+    """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must set aside.
+
+    That is what it adds to the price or, of what it will receive, the share that it posts for its lot.
 
     Raises:
         Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant · ``funds_insufficient``
-            if the seller lacks what it adds beyond what this frees.
+            if the seller lacks what it sets aside beyond what this frees.
     """
     source = await unit.get(GRANT, resale.grant_id)
     await _check_unused(unit, source, bought)
@@ -50,8 +54,9 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     await limit_usage(unit, left)
     free_usd = (await unit.get(ACCOUNT, resale.seller_account_id)).count_free(unit.context.at)
     freed_usd = await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
+    require_seller_funds(free_usd, max(resale.commitment_usd + compute_deposit(bought) - freed_usd, ZERO))
+    await post_deposit(unit, bought, resale)
     if resale.commitment_usd:
-        require_seller_funds(free_usd, max(resale.commitment_usd - freed_usd, ZERO))
         hold = PlaceHold(
             account_id=resale.seller_account_id,
             hold_id=resale.hold_id,

@@ -223,8 +223,13 @@ class Bond:
 BondState = Bond | None
 
 
-def name_claim(grant_id: str, statement_id: str | None, number: int) -> str:
-    """Return the id of the claim of a statement period or, for None, of early ends: the `number`-th, from 0."""
+def name_claim(grant_id: str, statement_id: str | None, number: int, *, is_seller: bool = False) -> str:
+    """Return the id of the claim of a statement period or, for None, of early ends: the `number`-th, from 0.
+
+    `is_seller` names the one against the seller of resold hours.
+    """
+    if is_seller:
+        return derive_id("bcl", grant_id, f"seller/{statement_id or ''}/{number}")
     if statement_id is not None:
         return derive_id("bcl", grant_id, f"{statement_id}/{number}" if number else statement_id)
     return derive_id("bcl", grant_id, str(number) if number else "")

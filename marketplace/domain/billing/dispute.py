@@ -19,10 +19,14 @@ Invariants:
        provider is never asked to answer an offer that another payer could still undo.
     3. A dispute ends: each side answers within its time, at most `ANSWERS_MAX` times together, and a concession moves
        no deadline.
-    4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
+    4. What the provider concedes or offers takes nothing from the seller of resold hours (the reseller) without its
+       agreement. Its silence until the provider's first answer is due agrees to all; later it may state what it agrees
+       to at least. If it insists while the provider is awaited, that is the provider's answer too.
+    5. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
        asked, and nothing else; its decision is final.
 
-`marketplace.domain.billing.statement` documents the order of refusals. Beside them: answer_period_runs.
+`marketplace.domain.billing.statement` documents the order of refusals. Beside them: answer_period_runs ·
+reseller_disagrees.
 """
 
 from collections import Counter
@@ -47,6 +51,8 @@ Side = Literal["startup", "holder"]
 """Those who pay."""
 PAYERS: Final[tuple[Side, ...]] = ("startup", "holder")
 Party = Side | Literal["provider"]
+Speaker = Party | Literal["reseller"]
+"""Those who speak in a dispute."""
 Amount = Decimal | int
 """GPU-seconds, as int; of a service line hours, as Decimal."""
 Ending = Literal["concession", "offer", "silence", "platform", "undecided"]
@@ -90,6 +96,8 @@ class Dispute:
         answers: How many answers were given; those of both payers to one of the provider count as one.
         concessions: How many partial concessions each party made.
         is_automatic: Whether only the difference of the meters speaks for the startup, which has not acted itself.
+        heard_until: Until when a reseller's silence agrees to nothing; None: no reseller loses by it.
+        floor: The least to which a reseller agrees; None: it has said nothing.
     """
 
     counts: Mapping[Side, Amount]
@@ -101,6 +109,8 @@ class Dispute:
     answers: int = 0
     concessions: Mapping[Party, int] = field(default_factory=dict)
     is_automatic: bool = False
+    heard_until: datetime | None = None
+    floor: Amount | None = None
 
     @property
     def count(self) -> Amount:
@@ -148,7 +158,7 @@ def find_payer(by: str) -> Side:
     return "holder" if by == "holder" else "startup"
 
 
-def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
+def _require_awaited(dispute: Dispute, by: Speaker, at: datetime) -> None:
     if dispute.awaits == "platform":
         raise Refusal(
             "statement_referred",
@@ -173,13 +183,13 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
         )
 
 
-def require_disputing(dispute: Dispute, by: Party) -> None:
+def require_disputing(dispute: Dispute, by: Speaker) -> None:
     """Refuse an act of a payer that has no count in the dispute, or one that the provider has come down to.
 
     Raises:
         Refusal: ``count_none``.
     """
-    if by != "provider" and dispute.counts.get(by, dispute.position) >= dispute.position:
+    if by in PAYERS and dispute.counts.get(by, dispute.position) >= dispute.position:
         raise Refusal("count_none", f"the {by} disputes nothing of this statement; dispute it first, or accept it")
 
 
@@ -209,6 +219,42 @@ def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: date
             f"the offer, {offered}, must lie between the count, {dispute.count}, and the {whose}, {most}",
             pointer=pointer,
         )
+
+
+def require_reseller(dispute: Dispute, amount: Amount, at: datetime) -> None:
+    """Refuse a concession or offer of the provider that takes a reseller's part without its agreement.
+
+    Raises:
+        Refusal: ``reseller_disagrees``.
+    """
+    until = dispute.heard_until
+    if until is None or amount >= dispute.position or (dispute.floor is None and at >= until):
+        return
+    if dispute.floor is None or amount < dispute.floor:
+        said = f"may answer until {render_instant(until)}" if dispute.floor is None else f"agrees to {dispute.floor}"
+        raise Refusal(
+            "reseller_disagrees",
+            f"the seller of these hours loses its part by {amount}, and {said}; insist, wait, or ask the platform",
+        )
+
+
+def require_reseller_answer(dispute: Dispute, agreed: Amount | None, at: datetime, pointer: str) -> None:
+    """Refuse an answer of a reseller that comes too late, or that is outside of count and position.
+
+    Raises:
+        Refusal: ``count_none`` · ``statement_referred`` · ``answer_period_over`` · ``answers_too_many`` ·
+            ``offer_outside``.
+    """
+    if dispute.heard_until is None:
+        raise Refusal("count_none", "the seller of these hours loses nothing by the dispute, and has nothing to answer")
+    _require_awaited(
+        replace(dispute, awaits="platform" if dispute.awaits == "platform" else "provider"), "provider", at
+    )
+    if agreed is None and dispute.awaits == "provider" and dispute.answers >= ANSWERS_MAX:
+        raise Refusal("answers_too_many", f"{dispute.answers} answers were given, the maximum; ask the platform")
+    if agreed is not None and not dispute.count <= agreed < dispute.position:
+        text = f"the least amount, {agreed}, must lie from the count, {dispute.count}, to below {dispute.position}"
+        raise Refusal("offer_outside", text, pointer=pointer)
 
 
 def find_offer(dispute: Dispute, by: Party, offered: Amount | None) -> Amount | None:
@@ -254,7 +300,7 @@ def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -
         raise Refusal("concession_outside", f"the {by} may concede {span}, not {amount}", pointer=pointer)
 
 
-def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
+def require_referable(dispute: Dispute, by: Speaker, at: datetime) -> None:
     """Refuse to ask the platform too early, when an answer is overdue, or when it was asked already.
 
     Raises:
@@ -305,22 +351,34 @@ def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence
     return (dispute.position if offer is None or offer.by != "provider" else offer.amount), "silence"
 
 
-def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amount) -> Dispute:
+def begin_dispute(
+    dispute: Dispute | None, event: StatementDisputed, stated: Amount, *, has_reseller: bool = False
+) -> Dispute:
     """Return a dispute after a payer stated a count.
 
     Args:
         dispute: The dispute; None for the first count.
         event: The count. One of the meters counts as the startup's.
         stated: What the statement charges.
+        has_reseller: Whether a reseller is paid a part of that.
     """
+    heard_until = event.answer_until if has_reseller else None
     side = find_payer(event.by)
     hours = event.hours_counted
     count = event.gpu_seconds_counted if hours is None else hours
     if dispute is None:
         referable_at = event.answer_until - ANSWER + REFERRAL
         by_meters = event.by == "meters"
-        return Dispute({side: count}, stated, "provider", event.answer_until, referable_at, is_automatic=by_meters)
-    dispute = _note_startup(dispute, event.by)
+        return Dispute(
+            {side: count},
+            stated,
+            "provider",
+            event.answer_until,
+            referable_at,
+            is_automatic=by_meters,
+            heard_until=heard_until,
+        )
+    dispute = replace(_note_startup(dispute, event.by), heard_until=heard_until)
     counts = {**dispute.counts, side: count}
     kept = dispute.offer if dispute.offer is not None and dispute.offer.by == "provider" else None
     return _keep_offer(replace(dispute, counts=counts, offer=kept, awaits="provider", answer_until=event.answer_until))
@@ -342,6 +400,15 @@ def _keep_offer(dispute: Dispute) -> Dispute:
     return replace(dispute, offer=None, awaits="payers" if dispute.awaits in PAYERS else dispute.awaits)
 
 
+def _hear_reseller(dispute: Dispute, event: StatementAnswered, amount: Amount | None) -> Dispute:
+    """Return a dispute after a reseller's answer; `amount` is the least to which it agrees, None if it insists."""
+    dispute = replace(dispute, floor=dispute.position if amount is None else amount)
+    if event.awaits == dispute.awaits or event.awaits is None:
+        return dispute
+    until, answers = event.answer_until, dispute.answers + 1
+    return replace(dispute, awaits=event.awaits, answer_until=until, offer=None, answers=answers)
+
+
 def evolve_dispute(
     dispute: Dispute, event: StatementAnswered | StatementConceded | StatementReferred | StatementAgreed
 ) -> Dispute:
@@ -351,6 +418,8 @@ def evolve_dispute(
     match event:
         case StatementAnswered():
             amount = event.gpu_seconds_offered if event.hours_offered is None else event.hours_offered
+            if event.by == "reseller":
+                return _hear_reseller(dispute, event, amount)
             return replace(
                 dispute,
                 awaits=event.awaits or ("payers" if event.by == "provider" else "provider"),

@@ -16,9 +16,11 @@ provider, or by the startup for cause, or if the startup took it off a grant who
    too, once the cure time is over, which counts once for the grant. Hours that were moved are delivered later, and
    nothing is owed for them.
 
-The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts
-once in each statement period, however often nodes fail in it. If a failure began before the period, the time that it
-lasted before counts toward the cure time.
+The price is what the provider is owed for the hour. Where the capacity was resold for more, its seller owes by the rest
+of the price in the same way, in a claim of its own (`list_debtors`), so that who pays more is owed more. At the sale
+the seller posts, for its lot, the share of what it will receive (`compute_deposit`). The cure time counts once in each
+statement period, however often nodes fail in it. If a failure began before the period, the time that it lasted before
+counts toward the cure time.
 
 Who bears the price gets what is owed: of the hours of a grant, the holder of its equity gets the share of the price
 that it pays, rounded down to the cent, and the startup the rest. A reseller that adds to the buyer's price gets that
@@ -37,7 +39,8 @@ were corrected, voided or conceded since.
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
     2. A claim is never negative.
-    3. A grant replaces the hours of one claim, whoever provides it.
+    3. A grant replaces the hours of one default, whoever provides it.
+    4. Provider and seller together owe for an hour what its price would make one provider owe, to the cent.
 
 Refusals in order: term_missing when a bond is posted; period_unknown · remedies_missing · grant_not_defaulted ·
 claim_late · claim_early · statement_<status> · hours_remedied · replacement_unfit · nothing_owed · replacement_claimed
@@ -48,13 +51,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final, Literal
 
 from events.bond import REPLACEMENTS_MAX, ClaimItem, HolderPart, Remedy
-from events.grant import EquityPart, GrantRescheduled, GrantTerminated
+from events.grant import EquityPart, GrantIssued, GrantRescheduled, GrantTerminated
 from events.order import OrderTerms
 from events.schedule import EndTerms, RemedyTerms
 from events.service import ServiceResult
@@ -62,10 +65,10 @@ from events.statement import StatementIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO, floor_cents, parse_ratio, round_cents
+from marketplace.core.money import CENT, SECONDS_PER_HOUR, ZERO, ceil_cents, floor_cents, parse_ratio, round_cents
 from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.billing.dispute import DECISION
-from marketplace.domain.billing.settlement import compute_service_credit
+from marketplace.domain.billing.settlement import build_tariff, compute_service_credit, compute_totals
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant, count_failed
 from marketplace.domain.delivery.grant_notice import compute_reseller_share, find_owed
@@ -620,15 +623,63 @@ def _find_charged(chain: Sequence[Statement]) -> tuple[Fraction, Fraction]:
     return min(max(Fraction(charged, metered), Fraction(0)), Fraction(1)), max(paid, Fraction(0))
 
 
-def compute_items(grant: Grant, default: Default, bought: Sequence[Bought]) -> tuple[ClaimItem, ...]:
+@dataclass(frozen=True, slots=True)
+class Debtor:
+    """Who owes for undelivered hours of a grant, by the part of their price that it is paid.
+
+    Attributes:
+        party_id: The provider, or the seller of resold hours.
+        lot_ids: The lots whose bonds pay.
+        above: The USD per GPU-hour of the price that others are paid, and owe by, before it.
+        until: The price up to its own part.
+        is_seller: Whether it is the seller of resold hours.
+    """
+
+    party_id: str
+    lot_ids: tuple[str, ...]
+    above: Fraction
+    until: Fraction
+    is_seller: bool = False
+
+
+def list_debtors(issued: GrantIssued) -> list[Debtor]:
+    """Return who owes for undelivered hours of a grant: its provider, then the seller that resold them for more."""
+    price, owed, resale = parse_ratio(issued.price_usd_per_gpu_hour), find_owed(issued), issued.resale
+    lot_ids = tuple(dict.fromkeys(share.lot_id for share in issued.lots))
+    debtors = [Debtor(issued.provider_id, lot_ids, Fraction(0), owed)]
+    if resale is not None and price > owed:
+        debtors.append(Debtor(resale.seller_id, (resale.lot_id,), owed, price, is_seller=True))
+    return debtors
+
+
+def compute_deposit(issued: GrantIssued) -> Decimal:
+    """Return what the seller of resold hours posts at the sale: the share of what it receives that it may come to owe.
+
+    It is public, so it is rounded up to one digit: what the seller itself pays shows only roughly.
+    """
+    terms = None if issued.ends is None else issued.ends.remedies
+    if issued.resale is None or terms is None:
+        return ZERO
+    seconds = issued.nodes * issued.gpus_per_node * int((issued.end - issued.start).total_seconds())
+    received = Fraction(compute_totals(build_tariff(issued), seconds).reseller_receives_usd)
+    amount = ceil_cents(received * Fraction(max(terms.make_whole_share, terms.damages_share)))
+    return (
+        max(amount.quantize(Decimal(1).scaleb(amount.adjusted()), ROUND_CEILING).quantize(CENT), CENT)
+        if amount
+        else ZERO
+    )
+
+
+def compute_items(grant: Grant, debtor: Debtor, default: Default, bought: Sequence[Bought]) -> tuple[ClaimItem, ...]:
     """Return the parts of a claim: the extra cost of each replacement, in order, and the share for the other hours.
 
     Args:
         grant: The grant that was not delivered.
+        debtor: Who owes, by its part of the price.
         default: The default.
         bought: The replacements. An earlier one replaces first.
     """
-    price, owed = parse_ratio(grant.issued.price_usd_per_gpu_hour), find_owed(grant.issued)
+    price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     counts, costs, rest = [0] * len(bought), [Fraction(0)] * len(bought), 0
     for start, end, (missing, *working) in _sweep(
         default.gaps, *([each.load for each in one.delivered] for one in bought)
@@ -640,7 +691,7 @@ def compute_items(grant: Grant, default: Default, bought: Sequence[Bought]) -> t
                 count = int(covered * span * known.charged)
                 cost = parse_ratio(one.grant.issued.price_usd_per_gpu_hour) * known.paid
                 counts[index] += count
-                costs[index] += count * _find_difference(price, cost, owed)
+                costs[index] += count * _find_difference(price, cost, debtor)
                 left -= covered
                 rest += covered * span - count
         rest += left * span
@@ -648,13 +699,13 @@ def compute_items(grant: Grant, default: Default, bought: Sequence[Bought]) -> t
         _price("replacement", count, cost / max(count, 1), one.grant)
         for one, count, cost in zip(bought, counts, costs, strict=True)
     ]
-    items.append(_price(default.remedy, rest, owed * Fraction(default.share)))
+    items.append(_price(default.remedy, rest, (debtor.until - debtor.above) * Fraction(default.share)))
     return tuple(item for item in items if item.gpu_seconds)
 
 
-def _find_difference(paid: Fraction, price: Fraction, most: Fraction) -> Fraction:
-    """Return how much more `price` is than `paid`, at least 0 and at most `most`, in USD per GPU-hour."""
-    return min(max(price - paid, Fraction(0)), most)
+def _find_difference(paid: Fraction, price: Fraction, debtor: Debtor) -> Fraction:
+    """Return what a debtor owes of how much more `price` is than `paid`, in USD per GPU-hour, up to its part."""
+    return min(max(price - paid - debtor.above, Fraction(0)), debtor.until - debtor.above)
 
 
 def _price(remedy: Remedy, gpu_microseconds: int, rate: Fraction, bought: Grant | None = None) -> ClaimItem:

@@ -8,7 +8,8 @@ that the seller had agreed to. The buyer pays p. The provider receives p' and th
 the seller adds the difference. A resold hour adds no principal for the seller.
 
 The platform's fee is paid beside this: the provider's part is a share of the money that it receives, without what it
-takes in equity itself; the startup's part is a share of the cash that it pays.
+takes in equity itself; the startup's part is a share of the cash that it pays. Of a resale, so is the seller's: the
+provider's share of what it receives, or the startup's share of what it adds.
 
 Every amount is the difference of two cumulative amounts, each rounded once. The statements of a grant therefore sum to
 one statement over the whole, however the periods are cut. A cent is the least charge: once anything is delivered at a
@@ -75,11 +76,17 @@ class Totals:
     provider_fee_usd: Decimal = ZERO
     startup_fee_usd: Decimal = ZERO
     startup_usd: Decimal = ZERO
+    reseller_fee_usd: Decimal = ZERO
 
     @property
     def provider_usd(self) -> Decimal:
         """Return what the provider receives, its fee to the platform not subtracted."""
         return self.paid_usd + self.reseller_pays_usd - self.reseller_receives_usd
+
+    @property
+    def reseller_usd(self) -> Decimal:
+        """Return what the seller of a resale adds, with its fee to the platform; 0 of one that is paid."""
+        return self.reseller_pays_usd + self.reseller_fee_usd if self.reseller_pays_usd else ZERO
 
     @property
     def holder_usd(self) -> Decimal:
@@ -123,6 +130,7 @@ def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
         provider_fee_usd=round_cents(Fraction(received) * tariff.provider_fee),
         startup_fee_usd=startup_fee,
         startup_usd=cash + startup_fee,
+        reseller_fee_usd=_compute_reseller_fee(tariff, pays, receives),
     )
 
 
@@ -134,6 +142,11 @@ def _compute_resale(tariff: Tariff, paid: Decimal, hours: Fraction) -> tuple[Dec
     if owed > price:
         return (round_cents if price else _round_charge)((owed - price) * hours), ZERO
     return ZERO, paid - _round_charge(Fraction(paid) * owed / price)
+
+
+def _compute_reseller_fee(tariff: Tariff, pays: Decimal, receives: Decimal) -> Decimal:
+    """Return the platform's fee on what a reseller receives, or adds."""
+    return round_cents(Fraction(receives) * tariff.provider_fee + Fraction(pays) * tariff.startup_fee)
 
 
 def _round_charge(amount: Fraction) -> Decimal:
@@ -178,6 +191,7 @@ def _charge(before: Totals, after: Totals, *, gpu_seconds: int = 0, service_hour
         reseller_receives_usd=after.reseller_receives_usd - before.reseller_receives_usd,
         provider_fee_usd=after.provider_fee_usd - before.provider_fee_usd,
         startup_fee_usd=after.startup_fee_usd - before.startup_fee_usd,
+        reseller_fee_usd=after.reseller_fee_usd - before.reseller_fee_usd,
     )
 
 
@@ -204,7 +218,8 @@ def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformF
     Args:
         charges: The charges.
         settled: The part of them that is settled already and keeps its equity part; None: no part.
-        fee: The platform's fee; the provider's part is computed again from what it then receives. None: no fee.
+        fee: The platform's fee; what provider and seller pay of it is computed again from what they then receive.
+            None: no fee.
     """
     kept = ZERO if settled is None else settled.holder_usd
     dropped = charges.holder_usd - kept
@@ -213,12 +228,17 @@ def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformF
     provider_usd = charges.provider_usd - (dropped - seller_loses)
     before, fee_before = (ZERO, ZERO) if settled is None else (settled.provider_usd, settled.provider_fee_usd)
     share = Fraction(0 if fee is None else fee.provider_share)
+    reseller_fee_usd = charges.reseller_fee_usd
+    if seller_loses:
+        less = round_cents(Fraction(charges.reseller_receives_usd - seller_loses - received) * share)
+        reseller_fee_usd = min(reseller_fee_usd, less + (ZERO if settled is None else settled.reseller_fee_usd))
     return msgspec.structs.replace(
         charges,
         provider_usd=provider_usd,
         holder_usd=kept,
         principal_usd=ZERO if settled is None else settled.principal_usd,
         reseller_receives_usd=charges.reseller_receives_usd - seller_loses,
+        reseller_fee_usd=reseller_fee_usd,
         provider_fee_usd=min(
             charges.provider_fee_usd, fee_before + round_cents(Fraction(provider_usd - before) * share)
         ),

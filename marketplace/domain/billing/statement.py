@@ -21,9 +21,9 @@ Refusals in order: statement_unknown · statement_exists · statement_<status> �
 acceptance_period_over · count_settled · count_conceded · count_missing · not_a_number · amount_not_positive ·
 amount_too_large · amount_too_precise · count_above_statement · referral_missing · charges_above_statement ·
 charges_below_settled · count_none · answer_not_due · answer_period_over · answers_too_many · referral_early ·
-concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
-offer_outside · concession_outside · value_out_of_bounds. Those from count_none to concession_outside, and
-referral_missing, are of a dispute (`dispute.py`).
+concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · offer_outside · concession_outside · reseller_disagrees · value_out_of_bounds. Those from
+count_none to reseller_disagrees, and referral_missing, are of a dispute (`dispute.py`).
 """
 
 from collections.abc import Sequence
@@ -67,6 +67,7 @@ from marketplace.domain.billing.dispute import (
     Ending,
     Party,
     Side,
+    Speaker,
     begin_dispute,
     evolve_dispute,
     find_awaited,
@@ -77,6 +78,8 @@ from marketplace.domain.billing.dispute import (
     require_partial,
     require_referable,
     require_referred,
+    require_reseller,
+    require_reseller_answer,
 )
 from marketplace.domain.billing.settlement import settle_without_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
@@ -154,7 +157,7 @@ class AnswerDispute(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     statement_id: str
-    by: Party
+    by: Speaker
     reason: str
     at: datetime
     gpu_seconds_offered: int | None = None
@@ -191,7 +194,7 @@ class ReferDispute(msgspec.Struct, frozen=True, kw_only=True):
     """Ask the platform to decide a dispute."""
 
     statement_id: str
-    by: Party
+    by: Speaker
     reason: str
     at: datetime
     evidence: tuple[Reference, ...] = ()
@@ -611,7 +614,11 @@ def _answer(command: AnswerDispute | HearSilence, state: Statement) -> Sequence[
     by = command.by
     offered = require_amount(state, command.gpu_seconds_offered, command.hours_offered, ("/gpu_seconds", "/hours"))
     pointer = "/gpu_seconds" if command.hours_offered is None else "/hours"
+    if by == "reseller":
+        return [_answer_as_reseller(command, state, offered, pointer)]
     require_answer(dispute, by, offered, command.at, pointer)
+    if by == "provider" and offered is not None:
+        require_reseller(dispute, offered, command.at)
     offered = find_offer(dispute, by, offered)
     awaits = find_awaited(dispute, by, offered)
     return [
@@ -629,11 +636,34 @@ def _answer(command: AnswerDispute | HearSilence, state: Statement) -> Sequence[
     ]
 
 
+def _answer_as_reseller(
+    command: AnswerDispute, state: Statement, agreed: Amount | None, pointer: str
+) -> StatementAnswered:
+    """Return a reseller's answer. If it insists while the provider is awaited, the payers answer next."""
+    dispute = get_dispute(state)
+    require_reseller_answer(dispute, agreed, command.at, pointer)
+    is_answer = agreed is None and dispute.awaits == "provider"
+    assert dispute.awaits != "platform", "it is refused then"
+    return StatementAnswered(
+        statement_id=command.statement_id,
+        grant_id=state.issued.grant_id,
+        by="reseller",
+        reason=command.reason,
+        answer_until=command.at + ANSWER if is_answer else dispute.answer_until,
+        gpu_seconds_offered=agreed if isinstance(agreed, int) else None,
+        hours_offered=agreed if isinstance(agreed, Decimal) else None,
+        evidence=command.evidence,
+        awaits="payers" if is_answer else dispute.awaits,
+    )
+
+
 def _concede(command: ConcedePart, state: Statement) -> Sequence[StatementEvent]:
     dispute = get_dispute(state)
     is_service = state.issued.service_line_id is not None
     amount: Amount = command.charges.service_hours if is_service else command.charges.gpu_seconds
     require_partial(dispute, command.by, amount, "/hours" if is_service else "/gpu_seconds")
+    if command.by == "provider":
+        require_reseller(dispute, amount, command.at)
     event = StatementConceded(
         statement_id=command.statement_id,
         grant_id=state.issued.grant_id,
@@ -858,7 +888,8 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         case StatementServiceCredited():
             return replace(state, service_credit=event.credit)
         case StatementDisputed():
-            dispute = begin_dispute(state.dispute, event, state.amount)
+            has_reseller = state.charges.reseller_receives_usd > 0
+            dispute = begin_dispute(state.dispute, event, state.amount, has_reseller=has_reseller)
             return replace(state, status="disputed", disputed=event, dispute=dispute, agreed=state.agreed - {event.by})
         case StatementAnswered() | StatementConceded() | StatementReferred():
             assert state.dispute is not None, "only a disputed statement is argued about"

@@ -23,6 +23,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO
+from marketplace.domain.billing.dispute import require_reseller
 from marketplace.domain.billing.settlement import (
     build_tariff,
     compute_charges,
@@ -232,11 +233,11 @@ def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal |
     return amount
 
 
-def require_concession(statement: Statement, amount: Decimal | int) -> None:
+def require_concession(statement: Statement, amount: Decimal | int, at: datetime) -> None:
     """Refuse a provider that settles a dispute alone at more than the payers' count, or than their offer.
 
     Raises:
-        Refusal: ``concession_above_count``.
+        Refusal: ``concession_above_count`` · ``reseller_disagrees``.
     """
     dispute = statement.dispute
     if dispute is None:
@@ -248,6 +249,7 @@ def require_concession(statement: Statement, amount: Decimal | int) -> None:
         )
         said = f"those who pay claim {most} {name}; concede that, offer more, or ask the platform"
         raise Refusal("concession_above_count", said, pointer=f"/{member}")
+    require_reseller(dispute, amount, at)
 
 
 def is_decided(chain: Sequence[Statement], metered: Decimal | int) -> bool:

@@ -3,7 +3,7 @@
 Refusals: capacity_delivered for what was used; resale_held for what quotes hold; resale_offered for a move of working
 nodes that are on offer; mandate_not_cash for a resale or an investment under a mandate that pays with capacity;
 transfer_unwelcome where a mandate allows no resale; funds_insufficient where the seller lacks what it
-adds to the price.
+sets aside for the sale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ def _refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
 
 
 def require_seller_funds(free_usd: Decimal, beyond_usd: Decimal) -> None:
-    """Refuse a sale whose seller lacks what it adds to the price beyond the cash that the sale frees.
+    """Refuse a sale whose seller lacks what it adds to the price, or posts, beyond the cash that the sale frees.
 
     What its account keeps for others is not free. The buyer is not told the seller's balance.
 
@@ -72,7 +72,7 @@ def require_seller_funds(free_usd: Decimal, beyond_usd: Decimal) -> None:
     if beyond_usd > free_usd:
         raise Refusal(
             "funds_insufficient",
-            "the seller lacks the money that it adds to the price; nothing was stored; buy from somebody else",
+            "the seller lacks the money that it sets aside for the sale; nothing was stored; buy from somebody else",
         )
 
 

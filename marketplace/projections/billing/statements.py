@@ -25,6 +25,7 @@ statements: Final = define(
     text("grant_id"),
     text("startup_id"),
     text("provider_id"),
+    text("reseller_id", null=True),
     instant("period_start"),
     instant("period_end"),
     document("charges_issued"),
@@ -56,6 +57,7 @@ statements: Final = define(
     Index("ix_statements_grant", "grant_id", "statement_id"),
     Index("ix_statements_startup", "startup_id", "statement_id"),
     Index("ix_statements_provider", "provider_id", "statement_id"),
+    Index("ix_statements_reseller", "reseller_id", "statement_id"),
     Index("ix_statements_issued", "issued_at", "statement_id"),
     Index("ix_statements_due", "status", "accept_until"),
     Index("ix_statements_line", "service_line_id", "statement_id"),
@@ -96,6 +98,7 @@ def _describe(event: statement_events.StatementIssued | statement_events.Stateme
         "grant_id": event.grant_id,
         "startup_id": event.startup_id,
         "provider_id": event.provider_id,
+        "reseller_id": event.reseller_id,
         "period_start": event.period_start,
         "period_end": event.period_end,
         "charges_issued": event.charges,
@@ -153,14 +156,21 @@ def _disputed(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
 
 
 def _answered(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAnswered) -> None:
+    awaits = event.awaits or ("payers" if event.by == "provider" else "provider")
+    offer: dict[str, Any] = {
+        "offered_by": None if event.gpu_seconds_offered is None and event.hours_offered is None else event.by,
+        "gpu_seconds_offered": event.gpu_seconds_offered,
+        "hours_offered": event.hours_offered,
+    }
+    if event.by == "reseller":
+        row = changes.find(statements, event.statement_id)
+        offer = _NO_OFFER if row is not None and row["awaits"] != awaits else {}
     changes.update(
         statements,
         event.statement_id,
-        awaits=event.awaits or ("payers" if event.by == "provider" else "provider"),
+        awaits=awaits,
         answer_until=event.answer_until,
-        offered_by=None if event.gpu_seconds_offered is None and event.hours_offered is None else event.by,
-        gpu_seconds_offered=event.gpu_seconds_offered,
-        hours_offered=event.hours_offered,
+        **offer,
         reason=event.reason,
         evidence=event.evidence,
         remarks=_add_remark(changes, fact, "answered", event.evidence),
@@ -216,7 +226,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=9,
+    version=10,
     tables=(statements, statement_parts),
     reads=("statement",),
     handlers={
@@ -259,7 +269,7 @@ async def find_latest_statements(connection: AsyncConnection, grant_ids: Collect
 def _select_of(party_id: str) -> Any:
     """Return the statements that a party accepts, is paid by or pays for, each part by an index of its own."""
     of_holder = select(statements.c.statement_id).join(grants, grants.c.grant_id == statements.c.grant_id)
-    sides = (statements.c.startup_id, statements.c.provider_id)
+    sides = (statements.c.startup_id, statements.c.provider_id, statements.c.reseller_id)
     return union_all(
         *(select(statements.c.statement_id).where(side == party_id) for side in sides),
         of_holder.where(grants.c.holder_id == party_id),

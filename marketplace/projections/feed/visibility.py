@@ -42,6 +42,7 @@ from events import (
     proposal,
     schedule,
     site,
+    statement,
 )
 from events.issuer_holders import Depth
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
@@ -94,6 +95,18 @@ COSTS: Final = (
     grant.GrantWithholdingEnded,
 )
 """Events of a grant that say what it costs."""
+OF_BUYER: Final = ("cash_usd", "holder_usd", "principal_usd", "provider_fee_usd", "startup_fee_usd")
+"""What charges say of others than the seller of resold hours: how its buyer pays, and the platform's fees of others."""
+STATING: Final = (statement.StatementIssued, statement.StatementCredited)
+"""Events that begin a statement."""
+STATED: Final = (
+    *STATING,
+    statement.StatementAccepted,
+    statement.StatementConceded,
+    statement.StatementPartSettled,
+    statement.StatementResolved,
+)
+"""Events that state charges."""
 _OF_ORDERS: Final = (
     mandate.MandateBudgetHeld,
     mandate.MandateOrderRefused,
@@ -129,11 +142,12 @@ FOUNDING: Final = frozenset(
     for aggregate in AGGREGATES
     if aggregate not in {"usage", "statement", "register"}
     for tag in list_tags(aggregate)[:1]
-) | tags_of(grant.GrantTransferred)
+) | tags_of(grant.GrantTransferred, statement.StatementIssued, statement.StatementCredited)
 """Events whose named parties become members of an aggregate: the first event of each aggregate.
 
 A transfer of a grant makes its new user a member of the grant and its usage, not of its statements. Usage and
-statements have the members of their grant. The register has no members: each relation is for the parties that it names.
+statements have the members of their grant; of resold hours, the seller sees the statements too, without what the buyer
+pays with. The register has no members: each relation is for the parties that it names.
 """
 
 
@@ -164,12 +178,20 @@ def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
 
 
 def name_users(grant_id: str) -> str:
-    """Return the key of the group of parties that use a grant by transfer. They do not see what it costs."""
+    """Return the key of the group of parties that use a grant by transfer. They do not see what it costs.
+
+    Of a statement, it is the group of who resold its hours, which does not see how its buyer pays.
+    """
     return f"{grant_id}/users"
 
 
 def find_used(fact: RecordedEvent) -> str | None:
-    """Return the grant whose users by transfer see the event too, because it is not about costs; None otherwise."""
+    """Return the grant whose users by transfer see the event too, because it is not about costs; None otherwise.
+
+    For an event of a statement it is the statement, whose reseller sees it.
+    """
+    if fact.aggregate == "statement":
+        return fact.id
     if fact.aggregate == "grant" and not isinstance(fact.event, COSTS):
         return fact.id
     return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None
@@ -184,7 +206,7 @@ def get_audience(
         fact: The event.
         members: The members, before the event, of the aggregates that `get_relatives` returns.
         depths: How deep each holder of its issuer's equity sees into the issuer before it.
-        users: The parties that use its grant by transfer, before the event.
+        users: The parties that use its grant by transfer, or resold the hours of its statement, before the event.
     """
     if fact.tag in PUBLIC:
         return {EVERYONE: OWN if fact.tag in LOG else FULL}
@@ -203,7 +225,8 @@ def get_audience(
         return dict.fromkeys(named, OWN)
     if isinstance(fact.event, WHOLE):
         return {**{party_id: depth for party_id, depth in depths.items() if depth == FULL}, **named}
-    return {**dict.fromkeys(users, OWN), **named}
+    reseller_id = getattr(fact.event, "reseller_id", None)
+    return {**dict.fromkeys(users, OWN), **({reseller_id: OWN} if reseller_id else {}), **named}
 
 
 def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
@@ -216,6 +239,8 @@ def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
                 return structs.replace(
                     event, cash_commitment_usd=ZERO, principal_commitment_usd=ZERO, budget_commitment_usd=ZERO
                 )
+            case _ if isinstance(event, STATED):
+                return _limit_charges(event)
             case mandate.MandateBudgetHeld(amount_usd_max=Decimal()) | mandate.MandateOrderRefused():
                 return structs.replace(event, amount_usd=ZERO)
             case mandate.MandateBudgetReleased(committed=False):
@@ -224,21 +249,41 @@ def limit_seen(event: Event, party_id: str | None, depth: Depth) -> Event:
                 return structs.replace(
                     event, ended=tuple(structs.replace(hold, amount_usd=ZERO) for hold in event.ended)
                 )
-            case log.LogAnnotated():
-                return structs.replace(event, subject=ALL, hash=WITHHELD_HASH, reason=WITHHELD)
-            case log.LogGapAccepted():
-                return structs.replace(event, lost=(), reason=WITHHELD)
-            case log.LogLossAccepted():
-                return structs.replace(event, expected_hash=WITHHELD_HASH, reason=WITHHELD)
+            case log.LogAnnotated() | log.LogGapAccepted() | log.LogLossAccepted():
+                return _limit_log(event)
     return limit_event(event, party_id, depth)
+
+
+def _limit_log(event: log.LogAnnotated | log.LogGapAccepted | log.LogLossAccepted) -> Event:
+    """Return a statement about the log without whose event it was."""
+    match event:
+        case log.LogAnnotated():
+            return structs.replace(event, subject=ALL, hash=WITHHELD_HASH, reason=WITHHELD)
+        case log.LogGapAccepted():
+            return structs.replace(event, lost=(), reason=WITHHELD)
+        case log.LogLossAccepted():
+            return structs.replace(event, expected_hash=WITHHELD_HASH, reason=WITHHELD)
+
+
+def _limit_charges(event: Event) -> Event:
+    """Return an event of a statement without what its buyer pays with, and what others are credited."""
+    values: dict[str, Any] = {}
+    for name in event.__struct_fields__:
+        known = getattr(event, name)
+        if isinstance(known, statement.Charges):
+            values[name] = structs.replace(known, **dict.fromkeys(OF_BUYER, ZERO))
+        elif isinstance(known, statement.ServiceCredit):
+            values[name] = None
+    return structs.replace(event, **values)
 
 
 def get_joined(fact: RecordedEvent) -> str:
     """Return the key of the group that an event may give new members.
 
-    This is the event's aggregate; for the transfer of a grant, the group of those that use the grant by transfer.
+    This is the event's aggregate; for the transfer of a grant, the group of those that use the grant by transfer, and
+    for a statement, that of who resold its hours.
     """
-    return name_users(fact.id) if isinstance(fact.event, grant.GrantTransferred) else fact.id
+    return name_users(fact.id) if isinstance(fact.event, (grant.GrantTransferred, *STATING)) else fact.id
 
 
 def get_joining(fact: RecordedEvent, members: set[str]) -> set[str]:
@@ -254,4 +299,6 @@ def get_joining(fact: RecordedEvent, members: set[str]) -> set[str]:
         return set()
     if isinstance(fact.event, grant.GrantTransferred):
         return {fact.event.startup_id}
+    if isinstance(fact.event, STATING):
+        return {fact.event.reseller_id} if fact.event.reseller_id else set()
     return get_named(fact.event) | members

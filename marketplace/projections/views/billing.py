@@ -47,20 +47,19 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BondView(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that a provider has set apart for undelivered hours, of a lot or of all its grants.
+    """Money that a seller set apart for undelivered hours, of a lot or of all its grants.
 
     Attributes:
         bond_id: The bond of the provider.
         party_id: The provider.
         lot_id: The lot whose grants this part covers; None: all of the provider's.
-        hold_id: The hold on the provider's account.
+        hold_id: The hold on its account.
         posted_usd: What was set apart in all.
         paid_usd: What was paid to startups.
         released_usd: What the provider took back.
         free_usd: What is left.
-        claims_open_usd: The most that open claims which this part may pay may still cost, rounded up to thousands.
-        stands_until: It is released 30 days after that at the earliest; for a withdrawn lot, 30 days after its last
-            grant is over.
+        claims_open_usd: What open claims on it may still cost, rounded up to thousands.
+        stands_until: It is free 30 days after that at the earliest, of a withdrawn lot after its last grant.
         last_sequence: Its last event.
     """
 
@@ -212,7 +211,7 @@ class DisputeRemark(msgspec.Struct, frozen=True, kw_only=True):
     """What was said in a dispute.
 
     Attributes:
-        by: ``startup``, ``holder``, ``provider`` or ``meters``; of ``resolved``, what ended the dispute.
+        by: ``startup``, ``holder``, ``provider``, ``reseller`` or ``meters``; of ``resolved``, what ended the dispute.
         act: What was done.
         reason: The words.
         at: When.
@@ -233,23 +232,22 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
         charges: The present charges; of a credit, what is paid back.
         status: ``issued``, ``disputed``, ``resolved``, ``accepted``, or ``credited``: it pays back.
         accepted_by: How it was settled: ``acceptance``, ``silence`` or ``resolution``; None: not yet.
-        gpu_seconds_counted: What the payers say was delivered, the lowest count; None: no dispute, or a service line.
+        gpu_seconds_counted: The payers' lowest count of what was delivered; None: no dispute, or a service line.
         hours_counted: The same of a service line.
-        reason: The reason of the last claim, answer, concession or referral, or of the resolution.
+        reason: The last reason: of a claim, answer, concession, referral or resolution.
         disputed_by: Whose count that is, ``startup``, ``holder`` or ``meters``; None: nobody disputed.
-        agreed_by: The payer that accepted while the other one had not, ``startup`` or ``holder``; None: neither.
-        startup_gpu_seconds: What the startup's own meter counted by the issue; None if it reported nothing.
-        service_credit: The part of the charges that was paid back for a broken promise; of a credit, the part that was
-            paid back before. None: nothing.
-        settled: The undisputed part of a dispute, which is paid first; None: there was none.
-        awaits: ``provider``, ``payers``, ``platform``, or a payer that counts less than the other one offers.
+        agreed_by: The payer that accepted before the other, ``startup`` or ``holder``; None: neither.
+        startup_gpu_seconds: What the startup's meter counted by the issue; None: it reported nothing.
+        service_credit: What was paid back of the charges for a broken promise; of a credit, before. None: nothing.
+        settled: The undisputed part, which is paid first; None: none.
+        awaits: ``provider``, ``payers``, ``platform``, or a payer that counts less than the other offers.
         answer_until: Until when that one may act; then silence settles it (`docs/how-to-meter.md`).
         offered_by: Whose offer stands, ``provider``, ``startup`` or ``holder``; None: none.
         gpu_seconds_offered: That offer; None of a service line.
         evidence: What the last claim, answer or referral refers to.
         resolved_by: What ended its dispute: ``concession``, ``offer``, ``silence``, ``platform``, ``undecided`` (the
-            platform did not decide in time) or ``sale`` (of the company).
-        remarks: What everybody said in its dispute, in order; of each payer's claims, the latest.
+            platform was late) or ``sale`` (of the company).
+        remarks: What was said in its dispute, in order; of each payer's claims, the latest.
     """
 
     statement_id: str
@@ -257,6 +255,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     startup_id: str
     provider_id: str
     holder_id: str | None
+    reseller_id: str | None
     period_start: datetime
     period_end: datetime
     charges_issued: Charges

@@ -157,6 +157,24 @@ def test_what_is_resold_is_paid_in_full_by_buyer_and_seller_in_every_statement(c
 
 
 @WALK
+@given(cases(), prices, shares, shares, st.lists(st.fractions(0, 1), max_size=6))
+def test_the_platform_takes_its_share_of_what_a_reseller_is_paid_or_adds(case, owed, provider_fee, startup_fee, cuts):
+    _, _, plain, whole = case
+    tariff = replace(plain, owed=Fraction(owed), provider_fee=provider_fee, startup_fee=startup_fee)
+    bounds = sorted({0, whole, *(int(whole * cut) for cut in cuts)})
+    parts = [compute_charges(tariff, begin, end - begin) for begin, end in pairwise(bounds)]
+    total, totals = add(parts), compute_totals(tariff, whole)
+    added, received = totals.reseller_pays_usd, totals.reseller_receives_usd
+    due = Fraction(added) * startup_fee + Fraction(received) * provider_fee
+    assert total.reseller_fee_usd == round_cents(due) <= added + received
+    assert min(part.reseller_fee_usd for part in parts) >= 0
+    assert totals.reseller_usd == (added + total.reseller_fee_usd if added else 0)
+    fee = PlatformFee(account_id="acc", provider_share=Decimal("0.05"), startup_share=Decimal("0.02"))
+    left = drop_equity(total, None, fee)
+    assert 0 <= left.reseller_fee_usd <= total.reseller_fee_usd
+
+
+@WALK
 @given(cases(), shares, shares, st.booleans(), st.lists(st.fractions(0, 1), max_size=6))
 def test_the_platform_s_fees_sum_to_its_shares_and_no_fee_exceeds_what_it_is_a_part_of(
     case, provider_fee, startup_fee, own, cuts

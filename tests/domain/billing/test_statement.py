@@ -86,6 +86,8 @@ RESOLVED = StatementResolved(
 
 
 SETTLED = StatementPartSettled(**MINE, grant_id=GRANT, charges=LESS, part_id=id_of("stm", 7))
+RESOLD = msgspec.structs.replace(ISSUED, charges=charges(reseller_receives_usd=usd(1), provider_usd=usd(31)))
+RESELLER = msgspec.structs.replace(ANSWERED, by="reseller", gpu_seconds_offered=40_000, awaits="provider")
 LINE_ISSUED = msgspec.structs.replace(
     ISSUED, service_line_id=id_of("svl"), charges=charges(gpu_seconds=0, service_hours=usd("2.5"))
 )
@@ -187,6 +189,9 @@ REFUSALS = [
     ),
     Row("concession_outside", (ISSUED, DISPUTED), concede(charges=charges()), "/gpu_seconds"),
     Row("concession_outside", (ISSUED, DISPUTED), concede(by="startup", charges=LESS), "/gpu_seconds"),
+    Row("reseller_disagrees", (RESOLD, DISPUTED), answer(gpu_seconds_offered=40_000)),
+    Row("reseller_disagrees", (RESOLD, DISPUTED, RESELLER), answer(gpu_seconds_offered=39_999)),
+    Row("reseller_disagrees", (RESOLD, DISPUTED, RESELLER), concede(charges=charges(gpu_seconds=39_999))),
     Row("value_out_of_bounds", (ISSUED,), dispute(gpu_seconds_counted=-1)),
 ]
 PRECEDENCE = [

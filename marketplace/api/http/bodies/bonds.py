@@ -29,7 +29,7 @@ class ReleaseBondBody(Body, frozen=True, kw_only=True):
     """Money to take back.
 
     Attributes:
-        lot_id: The lot that it was set apart for; without it, all grants of the provider.
+        lot_id: The lot that it was set apart for; without it, all grants.
     """
 
     lot_id: Id | None = None
@@ -40,8 +40,8 @@ class ClaimBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         period_start: Start of the statement period in which nodes failed; None: the early end of the grant.
-        replacement_ids: Grants that the startup bought in auctions after the default, by orders that asked no more
-            than its order, while another provider offered capacity too.
+        replacement_ids: Grants bought in auctions after the default, by orders that asked no more than its own, where
+            another provider offered too.
     """
 
     period_start: Instant | None = None

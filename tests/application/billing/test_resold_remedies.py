@@ -1,0 +1,287 @@
+"""Who buys resold hours has the remedies of the price it pays, and the platform its fee of it."""
+
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from marketplace.application.billing import accounts, bonds, disputes, statements
+from marketplace.application.delivery import grants
+from marketplace.auditor.bearing import Bearing
+from marketplace.auditor.bonds import Bonds
+from marketplace.auditor.claims import Claims
+from marketplace.auditor.deciders import Deciders
+from marketplace.auditor.disputes import Disputes
+from marketplace.auditor.fees import Fees
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.core.money import parse_ratio, round_cents
+from marketplace.domain.billing.remedies import ANSWER_WITHIN
+from marketplace.domain.delivery.periods import list_periods
+from tests.application.billing.test_platform_fees import publish
+from tests.application.trading.test_resale import buy, report, resell, sell_on, settle
+from tests.support.market.auditing import find_faults
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+DAY = timedelta(days=1)
+HOURS = 3 * 24 * 8
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def sell(market, *, ask="3", cash="4", trade_cash="1", equity="3"):
+    """Resell a node for three days. The provider is owed 2.00 an hour for it."""
+    return await sell_on(market, ask=ask, cash=cash, trade_cash=trade_cash, equity=equity)
+
+
+async def deliver(market, done):
+    """Meter all that was sold and kept, and settle it."""
+    await report(market, done.bought, [(0, 3, 1)])
+    await report(market, done.source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
+    await settle(market, done.bought, done.source)
+
+
+@pytest.mark.parametrize(("ask", "trade_cash", "equity", "cash"), [("3", "1", "3", "4"), ("0.5", "2.5", "0", "1.5")])
+async def test_the_platform_takes_its_fee_of_what_a_reseller_earns_or_adds(market, ask, trade_cash, equity, cash):
+    platform = await publish(market)
+    async with market.worker():
+        done = await sell(market, ask=ask, cash=cash, trade_cash=trade_cash, equity=equity)
+        seller = done.trade.startup
+        resale, price = done.bought.issued.resale, parse_ratio(done.bought.issued.price_usd_per_gpu_hour)
+        margin = price - parse_ratio(resale.owed_usd_per_gpu_hour)
+        fee = round_cents(abs(margin) * HOURS * Fraction("0.05" if margin > 0 else "0.02"))
+        added = max(-margin, 0) * HOURS
+        assert resale.commitment_usd == (added + Fraction(fee) if added else 0)
+        before = [await market.account(party) for party in (seller, platform)]
+        await report(market, done.bought, [(0, 3, 1)])
+        await settle(market, done.bought)
+        after = [await market.account(party) for party in (seller, platform)]
+    ledger = await check_log(market.log)
+    [statement] = [s for s in ledger.states["statement"].values() if s.issued.grant_id == done.bought.issued.grant_id]
+    charges = statement.charges
+    assert charges.reseller_fee_usd == fee > 0
+    [spent, earned] = [
+        was.available_usd + was.held_usd - now.available_usd - now.held_usd
+        for was, now in zip(before, after, strict=True)
+    ]
+    assert Fraction(spent) == Fraction(fee) - margin * HOURS
+    assert -earned == charges.provider_fee_usd + charges.startup_fee_usd + fee
+    assert await find_faults(Fees, market.log) == []
+
+
+async def deposit(market, party):
+    more = {"amount_usd": Decimal(10_000), "reference": f"more-{party}"}
+    await accounts.deposit(market.handler, market.context(), rename_id("acc", party), **more)
+
+
+async def end_early(market, done, *, by_buyer):
+    """End what was sold: by its provider, after notice; or by its buyer for cause, once all were dark."""
+    grant_id, start = done.bought.issued.grant_id, done.bought.issued.start
+    provider = market.context(done.trade.provider)
+    if not by_buyer:
+        end = {"at": start, "reason": "sold to another"}
+        await grants.terminate_grant(market.handler, provider, grant_id, **end)
+        return
+    market.clock.at = start
+    await market.until("grant", grant_id, "active")
+    await grants.suspend_grant(market.handler, provider, grant_id, at=start, reason="dark")
+    market.clock.at = start + timedelta(hours=25)
+    cause = {"at": market.clock.now(), "reason": "dark", "for_cause": True}
+    await grants.terminate_grant(market.handler, market.context(done.sale.buyer), grant_id, **cause)
+
+
+async def claim_all(market, done):
+    """Claim what is owed for the end, and let 72 hours pass. Return what provider and seller paid of it."""
+    before = {
+        party: await _count(market, party) for party in (done.trade.provider, done.trade.startup, done.sale.buyer)
+    }
+    buyer, grant_id = market.context(done.sale.buyer), done.bought.issued.grant_id
+    await bonds.claim_bond(market.handler, buyer, grant_id)
+    market.clock.at += ANSWER_WITHIN
+    async with market.worker():
+        for party in (done.trade.provider, done.trade.startup):
+            bond = await market.state("bond", rename_id("bnd", party))
+            for claim in bond.claims:
+                bond_id, claim_id = rename_id("bnd", party), claim.claimed.claim_id
+                await bonds.lapse_claim(market.handler, market.context(), bond_id, claim_id)
+    after = {party: await _count(market, party) for party in before}
+    return [after[party] - before[party] for party in before]
+
+
+async def _count(market, party):
+    account = await market.account(party)
+    return account.available_usd + account.held_usd
+
+
+@pytest.mark.parametrize("by_buyer", [False, True], ids=["provider ends", "for cause"])
+async def test_who_buys_resold_hours_is_owed_by_the_price_that_it_pays(market, by_buyer):
+    """A shell bought for next to nothing and resold at a price: fee and make-whole were a share of next to nothing."""
+    async with market.worker():
+        done = await sell(market)
+        await deposit(market, done.trade.provider)
+        bond = await market.state("bond", rename_id("bnd", done.trade.startup))
+        [part] = bond.parts.values()
+        assert part.posted_usd == 200 >= Fraction(HOURS) / 4, "a quarter of what it receives, to one digit"
+        await end_early(market, done, by_buyer=by_buyer)
+    grant = await market.state("grant", done.bought.issued.grant_id)
+    hours, fee = Fraction(grant.gpu_seconds_ended, 3_600), grant.end_fee_usd
+    assert bool(fee) is not by_buyer
+    paid = await claim_all(market, done)
+    due = [round_cents(rate * hours / 4) for rate in (2, 1)]
+    assert paid == [fee - due[0], -due[1], sum(due) - fee]
+    assert sum(due) == round_cents(3 * hours / 4), "as if the provider had sold the hours at the price"
+    with pytest.raises(Refusal) as again:
+        await bonds.claim_bond(market.handler, market.context(done.sale.buyer), grant.issued.grant_id)
+    assert again.value.code == "claim_exists"
+    await require_clean(market)
+
+
+async def require_clean(market):
+    await check_log(market.log)
+    for check in (Bonds, Claims, Bearing, Deciders, Disputes, Fees):
+        assert await find_faults(check, market.log) == []
+
+
+async def test_a_seller_contests_its_own_claim_and_has_its_bond_back_once_nothing_can_be_claimed(market):
+    async with market.worker():
+        done = await sell(market)
+        await deposit(market, done.trade.provider)
+        await end_early(market, done, by_buyer=False)
+    seller, bond_id = done.trade.startup, rename_id("bnd", done.trade.startup)
+    await bonds.claim_bond(market.handler, market.context(done.sale.buyer), done.bought.issued.grant_id)
+    [claim] = (await market.state("bond", bond_id)).claims
+    answer = {"amount_usd": Decimal(0), "reason": "the provider and the buyer are one"}
+    other = market.context(done.trade.provider)
+    with pytest.raises(Refusal) as stranger:
+        await bonds.answer_claim(market.handler, other, bond_id, claim.claimed.claim_id, **answer)
+    assert stranger.value.code == "bond_unknown"
+    await bonds.answer_claim(market.handler, market.context(seller), bond_id, claim.claimed.claim_id, **answer)
+    platform = market.context()
+    await bonds.answer_claim(market.handler, platform, bond_id, claim.claimed.claim_id, **answer)
+    with pytest.raises(Refusal) as early:
+        await bonds.release_bond(market.handler, market.context(seller), bond_id, lot_id=done.lot)
+    assert early.value.code == "bond_stands"
+    market.clock.at = done.bought.issued.end + timedelta(days=31)
+    await bonds.release_bond(market.handler, market.context(seller), bond_id, lot_id=done.lot)
+    await require_clean(market)
+
+
+async def test_a_seller_that_cannot_post_sells_nothing_and_its_buyer_is_not_told_why(market):
+    """What a resale frees of its seller's own cash is posted first; who paid next to nothing brings the rest."""
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+        grant = await market.award(trade)
+        lot = await resell(market, trade, grant, ask="20")
+        await market.keep(trade.startup, (await market.account(trade.startup)).available_usd)
+        sale = await buy(market, cash="30")
+        assert (await market.state("order", sale.order)).status == "unmatched"
+        await deposit(market, trade.startup)
+        await bonds.post_bond(
+            market.handler, market.context(trade.startup), trade.startup, amount_usd=Decimal(5), lot_id=lot
+        )
+        with pytest.raises(Refusal) as general:
+            await bonds.post_bond(
+                market.handler,
+                market.context(trade.startup),
+                trade.startup,
+                amount_usd=Decimal(5),
+                stands_until=grant.end,
+            )
+        assert general.value.code == "role_missing"
+    await require_clean(market)
+
+
+async def state(market, done):
+    """Let the hours that were sold be metered and stated in full. Return the id of the statement."""
+    await report(market, done.bought, [(0, 3, 1)])
+    [period] = list_periods(done.bought)
+    market.clock.at = max(market.clock.at, period.end + timedelta(hours=25))
+    await market.until("statement", period.statement_id, "issued", seconds=60)
+    return period.statement_id
+
+
+async def refuse(act):
+    with pytest.raises(Refusal) as caught:
+        await act
+    return caught.value.code
+
+
+NOTHING = {"gpu_seconds": 0, "reason": "none of it was delivered"}
+WHY = {"reason": "all of it was delivered"}
+
+
+async def dispute(market, done, statement_id):
+    claim = {"gpu_seconds_counted": 0, "reason": "nothing came"}
+    buyer = market.context(done.sale.buyer)
+    await statements.dispute_statement(market.handler, buyer, statement_id, **claim)
+
+
+async def test_a_provider_and_its_shell_take_no_reseller_s_part_by_a_dispute_that_the_provider_concedes(market):
+    """The shell had the hours for nothing, and the reseller, which may say no word, nothing of its part."""
+    async with market.worker():
+        done = await sell(market)
+        statement_id = await state(market, done)
+        await dispute(market, done, statement_id)
+        handler, parties = market.handler, done.trade
+        provider, seller = parties.provider, parties.startup
+        resolve, answer = statements.resolve_statement, disputes.answer_dispute
+        assert await refuse(resolve(handler, market.context(provider), statement_id, **NOTHING)) == "reseller_disagrees"
+        part = {**NOTHING, "gpu_seconds": 3_600}
+        for act in (disputes.concede_part, answer):
+            assert await refuse(act(handler, market.context(provider), statement_id, **part)) == "reseller_disagrees"
+        assert await refuse(statements.accept_statement(handler, market.context(seller), statement_id)) == "wrong_side"
+        stranger = await market.party("Stranger", "startup")
+        assert await refuse(answer(handler, market.context(stranger), statement_id, **WHY)) == "statement_unknown"
+        await answer(handler, market.context(seller), statement_id, **WHY)
+        assert (await market.state("statement", statement_id)).dispute.awaits == "payers"
+        market.clock.at += timedelta(days=6)
+        await answer(handler, market.context(done.sale.buyer), statement_id, **WHY)
+        market.clock.at += timedelta(days=3)
+        assert await refuse(resolve(handler, market.context(provider), statement_id, **NOTHING)) == "reseller_disagrees"
+        await disputes.refer_dispute(handler, market.context(seller), statement_id, **WHY)
+        assert await refuse(answer(handler, market.context(seller), statement_id, **WHY)) == "statement_referred"
+        await resolve(handler, market.context(), statement_id, gpu_seconds=HOURS * 3_600, **WHY)
+        settled = await market.until("statement", statement_id, "accepted")
+    assert settled.charges.reseller_receives_usd == HOURS
+    await require_clean(market)
+
+
+@pytest.mark.parametrize("says", ["agrees", "is silent"])
+async def test_what_a_reseller_agrees_to_or_lets_pass_its_provider_may_concede(market, says):
+    async with market.worker():
+        done = await sell(market)
+        statement_id = await state(market, done)
+        await dispute(market, done, statement_id)
+        provider, seller = done.trade.provider, done.trade.startup
+        half = {"gpu_seconds": HOURS * 1_800, "reason": "half of it"}
+        if says == "agrees":
+            await disputes.answer_dispute(market.handler, market.context(seller), statement_id, **half)
+            less = {**half, "gpu_seconds": HOURS * 1_800 - 1}
+            concede = disputes.concede_part(market.handler, market.context(provider), statement_id, **less)
+            assert await refuse(concede) == "reseller_disagrees"
+            await disputes.concede_part(market.handler, market.context(provider), statement_id, **half)
+            assert (await market.state("statement", statement_id)).dispute.position == HOURS * 1_800
+            await disputes.answer_dispute(market.handler, market.context(seller), statement_id, **NOTHING)
+            await statements.resolve_statement(market.handler, market.context(provider), statement_id, **NOTHING)
+        market.clock.at += timedelta(days=8)
+        settled = await market.until("statement", statement_id, "accepted", seconds=60)
+    assert settled.charges.reseller_receives_usd == 0
+    await require_clean(market)
+
+
+async def test_a_reseller_that_adds_to_the_price_loses_nothing_by_a_dispute_and_has_no_say(market):
+    async with market.worker():
+        done = await sell(market, ask="0.5", cash="1.5", trade_cash="2.5", equity="0")
+        statement_id = await state(market, done)
+        await dispute(market, done, statement_id)
+        seller = market.context(done.trade.startup)
+        assert await refuse(disputes.answer_dispute(market.handler, seller, statement_id, **WHY)) == "count_none"
+        provider = market.context(done.trade.provider)
+        await statements.resolve_statement(market.handler, provider, statement_id, **NOTHING)
+        await market.until("statement", statement_id, "accepted")
+    await require_clean(market)
