@@ -237,7 +237,7 @@ async def test_a_director_reads_what_the_company_reads_while_it_is_one(database_
         reports = [await client.cap_tables.get_report(issuer) for client in (director, parties.startup)]
         assert reports[0].holders == reports[1].holders
         assert [each.instrument_id async for each in director.issuers.list_principal(issuer)] == [note]
-        assert await director.cap_tables.plot_exits(issuer, EXITS)
+        assert await director.cap_tables.plot_exits(issuer, **EXITS)
         assert "issuer.financing_closed.v1" in await follow(director, issuer)
         assert await refuse(anext(director.issuers.list_stakeholders(issuer))) == "issuer_unknown"
         await set_terms(parties, HolderTerms(), parties.fund, director)

@@ -34,7 +34,7 @@ from marketplace.domain.equity.information import (
     split_shares,
     sum_payouts,
 )
-from marketplace.domain.equity.proposal import list_acts, list_missing
+from marketplace.domain.equity.proposal import list_acts, list_missing, stands
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer, is_bound, is_director
 from marketplace.projections.equity.proposals import signs_round
@@ -202,12 +202,16 @@ def limit_proposal(view: ProposalView, sight: Sight, now: datetime) -> ProposalV
         frozenset(each.party_id for each in view.votes if each.vote == cast) for cast in ("agreed", "refused")
     )
     is_ready = not list_missing(view.consents, agreed, refused, now)
+    may = list_acts(view.status, view.decide_until, vote=vote, is_proposer=is_proposer, at=now, is_ready=is_ready)
+    willing = {view.proposer_id, *agreed}
+    if view.status == vote == "refused" and stands(view.consents, sight.party_id or "", view.issuer_id, willing):
+        may = ("agree",)  # it takes the refusal back
     view = structs.replace(
         view,
         consents=limit_consents(view.consents, sight),
         votes=tuple(vote for vote in view.votes if vote.party_id not in hidden),
         effects=limit_effects(view.effects, sight),
-        may=list_acts(view.status, view.decide_until, vote=vote, is_proposer=is_proposer, at=now, is_ready=is_ready),
+        may=may,
     )
     if waterfall is None:
         return view

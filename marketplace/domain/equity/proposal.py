@@ -16,7 +16,7 @@ Refusals in order: proposal_exists · effects_too_large · proposal_unknown · p
 not_proposer · deadline_passed · consents_missing · not_asked · not_agreed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -203,11 +203,8 @@ class Proposal:
 
     def counts_refusal(self, party_id: str) -> bool:
         """Return whether a refusal stands: an investor's, of what its own company proposed or agrees to."""
-        company_id = rename_id("pty", self.made.issuer_id)
-        stands = {PRO_RATA} if company_id in {self.made.proposer_id, *self.agreed} else set()
-        stands |= set() if self.buyer_waived_at is None else {_OF_BUYER}
-        own = (each for each in self.made.consents if each.electorate in stands)
-        return any(voter.party_id == party_id for each in own for voter in each.voters)
+        made, sold = self.made, self.buyer_waived_at is not None and _asks(self.made.consents, _OF_BUYER, party_id)
+        return sold or stands(made.consents, party_id, made.issuer_id, {made.proposer_id, *self.agreed})
 
     def takes_back(self, party_id: str) -> bool:
         """Return whether a party that agrees now takes back a refusal that ended the proposal, and may stand."""
@@ -229,6 +226,16 @@ class Proposal:
 
 
 ProposalState = Proposal | None
+
+
+def stands(consents: Iterable[Consent], party_id: str, issuer_id: str, willing: Collection[str]) -> bool:
+    """Return whether an investor's refusal of an issue stands, since the company is among who proposes it or agrees."""
+    return rename_id("pty", issuer_id) in willing and _asks(consents, PRO_RATA, party_id)
+
+
+def _asks(consents: Iterable[Consent], electorate: str, party_id: str) -> bool:
+    asked = (each for each in consents if each.electorate == electorate)
+    return any(voter.party_id == party_id for each in asked for voter in each.voters)
 
 
 def list_missing(
