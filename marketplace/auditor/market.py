@@ -75,6 +75,8 @@ class Grant:
         outages: Start, end (None while it lasts) and the nodes that work, of each span in which some do not.
         most_gpu_seconds: What may count once it is open for lowered readings alone; None: what it has nodes for.
         open_until: Until when it stays open after readings of a settled period were lowered; None: none were.
+        was_disputed: Whether a statement of it was ever disputed.
+        stated: The first statement of each period.
     """
 
     order_id: str
@@ -91,6 +93,8 @@ class Grant:
     charged_gpu_seconds: int = 0
     most_gpu_seconds: int | None = None
     open_until: datetime | None = None
+    was_disputed: bool = False
+    stated: list[str] = field(default_factory=list)
 
     def report(self, start: datetime, until: datetime | None, working: int) -> None:
         """Add an outage. One without an end replaces the open one from its start on."""
@@ -369,6 +373,20 @@ class Market:
             is_over = grant.open_until is None or parse_instant(message.headers["ce-time"]) >= grant.open_until
             text = f"{body['grant_id']} is completed while lowered readings may be corrected until {grant.open_until}"
             self.findings.require(is_over, "grant", message.sequence, text)
+            self._check_reported(message, grant, most)
+
+    def _check_reported(self, message: Message, grant: Grant, most: int) -> None:
+        """Check that a grant of which not all was counted is completed once late readings no longer come.
+
+        Not if a statement was disputed, which charges less than is metered, or lowered, or a part was resold.
+        """
+        left = most - grant.charged_gpu_seconds - grant.nodes * grant.gpus_per_node
+        if left <= 0 or grant.was_disputed or grant.open_until is not None or grant.resold_gpu_seconds:
+            return
+        due = max((self.due[statement_id] for statement_id in grant.stated), default=None)
+        is_over = due is None or parse_instant(message.headers["ce-time"]) >= due
+        text = f"{message.read()['grant_id']} is completed while late readings may come until {due}"
+        self.findings.require(is_over, "grant", message.sequence, text)
 
     def _take_statement(self, message: Message, name: str, body: dict[str, Any]) -> None:
         statement_id, sequence = body["statement_id"], message.sequence
@@ -382,17 +400,7 @@ class Market:
         self.findings.require(before in allowed, "statement", sequence, text)
         self.statements[statement_id] = after
         if body["grant_id"] in self.grants:
-            grant = self.grants[body["grant_id"]]
-            grant.disputed = after in {"disputed", "resolved"}
-            if name == "credited" and not body.get("service_line_id"):
-                change, at = body["adjustment"], parse_instant(message.headers["ce-time"])
-                if change["gpu_seconds_after"] < change["gpu_seconds_before"]:
-                    grant.open_until = min(at + _CORRECTED, grant.end + _CORRECTED_AFTER)
-            if name in {"accepted", "credited"}:
-                grant.charged_gpu_seconds += (1 if name == "accepted" else -1) * body["charges"]["gpu_seconds"]
-                charged, most = grant.charged_gpu_seconds, grant.most_gpu_seconds
-                text = f"{body['grant_id']} charges {charged} GPU-seconds, and {most} may count in all"
-                self.findings.require(most is None or charged <= most, "delivered", sequence, text)
+            self._charge(message, self.grants[body["grant_id"]], name, body)
         if name == "issued":
             self.due[statement_id] = parse_instant(body["accept_until"])
             if body.get("adjustment") is None:
@@ -402,6 +410,23 @@ class Market:
         self._hear(message, name, body)
         if "charges" in body:
             self._check_charges(message, body["charges"])
+
+    def _charge(self, message: Message, grant: Grant, name: str, body: dict[str, Any]) -> None:
+        """Fold what a statement says of its grant, and check that no more is charged than may count."""
+        statement_id, sequence = body["statement_id"], message.sequence
+        grant.disputed = self.statements[statement_id] in {"disputed", "resolved"}
+        grant.was_disputed |= grant.disputed
+        if name == "issued" and not body.get("service_line_id") and body.get("adjustment") is None:
+            grant.stated.append(statement_id)
+        if name == "credited" and not body.get("service_line_id"):
+            change, at = body["adjustment"], parse_instant(message.headers["ce-time"])
+            if change["gpu_seconds_after"] < change["gpu_seconds_before"]:
+                grant.open_until = min(at + _CORRECTED, grant.end + _CORRECTED_AFTER)
+        if name in {"accepted", "credited"}:
+            grant.charged_gpu_seconds += (1 if name == "accepted" else -1) * body["charges"]["gpu_seconds"]
+            charged, most = grant.charged_gpu_seconds, grant.most_gpu_seconds
+            text = f"{body['grant_id']} charges {charged} GPU-seconds, and {most} may count in all"
+            self.findings.require(most is None or charged <= most, "delivered", sequence, text)
 
     def _hear(self, message: Message, name: str, body: dict[str, Any]) -> None:
         """Check that a statement settles early only once both who pay were heard, where its holder has to be."""

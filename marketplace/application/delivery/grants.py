@@ -57,10 +57,12 @@ from marketplace.domain.billing.delivered import (
 )
 from marketplace.domain.billing.remedies import compute_holder_part, find_payee
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.statement import Statement
 from marketplace.domain.billing.statement_chain import (
     count_uncharged,
     list_correctable,
     require_grant_settled,
+    require_reported,
     require_uncorrectable,
 )
 from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
@@ -77,7 +79,7 @@ from marketplace.domain.delivery.grant_commands import (
 )
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN, SILENT_AFTER
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.delivery.service_level import find_least
+from marketplace.domain.delivery.service_level import count_promised, count_unavailable, find_least
 from marketplace.domain.delivery.substitution import build_successor, require_affordable
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import find_assumed
@@ -726,6 +728,7 @@ async def _sum_settled(unit: UnitOfWork, grant: Grant) -> Settled:
         Refusal: ``statements_open`` unless all are settled.
     """
     gpu_seconds, holder_paid_usd, correctable = 0, ZERO, list[StatementCredited]()
+    missing: list[tuple[list[Statement], int]] = []
     grant_id = grant.issued.grant_id
     usage = await unit.load(USAGE, name_usage(grant_id))
     for period in list_periods(grant):
@@ -734,9 +737,13 @@ async def _sum_settled(unit: UnitOfWork, grant: Grant) -> Settled:
         stated = chain[-1].service if chain else None
         service = await review_service(unit, grant, period, metered, stated)
         require_grant_settled(grant_id, period, chain, metered, service)
+        worked = count_promised(grant, period.start, period.end) - count_unavailable(grant, period.start, period.end)
+        missing.append((chain, worked - metered))
         gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
         holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
         correctable += list_correctable(chain, unit.context.at)
+    for chain, left in [] if correctable else missing:  # What was lowered bounds what may still be counted.
+        require_reported(grant_id, chain, left, unit.context.at)
     return Settled(gpu_seconds, holder_paid_usd, correctable)
 
 

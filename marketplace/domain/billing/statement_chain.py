@@ -328,6 +328,30 @@ def require_grant_settled(
         )
 
 
+def require_reported(grant_id: str, chain: Sequence[Statement], left: int, at: datetime) -> None:
+    """Refuse to close a grant while late readings of a period may come that was accepted before the time to answer it.
+
+    Args:
+        grant_id: The grant.
+        chain: The statements of the period.
+        left: The GPU-seconds of nodes that worked in the period and that no reading counts.
+        at: Now.
+
+    Raises:
+        Refusal: ``statements_open``, which names until when.
+    """
+    issued = chain[0].issued
+    if left > 0 and isinstance(issued, StatementIssued) and at < issued.accept_until:
+        due = render_instant(issued.accept_until)
+        raise Refusal(
+            "statements_open",
+            f"statement {issued.statement_id} of grant {grant_id} was accepted early, and late readings of its period"
+            f" may come until {due}; close it then",
+            statement_id=issued.statement_id,
+            due=due,
+        )
+
+
 def list_correctable(chain: Sequence[Statement], at: datetime) -> list[StatementCredited]:
     """Return the credits of a period whose lowered readings may be corrected up after an instant."""
     credited = (known.issued for known in chain if isinstance(known.issued, StatementCredited))

@@ -127,6 +127,48 @@ async def test_late_readings_become_a_statement_of_their_own(delivery):
     await delivery.check(13 * DAY)
 
 
+async def test_late_readings_of_the_last_day_are_charged_though_the_startup_accepted_at_once(delivery):
+    """The payer accepted within the hour, and the grant was closed to the meter half an hour later."""
+    await delivery.settle_first(30)
+    market, grant_id = delivery.market, delivery.grant.issued.grant_id
+    market.clock.at = delivery.second.end
+    assert set(await delivery.report(*(delivery.measure(day) for day in range(30, 39)))) == {"accepted"}
+    market.clock.at += timedelta(hours=24, minutes=30)
+    issued = await market.until("statement", delivery.second.statement_id, "issued")
+    context = market.context(delivery.trade.startup)
+    await statements.accept_statement(market.handler, context, delivery.second.statement_id)
+    market.clock.at += timedelta(hours=1)
+    for _ in range(20):
+        await market.tick()
+    assert await delivery.report(delivery.measure(39)) == ["accepted"]
+    late_id = name_adjustment(delivery.second.statement_id, 0)
+    late = await market.until("statement", late_id, "issued")
+    assert late.charges.gpu_seconds == DAY
+    await statements.accept_statement(market.handler, market.context(delivery.trade.startup), late_id)
+    market.clock.at = issued.issued.accept_until
+    await market.until("grant", grant_id, "completed")
+    await delivery.check(40 * DAY)
+    assert await find_faults(Course, market.log) == []
+
+
+async def test_a_grant_whose_statement_was_accepted_early_stays_open_for_late_readings_until_it_is_due(delivery):
+    await delivery.settle_first(30)
+    market, grant_id = delivery.market, delivery.grant.issued.grant_id
+    market.clock.at = delivery.second.end + timedelta(hours=24, minutes=30)
+    issued = await market.until("statement", delivery.second.statement_id, "issued")
+    context = market.context(delivery.trade.startup)
+    await statements.accept_statement(market.handler, context, delivery.second.statement_id)
+    market.clock.at = issued.issued.accept_until - timedelta(seconds=1)
+    for _ in range(20):
+        await market.tick()
+    assert (await market.state("grant", grant_id)).status == "active"
+    market.clock.at = issued.issued.accept_until
+    await market.until("grant", grant_id, "completed")
+    assert await delivery.report(delivery.measure(39)) == ["grant_closed"]
+    await delivery.check(30 * DAY)
+    assert await find_faults(Course, market.log) == []
+
+
 async def test_readings_that_a_statement_overlooked_are_charged_once_it_is_settled(delivery):
     """They came while it was decided, and stand before it in the log."""
     market, grant_id = delivery.market, delivery.grant.issued.grant_id
