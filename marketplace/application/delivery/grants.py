@@ -612,7 +612,8 @@ async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | N
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
     """End a grant that a sold startup paid for in equity. A buyer that assumed the grants gets a new one for the rest.
 
-    The buyer pays the whole price in cash, from a hold of its own. If it cannot, the capacity is released for sale.
+    The buyer pays the whole price in cash, from a hold of its own. If it cannot, or assumed nothing, the capacity is
+    released for sale, and the startup's money pays the fee of an early end without notice, except to a reseller.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the grant.
@@ -625,7 +626,7 @@ async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> R
             await _hand_over(unit.branch(), grant, reason)
         except Refusal as refusal:
             reason = shorten(f"{reason}, and its buyer cannot take the grant over: {refusal.message}")
-            await _terminate(unit, grant, context.at, reason, by="platform")
+            await _terminate(unit, grant, context.at, reason, by=_find_leaving(grant))
         else:
             await _hand_over(unit, grant, reason)
 
@@ -640,15 +641,21 @@ async def _hand_over(unit: UnitOfWork, grant: Grant, reason: str) -> None:
     """
     grant_id, startup_id = grant.issued.grant_id, grant.issued.startup_id
     held = (await unit.get(POOL, grant.pool_id)).reservations.get(grant_id)
-    after = await _terminate(unit, grant, unit.context.at, reason, by="platform")
     assumed = find_assumed(await unit.get(ISSUER, rename_id("iss", startup_id), Issuer))
     most = {} if assumed is None else {each.grant_id: each.cash_usd_max for each in assumed.grants}
+    by = "platform" if grant_id in most else _find_leaving(grant)
+    after = await _terminate(unit, grant, unit.context.at, reason, by=by)
     if assumed is not None and grant_id in most:
         new_id = derive_id("grt", grant_id, "assumed")
         shares = () if held is None else held.lots
         successor = build_successor(grant, new_id, rename_id("pty", assumed.issuer_id), after.end, shares)
         if successor is not None:
             await _assume(unit, successor, most[grant_id])
+
+
+def _find_leaving(grant: Grant) -> Side:
+    """Return who ends the grant of a sold startup; nobody owes a reseller a fee for that."""
+    return "startup" if grant.issued.resale is None else "platform"
 
 
 async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decimal) -> None:

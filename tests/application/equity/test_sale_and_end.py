@@ -247,9 +247,13 @@ async def test_capacity_that_is_paid_for_in_equity_ends_with_the_sale(delivering
     agreed = (await market.state("service_line", line.id)).agreed
     assert (await market.account(trade.startup)).holds[agreed.hold_id].left_usd > 0
     await pay(market, trade, await declare(market, trade))
+    before = (await market.account(trade.provider)).available_usd
     async with market.worker():
         after = await market.until("grant", grant.issued.grant_id, "terminated")
     assert after.end == grant.issued.start, "it had not begun"
+    [ended] = after.terminations
+    assert ended.by == "startup", "a company that was sold for a dollar left a dear deal without notice or fee"
+    assert (await market.account(trade.provider)).available_usd - before == ended.fee_usd > 0
     assert (await market.state("service_line", line.id)).status == "closed"
     assert (await market.account(trade.startup)).holds[agreed.hold_id].left_usd == 0
     mandate = await market.state("mandate", trade.mandate)

@@ -141,7 +141,16 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "usage": "met",
     },
     "grants:degrade_grant": {"account": "other", "usage": "met"},
-    "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
+    "grants:end_sold_grant": {
+        "account": "met",
+        "grant": "other",
+        "instrument": "met",
+        "issuer": "final",
+        "lot": "final",
+        "order": "other",
+        "pool": "met",
+        "usage": "met",
+    },
     "grants:finish_grant": {
         "account": "met",
         "grant": "met",
