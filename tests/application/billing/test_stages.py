@@ -315,7 +315,7 @@ class CreditDeal(Deal):
         market = self.market
         issuer = await market.issuer(self.startup)
         await found(market, self.startup)
-        context = market.context(self.startup)
+        context = market.context()  # its founder has no key, so one person of the company may not sell it
         await declare_liquidity(market.handler, context, issuer, proceeds_usd=Decimal(usd))
         sale = derive_id("liq", context.command_id)
         await pay_distribution(market.handler, market.context(self.startup), issuer, sale)
