@@ -99,8 +99,9 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
         if needed:
             raise Refusal(
                 "substitute_full",
-                f"pool {pool.opened.pool_id} lacks {needed} nodes at or below the grant's price at"
-                f" {render_instant(begin)}; choose another pool",
+                f"the lots of pool {pool.opened.pool_id} offer {needed} nodes too few at or below the grant's price at"
+                f" {render_instant(begin)}; nodes that no lot offers do not count: list them at that price, or choose"
+                " another pool",
                 pool_id=pool.opened.pool_id,
                 at=render_instant(begin),
             )
