@@ -28,7 +28,8 @@ def refuse_horizon() -> Refusal:
     """Return the refusal ``quote_outside_horizon``, for an order that fits into no auction and no book."""
     return Refusal(
         "quote_outside_horizon",
-        "no auction would take this order: start within 182 days and last whole days, or start within 14 days",
+        "no auction would take this order: let it last whole days and end within 182 days, or end within 14 days; a"
+        " longer one needs an auction that the platform opens for it",
         pointer="/terms/start_earliest",
     )
 
