@@ -1,4 +1,4 @@
-"""Checks that what one person alone gives up counts toward the limit: settled readings, better terms of a SAFE."""
+"""Checks that what one person alone gives up counts toward the limit: readings, disputed charges, terms of a SAFE."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,12 +50,16 @@ class Favoured:
 
 @dataclass(slots=True)
 class Alone:
-    """Folds limits, grants and SAFEs."""
+    """Folds limits, grants and SAFEs.
+
+    `offered` has the disputed statements of which the provider offered to charge less, which counts by itself.
+    """
 
     findings: Findings
     limited: set[str] = field(default_factory=set)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     safes: dict[str, Favoured] = field(default_factory=dict)
+    offered: set[str] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -76,6 +80,8 @@ class Alone:
                 lowered.add(body["grant_id"])
             elif message.event_type.startswith("instrument."):
                 self._take_safe(message, body, counted.get(account_id, Decimal(0)), is_limited=account_id in limited)
+            elif message.event_type in {"statement.answered.v1", "statement.resolved.v1"}:
+                self._take_dispute(message, body, counted.get(account_id, Decimal(0)), is_limited=account_id in limited)
             else:
                 self._take_delivery(message, body)
         for grant_id in lowered & self.deliveries.keys():
@@ -99,6 +105,19 @@ class Alone:
             text = f"{float(given):.2f} USD of {body['grant_id']} are given back, and {delivery.counted} count as such"
             found = delivery.is_free or delivery.counted >= given
             self.findings.require(found, "alone", message.sequence, text)
+
+    def _take_dispute(self, message: Message, body: Mapping[str, Any], counted: Decimal, *, is_limited: bool) -> None:
+        """Check that what one person of a provider charges less counts, unless it had counted as an offer."""
+        statement_id, delivery = body["statement_id"], self.deliveries.get(body["grant_id"])
+        if message.event_type == "statement.answered.v1":
+            if body["by"] == "provider":
+                self.offered.add(statement_id)
+            return
+        is_own = delivery is not None and message.headers.get("ce-actor") == delivery.provider_id
+        if is_own and is_limited and statement_id not in self.offered:
+            before, after = (Decimal(body[name]["provider_usd"]) for name in ("charges_before", "charges"))
+            text = f"{before - after} USD of {statement_id} are conceded, and {counted} count toward a limit"
+            self.findings.require(before <= after or counted > 0, "alone", message.sequence, text)
 
     def _take_safe(self, message: Message, body: Mapping[str, Any], counted: Decimal, *, is_limited: bool) -> None:
         instrument_id, name = body["instrument_id"], message.event_type.split(".")[1]

@@ -16,6 +16,7 @@ from marketplace.application.billing.statements import (
     settle_part,
 )
 from marketplace.application.steps.access import require_unfrozen
+from marketplace.application.steps.reductions import count_concession
 from marketplace.core.instants import render_instant
 from marketplace.domain.billing.dispute import Speaker
 from marketplace.domain.billing.statement import (
@@ -65,11 +66,13 @@ async def answer_dispute(
     The seller of resold hours states at any time the least amount to which it agrees, or insists.
 
     Raises:
-        Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute.
+        Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute · ``limit_exceeded`` if one person of
+            the provider offers to charge less by more than the account's limit.
     """
 
     async def work(unit: UnitOfWork) -> None:
         statement = await load_statement(unit, statement_id, *_ARGUING)
+        bill = await find_bill(unit, statement, await get_grant(unit, statement.issued.grant_id))
         command = AnswerDispute(
             statement_id=statement_id,
             by=await _find_party(unit, statement),
@@ -80,6 +83,7 @@ async def answer_dispute(
             evidence=evidence,
         )
         await unit.decide(STATEMENT, statement_id, command)
+        await count_concession(unit, bill, statement, gpu_seconds if hours is None else hours)
 
     return await handler.run(context, STATEMENT, statement_id, work)
 
@@ -99,7 +103,7 @@ async def concede_part(
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · ``party_suspended`` · ``amount_missing`` · refusals of the
-            dispute and of what it settles.
+            dispute and of what it settles · ``limit_exceeded`` as in `answer_dispute`.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -118,6 +122,7 @@ async def concede_part(
             at=context.at,
         )
         after = await unit.decide(STATEMENT, statement_id, command)
+        await count_concession(unit, bill, statement, amount)
         dispute = get_dispute(after)
         if dispute.count >= dispute.position:
             await end_dispute(unit, after, dispute.position, "concession", reason, agreed=True)

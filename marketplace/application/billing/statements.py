@@ -11,6 +11,7 @@ from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.prepaid import free_settled
+from marketplace.application.steps.reductions import count_concession
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.stages import collect, find_missing
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
@@ -366,7 +367,8 @@ async def resolve_statement(
     Raises:
         Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_count`` if a provider
             settles at more than the count · ``reseller_disagrees`` · ``acceptance_period_runs`` if it concedes before
-            all payers have answered · ``party_suspended``.
+            all payers have answered · ``party_suspended`` · ``limit_exceeded`` if one person charges less by more than
+            the account's limit.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -378,6 +380,8 @@ async def resolve_statement(
             require_concession(before, amount, context.at)
             count = None if before.dispute is None else before.dispute.count
             ending = "offer" if count is not None and amount > count else "concession"
+        bill = await find_bill(unit, before, await get_grant(unit, before.issued.grant_id))
+        await count_concession(unit, bill, before, amount)
         await end_dispute(unit, before, amount, ending, reason, agreed=context.party_id is not None)
 
     return await handler.run(context, STATEMENT, statement_id, work)

@@ -1,4 +1,4 @@
-"""Count what one person alone gives away: delivery and work that no longer count, nodes resold below their price."""
+"""Count what one person alone gives away: delivery and work that no longer count, and nodes resold too cheap."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,16 +10,20 @@ from events.grant import GrantIssued
 from events.lot import LotListed
 from marketplace.application.steps.two_persons import is_limited, use_limit
 from marketplace.core.ids import derive_id
+from marketplace.core.intervals import Load
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents
 from marketplace.domain.billing.delivered import count_kept
 from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
 from marketplace.domain.billing.service_line_bill import list_service_periods
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.statement import Statement
+from marketplace.domain.billing.statement_chain import price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant, Outage
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_record import Usage
 from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.site import SITE, find_power_cut
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -45,7 +49,8 @@ async def count_reduction(unit: UnitOfWork, grant_id: str) -> None:
 async def count_outage(unit: UnitOfWork, pool_id: str, nodes: int, start: datetime, end: datetime) -> None:
     """Count, as `count_reduction`, what a past outage of nodes of a pool may lower of its grants.
 
-    Which grants lost the nodes is not known, so those that would lose most count first.
+    Which grants lost the nodes is not known, so those that would lose most count first. One that is not over counts up
+    to now, since nobody says when it ends.
 
     Raises:
         Refusal: ``limit_exceeded``.
@@ -54,17 +59,64 @@ async def count_outage(unit: UnitOfWork, pool_id: str, nodes: int, start: dateti
         return
     losses: list[tuple[Fraction, int]] = []
     for grant_id, reservation in (await unit.get(POOL, pool_id)).reservations.items():
-        span = max(start, reservation.start), min(end, reservation.end)
-        grant = await unit.load(GRANT, grant_id)
-        if span[0] < span[1] and grant is not None:
-            usage, lost = await unit.load(USAGE, name_usage(grant_id)), min(nodes, grant.issued.nodes)
-            failed = replace(grant, outages=(*grant.outages, Outage(*span, grant.issued.nodes - lost)))
-            losses.append((_compare(unit.context.at, usage, grant, usage, failed), lost))
-    total, left = Fraction(0), nodes
+        failed = Load(max(start, reservation.start), min(end, reservation.end), nodes)
+        losses += await _find_loss(unit, grant_id, failed)
+    await _use_worst(unit, losses, nodes, pool_id)
+
+
+async def count_power_cut(unit: UnitOfWork, site_id: str) -> None:
+    """Count, as `count_outage`, what this decision's report of a site's power may lower of its grants up to now.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    before = await unit.read_before(SITE, site_id)
+    if before is None or not await is_limited(unit):
+        return
+    cut = find_power_cut(before, await unit.get(SITE, site_id), unit.context.at)
+    if cut is None:
+        return
+    losses: list[tuple[Fraction, int]] = []
+    for (pool_id, grant_id), draws in before.drawn.items():
+        node_kw = (await unit.get(POOL, pool_id)).opened.power_per_node_kw
+        dark = Load(max(cut.start, draws[0].start), min(cut.end, draws[-1].end), -(-cut.amount // node_kw))
+        losses += [(usd, lost * node_kw) for usd, lost in await _find_loss(unit, grant_id, dark)]
+    await _use_worst(unit, losses, cut.amount, site_id)
+
+
+async def _find_loss(unit: UnitOfWork, grant_id: str, failed: Load) -> list[tuple[Fraction, int]]:
+    """Return the USD that a grant loses if nodes of its place had failed, and how many are its own; nothing if none."""
+    grant = await unit.load(GRANT, grant_id)
+    if failed.start >= failed.end or grant is None:
+        return []
+    usage, lost = await unit.load(USAGE, name_usage(grant_id)), min(failed.amount, grant.issued.nodes)
+    now = replace(grant, outages=(*grant.outages, Outage(failed.start, failed.end, grant.issued.nodes - lost)))
+    return [(_compare(unit.context.at, usage, grant, usage, now), lost)]
+
+
+async def _use_worst(unit: UnitOfWork, losses: Iterable[tuple[Fraction, int]], least: int, cause: str) -> None:
+    """Count the largest losses that together lose at least so many nodes, or kilowatts."""
+    total, left = Fraction(0), least
     for usd, lost in sorted(losses, reverse=True):
         total += usd if left > 0 else 0
         left -= lost
-    await use_limit(unit, ceil_cents(total), derive_id("cmd", unit.context.command_id, pool_id))
+    await use_limit(unit, ceil_cents(total), derive_id("cmd", unit.context.command_id, cause))
+
+
+async def count_concession(unit: UnitOfWork, bill: Grant, statement: Statement, amount: Decimal | int | None) -> None:
+    """Count what a provider charges less of a disputed statement, if it concedes an amount or offers it.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    dispute = statement.dispute
+    if dispute is None or amount is None or unit.context.party_id != bill.issued.provider_id:
+        return
+    offer = dispute.offer
+    charged = dispute.position if offer is None or offer.by != "provider" else offer.amount
+    charges = [price_amount(bill, statement, each) for each in (charged, amount)]
+    before, after = (each.provider_usd + each.principal_usd - each.holder_usd for each in charges)
+    await use_limit(unit, max(before - after, ZERO), unit.context.command_id)
 
 
 async def count_hours(unit: UnitOfWork, line_id: str) -> None:

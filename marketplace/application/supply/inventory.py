@@ -116,7 +116,7 @@ async def fail_nodes(
 
     Raises:
         Refusal: ``pool_unknown`` · refusals of the pool · ``limit_exceeded`` if one person alone takes more off periods
-            whose statement is due than the account's limit.
+            whose statement is due than the account's limit. Without `until` the nodes count as failed up to now.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -132,8 +132,8 @@ async def fail_nodes(
             until=until,
         )
         await unit.decide(POOL, pool_id, command)
-        if until is not None:
-            await count_outage(unit, pool_id, nodes, at, until)
+        if unit.list_events(POOL, pool_id):
+            await count_outage(unit, pool_id, nodes, at, until or context.at)
 
     return await handler.run(context, POOL, pool_id, work)
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from events.site import SiteRegistered, SiteStatus
 from marketplace.application.steps.access import require_owner, require_tenant
+from marketplace.application.steps.reductions import count_power_cut
 from marketplace.core.ids import derive_id
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_found
@@ -78,6 +79,7 @@ async def _change(handler: Handler, context: Context, site_id: str, command: Sit
     async def work(unit: UnitOfWork) -> None:
         await load_site(unit, site_id)
         await unit.decide(SITE, site_id, command)
+        await count_power_cut(unit, site_id)
 
     return await handler.run(context, SITE, site_id, work)
 
@@ -104,7 +106,8 @@ async def derate_site(
     """Report that less power is live, `power_energised_kw` in all.
 
     Raises:
-        Refusal: ``site_unknown`` · ``time_naive`` · ``power_not_lowered``.
+        Refusal: ``site_unknown`` · ``time_naive`` · ``power_not_lowered`` · ``limit_exceeded`` if one person alone
+            takes more off periods whose statement is due than the account's limit.
     """
     command = DerateSite(
         site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason, reported_at=context.at
@@ -118,7 +121,8 @@ async def schedule_conversion(
     """State when a site of another use becomes a data center.
 
     Raises:
-        Refusal: ``site_unknown`` · ``time_naive`` · ``site_operating`` · ``conversion_scheduled``.
+        Refusal: ``site_unknown`` · ``time_naive`` · ``site_operating`` · ``conversion_scheduled`` · ``limit_exceeded``
+            as in `derate_site`.
     """
     command = ScheduleConversion(site_id=site_id, former_use=former_use, ready_at=ready_at, told_at=context.at)
     return await _change(handler, context, site_id, command)
@@ -132,7 +136,8 @@ async def slip_conversion(
     Only the platform dates back by more than an hour that nodes of grants have power.
 
     Raises:
-        Refusal: ``site_unknown`` · ``time_naive`` · ``conversion_not_scheduled`` · ``resumption_backdated``.
+        Refusal: ``site_unknown`` · ``time_naive`` · ``conversion_not_scheduled`` · ``resumption_backdated`` ·
+            ``limit_exceeded`` as in `derate_site`.
     """
     reported_at = None if context.party_id is None else context.at
     told: dict[str, datetime | None] = {"reported_at": reported_at, "told_at": context.at}

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -470,6 +471,26 @@ def _is_short(site: Site, start: datetime, end: datetime) -> bool:
     if end <= start:
         return False
     return find_peak([*site.list_drawn(), *map(_negate, _list_serving(site, start, end))], start, end)[0] > 0
+
+
+def find_power_cut(before: Site, after: Site, until: datetime) -> Load | None:
+    """Return the span up to an instant over which a report leaves reserved nodes darker, and the most kW that it takes.
+
+    None if it leaves none darker.
+    """
+    drawn = after.list_drawn()
+    start = min((load.start for load in drawn), default=until)
+    if start >= until:
+        return None
+    live = [_list_serving(site, start, until) for site in (before, after)]
+    bounds = sorted({until, *(run.start for run in build_steps([*drawn, *live[0], *live[1]], start, until))})
+    cuts = []
+    for begin, end in pairwise(bounds):
+        had, has = (sum(run.amount for run in runs if run.start <= begin < run.end) for runs in live)
+        short = sum(load.amount for load in drawn if load.start <= begin < load.end) - has
+        if (cut := min(short, had - has)) > 0:
+            cuts.append(Load(begin, end, cut))
+    return Load(cuts[0].start, cuts[-1].end, max(each.amount for each in cuts)) if cuts else None
 
 
 def _list_serving(site: Site, start: datetime, end: datetime) -> list[Load]:

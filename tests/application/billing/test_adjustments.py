@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 from msgspec import structs
 
-from marketplace.application.billing import accounts, statements
+from marketplace.application.billing import accounts, disputes, statements
 from marketplace.application.billing.adjustments import adjust_statement
-from marketplace.application.billing.approvals import set_limit
+from marketplace.application.billing.approvals import approve, find_approval, set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
-from marketplace.application.supply import inventory
+from marketplace.application.supply import inventory, sites
 from marketplace.auditor.alone import Alone
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market as Course
@@ -461,3 +461,65 @@ async def test_one_person_of_the_provider_gives_back_no_more_than_its_limit(deli
     assert await find_faults(Alone, market.log) == []
     found = await find_faults(Alone, market.log, drop="account.limit_used.v1")
     assert bool(found) is (act in lost_days), "the auditor recomputes what less metering takes off the limit"
+
+
+@pytest.mark.parametrize("act", ["fail", "derate"])
+async def test_one_person_of_the_provider_tells_of_no_past_outage_that_costs_more_than_its_limit(delivery, act):
+    """An outage without an end counts up to now, however soon the nodes are said to work again."""
+    market, provider = delivery.market, delivery.trade.provider
+    await delivery.settle_first(30)
+    limit = structs.replace(market.context(provider), actor_person="p1")
+    await set_limit(market.handler, limit, rename_id("acc", provider), limit_usd=Decimal(100))
+    at, context = delivery.grant.issued.start + timedelta(days=1), market.context(provider)
+    pool_id = delivery.grant.pool_id
+    site_id = (await market.state("pool", pool_id)).opened.site_id
+    before = (await market.account(provider)).available_usd
+    if act == "fail":
+        told = inventory.fail_nodes(market.handler, context, pool_id, incident_id="fire", nodes=4, at=at)
+    else:
+        told = sites.derate_site(market.handler, context, site_id, power_energised_kw=0, at=at, reason="heat")
+    with pytest.raises(Refusal) as caught:
+        await told
+    assert caught.value.code == "limit_exceeded"
+    assert (await market.account(provider)).available_usd == before
+    told = {"power_energised_kw": 0, "at": market.clock.now(), "reason": "heat"}
+    await sites.derate_site(market.handler, market.context(provider), site_id, **told)
+    assert not (await market.account(provider)).used, "what is told at once takes nothing off a stated period"
+
+
+@pytest.mark.parametrize("act", ["resolve", "concede", "offer"])
+async def test_one_person_of_the_provider_concedes_no_more_than_its_limit(delivery, act):
+    market, provider = delivery.market, delivery.trade.provider
+    await market.deliver(delivery.grant, 30)
+    market.clock.at = delivery.first.end + timedelta(hours=25)
+    first = delivery.first.statement_id
+    await market.until("statement", first, "issued")
+    startup, context = market.context(delivery.trade.startup), market.context(provider)
+    await statements.dispute_statement(market.handler, startup, first, gpu_seconds_counted=0, reason="nothing ran")
+    limit = structs.replace(context, actor_person="p1")
+    await set_limit(market.handler, limit, rename_id("acc", provider), limit_usd=Decimal(100))
+
+    async def give(days):
+        told = {"gpu_seconds": days * DAY, "reason": "we agree"}
+        context = market.context(provider)
+        if act == "resolve":
+            await statements.resolve_statement(market.handler, context, first, **told)
+        elif act == "concede":
+            await disputes.concede_part(market.handler, context, first, **told)
+        else:
+            await disputes.answer_dispute(market.handler, context, first, **told)
+
+    with pytest.raises(Refusal) as caught:
+        await give(0 if act == "resolve" else 1)
+    assert caught.value.code == "limit_exceeded"
+    assert (await market.state("statement", first)).status == "disputed"
+    account_id = rename_id("acc", provider)
+    more = structs.replace(market.context(provider), actor_person="p1")
+    await set_limit(market.handler, more, account_id, limit_usd=Decimal(1_000_000))
+    asked, second = await find_approval(market.handler, more, account_id), market.context(provider)
+    await approve(market.handler, structs.replace(second, actor_person="p2"), account_id, asked)
+    await give(0 if act == "resolve" else 1)
+    assert (await market.account(provider)).used
+    await check_log(market.log)
+    assert await find_faults(Alone, market.log) == []
+    assert bool(await find_faults(Alone, market.log, drop="account.limit_used.v1")) == (act == "resolve")

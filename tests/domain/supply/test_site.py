@@ -26,6 +26,7 @@ from marketplace.domain.supply.site import (
     ScheduleConversion,
     SlipConversion,
     find_next_power_change,
+    find_power_cut,
     list_dark,
     list_power,
     list_power_changes,
@@ -300,3 +301,18 @@ def test_a_refusal_names_the_first_instant_at_which_most_is_missing():
         SITE.decide(draw(300, start=5, end=18, grant=2), SITE.fold([REGISTERED, ENERGISED, LESS, reserved(100)]))
     facts = caught.value.facts
     assert facts == {"site_id": build.SITE, "at": render_instant(hour(15)), "power_kw": 200, "drawn_kw": 400}
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "until", "cut"),
+    [
+        ((ENERGISED,), LESS, 18, Load(hour(15), hour(18), 100)),
+        ((ENERGISED,), LESS, 15, None),
+        ((ENERGISED, LESS), msgspec.structs.replace(LESS, at=hour(12)), 18, Load(hour(12), hour(15), 100)),
+        ((msgspec.structs.replace(SCHEDULED, ready_at=hour(12)),), SLIPPED, 18, Load(hour(12), hour(18), 300)),
+        ((ENERGISED, LESS), msgspec.structs.replace(ENERGISED, at=hour(16)), 18, None),
+    ],
+)
+def test_a_report_cuts_the_power_of_the_span_over_which_it_leaves_nodes_darker(known, told, until, cut):
+    before = SITE.fold((REGISTERED, *known, reserved(300)))
+    assert find_power_cut(before, SITE.evolve(before, told), hour(until)) == cut

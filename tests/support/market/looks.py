@@ -103,7 +103,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "credits:limit_credit": {"account": "other"},
     "dilution:limit_dilution": {"instrument": "met"},
-    "disputes:answer_dispute": {"grant": "fixed"},
+    "disputes:answer_dispute": {"account": "other", "grant": "fixed", "service_line": "fixed"},
     "disputes:concede_part": {
         "account": "met",
         "grant": "again",
@@ -347,6 +347,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "inventory:_change": {"account": "other", "auction": "other", "grant": "fixed"},
     "inventory:reschedule_lot": {"auction": "final"},
     "inventory:withdraw_lot": {"auction": "final", "pool": "met"},
+    "sites:_change": {"account": "other", "grant": "other", "pool": "fixed", "usage": "other"},
     "usage:report_usage": {"grant": "met", "usage": "final"},
     "usage:correct_usage": {"account": "other", "grant": "met"},
     "usage:evidence_usage": {"grant": "met"},
