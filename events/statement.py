@@ -224,7 +224,8 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
         by: Whether by acceptance, by silence, or by the resolution of a dispute.
         service_line_id: The service line whose hours were accepted; None for compute.
         service: The service result of the period by what is known at the settlement; None if nothing was promised.
-        unavailable_change: GPU-seconds of the period that are unavailable by that, less those when it was issued.
+        unavailable_change: GPU-seconds of the period that are unavailable by that, less those when it was issued. What
+            an adjustment adds counts as unavailable until then.
     """
 
     statement_id: Id

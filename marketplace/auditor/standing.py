@@ -1,8 +1,8 @@
 """Computes each provider's standing from events alone: what was due, lost, completed, broken, accepted and given up.
 
 The score that the market shows is made of these sums. A run of a grant counts when it ends or a statement closes its
-period; a promise's service result replaces the runs of its period. What worked on credit counts once it is paid. A
-grant of related parties, or of own capacity, leaves nothing good behind.
+period; a promise's service result replaces the runs of its period. What worked on credit counts once it is paid, and
+what an adjustment adds once it is accepted. A grant of related parties, or of own capacity, leaves nothing good behind.
 """
 
 from collections import Counter
@@ -69,6 +69,7 @@ class Course:
         since: What was counted of the period that is stated next.
         given: What it added to its provider's standing.
         resold: Its resold nodes.
+        waiting: Unavailable GPU-seconds that each adjustment takes back once it is accepted.
     """
 
     provider_id: str
@@ -89,6 +90,7 @@ class Course:
     since: Sums = field(default_factory=Counter)
     given: Sums = field(default_factory=Counter)
     resold: list[Load] = field(default_factory=list)
+    waiting: dict[str, int] = field(default_factory=dict)
 
     def run(self, at: datetime, working: int) -> Sums:
         """Return what a run up to an instant adds; from then on so many nodes work."""
@@ -301,8 +303,10 @@ def _count(kind: str, body: Body, course: Course) -> Sums:
         case "statement.issued" if body.get("service_line_id") is None:
             return _state(body, course)
         case "statement.accepted":
-            lost = body.get("unavailable_change", 0)
-            return Counter(gpu_seconds_accepted=body["charges"]["gpu_seconds"], gpu_seconds_lost=lost)
+            rise = course.waiting.pop(body["statement_id"], None)
+            accepted = body["charges"]["gpu_seconds"]
+            lost = body.get("unavailable_change", 0) if rise is None else -min(rise, accepted)
+            return Counter(gpu_seconds_accepted=accepted, gpu_seconds_lost=lost)
         case "statement.credited":
             accepted = -body["charges"]["gpu_seconds"]
             return Counter(gpu_seconds_accepted=accepted, gpu_seconds_lost=_correct(body["adjustment"]))
@@ -320,7 +324,9 @@ def _correct(adjustment: Body) -> int:
 def _state(body: Body, course: Course) -> Sums:
     """Return what the statement of a period adds: its service result, in place of the runs that were counted of it."""
     if (adjustment := body.get("adjustment")) is not None:
-        return Counter(gpu_seconds_lost=_correct(adjustment))
+        change = _correct(adjustment)
+        course.waiting[body["statement_id"]] = max(-change, 0)
+        return Counter(gpu_seconds_lost=max(change, 0))
     end = parse_instant(body["period_end"])
     added, result = course.run(end, course.working), body.get("service")
     if result is not None and course.promised_from is not None:

@@ -1,6 +1,7 @@
 """The auditor computes the standing of providers by code of its own, and comes to what the market shows."""
 
 from datetime import timedelta
+from itertools import chain
 
 import msgspec
 import pytest
@@ -109,6 +110,15 @@ def resolve(before, after):
     )
 
 
+def late(at, before, after, charged, *, is_accepted):
+    """Return an adjustment, and the acceptance of what it charges as `billing/statement.py` makes it."""
+    adjustment = adjust(before, after)
+    issued = msgspec.structs.replace(state_until(at), adjustment=adjustment, charges=charges(charged))
+    change = -min(max(before - after, 0), charged)
+    taken = msgspec.structs.replace(accepted(charged), unavailable_change=change)
+    return (issued, taken) if is_accepted else (issued,)
+
+
 MORE = st.one_of(
     TURNS,
     st.builds(end, MOMENTS, st.sampled_from(["startup", "provider", "platform"]), st.booleans()),
@@ -117,9 +127,6 @@ MORE = st.one_of(
     st.builds(credit, SECONDS, SECONDS, SECONDS),
     st.builds(resolve, SECONDS, SECONDS),
     st.builds(lambda at: msgspec.structs.replace(degraded(0, at), until=hour(12), reported_at=hour(12)), MOMENTS),
-    st.builds(
-        lambda at, *two: msgspec.structs.replace(state_until(at), adjustment=adjust(*two)), MOMENTS, SECONDS, SECONDS
-    ),
     st.builds(
         lambda: OrderUnmatched(order_id=id_of("ord"), auction_id=id_of("auc"), reasons=(), open_again=False, lost=LOST)
     ),
@@ -146,9 +153,15 @@ def compute(events):
     return standing.list_sums().get(PROVIDER), shown
 
 
-@given(st.lists(MORE, max_size=20), st.sampled_from([ISSUED, PROMISED, ON_CREDIT]))
+LATE = st.builds(late, MOMENTS, SECONDS, SECONDS, SECONDS, is_accepted=st.booleans())
+
+
+@given(
+    st.lists(st.one_of(MORE.map(lambda event: (event,)), LATE), max_size=20),
+    st.sampled_from([ISSUED, PROMISED, ON_CREDIT]),
+)
 def test_the_auditors_sums_are_the_markets_in_any_order_of_events(turns, issued):
-    computed, shown = compute([issued, ACTIVE, *turns])
+    computed, shown = compute([issued, ACTIVE, *chain.from_iterable(turns)])
     assert computed == shown
 
 

@@ -458,7 +458,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         by=command.by,
         service_line_id=state.issued.service_line_id,
         service=command.service,
-        unavailable_change=_count_unavailable(command.service) - _count_unavailable(issued.service),
+        unavailable_change=_change_unavailable(command, issued, state.charges),
     )
     return [*before, accepted, *_credit_service(command, issued)]
 
@@ -473,6 +473,18 @@ def _settle_equity_part(command: AcceptStatement | SettlePart, charges: Charges,
         is_own_capacity=command.is_own_capacity,
         fee=command.fee,
     )
+
+
+def _change_unavailable(command: AcceptStatement, issued: StatementIssued, charges: Charges) -> int:
+    """Return what of a period is unavailable by the settlement, less what counted as unavailable before it.
+
+    What an adjustment adds to delivery counts as available only now, and no more of it than is charged.
+    """
+    change = _count_unavailable(command.service) - _count_unavailable(issued.service)
+    adjusted = issued.adjustment
+    if adjusted is None:
+        return change
+    return change - min(max(adjusted.unavailable_before - adjusted.unavailable_after, 0), charges.gpu_seconds)
 
 
 def _count_unavailable(service: ServiceResult | None) -> int:

@@ -7,9 +7,10 @@ Each is 1 without a history:
 - uptime: of the GPU-seconds due under grants, less the resold ones, the share that worked. Nodes that were down while
   a grant was degraded or suspended are lost, and so are the hours that a startup took off a grant whose site was late.
   A run counts when it ends or when a statement closes its period. If availability was promised, the service result of
-  the statement replaces the runs counted so far in its period, and its adjustments correct it. What worked on the
-  provider's own credit counts once it is paid: a statement adds no more than it charges. A match that won, and whose
-  capacity the provider withdrew after the lock in whatever way, was due in full and is lost in full; so is one of
+  the statement replaces the runs counted so far in its period, and its adjustments correct it: what they take counts
+  when they are issued, what they add once they are accepted, since its readings may still be voided. What worked on
+  the provider's own credit counts once it is paid: a statement adds no more than it charges. A match that won, and
+  whose capacity the provider withdrew after the lock in whatever way, was due and is lost in full; so is one of
   resold nodes whose grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
   ran to their end. A grant counts whole, less what was resold of it. The provider is at fault if it ended a grant
@@ -417,7 +418,8 @@ def _is_broken(event: GrantTerminated) -> bool:
 def _judge(event: StatementResolved | StatementAccepted | StatementCredited, record: Record) -> Record:
     if isinstance(event, StatementCredited):
         accepted = record.gpu_seconds_accepted - event.charges.gpu_seconds
-        return replace(_correct(event.adjustment, record), gpu_seconds_accepted=accepted)
+        lost = record.gpu_seconds_lost + _find_change(event.adjustment)
+        return replace(record, gpu_seconds_accepted=accepted, gpu_seconds_lost=lost)
     if isinstance(event, StatementAccepted):
         return replace(
             record,
@@ -431,7 +433,8 @@ def _judge(event: StatementResolved | StatementAccepted | StatementCredited, rec
 def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Course, Record]:
     """Count a period that is over. If something was promised, the statement's service result is counted."""
     if event.adjustment is not None:
-        return course, _correct(event.adjustment, record)
+        change = max(_find_change(event.adjustment), 0)
+        return course, replace(record, gpu_seconds_lost=record.gpu_seconds_lost + change)
     course, record = _count_up_to(course, record, event.period_end, working=course.working)
     result = event.service
     if result is None or course.stated_until is None:
@@ -445,10 +448,9 @@ def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Cour
     return replace(course, counted_until=until, stated_until=event.period_end, due_since=0, lost_since=0), counted
 
 
-def _correct(adjustment: Adjustment, record: Record) -> Record:
-    """Count what more, or less, of a stated period was unavailable than was counted."""
-    lost = adjustment.unavailable_after - adjustment.unavailable_before
-    return replace(record, gpu_seconds_lost=record.gpu_seconds_lost + lost)
+def _find_change(adjustment: Adjustment) -> int:
+    """Return what more of a stated period was unavailable than was counted; negative if less was."""
+    return adjustment.unavailable_after - adjustment.unavailable_before
 
 
 def _count_up_to(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:

@@ -128,7 +128,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=10,
+    version=11,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,

@@ -291,6 +291,20 @@ def test_a_period_below_its_promise_is_credited_as_it_is_settled_and_once():
     )
 
 
+@pytest.mark.parametrize(("after", "change"), [(0, -57_600), (50_000, -20_000), (90_000, 0)])
+def test_what_an_adjustment_adds_is_available_once_it_is_accepted_and_no_more_of_it_than_is_charged(after, change):
+    adjustment = Adjustment(
+        statement_id=id_of("stm", 2),
+        gpu_seconds_before=0,
+        gpu_seconds_after=57_600,
+        unavailable_before=70_000,
+        unavailable_after=after,
+    )
+    late = msgspec.structs.replace(ISSUED, adjustment=adjustment)
+    final = msgspec.structs.replace(ACCEPTED, unavailable_change=change)
+    Given(STATEMENT, late).when(accept()).then(final)
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_is_credited_is_the_share_of_what_a_period_charges_in_all_less_what_was_given(sign):
     first = Statement(ISSUED, charges(), 57_600, "accepted", service_credit=SERVICE_CREDITED.credit)

@@ -189,6 +189,19 @@ def test_what_a_statement_says_of_its_period_takes_the_place_of_what_was_counted
         stated, adjustment=Adjustment(statement_id=id_of("stm", 1), gpu_seconds_before=1, gpu_seconds_after=2)
     )
     assert stand(*turns, stated, again).uptime == Fraction(9, 10)
+    later = Adjustment(
+        statement_id=id_of("stm", 1),
+        gpu_seconds_before=1,
+        gpu_seconds_after=2,
+        unavailable_before=100,
+        unavailable_after=0,
+    )
+    late = msgspec.structs.replace(stated, adjustment=later)
+    assert stand(*turns, stated, late).uptime == Fraction(9, 10), "its readings may still be voided"
+    taken = msgspec.structs.replace(accepted(100), unavailable_change=-100)
+    assert stand(*turns, stated, late, taken).uptime == 1
+    less = msgspec.structs.replace(later, unavailable_after=200)
+    assert stand(*turns, stated, msgspec.structs.replace(late, adjustment=less)).uptime == Fraction(8, 10)
     after = stand(*turns, stated, degraded(0, hour(12)), GrantResumed(grant_id=GRANT, at=hour(12)))
     assert after.uptime == Fraction(900 + 4 * 8 * 7_200, 1_000 + 4 * 8 * 7_200)
 
