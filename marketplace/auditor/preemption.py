@@ -180,8 +180,8 @@ class Preemption:
     def _take_refusal(self, name: str, body: Body, actor: str | None, now: datetime) -> str | None:
         """Fold a refusal, or the end of one; return what is wrong with the latter."""
         if name == "issuer.refusal_counted":
-            latest, row = self.refusals.latest, (body["issuer_id"], body["party_id"])
-            is_own = body.get("stands", True) or (actor == body["party_id"] and latest.pop(row, None) is not None)
+            known = self.refusals.standing.get((body["issuer_id"], body["party_id"]), {})
+            is_own = body.get("stands", True) or (actor == body["party_id"] and known.pop(body["proposal_id"], None))
             return None if is_own else f"{actor} takes back the refusal of {body['party_id']}"
         self._stand(body, now)
         return None
@@ -195,7 +195,8 @@ class Preemption:
         is_own = heard.issuer_id == known.made["issuer_id"]
         agrees = company_id in {known.made["proposer_id"], *known.agreed}
         if agrees if is_own else known.buyer_agreed_at is not None:
-            self.refusals.latest[heard.issuer_id, body["party_id"]] = now
+            row = heard.issuer_id, body["party_id"]
+            self.refusals.standing.setdefault(row, {})[body["proposal_id"]] = now
 
     def _hear(self, made: Body, now: datetime) -> None:
         """Compute what the investors may do against an issue that is proposed."""

@@ -49,11 +49,11 @@ class Refusals:
     """Folds refusals.
 
     Attributes:
-        latest: When a party last refused an issue of an issuer.
+        standing: When a party refused issues of an issuer, by proposal, but for what it took back.
         heard: By proposal.
     """
 
-    latest: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    standing: dict[tuple[str, str], dict[str, datetime]] = field(default_factory=dict)
     heard: dict[str, Heard] = field(default_factory=dict)
 
     def hear(
@@ -68,8 +68,8 @@ class Refusals:
             now: When.
             is_small: Whether it is a warrant of at most a tenth of the stock.
         """
-        latest = {each: self.latest.get((issuer_id, each)) for each in weights}
-        standing = {each for each, at in latest.items() if at is not None and now < at + _STANDS}
+        refused = {each: self.standing.get((issuer_id, each), {}).values() for each in weights}
+        standing = {each for each, times in refused.items() if any(now < at + _STANDS for at in times)}
         if sum(weights[each] for each in standing) <= sum(weights.values()) * _FEW:
             standing &= harmed
         left = {each: weight for each, weight in weights.items() if each not in standing}

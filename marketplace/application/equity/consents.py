@@ -404,7 +404,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str, *, auction
     async def work(unit: UnitOfWork) -> None:
         proposal, party_id = await _load_asked(unit, proposal_id), _name_sender(unit)
         await require_unfrozen(unit)
-        if proposal.takes_back(party_id):
+        if proposal.status == "refused" and proposal.takes_back(party_id):
             await _count_refusal(unit, proposal.made, party_id, stands=False)
             return
         made, branch = proposal.made, unit.branch()
@@ -430,8 +430,11 @@ async def give_consent(unit: UnitOfWork, proposal_id: str, auction_ids: Sequence
     Raises:
         Refusal: As `agree`.
     """
-    command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=unit.context.at)
+    before, party_id = await unit.get(PROPOSAL, proposal_id), _name_sender(unit)
+    command = AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=unit.context.at)
     proposal = await unit.decide(PROPOSAL, proposal_id, command)
+    if before.takes_back(party_id):
+        await _count_refusal(unit, before.made, party_id, stands=False)
     if not proposal.list_missing(unit.context.at):
         await _complete(unit, proposal, auction_ids)
 

@@ -180,9 +180,9 @@ def bear_enough(parties: Collection[str], weights: Mapping[str, int]) -> bool:
 
 
 def is_standing(issuer: Issuer, party_id: str, at: datetime) -> bool:
-    """Return whether a party refused an issue within `REFUSED_FOR`."""
-    refused_at = issuer.refusals.get(party_id)
-    return refused_at is not None and at < refused_at + REFUSED_FOR
+    """Return whether a party refused an issue within `REFUSED_FOR`, and did not take that back."""
+    own = issuer.refusals.get(party_id)
+    return own is not None and any(at < refused_at + REFUSED_FOR for refused_at in own.values())
 
 
 def weigh_investors(issuer: Issuer, investors: Collection[str], takers: frozenset[str]) -> dict[str, int]:

@@ -207,8 +207,8 @@ class Proposal:
         return sold or stands(made.consents, party_id, made.issuer_id, {made.proposer_id, *self.agreed})
 
     def takes_back(self, party_id: str) -> bool:
-        """Return whether a party that agrees now takes back a refusal that ended the proposal, and may stand."""
-        return self.status == "refused" and party_id in self.refused and self.counts_refusal(party_id)
+        """Return whether a party that agrees now takes back a refusal that may stand."""
+        return party_id in self.refused and self.counts_refusal(party_id)
 
     def list_offered(self) -> frozenset[str]:
         """Return the investors that may refuse that others buy what they might buy a part of."""

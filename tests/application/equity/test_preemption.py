@@ -171,7 +171,7 @@ async def test_a_refusal_counts_until_the_issue_takes_effect_and_is_refused_afte
     await refuse("proposal_refused", vote(market, founder if late == "founder" else trade.startup, proposal_id))
     issuer = await market.state("issuer", trade.issuer)
     assert (straw, "boss") not in issuer.holdings
-    assert issuer.refusals[trade.fund] == market.clock.now(), "it stands as any other"
+    assert issuer.refusals[trade.fund][proposal_id] == market.clock.now(), "it stands as any other"
     assert await find_faults(OfferedParts, market.log) == []
 
 
@@ -192,6 +192,25 @@ async def test_an_investor_takes_a_refusal_back_that_ended_an_issue(market, led)
     assert await find_faults(OfferedParts, market.log) == []
     dropped = await find_faults(OfferedParts, market.log, drop="proposal.refused.v1")
     assert "pro_rata" in {kind for kind, *_ in dropped}
+
+
+async def test_a_refusal_that_is_taken_back_leaves_the_investors_other_ones(market, led):
+    """An investor that took one back lost all of them; an older one could not be taken back."""
+    trade, _ = led
+    first, second, third = [await offer_stock(market, trade, price_usd) for price_usd in ("0.009", "0.0091", "0.0092")]
+    for refused in (first, second):
+        market.clock.at += INSTANT
+        assert await refuse_issue(market, trade.fund, refused) == "refused"
+    assert await vote(market, trade.fund, second) == "refused"
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, third) == "void", "the first refusal stands"
+    assert await vote(market, trade.fund, first) == "refused"
+    assert not (await market.state("issuer", trade.issuer)).refusals
+    again = await offer_stock(market, trade, "0.009")
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, trade.startup, again) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
 
 
 async def test_an_issue_that_took_effect_is_refused_no_more(market, led):
@@ -799,6 +818,19 @@ async def test_the_others_overcome_the_refusal_of_who_bears_little_and_not_its_s
     market.clock.at += WAIVED_AFTER
     await refuse("not_asked", vote(market, backed.startup, cheap))
     assert await vote(market, backed.fund, cheap) == "effective"
+    await check_log(market.log)
+    assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_who_refuses_and_then_agrees_has_no_refusal_that_stands(market, backed):
+    """It agreed after all, and was asked by itself about every cheaper issue and warrant for half a year."""
+    proposal_id = await offer_stock(market, backed, "0.01")
+    assert await refuse_issue(market, backed.fund, proposal_id) == "open"
+    assert await vote(market, backed.fund, proposal_id) == "effective"
+    assert not (await market.state("issuer", backed.issuer)).refusals
+    cheap = await offer_stock(market, backed, "0.009")
+    market.clock.at += WAIVED_AFTER
+    assert await vote(market, backed.startup, cheap) == "effective", "its silence agrees"
     await check_log(market.log)
     assert await find_faults(OfferedParts, market.log) == []
 

@@ -67,7 +67,8 @@ def audit(given, offered, harmed, asked):
     for event in given:
         votes.take([Message(7, "subject", HEADERS | {"ce-type": get_tag(event)}, render_body(event))])
         if isinstance(event, IssuerRefusalCounted):
-            refusals.latest[ISSUER_ID, event.party_id] = event.refused_at
+            row = refusals.standing.setdefault((ISSUER_ID, event.party_id), {})
+            row[event.proposal_id] = event.refused_at
     company, holdings = votes.gains.find_company(ISSUER_ID), votes.equity.issuers[ISSUER_ID].holdings
     stock = measure_stock(company, holdings)
     is_small = offered.terms is None and offered.shares * 10 <= sum(stock.values(), offered.shares)

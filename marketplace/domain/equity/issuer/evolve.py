@@ -509,14 +509,10 @@ def _count_proposal(state: Issuer, event: IssuerProposalCounted) -> Issuer:
 
 
 def _count_refusal(state: Issuer, event: IssuerRefusalCounted) -> Issuer:
-    party_id = event.party_id
-    if not event.stands:
-        return replace(state, refusals=state.refusals.delete(party_id), refused=state.refused.delete(party_id))
-    return replace(
-        state,
-        refusals=state.refusals.set(party_id, event.refused_at),
-        refused=state.refused.set(party_id, event.proposal_id),
-    )
+    own = state.refusals.get(event.party_id, Map())
+    own = own.set(event.proposal_id, event.refused_at) if event.stands else own.delete(event.proposal_id)
+    refusals = state.refusals.set(event.party_id, own) if own else state.refusals.delete(event.party_id)
+    return replace(state, refusals=refusals)
 
 
 def _agree_holder_terms(state: Issuer, event: IssuerHolderTermsAgreed) -> Issuer:

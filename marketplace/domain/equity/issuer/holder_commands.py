@@ -43,7 +43,7 @@ class CountProposal(msgspec.Struct, frozen=True, kw_only=True):
 class CountRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """Count the refusal of an investor that might buy its part of an issue, in the append that refuses it.
 
-    Or, unless it `stands`, let the investor take its latest refusal back.
+    Or, unless it `stands`, let the investor take its refusal back.
     """
 
     issuer_id: str

@@ -79,13 +79,9 @@ def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEven
 
 
 def count_refusal(command: CountRefusal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the count of a refusal; nothing if one of that instant is recorded, or the company was sold.
-
-    Nothing either if a refusal is taken back that is not the party's latest, or was taken back already.
-    """
-    latest = state.refused.get(command.party_id) == command.proposal_id
-    known = not latest if not command.stands else state.refusals.get(command.party_id) == command.at
-    if state.is_ended or known:
+    """Return the count of a refusal, or its end; nothing if that is recorded, or the company was sold."""
+    is_counted = command.proposal_id in state.refusals.get(command.party_id, ())
+    if state.is_ended or is_counted == command.stands:
         return []
     return [
         IssuerRefusalCounted(

@@ -396,8 +396,7 @@ class Issuer:
         price_marks: Every price of a share that was stated, oldest first.
         proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, and whether it closes a round or
             concerns a sale, by its id.
-        refusals: When each party last refused an issue without a round, unless it took that back.
-        refused: The proposal that it then refused.
+        refusals: When each party refused issues without a round, by proposal, but for what it took back.
         holder_terms: What the company and its holders agreed on.
         limit: The dilution limit; None if the issuer set none.
         limited: The parties that held something when the limit was agreed on. It permits nothing beside others.
@@ -438,8 +437,7 @@ class Issuer:
     is_ended: bool = False
     price_marks: tuple[PriceMark, ...] = ()
     proposals: Map[str, tuple[str, datetime, bool]] = field(default_factory=Map)
-    refusals: Map[str, datetime] = field(default_factory=Map)
-    refused: Map[str, str] = field(default_factory=Map)
+    refusals: Map[str, Map[str, datetime]] = field(default_factory=Map)
     holder_terms: HolderTerms = field(default_factory=HolderTerms)
     limit: IssuerDilutionLimited | None = None
     limited: frozenset[str] = frozenset()
