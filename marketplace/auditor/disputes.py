@@ -188,10 +188,10 @@ class Disputes:
         dispute.awaits, dispute.due = awaits or ("payers" if side == "provider" else "provider"), due
 
     def _hear(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
-        """Keep what who resold the hours agrees to; if it insists while the provider is awaited, the payers answer."""
+        """Keep what who resold the hours agrees to; the payers answer if the provider's silence would take of it."""
         insists = body.get("gpu_seconds_offered") is None and body.get("hours_offered") is None
         dispute.floor = dispute.position if insists else _read(body, "gpu_seconds_offered", "hours_offered")
-        answers = insists and dispute.awaits == "provider"
+        answers = dispute.awaits == "provider" and (insists or dispute.floor > (dispute.find_silence() or ZERO))
         awaits, due = ("payers", None) if answers else (dispute.awaits, dispute.due)
         until = parse_instant(body["answer_until"])
         text = f"the reseller answers {body['statement_id']}, which awaits {body.get('awaits')} until {until} then"

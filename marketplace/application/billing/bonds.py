@@ -176,7 +176,7 @@ async def claim_bond(
             try:
                 claims.append(await _claim(unit, grant, debtor, by=by, others=tuple(claims), **named))
             except Refusal as refusal:
-                if refusal.code not in NOTHING | {"claim_exists"}:
+                if refusal.code not in NOTHING | {"claim_exists", *(["parties_related"] if debtor.is_seller else [])}:
                     raise
                 refused.append(refusal)
         if not claims:

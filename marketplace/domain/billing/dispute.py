@@ -21,7 +21,7 @@ Invariants:
        no deadline.
     4. What the provider concedes or offers takes nothing from the seller of resold hours (the reseller) without its
        agreement. Its silence until the provider's first answer is due agrees to all; later it may state what it agrees
-       to at least. If it insists while the provider is awaited, that is the provider's answer too.
+       to at least. While the provider is awaited, that is its answer too, unless its silence would settle at as much.
     5. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
        asked, and nothing else; its decision is final.
 
@@ -238,6 +238,14 @@ def require_reseller(dispute: Dispute, amount: Amount, at: datetime) -> None:
         )
 
 
+def answers_for_provider(dispute: Dispute, agreed: Amount | None) -> bool:
+    """Return whether a reseller's answer is the provider's too: the provider's silence would settle at less.
+
+    `agreed` is the least to which it agrees; None if it insists.
+    """
+    return dispute.awaits == "provider" and (agreed is None or agreed > dispute.find_most())
+
+
 def require_reseller_answer(dispute: Dispute, agreed: Amount | None, at: datetime, pointer: str) -> None:
     """Refuse an answer of a reseller that comes too late, or that is outside of count and position.
 
@@ -250,7 +258,7 @@ def require_reseller_answer(dispute: Dispute, agreed: Amount | None, at: datetim
     _require_awaited(
         replace(dispute, awaits="platform" if dispute.awaits == "platform" else "provider"), "provider", at
     )
-    if agreed is None and dispute.awaits == "provider" and dispute.answers >= ANSWERS_MAX:
+    if answers_for_provider(dispute, agreed) and dispute.answers >= ANSWERS_MAX:
         raise Refusal("answers_too_many", f"{dispute.answers} answers were given, the maximum; ask the platform")
     if agreed is not None and not dispute.count <= agreed < dispute.position:
         text = f"the least amount, {agreed}, must lie from the count, {dispute.count}, to below {dispute.position}"

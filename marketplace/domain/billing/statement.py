@@ -68,6 +68,7 @@ from marketplace.domain.billing.dispute import (
     Party,
     Side,
     Speaker,
+    answers_for_provider,
     begin_dispute,
     evolve_dispute,
     find_awaited,
@@ -651,10 +652,10 @@ def _answer(command: AnswerDispute | HearSilence, state: Statement) -> Sequence[
 def _answer_as_reseller(
     command: AnswerDispute, state: Statement, agreed: Amount | None, pointer: str
 ) -> StatementAnswered:
-    """Return a reseller's answer. If it insists while the provider is awaited, the payers answer next."""
+    """Return a reseller's answer. If it is the provider's too, the payers answer next."""
     dispute = get_dispute(state)
     require_reseller_answer(dispute, agreed, command.at, pointer)
-    is_answer = agreed is None and dispute.awaits == "provider"
+    is_answer = answers_for_provider(dispute, agreed)
     assert dispute.awaits != "platform", "it is refused then"
     return StatementAnswered(
         statement_id=command.statement_id,

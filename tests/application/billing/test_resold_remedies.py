@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from marketplace.application.access.relations import declare_relation
 from marketplace.application.billing import accounts, bonds, disputes, statements
 from marketplace.application.delivery import grants
 from marketplace.auditor.bearing import Bearing
@@ -147,6 +148,22 @@ async def require_clean(market):
         assert await find_faults(check, market.log) == []
 
 
+async def test_a_buyer_that_is_related_to_its_seller_claims_from_the_provider_alone(market):
+    async with market.worker():
+        done = await sell(market)
+        await deposit(market, done.trade.provider)
+        await end_early(market, done, by_buyer=False)
+    related = {"kind": "affiliate", "reason": "sisters by now", "related_id": done.trade.startup}
+    await declare_relation(market.handler, market.context(), done.sale.buyer, **related)
+    await bonds.claim_bond(market.handler, market.context(done.sale.buyer), done.bought.issued.grant_id)
+    claims = [
+        len((await market.state("bond", rename_id("bnd", party))).claims)
+        for party in (done.trade.provider, done.trade.startup)
+    ]
+    assert claims == [1, 0]
+    await require_clean(market)
+
+
 async def test_a_seller_contests_its_own_claim_and_has_its_bond_back_once_nothing_can_be_claimed(market):
     async with market.worker():
         done = await sell(market)
@@ -271,6 +288,20 @@ async def test_what_a_reseller_agrees_to_or_lets_pass_its_provider_may_concede(m
         market.clock.at += timedelta(days=8)
         settled = await market.until("statement", statement_id, "accepted", seconds=60)
     assert settled.charges.reseller_receives_usd == 0
+    await require_clean(market)
+
+
+async def test_a_provider_s_silence_takes_no_part_of_a_reseller_that_agreed_to_less(market):
+    """Provider and shell let the week pass, and the shell had all for nothing."""
+    async with market.worker():
+        done = await sell(market)
+        statement_id = await state(market, done)
+        await dispute(market, done, statement_id)
+        half = {"gpu_seconds": HOURS * 1_800, "reason": "half of it"}
+        await disputes.answer_dispute(market.handler, market.context(done.trade.startup), statement_id, **half)
+        market.clock.at += timedelta(days=8)
+        settled = await market.until("statement", statement_id, "accepted", seconds=60)
+    assert settled.charges.reseller_receives_usd == HOURS, "the payers were to answer"
     await require_clean(market)
 
 
