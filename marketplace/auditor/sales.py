@@ -1,17 +1,21 @@
 """Checks the payment of a sale: it pays who holds the company now what was declared, and later principal beside it.
 
 Options and warrants are declared the price of a common share above their exercise price, for no more rights than are
-held. They are paid as declared, without what was exercised since and what a reduction took back.
+held, and no more of an option than has vested by the last day on which the sale may be paid. They are paid as declared,
+without what was exercised since and what a reduction took back.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.equity import Equity
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.vesting import count_vested
 
 ZERO: Final = Decimal(0)
 _CENT: Final = Decimal("0.01")
@@ -22,6 +26,13 @@ class Right:
     """An option or a warrant: who holds it, the USD at which it buys a share after all splits, and how many were used.
 
     What a warrant that is clawed back still buys may fall at any time.
+
+    Attributes:
+        granted: The shares of an option, cancelled ones included; None for a warrant.
+        schedule: How an option vests; None: at once.
+        taken: The shares that were bought by an option.
+        window: The days in which an option may be exercised after its holder's service ended.
+        ended_on: When that ended; nothing vests after it.
     """
 
     issuer_id: str
@@ -29,6 +40,21 @@ class Right:
     prices: set[Fraction]
     claws_back: bool = False
     used: int = 0
+    granted: int | None = None
+    schedule: dict[str, Any] | None = None
+    taken: int = 0
+    window: int | None = None
+    ended_on: date | None = None
+
+    def count_vested(self, held: int, at: date, until: date) -> int:
+        """Return the held shares that may be bought by the last day of a sale that is declared at `at`."""
+        if self.granted is None:
+            return held
+        if self.ended_on is not None:
+            if self.window is not None and at > self.ended_on + timedelta(days=self.window):
+                return 0
+            until = min(until, self.ended_on)
+        return max(0, min(held, count_vested(self.schedule, self.granted, until) - self.taken))
 
 
 @dataclass(slots=True)
@@ -84,11 +110,11 @@ class Sales:
 
     def _take_right(self, name: str, body: dict[str, Any]) -> None:
         """Fold an event of options and warrants."""
+        if name.startswith("option_"):
+            self._take_option(name, body)
+            return
         right = self.rights.get(body.get("warrant_id") or "")
         match name:
-            case "option_granted":
-                price = {Fraction(body["exercise_price_usd"])}
-                self.rights[body["option_id"]] = Right(body["issuer_id"], body["holder_id"], price)
             case "warrant_issued":
                 stated = (each.get("exercise_price_usd") for each in body.get("tranches") or ())
                 prices = {Fraction(each) for each in (body["exercise_price_usd"], *stated) if each is not None}
@@ -106,7 +132,22 @@ class Sales:
                 for each in self.rights.values():
                     if each.issuer_id == body["issuer_id"]:
                         each.prices = {price / ratio for price in each.prices}
-                        each.used = 0
+                        each.used, each.taken = 0, int(each.taken * ratio)
+                        each.granted = None if each.granted is None else int(each.granted * ratio)
+            case _:
+                pass
+
+    def _take_option(self, name: str, body: dict[str, Any]) -> None:
+        match name:
+            case "option_granted":
+                price = {Fraction(body["exercise_price_usd"])}
+                right = Right(body["issuer_id"], body["holder_id"], price, granted=body["shares"])
+                right.schedule, right.window = body.get("vesting"), body.get("termination_exercise_days")
+                self.rights[body["option_id"]] = right
+            case "option_exercised":
+                self.rights[body["option_id"]].taken += body["shares"]
+            case "option_cancelled" if body.get("service_ended_on") is not None:
+                self.rights[body["option_id"]].ended_on = date.fromisoformat(body["service_ended_on"])
             case _:
                 pass
 
@@ -118,10 +159,12 @@ class Sales:
             held[security] = held.get(security, 0) + (shares if kind in {"option", "warrant"} else 0)
         for (holder_id, security), rows in _list_rights(sale["waterfall"]["payouts"], self.rights).items():
             right, counted = self.rights[security], _count(rows)
+            days = parse_instant(message.headers["ce-time"]).date(), parse_instant(sale["pay_until"]).date()
+            vested = right.count_vested(held.get(security, 0), *days)
             right.used = 0
             text = f"{sale['liquidity_id']} counts {counted} shares under {security} of {holder_id}"
-            holds = holder_id == right.holder_id and 0 < counted <= held.get(security, 0)
-            has = f"{text}, and {right.holder_id} has {held.get(security, 0)}"
+            holds = holder_id == right.holder_id and 0 < counted <= vested
+            has = f"{text}, and {right.holder_id} has {vested} that vest in time"
             self.findings.require(holds, "sale", message.sequence, has)
             gains = {max(common - price, Fraction(0)) for price in right.prices}
             wrong = _list_prices(rows) - gains

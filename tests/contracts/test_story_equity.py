@@ -34,7 +34,8 @@ def compute(event: object, state: Any, told: Told) -> RoundPricing | Waterfall |
             principal_usd=Decimal("100000.00"),
             terms=SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("80000000.00")),
         )
-        return share_proceeds(state, event.waterfall.proceeds_usd, (bridge,), at=at, safe_seniority=None)
+        proceeds = event.waterfall.proceeds_usd
+        return share_proceeds(state, proceeds, (bridge,), at=at, until=event.pay_until, safe_seniority=None)
     return None
 
 

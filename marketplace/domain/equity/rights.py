@@ -126,13 +126,13 @@ from marketplace.domain.equity.issuer.rights.votes import weigh_rights
 from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, IssueWarrant
 from marketplace.domain.equity.issuer.rules import is_main_class
+from marketplace.domain.equity.issuer.sale.payouts import list_option_grants
 from marketplace.domain.equity.issuer.state import (
     RUN,
     Financing,
     Issuer,
     StockClass,
     list_live_warrants,
-    list_option_grants,
     list_parties,
     measure_ownership,
 )
@@ -688,7 +688,7 @@ def _list_unpaid(event: IssuerLiquidityDeclared) -> set[str]:
 def _list_unexercised(event: IssuerLiquidityDeclared, setting: Setting) -> set[str]:
     """Return whose rights buy a preference for less, and get less in a sale, which pays rights as common stock."""
     worth: dict[tuple[str, str], Fraction] = {}
-    for each in list_option_grants(setting.issuer, setting.at, event.waterfall.proceeds_usd):
+    for each in list_option_grants(setting.issuer, setting.at, event.pay_until, event.waterfall.proceeds_usd):
         right_id = each.grant_id.partition(RUN)[0]
         warrant = setting.issuer.warrants.get(right_id)
         if warrant is not None:

@@ -45,7 +45,8 @@ from marketplace.domain.equity.issuer.rights_commands import (
     TransferWarrant,
     VestWarrants,
 )
-from marketplace.domain.equity.issuer.state import PriceMark, list_option_grants
+from marketplace.domain.equity.issuer.sale.payouts import list_option_grants
+from marketplace.domain.equity.issuer.state import PriceMark
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import COMPANY, EXPIRY, NOON, OF_ISS, PROVIDER, WARRANT, make_id, warrant
@@ -489,7 +490,7 @@ def test_a_price_that_fell_takes_nothing_back_and_a_payment_that_fell_does():
 def test_a_sale_takes_what_may_be_exercised_and_all_where_it_accelerates():
     def count(usd, terms):
         state = settle(issue(when(DateMilestone(day=TODAY)), when(WORKS, shares=50), change_of_control=terms))
-        rights = list_option_grants(state, NOON, Decimal(usd))
+        rights = list_option_grants(state, NOON, NOON, Decimal(usd))
         return sum(right.shares for right in rights if right.grant_id.startswith("wrt_"))
 
     below = ChangeOfControl(when="below", proceeds_usd=Decimal(1_000))

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import get_args
 
 import msgspec
@@ -15,11 +16,13 @@ from events.issuer import (
     IssuerImported,
     IssuerLiquidityDeclared,
     IssuerLiquidityWithdrawn,
+    IssuerOptionCancelled,
     IssuerStockClassCreated,
     IssuerStockIssued,
     IssuerStockTransferred,
 )
 from events.issuer_dilution import Exposure
+from events.vesting import VestingSchedule
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.commands import PayDistribution, RecordExposure, WithdrawLiquidity
@@ -47,11 +50,13 @@ from tests.domain.issuer_samples import (
     FOUNDER,
     FOUNDERS_STOCK,
     FUND,
+    GRANTED,
     LIQ,
     NOON,
     OF_ISS,
     OPENED,
     OPTION,
+    POOL,
     PROVIDER,
     SEED,
     STOCK,
@@ -213,6 +218,46 @@ def test_safes_rank_where_the_declaration_says_when_preferred_has_several_ranks(
     assert by_rank[2] == 900_000
     assert by_rank[1] == 600_000
     assert by_rank[0] < 400_000
+
+
+def schedule(starts_on):
+    """Return four yearly tranches."""
+    terms = {"tranches": 4, "months_between": 12, "cliff_tranches": 1, "allocation": "CUMULATIVE_ROUND_DOWN"}
+    return VestingSchedule(starts_on=starts_on, **terms)
+
+
+@pytest.mark.parametrize(
+    ("first_in_days", "left_before_days", "paid"),
+    [
+        pytest.param(-1, None, 50_000, id="a quarter has vested"),
+        pytest.param(PAY_DAYS, None, 50_000, id="a quarter vests on the last day"),
+        pytest.param(PAY_DAYS + 2, None, None, id="nothing vests in time"),
+        pytest.param(PAY_DAYS, 1, None, id="its holder left before it vested"),
+        pytest.param(-60, 40, 50_000, id="its holder left and may still exercise"),
+        pytest.param(-200, 100, None, id="its holder left too long ago"),
+    ],
+)
+def test_a_sale_pays_of_an_option_what_vests_before_it_may_be_paid(first_in_days, left_before_days, paid):
+    """A hire whose option vested from the next year on took a tenth of what a sale paid."""
+    first = (NOON + timedelta(days=first_in_days)).date()
+    terms = schedule(first.replace(year=first.year - 1))
+    vesting = msgspec.structs.replace(GRANTED, vesting=terms, termination_exercise_days=90)
+    events = [*FOUNDED, STOCK, POOL, vesting]
+    if left_before_days is not None:
+        left = {"cancellation_id": make_id("can", 1), "option_id": OPTION, "holder_id": EMPLOYEE, "shares": 0}
+        day = (NOON - timedelta(days=left_before_days)).date()
+        left |= {"kind": "forfeited", "reason": "left", "service_ended_on": day}
+        events.append(IssuerOptionCancelled(**OF_ISS, **left))
+    waterfall = declared(9_000_000, events=events)[-1].waterfall
+    rows = {each.security: each for each in waterfall.payouts}
+    price = Fraction(waterfall.price_per_common_share_exact)
+    if paid is None:
+        assert OPTION not in rows
+        assert price == Fraction(9_000_000, 8_000_000)
+    else:
+        assert rows[OPTION].shares == paid
+        assert Fraction(rows[OPTION].amount_exact) == (price - Fraction(1, 10)) * paid
+    assert verify(msgspec.json.decode(waterfall.certificate_json)) == []
 
 
 WITHDRAWN = IssuerLiquidityWithdrawn(**OF_ISS, liquidity_id=LIQ, cause="agreed", reason="no")

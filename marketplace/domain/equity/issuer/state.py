@@ -4,7 +4,7 @@ Shares and prices are those after all splits. The original numbers of the events
 repeated after a split is still recognised. Maps are persistent, and sorted wherever their order could show.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -50,7 +50,6 @@ from events.issuer_dilution import Exposure
 from events.issuer_holders import HolderTerms, ProRataOffer
 from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
-from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
 
 SENIORITY_MAX: Final = 100
@@ -629,39 +628,6 @@ def capitalization_of(state: Issuer, at: datetime | None = None) -> Capitalizati
         options_available=totals.pool,
         warrants=totals.warrants,
     )
-
-
-def list_option_grants(state: Issuer, at: datetime, proceeds_usd: Decimal) -> tuple[OptionGrant, ...]:
-    """Return options and warrants with shares and exercise prices, as a sale for these proceeds counts them.
-
-    An option counts in full, a warrant with the shares that may be exercised. If the sale accelerates a warrant, it
-    counts in full, and a tranche whose price is not fixed has the warrant's own price.
-    """
-    return (
-        *(
-            OptionGrant(option_id, option.granted.holder_id, option.shares_outstanding, option.exercise_price_usd)
-            for option_id, option in sorted(state.options.items())
-            if option.shares_outstanding
-        ),
-        *(
-            grant
-            for warrant_id, warrant in list_live_warrants(state, at)
-            for grant in _list_tranche_grants(warrant_id, warrant, proceeds_usd)
-        ),
-    )
-
-
-def _list_tranche_grants(warrant_id: str, warrant: Warrant, proceeds_usd: Decimal) -> Iterator[OptionGrant]:
-    """Yield the shares at each exercise price. The first has the warrant's id, every other one the id and a number."""
-    shares: dict[Fraction, int] = {}
-    for tranche in warrant.tranches:
-        counted = tranche.outstanding if is_accelerated(warrant, proceeds_usd) else tranche.exercisable
-        if counted:
-            price = warrant.exercise_price_usd if tranche.price_usd is None else tranche.price_usd
-            shares[price] = shares.get(price, 0) + counted
-    for position, (price, counted) in enumerate(shares.items()):
-        name = f"{warrant_id}{RUN}{position}" if position else warrant_id
-        yield OptionGrant(name, warrant.holder_id, counted, price)
 
 
 def is_accelerated(warrant: Warrant, proceeds_usd: Decimal) -> bool:

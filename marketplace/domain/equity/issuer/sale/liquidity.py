@@ -97,6 +97,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         command.proceeds_usd,
         command.instruments,
         at=command.at,
+        until=pay_until,
         safe_seniority=command.safe_seniority,
         stock=command.stock,
     )

@@ -1,6 +1,6 @@
 """Convert a sale's inputs to the equity mathematics, and its payouts back to events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,15 +16,19 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     order_instruments,
     render_certificate,
 )
+from marketplace.domain.equity.issuer.rights.vesting import count_exercisable
 from marketplace.domain.equity.issuer.state import (
     RUN,
     Issuer,
+    Warrant,
     capitalization_of,
-    list_option_grants,
+    is_accelerated,
+    list_live_warrants,
     render_seniority,
 )
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.exchanges import paid_in_stock
+from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.waterfall import Distribution, distribute
 from marketplace.equity.waterfall import Payout as Paid
 
@@ -35,6 +39,7 @@ def share_proceeds(
     instruments: Iterable[ConvertingInstrument],
     *,
     at: datetime,
+    until: datetime,
     safe_seniority: int | None,
     stock: BuyerStock | None = None,
 ) -> Waterfall:
@@ -45,6 +50,7 @@ def share_proceeds(
         proceeds_usd: What is shared.
         instruments: Its outstanding SAFEs and notes.
         at: When it is sold; notes earn interest until then.
+        until: Until when it may be paid; options vest until then.
         safe_seniority: The rank of SAFEs among preferred stock, a higher one first; None if there is only one.
         stock: The buyer's stock; None for cash.
 
@@ -53,12 +59,12 @@ def share_proceeds(
     """
     ordered = order_instruments(instruments)
     names = name_runs(ordered)
-    rights = list_option_grants(state, at, proceeds_usd)
-    company = capitalization_of(state, at)
-    warrants = sum(int(right.shares) for right in rights) - company.options_granted
+    rights = list_option_grants(state, at, until, proceeds_usd)
+    options = sum(int(right.shares) for right in rights if right.grant_id in state.options)
+    warrants = sum(int(right.shares) for right in rights) - options
     result = distribute(
         proceeds_usd,
-        replace(company, warrants=warrants),
+        replace(capitalization_of(state, at), options_granted=options, warrants=warrants),
         safes=list_safes(ordered, names),
         notes=list_notes(ordered, names, apart=True),
         options=rights,
@@ -82,6 +88,40 @@ def share_proceeds(
         safe_seniority=safe_seniority,
         stock=None if stock is None else _render_stock(result, stock),
     )
+
+
+def list_option_grants(state: Issuer, at: datetime, until: datetime, proceeds_usd: Decimal) -> tuple[OptionGrant, ...]:
+    """Return options and warrants with shares and exercise prices, as a sale for these proceeds counts them.
+
+    An option counts with the shares that have vested by `until`, the last instant of the sale, if it may be exercised
+    at `at`. A warrant counts with the shares that may be exercised. If the sale accelerates a warrant, it counts in
+    full, and a tranche whose price is not fixed has the warrant's own price.
+    """
+    options = (
+        OptionGrant(option_id, option.granted.holder_id, shares, option.exercise_price_usd)
+        for option_id, option in sorted(state.options.items())
+        if option.exercisable_until is None or at.date() <= option.exercisable_until
+        if (shares := count_exercisable(option, until.date()))
+    )
+    warrants = (
+        grant
+        for warrant_id, warrant in list_live_warrants(state, at)
+        for grant in _list_tranche_grants(warrant_id, warrant, proceeds_usd)
+    )
+    return (*options, *warrants)
+
+
+def _list_tranche_grants(warrant_id: str, warrant: Warrant, proceeds_usd: Decimal) -> Iterator[OptionGrant]:
+    """Yield the shares at each exercise price. The first has the warrant's id, every other one the id and a number."""
+    shares: dict[Fraction, int] = {}
+    for tranche in warrant.tranches:
+        counted = tranche.outstanding if is_accelerated(warrant, proceeds_usd) else tranche.exercisable
+        if counted:
+            price = warrant.exercise_price_usd if tranche.price_usd is None else tranche.price_usd
+            shares[price] = shares.get(price, 0) + counted
+    for position, (price, counted) in enumerate(shares.items()):
+        name = f"{warrant_id}{RUN}{position}" if position else warrant_id
+        yield OptionGrant(name, warrant.holder_id, counted, price)
 
 
 def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration:
