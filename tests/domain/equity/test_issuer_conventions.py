@@ -282,6 +282,18 @@ PLAY_REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("name", ["class_id", "class_id_after"])
+def test_pay_to_play_on_a_class_that_does_not_exist_opens_no_round(name):
+    """The round was opened, and could never be priced."""
+    known = play(1)["pay_to_play"]
+    (duty,) = known.duties
+    if name == "class_id":
+        terms = msgspec.structs.replace(known, duties=(msgspec.structs.replace(duty, class_id="gold"),))
+    else:
+        terms = msgspec.structs.replace(known, class_id_after="gold")
+    Given(ISSUER, *COMPANY).when(open_round(pay_to_play=terms)).refused("stock_class_unknown")
+
+
 @pytest.mark.parametrize(("code", "changes"), PLAY_REFUSED)
 def test_pay_to_play_refused(code, changes):
     Given(ISSUER, *COMPANY).when(open_round(**changes)).refused(code)

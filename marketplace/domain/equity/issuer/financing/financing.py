@@ -52,6 +52,7 @@ from marketplace.domain.equity.issuer.financing.pro_rata import (
     require_answered,
 )
 from marketplace.domain.equity.issuer.rules import (
+    get_class,
     get_financing,
     refuse_missing,
     require_days,
@@ -119,6 +120,9 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
     require_days(command.closing_days, CLOSING_DAYS_MAX, "/closing_days")
     require_days(command.open_days, OPEN_DAYS_MAX, "/open_days")
     _require_new_classes(state, terms.class_id)
+    if terms.pay_to_play is not None:
+        for class_id in (terms.pay_to_play.class_id_after, *(each.class_id for each in terms.pay_to_play.duties)):
+            get_class(state, class_id)
     offers = tuple(list_offers(state, terms, command.at))
     days = state.holder_terms.pro_rata_days if offers else 0
     return [
