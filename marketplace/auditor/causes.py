@@ -7,7 +7,7 @@ silence two days after the start at the earliest, while its provider's meter is 
 meter counts, and its words date that back by no more than its readings do. A startup has cause too while its last
 settled statement charges far less than was promised, and when its pool was to close before that was put off. Before a
 grant begins, it has cause while the site is late by more
-than a day. A provider has cause while the startup is suspended, or delivery is withheld. `evidence` checks what
+than a day. A provider has cause while who pays is suspended, or delivery is withheld. `evidence` checks what
 machines show.
 """
 
@@ -78,7 +78,7 @@ class Grant:
         nodes: Its nodes.
         both: Whether the startup's meter shows failures too.
         least: The share of what was promised below which a statement is cause.
-        user: Who uses it.
+        payer: Who pays for it.
         pools: Where it was, and is.
         begun: Whether it was handed over, and not put off since.
         ended: Whether its end was announced.
@@ -99,7 +99,7 @@ class Grant:
     nodes: int
     both: bool
     least: Fraction
-    user: str
+    payer: str
     pools: list[str]
     counted: Counted
     begun: bool = False
@@ -359,7 +359,7 @@ class Causes:
             problem = None if is_put_off else self._check_startup(body, grant, at, is_end=True)
             problem = problem or _check_nodes(body, grant, at, is_put_off=is_put_off)
         else:
-            right = body["by"] == "platform" or grant.user in self.suspended or grant.withheld
+            right = body["by"] == "platform" or grant.payer in self.suspended or grant.withheld
             problem = None if right else "its startup is not suspended, and nothing is withheld"
         text = f"{body['grant_id']} ends for cause of its {body['by']}: {problem}"
         self.findings.require(problem is None, "cause", message.sequence, text)
@@ -455,8 +455,6 @@ def _change(grant: Grant, name: str, body: Body) -> None:
             grant.begun = True
         case "substituted":
             grant.pools.append(body["pool_id"])
-        case "transferred":
-            grant.user = body["startup_id"]
         case "rescheduled":
             at = grant.anew_at = parse_instant(body["at"])
             grant.repair(at)

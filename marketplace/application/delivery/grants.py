@@ -15,6 +15,7 @@ from marketplace.application.steps.access import (
     list_payers,
     load_grant,
     load_mandate,
+    load_used,
     require_side,
     require_unfrozen,
 )
@@ -66,7 +67,7 @@ from marketplace.domain.billing.statement_chain import (
     require_uncorrectable,
 )
 from marketplace.domain.delivery.cause import find_failing_since, is_lacking, list_unanswered
-from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant import GRANT, Grant, require_user
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     CompleteGrant,
@@ -222,7 +223,8 @@ async def transfer_grant(
 ) -> Receipt:
     """Let another cleared startup use the capacity, as the one that uses it. Payment and equity stay with the first.
 
-    Refused if a mandate pays a part and allows no resale, or if the other startup is related to the provider.
+    Refused if a mandate pays a part and allows no resale, or if the other startup is related to the provider. Who pays
+    names another user, or itself, while the platform suspends the one that uses it by transfer.
     `auction_ids`, here and in `terminate_grant`, are the auctions that are not completed.
 
     Raises:
@@ -232,12 +234,14 @@ async def transfer_grant(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        grant = await load_grant(unit, grant_id, "startup")
+        grant = await load_used(unit, grant_id)
         await require_unfrozen(unit)
+        user = await unit.load(PARTY, grant.startup_id)
+        require_user(grant, context.party_id, user_suspended=is_suspended(user))
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), startup_id, grant.issued.provider_id)
         equity = grant.issued.equity
-        if equity is not None:
+        if equity is not None and startup_id != grant.issued.startup_id:
             require_transferable(await load_mandate(unit, equity.mandate_id), grant_id)
         await check_unheld(unit, grant.pool_id, grant_id)
         await _keep_resales(unit, grant, auction_ids)
@@ -391,7 +395,7 @@ async def _terminate(
     A grant that ends no later already is returned as it is, and no further fee is paid.
     """
     context, grant_id = unit.context, grant.issued.grant_id
-    party = await unit.load(PARTY, grant.startup_id)
+    payer = await unit.load(PARTY, grant.issued.startup_id)
     side = _find_side(context, grant)
     if side == "startup" and not for_cause:
         await check_unheld(unit, grant.pool_id, grant_id)
@@ -402,7 +406,7 @@ async def _terminate(
         noticed_at=noticed_at or context.at,
         reason=reason,
         for_cause=for_cause,
-        startup_suspended=is_suspended(party),
+        startup_suspended=is_suspended(payer),
         announced_at=announced_at,
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),

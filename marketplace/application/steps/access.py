@@ -166,6 +166,17 @@ async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
     return grant
 
 
+async def load_used(unit: UnitOfWork, grant_id: str) -> Grant:
+    """Return a grant if the tenant uses or pays for it.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side``.
+    """
+    grant = require_found("grant", grant_id, await unit.load(GRANT, grant_id))
+    require_side(unit.context, list_payers(grant), ("startup", "user"), "grant", grant_id)
+    return grant
+
+
 def list_payers(grant: Grant) -> dict[str, str | None]:
     """Return the party on each side of a grant; ``startup`` is who pays, ``user`` who uses it, perhaps by transfer."""
     return {**list_sides(grant), "startup": grant.issued.startup_id, "user": grant.startup_id}

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.lot import LotListed
-from marketplace.application.steps.access import load_grant, load_named_mandates
+from marketplace.application.steps.access import load_named_mandates, load_used
 from marketplace.application.steps.reductions import count_resale
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_ask_floor
@@ -50,7 +50,7 @@ async def resell_grant(
     lot_id = derive_id("lot", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        grant = await load_grant(unit, grant_id, "startup")
+        grant = await load_used(unit, grant_id)
         seller_id = grant.issued.startup_id
         require_trader(await unit.load(PARTY, seller_id), seller_id, "startup")
         require_resale(grant, nodes, start, end)

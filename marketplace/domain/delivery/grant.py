@@ -679,6 +679,21 @@ def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
+def require_user(state: Grant, party_id: str | None, *, user_suspended: bool) -> None:
+    """Refuse to let who pays for a grant hand it on while another startup, which is not suspended, uses it by transfer.
+
+    Raises:
+        Refusal: ``grant_transferred``.
+    """
+    if party_id in {None, state.startup_id} or user_suspended:
+        return
+    raise Refusal(
+        "grant_transferred",
+        f"{state.startup_id} uses grant {state.issued.grant_id}, which you handed on and pay for; only it hands"
+        " it on, unless the platform suspends it",
+    )
+
+
 def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
     """Refuse to resell nodes that the grant does not have, or whose startup may not sell them.
 

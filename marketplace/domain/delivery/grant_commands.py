@@ -247,7 +247,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         nodes_uncharged: How many nodes the last settled statement does not charge, if it charges too little
             (`statement_chain`) and the provider's meter does not count again. They count as failed.
         is_put_off: Whether its pool was to close at `at`, and the closing was put off.
-        startup_suspended: Whether the startup is suspended.
+        startup_suspended: Whether the startup that pays is suspended.
         announced_at: When the closing of its pool was announced, which is the notice for the fee; None: `noticed_at`.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.

@@ -53,8 +53,8 @@ def require_cause(
     `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`); None while outages are chronic. It has cause too
     while its last settled statement, which both sides could dispute, charges too little of what was promised. Before
     its start it has cause while the provider states that the site is late by more than that; it ends the grant at its
-    `start`, since the site may be ready in time after all. A provider has cause while the startup is suspended, and
-    while delivery is withheld because a stage is not paid. The platform always has cause.
+    `start`, since the site may be ready in time after all. A provider has cause while the startup that pays is
+    suspended, and while delivery is withheld because a stage is not paid. The platform always has cause.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.

@@ -2,13 +2,17 @@
 
 from contextlib import nullcontext, suppress
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
+from marketplace.application.access.parties import suspend_party
 from marketplace.application.billing import disputes, statements
 from marketplace.application.delivery.grants import terminate_grant, transfer_grant
+from marketplace.application.trading.resale import resell_grant
 from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
@@ -18,6 +22,7 @@ from marketplace.domain.delivery.periods import ACCEPTANCE, list_periods
 from marketplace.domain.supply.schedule import STANDARD, compute_end_fee
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY
+from tests.application.billing.test_hostile_meters import AuditedCauses
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -95,6 +100,36 @@ async def test_who_uses_a_grant_by_transfer_ends_it_for_cause_alone_since_anothe
         assert caught.value.code == "cause_missing"
     await terminate_grant(market.handler, market.context(trade.startup), grant_id, **end)
     assert (await market.state("grant", grant_id)).terminated.fee_usd > 0
+    await check_log(market.log)
+
+
+async def test_who_pays_names_another_user_while_the_first_is_suspended_and_the_provider_ends_nothing(market):
+    trade = await market.trade(cash="3", equity="0")
+    user, other = [await market.party(name, "startup") for name in ("User", "Other")]
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+    hand_on = partial(transfer_grant, market.handler, grant_id=grant_id)
+    await hand_on(market.context(trade.startup), startup_id=user)
+    span = {"nodes": 1, "start": market.day(20), "end": market.day(22), "ask_usd_per_gpu_hour": Decimal(4)}
+    for act, code in (
+        (hand_on(market.context(trade.startup), startup_id=other), "grant_transferred"),
+        (resell_grant(market.handler, market.context(trade.startup), grant_id, **span), "grant_transferred"),
+        (hand_on(market.context(trade.provider), startup_id=other), "wrong_side"),
+        (hand_on(market.context(other), startup_id=other), "grant_unknown"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            await act
+        assert caught.value.code == code
+    await suspend_party(market.handler, market.context(), user, reason="sanctions")
+    end = {"at": market.day(10), "reason": "its user is suspended", "for_cause": True}
+    with pytest.raises(Refusal) as caught:
+        await terminate_grant(market.handler, market.context(trade.provider), grant_id, **end)
+    assert caught.value.code == "cause_missing"
+    await hand_on(market.context(trade.startup), startup_id=trade.startup)
+    assert (await market.state("grant", grant_id)).startup_id == trade.startup
+    await suspend_party(market.handler, market.context(), trade.startup, reason="sanctions")
+    await terminate_grant(market.handler, market.context(trade.provider), grant_id, **end)
+    assert await find_faults(AuditedCauses, market.log) == []
     await check_log(market.log)
 
 
