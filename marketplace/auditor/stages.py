@@ -26,8 +26,11 @@ class Staged:
         end: When it ends, as far as its first span goes.
         cure_until: Until when a stage that was missed may be paid; None: none was missed.
         withheld_at: Since when delivery is withheld; None: it is not.
-        is_over: Whether every statement is paid.
+        is_over: Whether every statement is paid, or nothing is to be.
         stages_paid: How many stages are paid.
+        is_ended: Whether it was ended early. Then no event says that it is over.
+        stated_until: Up to when statements were issued; None before the first one.
+        unpaid: Its statements that are not accepted.
     """
 
     issued: dict[str, Any]
@@ -36,6 +39,19 @@ class Staged:
     withheld_at: datetime | None = None
     is_over: bool = False
     stages_paid: int = 1
+    is_ended: bool = False
+    stated_until: datetime | None = None
+    unpaid: set[str] = field(default_factory=set)
+
+    def take_statement(self, name: str, body: dict[str, Any]) -> None:
+        """Fold an event of one of its statements."""
+        if name == "statement.issued" and body.get("service_line_id") is None:
+            self.unpaid.add(body["statement_id"])
+            self.stated_until = parse_instant(body["period_end"])
+        elif name == "statement.accepted":
+            self.unpaid.discard(body["statement_id"])
+        if self.is_ended and self.stated_until is not None and self.stated_until >= self.end:
+            self.is_over = not self.unpaid
 
     def price(self, gpu_hours: Fraction, *, with_fee: bool) -> Fraction:
         """Return the dollars of cash that GPU-hours cost, with the startup's part of the platform's fee or without."""
@@ -97,12 +113,20 @@ class Stages:
                 steps.append((message, name, body))
         for message, name, body in steps:
             self._take_step(message, name, body, captured)
+        self._take_statements(decision)
         for message, name, body in steps:
             if name == "grant.withholding_ended" and not body["is_paid"]:
                 holds = self.grants[body["grant_id"]].end <= parse_instant(body["at"])
                 self._require(message, f"{body['grant_id']} goes on although a stage was not paid", holds=holds)
         for message, body in freed:
             self._check_freed(message, body)
+
+    def _take_statements(self, decision: Sequence[Message]) -> None:
+        for message in decision:
+            if message.event_type.startswith("statement."):
+                body = message.read()
+                if (grant := self.grants.get(body.get("grant_id", ""))) is not None:
+                    grant.take_statement(message.event_type.removesuffix(".v1"), body)
 
     def _take_money(self, name: str, body: dict[str, Any], captured: defaultdict[str, Decimal]) -> None:
         """Add to what holds set aside in all. The fee of an early end pays no delivery."""
@@ -164,7 +188,7 @@ class Stages:
                 grant.is_over = True
             case "grant.terminated":
                 grant.end = min(grant.end, parse_instant(body["at"]))
-                grant.is_over = grant.end <= grant.find_due(1)
+                grant.is_over, grant.is_ended = grant.end <= grant.find_due(1), True
             case "grant.stage_paid":
                 grant.cure_until = None
                 grant.stages_paid = body["stages_paid"]

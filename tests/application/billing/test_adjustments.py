@@ -523,3 +523,18 @@ async def test_one_person_of_the_provider_concedes_no_more_than_its_limit(delive
     await check_log(market.log)
     assert await find_faults(Alone, market.log) == []
     assert bool(await find_faults(Alone, market.log, drop="account.limit_used.v1")) == (act == "resolve")
+
+
+async def test_without_a_limit_an_outage_told_before_the_acceptance_is_credited_and_counts_nowhere(delivery):
+    """The auditor took what failed nodes lower for readings that one person took back."""
+    market, provider = delivery.market, delivery.trade.provider
+    await market.deliver(delivery.grant, 30)
+    market.clock.at = delivery.first.end + timedelta(hours=25)
+    await market.until("statement", delivery.first.statement_id, "issued")
+    start = delivery.grant.issued.start
+    told = {"incident_id": "fire", "nodes": 4, "at": start, "until": start + timedelta(days=1)}
+    await inventory.fail_nodes(market.handler, market.context(provider), delivery.grant.pool_id, **told)
+    market.clock.at += timedelta(days=7)
+    await market.until("statement", delivery.first.statement_id, "accepted")
+    assert (await delivery.adjusted()).issued.adjustment.gpu_seconds_after == 29 * DAY
+    assert await find_faults(Alone, market.log) == []

@@ -511,6 +511,25 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
     await deal.require_clean("account.credit_limited.v1")
 
 
+async def test_a_staged_grant_on_credit_that_is_ended_early_is_over_once_its_statements_are_paid():
+    """The auditor waited for an event that such a grant never has, and reported an honest end."""
+    deal = CreditDeal(usd=0, credit=62_000)
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        grant = await deal.award()
+        await deal.top_up(60_000, "all")
+        await market.deliver(grant, 5)
+        market.clock.at = deal.issued.start + timedelta(days=5)
+        end = {"at": deal.issued.start + timedelta(days=11), "reason": "done early"}
+        await grants.terminate_grant(market.handler, market.context(deal.startup), deal.grant_id, **end)
+        await market.deliver(grant, 6, first=5)
+        await deal.settle()
+        while await deal.count_taken():
+            await market.tick()
+    await deal.require_clean("statement.accepted.v1")
+
+
 async def test_the_fee_of_an_announced_end_on_credit_is_not_asked_for_again():
     """It was due once more as a stage, so that delivery was withheld and the grant ended a week early."""
     deal = CreditDeal(usd=0, credit=62_000)
