@@ -20,7 +20,7 @@ from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Reserve
 from marketplace.domain.supply.lot import LOT, ListLot, WithdrawLot
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import OfferCapacity, RecallCapacity, ReleaseCapacity
@@ -98,7 +98,7 @@ async def check_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
 
 
 async def pay_hold_fee(unit: UnitOfWork, quote: Quote, reason: str) -> None:
-    """Pay the fee of a quote that ended to the seller of its capacity, and free the rest of what was held for it.
+    """Pay the fee of a quote that ended to the seller of its capacity, and free the rest of what is kept for it.
 
     Raises:
         Refusal: Refusals of the accounts.
@@ -116,6 +116,9 @@ async def pay_hold_fee(unit: UnitOfWork, quote: Quote, reason: str) -> None:
     await pay(unit, capture)
     adjust = AdjustHold(account_id=held.account_id, hold_id=fee.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, held.account_id, adjust)
+    seller_id = fee.payee_account_id
+    kept = Reserve(account_id=seller_id, amount_usd=ZERO, until=held.expires_at, cause=held.quote_id)
+    await unit.decide(ACCOUNT, seller_id, kept)
 
 
 async def free_quote(unit: UnitOfWork, quote: Quote, reason: str) -> None:

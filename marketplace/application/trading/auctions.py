@@ -366,7 +366,7 @@ async def award(
         Refusal: ``party_suspended`` if the startup, the provider or the mandate's holder is suspended ·
             ``parties_related`` in an auction.
     """
-    grant, totals = await _build_grant(unit, order, match, pool, resale, auction_id=auction_id)
+    grant, totals = await build_grant(unit, order, match, pool, resale, auction_id=auction_id)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
     unit.assume_new(GRANT, match.grant_id)
@@ -387,7 +387,7 @@ async def award(
         await _sign(unit, order, grant, grant.equity)
 
 
-async def _build_grant(
+async def build_grant(
     unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None, *, auction_id: str | None
 ) -> tuple[GrantIssued, Totals]:
     """Return the grant of a match, and what it costs at most, if all who take part in it may trade."""

@@ -18,9 +18,10 @@ from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.closing import reserve_end_fees
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
 from marketplace.application.steps.two_persons import use_limit
-from marketplace.application.trading.auctions import award, find_resale, take_nodes
+from marketplace.application.trading.auctions import award, build_grant, find_resale, take_nodes
 from marketplace.application.trading.orders import count_related_holds, draft_order, hold_cash
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
+from marketplace.application.trading.resale_award import keep_for_sale
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -58,7 +59,8 @@ async def hold_quote(
 
     Raises:
         Refusal: ``quote_linked`` · as `place_order` · ``market_deciding`` · ``quote_unavailable`` · refusals of the
-            quote · ``quote_meets_auction`` · refusals of the pool.
+            quote · ``quote_meets_auction`` · refusals of the pool · ``funds_insufficient`` if the seller of resold
+            hours lacks what it sets aside for their sale, which its account keeps until the quote ends.
     """
     require_decider(context)
     require_tenant(context, startup_id)
@@ -104,8 +106,21 @@ async def hold_quote(
             require_hold_over(auction, held)
         await change_supply(unit, auction_ids, quote_id)
         await change_capacity(unit, _set_aside(match, resale))
+        await _keep_for_sale(unit, order, held, resale)
 
     return await handler.run(context, QUOTE, quote_id, work, new=True)
+
+
+async def _keep_for_sale(unit: UnitOfWork, order: Order, held: QuoteHeld, resale: ResalePart | None) -> None:
+    """Keep, on the account of a seller of resold hours, what their sale takes of its money.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
+    if resale is not None:
+        pool = await unit.get(POOL, held.match.pool_id)
+        bought, _ = await build_grant(unit, order, held.match, pool, resale, auction_id=None)
+        await keep_for_sale(unit, bought, bought.resale or resale, cause=held.quote_id, until=held.expires_at)
 
 
 async def _hold_fee(

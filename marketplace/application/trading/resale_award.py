@@ -3,6 +3,7 @@
 `marketplace.application.trading.resale` states the rule for hours that are paid in equity.
 """
 
+from datetime import datetime
 from decimal import Decimal
 
 from events.grant import GrantIssued, GrantResold, ResalePart
@@ -11,15 +12,46 @@ from marketplace.application.steps.statement_payment import free_equity
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
+from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold, Reserve
 from marketplace.domain.billing.account_state import get_hold
 from marketplace.domain.billing.remedies import compute_deposit
-from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.trading.resale import require_seller_funds, require_unused
 from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def keep_for_sale(
+    unit: UnitOfWork, bought: GrantIssued, resale: ResalePart, *, cause: str, until: datetime
+) -> None:
+    """Keep on a seller's account, while a quote is held, what the sale takes of its free money.
+
+    Raises:
+        Refusal: ``funds_insufficient`` if the seller lacks it.
+    """
+    source, seller_id = await unit.get(GRANT, resale.grant_id), resale.seller_account_id
+    beyond_usd = await _find_beyond(unit, source, bought, resale)
+    require_seller_funds((await unit.get(ACCOUNT, seller_id)).count_free(unit.context.at), beyond_usd)
+    kept = Reserve(account_id=seller_id, amount_usd=beyond_usd, until=until, cause=cause)
+    await unit.decide(ACCOUNT, seller_id, kept)
+
+
+def _compute_sold(source: Grant, bought: GrantIssued) -> tuple[int, Totals, Totals]:
+    """Return the GPU-seconds that a sale takes off its source, and what the source costs before and after it."""
+    tariff, left = build_tariff(source.issued), source.gpu_seconds_left
+    sold = bought.nodes * bought.gpus_per_node * int((bought.end - bought.start).total_seconds())
+    return sold, compute_totals(tariff, left), compute_totals(tariff, left - sold)
+
+
+async def _find_beyond(unit: UnitOfWork, source: Grant, bought: GrantIssued, resale: ResalePart) -> Decimal:
+    """Return what a sale takes of its seller's free money: what it sets aside, less the cash that the sale frees."""
+    _, before, after = _compute_sold(source, bought)
+    account_id = source.issued.startup_account_id
+    held_usd = get_hold(await unit.get(ACCOUNT, account_id), account_id, source.issued.hold_id).left_usd
+    freed_usd = min(held_usd, before.startup_usd - after.startup_usd)
+    return max(resale.commitment_usd + compute_deposit(bought) - freed_usd, ZERO)
 
 
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
@@ -33,10 +65,7 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     """
     source = await unit.get(GRANT, resale.grant_id)
     await _check_unused(unit, source, bought)
-    tariff = build_tariff(source.issued)
-    before = compute_totals(tariff, source.gpu_seconds_left)
-    sold = bought.nodes * bought.gpus_per_node * int((bought.end - bought.start).total_seconds())
-    after = compute_totals(tariff, source.gpu_seconds_left - sold)
+    sold, before, after = _compute_sold(source, bought)
     resold = GrantResold(
         grant_id=resale.grant_id,
         resale_grant_id=bought.grant_id,
@@ -53,8 +82,8 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     left = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
     await limit_usage(unit, left)
     free_usd = (await unit.get(ACCOUNT, resale.seller_account_id)).count_free(unit.context.at)
-    freed_usd = await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
-    require_seller_funds(free_usd, max(resale.commitment_usd + compute_deposit(bought) - freed_usd, ZERO))
+    require_seller_funds(free_usd, await _find_beyond(unit, source, bought, resale))
+    await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
     await post_deposit(unit, bought, resale)
     if resale.commitment_usd:
         hold = PlaceHold(
@@ -72,8 +101,8 @@ async def _check_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) ->
     require_unused(source, bought, [await unit.load(USAGE, name_usage(grant_id, meter)) for meter in METERS])
 
 
-async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> Decimal:
-    """Free the cash of resold hours, and return how much the hold still had of it."""
+async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> None:
+    """Free the cash of resold hours, as far as the hold still has it."""
     account = await unit.get(ACCOUNT, issued.startup_account_id)
     held_usd = get_hold(account, issued.startup_account_id, issued.hold_id).left_usd
     left_usd = max(held_usd - amount_usd, ZERO)
@@ -81,4 +110,3 @@ async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal)
         account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=left_usd, reason="sold on"
     )
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
-    return held_usd - left_usd

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from marketplace.application.billing import accounts
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
@@ -98,6 +99,42 @@ async def test_what_is_held_stays_the_sellers_and_is_sold_to_nobody_else(sale):
         await market.until("auction", auction, "completed", seconds=60)
     assert (await market.state("order", order)).status == "unmatched"
     await check_log(market.log)
+
+
+async def test_what_a_seller_sets_aside_for_a_held_sale_is_kept_until_the_quote_ends(memory_log):
+    """It was paid for holds that nobody could take, because the money that it posts at the sale was gone."""
+    sale = await begin(memory_log, ask="6")
+    market, seller = sale.market, sale.trade.startup
+    account_id, context = rename_id("acc", seller), market.context(seller)
+
+    async def withdraw(amount_usd):
+        named = {"amount_usd": amount_usd, "reference": f"all {amount_usd}"}
+        await accounts.withdraw(market.handler, context, account_id, **named)
+
+    released = await hold_one(sale, cash="9")
+    await release_quote(market.handler, market.context(sale.buyer), released, reason="not needed")
+    quote_id = await hold_one(sale, cash="9")
+    account = await market.account(seller)
+    free_usd = account.count_free(market.clock.now())
+    assert set(account.reserves) & {released, quote_id} == {quote_id}
+    with pytest.raises(Refusal) as refused:
+        await withdraw(account.available_usd)
+    assert refused.value.code in {"funds_insufficient", "funds_reserved"}
+    await withdraw(free_usd)
+    await take(sale, quote_id)
+    bought = await market.state("grant", rename_id("grt", quote_id))
+    assert bought.issued.resale.seller_id == seller
+    assert quote_id not in (await market.account(seller)).reserves
+    await check_log(market.log)
+
+
+async def test_a_seller_that_lacks_what_it_sets_aside_for_a_sale_is_paid_for_no_hold(memory_log):
+    sale = await begin(memory_log, ask="6")
+    market, seller = sale.market, sale.trade.startup
+    await market.keep(seller, (await market.account(seller)).available_usd)
+    with pytest.raises(Refusal) as refused:
+        await hold_one(sale, cash="9")
+    assert refused.value.code == "funds_insufficient"
 
 
 async def test_what_is_taken_is_sold_with_its_principal_first(sale):

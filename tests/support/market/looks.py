@@ -232,11 +232,12 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "orders:end_mandate": {"issuer": "met", "mandate": "final"},
     "orders:expire_order": {"account": "met", "issuer": "met", "mandate": "final"},
     "orders:place_order": {"account": "other", "issuer": "again", "order": "again", "pricelist": "fixed"},
-    "quotes:expire_quote": {"issuer": "met", "mandate": "final", "site": "met"},
+    "quotes:expire_quote": {"account": "met", "issuer": "met", "mandate": "final", "site": "met"},
     "quotes:hold_quote": {
         "account": "other",
         "auction": "final",
         "grant": "again",
+        "instrument": "again",
         "issuer": "again",
         "lot": "met",
         "order": "met",
@@ -244,7 +245,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pricelist": "fixed",
         "site": "again",
     },
-    "quotes:release_quote": {"issuer": "met", "mandate": "final", "site": "met"},
+    "quotes:release_quote": {"account": "met", "issuer": "met", "mandate": "final", "site": "met"},
     "quotes:take_quote": {
         "account": "met",
         "grant": "other",
@@ -326,6 +327,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "usage": "met",
     },
     "substitution:substitute_grant": {
+        "account": "met",
         "auction": "final",
         "issuer": "met",
         "lot": "met",
