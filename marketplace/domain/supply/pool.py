@@ -75,6 +75,8 @@ from marketplace.domain.supply.pool_commands import (
 from marketplace.domain.supply.service_level import require_service
 
 NOTICE_MIN = timedelta(days=14)
+PUT_OFF_MIN = timedelta(days=1)
+"""How long before an announced closing that ends grants it may be put off at the latest."""
 """How long before its closing a pool's provider gives notice, at least."""
 FEES_KEPT = timedelta(days=7)
 """How long after its closing the provider's account keeps the fees of the ends of its grants."""
@@ -352,6 +354,14 @@ def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
         raise Refusal(
             "closing_brought_forward",
             f"notice was given for {render_instant(known.closes_at)}; the date can be postponed, not brought forward",
+            pointer="/closes_at",
+        )
+    is_late = known is not None and command.at > known.closes_at - PUT_OFF_MIN
+    if known is not None and is_late and any(held.end > known.closes_at for held in state.reservations.values()):
+        raise Refusal(
+            "notice_too_short",
+            f"grants end at {render_instant(known.closes_at)}, and their users rely on that from a day"
+            " before; the date stays",
             pointer="/closes_at",
         )
     return [

@@ -395,6 +395,18 @@ def test_notice_is_given_once_and_may_be_put_off():
     Given(POOL, OPENED, CLOSING).when(announce(closes_at=LATER.closes_at)).then(LATER)
 
 
+def test_a_closing_that_ends_grants_is_put_off_a_day_before_at_the_latest():
+    """A minute before, or after it while a worker was late, left a tenant that bought elsewhere no time to leave."""
+    lot, held = offered(end=CLOSES_AT + timedelta(days=90)), reserved(end=CLOSES_AT + timedelta(days=90))
+    asked = {"closes_at": CLOSES_AT + timedelta(days=60)}
+    day_before = CLOSES_AT - timedelta(days=1)
+    for at in (day_before + timedelta(seconds=1), CLOSES_AT + timedelta(seconds=1)):
+        Given(POOL, OPENED, lot, held, CLOSING).when(announce(at=at, **asked)).refused("notice_too_short", "/closes_at")
+    for known, at in ((held, day_before), (RESERVED, CLOSES_AT)):
+        state = POOL.fold([OPENED, lot, known, CLOSING])
+        assert [event.closes_at for event in POOL.decide(announce(at=at, **asked), state)] == [asked["closes_at"]]
+
+
 def test_what_is_reserved_of_a_pool_that_leaves_stays_and_can_be_released():
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(reserve()).then_nothing()
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(release()).then(RELEASED)
