@@ -118,6 +118,7 @@ def list_event_readers(tag: str, kind: str) -> Iterator[str]:
     members = EVENT_TYPES[tag].__struct_fields__
     named = [name for name in NAMES if name in members]
     named += ["equity.holder_id"] if "equity" in members else []
+    named += ["reseller_id"] if "reseller_id" in members else []
     named += ["consents"] if tag == "proposal.made.v1" else []
     named += ["attester_id"] if tag == "issuer.warrant_issued.v1" else []
     if named:

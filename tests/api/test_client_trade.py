@@ -286,7 +286,8 @@ async def _end(trade: Trade, grant_id: str) -> None:
     before = await client.market.get_reliability(trade.provider)
     assert [each async for each in client.market.list_reliability()] == [before]
     await trade.move_to(trade.begin + 6 * DAY)
-    await trade.settle(grant_id)
+    statement = await trade.settle(grant_id)
+    await trade.move_to(statement.accept_until)  # until then late readings count
     await trade.wait(lambda: client.grants.get(grant_id), lambda one: one.status == "completed")
     reliability = await trade.wait(
         lambda: client.market.get_reliability(trade.provider), lambda one: one.grants_completed == 1

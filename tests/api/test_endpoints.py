@@ -61,8 +61,8 @@ STORY: tuple[Row, ...] = (
 
 OVER = {
     "allocation_voided", "closing_brought_forward", "grant_completed", "grant_terminated", "issuer_ended",
-    "no_eligible_pool", "notice_exists", "observation_too_old", "observation_unknown", "outside_grant", "pool_full",
-    "reading_voided", "term_passed",
+    "never_feasible", "no_eligible_pool", "notice_exists", "observation_too_old", "observation_unknown",
+    "outside_grant", "pool_full", "reading_voided", "term_passed",
 }  # fmt: skip
 """Codes by which a market whose story is over refuses what it accepted before."""
 

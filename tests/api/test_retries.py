@@ -46,8 +46,9 @@ async def send_again(sent: Sent, client: httpx.AsyncClient | None = None, **chan
     """Send a request once more, to the process of `client`, with the same key."""
     if client is not None:
         client.headers["Authorization"] = sent.client.headers["Authorization"]
+    told = {"json": changed["body"]} if "body" in changed else {"content": sent.answer.request.content}
     sent = replace(sent, **changed)
-    return await (client or sent.client).request(sent.method, sent.path, json=sent.body, headers=sent.headers)
+    return await (client or sent.client).request(sent.method, sent.path, headers=sent.headers, **told)
 
 
 ENDED = {"key_revoked", "key_suspended"}
