@@ -117,11 +117,11 @@ class Events(Group):
     ) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield sequence and JSON of every event after one, as they happen; filters as in `read`.
 
-        It is one stream, which is not opened again: if it ends or breaks, follow again after the last sequence.
+        A stream that ends, breaks or falls silent is opened again after the last event.
 
         Raises:
             ProblemError: The stream was refused.
-            httpx.TransportError: The API could not be reached, or the connection broke.
+            httpx.TransportError: Eight attempts in a row did not reach the API, or their streams ended at once.
         """
         query: dict[str, Any] = {"type": as_list(type), "aggregate": as_list(aggregate), "from": from_}
         return self._api.stream("/v1/events", after, aggregate_id=aggregate_id, party_id=party_id, **query)

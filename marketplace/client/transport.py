@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypedDict, TypeVar
@@ -27,6 +28,8 @@ RETRY_SECONDS_MAX: Final = 5.0
 RETRY_AFTER_SECONDS_MAX: Final = 60
 """An answer that asks for a longer wait is raised at once."""
 TIMEOUT_SECONDS: Final = 30.0
+SILENCE_SECONDS_MAX: Final = 45.0
+"""A stream shows every 15 s that it lives; a longer silence is a connection that broke."""
 PAGE_ROWS: Final = 500
 PAGES_MAX: Final = 10_000
 _SEND_AGAIN: Final = frozenset({429, 502, 503, 504})
@@ -231,24 +234,47 @@ class Transport:
         raise AssertionError("a request is answered or raises")
 
     async def stream(self, path: str, last_event_id: int, **query: Any) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends.
+        """Yield sequence and data of server-sent events after `last_event_id`.
+
+        A stream that ends, breaks or is silent for `SILENCE_SECONDS_MAX` is opened again after the last event, with
+        waits as between the attempts of `command`.
 
         Raises:
             ProblemError: The stream was refused.
-            httpx.TransportError: The API could not be reached, or the connection broke.
+            httpx.TransportError: Eight attempts in a row did not reach the API, or their streams ended at once.
         """
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
         parameters = {name: _render(value) for name, value in query.items() if value is not None}
-        async with self._http.stream("GET", path, headers=headers, params=parameters, timeout=None) as response:
+        sequence, failed = last_event_id, 0
+        while True:
+            error: ProblemError | httpx.TransportError = httpx.RemoteProtocolError("the server ended the stream")
+            try:
+                async with aclosing(self._open_stream(path, sequence, parameters)) as lines:
+                    async for line in lines:
+                        failed = 0
+                        if line.startswith("id:"):
+                            sequence = int(line[3:])
+                        elif line.startswith("data:"):
+                            yield sequence, line[5:].strip().encode()
+            except httpx.TransportError as caught:
+                error = caught
+            except ProblemError as caught:
+                if caught.status not in _SEND_AGAIN:
+                    raise
+                error = caught
+            failed += 1
+            if failed == ATTEMPTS_MAX:
+                raise error
+            await asyncio.sleep(compute_wait(failed))
+
+    async def _open_stream(self, path: str, last_event_id: int, query: Mapping[str, Any]) -> AsyncGenerator[str, None]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, read=SILENCE_SECONDS_MAX)
+        async with self._http.stream("GET", path, headers=headers, params=query, timeout=timeout) as response:
             if not response.is_success:
                 await response.aread()
                 raise _parse_problem(response)
-            sequence = last_event_id
             async for line in response.aiter_lines():
-                if line.startswith("id:"):
-                    sequence = int(line[3:])
-                elif line.startswith("data:"):
-                    yield sequence, line[5:].strip().encode()
+                yield line
 
 
 class Group:

@@ -30,7 +30,7 @@ _SENTENCES: Final = {
 }
 DECIMAL: Final = 'must be a decimal in quotes, such as "1.50", with at most 24 digits on each side of the point'
 _EXAMPLES: Final = {
-    "Id": "an id such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
+    "Id": "an id as answers state it, such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
     "Ratio": 'an exact fraction such as "7/3"',
     "Region": "a region such as us-east",
     "GpuClass": "a class such as H100_SXM",

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from marketplace.api.feed import tails
-from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.client import MarketplaceClient, ProblemError, transport
 from marketplace.core.errors import Unavailable
 from marketplace.domain.deciders import PREFIXES
 from marketplace.log.memory import MemoryLog
@@ -348,6 +348,47 @@ async def test_a_server_stops_under_an_open_stream():
             rest = [line async for line in lines]
             assert set(rest) <= {""}
             await open_one.__aexit__(None, None, None)
+
+
+class Parted(httpx.AsyncBaseTransport):
+    """Ends the first streams: after an event, at once, silent, or unreachable; then passes requests on."""
+
+    def __init__(self, faults):
+        self.faults, self.asked = list(faults), []
+        self._network = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request):
+        self.asked.append(int(request.headers["Last-Event-ID"]))
+        if not self.faults:
+            return await self._network.handle_async_request(request)
+        fault = self.faults.pop(0)
+        if isinstance(fault, Exception):
+            raise fault
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=fault)
+
+    async def aclose(self):
+        await self._network.aclose()
+
+
+async def test_the_typed_client_opens_a_stream_again_after_the_last_event(monkeypatch):
+    """A subscriber ended with success as its server was restarted, and saw nothing that came after."""
+    monkeypatch.setattr(transport, "RETRY_SECONDS", 0.01)
+    ended = [b"retry: 1000\n\nid: 1\ndata: {}\n\n", b"", httpx.ReadTimeout("silent"), httpx.ConnectError("down")]
+    parted = Parted(ended)
+    async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
+        get_id(await stage.post(stage.admin, "/v1/parties", PARTY))
+        async with (
+            asyncio.timeout(PATIENCE_SECONDS),
+            MarketplaceClient(address, ADMIN_KEY, parted) as client,
+            aclosing(client.events.follow()) as events,
+        ):
+            assert [(await anext(events))[0] for _ in range(2)] == [1, 2]
+    assert parted.asked == [0, 1, 1, 1, 1]
+    parted = Parted([httpx.ConnectError("down")] * 9)
+    async with MarketplaceClient("http://test", ADMIN_KEY, parted) as client:
+        with pytest.raises(httpx.ConnectError):
+            await anext(aiter(client.events.follow()))
+    assert len(parted.asked) == transport.ATTEMPTS_MAX
 
 
 async def test_the_typed_client_follows_events_as_they_happen():

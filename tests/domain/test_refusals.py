@@ -162,7 +162,7 @@ def test_statuses_that_refuse_are_provoked_each(aggregate):
     [
         (
             {"grant_id": "grant one"},
-            "grant_id is out of its bounds: must be an id such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
+            "grant_id is out of its bounds: must be an id as answers state it, such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
         ),
         ({"nodes_available": -1}, "nodes_available is out of its bounds: Expected a whole number >= 0"),
         ({"reason": "x" * 100_000}, "reason is out of its bounds: Expected text of length <= "),
