@@ -73,3 +73,24 @@ async def test_who_ended_an_issue_by_a_refusal_may_take_it_back(database_url):
         startup.last_sequence = fund.last_sequence
         again = (await startup.stock.issue(issuer, **cheap)).id
         assert "pro_rata" in {each.electorate for each in (await startup.proposals.get(again)).consents}
+
+
+async def test_an_investor_of_a_buyer_may_take_back_the_refusal_that_ended_a_purchase_for_stock(database_url):
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        startup, fund = parties.startup, parties.fund
+        shell_id, shell = await join(parties, stack, "startup")
+        shell_issuer = await form_company(shell, shell_id)
+        await buy(parties, parties.fund_id, 1_000_000, fund)
+        stock = BuyerStockBody(
+            buyer="Acme", price_usd_per_share=Decimal(1), buyer_issuer_id=parties.issuer_id, class_id="common"
+        )
+        sale = {"proceeds_usd": Decimal(9_000), "stock": stock}
+        proposed = (await shell.financings.declare_liquidity(shell_issuer, **sale)).id
+        startup.last_sequence = shell.last_sequence
+        assert "buyer_pro_rata" in {each.electorate for each in (await startup.proposals.get(proposed)).consents}
+        await startup.proposals.agree(proposed)
+        fund.last_sequence = startup.last_sequence
+        await fund.proposals.refuse(proposed, reason="offer it to all")
+        shown = await fund.proposals.get(proposed)
+        assert (shown.status, shown.may) == ("refused", ("agree",))
+        await fund.proposals.agree(proposed)

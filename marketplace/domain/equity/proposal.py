@@ -198,13 +198,11 @@ class Proposal:
 
     def buys(self, party_id: str) -> bool:
         """Return whether a party is the company of a buyer."""
-        asked = (each for each in self.made.consents if each.electorate == BUYER)
-        return any(voter.party_id == party_id for each in asked for voter in each.voters)
+        return _asks(self.made.consents, BUYER, party_id)
 
     def counts_refusal(self, party_id: str) -> bool:
         """Return whether a refusal stands: an investor's, of what its own company proposed or agrees to."""
-        made, sold = self.made, self.buyer_waived_at is not None and _asks(self.made.consents, _OF_BUYER, party_id)
-        return sold or stands(made.consents, party_id, made.issuer_id, {made.proposer_id, *self.agreed})
+        return stands(self.made.consents, party_id, self.made.issuer_id, {self.made.proposer_id, *self.agreed})
 
     def takes_back(self, party_id: str) -> bool:
         """Return whether a party that agrees now takes back a refusal that may stand."""
@@ -228,8 +226,13 @@ class Proposal:
 ProposalState = Proposal | None
 
 
-def stands(consents: Iterable[Consent], party_id: str, issuer_id: str, willing: Collection[str]) -> bool:
-    """Return whether an investor's refusal of an issue stands, since the company is among who proposes it or agrees."""
+def stands(consents: Sequence[Consent], party_id: str, issuer_id: str, willing: Collection[str]) -> bool:
+    """Return whether an investor's refusal stands, since its company is among who proposes the act or agrees.
+
+    Its company is the issuer or, of a sale for stock, the buyer.
+    """
+    if any(_asks(consents, BUYER, each) for each in willing) and _asks(consents, _OF_BUYER, party_id):
+        return True
     return rename_id("pty", issuer_id) in willing and _asks(consents, PRO_RATA, party_id)
 
 
