@@ -3,7 +3,7 @@
 A held quote ends before an auction that may award its capacity binds its orders. From then until the auction is
 completed, no grant moves or is extended onto a lot that it has bound. A grant whose startup moves it takes free nodes
 of its pool, also such that no lot offers. No provider dates back by more than an hour that nodes which had less power
-than they draw have it again.
+than they draw have it again. A closing that ends grants is put off a day before it at the latest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ from marketplace.auditor.stream import Findings, Message
 Shares = list[tuple[str, Load]]
 
 BACKDATED_MAX: Final = timedelta(hours=1)
+PUT_OFF_MIN: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Pool:
         owners: The grant whose GPUs' evidence showed an incident.
         held: Future grants, for which held quotes set aside nodes of a grant that is resold.
         freed: The decision of the last release, its grant, and what that took before.
+        closes_at: When it is to close, as last announced.
     """
 
     site_id: str
@@ -42,6 +44,7 @@ class Pool:
     owners: dict[str, str] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     freed: tuple[str, str, Shares] = ("", "", [])
+    closes_at: datetime = FOREVER
 
     def loads(self, lot_id: str | None = None) -> list[Load]:
         """Return the taken nodes, of one lot or of all."""
@@ -273,6 +276,8 @@ class Capacity:
         if pool is None:
             self.findings.add("pool", message.sequence, f"{body['pool_id']} was never opened")
             return
+        if name == "closing_announced":
+            self._announce(message, body, pool)
         self._take_pool(message, name, body, pool)
 
     def _check_prompt(self, message: Message, body: dict[str, Any]) -> None:
@@ -333,6 +338,14 @@ class Capacity:
             case "node_restored" if body["incident_id"] in pool.failed:
                 failed = pool.failed[body["incident_id"]]
                 pool.failed[body["incident_id"]] = failed._replace(end=parse_instant(body["at"]))
+
+    def _announce(self, message: Message, body: dict[str, Any], pool: Pool) -> None:
+        """Check that a closing is put off a day before it at the latest, unless no grant ends by it."""
+        at, until = parse_instant(body["announced_at"]), pool.closes_at
+        in_time = at <= until - PUT_OFF_MIN or all(load.end <= until for load in pool.loads())
+        text = f"the closing of {body['pool_id']}, which ends grants at {render_instant(until)}, is put off at"
+        self.findings.require(in_time, "closing", message.sequence, f"{text} {render_instant(at)}")
+        pool.closes_at = parse_instant(body["closes_at"])
 
     def _reserve(self, message: Message, body: dict[str, Any], pool: Pool) -> None:
         start, end = parse_instant(body["start"]), parse_instant(body["end"])

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from events.auction import AuctionBookFrozen, AuctionCompleted, AuctionLocked, AuctionOpened
 from events.book import BookLot
 from events.grant import GrantExtended, GrantSubstituted
-from events.pool import PoolCapacityOffered, PoolCapacityReserved
+from events.pool import PoolCapacityOffered, PoolCapacityReleased, PoolCapacityReserved, PoolClosingAnnounced
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.spans import render_instant
 from marketplace.auditor.stream import Findings, Message
@@ -150,3 +150,32 @@ def test_a_grant_that_takes_nodes_of_a_frozen_lot_is_found(events, at, found, ta
         headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}", "ce-time": hour(at).isoformat()}
         part.take([Message(number, "marketplace.site.x", headers, msgspec.json.encode(event))])
     assert [rule for rule, _, _ in part.findings.kept] == ["frozen"] * found
+
+
+def close(closes_at, announced_at):
+    return PoolClosingAnnounced(
+        pool_id=build.POOL, announced_at=hour(announced_at), closes_at=hour(closes_at), reason="the lease ends"
+    )
+
+
+FREED = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(90))
+LONG = take(600, 10, 101)
+
+
+@pytest.mark.parametrize(
+    ("events", "put_off_at", "found"),
+    [
+        ((LONG,), 76, 0),
+        ((LONG,), 76.01, 1),
+        ((LONG,), 101, 1),
+        ((LONG, FREED), 99, 0),
+        ((take(600, 10, 100),), 99, 0),
+        ((), 101, 0),
+    ],
+)
+def test_a_closing_that_ends_grants_and_is_put_off_late_is_found(events, put_off_at, found):
+    part = Capacity(Findings())
+    for number, event in enumerate((PLANNED, POOL, OFFERED, *events, close(100, 1), close(200, put_off_at))):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
+        part.take([Message(number, "marketplace.pool.x", headers, msgspec.json.encode(event))])
+    assert [(rule, at) for rule, at, _ in part.findings.kept] == [("closing", 4 + len(events))] * found

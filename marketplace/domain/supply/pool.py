@@ -75,9 +75,9 @@ from marketplace.domain.supply.pool_commands import (
 from marketplace.domain.supply.service_level import require_service
 
 NOTICE_MIN = timedelta(days=14)
+"""How long before its closing a pool's provider gives notice, at least."""
 PUT_OFF_MIN = timedelta(days=1)
 """How long before an announced closing that ends grants it may be put off at the latest."""
-"""How long before its closing a pool's provider gives notice, at least."""
 FEES_KEPT = timedelta(days=7)
 """How long after its closing the provider's account keeps the fees of the ends of its grants."""
 _DAY: Final = timedelta(days=1)
