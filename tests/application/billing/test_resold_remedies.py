@@ -75,6 +75,17 @@ async def test_the_platform_takes_its_fee_of_what_a_reseller_earns_or_adds(marke
     assert await find_faults(Fees, market.log) == []
 
 
+async def test_a_reseller_keeps_a_tenth_of_what_it_receives_for_sixty_days(market):
+    async with market.worker():
+        done = await sell(market)
+        statement_id = await state(market, done)
+        market.clock.at = (await market.state("statement", statement_id)).issued.accept_until
+        settled = await market.until("statement", statement_id, "accepted", seconds=60)
+    assert settled.charges.reseller_receives_usd == HOURS
+    account = await market.account(done.trade.startup)
+    assert account.reserves[statement_id] == (Decimal("57.60"), market.clock.at + 60 * DAY)
+
+
 async def deposit(market, party):
     more = {"amount_usd": Decimal(10_000), "reference": f"more-{party}"}
     await accounts.deposit(market.handler, market.context(), rename_id("acc", party), **more)
