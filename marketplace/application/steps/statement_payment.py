@@ -146,15 +146,7 @@ async def make_payment(unit: UnitOfWork, grant: Grant, payment: Payment) -> None
         cause=cause,
     )
     due_usd = await _pay(unit, startup, issued.resale, due_usd)
-    if issued.resale is not None:
-        seller = CaptureHold(
-            account_id=issued.resale.seller_account_id,
-            hold_id=issued.resale.hold_id,
-            amount_usd=charges.reseller_pays_usd,
-            payee_account_id=issued.provider_account_id,
-            cause=cause,
-        )
-        await capture_or_debit(unit, seller)
+    await _pay_as_seller(unit, issued.resale, issued.provider_account_id, charges.reseller_pays_usd, cause)
     equity = issued.equity
     if equity is not None and equity.holder_account_id is not None:
         holder = CaptureHold(
@@ -193,18 +185,25 @@ async def _pay_fees(unit: UnitOfWork, issued: GrantIssued, cause: str, charges: 
         cause=name_fee(cause),
     )
     await capture_or_debit(unit, startup)
-    if issued.resale is not None:
-        seller = CaptureHold(
-            account_id=issued.resale.seller_account_id,
-            hold_id=issued.resale.hold_id,
-            amount_usd=charges.reseller_fee_usd,
-            payee_account_id=fee.account_id,
-            cause=name_fee(cause),
-        )
-        await capture_or_debit(unit, seller)
+    await _pay_as_seller(unit, issued.resale, fee.account_id, charges.reseller_fee_usd, name_fee(cause))
     await _give_back(unit, issued.provider_account_id, fee.account_id, charges.provider_fee_usd, name_fee(cause))
     fees_usd = charges.startup_fee_usd + charges.provider_fee_usd + charges.reseller_fee_usd
     await _reserve_fees(unit, fee.account_id, fees_usd)
+
+
+async def _pay_as_seller(
+    unit: UnitOfWork, resale: ResalePart | None, payee_account_id: str, amount_usd: Decimal, cause: str
+) -> None:
+    """Pay what the seller of a resale owes, from the hold of what it adds, or else from what it has available."""
+    if resale is not None:
+        capture = CaptureHold(
+            account_id=resale.seller_account_id,
+            hold_id=resale.hold_id,
+            amount_usd=amount_usd,
+            payee_account_id=payee_account_id,
+            cause=cause,
+        )
+        await capture_or_debit(unit, capture)
 
 
 async def _reserve_fees(unit: UnitOfWork, account_id: str, fees_usd: Decimal) -> None:
