@@ -146,8 +146,8 @@ async def claim_bond(
 ) -> Receipt:
     """Claim what the schedule grants for undelivered hours: of a settled period of a grant, or of its early end.
 
-    Of resold hours it is claimed by the price that the buyer pays: from the provider by what that is owed for them, and
-    from the seller by the rest, which is its own claim.
+    The claim for resold hours is computed by the price that the buyer pays. The provider owes its part by what it is
+    paid for them. The seller owes the rest, in a claim of its own.
 
     The startup that pays for the grant claims, also where another one uses it. The holder of its equity that bears a
     part of the price may claim what the startup has not, in the last days of the time to claim.
@@ -195,7 +195,7 @@ async def _claim(
     replacement_ids: Sequence[str],
     others: Sequence[str],
 ) -> str:
-    """Claim what one of those owes who are paid for a grant, and return the claim; `others` are those just made."""
+    """Claim what one debtor of a grant owes, its provider or its reseller; `others` are the claims just made."""
     issued, grant_id, at = grant.issued, grant.issued.grant_id, unit.context.at
     bond_id = rename_id("bnd", debtor.party_id)
     claimant_id = issued.startup_id if by == "startup" else str(unit.context.party_id)

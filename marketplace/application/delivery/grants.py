@@ -154,7 +154,7 @@ async def degrade_grant(
 
 
 async def _is_unanswered(unit: UnitOfWork, grant: Grant, nodes: int) -> bool:
-    """Return whether the provider's meter covered so many nodes nearly never of late, whatever the startup reported."""
+    """Return whether the provider's meter hardly counted so many nodes of late, whatever the startup reported."""
     usage, at = await unit.load(USAGE, name_usage(grant.issued.grant_id)), unit.context.at
     return is_unanswered(usage, grant, nodes, at - SILENT_AFTER, at)
 
