@@ -49,7 +49,7 @@ class Refusals:
     """Folds refusals.
 
     Attributes:
-        standing: When a party refused issues of an issuer, by proposal, but for what it took back.
+        standing: By issuer and party, when it refused each proposal. A refusal that it took back is left out.
         heard: By proposal.
     """
 

@@ -539,7 +539,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
 
 
 async def _list_heard(unit: UnitOfWork, proposal: Proposal) -> frozenset[str]:
-    """Return the investors that were asked, but for those who refused another issue: their silence does not agree."""
+    """Return the investors that were asked. An investor that is silent and refused another issue is left out."""
     issuing = await unit.get(ISSUER, find_issuing(proposal.made), Issuer)
     silent = proposal.list_offered() - proposal.refused
     return proposal.list_offered() - {each for each in silent if is_standing(issuing, each, unit.context.at)}

@@ -77,6 +77,10 @@ class Month(Delivery):
             self.market.handler, self.market.context(self.trade.provider), self.id, at=self.at(day)
         )
 
+    async def report_silence(self):
+        context = self.market.context(self.trade.startup)
+        await grants.suspend_grant(self.market.handler, context, self.id, at=context.at, reason="no node answers")
+
     async def state_first(self):
         """Let the first period be stated."""
         self.market.clock.at = max(self.market.clock.at, self.first.end + timedelta(hours=25))
@@ -561,8 +565,7 @@ async def test_readings_lift_a_false_report_of_silence_for_the_hours_that_they_c
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
         await month.go(2.5)
-        at, context = market.clock.now(), market.context(trade.startup)
-        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        await month.report_silence()
         suspended = await market.state("grant", month.id)
         assert (suspended.status, suspended.nodes_available, suspended.is_dark) == ("suspended", 0, True)
         await month.go(3.4)
@@ -599,8 +602,7 @@ async def test_readings_answer_a_report_of_silence_for_the_nodes_that_they_cover
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
         await month.go(2.5)
-        at, context = market.clock.now(), market.context(trade.startup)
-        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        await month.report_silence()
         await month.go(3.4)
         few = Measurement(reading_id="few", start=month.at(0), end=month.at(3.4), gpus=gpus)
         assert await month.report(few) == ["accepted"]
@@ -625,8 +627,7 @@ async def test_a_second_of_readings_answers_no_report_of_silence_and_what_the_pr
         await month.go(1)
         await month.degrade(1, 1)
         await month.go(2.5)
-        at, context = market.clock.now(), market.context(trade.startup)
-        await grants.suspend_grant(market.handler, context, month.id, at=at, reason="no node answers")
+        await month.report_silence()
         await month.go(2.9)
         second = Measurement(reading_id="dust", start=month.at(2.5), end=month.at(2.5) + timedelta(seconds=1), nodes=2)
         assert await month.report(second) == ["accepted"]

@@ -161,6 +161,12 @@ async def test_a_named_affiliate_whose_relation_ended_gets_nothing_and_what_it_w
     assert await read_holder(deal) == deal.fund
 
 
+async def attest(deal):
+    named = {"milestone": "works", "document": "report.pdf"}
+    context = deal.market.context(deal.engineer)
+    await warrants.attest_milestone(deal.market.handler, context, deal.issuer, deal.warrant, **named)
+
+
 async def test_a_warrant_that_vests_while_a_proposal_waits_voids_nothing(deal):
     """Its holder, a small part of those that were asked, became a group of its own, and the proposal void."""
     never = AttestedMilestone(name="never", description="it flies", attester_id=deal.engineer)
@@ -184,14 +190,7 @@ async def test_a_warrant_that_vests_while_a_proposal_waits_voids_nothing(deal):
     proposal_id = await consents.find_proposal(deal.market.handler, context)
     made = (await deal.market.state("proposal", proposal_id)).made
     assert {each.electorate for each in made.consents} == {"unvested_warrants"}
-    await warrants.attest_milestone(
-        deal.market.handler,
-        deal.market.context(deal.engineer),
-        deal.issuer,
-        deal.warrant,
-        milestone="works",
-        document="report.pdf",
-    )
+    await attest(deal)
     await consents.agree(deal.market.handler, deal.market.context(deal.named), proposal_id)
     assert (await deal.market.state("proposal", proposal_id)).status == "effective"
     await check_log(deal.market.log)
@@ -202,12 +201,5 @@ async def test_a_warrant_that_vests_while_a_proposal_waits_voids_nothing(deal):
 async def test_who_became_an_affiliate_of_the_holder_attests_nothing_for_it(deal, found):
     await relate(deal, found=found, two=deal.engineer)
     with pytest.raises(Refusal) as caught:
-        await warrants.attest_milestone(
-            deal.market.handler,
-            deal.market.context(deal.engineer),
-            deal.issuer,
-            deal.warrant,
-            milestone="works",
-            document="report",
-        )
+        await attest(deal)
     assert caught.value.code == "attested_by_beneficiary"

@@ -1,6 +1,5 @@
 """What holders without a key lose by an act of their company: their part of what others get for less than its worth."""
 
-from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,32 +9,17 @@ from msgspec import structs
 from events import issuer as events
 from events.financing import Payout
 from events.types import SafeTerms
-from events.vesting import WarrantTranche
 from marketplace.core.money import ceil_cents
 from marketplace.domain.equity.answering import find_lost, find_share_worth
 from marketplace.domain.equity.giving import find_given
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.build import NOW, id_of, usd
+from tests.domain.equity.test_giving import OF, OPTION, WARRANT
 from tests.domain.equity.test_ground import HOLDERS, declare
-from tests.domain.equity.test_rights import COMPANY, FOUNDER, FUND, GIVEN, ISSUER_ID
+from tests.domain.equity.test_rights import COMPANY, FOUNDER, FUND, GIVEN
 
-OF = {"issuer_id": ISSUER_ID}
 STOCK = events.IssuerStockIssued(
     **OF, security_id=id_of("sec", 9), holder_id=FUND, class_id="common", shares=100, price_usd_per_share=usd(1)
-)
-OPTION = events.IssuerOptionGranted(
-    **OF, option_id=id_of("opt", 1), holder_id=FUND, shares=40, exercise_price_usd=usd(1)
-)
-WARRANT = events.IssuerWarrantIssued(
-    **OF,
-    warrant_id=id_of("wrt", 1),
-    holder_id=FUND,
-    class_id="common",
-    shares=50,
-    exercise_price_usd=usd(900),
-    expires_at=NOW + timedelta(days=900),
-    settlement="either",
-    tranches=(WarrantTranche(shares=30, exercise_price_usd=usd(1)), WarrantTranche(shares=20)),
 )
 WORTH = Fraction(100_000, 1_110)
 """The founder, who has no key, has 900 of 1,110 shares that cost a dollar. All count at 100,000 dollars."""

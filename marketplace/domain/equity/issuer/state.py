@@ -395,7 +395,8 @@ class Issuer:
         price_marks: Every price of a share that was stated, oldest first.
         proposals: By whom and when each proposal of the last `COUNT_WITHIN` was made, and whether it closes a round or
             concerns a sale, by its id.
-        refusals: When each party refused issues without a round, by proposal, but for what it took back.
+        refusals: By party, when it refused each proposal of an issue without a round. A refusal that was taken back is
+            left out.
         holder_terms: What the company and its holders agreed on.
         limit: The dilution limit; None if the issuer set none.
         limited: The parties that held something when the limit was agreed on. It permits nothing beside others.

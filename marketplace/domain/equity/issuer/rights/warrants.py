@@ -284,7 +284,7 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
 def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the transfer of a whole warrant to an affiliate of its first holder, or back; nothing if recorded.
 
-    A holder without a key passes it, whatever its terms, to the party that it is.
+    A holder without a key may be a party of this market too. It transfers any warrant to that party.
     """
     warrant = require_found("warrant", command.warrant_id, state.warrants.get(command.warrant_id))
     known = state.acts.get(command.transfer_id)
