@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,9 +29,10 @@ import httpx
 import msgspec
 import uvloop
 from litestar import Litestar, get, post
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 
-from benchmarks.http_load import build_request, connect, measure, number_from
+from benchmarks.http_load import Connection, build_request, connect, measure, number_from
 from benchmarks.synthetic import make_write
 from marketplace.api.application import create_application
 from marketplace.api.http.bodies.answers import ReceiptBody
@@ -44,6 +45,7 @@ from marketplace.embedded.folder import temporary_folder
 from marketplace.embedded.nats import embedded_nats
 from marketplace.embedded.process import find_free_port
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Write
 from marketplace.process import running as running_tasks
 from marketplace.runtime.process.collector import settle_collector
 from marketplace.runtime.process.config import Settings
@@ -65,6 +67,17 @@ async def bare(data: JSONBody[PlaceOrderBody]) -> ReceiptBody:
     return ReceiptBody(id=data.startup_id, sequence=1, version=1)
 
 
+def build_appending(log: JetStreamLog) -> HTTPRouteHandler:
+    """Return a handler that does nothing but append as many bytes as an order's events."""
+
+    @post("/append")
+    async def append(data: JSONBody[PlaceOrderBody]) -> ReceiptBody:
+        await log.append(make_writes())
+        return ReceiptBody(id=data.startup_id, sequence=1, version=1)
+
+    return append
+
+
 @get("/processor-seconds")
 async def tell_processor_seconds() -> float:
     return time.process_time()
@@ -83,10 +96,11 @@ async def serve(port: int, bare_port: int) -> None:
             settings = Settings(
                 nats_url=nats.url, nats_admin_url=nats.admin_url, api_key_secret="s" * 32, admin_key=ADMIN_KEY
             )
-            async with open_services(settings) as services:
+            async with open_services(settings) as services, open_log(is_followed=True) as log:
+                handlers = [bare, build_appending(log), tell_processor_seconds]
                 applications = (
                     (create_application(services), port),
-                    (Litestar([bare, tell_processor_seconds], openapi_config=None), bare_port),
+                    (Litestar(handlers, openapi_config=None), bare_port),
                 )
                 servers = [build_bare_server(one, at) for one, at in applications]
                 settle_collector()
@@ -167,31 +181,40 @@ async def open_log(*, is_followed: bool) -> AsyncIterator[JetStreamLog]:
             await log.close()
 
 
-async def compare_alone(port: int, make_order: Callable[[], bytes]) -> None:
+async def compare_alone(port: int, bare_port: int, body: bytes, numbers: Iterator[int]) -> None:
     """Time orders of one client and appends by turns, one of each: the time of a disk changes from second to second."""
-    orders, appends, echoed = [], [], []
     async with open_log(is_followed=False) as alone, open_log(is_followed=True) as followed:
-        connection = await connect(port)
+        ordering, appending = await connect(port), await connect(bare_port)
+        make_order = build_request("/v1/orders", ADMIN_KEY, body, numbers)
+        make_bare = build_request("/append", ADMIN_KEY, body, numbers)
+        turns: dict[str, Callable[[], Awaitable[object]]] = {
+            "an order": lambda: ask(ordering, make_order),
+            "an atomic append of the log": lambda: alone.append(make_writes()),
+            "one of a log that its writer follows": lambda: followed.append(make_writes()),
+            "a handler that does nothing else": lambda: ask(appending, make_bare),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in turns}
         for _ in range(ALONE):
-            began = time.perf_counter()
-            answer = await connection.send(make_order())
-            orders.append(time.perf_counter() - began)
-            assert answer.startswith(b"HTTP/1.1 201"), answer[:2_000]
-            appends.append(await time_append(alone))
-            echoed.append(await time_append(followed))
-        connection.close()
-    placed = statistics.median(orders) * 1_000
-    for taken, whose in ((appends, "the log"), (echoed, "a log that its writer follows")):
-        append = statistics.median(taken) * 1_000
-        print(f"by turns: an order {placed:.2f} ms (p50), {placed / append:.2f} of an atomic append of {whose}")
+            for name, take in turns.items():
+                began = time.perf_counter()
+                await take()
+                taken[name].append(time.perf_counter() - began)
+        ordering.close()
+        appending.close()
+    order, *others = ((name, statistics.median(times) * 1_000) for name, times in taken.items())
+    print(f"by turns, p50: {order[0]} {order[1]:.2f} ms")
+    for name, median in others:
+        print(f"    {name} {median:.2f} ms: the order takes {order[1] / median:.2f} times as long")
 
 
-async def time_append(log: JetStreamLog) -> float:
-    """Return the seconds of an atomic append of an order's two events."""
-    writes = [make_write(body_bytes=count) for count in EVENTS_BYTES]
-    began = time.perf_counter()
-    await log.append(writes)
-    return time.perf_counter() - began
+async def ask(connection: Connection, make: Callable[[], bytes]) -> None:
+    answer = await connection.send(make())
+    assert answer.startswith(b"HTTP/1.1 201"), answer[:2_000]
+
+
+def make_writes() -> list[Write]:
+    """Return what an atomic append as long as that of an order stores."""
+    return [make_write(body_bytes=count) for count in EVENTS_BYTES]
 
 
 async def follow(log: JetStreamLog) -> None:
@@ -246,7 +269,7 @@ async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float
             await run(orders, port, "/v1/orders", clients)
         print_row(clients, bare, orders)
         if clients == 1:
-            await compare_alone(port, build_request("/v1/orders", ADMIN_KEY, bodies[0], numbers))
+            await compare_alone(port, bare_port, bodies[0], numbers)
     share = bare.cost / orders.cost
     reached = "reached" if orders.rate >= TARGET_ORDERS or share >= TARGET_SHARE else "not reached"
     print(
