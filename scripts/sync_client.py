@@ -22,6 +22,7 @@ class SyncMarketplaceClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+    def close(self) -> None: ...
 """
 _HEAD_IMPORTS: Final = """
 from collections.abc import Iterator

@@ -1052,6 +1052,7 @@ class SyncMarketplaceClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+    def close(self) -> None: ...
     accounts: _Accounts
     api_keys: _ApiKeys
     auctions: _Auctions

@@ -1,6 +1,7 @@
 """The typed client: one effect per command whatever breaks, problems as exceptions, and its own writes in its reads."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from importlib import import_module
@@ -17,6 +18,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections.views.access import PartyView
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, Stage, open_stage
+from tests.support.patience import PATIENCE_SECONDS
 
 BODY = {"name": "Acme", "roles": ("startup",), "jurisdiction": "US"}
 
@@ -122,6 +124,64 @@ async def test_the_client_without_asyncio_commands_reads_follows_and_refuses():
 
     async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
         await asyncio.to_thread(use, address)
+
+
+LEFT_OPEN = """
+import sys
+from marketplace.client import SyncMarketplaceClient
+
+client = SyncMarketplaceClient(*sys.argv[1:]).__enter__()
+stream = client.events.follow()
+print(next(stream)[0], client.clock.get().offset_seconds)
+"""
+FOLLOWED_BY_A_THREAD = """
+import sys, threading
+from marketplace.client import SyncMarketplaceClient
+
+def follow():
+    for sequence, _ in client.events.follow():
+        print(sequence, flush=True)
+        if sequence == 2:
+            reached.set()
+
+client, reached = SyncMarketplaceClient(*sys.argv[1:]), threading.Event()
+threading.Thread(target=follow, daemon=True).start()
+reached.wait()
+"""
+INTERRUPTED = """
+import os, signal, sys, threading
+from marketplace.client import SyncMarketplaceClient
+
+client = SyncMarketplaceClient(*sys.argv[1:])
+try:
+    for sequence, _ in client.events.follow():
+        if sequence == 2:
+            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+except KeyboardInterrupt:
+    print("interrupted", client.events.read().next_after)
+client.close()
+client.close()
+"""
+
+
+ENDING = {LEFT_OPEN: "1 0\n", FOLLOWED_BY_A_THREAD: "1\n2\n", INTERRUPTED: "interrupted 2\n"}
+"""Programs that end by themselves, and what they print."""
+
+
+@pytest.mark.parametrize("program", ENDING, ids=["open", "followed", "interrupted"])
+async def test_a_program_that_leaves_the_client_open_or_is_interrupted_ends(program):
+    async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
+        await stage.post(stage.admin, "/v1/parties", BODY)
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-c", program, address, ADMIN_KEY)
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                output, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert (process.returncode, output.decode()) == (0, ENDING[program]), errors.decode()
 
 
 async def test_reads_see_what_the_client_wrote(database_url: str):
