@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from events.mandate import MandateTerms
 from events.order import OrderTerms
+from events.register import Owner, RelationKind
 from events.types import Event, Id, Instant, Person, Text, Usd
 
 Reference = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -111,7 +112,25 @@ class ConsentAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     value_usd: Usd | None
 
 
-AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct | OrderAct | ConsentAct
+class RelationAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="relation"):
+    """A relation that would be stated in the name of the party. Nothing is held for it.
+
+    Attributes:
+        related_id: The other party; None for an owner outside this market.
+        owner: That owner; None for a party.
+        relation: What the other one is to the party.
+        since: Since when; None: always.
+        reason: Why.
+    """
+
+    related_id: Id | None = None
+    owner: Owner | None = None
+    relation: RelationKind
+    since: Instant | None = None
+    reason: Text
+
+
+AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct | OrderAct | ConsentAct | RelationAct
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):

@@ -94,6 +94,7 @@ class Persons:
                 case _:
                     pass
             self._take_hold(message, account, body, given.get(body["account_id"]), buys=buys)
+        self._check_relations(decision, limited, given)
         agreed = {name for name, act in given.items() if act.get("kind") == "consent"}
         self._check_given(decision, limited - agreed, counted)
 
@@ -121,6 +122,19 @@ class Persons:
             text = f"{account_id} lets {amount} USD or more go, and {counted.get(account_id)} counts toward its limit"
             found = counted.get(account_id, Decimal(0)) >= amount
             self.findings.require(found, "persons", decision[0].sequence, text)
+
+    def _check_relations(
+        self, decision: Sequence[Message], limited: Collection[str], given: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Check that two persons state the relations of a party whose account limits one."""
+        for message in decision:
+            if message.event_type == "register.relation_stated.v1":
+                body = message.read()
+                account_id = f"acc_{body['party_id'][4:]}"
+                act, stated = given.get(account_id, {}), (body.get("related_id"), body.get("owner"))
+                same = (act.get("kind"), act.get("related_id"), act.get("owner")) == ("relation", *stated)
+                text = f"one person of {account_id} states a relation; two agreed to {act or 'nothing'}"
+                self.findings.require(same or account_id not in limited, "persons", message.sequence, text)
 
     def _list_acts(self, message: Message) -> list[tuple[str, Mapping[str, Any]]]:
         """Return what its actor proposes or agrees to by an event."""

@@ -51,7 +51,8 @@ class Stakes:
         given = [self.asked.get(body["approval_id"], {}) for name, body in bodies if name == "account.approval_given"]
         actor = decision[0].headers.get("ce-actor", "")
         for name, body in bodies:
-            if name == "proposal.agreed" and f"acc_{body['party_id'][4:]}" in self.limited:
+            is_back = name == "issuer.refusal_counted" and not body.get("stands", True)
+            if (is_back or name == "proposal.agreed") and f"acc_{body['party_id'][4:]}" in self.limited:
                 self._check(decision[0].sequence, body, bodies, given, is_void="proposal.ended" in names)
         if f"acc_{actor[4:]}" in self.limited and "proposal.agreed" not in names:
             made = [act for name, body in bodies if name == "proposal.made" for act in _read_acts(body["effects"])]

@@ -131,11 +131,11 @@ class Parties(Group):
     ) -> ReceiptBody:
         """State an owner or affiliate, as the party; record what was found, as the platform.
 
-        The receipt's id is the relation's.
+        The receipt's id is the relation's, or that of the request if it waits for a second person.
 
         Raises:
             ProblemError: ``party_unknown`` · ``relation_ambiguous`` · ``relation_to_itself`` · ``since_future`` ·
-                ``relations_too_many``.
+                ``relations_too_many`` · ``person_missing``.
         """
         body = RelationBody(kind=kind, related_id=related_id, owner=owner, since=since, reason=reason)
         return await self._api.command(f"/v1/parties/{segment(party_id)}/relations", body, **options)

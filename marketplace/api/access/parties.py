@@ -7,6 +7,7 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from events.types import Role
+from marketplace.api.http.asked import answer_asked
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.parties import (
     ClearPartyBody,
@@ -101,12 +102,12 @@ async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[Rel
     """State who owns a party or is its affiliate, as the party; record what was found, as the platform.
 
     Auctions do not match related parties, and mandates pay for their trades only if they say so. A party states nothing
-    new while an auction has bound orders.
+    new while an auction has bound orders. If its account limits one person, this waits for a second one (202).
     """
     stated = msgspec.structs.asdict(data)
     auction_ids = await command.list_auctions()
     receipt = await declare_relation(command.handler, command.context, party_id, **stated, auction_ids=auction_ids)
-    return command.answer(receipt)
+    return await answer_asked(command, receipt, command.principal.party_id) or command.answer(receipt)
 
 
 @post(

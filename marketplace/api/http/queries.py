@@ -24,7 +24,7 @@ from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.engine.database import reachable
 
 SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
-ACTS: Final = {"order": "orders", "mandate": "mandates", "consent": "proposals"}
+ACTS: Final = {"order": "orders", "mandate": "mandates", "consent": "proposals", "relation": "parties"}
 """The feature whose terms a kind of act states that waits for a second person; the others are of accounts alone."""
 V = TypeVar("V")
 S = TypeVar("S", bound=msgspec.Struct)

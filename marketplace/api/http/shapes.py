@@ -17,6 +17,7 @@ from events import types as values
 from events.registry import EVENT_TYPES
 from events.rendering.docstrings import Docstring, parse_docstring
 from events.rendering.json_schema import PYTHON_END
+from events.vesting import Milestone
 from marketplace.api.http.strict_json import WHOLE_MAX
 from marketplace.api.http.words import WORDS
 from marketplace.domain.value_faults import DECIMAL_PATTERN
@@ -30,6 +31,11 @@ _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SCALARS: Final = (str, int, float, bool)
 _NESTED: Final = ("items", "additionalProperties", "propertyNames")
 _LISTED: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
+_UNIONS: Final[dict[str, tuple[Any, str]]] = {
+    "PrincipalTerms": (values.PrincipalTerms, "Terms of an instrument."),
+    "Milestone": (Milestone, "What makes rights vest, or lets them be exercised."),
+}
+"""Choices of structures that several members share, each a component of its own, and what it is."""
 _PRICES: Final = ("usd_per_gpu_hour",)
 _MONEY: Final = ("_usd", "usd_per_share", "usd_min", "usd_max", "usd_per_hour")
 
@@ -44,16 +50,19 @@ class Shapes:
 
     def __init__(self, bodies: Iterable[Any], answers: Iterable[Any]) -> None:
         bodies, answers = [*bodies], [*answers]
-        kinds = list(dict.fromkeys([*bodies, *answers]))
+        kinds = list(dict.fromkeys([*bodies, *answers, *(kind for kind, _ in _UNIONS.values())]))
         references, components = msgspec.json.schema_components(kinds, ref_template=f"{REF}{{name}}")
         self._names = {name: _name_shape(name) for name in components}
         self._references = dict(zip(kinds, references, strict=True))
         self._instants = dict(_list_instants(kinds))
+        self._unions: dict[str, Schema] = {}
+        self._unions = {name: self.refer(kind) for name, (kind, _) in _UNIONS.items()}
         strict = set(_reach([self._references[kind] for kind in bodies], components))
         self.components: dict[str, Schema] = {
             self._names[name]: self._describe(name, component, strict=name in strict)
             for name, component in components.items()
         } | {name: _bound(_tidy(schema)) for name, schema in _list_values().items()}
+        self.components |= {name: {"description": _UNIONS[name][1], **each} for name, each in self._unions.items()}
 
     def refer(self, kind: Any) -> Schema:
         """Return the schema of one of the types, with references to components."""
@@ -92,7 +101,11 @@ class Shapes:
         if "discriminator" in rendered:
             mapping = rendered["discriminator"]["mapping"]
             renamed = {tag: self._rename(reference) for tag, reference in mapping.items()}
-            rendered["discriminator"] = {**rendered["discriminator"], "mapping": renamed}
+            union = {"anyOf": rendered.pop("anyOf"), "discriminator": {**rendered["discriminator"], "mapping": renamed}}
+            del rendered["discriminator"]
+            name = next((name for name, known in self._unions.items() if known == union), None)
+            rendered |= union if name is None else {"$ref": REF + name}
+            return rendered
         if "$ref" in rendered:
             rendered["$ref"] = self._rename(rendered["$ref"])
         return _join_null(_tidy(_name_value(rendered)))

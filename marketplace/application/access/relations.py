@@ -5,9 +5,11 @@ from datetime import datetime
 
 from msgspec import structs
 
+from events.account import RelationAct
 from events.register import RelationKind
 from marketplace.application.steps.access import require_agreeing, require_parties, require_tenant
-from marketplace.core.ids import derive_id
+from marketplace.application.steps.two_persons import ask_second, is_limited
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.register import (
     REGISTER,
     REGISTER_ID,
@@ -35,38 +37,59 @@ async def declare_relation(
 ) -> Receipt:
     """State an owner or affiliate, as the party; record one that was found, as the platform.
 
-    A relation takes a party's say among disinterested holders, so it is stated by who may agree for the party.
+    A relation takes a party's say among disinterested holders, so it is stated by who may agree for the party. If the
+    account limits one person, the statement is only requested, and waits for a second one; see
+    `marketplace.application.billing.approvals`.
 
     The receipt's id is the relation's: a repeat gets the same one, also after that relation ended. `auction_ids` are
     the auctions that are not completed: a party states nothing new while one decides, since that could undo an order.
 
     Raises:
-        Refusal: ``party_unknown`` · ``scope_missing`` · refusals of the register · ``market_deciding``, of a party
-            alone.
+        Refusal: ``party_unknown`` · ``scope_missing`` · refusals of the register · of a party alone
+            ``market_deciding`` · ``person_missing``.
     """
     require_tenant(context, party_id, duty=True)
     require_agreeing(context)
+    act = RelationAct(related_id=related_id, owner=owner, relation=kind, since=since, reason=reason)
+
+    async def work(unit: UnitOfWork) -> None:
+        if await is_limited(unit) and await _is_new(unit.branch(), party_id, act):
+            await ask_second(unit, rename_id("acc", party_id), act)
+        else:
+            await state_relation(unit, party_id, act, auction_ids)
+
+    return await handler.run(context, REGISTER, REGISTER_ID, work)
+
+
+async def _is_new(branch: UnitOfWork, party_id: str, act: RelationAct) -> bool:
+    await state_relation(branch, party_id, act, ())
+    return bool(branch.list_events(REGISTER, REGISTER_ID))
+
+
+async def state_relation(unit: UnitOfWork, party_id: str, act: RelationAct, auction_ids: Sequence[str]) -> None:
+    """Record a relation that a party states, or that the platform found.
+
+    Raises:
+        Refusal: As `declare_relation`.
+    """
+    context = unit.context
     command = (StateRelation if context.party_id is not None else FindRelation)(
         register_id=REGISTER_ID,
         relation_id=derive_id("rel", context.command_id),
         party_id=party_id,
-        related_id=related_id,
-        owner=owner,
-        kind=kind,
-        since=since,
-        reason=reason,
+        related_id=act.related_id,
+        owner=act.owner,
+        kind=act.relation,
+        since=act.since,
+        reason=act.reason,
         at=context.at,
     )
-
-    async def work(unit: UnitOfWork) -> None:
-        await require_parties(unit, [each for each in (party_id, related_id) if each is not None])
-        register = await unit.decide(REGISTER, REGISTER_ID, command)
-        if unit.list_events(REGISTER, REGISTER_ID) and context.party_id is not None:
-            for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
-                require_not_deciding(auction, context.at)
-        unit.answers = register.find_id(party_id, related_id or owner or "")
-
-    return await handler.run(context, REGISTER, REGISTER_ID, work)
+    await require_parties(unit, [each for each in (party_id, act.related_id) if each is not None])
+    register = await unit.decide(REGISTER, REGISTER_ID, command)
+    if unit.list_events(REGISTER, REGISTER_ID) and context.party_id is not None:
+        for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
+            require_not_deciding(auction, context.at)
+    unit.answers = register.find_id(party_id, act.related_id or act.owner or "")
 
 
 async def end_relation(handler: Handler, context: Context, party_id: str, relation_id: str, *, reason: str) -> Receipt:

@@ -5,7 +5,17 @@ from decimal import Decimal
 
 from msgspec import structs
 
-from events.account import ConsentAct, DepositAct, LimitAct, MandateAct, OrderAct, WithdrawalAct
+from events.account import (
+    AccountAct,
+    ConsentAct,
+    DepositAct,
+    LimitAct,
+    MandateAct,
+    OrderAct,
+    RelationAct,
+    WithdrawalAct,
+)
+from marketplace.application.access.relations import state_relation
 from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.equity.consents import give_consent
@@ -122,21 +132,30 @@ async def approve(
             command = structs.replace(
                 command, provider=confirmed.provider, booked_at=act.booked_at or confirmed.booked_at
             )
-        if isinstance(act, ConsentAct) and known is not None and known.status == "open":
+        is_open = known is not None and known.status == "open"
+        if isinstance(act, ConsentAct) and is_open:
             await unit.branch().decide(ACCOUNT, account_id, command)
             await give_consent(unit, act.proposal_id, auction_ids)
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)
-        if isinstance(act, MandateAct) and known is not None and known.status == "open":
-            mandate = await unit.load(MANDATE, act.mandate_id)
-            if mandate is not None:
-                await require_mandate_unbound(unit, mandate, mandate.holds.values(), auction_ids)
-            await set_mandate(unit, act.mandate_id, account.party_id, act.terms, alone_at=None)
-        if isinstance(act, OrderAct) and known is not None and known.status == "open":
-            await require_order_free(unit, await unit.load(ORDER, act.order_id), auction_ids)
-            await set_order(unit, act.order_id, account.party_id, act.terms, bought_at=None)
+        if act is not None and is_open:
+            await _carry_out(unit, account.party_id, act, auction_ids)
 
     return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def _carry_out(unit: UnitOfWork, party_id: str, act: AccountAct, auction_ids: Sequence[str]) -> None:
+    """Do an approved act that another aggregate records."""
+    if isinstance(act, MandateAct):
+        mandate = await unit.load(MANDATE, act.mandate_id)
+        if mandate is not None:
+            await require_mandate_unbound(unit, mandate, mandate.holds.values(), auction_ids)
+        await set_mandate(unit, act.mandate_id, party_id, act.terms, alone_at=None)
+    if isinstance(act, OrderAct):
+        await require_order_free(unit, await unit.load(ORDER, act.order_id), auction_ids)
+        await set_order(unit, act.order_id, party_id, act.terms, bought_at=None)
+    if isinstance(act, RelationAct):
+        await state_relation(unit, party_id, act, auction_ids)
 
 
 async def refuse_approval(

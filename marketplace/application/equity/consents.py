@@ -404,14 +404,9 @@ async def agree(handler: Handler, context: Context, proposal_id: str, *, auction
     async def work(unit: UnitOfWork) -> None:
         proposal, party_id = await _load_asked(unit, proposal_id), _name_sender(unit)
         await require_unfrozen(unit)
-        if proposal.status == "refused" and proposal.takes_back(party_id):
-            await _count_refusal(unit, proposal.made, party_id, stands=False)
-            return
         made, branch = proposal.made, unit.branch()
-        await branch.decide(
-            PROPOSAL, proposal_id, AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=context.at)
-        )
-        is_new = bool(branch.list_events(PROPOSAL, proposal_id))
+        await _agree(branch, proposal, party_id)
+        is_new = bool(branch.list_effects())
         value = await measure_consent(unit, made, parse_effects(made)) if is_new and await is_limited(unit) else ZERO
         if await needs_second(unit, value):
             act = ConsentAct(proposal_id=proposal_id, value_usd=value)
@@ -430,13 +425,20 @@ async def give_consent(unit: UnitOfWork, proposal_id: str, auction_ids: Sequence
     Raises:
         Refusal: As `agree`.
     """
-    before, party_id = await unit.get(PROPOSAL, proposal_id), _name_sender(unit)
-    command = AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=unit.context.at)
-    proposal = await unit.decide(PROPOSAL, proposal_id, command)
-    if before.takes_back(party_id):
-        await _count_refusal(unit, before.made, party_id, stands=False)
-    if not proposal.list_missing(unit.context.at):
+    proposal = await _agree(unit, await unit.get(PROPOSAL, proposal_id), _name_sender(unit))
+    if proposal.status == "open" and not proposal.list_missing(unit.context.at):
         await _complete(unit, proposal, auction_ids)
+
+
+async def _agree(unit: UnitOfWork, proposal: Proposal, party_id: str) -> Proposal:
+    """Record an agreement alone. It takes back the party's refusal, which is all that it does once that ended it."""
+    proposal_id, takes_back, after = proposal.made.proposal_id, proposal.takes_back(party_id), proposal
+    if not takes_back or proposal.status != "refused":
+        command = AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=unit.context.at)
+        after = await unit.decide(PROPOSAL, proposal_id, command)
+    if takes_back:
+        await _count_refusal(unit, proposal.made, party_id, stands=False)
+    return after
 
 
 async def carry_out_waived(

@@ -29,6 +29,7 @@ from events.account import (
     LimitAct,
     MandateAct,
     OrderAct,
+    RelationAct,
     WithdrawalAct,
 )
 from marketplace.core.errors import Refusal
@@ -131,8 +132,8 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
         raise refuse_exists("approval", approval_id)
     _require_person(command.person)
     _require_unit(command.unit)
-    amount = None if isinstance(act, LimitAct | DepositAct | ConsentAct) else act.amount_usd
-    if not isinstance(act, LimitAct | ConsentAct):
+    amount = None if isinstance(act, LimitAct | DepositAct | ConsentAct | RelationAct) else act.amount_usd
+    if not isinstance(act, LimitAct | ConsentAct | RelationAct):
         require_usd(act.amount_usd, "/amount_usd", zero=isinstance(act, MandateAct | OrderAct))
     if isinstance(act, WithdrawalAct | DepositAct) and _is_moved(act, state):
         return []
@@ -236,7 +237,7 @@ def _get_open(state: Account, approval_id: str) -> AccountApprovalRequested:
 
 
 def approve(command: Approve, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that approve an act and do it; those of a mandate, order or proposal are recorded elsewhere.
+    """Return the events that approve an act and do it; those of another aggregate are recorded there.
 
     Raises:
         Refusal: ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` · ``person_same``, and what refuses
@@ -278,8 +279,8 @@ def _act(command: Approve, act: AccountAct, state: Account) -> Sequence[AccountE
             return set_limit(SetLimit(account_id=command.account_id, limits=act), state)
         case HoldAct():
             return _place(command.account_id, command.approval_id, act, state, command.at)
-        case MandateAct() | OrderAct() | ConsentAct():
-            return []  # the mandate, order or proposal decides it, in the same append
+        case MandateAct() | OrderAct() | ConsentAct() | RelationAct():
+            return []  # the mandate, order, proposal or register decides it, in the same append
         case WithdrawalAct() | DepositAct():
             if is_repeat(state.references, act.reference, _sign(act), "reference"):
                 text = f"{act.reference} was recorded meanwhile; end the request"

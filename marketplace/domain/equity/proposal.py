@@ -286,12 +286,13 @@ def was_decided_with(consent: Consent, asked: Iterable[Consent]) -> bool:
 def find_side(consent: Consent, party_id: str) -> bool | None:
     """Return whether a party votes in an electorate as a holder of the buyer, not of the company; None if it does not.
 
-    Who is asked alone, about its own position or as the company or the buyer, does not vote.
+    Who is asked alone, about its own position or as the company or the buyer, does not vote. An investor that may
+    refuse an issue does.
     """
     if party_id not in {voter.party_id for voter in consent.voters}:
         return None
     side = consent.electorate.removeprefix("buyer_")
-    if side.startswith("holder/") or side in {"company", "buyer", PRO_RATA}:
+    if side.startswith("holder/") or side in {"company", "buyer"}:
         return None
     return side != consent.electorate
 

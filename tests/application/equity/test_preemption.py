@@ -31,10 +31,11 @@ from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_hostile_variants import agree_open, propose_warrant
 from tests.application.equity.test_maturity import STOCK, build_terms
 from tests.application.equity.test_note_orders import offer_equity
+from tests.application.equity.test_second_persons import agree, approve, limit
 from tests.application.equity.test_warrant_orders import agree as build_warrant
 from tests.application.equity.test_warrant_orders import exercise
 from tests.support.market.agreeing import act_agreed, agree_all, decline_all
-from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
+from tests.support.market.auditing import CountedStakes, CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 
@@ -211,6 +212,27 @@ async def test_a_refusal_that_is_taken_back_leaves_the_investors_other_ones(mark
     assert await vote(market, trade.startup, again) == "effective"
     await check_log(market.log)
     assert await find_faults(OfferedParts, market.log) == []
+
+
+async def test_a_refusal_above_the_limit_is_taken_back_by_two_persons(market, led):
+    """One person took back what protected a stake for half a year, though agreeing would have needed a second one."""
+    trade, _ = led
+    _, proposal_id = await issue_first(market, trade)
+    assert await refuse_issue(market, trade.fund, proposal_id) == "refused"
+    await limit(market, trade.fund, 1)
+    asked = await agree(market, trade.fund, proposal_id)
+    act = (await market.account(trade.fund)).approvals[asked].requested.act
+    assert (act.proposal_id, act.value_usd) == (proposal_id, Decimal("4.50"))
+    assert (await market.state("issuer", trade.issuer)).refusals
+    await approve(market, trade.fund, asked)
+    assert not (await market.state("issuer", trade.issuer)).refusals
+    assert (await market.state("proposal", proposal_id)).status == "refused"
+    assert await agree(market, trade.fund, proposal_id) is None, "nothing is left to take back"
+    assert await find_faults(OfferedParts, market.log) == []
+    assert await find_faults(CountedStakes, market.log) == []
+    assert await find_faults(CountedStakes, market.log, drop="account.approval_given.v1"), (
+        "one person alone took it back"
+    )
 
 
 async def test_an_issue_that_took_effect_is_refused_no_more(market, led):

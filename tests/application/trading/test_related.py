@@ -10,14 +10,17 @@ import msgspec
 import pytest
 
 from marketplace.application.access.relations import declare_relation, end_relation
+from marketplace.application.billing import approvals
 from marketplace.application.delivery import grants
 from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.auditor.market import Market as Audit
+from marketplace.auditor.persons import Persons
 from marketplace.auditor.relations import Relations
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.register import REGISTER_ID
 from tests.application.trading.test_resale import buy, resell
 from tests.support.market.auditing import find_faults
 from tests.support.market.deciding import decide
@@ -68,6 +71,29 @@ async def test_a_clerk_that_may_not_agree_states_no_relation(market):
     with pytest.raises(Refusal) as caught:
         await declare_relation(market.handler, clerk, fund, kind="affiliate", reason="x", related_id=founder)
     assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "proposals:agree")
+
+
+async def test_a_limit_of_one_person_lets_two_state_a_relation(market):
+    """One person gave up a fund's vote for ever, though its account let one person alone let go next to nothing."""
+    fund, founder = await market.party("Fund", "fund"), await market.party("Founder", "fund")
+    await relate(market, founder, by=founder, related_id=fund)
+    account_id, told = rename_id("acc", fund), {"kind": "affiliate", "reason": "x", "related_id": founder}
+    clerk, chief = (msgspec.structs.replace(market.context(fund), actor_person=name) for name in ("clerk", "chief"))
+    await approvals.set_limit(market.handler, clerk, account_id, limit_usd=Decimal(5))
+    clerk = msgspec.structs.replace(market.context(fund), actor_person="clerk")
+    await declare_relation(market.handler, clerk, fund, **told)
+    asked = await approvals.find_approval(market.handler, clerk, account_id)
+    assert founder not in (await market.state("register", REGISTER_ID)).list_group(fund)
+    with pytest.raises(Refusal, match="another person"):
+        await approvals.approve(market.handler, msgspec.structs.replace(clerk, command_id="c2"), account_id, asked)
+    await approvals.approve(market.handler, chief, account_id, asked)
+    assert founder in (await market.state("register", REGISTER_ID)).list_group(fund)
+    again = msgspec.structs.replace(market.context(fund), actor_person="clerk")
+    await declare_relation(market.handler, again, fund, **told)
+    assert await approvals.find_approval(market.handler, again, account_id) is None, "it is stated already"
+    await check_log(market.log)
+    assert not await find_faults(Persons, market.log)
+    assert await find_faults(Persons, market.log, drop="account.approval_given.v1"), "one person alone stated it"
 
 
 @pytest.mark.parametrize("connect", [state_both, state_each_other, state_alone, find_chain])

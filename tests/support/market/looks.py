@@ -34,6 +34,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "issuer": "again",
         "order": "again",
         "pricelist": "fixed",
+        "proposal": "final",
     },
     "auctions:carry_out_match": {
         "account": "met",
@@ -257,7 +258,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "fixed",
         "pricelist": "fixed",
     },
-    "relations:declare_relation": {"auction": "final"},
+    "relations:declare_relation": {"account": "other", "auction": "final"},
     "resale:resell_grant": {"account": "other", "grant": "again", "mandate": "fixed"},
     "schedules:publish_schedule": {"account": "fixed"},
     "service_hours:report_hours": {"grant": "met"},
