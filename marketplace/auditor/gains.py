@@ -153,7 +153,7 @@ class Gains:
                 return False
             price = company.offers[body["transfer_id"]]
         fair = company.find_fair(class_id, self.connect({company_id, holder_id}, now), now.date())
-        return price > max(company.find_mean(holder_id, class_id), fair or 0)
+        return price > max(company.find_mean(holder_id, class_id, by_rights=True), fair or 0)
 
     def find_independent(self, issuer_id: str, interested: Iterable[str], now: datetime) -> Fraction | None:
         """Return the highest price of a share, in USD, that others than these parties and the company made; or None."""

@@ -63,7 +63,7 @@ def weigh_rights(
 def _find_bought(company: Company, stock: Fraction, related: set[str]) -> Fraction:
     """Return the highest price, in USD as converted, at which others bought a twentieth of the stock; 0 if none did."""
     bought: dict[Fraction, Fraction] = {}
-    for lot in (*company.lots, *company.purchases):
+    for lot in (*company.lots, *company.purchases, *company.exercised):
         if lot.price and lot.holder_id.startswith("pty_") and lot.holder_id not in related:
             ratio = company.find_ratio("stock", lot.class_id)
             bought[lot.price / ratio] = bought.get(lot.price / ratio, Fraction(0)) + lot.shares * ratio

@@ -366,13 +366,13 @@ class Company:
             after.append({**each, "amount_usd": Fraction(each["amount_usd"]) - taken})
         self.exposures[instrument["instrument_id"]] = after
 
-    def list_investors(self, holdings: Mapping[tuple[str, str, str], int]) -> set[str]:
+    def list_investors(self, holdings: Mapping[tuple[str, str, str], int], *, by_options: bool = True) -> set[str]:
         """Return who holds what it got for compute or money.
 
         That is an instrument that is open, or a warrant that one gave; preferred stock; or any stock, if the holder
         bought some in a round, by an instrument, for more than the least price of any class, or at one at which all
-        stock was worth more than 100,000 USD as some was issued at it. What was bought from a holder, got from a buyer
-        in a sale, or handed on by who had bought it counts as well.
+        stock was worth more than 100,000 USD as some was issued at it. What was bought by an option (`by_options`) or
+        from a holder, got from a buyer in a sale, or handed on by who had bought it counts as well.
         """
         stock = {row[1:] for row, shares in holdings.items() if row[0] == "stock" and shares}
         preferred = {class_id for class_id, known in self.classes.items() if known.kind == "preferred"}
@@ -381,13 +381,13 @@ class Company:
             if any(Fraction(each["amount_usd"]) for each in self.exposures.get(name, ())):
                 found.add(holder_id)
         found |= {each for name, each in self.bought_rights.items() if holdings.get(("warrant", each, name))}
-        buyers = self._list_buyers() | {*self.bought_rights.values()}
+        buyers = self._list_buyers(by_options=by_options) | {*self.bought_rights.values()}
         return found | (buyers & {holder for holder, _ in stock})
 
-    def _list_buyers(self) -> set[str]:
+    def _list_buyers(self, *, by_options: bool) -> set[str]:
         """Return who got some stock for compute or money, or from who did, also if it holds none any more."""
         least = self._find_founders_price()
-        lots = (*self.lots, *self.purchases)
+        lots = (*self.lots, *self.purchases, *(self.exercised if by_options else ()))
         rows = {(lot.holder_id, lot.class_id) for lot in lots if self._is_bought(lot, least)}
         rows |= {taker for _, taker, price in self.handed_on if price and price > least}
         while ahead := {taker for giver, taker, _ in self.handed_on if giver in rows} - rows:
@@ -419,19 +419,18 @@ class Company:
         known = self.classes.get(class_id)
         if known is None or known.kind == "preferred":
             return known is not None
-        investors = {each for each in self.list_investors(holdings) if each.startswith("pty_")}
-        if holder_id in investors | self._list_buyers():
+        investors = {each for each in self.list_investors(holdings, by_options=False) if each.startswith("pty_")}
+        if holder_id in investors | self._list_buyers(by_options=False):
             return True
-        own = [lot for lot in self.exercised if (lot.holder_id, lot.class_id) == (holder_id, class_id)]
-        own += [lot for lot in self._list_got(holder_id, class_id) if lot.cause is None]
+        own = [lot for lot in self._list_got(holder_id, class_id, by_rights=True) if lot.cause is None]
         paid = max((lot.price for lot in own), default=Fraction(0))
         return body["shares"] > sum((lot.shares for lot in own), Fraction(0)) or price > paid
 
-    def _list_got(self, holder_id: str, class_id: str) -> Iterator[Lot]:
-        """Yield the stock that was issued to a holder and is now of a class, also what it converted into it."""
+    def _list_got(self, holder_id: str, class_id: str, *, by_rights: bool) -> Iterator[Lot]:
+        """Yield the stock that was issued to a holder, or that it bought by rights, and that is now of a class."""
         row = (holder_id, class_id)
         turned = {giver[1] for giver, taker, _ in self.handed_on if giver[0] == holder_id and taker == row}
-        for lot in self.lots:
+        for lot in (*self.lots, *((*self.purchases, *self.exercised) if by_rights else ())):
             if lot.holder_id == holder_id and lot.class_id in {class_id, *turned}:
                 ratio = ONE if lot.class_id == class_id else self.find_ratio("stock", lot.class_id)
                 yield lot._replace(shares=lot.shares * ratio, price=lot.price / ratio)
@@ -578,7 +577,7 @@ class Company:
     def list_paid(self) -> dict[str, Fraction]:
         """Return the USD that each party here paid for stock and was not paid back, and for what is open."""
         paid: dict[str, Fraction] = {}
-        for lot in (*self.lots, *self.purchases):
+        for lot in (*self.lots, *self.purchases, *self.exercised):
             if lot.holder_id.startswith("pty_"):
                 paid[lot.holder_id] = paid.get(lot.holder_id, Fraction(0)) + lot.shares * lot.price
         paid = {each: max(usd - self.paid_back.get(each, Fraction(0)), Fraction(0)) for each, usd in paid.items()}
@@ -696,8 +695,8 @@ class Company:
         }
         return {holder_id for (kind, holder_id, each), shares in holdings.items() if each in junior and shares}
 
-    def find_mean(self, holder_id: str, class_id: str) -> Fraction:
-        """Return what a holder paid on average, in USD, for a share of a class; 0 if none was issued to it."""
-        own = [*self._list_got(holder_id, class_id)]
+    def find_mean(self, holder_id: str, class_id: str, *, by_rights: bool = False) -> Fraction:
+        """Return what a holder paid on average, in USD, for a share of a class, also `by_rights`; 0 if it got none."""
+        own = [*self._list_got(holder_id, class_id, by_rights=by_rights)]
         shares = sum((lot.shares for lot in own), Fraction(0))
         return sum((lot.shares * lot.price for lot in own), Fraction(0)) / shares if shares else Fraction(0)

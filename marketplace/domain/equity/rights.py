@@ -365,7 +365,7 @@ def _ask_investors(asked: Asked, holder_id: str, setting: Setting) -> Asked:
 
 def _is_dear(holder_id: str, class_id: str, price_usd: Decimal, setting: Setting) -> bool:
     """Return whether the company pays a holder more than it paid on average, and more than a fair price."""
-    paid = find_mean_price(setting.issuer, holder_id, class_id)
+    paid = find_mean_price(setting.issuer, holder_id, class_id, by_rights=True)
     interested = setting.related | setting.register.list_group(holder_id)
     fair = find_class_price(setting.issuer, class_id, interested, setting.at.date())
     return price_usd > max(paid, fair or 0)

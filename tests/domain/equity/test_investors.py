@@ -104,6 +104,15 @@ def warranted(price, exercised_at=None, **paid):
 
 
 NET = {"fair_value_usd": Decimal(4), "shares_surrendered": 100}
+
+
+def opted(price, holder_id=PROVIDER):
+    """Return an option of 100 shares and its exercise."""
+    row = {"option_id": make_id("opt", 1), "holder_id": holder_id, "shares": 100}
+    granted = IssuerOptionGranted(**OF_ISS, **row, exercise_price_usd=Decimal(price))
+    return [granted, IssuerOptionExercised(**OF_ISS, **row, exercise_id=make_id("exe", 1), class_id="common")]
+
+
 PAID = {
     "nothing back": ([], 5_000),
     "all back": ([bought_back(1, ANGEL, 4_000, 1)], 1_000),
@@ -121,6 +130,10 @@ PAID = {
     "a warrant in cash before a split": ([*warranted(2), SPLIT], 5_200),
     "a warrant in cash at the price of a tranche": (warranted(2, "3"), 5_300),
     "a warrant that pays with rights": (warranted(2, **NET), 5_000),
+    "an option": (opted(2), 5_200),
+    "an option before a split": ([*opted(2), SPLIT], 5_200),
+    "an option whose stock the company bought back": ([*opted(2), bought_back(1, PROVIDER, 50, 2)], 5_100),
+    "an option of a holder without a key": (opted(2, KEYLESS), 5_000),
     "principal": ([SIGNED], 5_500),
     "principal that was clawed back as stock": (
         [SIGNED, issued(4, PROVIDER, 300, 2, INSTRUMENT), bought_back(1, PROVIDER, 100, 0, INSTRUMENT)],
@@ -174,6 +187,16 @@ FOUNDING = {
     "in cash after a split": ([FOUNDED, SPLIT, *warranted("0.001")], {PROVIDER}),
     "in cash before a split": ([FOUNDED, *warranted("0.001"), SPLIT], set()),
     "that paid with rights": ([FOUNDED, *warranted(2, **NET)], set()),
+    "an employee that exercised an option": ([FOUNDED, *opted(1)], {PROVIDER}),
+    "by an option before a split": ([FOUNDED, *opted("0.002"), SPLIT], {PROVIDER}),
+    "by an option at the least price": ([FOUNDED, *opted("0.001")], set()),
+    "by an option after a split": ([FOUNDED, SPLIT, *opted("0.0001")], set()),
+    "by an option that cost nothing": ([FOUNDED, *opted(0)], set()),
+    "by an option of a holder without a key": ([FOUNDED, *opted(1, KEYLESS)], set()),
+    "from who exercised an option without a key": (
+        [FOUNDED, *opted(1, KEYLESS), *handed_on(KEYLESS, ANGEL, 9)],
+        {ANGEL},
+    ),
     "filled up to a whole share": ([FOUNDED, issued(2, FUND, 9, 0, cause=make_id("spl", 9))], set()),
     "beside an adviser's for nothing": ([FOUNDING_ANGEL, issued(2, KEYLESS, 800_000, 0)], set()),
     "beside founders' for nothing": ([issued(1, KEYLESS, 8_000, 0), issued(2, FUND, 1_000, 1)], {FUND}),
@@ -242,6 +265,16 @@ BACK = {
     "an investor's without a key": ([*FOUNDED, issued(3, KEYLESS, 9, 1)], bought_back(1, KEYLESS, 9, 1), True),
     "a founder's that invests too": ([*FOUNDED, issued(3, PROVIDER, 9, 1)], bought_back(1, PROVIDER, 9, 0), True),
     "an employee's at cost": (OPTED, bought_back(1, KEYLESS, 100, "0.25"), False),
+    "an employee's with a key, at cost": (
+        [*FOUNDED, *opted("0.25", ANGEL)],
+        bought_back(1, ANGEL, 100, "0.25"),
+        False,
+    ),
+    "an employee's with a key, above cost": (
+        [*FOUNDED, *opted("0.25", ANGEL)],
+        bought_back(1, ANGEL, 100, "0.26"),
+        True,
+    ),
     "an employee's above cost": (OPTED, bought_back(1, KEYLESS, 100, "0.26"), True),
     "an employee's after a split": ([*OPTED, SPLIT], bought_back(1, KEYLESS, 1_000, "0.025"), False),
     "more than an employee got before a split": ([*OPTED, SPLIT], bought_back(1, KEYLESS, 1_001, "0.025"), True),

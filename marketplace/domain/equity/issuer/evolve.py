@@ -303,7 +303,14 @@ def _exercise_option(state: Issuer, event: IssuerOptionExercised) -> Issuer:
     option = state.options[event.option_id]
     after = replace(option, shares_outstanding=option.shares_outstanding - event.shares)
     exercised = replace(_keep(state, event.exercise_id, event), options=state.options.set(event.option_id, after))
-    return _move(exercised, event.holder_id, event.class_id, event.shares)
+    bought = _buy(exercised, event, option.exercise_price_usd)
+    return _move(bought, event.holder_id, event.class_id, event.shares)
+
+
+def _buy(state: Issuer, event: IssuerOptionExercised | IssuerWarrantExercised, price_usd: Fraction) -> Issuer:
+    ratio, is_option = state.split_ratio, isinstance(event, IssuerOptionExercised)
+    bought = Purchase(event.holder_id, event.class_id, event.shares / ratio, price_usd * ratio, is_option)
+    return replace(state, purchases=state.purchases.set(event.exercise_id, bought))
 
 
 def _cancel_option(state: Issuer, event: IssuerOptionCancelled) -> Issuer:
@@ -374,8 +381,7 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     stated = event.exercise_price_usd
     price = warrant.exercise_price_usd if stated is None else parse_ratio(stated)
     if event.fair_value_usd is None and not event.shares_surrendered:
-        bought = Purchase(event.holder_id, event.class_id, event.shares * price, price * state.split_ratio)
-        after = replace(after, purchases=after.purchases.set(event.exercise_id, bought))
+        after = _buy(after, event, price)
     if (sale := state.find_sale()) is not None:
         rights = event.shares + event.shares_surrendered
         used = Exercised(event.warrant_id, price, rights, event.class_id, event.shares)

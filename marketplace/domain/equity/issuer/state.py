@@ -282,12 +282,26 @@ class Offer:
 
 
 class Purchase(NamedTuple):
-    """Stock that a warrant bought in cash: by whom, the USD of all, and the price of a share before any split."""
+    """Stock that a warrant or an option bought in cash.
+
+    Attributes:
+        holder_id: By whom.
+        class_id: Of which class.
+        shares: How many shares before any split.
+        price_usd: The price of one of these.
+        is_option: Whether an option bought it.
+    """
 
     holder_id: str
     class_id: str
-    usd: Fraction
+    shares: Fraction
     price_usd: Fraction
+    is_option: bool = False
+
+    @property
+    def usd(self) -> Fraction:
+        """The dollars of all."""
+        return self.shares * self.price_usd
 
 
 class Exercised(NamedTuple):
@@ -405,7 +419,7 @@ class Issuer:
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         worth_at_issue: USD that all stock was worth at the price of a security, just after that was issued; of every
             security without a cause, by its id.
-        purchases: What warrants bought in cash, by the id of the exercise.
+        purchases: What warrants and options bought in cash, by the id of the exercise.
         paid_back: USD that the company paid each holder for its stock, and that was clawed back from what bought stock.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.

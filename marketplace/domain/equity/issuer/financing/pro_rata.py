@@ -18,7 +18,6 @@ from msgspec import structs
 from events.financing import RoundTerms
 from events.issuer import (
     IssuerEvent,
-    IssuerOptionExercised,
     IssuerProRataAnswered,
     IssuerStockIssued,
     IssuerStockTransferred,
@@ -45,14 +44,14 @@ GIVEN_FEW: Final = Fraction(1, 10)
 """The part of all stock that was issued without a cause, up to which stock that was given away makes no price."""
 
 
-def list_investors(state: Issuer) -> frozenset[str]:
+def list_investors(state: Issuer, *, by_options: bool = True) -> frozenset[str]:
     """Return the parties that hold what they got for compute or money, without the company.
 
     These are an instrument that is open, or a warrant that one gave; preferred stock; and any stock, if the holder
     bought some in a round, by an instrument, or for more than the least price of any class, also by a warrant that it
-    exercised in cash: founders get theirs for it. The least price is no founder's either if all stock was worth more
-    than `FOUNDERS_USD_MAX` as some was issued at it. The same holds for stock bought from a holder, got from a buyer in
-    a sale, or handed on by somebody who bought it.
+    exercised in cash or (`by_options`) an option: founders get theirs for it. The least price is no founder's either if
+    all stock was worth more than `FOUNDERS_USD_MAX` as some was issued at it. The same holds for stock bought from a
+    holder, got from a buyer in a sale, or handed on by somebody who bought it.
     """
     found = {
         signed.holder_id
@@ -65,11 +64,11 @@ def list_investors(state: Issuer) -> frozenset[str]:
         held = warrant.shares_outstanding or warrant.holder_id in stockholders
         if held and warrant.issued.cause in state.instruments:
             found.add(warrant.holder_id)
-    found |= {holder_id for holder_id, _ in _list_bought(state)} & stockholders
+    found |= {holder_id for holder_id, _ in _list_bought(state, by_options=by_options)} & stockholders
     return frozenset(each for each in found if is_id(each, "pty") and each != state.formed.party_id)
 
 
-def _list_bought(state: Issuer) -> frozenset[tuple[str, str]]:
+def _list_bought(state: Issuer, *, by_options: bool) -> frozenset[tuple[str, str]]:
     """Return holder and class of stock that was bought above the founders' price, and of those it was handed on to."""
     least = _find_founders_price(state)
 
@@ -84,7 +83,7 @@ def _list_bought(state: Issuer) -> frozenset[tuple[str, str]]:
     found |= {
         (each.holder_id, each.class_id)
         for each in state.purchases.values()
-        if is_bought(each.price_usd / state.split_ratio)
+        if (by_options or not each.is_option) and is_bought(each.price_usd / state.split_ratio)
     }
     for transfer_id, offer in state.offers.items():
         moved = state.acts.get(transfer_id)
@@ -116,21 +115,14 @@ def is_redemption(state: Issuer, holder_id: str, class_id: str, shares: int, pri
     """
     if holder_id == state.formed.party_id:
         return False
-    if state.classes[class_id].created.kind == "preferred" or holder_id in list_investors(state) | {
-        holder for holder, _ in _list_bought(state)
-    }:
+    bought = {holder for holder, _ in _list_bought(state, by_options=False)}
+    if state.classes[class_id].created.kind == "preferred" or holder_id in (
+        bought | list_investors(state, by_options=False)
+    ):
         return True
-    got = (each for each in list_got(state, holder_id, class_id) if each.issued.cause is None)
-    own = [(each.shares, each.price_usd) for each in got]
-    exercised = {
-        act.option_id
-        for act in state.acts.values()
-        if isinstance(act, IssuerOptionExercised) and (act.holder_id, act.class_id) == (holder_id, class_id)
-    }
-    options = [state.options[option_id] for option_id in exercised]
-    own += [(Fraction(each.shares - each.shares_outstanding), each.exercise_price_usd) for each in options]
-    paid = max((price for _, price in own), default=Fraction(0))
-    return shares > sum(count for count, _ in own) or price_usd > paid
+    own = [each for each in list_got(state, holder_id, class_id, by_rights=True) if each.cause is None]
+    paid = max((each.price_usd for each in own), default=Fraction(0))
+    return shares > sum(each.shares for each in own) or price_usd > paid
 
 
 def _shares_now(state: Issuer, issued: IssuerStockIssued) -> Fraction:

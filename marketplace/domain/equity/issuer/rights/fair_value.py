@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from events.issuer import IssuerStockConverted, IssuerStockIssued
+from events.issuer import IssuerStockConverted
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import SHARE_PRICE_PLACES
@@ -99,7 +99,7 @@ def is_enough(state: Issuer, shares: Fraction, company_shares: Fraction, price_u
 
 
 def list_paid(state: Issuer) -> dict[str, Fraction]:
-    """Return the dollars that each party here paid for stock, also by a warrant, and for what may become equity.
+    """Return the dollars that each party here paid for stock, also by a right, and for what may become equity.
 
     What the company paid a holder for its stock is taken off what that holder paid, down to 0.
     """
@@ -151,7 +151,11 @@ def find_buyout_price(
         on_day: The day of the act.
     """
     fair = find_class_price(state, class_id, related | {holder_id}, on_day)
-    return None if fair is None else max([fair, *(each.price_usd for each in list_got(state, holder_id, class_id))])
+    return (
+        None
+        if fair is None
+        else max([fair, *(each.price_usd for each in list_got(state, holder_id, class_id, by_rights=True))])
+    )
 
 
 def find_class_price(state: Issuer, class_id: str, interested: frozenset[str], on_day: date) -> Fraction | None:
@@ -171,35 +175,46 @@ def price_class(stock_class: StockClass, common_usd: Fraction) -> Fraction:
     return converted + preference if participates else max(converted, preference)
 
 
-def find_mean_price(state: Issuer, holder_id: str, class_id: str) -> Fraction:
-    """Return the mean USD per share, after all splits, at which stock of a class was issued to a holder; 0 if none."""
-    got = list_got(state, holder_id, class_id)
+def find_mean_price(state: Issuer, holder_id: str, class_id: str, *, by_rights: bool = False) -> Fraction:
+    """Return the mean USD per share, after all splits, at which a holder got its stock of a class; 0 if none.
+
+    `by_rights`: also what it bought by warrants and options in cash.
+    """
+    got = list_got(state, holder_id, class_id, by_rights=by_rights)
     shares = sum((each.shares for each in got), Fraction(0))
     return sum((each.shares * each.price_usd for each in got), Fraction(0)) / shares if shares else Fraction(0)
 
 
 class Got(NamedTuple):
-    """Stock that was issued to a holder: its shares and USD per share as they are now, and its event."""
+    """Stock that a holder got from the company: its shares and USD per share as they are now, and its cause."""
 
     shares: Fraction
     price_usd: Fraction
-    issued: IssuerStockIssued
+    cause: str | None
 
 
-def list_got(state: Issuer, holder_id: str, class_id: str) -> list[Got]:
-    """Return the stock that was issued to a holder and is of a class, also what the holder converted into it."""
+def list_got(state: Issuer, holder_id: str, class_id: str, *, by_rights: bool) -> list[Got]:
+    """Return the stock that was issued to a holder and is of a class, also what the holder converted into it.
+
+    `by_rights`: also what it bought by warrants and options in cash.
+    """
     turned = {
         act.class_id
         for act in state.acts.values()
         if isinstance(act, IssuerStockConverted) and (act.holder_id, act.class_id_after) == (holder_id, class_id)
     }
+    lots = [
+        (each, state.split_at_issue[name], Got(Fraction(each.shares), Fraction(each.price_usd_per_share), each.cause))
+        for name, each in state.securities.items()
+    ]
+    bought = [(each, Fraction(1), Got(each.shares, each.price_usd, None)) for each in state.purchases.values()]
     found = []
-    for security_id, issued in state.securities.items():
-        if issued.holder_id == holder_id and issued.class_id in {class_id, *turned}:
-            ratio = state.split_ratio / state.split_at_issue[security_id]
-            if issued.class_id != class_id:
-                ratio *= state.classes[issued.class_id].conversion_ratio
-            found.append(Got(issued.shares * ratio, Fraction(issued.price_usd_per_share) / ratio, issued))
+    for each, split, got in (*lots, *(bought if by_rights else ())):
+        if each.holder_id == holder_id and each.class_id in {class_id, *turned}:
+            ratio = state.split_ratio / split
+            if each.class_id != class_id:
+                ratio *= state.classes[each.class_id].conversion_ratio
+            found.append(Got(got.shares * ratio, got.price_usd / ratio, got.cause))
     return found
 
 
