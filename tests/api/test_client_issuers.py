@@ -224,6 +224,11 @@ async def test_a_note_is_repaid_and_a_favoured_safe_takes_later_terms(database_u
         assert offered.elected is None
         await client.instruments.elect_mfn(favoured, later_instrument_id=later, if_match=seen.last_sequence)
         assert [each.elected async for each in client.instruments.list_mfn_notices(favoured)] == [True]
+        assert (await client.instruments.get(favoured)).terms == better, (
+            "it shows the terms in force, without the clause"
+        )
+        listed = {each.instrument_id: each.terms async for each in client.instruments.list(holder_id=company.fund)}
+        assert listed[favoured] == better
         assert await refuse(client.instruments.elect_mfn(favoured, later_instrument_id=None)) == "election_made"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Boolean, Column, Date, Index, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -256,8 +257,8 @@ def _noticed(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.
 
 
 def _elected(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentMfnElected) -> None:
-    """Keep what was elected. Its terms apply at the conversion, and are not those of the instrument until then."""
-    changes.update(instruments, event.instrument_id)
+    """Show the terms that were elected, with the clause used up, and which notice they are from."""
+    changes.update(instruments, event.instrument_id, terms=replace(event.terms, most_favoured_nation=False))
     for row in changes.rows(mfn_notices):
         if row["instrument_id"] == event.instrument_id:
             later_id = row["later_instrument_id"]
@@ -273,7 +274,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="instruments",
-    version=6,
+    version=7,
     tables=(instruments, principal, mfn_notices),
     reads=("instrument",),
     handlers={

@@ -58,7 +58,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
     Attributes:
-        terms: Its terms as amended last. Most-favoured terms that were elected do not change them until the conversion.
+        terms: Its terms as amended or elected last. Once elected, they have no most-favoured clause.
         terms_version: Their number, from 1.
         draw: The signed terms of a drawdown; an extension or an early end is shown on its grant.
         status: ``active`` (also if it converted and may still draw), ``suspended``, ``lapsed`` (no more will accrue),

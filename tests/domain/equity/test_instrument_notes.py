@@ -320,6 +320,11 @@ REFUSED = [
     ("not_most_favoured", PAID, elect(None)),
     ("election_made", [FAVOURED, NOTICED, ELECTED], notice(later_instrument_id=make_id("ins", 3))),
     ("election_made", [FAVOURED, NOTICED, ELECTED], elect(None)),
+    (
+        "election_made",
+        [FAVOURED, NOTICED, ELECTED],
+        AmendInstrument(instrument_id=INS, terms=FAVOURED_10M, applies_to_earlier=True),
+    ),
     ("notice_exists", [FAVOURED, NOTICED], notice(elect_until=NOON + timedelta(days=13))),
     ("time_naive", [FAVOURED], notice(elect_until=NOON.replace(tzinfo=None))),
     ("window_over", [FAVOURED], notice(elect_until=NOON)),

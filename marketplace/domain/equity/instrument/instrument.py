@@ -47,7 +47,7 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import PricedTerms, PrincipalTerms
+from events.types import PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware, require_span
@@ -74,7 +74,7 @@ from marketplace.domain.equity.instrument.commands import (
     ReversePrincipal,
     SuspendInstrument,
 )
-from marketplace.domain.equity.instrument.mfn import elect_mfn, notice_mfn
+from marketplace.domain.equity.instrument.mfn import elect_mfn, notice_mfn, refuse_decided
 from marketplace.domain.equity.instrument.notes import mature_note, repay_note
 from marketplace.domain.equity.instrument.principal import accrue, convert, reduce, repay
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve
@@ -174,6 +174,8 @@ def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEv
         )
     if state.status in {"cancelled", "repaid"}:
         raise refuse_status("instrument", command.instrument_id, state.status, "drawing, suspended or lapsed")
+    if state.election is not None and isinstance(command.terms, SafeTerms) and command.terms.most_favoured_nation:
+        raise refuse_decided(command.instrument_id)
     return [
         InstrumentAmended(
             instrument_id=command.instrument_id,

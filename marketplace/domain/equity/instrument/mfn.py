@@ -161,7 +161,7 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
         )
     _require_clause(command.instrument_id, state)
     if state.election is not None:
-        raise _refuse_decided(command.instrument_id)
+        raise refuse_decided(command.instrument_id)
     require_aware(command.elect_until, "/elect_until")
     if command.elect_until <= command.at:
         raise Refusal(
@@ -206,7 +206,7 @@ def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]
         return []
     terms = _require_clause(command.instrument_id, state)
     if election is not None:
-        raise _refuse_decided(command.instrument_id)
+        raise refuse_decided(command.instrument_id)
     if command.later_instrument_id is not None:
         terms = _get_noticed(command, state, terms)
     return [
@@ -247,7 +247,8 @@ def _require_clause(instrument_id: str, state: Instrument) -> SafeTerms:
     return terms
 
 
-def _refuse_decided(instrument_id: str) -> Refusal:
+def refuse_decided(instrument_id: str) -> Refusal:
+    """Return the refusal of a second election, and of terms that would state the clause anew."""
     return Refusal(
         "election_made",
         f"the holder of {instrument_id} has already elected; the clause can be used once",
