@@ -26,7 +26,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     TransferWarrant,
 )
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.equity.rights import list_appointed
+from marketplace.domain.equity.rights import list_appointed, require_warrant_holder
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
@@ -208,6 +208,7 @@ async def transfer_warrant(
     )
 
     async def work(unit: UnitOfWork) -> None:
+        require_warrant_holder(await unit.get(ISSUER, issuer_id, Issuer), warrant_id, context.party_id)
         await hand_over(unit, command)
 
     return await carry_out(handler, context, issuer_id, work)
@@ -227,6 +228,7 @@ async def exercise_warrant(
     """Exercise `shares` rights of a warrant for cash or net, or propose it. Raises as `exercise` and `carry_out`."""
 
     async def work(unit: UnitOfWork) -> None:
+        require_warrant_holder(await unit.get(ISSUER, issuer_id, Issuer), warrant_id, context.party_id)
         await exercise(
             unit,
             issuer_id,

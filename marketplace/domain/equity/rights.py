@@ -1241,8 +1241,27 @@ def require_own(issuer: Issuer, command: IssuerCommand, party_id: str | None) ->
         holder_id = issuer.offers[command.transfer_id].offered.holder_id
     elif isinstance(command, ExerciseOption) and command.option_id in issuer.options:
         holder_id = issuer.options[command.option_id].granted.holder_id
+    require_holder(issuer, holder_id, party_id)
+
+
+def require_holder(issuer: Issuer, holder_id: str | None, party_id: str | None) -> None:
+    """Refuse a party but the company and who holds a security; None: nobody holds it.
+
+    Raises:
+        Refusal: ``company_proposes``.
+    """
     if holder_id is None or holder_id != party_id:
         require_company(issuer, party_id)
+
+
+def require_warrant_holder(issuer: Issuer, warrant_id: str, party_id: str | None) -> None:
+    """Refuse a party but the company and who holds a warrant: else it would read strike and rest of others' warrants.
+
+    Raises:
+        Refusal: ``company_proposes``, also for a warrant that does not exist.
+    """
+    warrant = issuer.warrants.get(warrant_id)
+    require_holder(issuer, None if warrant is None else warrant.holder_id, party_id)
 
 
 def require_proposer(setting: Setting, proposer_id: str) -> None:

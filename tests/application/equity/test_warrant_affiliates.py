@@ -14,7 +14,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.stock_commands import CreateStockClass
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
+from tests.application.equity.test_holder_terms import PAPER
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.auditing import CountedVotes, find_faults
 from tests.support.market.invariants import check_log
@@ -99,6 +100,30 @@ async def test_an_affiliate_that_was_found_later_gets_a_warrant_and_gives_it_bac
     assert await read_holder(deal) == deal.fund
     await refuse(deal, deal.later)
     await check_log(deal.market.log)
+
+
+async def test_no_other_party_asks_for_an_exercise_or_a_transfer_of_a_warrant(deal):
+    """It read the strike in the effects of its proposal, how many shares were left, and who held the warrant."""
+    holds = {"holder_id": deal.named, "class_id": "common", "shares": 1, "price_usd_per_share": Decimal(0)}
+    await act_agreed(
+        deal.market, deal.company, IssueStock, security_id=rename_id("sec", deal.named), **holds, approval=PAPER
+    )
+    context, at = deal.market.context(deal.named), {"exercise_id": rename_id("exr", deal.named), "net": False}
+    asked = [
+        lambda name: warrants.exercise_warrant(
+            deal.market.handler, context, deal.issuer, warrant_id=name, shares=10**9, **at
+        ),
+        lambda name: warrants.transfer_warrant(
+            deal.market.handler, context, deal.issuer, name, holder_id=deal.named, holder_id_after=deal.named
+        ),
+    ]
+    answers = []
+    for ask in asked:
+        for warrant_id in (deal.warrant, rename_id("wrt", deal.named)):
+            with pytest.raises(Refusal) as caught:
+                await ask(warrant_id)
+            answers.append((caught.value.code, caught.value.facts))
+    assert answers == [("company_proposes", {"party_id": deal.named})] * 4, "as for a warrant that does not exist"
 
 
 async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_is(deal):
