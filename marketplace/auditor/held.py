@@ -44,11 +44,7 @@ def weigh_rights(
         related: The company and who is related to it, who make no price.
         now: When.
     """
-    stock = sum(
-        (shares * company.find_ratio(kind, name) for (kind, _, name), shares in holdings.items() if kind == "stock"),
-        Fraction(0),
-    )
-    known = max(company.find_highest(related, now.date()) or 0, _find_bought(company, stock, related))
+    stock, known = _measure_stock(company, holdings), find_known(company, holdings, related, now)
     least = Fraction(_LEAST_USD) / max(stock, ONE)
     far, price = (_FAR, known) if known > least else (ONE, least)
     worth = []
@@ -58,6 +54,19 @@ def weigh_rights(
     for each, value in zip(rights, worth, strict=True):
         best = max(other for right, other in zip(rights, worth, strict=True) if right.group == each.group)
         yield each, ceil(each.shares * value / best)
+
+
+def find_known(
+    company: Company, holdings: Mapping[tuple[str, str, str], int], related: set[str], now: datetime
+) -> Fraction:
+    """Return the best known USD of a common share, which nobody related to the company made; 0 if there is none."""
+    bought = _find_bought(company, _measure_stock(company, holdings), related)
+    return max(company.find_highest(related, now.date()) or Fraction(0), bought)
+
+
+def _measure_stock(company: Company, holdings: Mapping[tuple[str, str, str], int]) -> Fraction:
+    rows = ((kind, name, shares) for (kind, _, name), shares in holdings.items() if kind == "stock")
+    return sum((shares * company.find_ratio(kind, name) for kind, name, shares in rows), Fraction(0))
 
 
 def _find_bought(company: Company, stock: Fraction, related: set[str]) -> Fraction:

@@ -212,7 +212,7 @@ class Preemption:
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
         is_redeemed = name == "issuer.warrant_exercised" or self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
-        investors = self.votes.list_entitled(issuer_id) | self.votes.list_undercut(name, body)
+        investors = self.votes.list_entitled(issuer_id) | self.votes.list_undercut(name, body, now)
         investors -= {body["holder_id"], *named}
         takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
         if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
@@ -294,7 +294,7 @@ class Preemption:
         if sold is None:
             return None
         body = sold[1]
-        undercut = self.votes.list_undercut(name, body)
+        undercut = self.votes.list_undercut(name, body, now)
         asked = (self.votes.list_entitled(body["issuer_id"]) | undercut) - {body["holder_id"]}
         carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
         proposal = self.votes.consents.proposals.get(carried)

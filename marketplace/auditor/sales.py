@@ -7,7 +7,7 @@ without what was exercised since and what a reduction took back.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
-from marketplace.auditor.vesting import count_vested
+from marketplace.auditor.vesting import Option, fold_option
 
 ZERO: Final = Decimal(0)
 _CENT: Final = Decimal("0.01")
@@ -28,11 +28,7 @@ class Right:
     What a warrant that is clawed back still buys may fall at any time.
 
     Attributes:
-        granted: The shares of an option, cancelled ones included; None for a warrant.
-        schedule: How an option vests; None: at once.
-        taken: The shares that were bought by an option.
-        window: The days in which an option may be exercised after its holder's service ended.
-        ended_on: When that ended; nothing vests after it.
+        option: How an option vests; None for a warrant.
     """
 
     issuer_id: str
@@ -40,21 +36,11 @@ class Right:
     prices: set[Fraction]
     claws_back: bool = False
     used: int = 0
-    granted: int | None = None
-    schedule: dict[str, Any] | None = None
-    taken: int = 0
-    window: int | None = None
-    ended_on: date | None = None
+    option: Option | None = None
 
     def count_vested(self, held: int, at: date, until: date) -> int:
         """Return the held shares that may be bought by the last day of a sale that is declared at `at`."""
-        if self.granted is None:
-            return held
-        if self.ended_on is not None:
-            if self.window is not None and at > self.ended_on + timedelta(days=self.window):
-                return 0
-            until = min(until, self.ended_on)
-        return max(0, min(held, count_vested(self.schedule, self.granted, until) - self.taken))
+        return held if self.option is None else self.option.count_vested(held, at, until)
 
 
 @dataclass(slots=True)
@@ -68,6 +54,7 @@ class Sales:
         issuers: Whose instrument it is.
         declared: The waterfall of every sale.
         rights: Options and warrants by id.
+        options: Options by id.
     """
 
     findings: Findings
@@ -77,6 +64,7 @@ class Sales:
     issuers: dict[str, str] = field(default_factory=dict)
     declared: dict[str, dict[str, Any]] = field(default_factory=dict)
     rights: dict[str, Right] = field(default_factory=dict)
+    options: dict[str, Option] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, after the cap tables, and check the payment of a sale in it."""
@@ -110,11 +98,12 @@ class Sales:
 
     def _take_right(self, name: str, body: dict[str, Any]) -> None:
         """Fold an event of options and warrants."""
-        if name.startswith("option_"):
-            self._take_option(name, body)
-            return
+        fold_option(self.options, name, body)
         right = self.rights.get(body.get("warrant_id") or "")
         match name:
+            case "option_granted":
+                option, price = self.options[body["option_id"]], {Fraction(body["exercise_price_usd"])}
+                self.rights[body["option_id"]] = Right(option.issuer_id, option.holder_id, price, option=option)
             case "warrant_issued":
                 stated = (each.get("exercise_price_usd") for each in body.get("tranches") or ())
                 prices = {Fraction(each) for each in (body["exercise_price_usd"], *stated) if each is not None}
@@ -132,22 +121,7 @@ class Sales:
                 for each in self.rights.values():
                     if each.issuer_id == body["issuer_id"]:
                         each.prices = {price / ratio for price in each.prices}
-                        each.used, each.taken = 0, int(each.taken * ratio)
-                        each.granted = None if each.granted is None else int(each.granted * ratio)
-            case _:
-                pass
-
-    def _take_option(self, name: str, body: dict[str, Any]) -> None:
-        match name:
-            case "option_granted":
-                price = {Fraction(body["exercise_price_usd"])}
-                right = Right(body["issuer_id"], body["holder_id"], price, granted=body["shares"])
-                right.schedule, right.window = body.get("vesting"), body.get("termination_exercise_days")
-                self.rights[body["option_id"]] = right
-            case "option_exercised":
-                self.rights[body["option_id"]].taken += body["shares"]
-            case "option_cancelled" if body.get("service_ended_on") is not None:
-                self.rights[body["option_id"]].ended_on = date.fromisoformat(body["service_ended_on"])
+                        each.used = 0
             case _:
                 pass
 

@@ -1,10 +1,61 @@
 """How many shares of an option have vested by a day, without the code of the market."""
 
 from calendar import monthrange
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any, Final
 
 _MONTHS: Final = 12
+
+
+@dataclass(slots=True)
+class Option:
+    """An option: its holder, and how it vests.
+
+    Attributes:
+        issuer_id: Whose stock it buys.
+        holder_id: Who holds it.
+        granted: Its shares, cancelled ones included.
+        schedule: How it vests; None: at once.
+        window: The days in which it may be exercised after its holder's service ended.
+        taken: The shares that it bought.
+        ended_on: When the service ended; nothing vests after it.
+    """
+
+    issuer_id: str
+    holder_id: str
+    granted: int
+    schedule: dict[str, Any] | None
+    window: int | None
+    taken: int = 0
+    ended_on: date | None = None
+
+    def count_vested(self, held: int, at: date, until: date) -> int:
+        """Return the held shares that vest by a day, as of an earlier one; 0 once the time to exercise is over."""
+        if self.ended_on is not None:
+            if self.window is not None and at > self.ended_on + timedelta(days=self.window):
+                return 0
+            until = min(until, self.ended_on)
+        return max(0, min(held, count_vested(self.schedule, self.granted, until) - self.taken))
+
+
+def fold_option(options: dict[str, Option], name: str, body: Mapping[str, Any]) -> None:
+    """Fold an event of an issuer into its options by id."""
+    match name:
+        case "option_granted":
+            terms = body.get("vesting"), body.get("termination_exercise_days")
+            options[body["option_id"]] = Option(body["issuer_id"], body["holder_id"], body["shares"], *terms)
+        case "option_exercised" if body["option_id"] in options:
+            options[body["option_id"]].taken += body["shares"]
+        case "option_cancelled" if body.get("service_ended_on") is not None:
+            options[body["option_id"]].ended_on = date.fromisoformat(body["service_ended_on"])
+        case "stock_split":
+            ratio = Fraction(body["numerator"], body["denominator"])
+            for each in options.values():
+                if each.issuer_id == body["issuer_id"]:
+                    each.granted, each.taken = int(each.granted * ratio), int(each.taken * ratio)
 
 
 def count_vested(schedule: dict[str, Any] | None, granted: int, day: date) -> int:

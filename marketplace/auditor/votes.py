@@ -17,12 +17,13 @@ from typing import Any, Final, NamedTuple
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity, Issuer
 from marketplace.auditor.gains import Gains
-from marketplace.auditor.held import Held, weigh_rights
+from marketplace.auditor.held import Held, find_known, weigh_rights
 from marketplace.auditor.losers import list_losers
 from marketplace.auditor.prices import Company, find_strike
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message, is_of_parties
+from marketplace.auditor.vesting import Option, fold_option
 from marketplace.auditor.warrants import build_warrant
 
 _VOTED: Final = frozenset(
@@ -119,6 +120,7 @@ class Votes:
         relations: Who is related to whom.
         papers: Instruments by id.
         rights: Warrants by id.
+        options: Options by id.
         terms: The holder terms of each issuer.
         limits: The dilution limit of each issuer, and its valuation.
         limited: The parties that held something of each issuer when its limit was agreed on.
@@ -131,6 +133,7 @@ class Votes:
     relations: Relations
     papers: dict[str, Paper] = field(default_factory=dict)
     rights: dict[str, Right] = field(default_factory=dict)
+    options: dict[str, Option] = field(default_factory=dict)
     terms: dict[str, Body] = field(default_factory=dict)
     limits: dict[str, Body] = field(default_factory=dict)
     limited: dict[str, set[str]] = field(default_factory=dict)
@@ -166,6 +169,7 @@ class Votes:
 
     def _take_issuer(self, name: str, body: Body) -> None:
         self.gains.take(name, body)
+        fold_option(self.options, name, body)
         if name == "warrant_issued":
             until, is_sourced = parse_instant(body["expires_at"]), body.get("fair_value") is not None
             split_ratio = self.gains.find_company(body["issuer_id"]).split_ratio
@@ -316,8 +320,11 @@ class Votes:
         holding |= {*self.gains.find_company(issuer_id).signed.values()}
         return {each for each in holding if self._votes(each, issuer)}
 
-    def list_undercut(self, name: str, body: Body) -> set[str]:
-        """Return the parties with warrants that an issue of stock or of a warrant without a round is cheaper than."""
+    def list_undercut(self, name: str, body: Body, now: datetime) -> set[str]:
+        """Return the parties with rights that an issue of stock or of a warrant without a round is cheaper than.
+
+        Of options, only what has vested and costs less than the best known price of a share.
+        """
         issuer_id = body["issuer_id"]
         if name not in {"issuer.stock_issued", "issuer.warrant_issued"}:
             return set()
@@ -329,7 +336,14 @@ class Votes:
             for warrant_id, right in self.rights.items()
             if issuer.holdings.get(("warrant", right.holder_id, warrant_id)) and self._votes(right.holder_id, issuer)
         ]
-        return {each.holder_id for each in held if each.find_price(company) > common}
+        related = self.gains.connect({issuer.company_id}, now)
+        known = find_known(company, issuer.holdings, related, now)
+        today, found = now.date(), {each.holder_id for each in held if each.find_price(company) > common}
+        for (kind, holder_id, security), shares in issuer.holdings.items():
+            if kind == "option" and shares and common < company.options.get(security, Fraction(0)) < known:
+                vested = self.options[security].count_vested(shares, today, today)
+                found |= {holder_id} if vested and self._votes(holder_id, issuer) else set()
+        return found
 
     def list_entitled(self, issuer_id: str, terms: Body | None = None) -> set[str]:
         """Return the parties with a pro rata right: those named, and investors that did not waive it.

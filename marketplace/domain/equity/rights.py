@@ -110,6 +110,7 @@ from marketplace.domain.equity.issuer.dilution import (
     scale_principal,
     undercuts_holders,
     undercuts_paid,
+    value_offer,
 )
 from marketplace.domain.equity.issuer.financing.pro_rata import is_redemption, list_entitled
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
@@ -122,7 +123,8 @@ from marketplace.domain.equity.issuer.rights.fair_value import (
     find_mean_price,
     find_value_for_warrant,
 )
-from marketplace.domain.equity.issuer.rights.votes import weigh_rights
+from marketplace.domain.equity.issuer.rights.vesting import count_exercisable
+from marketplace.domain.equity.issuer.rights.votes import find_known_price, weigh_rights
 from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, IssueWarrant
 from marketplace.domain.equity.issuer.rules import is_main_class
@@ -301,15 +303,25 @@ def _ask_about_sale(
 
 
 def _list_undercut_rights(setting: Setting, terms: PrincipalTerms | None, beside: Collection[str]) -> list[str]:
-    """Return who holds rights to buy stock at more than an issue's price, which others' free rights would outvote."""
-    holders = {
-        each.holder_id
-        for each in setting.issuer.warrants.values()
-        if each.shares_outstanding and not each.expired and _is_party(each.holder_id, setting)
-    }
+    """Return who holds rights to buy stock at more than an issue's price, which others' free rights would outvote.
+
+    Of options, only what may be exercised and costs less than the best known price of a share.
+    """
+    issuer, today = setting.issuer, setting.at.date()
     if terms is None:
         return []
-    return sorted(each for each in holders - {*beside} if undercuts_paid(setting.issuer, terms, each))
+    holders = {each.holder_id for each in issuer.warrants.values() if each.shares_outstanding and not each.expired}
+    known, value = find_known_price(issuer, setting.related, setting.at), value_offer(issuer, terms)
+    holders |= {
+        each.granted.holder_id
+        for each in issuer.options.values()
+        if each.exercise_price_usd < known
+        and (value is None or value < each.exercise_price_usd * measure_company(issuer))
+        and (each.exercisable_until is None or today <= each.exercisable_until)
+        and count_exercisable(each, today)
+    }
+    others = sorted(each for each in holders - {*beside} if _is_party(each, setting))
+    return [each for each in others if undercuts_paid(issuer, terms, each)]
 
 
 def _list_prices(setting: Setting, *buyers: str) -> Prices:

@@ -13,6 +13,7 @@ from events.financing import Investment
 from events.issuer import (
     IssuerHolderTermsAgreed,
     IssuerInstrumentSigned,
+    IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerStockClassCreated,
@@ -23,11 +24,13 @@ from events.issuer import (
     IssuerStockRepurchased,
     IssuerStockSplit,
     IssuerStockTransferred,
+    IssuerValuationRecorded,
     IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
 from events.issuer_holders import HolderTerms
 from events.registry import get_tag, render_body
+from events.vesting import VestingSchedule
 from marketplace.auditor.stream import Findings, Message
 from marketplace.domain.equity.issuer.financing.pro_rata import (
     PRO_RATA_MAX,
@@ -347,3 +350,54 @@ def test_who_joins_a_round_with_a_larger_part_takes_the_place_of_the_smallest_on
     assert later.keys() == {*STRAWS[1:], FUND}
     assert (later[FUND].until, later[STRAWS[1]].until) == (NOW + timedelta(days=10), None)
     assert list_late_offers(dataclasses.replace(financing, offers=tuple(later.values())), state, NOW) == ()
+
+
+VALUED = IssuerValuationRecorded(
+    **OF_ISS, price_usd_per_share=Decimal(3), method="409A", effective_on=NOW.date(), recorded_by="platform"
+)
+LATER = VestingSchedule(
+    starts_on=NOW.date(), tranches=2, months_between=1, cliff_tranches=1, allocation="CUMULATIVE_ROUNDING"
+)
+EARLIER = replace(LATER, starts_on=NOW.date() - timedelta(days=31))
+LEFT = IssuerOptionCancelled(
+    **OF_ISS,
+    cancellation_id=make_id("can", 1),
+    option_id=make_id("opt", 1),
+    holder_id=ANGEL,
+    shares=0,
+    kind="forfeited",
+    reason="It left.",
+    service_ended_on=NOW.date() - timedelta(days=10),
+)
+CHEAP = issued(5, PROVIDER, 9, "0.99")
+OPTION_WORD = {
+    "stock below its exercise price": ({}, [], CHEAP, True),
+    "stock at its exercise price": ({}, [], issued(5, PROVIDER, 9, 1), False),
+    "a warrant below it": ({}, [], warranted("0.99")[0], True),
+    "a warrant at it": ({}, [], warranted(1)[0], False),
+    "an option at the known price": ({"exercise_price_usd": Decimal(3)}, [], CHEAP, False),
+    "nothing has vested": ({"vesting": LATER}, [], CHEAP, False),
+    "a half has vested": ({"vesting": EARLIER}, [], CHEAP, True),
+    "a half has vested and was exercised": ({"vesting": EARLIER}, [replace(EXERCISED, shares=50)], CHEAP, False),
+    "it has a day left": ({"termination_exercise_days": 10}, [LEFT], CHEAP, True),
+    "its days are over": ({"termination_exercise_days": 9}, [LEFT], CHEAP, False),
+    "nothing is left": ({}, [replace(LEFT, shares=100, kind="by_agreement", service_ended_on=None)], CHEAP, False),
+    "its holder has no key": ({"holder_id": KEYLESS}, [], CHEAP, False),
+    "after a split": ({}, [SPLIT], CHEAP, False),
+    "below it after a split": ({}, [SPLIT], issued(5, PROVIDER, 9, "0.099"), True),
+}
+
+
+@pytest.mark.parametrize(("terms", "since", "sold", "asked"), OPTION_WORD.values(), ids=OPTION_WORD)
+def test_who_may_exercise_an_option_with_a_gain_refuses_what_is_cheaper(terms, since, sold, asked):
+    """The founder's free rights outvoted an employee's, and took all that its options were worth."""
+    row = {"exercise_price_usd": Decimal(1), "holder_id": ANGEL} | terms
+    since = [replace(each, holder_id=ANGEL) if isinstance(each, IssuerOptionExercised) else each for each in since]
+    known = [*START, issued(1, FUND, 8_000, 1), VALUED, POOL, replace(GRANTED, **row), *since]
+    votes = audit(known)
+    consents = list_consents(Setting(ISSUER.fold(known), FOUNDER, (sold,), NOW), FOUNDER)
+    (offered,) = [each for each in consents if each.electorate == "pro_rata"] or [None]
+    voters = set() if offered is None else {each.party_id for each in offered.voters}
+    name = get_tag(sold).removesuffix(".v1")
+    undercut = votes.list_undercut(name, json.loads(render_body(sold)), NOW)
+    assert (ANGEL in voters, ANGEL in undercut) == (asked, asked)

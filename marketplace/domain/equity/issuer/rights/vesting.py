@@ -60,6 +60,6 @@ def add_months(day: date, months: int) -> date:
 
 
 def count_exercisable(option: Option, on_day: date) -> int:
-    """Return the shares of an option that may be exercised on a day."""
+    """Return the shares of an option that have vested by a day and were not exercised."""
     exercised = option.shares - option.shares_outstanding
     return max(0, min(option.shares_outstanding, count_vested(option, on_day) - exercised))

@@ -43,7 +43,7 @@ def weigh_rights(state: Issuer, interested: frozenset[str], at: datetime) -> Ite
         interested: The company and who is related to it, whose prices alone do not count.
         at: Now.
     """
-    stock, known = measure_stock(state), _find_known_price(state, interested, at)
+    stock, known = measure_stock(state), find_known_price(state, interested, at)
     least = Fraction(FOUNDERS_USD_MAX) / max(stock, Fraction(1))
     price, far = (known, FAR) if known > least else (least, Fraction(1))
     rows = [(right, _value(state, right, price, far)) for right in _list_rights(state, at)]
@@ -74,7 +74,7 @@ def _value(state: Issuer, right: _Right, price_usd: Fraction, far: Fraction) -> 
     return ratio * max(1 - cost, far / max(cost, Fraction(1)))
 
 
-def _find_known_price(state: Issuer, interested: frozenset[str], at: datetime) -> Fraction:
+def find_known_price(state: Issuer, interested: frozenset[str], at: datetime) -> Fraction:
     """Return the best known USD of a share, as converted; 0 if none is known."""
     independent = find_highest_price(state, interested, at.date()) or Fraction(0)
     return max(independent, _find_bought_price(state, interested))
