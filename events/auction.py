@@ -219,7 +219,7 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
     auction_id: Id
     locks_at: Instant
     horizon_start: Instant
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     seed: Annotated[int, Meta(ge=0)]
     indicative_at: Instant | None = None
@@ -275,7 +275,7 @@ class AuctionBookFrozen(Event, frozen=True, kw_only=True, tag="auction.book_froz
 
     auction_id: Id
     part: Annotated[int, Meta(ge=0)]
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     pools: tuple[BookPool, ...] = ()
     lots: tuple[BookLot, ...] = ()
     orders: tuple[BookOrder, ...] = ()
@@ -329,7 +329,7 @@ class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
 
     auction_id: Id
     book_hash: str
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     parts: Annotated[int, Meta(ge=1)]
     orders: Annotated[int, Meta(ge=0)]

@@ -157,7 +157,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         backstops: Orders that buy what the others leave, at the price that they set.
     """
 
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     pools: tuple[BookPool, ...]
     lots: tuple[BookLot, ...]

@@ -3,7 +3,8 @@
 From its no-cancel phase on, or else its lock, the orders that it locked stand in its book, with what they asked and
 offered, or are deferred. Lots keep their asks and spans, and what of them is unsold stands in the book whole, except
 nodes of a pool of which some failed. An order that asks for a provider's score is held to the score of then. Orders
-and lots that were offered after the lock time are not in the book. What it awards is what its result states.
+and lots that were offered after the lock time are not in the book, nor are orders that fit a daily auction in the book
+of one with longer periods. What it awards is what its result states.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from marketplace.auditor.standing import Standing
 from marketplace.auditor.stream import Findings, Message
 
 Body = Mapping[str, Any]
+DAY: Final = timedelta(days=1)
+SHORT: Final = 182 * DAY
 STEP_USD: Final = Decimal("0.000001")
 STORING_MAX: Final = timedelta(minutes=1)
 """More than an append may take; a message that is stored later than this was imported."""
@@ -274,6 +277,8 @@ class Binding:
             return f"with {row['nodes']} nodes for {length}"
         if earliest < parse_instant(terms["start_earliest"]) or parse_instant(terms["start_latest"]) < latest:
             return f"to begin from {earliest} to {latest}"
+        if auction.period > DAY and _fits_days(terms, length, auction.start):
+            return "of long periods, and fits a daily one"
         offers = {offer["gpu_class"]: offer for offer in terms["offers"]}
         for bid in row["bids"]:
             offer, credit = offers.get(self.classes.get(bid["pool_id"], "")), order.credits.get(bid["mandate_id"] or "")
@@ -369,6 +374,13 @@ class Binding:
         same = all(body[each] == match[each] for each in members) and price[0] == price[1]
         text = f"{body['grant_id']} is not what {body['auction_id']} gives {body['order_id']}"
         self.findings.require(same, "bound", message.sequence, text)
+
+
+def _fits_days(terms: Body, length: timedelta, start: datetime) -> bool:
+    """Return whether whole days from `start` on, as daily auctions sell them, have room for a run."""
+    earliest, latest = (parse_instant(terms[f"start_{each}"]) for each in ("earliest", "latest"))
+    begin = max(start, start - (start - earliest) // DAY * DAY)
+    return length % DAY == timedelta(0) and begin <= latest and begin + length <= start + SHORT
 
 
 def _read_asks(body: Body) -> list[Decimal]:

@@ -210,7 +210,7 @@ class _Auctions:
         *,
         locks_at: datetime,
         horizon_start: datetime,
-        period_hours: Literal[1, 24],
+        period_hours: Literal[1, 24, 120],
         periods: int,
         seed: int,
         indicative_at: datetime | None = None,

@@ -139,7 +139,7 @@ class Auctions(Group):
         *,
         locks_at: datetime,
         horizon_start: datetime,
-        period_hours: Literal[1, 24],
+        period_hours: Literal[1, 24, 120],
         periods: int,
         seed: int,
         indicative_at: datetime | None = None,

@@ -9,9 +9,11 @@ from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits
+from marketplace.runtime.scheduling.calendar import list_calls, open_call
 from tests.api.doors import open_door
 from tests.api.stage import get_id, open_stage
 from tests.api.test_commands import PARTY, assert_problem
+from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log
 
@@ -43,6 +45,26 @@ async def test_the_etag_of_a_read_is_the_version_that_a_command_asks_for(databas
         assert clear.status_code == 200, clear.text
         again = await stage.post(stage.admin, f"/v1/parties/{party}/suspend", {"reason": "a"}, if_match=etag)
         assert_problem(again, 412, "version_stale")
+
+
+async def test_an_open_order_says_which_auction_decides_it_and_when(database_url: str):
+    log = MemoryLog()
+    market = Market(log)
+    startup = await market.party("Startup", "startup", usd=1_000_000)
+    short, long, uneven = [
+        await market.order(startup, nodes=1, days=days, latest=20, cash="1") for days in (10, 730, 731)
+    ]
+    for name, number in list_calls(market.clock.now()):
+        await open_call(market.handler, name, number)
+    async with open_stage(log, database_url) as stage:
+        headers = {"Min-Seq": await stage.reach()}
+        [*auctions] = (await stage.admin.get("/v1/auctions", headers=headers)).json()["items"]
+        known = {auction["auction_id"]: (auction["period_hours"], auction["locks_at"]) for auction in auctions}
+        told = [(await stage.admin.get(f"/v1/orders/{order}")).json() for order in (short, long, uneven)]
+        listed = (await stage.admin.get("/v1/orders")).json()["items"]
+    assert sorted(listed, key=told.index) == told
+    assert [known.get(order["next_auction_id"], (None, None))[0] for order in told] == [24, 120, None]
+    assert [order["next_locks_at"] for order in told] == ["2026-01-01T12:00:00Z", "2026-01-07T12:00:00Z", None]
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(database_url: str):

@@ -147,6 +147,19 @@ async def test_what_an_auction_bound_and_did_not_decide_on_is_found(bound, plant
     assert (texts == []) if found is None else any(found in text for text in texts), texts
 
 
+def stretch(log, periods):
+    """Return the log as if periods had five days, and the first order asked for so many."""
+    log = change(log, "auction.opened.v1", period_hours=120)
+    log = row("orders", duration_periods=periods, start_earliest=0, start_latest=0)(log)
+    return change(log, "order.placed.v1", terms=lambda body: {**body["terms"], "duration_hours": 120 * periods})
+
+
+@pytest.mark.parametrize(("periods", "found"), [(8, True), (36, True), (37, False)])
+async def test_an_order_that_fits_days_stands_in_no_book_of_longer_periods(bound, periods, found):
+    texts = audit(stretch(bound, periods))
+    assert any("of long periods, and fits a daily one" in text for text in texts) == found, texts
+
+
 @pytest.mark.parametrize(
     ("stored", "changed", "found"),
     [(0, 58, True), (59, 58, False), (900, 61, True)],

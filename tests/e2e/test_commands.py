@@ -147,7 +147,7 @@ def wait_for_calls(up):
     """Wait until the calendar has opened an auction of each rhythm."""
     for _ in range(START_SECONDS_MAX * 10):
         periods = {auction["period_hours"] for auction in up.get("/v1/auctions", 0).json()["items"]}
-        if periods == {1, 24}:
+        if periods == {1, 24, 120}:
             return
         time.sleep(0.1)
     raise AssertionError(up.get("/v1/auctions", 0).text)

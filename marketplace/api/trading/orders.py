@@ -18,7 +18,7 @@ from marketplace.api.http.queries import AtText, Read, Statuses, Word, answer_ve
 from marketplace.api.http.visibility import ORDER as ORDER_RULE
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
 from marketplace.domain.trading.order import ORDER, Status
-from marketplace.projections.trading.auctions import list_decisions
+from marketplace.projections.trading.auctions import find_next, list_decisions
 from marketplace.projections.trading.orders import find_order, list_book, list_orders
 from marketplace.projections.views.trading import BookOrderView, DecisionView, OrderView
 
@@ -70,7 +70,8 @@ async def get_one(reader: Read, order_id: FromPath[str], expand: Expanded = None
     """Return an order of the startup; if it lost, with the reasons and the price to win."""
     async with reader.connect() as connection:
         view = reader.show(await find_order(connection, order_id), ORDER_RULE, order_id)
-        [expanded] = await expand_rows(reader, connection, [view], expand, ORDERS)
+        told = await find_next(connection, [view])
+        [expanded] = await expand_rows(reader, connection, told, expand, ORDERS)
     return answer_versioned(expanded, expanded.last_sequence)
 
 
@@ -107,7 +108,7 @@ async def list_all(
         rows = await list_orders(
             connection, startup_id=startup_id, status=status, auction_id=auction_id, window=listing.window
         )
-        shown = await expand_rows(reader, connection, rows, expand, ORDERS)
+        shown = await expand_rows(reader, connection, await find_next(connection, rows), expand, ORDERS)
     return listing.build_page(rows, shown, lambda row: (row.placed_at, row.order_id))
 
 

@@ -114,7 +114,7 @@ class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
     auction_id: str
     locks_at: datetime
     horizon_start: datetime
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     periods: int
     seed: int
     indicative_at: datetime | None = None

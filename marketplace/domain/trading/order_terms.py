@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from events.order import ClassOffer, OrderTerms
 from events.schedule import PlatformFee
@@ -35,6 +35,9 @@ fits it."""
 PRINCIPAL_PRICE_USD_MAX = Decimal(25)
 """The most principal per GPU-hour, about twice the dearest public price of one. Compute at a price that nobody pays in
 money would buy any part of a company, and any vote."""
+DAY: Final = timedelta(days=1)
+SHORT_DAYS: Final = 182
+"""Days of the horizon that daily auctions sell. What fits it takes no part in an auction of longer periods."""
 Window = tuple[int, int, int]
 """An order's duration, and its earliest and latest start, in periods of an auction."""
 
@@ -237,9 +240,13 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> Window | None:
     """Return when an order may run, in periods of an auction; None if it does not take part.
 
     It takes part if whole periods make up its duration, and the horizon contains a whole run that starts in its window.
+    An auction whose periods are longer than a day takes only what does not fit the days that begin with its horizon, of
+    which daily auctions sell `SHORT_DAYS`.
     """
     duration = timedelta(hours=terms.duration_hours)
     if duration % horizon.period:
+        return None
+    if horizon.period > DAY and find_window(terms, Horizon(horizon.start, DAY, SHORT_DAYS)) is not None:
         return None
     length = duration // horizon.period
     earliest = max(horizon.ceil(terms.start_earliest), 0)

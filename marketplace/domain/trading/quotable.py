@@ -28,8 +28,9 @@ def refuse_horizon() -> Refusal:
     """Return the refusal ``quote_outside_horizon``, for an order that fits into no auction and no book."""
     return Refusal(
         "quote_outside_horizon",
-        "no auction would take this order: let it last whole days and end within 182 days, or end within 14 days; a"
-        " longer one needs an auction that the platform opens for it",
+        "no auction would take this order: let it last whole hours and end within 14 days, or last whole days and end"
+        " within 182 days, or last a multiple of 120 hours, leave five days or more for its start, and end within 2,015"
+        " days",
         pointer="/terms/start_earliest",
     )
 

@@ -4,14 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Index, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import auction as auction_events
 from events import order as order_events
 from marketplace.core.errors import Corrupt
+from marketplace.core.horizon import build_horizon
 from marketplace.core.money import ZERO
 from marketplace.domain.trading.book.reason_text import conceal_decision
+from marketplace.domain.trading.order_terms import find_window
 from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.queries import (
@@ -30,7 +33,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.supply.inventory import pools
 from marketplace.projections.trading.orders import orders
-from marketplace.projections.views.trading import AuctionView, DecisionView, MatchView, PriceView
+from marketplace.projections.views.trading import AuctionView, DecisionView, MatchView, OrderView, PriceView
 
 auctions: Final = define(
     "auctions",
@@ -254,6 +257,26 @@ PROJECTION: Final = Projection(
 async def find_auction(connection: AsyncConnection, auction_id: str) -> AuctionView | None:
     """Return an auction, or None."""
     return await find_one(connection, select(auctions).where(auctions.c.auction_id == auction_id), AuctionView)
+
+
+async def find_next(connection: AsyncConnection, rows: Sequence[OrderView]) -> list[OrderView]:
+    """Return orders, each open one with the auction that decides it next: the first to lock of those that take it."""
+    if all(row.status != "open" for row in rows):
+        return list(rows)
+    query = (
+        select(auctions).where(auctions.c.status == "collecting").order_by(auctions.c.locks_at, auctions.c.auction_id)
+    )
+    collecting = await load_all(connection, query, AuctionView)
+    return [_add_next(row, collecting) if row.status == "open" else row for row in rows]
+
+
+def _add_next(order: OrderView, collecting: Sequence[AuctionView]) -> OrderView:
+    expires_at = order.terms.expires_at
+    for auction in collecting:
+        is_in_time = order.placed_at <= auction.locks_at and (expires_at is None or auction.locks_at < expires_at)
+        if is_in_time and find_window(order.terms, build_horizon(auction)) is not None:
+            return replace(order, next_auction_id=auction.auction_id, next_locks_at=auction.locks_at)
+    return order
 
 
 async def list_auctions(

@@ -88,6 +88,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         cancel_reason: Why it was cancelled.
         placed_at: When it was placed.
         last_sequence: The event that changed it last; its entity tag.
+        next_auction_id: Of an open order: which auction decides it next; null: none that is open takes it.
+        next_locks_at: When that one locks.
         decision: With `expand=decision`: the last decision; null before any.
         grant: With `expand=grant`: the grant that it won; null if it won none, or the reader may not see it.
     """
@@ -111,6 +113,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str | None
     placed_at: datetime
     last_sequence: int
+    next_auction_id: str | None = None
+    next_locks_at: datetime | None = None
     decision: DecisionView | msgspec.UnsetType | None = msgspec.UNSET
     grant: GrantView | msgspec.UnsetType | None = msgspec.UNSET
 

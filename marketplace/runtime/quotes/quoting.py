@@ -13,7 +13,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -27,13 +27,14 @@ from marketplace.domain.trading.auction import AUCTION, Auction
 from marketplace.domain.trading.book.book import build_order
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import find_window
+from marketplace.domain.trading.order_terms import SHORT_DAYS, find_window
 from marketplace.domain.trading.quotable import refuse_horizon
 from marketplace.execution.follower import BEHIND_SECONDS_MAX, Follower
 from marketplace.execution.handler import Handler
 from marketplace.runtime.auctions.clearing import parse_order
 from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
 from marketplace.runtime.quotes.prepared_books import SEED, LoadReliability, PreparedBooks
+from marketplace.runtime.scheduling.calendar import LONG_PERIOD_HOURS, LONG_PERIODS
 
 PREPARE_SECONDS: Final = 30.0
 """How often a process looks for horizons that have no book yet."""
@@ -45,7 +46,11 @@ AMENDED_MAX: Final = 4
 log = structlog.get_logger(__name__)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
-GRIDS: Final = ((24, 182), (1, 336))
+GRIDS: Final[tuple[tuple[Literal[1, 24, 120], int], ...]] = (
+    (24, SHORT_DAYS),
+    (1, 336),
+    (LONG_PERIOD_HOURS, LONG_PERIODS),
+)
 """Periods in hours and their number, for orders that no collecting auction would take."""
 
 NO_AUCTION: Final = "auc_00000000000000000000000000"
@@ -177,14 +182,14 @@ class Quoter:
         raise refuse_horizon()
 
 
-def _build_grid(now: datetime, period_hours: int, periods: int) -> AuctionOpened:
+def _build_grid(now: datetime, period_hours: Literal[1, 24, 120], periods: int) -> AuctionOpened:
     hour = now.replace(minute=0, second=0, microsecond=0) + HOUR
     start = hour if period_hours == 1 else now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
     return AuctionOpened(
         auction_id=NO_AUCTION,
         locks_at=start,
         horizon_start=start,
-        period_hours=1 if period_hours == 1 else 24,
+        period_hours=period_hours,
         periods=periods,
         seed=SEED,
     )

@@ -1,4 +1,4 @@
-"""The calendar of auctions: hourly for near starts, daily for longer terms.
+"""The calendar of auctions: hourly for near starts, daily for longer terms, weekly for what ends after half a year.
 
 The next auction of each rhythm is always open. Its id derives from rhythm and lock time, so that several workers open
 it only once. A worker that was away opens the next auction and skips missed ones.
@@ -7,6 +7,10 @@ it only once. A worker that was away opens the next auction and skips missed one
 |---|---|---|---|---|---|
 | near | every hour | an hour | four days, from an hour after the lock | 15 minutes before | 5 minutes before |
 | daily | 12:00 UTC | a day | 182 days, from the midnight after | 4 hours before | 1 hour before |
+| long | Wednesday, 12:00 UTC | five days | 2,015 days, from the midnight after | 4 hours before | 1 hour before |
+
+The long rhythm takes what does not fit the days of the daily one (`domain/trading/order_terms.py`, `find_window`). Five
+days divide months of 30 days and years of 365. Its horizon has room for the longest run that begins within 185 days.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,11 +19,14 @@ from typing import Final, Literal, NamedTuple
 from marketplace.application.trading.auctions import open_auction
 from marketplace.core.ids import derive_command_id
 from marketplace.core.instants import render_instant
+from marketplace.domain.trading.order_terms import SHORT_DAYS
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context
 
 EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """From when the auctions of a rhythm are counted."""
+LONG_PERIOD_HOURS: Final = 120
+LONG_PERIODS: Final = 403
 SEED_MAX: Final = 2**31 - 1
 
 
@@ -28,7 +35,7 @@ class Rhythm(NamedTuple):
 
     Attributes:
         every: From lock to lock.
-        offset: First lock after midnight UTC.
+        offset: First lock after `EPOCH`, which is the midnight of a Wednesday.
         lead: From the lock to the first period.
         period_hours: Hours of a period.
         periods: Periods of the horizon.
@@ -39,7 +46,7 @@ class Rhythm(NamedTuple):
     every: timedelta
     offset: timedelta
     lead: timedelta
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     periods: int
     indicative: timedelta
     no_cancel: timedelta
@@ -60,7 +67,16 @@ RHYTHMS: Final = {
         offset=timedelta(hours=12),
         lead=timedelta(hours=12),
         period_hours=24,
-        periods=182,
+        periods=SHORT_DAYS,
+        indicative=timedelta(hours=4),
+        no_cancel=timedelta(hours=1),
+    ),
+    "long": Rhythm(
+        every=timedelta(days=7),
+        offset=timedelta(hours=12),
+        lead=timedelta(hours=12),
+        period_hours=LONG_PERIOD_HOURS,
+        periods=LONG_PERIODS,
         indicative=timedelta(hours=4),
         no_cancel=timedelta(hours=1),
     ),

@@ -251,6 +251,19 @@ async def test_what_cannot_be_quoted_is_refused(terms, code):
     assert refused.value.code == code
 
 
+async def test_a_run_that_ends_after_half_a_year_is_quoted():
+    market, _, _, _, startup, _ = await build()
+    provider = await market.party("Patient", "provider")
+    _, pool = await market.pool(provider)
+    await market.lot(provider, pool, end=800)
+    async with open_desk(market) as desk:
+        quoted = await desk.ask(startup, nodes=1, days=730, latest=30, cash="3")
+        with pytest.raises(Refusal) as refused:
+            await desk.ask(startup, nodes=1, days=731, latest=30, cash="3")
+    assert (price_of(quoted), quoted.horizon.period.days) == (Decimal("2.01"), 5)
+    assert "a multiple of 120 hours" in str(refused.value)
+
+
 async def test_an_amendment_does_not_compete_with_its_own_order(monkeypatch):
     made = []
     monkeypatch.setattr(quoting, "leave_out", lambda *of: made.append(of) or leave_out(*of))

@@ -10,12 +10,15 @@ from marketplace.application.trading.orders import amend_order
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.core.instants import render_instant
+from marketplace.domain.trading.order_terms import SHORT_DAYS
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.scheduling.calendar import RHYTHMS, find_lock, list_calls, open_call
 from marketplace.runtime.worker import Worker
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market, running_worker
+
+RUN_HOURS_MAX = 24 * 366 * 5
 
 
 def call_id(name, number):
@@ -25,18 +28,47 @@ def call_id(name, number):
 
 def test_the_next_auction_of_each_rhythm_locks_after_now():
     now = datetime(2026, 1, 1, 11, 59, 59, tzinfo=UTC)
-    assert [find_lock(*call) for call in list_calls(now)] == [datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2
+    wednesday = datetime(2026, 1, 7, 12, tzinfo=UTC)
+    assert [find_lock(*call) for call in list_calls(now)] == [*[datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2, wednesday]
     at_noon = [find_lock(*call) for call in list_calls(now + timedelta(seconds=1))]
-    assert at_noon == [datetime(2026, 1, 1, 13, tzinfo=UTC), datetime(2026, 1, 2, 12, tzinfo=UTC)]
+    assert at_noon == [datetime(2026, 1, 1, 13, tzinfo=UTC), datetime(2026, 1, 2, 12, tzinfo=UTC), wednesday]
+    after = [find_lock(*call) for call in list_calls(wednesday)]
+    assert after[1:] == [wednesday + timedelta(days=1), wednesday + timedelta(days=7)]
 
 
 def test_every_rhythm_sells_after_its_lock_and_passes_its_phases_before():
     for rhythm in RHYTHMS.values():
         assert rhythm.every > rhythm.indicative > rhythm.no_cancel > timedelta(0)
         assert rhythm.lead >= timedelta(0)
-    daily, near = RHYTHMS["daily"], RHYTHMS["near"]
-    assert daily.offset + daily.lead == timedelta(days=1)
-    assert (near.every, daily.every) == (timedelta(hours=1), timedelta(days=1))
+    daily, near, long = RHYTHMS["daily"], RHYTHMS["near"], RHYTHMS["long"]
+    assert daily.offset + daily.lead == long.offset + long.lead == timedelta(days=1)
+    assert (near.every, daily.every, long.every) == (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+    assert long.period_hours * long.periods >= RUN_HOURS_MAX + 24 * SHORT_DAYS, "the longest run has time to begin"
+
+
+async def test_each_week_an_auction_takes_the_orders_that_end_after_half_a_year():
+    """They stayed open without a decision, and kept their cash, because no auction of the calendar took them."""
+    market = Market(MemoryLog())
+    provider = await market.party("Provider", "provider")
+    _, pool = await market.pool(provider)
+    await market.lot(provider, pool, end=1_000)
+    startup = await market.party("Startup", "startup", usd=1_000_000)
+    years, later, short, uneven = [
+        await market.order(startup, nodes=1, days=days, earliest=earliest, latest=300)
+        for days, earliest in ((730, 1), (5, 200), (180, 1), (731, 1))
+    ]
+    calls = dict(list_calls(market.clock.now()))
+    async with market.worker():
+        await open_call(market.handler, "long", calls["long"])
+        market.clock.at = find_lock("long", calls["long"])
+        await market.until("auction", call_id("long", calls["long"]), "completed")
+    won = [await market.state("order", order) for order in (years, later)]
+    assert [order.status for order in won] == ["matched"] * 2
+    grant = await market.state("grant", won[0].grant_id)
+    assert (grant.issued.start, grant.end - grant.issued.start) == (market.day(7), timedelta(days=730))
+    left = [await market.state("order", order) for order in (short, uneven)]
+    assert [order.status for order in left] == ["open"] * 2, "one fits a daily auction, one is not made of five days"
+    await check_log(market.log)
 
 
 async def test_several_workers_open_an_auction_of_the_calendar_once():
@@ -49,7 +81,7 @@ async def test_several_workers_open_an_auction_of_the_calendar_once():
         opened = (await market.state("auction", call_id(name, number))).opened
         assert opened.locks_at == find_lock(name, number)
         assert opened.indicative_at < opened.no_cancel_at < opened.locks_at < opened.horizon_start
-    assert (await market.log.health()).last_sequence == 2
+    assert (await market.log.health()).last_sequence == len(calls) == 3
 
 
 async def test_a_missed_auction_is_left_out():

@@ -101,7 +101,7 @@ class OpenAuctionBody(Body, frozen=True, kw_only=True):
 
     locks_at: Instant
     horizon_start: Instant
-    period_hours: Literal[1, 24]
+    period_hours: Literal[1, 24, 120]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     indicative_at: Instant | None = None
