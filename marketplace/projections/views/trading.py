@@ -46,9 +46,9 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         match: What it won; None: it lost, or was not admitted.
         reasons: Why it lost, was not admitted, or could not get what it won, the decisive reason first.
-        regret_usd: What an order that lost with a value above the price would have gained at the prices; else 0.
+        regret_usd: What an order that lost would have gained at the prices; else 0.
         total_usd: What it pays over the whole run; None: it lost.
-        second_best: The next best placement of an order that won; None if no other place had room for it.
+        second_best: The next best placement of an order that won; None: no other place had room.
     """
 
     auction_id: str
@@ -76,8 +76,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
         terms: What is asked and offered.
         ends_at: When an open order expires: at `expires_at` of its terms, or at its latest start if that is earlier.
-        cash_hold_usd: Cash set aside when it was placed or last amended. A match, an end or a settlement does not
-            change it; the account's holds show what is held now.
+        cash_hold_usd: Cash set aside when it was placed or last amended; the account's holds show what is held now.
         budget_holds: Budget set aside, per mandate.
         auction_id: The auction that locked or decided it last.
         grant_id: The grant that it won.
@@ -88,10 +87,10 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         cancel_reason: Why it was cancelled.
         placed_at: When it was placed.
         last_sequence: The event that changed it last; its entity tag.
-        next_auction_id: Of an open order: which auction decides it next; null: none that is open takes it.
+        next_auction_id: Which auction decides an open order next; null: no open one takes it.
         next_locks_at: When that one locks.
         decision: With `expand=decision`: the last decision; null before any.
-        grant: With `expand=grant`: the grant that it won; null if it won none, or the reader may not see it.
+        grant: With `expand=grant`: the grant that it won, if the reader may see it; else null.
     """
 
     order_id: str
@@ -195,12 +194,11 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
         status: ``collecting``, ``locked``, ``cleared`` or ``failed``.
         phase: ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
             ``locked`` or ``cleared``.
-        deferred: How many orders were not admitted and stay open; the decisions contain the reason of each.
-        locked_sequence: The event that froze the book, whose parts precede it; None before.
+        deferred: How many orders were not admitted and stay open; their decisions say why.
+        locked_sequence: The event that froze the book; None before.
         reason: Why the last attempt failed.
-        attempts: How many attempts failed; after three its orders are released.
-        carried_out_at: When its last decision was carried out, so that all matched orders have their grants; or when
-            its orders were released. None: not yet.
+        attempts: How many failed; after three its orders are released.
+        carried_out_at: When its last matched order got its grant, or its orders were released; else None.
     """
 
     auction_id: str
@@ -351,8 +349,8 @@ class GenerationView(msgspec.Struct, frozen=True, kw_only=True):
         gpus: GPUs of all pools.
         offered_gpu_hours: GPU-hours of listed lots from now on, sold or not.
         awarded_gpu_hours: GPU-hours awarded so far, in all.
-        index_usd_per_gpu_hour: Mean of the classes' indices of today, weighed by the GPU-hours behind each; None if no
-            class has one.
+        index_usd_per_gpu_hour: Mean of the classes' indices of today, weighed by the GPU-hours behind each; None: none
+            has one.
         classes: Its classes.
     """
 
