@@ -81,6 +81,8 @@ class PoolCapacityReserved(Event, frozen=True, kw_only=True, tag="pool.capacity_
         start: First instant.
         end: Instant after the last.
         lots: Which lots carry it; their nodes sum to `nodes` at every instant, less what the grant sold on.
+        kept: Hours before `start` that the grant gave up because its site is late, and for which nothing is owed. They
+            are sold to nobody else: if the site is in time after all, the grant may move back to them.
     """
 
     pool_id: Id
@@ -89,6 +91,7 @@ class PoolCapacityReserved(Event, frozen=True, kw_only=True, tag="pool.capacity_
     start: Instant
     end: Instant
     lots: tuple[LotShare, ...]
+    kept: tuple[LotShare, ...] = ()
 
 
 class PoolCapacityResold(Event, frozen=True, kw_only=True, tag="pool.capacity_resold.v1"):

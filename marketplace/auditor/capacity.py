@@ -2,8 +2,9 @@
 
 A held quote ends before an auction that may award its capacity binds its orders. From then until the auction is
 completed, no grant moves or is extended onto a lot that it has bound. A grant whose startup moves it takes free nodes
-of its pool, also such that no lot offers. No provider dates back by more than an hour that nodes which had less power
-than they draw have it again. A closing that ends grants is put off a day before it at the latest.
+of its pool, also such that no lot offers. Nobody else takes the hours that are kept for it. No provider dates back by
+more than an hour that nodes which had less power than they draw have it again. A closing that ends grants is put off a
+day before it at the latest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ class Pool:
         taken: What each grant takes, by lot.
         failed: Nodes that do not work, by incident, without those that a tenant's meter shows.
         owners: The grant whose GPUs' evidence showed an incident.
+        kept: By grant, the hours that it gave up for a late site and that nobody else may take, by lot.
         held: Future grants, for which held quotes set aside nodes of a grant that is resold.
         freed: The decision of the last release, its grant, and what that took before.
         closes_at: When it is to close, as last announced.
@@ -42,13 +44,20 @@ class Pool:
     taken: dict[str, Shares] = field(default_factory=dict)
     failed: dict[str, Load] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, Shares] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     freed: tuple[str, str, Shares] = ("", "", [])
     closes_at: datetime = FOREVER
 
     def loads(self, lot_id: str | None = None) -> list[Load]:
-        """Return the taken nodes, of one lot or of all."""
-        return [load for shares in self.taken.values() for lot, load in shares if lot_id is None or lot == lot_id]
+        """Return the taken nodes of all lots; of one lot, what is taken or kept."""
+        if lot_id is not None:
+            return [load for lot, load in self.list_shares() if lot == lot_id]
+        return [load for shares in self.taken.values() for _, load in shares]
+
+    def list_shares(self) -> Shares:
+        """Return what is taken or kept, by lot."""
+        return [share for shares in (*self.taken.values(), *self.kept.values()) for share in shares]
 
     def list_failed(self) -> Iterator[Load]:
         """Yield nodes that do not work: of those of a grant by evidence, those that it has not taken."""
@@ -64,9 +73,11 @@ class Pool:
 
     def list_claimed(self, start: datetime, end: datetime) -> list[Load]:
         """Return the nodes that lots offer over a span, or that are taken of them where these are more."""
-        cuts = {at for load in (*self.offers.values(), *self.loads()) for at in (load.start, load.end)}
+        shares = self.list_shares()
+        loads = (*self.offers.values(), *(load for _, load in shares))
+        cuts = {at for load in loads for at in (load.start, load.end)}
         edges = [start, *sorted(at for at in cuts if start < at < end), end]
-        lots = {lot for shares in self.taken.values() for lot, _ in shares} | set(self.offers)
+        lots = {lot for lot, _ in shares} | set(self.offers)
         claimed: list[Load] = []
         for lot_id in lots:
             offer, taken = self.offers.get(lot_id), self.loads(lot_id)
@@ -355,6 +366,10 @@ class Capacity:
         self.findings.require(all(load.end <= start for _, load in before), "capacity", message.sequence, text)
         pool.taken[body["grant_id"]] = [*before, *shares]
         is_shifted = pool.freed[:2] == (message.decision, body["grant_id"])
+        if is_shifted:
+            pool.kept[body["grant_id"]] = parse_shares(body.get("kept", ()))
+        every = [load for _, load in pool.list_shares()]
+        self._require_room(message, f"pool {body['pool_id']}, with kept hours,", pool.nodes, every, (start, end))
         start = max(start, self._find_kept(message, pool, shares))
         if start >= end:
             return
@@ -415,5 +430,6 @@ class Capacity:
             return
         text = f"{grant_id} takes nothing of {body['pool_id']}"
         self.findings.require(grant_id in pool.taken, "capacity", message.sequence, text)
-        pool.freed = message.decision, grant_id, pool.taken.get(grant_id, [])
+        pool.freed = message.decision, grant_id, [*pool.taken.get(grant_id, []), *pool.kept.get(grant_id, [])]
+        pool.kept[grant_id] = cut(pool.kept.get(grant_id, []), at)
         pool.taken[grant_id] = cut(pool.taken.get(grant_id, []), at)

@@ -1,19 +1,29 @@
-"""Checks grants that their startups shortened or moved: why they might, to which span, and what became free of it."""
+"""Checks grants that their startups shortened or moved: why they might, to which span, and what became free of it.
+
+Hours that were given up for a date of the site, and for which nothing is owed, are kept for the grant.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from marketplace.auditor.capacity import parse_shares
 from marketplace.auditor.spans import Load, parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 _ROUNDED: Final = Fraction(2, 100)
 """Price, cash and fee are rounded to the cent, one after the other."""
 _HOUR: Final = timedelta(hours=1)
+
+
+def _measure(loads: Sequence[Load], start: datetime, end: datetime) -> timedelta:
+    """Return the node-time of loads in a span."""
+    spans = (max(min(load.end, end) - max(load.start, start), timedelta()) * load.amount for load in loads)
+    return sum(spans, timedelta())
 
 
 @dataclass(slots=True)
@@ -26,6 +36,7 @@ class Reschedules:
         grants: Each grant as it was issued, with its present span and pool.
         dark: Since when no node of a grant works.
         resold: The nodes of each grant that were resold.
+        kept: The hours before its start that are kept for each grant.
     """
 
     findings: Findings
@@ -34,13 +45,17 @@ class Reschedules:
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     dark: dict[str, datetime] = field(default_factory=dict)
     resold: defaultdict[str, list[Load]] = field(default_factory=lambda: defaultdict(list))
+    kept: dict[str, list[Load]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check each change of a grant's span in it."""
         freed: defaultdict[str, Decimal] = defaultdict(Decimal)
+        kept: dict[str, list[Load]] = {}
         for message in decision:
             if message.event_type == "account.hold_released.v1":
                 freed[message.read()["hold_id"]] += Decimal(message.read()["amount_usd"])
+            elif message.event_type == "pool.capacity_reserved.v1":
+                kept[message.read()["grant_id"]] = [load for _, load in parse_shares(message.read().get("kept", ()))]
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             if aggregate == "site":
@@ -49,6 +64,8 @@ class Reschedules:
                 self.sites[message.read()["pool_id"]] = message.read()["site_id"]
             elif aggregate == "grant":
                 self._take_grant(message, name, message.read(), freed)
+                if name == "rescheduled":
+                    self._check_kept(message, message.read(), kept.get(message.read()["grant_id"], []))
 
     def _take_site(self, name: str, body: dict[str, Any]) -> None:
         if name in {"conversion_scheduled", "conversion_slipped"}:
@@ -66,6 +83,7 @@ class Reschedules:
             return
         if name == "substituted":
             grant["pool_id"] = body["pool_id"]
+            self.kept.pop(grant_id, None)
         elif name == "resold":
             part = Load(parse_instant(body["start"]), parse_instant(body["end"]), body["nodes"])
             self.resold[grant_id].append(part)
@@ -91,8 +109,28 @@ class Reschedules:
         text = (
             f"{body['grant_id']} is {body['choice']} to {body['start']}, and its site is ready at {ready}, or not late"
         )
-        right = late and in_time and same and told and before < start and not (start - before) % _HOUR
+        kept = self.kept.get(body["grant_id"], [])
+        back = min((load.start for load in kept), default=before) <= start < before and body["choice"] == "moved"
+        right = (back or (late and before < start)) and in_time and same and told and not (start - before) % _HOUR
         self.findings.require(right, "reschedule", message.sequence, text)
+
+    def _check_kept(self, message: Message, body: dict[str, Any], kept: list[Load]) -> None:
+        """Check that its own hours before the date of its site are kept for it; of a shortened one, the cure time's."""
+        grant, before, start = self.grants[body["grant_id"]], *map(parse_instant, (body["start_before"], body["start"]))
+        until = min(
+            start, parse_instant(body["end_before"]), self.ready.get(self.sites.get(grant["pool_id"], ""), before)
+        )
+        remedies = (grant.get("ends") or {}).get("remedies")
+        if body["choice"] == "shortened" and remedies:
+            until = min(until, before + timedelta(hours=remedies["cure_hours"]))
+        span = max(until - before, timedelta())
+        due = span * grant["nodes"] - _measure(self.resold[body["grant_id"]], before, before + span)
+        ever = datetime.min.replace(tzinfo=UTC)
+        due += _measure(self.kept.get(body["grant_id"], []), ever, start)
+        has = _measure(kept, ever, start)
+        text = f"{has} of the node-hours that {body['grant_id']} gives up are kept for it, of {due}"
+        self.findings.require(has == due, "reschedule", message.sequence, text)
+        self.kept[body["grant_id"]] = kept
 
     def _check_money(self, message: Message, body: dict[str, Any], grant: dict[str, Any], freed_usd: Decimal) -> None:
         """Check that the hours taken off, and the cash that they free, are its own between the two starts.
@@ -100,9 +138,7 @@ class Reschedules:
         A grant that moves leaves no resold hours behind: it would get others for them.
         """
         before, start = parse_instant(body["start_before"]), parse_instant(body["start"])
-        sold = [load._replace(end=min(load.end, start)) for load in self.resold[body["grant_id"]]]
-        spans = (max(load.end - max(load.start, before), timedelta()) * load.amount for load in sold)
-        left = sum(spans, timedelta())
+        left = _measure(self.resold[body["grant_id"]], before, start)
         is_moved = body["choice"] == "moved"
         own = timedelta() if is_moved else (start - before) * grant["nodes"] - left
         cut = int(own.total_seconds()) * grant["gpus_per_node"]

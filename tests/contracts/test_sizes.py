@@ -58,6 +58,7 @@ CALCULATION = "`calculation_too_large`: 7 MiB of a round's or a sale's calculati
 BOUNDS = {
     ("site.power_reserved.v1", "draws"): SPANS,
     ("pool.capacity_reserved.v1", "lots"): POOL,
+    ("pool.capacity_reserved.v1", "kept"): POOL,
     ("pool.capacity_resold.v1", "lots"): POOL,
     ("pool.capacity_resold.v1", "lots_left"): POOL,
     ("pool.node_failed.v1", "incident_id"): REQUEST,

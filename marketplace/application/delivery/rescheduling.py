@@ -27,6 +27,7 @@ from marketplace.domain.delivery.cause import find_evidence_answer
 from marketplace.domain.delivery.grant import GRANT, Grant, find_new_span
 from marketplace.domain.delivery.grant_commands import RescheduleGrant
 from marketplace.domain.delivery.periods import require_unstated
+from marketplace.domain.delivery.rescheduling import find_kept_until
 from marketplace.domain.delivery.substitution import build_further_shares
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.terms import require_lasting
@@ -57,7 +58,8 @@ async def reschedule_grant(
 
     A shortened grant keeps its end. What was set aside for the hours taken off is freed, and its account keeps the
     make-whole for those beyond the cure time. A moved grant has the same length and price, on what its lots have not
-    sold, from `start` on or as soon as the site is ready. Of `auction_ids`, the auctions that are not completed, none
+    sold, from `start` on or as soon as the site is ready. The hours that it gives up so are sold to nobody else: if the
+    site is in time after all, it may move back. Of `auction_ids`, the auctions that are not completed, none
     may have frozen a lot of the grant, a lot of its pool in the new hours, or a resale of the grant.
 
     Raises:
@@ -80,7 +82,7 @@ async def reschedule_grant(
             instrument = await unit.get(INSTRUMENT, grant.issued.equity.instrument_id)
             require_lasting(instrument.terms, end + NOTE_TAIL, "/start")
         await _take_off_sale(unit, grant, auction_ids)
-        lots = await _shift(unit, grant, begin, end, auction_ids)
+        lots = await _shift(unit, grant, command, (begin, end), auction_ids)
         left = compute_totals(build_tariff(grant.issued), grant.count_own(begin, end))
         has_equity = grant.issued.equity is not None
         command = structs.replace(
@@ -101,7 +103,7 @@ async def _build(unit: UnitOfWork, grant: Grant, choice: Choice, start: datetime
     """Return the command, with what its decision reads of the grant's pools and site."""
     places = (grant.pool_id, *sorted(grant.pools_before - {grant.pool_id}))
     pools = [await unit.get(POOL, pool_id) for pool_id in places]
-    site = await unit.get(SITE, pools[0].opened.site_id)
+    site, held = await unit.get(SITE, pools[0].opened.site_id), pools[0].reservations.get(grant.issued.grant_id)
     return RescheduleGrant(
         grant_id=grant.issued.grant_id,
         choice=choice,
@@ -109,28 +111,40 @@ async def _build(unit: UnitOfWork, grant: Grant, choice: Choice, start: datetime
         start=start,
         ready_at=site.ready_at if site.status == "converting" else None,
         answer_by=find_evidence_answer(grant, pools, site, unit.context.at),
+        kept_from=held.find_first() if held is not None and held.kept else None,
     )
 
 
 async def _shift(
-    unit: UnitOfWork, grant: Grant, start: datetime, end: datetime, auction_ids: Sequence[str]
+    unit: UnitOfWork,
+    grant: Grant,
+    command: RescheduleGrant,
+    span: tuple[datetime, datetime],
+    auction_ids: Sequence[str],
 ) -> tuple[LotShare, ...]:
     """Reserve the new span in place of the present one, and return the lots that carry it.
 
     Raises:
         Refusal: ``lot_frozen`` · ``hours_taken`` · refusals of the pool and the site.
     """
-    issued = grant.issued
+    issued, (start, end) = grant.issued, span
     further: tuple[LotShare, ...] = ()
-    if end > grant.end:
-        pool, begin = await unit.get(POOL, grant.pool_id), max(start, grant.end)
+    pool = await unit.get(POOL, grant.pool_id)
+    held = pool.reservations.get(issued.grant_id)
+    for begin, until in [] if held is None else held.list_gaps(start, end):
         lot_ids = dict.fromkeys(share.lot_id for share in grant.lots)
-        offers = [lot_id for lot_id, offer in pool.offers.items() if overlaps(offer.start, offer.end, begin, end)]
+        offers = [lot_id for lot_id, offer in pool.offers.items() if overlaps(offer.start, offer.end, begin, until)]
         await require_lots_kept(unit, dict.fromkeys((*lot_ids, *offers)), auction_ids)
         lots = [await unit.get(LOT, lot_id) for lot_id in lot_ids]
-        further = build_further_shares(grant, pool, lots, begin, end)
+        further += build_further_shares(grant, pool, lots, begin, until)
     shift = ShiftCapacity(
-        pool_id=grant.pool_id, grant_id=issued.grant_id, nodes=issued.nodes, start=start, end=end, further=further
+        pool_id=grant.pool_id,
+        grant_id=issued.grant_id,
+        nodes=issued.nodes,
+        start=start,
+        end=end,
+        further=further,
+        kept_until=find_kept_until(command, issued),
     )
     return (await change_capacity(unit, shift)).reservations[issued.grant_id].lots
 

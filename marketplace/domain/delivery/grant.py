@@ -19,8 +19,8 @@ Invariants:
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 capacity_delivered · outage_open · from_the_future · capacity_unmetered · resumption_backdated · nodes_failed ·
 pool_unchanged · outside_grant · cause_missing · cause_unanswered · notice_too_short · grant_bought ·
-grant_transferred · grant_staged · site_on_time · ready_after_end · start_unaligned · start_too_early · start_too_late
-· hours_resold · span_empty · resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many ·
+grant_transferred · grant_staged · grant_over · site_on_time · ready_after_end · start_unaligned · start_too_early ·
+start_too_late · hours_resold · span_empty · resale_outside_grant · resale_above_grant · service_lines_too_many ·
 grant_prepaid · stages_paid · value_out_of_bounds.
 """
 
@@ -96,7 +96,7 @@ from marketplace.domain.delivery.grant_notice import (
     require_cause,
     require_notice,
 )
-from marketplace.domain.delivery.rescheduling import find_span
+from marketplace.domain.delivery.rescheduling import find_span, is_back
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_bounds
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
@@ -611,11 +611,12 @@ def find_new_span(command: RescheduleGrant, state: Grant) -> tuple[datetime, dat
         raise Refusal("grant_bought", text)
     start, end = find_span(command, issued, state.status, is_dark=state.is_dark)
     first = min((part.start for part in state.resold), default=start)
-    if command.choice == "moved" and first < start:
+    back = is_back(command.choice, command.start, issued)
+    if command.choice == "moved" and (first < start or (back and state.resold)):
         raise Refusal(
             "hours_resold",
             f"hours of grant {issued.grant_id} were resold from {render_instant(first)} on and stay with their"
-            " buyers; a later start would replace them by other hours: shorten the grant, keep the rest or end it",
+            " buyers; another start would replace them by other hours: shorten the grant, keep the rest or end it",
             pointer="/start",
             first=render_instant(first),
         )
@@ -642,9 +643,15 @@ def _reschedule(command: RescheduleGrant, state: Grant) -> Sequence[GrantEvent]:
             principal_commitment_usd=command.principal_commitment_usd,
             budget_commitment_usd=command.budget_commitment_usd,
             at=command.at,
-            reason=f"{command.choice}, because {'no node of it works' if state.is_dark else 'its site is late'}",
+            reason=f"{command.choice}, because {_say_why(command, state)}",
         )
     ]
+
+
+def _say_why(command: RescheduleGrant, state: Grant) -> str:
+    if is_back(command.choice, command.start, state.issued):
+        return "its site is in time after all"
+    return "no node of it works" if state.is_dark else "its site is late"
 
 
 def _arrange(command: TransferGrant | PrioritiseGrant | MarkGrant, state: Grant) -> Sequence[GrantEvent]:

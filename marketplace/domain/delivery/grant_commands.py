@@ -128,6 +128,7 @@ class RescheduleGrant(msgspec.Struct, frozen=True, kw_only=True):
         at: Now.
         ready_at: When the conversion of its site is to be ready; None if none is ahead.
         answer_by: Until when its provider may answer evidence that its nodes do not work; None without any.
+        kept_from: When the hours begin that it gave up and that are kept for it; None without any.
         lots: Which lots carry it from then on.
         cash_commitment_usd: What the startup pays in cash when everything that is left is delivered.
         principal_commitment_usd: What it owes as principal then.
@@ -140,6 +141,7 @@ class RescheduleGrant(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime | None = None
     ready_at: datetime | None = None
     answer_by: datetime | None = None
+    kept_from: datetime | None = None
     lots: tuple[LotShare, ...] = ()
     cash_commitment_usd: Decimal = ZERO
     principal_commitment_usd: Decimal = ZERO

@@ -4,13 +4,17 @@ A site is late for a grant that has not begun while its conversion is to be read
 grant that began while no node of it has worked since its start. The provider broke its word, so its consent is not
 needed. Without a date of the site, the grant may begin with the next hour, and is late again if it is still dark then.
 
+Hours that were given up because of a date of the site, and for which nothing is owed, are kept for the grant: all hours
+before that date of a moved grant, and of a shortened one those in the cure time. So nobody else buys them if the site
+is in time after all. Then the grant may move back to them.
+
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
-from events.grant import GrantIssued
+from events.grant import Choice, GrantIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
@@ -33,9 +37,15 @@ def find_span(
         is_dark: Whether no node of it has worked since its start.
 
     Raises:
-        Refusal: ``site_on_time`` · ``cause_unanswered`` · ``ready_after_end`` · ``start_unaligned`` ·
+        Refusal: ``grant_over`` · ``site_on_time`` · ``cause_unanswered`` · ``ready_after_end`` · ``start_unaligned`` ·
             ``start_too_early`` · ``start_too_late``.
     """
+    kept_from = command.kept_from
+    if kept_from is not None and is_back(command.choice, command.start, issued) and status == "issued":
+        assert command.start is not None, "a start that is earlier is stated"
+        ready = max(kept_from, command.at, command.ready_at or kept_from)
+        start = _require_start(command.start, issued, _round_up(ready, issued))
+        return start, start + (issued.end - issued.start)
     first = _find_first(command, issued, status, is_dark=is_dark)
     if command.choice == "moved":
         start = first if command.start is None else _require_start(command.start, issued, first)
@@ -55,6 +65,9 @@ def _find_first(command: RescheduleGrant, issued: GrantIssued, status: str, *, i
     ready_at = command.ready_at
     is_late = status == "issued" and ready_at is not None and ready_at > issued.start
     if not (is_late or is_dark):
+        if command.at >= issued.end:
+            said = f"grant {command.grant_id} ended at {render_instant(issued.end)}; nothing is left to shorten or move"
+            raise Refusal("grant_over", said)
         raise Refusal(
             "site_on_time",
             f"grant {command.grant_id} is {status}, and its site is not late for it: a grant is shortened or moved"
@@ -71,7 +84,25 @@ def _find_first(command: RescheduleGrant, issued: GrantIssued, status: str, *, i
             due=due,
         )
     ready = max(command.at, ready_at or command.at) if command.at > issued.start else ready_at or command.at
-    return issued.start - (issued.start - ready) // _HOUR * _HOUR
+    return _round_up(ready, issued)
+
+
+def _round_up(at: datetime, issued: GrantIssued) -> datetime:
+    """Return the first instant from `at` on that is a whole number of hours from a grant's start."""
+    return issued.start - (issued.start - at) // _HOUR * _HOUR
+
+
+def is_back(choice: Choice, start: datetime | None, issued: GrantIssued) -> bool:
+    """Return whether a grant is to move to an earlier start."""
+    return choice == "moved" and start is not None and start.tzinfo is not None and start < issued.start
+
+
+def find_kept_until(command: RescheduleGrant, issued: GrantIssued) -> datetime | None:
+    """Return until when hours that a grant gives up are kept for it; None if none are."""
+    remedies = None if issued.ends is None else issued.ends.remedies
+    if command.choice == "moved" or command.ready_at is None or remedies is None:
+        return command.ready_at
+    return min(command.ready_at, issued.start + timedelta(hours=remedies.cure_hours))
 
 
 def _require_start(start: datetime, issued: GrantIssued, first: datetime) -> datetime:

@@ -6,7 +6,8 @@ Invariants:
     1. At every instant, the nodes that lots offer plus those still reserved from recalled lots do not exceed the nodes
        of the pool.
     2. At every instant, the nodes reserved from a lot do not exceed what the lot offers, or offered at reservation.
-       A grant that shifts may have nodes of its own lots that they offer no longer, as long as they are free.
+       A grant that shifts may have nodes of its own lots that they offer no longer, as long as they are free. Hours
+       that are kept for it count as reserved from their lots, and draw no power.
     3. No node is reserved that has failed and is not restored.
     4. At every instant, shares of lots add up to the whole reservation, less what the grant resold. A grant's next
        reservation begins when its last one has ended.
@@ -90,11 +91,27 @@ class Reservation:
     """Nodes taken for a grant until `end`.
 
     An early release brings `end` forward and does not change `lots`. A share whose own end is later stops at `end`.
+    `kept` are hours before `start` that the grant gave up, and that no lot sells.
     """
 
     start: datetime
     end: datetime
     lots: tuple[LotShare, ...]
+    kept: tuple[LotShare, ...] = ()
+
+    def find_first(self) -> datetime:
+        """Return when it begins, or the hours that are kept before it."""
+        return min([self.start, *(share.start for share in self.kept)])
+
+    def list_gaps(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """Return the spans of ``[start, end)`` that it neither has nor is kept, in order."""
+        known = sorted([*((share.start, share.end) for share in self.kept), (self.start, self.end)])
+        gaps: list[tuple[datetime, datetime]] = []
+        for begin, stop in (*known, (end, end)):
+            if start < min(begin, end):
+                gaps.append((start, min(begin, end)))
+            start = max(start, stop)
+        return gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +191,11 @@ class Pool:
     resales: Map[str, Resale] = field(default_factory=Map)
 
     def sold(self, lot_id: str) -> list[Load]:
-        """Return the nodes reserved from a lot, one load per share."""
+        """Return the nodes reserved from a lot or kept on it, one load per share."""
         return [
             Load(share.start, min(share.end, reservation.end), share.nodes)
             for reservation in self.reservations.values()
-            for share in reservation.lots
+            for share in (*reservation.kept, *reservation.lots)
             if share.lot_id == lot_id and share.start < reservation.end
         ]
 
@@ -195,9 +212,9 @@ class Pool:
         return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
 
     def claimed(self, start: datetime, end: datetime, *, besides: str | None = None) -> list[Load]:
-        """Return what all lots, except one, offer over ``[start, end)``, and what is reserved from them beyond that."""
+        """Return what all lots, except one, offer over ``[start, end)``, and what they sold or keep beyond that."""
         offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
-        carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
+        carrying = {share.lot_id for held in self.reservations.values() for share in (*held.kept, *held.lots)}
         loads = list(offers.values())
         for lot_id in carrying - {besides}:
             offered = [Load(offer.start, offer.end, -offer.amount) for offer in [offers.get(lot_id)] if offer]
@@ -434,21 +451,28 @@ def _require_room(command: ReserveCapacity, state: Pool) -> None:
 
 
 def _shift(command: ShiftCapacity, state: Pool) -> Sequence[PoolEvent]:
-    """Release a reservation and reserve the new span. Only the hours after its present end are new."""
+    """Release a reservation and reserve the new span. Only the hours that it neither has nor is kept are new."""
     require_span(command.start, command.end, "/end")
-    pool_id, grant_id, nodes, end = command.pool_id, command.grant_id, command.nodes, command.end
-    held = _get_reservation(state, grant_id)
-    if (held.start, held.end) == (command.start, end):
+    pool_id, grant_id, nodes = command.pool_id, command.grant_id, command.nodes
+    held, start, end = _get_reservation(state, command.grant_id), command.start, command.end
+    if (held.start, held.end) == (start, end):
         return []
-    if end > held.end:
-        start, lots = max(held.end, command.start), command.further
-        further = ReserveCapacity(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=start, end=end, lots=lots)
+    for begin, stop in held.list_gaps(start, end):
+        lots = _clip(command.further, begin, stop)
+        further = ReserveCapacity(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=begin, end=stop, lots=lots)
         _require_unclaimed(further, state)
-    lots = (*_clip(held, command.start), *command.further)
-    return [
-        PoolCapacityReleased(pool_id=pool_id, grant_id=grant_id, at=held.start),
-        PoolCapacityReserved(pool_id=pool_id, grant_id=grant_id, nodes=nodes, start=command.start, end=end, lots=lots),
-    ]
+    first, shares = held.find_first(), (*held.kept, *_clip(held.lots, held.start, held.end))
+    kept_until = min(start, max(held.start, command.kept_until or held.start))
+    reserved = PoolCapacityReserved(
+        pool_id=pool_id,
+        grant_id=grant_id,
+        nodes=nodes,
+        start=start,
+        end=end,
+        lots=(*_clip(shares, start, end), *command.further),
+        kept=_clip(shares, first, kept_until),
+    )
+    return [PoolCapacityReleased(pool_id=pool_id, grant_id=grant_id, at=first), reserved]
 
 
 def _require_unclaimed(command: ReserveCapacity, state: Pool) -> None:
@@ -473,12 +497,12 @@ def _require_unclaimed(command: ReserveCapacity, state: Pool) -> None:
     _require_working(command, state)
 
 
-def _clip(held: Reservation, start: datetime) -> tuple[LotShare, ...]:
-    """Return the shares of a reservation from an instant on."""
+def _clip(shares: Iterable[LotShare], start: datetime, end: datetime) -> tuple[LotShare, ...]:
+    """Return what shares carry in ``[start, end)``."""
     return tuple(
-        msgspec.structs.replace(share, start=max(share.start, start), end=min(share.end, held.end))
-        for share in held.lots
-        if start < min(share.end, held.end)
+        msgspec.structs.replace(share, start=max(share.start, start), end=min(share.end, end))
+        for share in shares
+        if max(share.start, start) < min(share.end, end)
     )
 
 
@@ -497,7 +521,7 @@ def _return(command: ReturnCapacity, state: Pool) -> Sequence[PoolEvent]:
         nodes=command.nodes,
         start=start,
         end=end,
-        lots=_clip(held, start),
+        lots=_clip(held.lots, start, end),
     )
     return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=command.at), returned]
 
@@ -555,7 +579,8 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
     require_aware(command.at, "/at")
     if max(command.at, held.start) >= held.end:
         return []
-    return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=command.at)]
+    at = command.at if command.at > held.start else min(command.at, held.find_first())
+    return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=at)]
 
 
 def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
@@ -885,7 +910,8 @@ def _free(state: Pool, event: PoolCapacityReleased) -> Pool:
         freed = replace(state, reservations=state.reservations.set(event.grant_id, nothing))
         return _set_resale(freed, lot_id, replace(resale, held=resale.held.delete(event.grant_id)))
     before = state.reservations[event.grant_id]
-    after = replace(before, end=max(event.at, before.start))
+    kept = _clip(before.kept, before.find_first(), event.at)
+    after = replace(before, end=max(event.at, before.start), kept=kept)
     return replace(state, reservations=state.reservations.set(event.grant_id, after))
 
 
@@ -900,11 +926,9 @@ def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
     """Return a grant's new reservation, including its previous one until that ends."""
     held = state.reservations.get(event.grant_id)
     if held is None or held.start >= held.end:
-        return Reservation(event.start, event.end, event.lots)
-    kept = tuple(
-        msgspec.structs.replace(share, end=min(share.end, held.end)) for share in held.lots if share.start < held.end
-    )
-    return Reservation(held.start, event.end, (*kept, *event.lots))
+        return Reservation(event.start, event.end, event.lots, event.kept)
+    before = _clip(held.lots, held.start, held.end)
+    return replace(held, end=event.end, lots=(*before, *event.lots))
 
 
 def _keep_held(state: Pool, event: PoolCapacityHeld) -> Pool:

@@ -74,10 +74,11 @@ class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShiftCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Let the reservation of a grant begin later, and end later by the hours that `further` lots carry.
+    """Let the reservation of a grant begin later, or earlier in hours that are kept for it.
 
-    What it has from `start` on stays as it is, also on lots that are off sale and while nodes have failed. The further
-    hours take free nodes of the pool, also where no lot offers them any more.
+    What it has or is kept from `start` on stays as it is, also on lots that are off sale and while nodes have failed.
+    The other hours take free nodes of the pool, which `further` lots carry, also where no lot offers them any more.
+    Those that it has before `start` and `kept_until` are kept for it.
     """
 
     pool_id: str
@@ -86,6 +87,7 @@ class ShiftCapacity(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     further: tuple[LotShare, ...] = ()
+    kept_until: datetime | None = None
 
 
 class ReturnCapacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """A startup shortens or moves a grant whose site is late, without asking its provider."""
 
+import asyncio
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -179,6 +180,72 @@ async def test_a_move_is_refused_where_the_hours_are_sold_to_somebody_else_and_n
             assert (await refuse(choose(market, trade.startup, grant_id, "moved", day))).code == code
         await choose(market, trade.startup, grant_id, "moved", 17)
     assert (await market.state("grant", grant_id)).issued.start == market.day(17)
+    await check(market)
+
+
+async def until_lot_begins(market, lot_id, at):
+    while (await market.state("lot", lot_id)).start != at:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+async def sell_again(market, trade, start, end):
+    """List all nodes of the pool at a higher price, as its provider, from one day to another."""
+    nodes = (await market.state("pool", trade.pool)).opened.nodes
+    return await market.lot(trade.provider, trade.pool, ask="3.9", nodes=nodes, start=start, end=end)
+
+
+async def test_hours_given_up_for_a_slip_on_paper_are_sold_to_nobody_and_the_grant_moves_back_to_them(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        await slip(market, trade, site, 21)
+        await until_lot_begins(market, trade.lot, market.day(21))
+        await choose(market, trade.startup, grant_id, "moved")
+        provider = market.context(trade.provider)
+        energised = {"power_energised_kw": 10_000, "at": market.clock.now()}
+        await sites.energise_site(market.handler, provider, site, **energised)
+        refused = await refuse(sell_again(market, trade, 1, 11))
+        assert (refused.code, refused.facts["offered"]) == ("pool_full", 2)
+        pool = await market.state("pool", trade.pool)
+        assert [(share.start, share.end) for share in pool.reservations[grant_id].kept] == [
+            (market.day(1), market.day(11))
+        ]
+        assert pool.list_drawn(grant_id)[0].start == market.day(21), "hours that are kept draw no power"
+        refused = await refuse(choose(market, trade.startup, grant_id, "moved", 0.9))
+        assert (refused.code, refused.facts["nearest"]) == ("start_unaligned", "2026-01-02T00:00:00Z")
+        await choose(market, trade.startup, grant_id, "moved", 1)
+        after = await market.state("grant", grant_id)
+        assert (after.issued.start, after.end, after.rescheduled[-1].gpu_seconds_cut) == (
+            grant.issued.start,
+            grant.end,
+            0,
+        )
+        assert after.lots == grant.lots
+        done = await deliver_all(market, grant_id, 10)
+        assert done.end == grant.end
+    await check(market)
+
+
+async def test_a_grant_moves_back_over_free_hours_and_of_a_shortened_one_the_cure_time_is_kept(market):
+    """The site is late for a part of what was given up, and the slip is longer than the grant."""
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        await slip(market, trade, site, 21)
+        await choose(market, trade.startup, grant_id, "moved")
+        await slip(market, trade, site, 4)
+        refused = await refuse(choose(market, trade.startup, grant_id, "moved", 3))
+        assert (refused.code, refused.facts["nearest"]) == ("start_too_early", "2026-01-05T00:00:00Z")
+        await choose(market, trade.startup, grant_id, "moved", 4)
+        after, pool = await market.state("grant", grant_id), await market.state("pool", trade.pool)
+        assert (after.issued.start, after.end) == (market.day(4), market.day(14))
+        assert [share.end for share in pool.reservations[grant_id].kept] == [market.day(4)]
+        await slip(market, trade, site, 8)
+        await choose(market, trade.startup, grant_id, "shortened")
+        pool = await market.state("pool", trade.pool)
+        assert [share.end for share in pool.reservations[grant_id].kept] == [market.day(4), market.day(5)]
     await check(market)
 
 

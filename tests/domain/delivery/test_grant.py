@@ -46,6 +46,7 @@ from marketplace.domain.delivery.grant_commands import (
 )
 from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.delivery.rescheduling import find_kept_until
 from marketplace.domain.supply.schedule import STANDARD
 from tests.domain import build
 from tests.domain.build import (
@@ -121,6 +122,10 @@ EXTENDED = GrantExtended(
 )
 shorten = builder(RescheduleGrant(**MINE, choice="shortened", at=hour(9), ready_at=hour(13.5)))
 move = builder(RescheduleGrant(**MINE, choice="moved", at=hour(9), ready_at=hour(13.5)))
+MOVED = GRANT.decide(move(), GRANT.fold([ISSUED]))[0]
+move_back = builder(RescheduleGrant(**MINE, choice="moved", at=hour(9.5), start=hour(11), kept_from=hour(10)))
+RESOLD_LATER = resold(start=hour(15), end=hour(16))
+TOO_LATE = ({"at": hour(11.5)}, {"ready_at": hour(11.5)}, {"kept_from": hour(12)})
 LOTS_LATER = (share(nodes=2, start=hour(14), end=hour(20)),)
 LEFT = {
     "cash_commitment_usd": build.usd("115.20"),
@@ -220,23 +225,27 @@ REFUSALS = [
     Row("grant_bought", (BOUGHT, ACTIVATED, TERMINATED), terminate(at=hour(12)), "/at"),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
     Row("grant_staged", (STAGED,), resell()),
+    Row("grant_over", ACTIVE, move(at=hour(20))),
+    Row("grant_over", ACTIVE, add_line(at=hour(20))),
     *(Row("site_on_time", (ISSUED,), shorten(ready_at=ready_at)) for ready_at in (None, hour(10))),
     Row("site_on_time", ACTIVE, move()),
+    Row("site_on_time", (ISSUED, MOVED), move_back(kept_from=None)),
     Row("site_on_time", (*ACTIVE, DEGRADED), shorten(at=hour(13))),
     Row("site_on_time", (*ACTIVE, msgspec.structs.replace(DARK, at=hour(11))), shorten(at=hour(13))),
     Row("site_on_time", (*ACTIVE, DARK, msgspec.structs.replace(RESUMED, at=hour(12))), shorten(at=hour(13))),
     Row("ready_after_end", (ISSUED,), shorten(ready_at=hour(19.5))),
     Row("start_unaligned", (ISSUED,), move(start=hour(15.5)), "/start"),
     Row("start_too_early", (ISSUED,), move(start=hour(13)), "/start"),
+    *(Row("start_too_early", (ISSUED, MOVED), move_back(**late), "/start") for late in TOO_LATE),
     Row("start_too_late", (ISSUED,), move(start=hour(15 + 720)), "/start"),
     Row("hours_resold", (ISSUED, RESOLD), move(), "/start"),
+    Row("hours_resold", (ISSUED, MOVED, RESOLD_LATER), move_back(), "/start"),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
     Row("span_empty", ACTIVE, degrade(until=hour(12)), "/until"),
     Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
     Row("resale_outside_grant", ACTIVE, resell(end=hour(21)), "/start"),
     Row("resale_above_grant", ACTIVE, resell(nodes=3), "/nodes"),
     Row("resale_above_grant", (*ACTIVE, RESOLD), resell(resale_grant_id=id_of("grt", 3), nodes=2), "/nodes"),
-    Row("grant_over", ACTIVE, add_line(at=hour(20))),
     Row("service_lines_too_many", (*ACTIVE, *(line_added(number) for number in range(2, 18))), add_line()),
     Row("grant_prepaid", ACTIVE, collect()),
     Row("stages_paid", (STAGED,), collect(is_asked=True)),
@@ -425,6 +434,30 @@ def test_a_late_grant_is_moved_as_a_whole_and_by_thirty_days_at_most_after_its_s
     with pytest.raises(Refusal) as caught:
         GRANT.decide(move(start=hour(15.5)), GRANT.fold([ISSUED]))
     assert caught.value.facts["nearest"] == render_instant(hour(15))
+
+
+def test_a_moved_grant_moves_back_to_hours_that_are_kept_for_it_once_its_site_is_in_time():
+    for facts, first in (({}, 10), ({"at": hour(10.5)}, 11), ({"ready_at": hour(11.5)}, 12)):
+        (back,) = GRANT.decide(move_back(start=hour(first), **facts), GRANT.fold([ISSUED, MOVED]))
+        assert (back.start_before, back.start, back.end, back.gpu_seconds_cut) == (
+            hour(14),
+            hour(first),
+            hour(first + 10),
+            0,
+        )
+        assert back.reason == "moved, because its site is in time after all"
+
+
+ENDS = STANDARD.ends[0]
+
+
+def test_of_hours_taken_off_those_are_kept_for_which_nothing_is_owed():
+    issued, owed = ISSUED, msgspec.structs.replace(ISSUED, ends=ENDS)
+    ready_at = hour(10 + 48)
+    assert find_kept_until(shorten(ready_at=None), owed) is None
+    assert find_kept_until(shorten(ready_at=ready_at), issued) == ready_at
+    assert find_kept_until(shorten(ready_at=ready_at), owed) == hour(10 + ENDS.remedies.cure_hours)
+    assert find_kept_until(move(ready_at=ready_at), owed) == ready_at
 
 
 def test_a_grant_that_is_dark_from_its_start_on_begins_anew_without_its_outages():

@@ -18,7 +18,13 @@ from events.pool import (
 )
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX
-from marketplace.domain.supply.pool_commands import AnnounceClosing, RecallCapacity, ReturnCapacity, ShiftCapacity
+from marketplace.domain.supply.pool_commands import (
+    AnnounceClosing,
+    RecallCapacity,
+    ReleaseCapacity,
+    ReturnCapacity,
+    ShiftCapacity,
+)
 from tests.domain import build
 from tests.domain.build import (
     LOT,
@@ -42,7 +48,7 @@ LOT_2, GRANT_2, GRANT_3 = id_of("lot", 2), id_of("grt", 2), id_of("grt", 3)
 
 
 def event_of(event_class, command):
-    return event_class(**{name: getattr(command, name) for name in event_class.__struct_fields__})
+    return event_class(**{name: getattr(command, name, ()) for name in event_class.__struct_fields__})
 
 
 def offered(**changes):
@@ -50,7 +56,8 @@ def offered(**changes):
 
 
 def reserved(**changes):
-    return event_of(PoolCapacityReserved, reserve(**changes))
+    kept = changes.pop("kept", ())
+    return msgspec.structs.replace(event_of(PoolCapacityReserved, reserve(**changes)), kept=kept)
 
 
 OPENED = build.pool_opened()
@@ -447,6 +454,34 @@ def test_a_reservation_that_begins_later_keeps_its_nodes_also_off_sale_and_while
     later = reserved(start=hour(21), end=hour(24), lots=(share(start=hour(21), end=hour(24)),))
     further = {"start": hour(21), "end": hour(24), "further": later.lots}
     Given(POOL, *HELD).when(shift(**further)).then(everything, later)
+
+
+def test_hours_that_a_late_grant_gives_up_are_kept_for_it_until_it_moves_on_or_ends():
+    everything = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(10))
+    late = shift(start=hour(16), end=hour(24), further=FURTHER, kept_until=hour(14))
+    kept = (share(end=hour(14)),)
+    moved = reserved(start=hour(16), end=hour(24), lots=(share(start=hour(16), end=hour(20)), *FURTHER), kept=kept)
+    Given(POOL, *HELD).when(late).then(everything, moved)
+    after = (*HELD, everything, moved)
+    pool = POOL.fold(after)
+    free = pool.unsold(LOT, hour(10), hour(20))
+    assert [(run.start, run.amount) for run in free] == [(hour(10), 2), (hour(14), 6), (hour(16), 2)]
+    assert [load.start for load in pool.reserved()] == [hour(16), hour(20)]
+    assert pool.reservations[build.GRANT].list_gaps(hour(12), hour(26)) == [
+        (hour(14), hour(16)),
+        (hour(24), hour(26)),
+    ]
+    Given(POOL, *after).when(offer(lot_id=LOT_2, nodes=9, start=hour(10), end=hour(14))).refused("pool_full")
+    again = shift(start=hour(18), end=hour(26), further=(share(start=hour(24), end=hour(26)),), kept_until=hour(17))
+    [_, slipped] = POOL.decide(again, pool)
+    assert slipped.kept == (*kept, share(start=hour(16), end=hour(17)))
+    gap = share(start=hour(14), end=hour(16))
+    back = shift(start=hour(12), end=hour(20), further=(gap,))
+    lots = (share(start=hour(12), end=hour(14)), share(start=hour(16), end=hour(20)), gap)
+    Given(POOL, *after).when(back).then(everything, reserved(start=hour(12), lots=lots, kept=(share(end=hour(12)),)))
+    release = ReleaseCapacity(pool_id=build.POOL, grant_id=build.GRANT, at=hour(16))
+    Given(POOL, *after).when(release).then(everything)
+    assert POOL.fold([everything], pool).claimed(hour(10), hour(20)) == list(pool.offers.values())
 
 
 def test_a_shifted_grant_takes_free_nodes_that_no_lot_offers_also_of_a_pool_that_closes_later():

@@ -21,7 +21,7 @@ def _recalled(changes: WriteBatch, fact: RecordedEvent, event: pool_events.PoolC
 
 
 def _reserved(changes: WriteBatch, fact: RecordedEvent, event: pool_events.PoolCapacityReserved) -> None:
-    _put_shares(changes, fact, event.grant_id, event.lots)
+    _put_shares(changes, fact, event.grant_id, (*event.lots, *event.kept))
 
 
 def _put_shares(
