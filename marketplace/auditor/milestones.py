@@ -23,6 +23,8 @@ from marketplace.auditor.votes import Votes
 _CENT: Final = Decimal("0.01")
 _PLACES: Final = 12
 """Decimal places of a price, at most."""
+_REDUCED_WITHIN: Final = timedelta(days=180)
+"""How long after shares vested what was delivered or paid for them may fall."""
 _FRESH: Final = timedelta(days=30)
 """How old the last price of a mean may be that values an exercise."""
 Body = Mapping[str, Any]
@@ -51,6 +53,7 @@ class Milestones:
         warrants: The issue of each warrant.
         attested: The milestones that were attested, by warrant and name.
         vested: The tranches that vested in full, by warrant and number, and the day.
+        vested_last: The last day on which some of a tranche vested.
         averages: The mean prices of recorded sources.
         splits: All splits of its issuer as each warrant was issued.
         votes: Prices and relations; None: such prices count as reached.
@@ -62,6 +65,7 @@ class Milestones:
     warrants: dict[str, Body] = field(default_factory=dict)
     attested: set[tuple[str, str]] = field(default_factory=set)
     vested: dict[tuple[str, int], str] = field(default_factory=dict)
+    vested_last: dict[tuple[str, int], date] = field(default_factory=dict)
     averages: Averages = field(default_factory=Averages)
     splits: dict[str, Fraction] = field(default_factory=dict)
 
@@ -91,10 +95,12 @@ class Milestones:
             case "warrant_vesting_reversed":
                 self.vested.pop(tranche, None)
                 self._check_sums(message, body)
+                self._check_reversed(message, body)
             case "warrant_vested":
                 if not imports:
                     self._check_sums(message, body)
                     self._check_reached(message, body)
+                self.vested_last[tranche] = date.fromisoformat(body["on_day"])
                 if body["is_whole"]:
                     self.vested[tranche] = body["on_day"]
             case "warrant_released" if not imports:
@@ -130,6 +136,17 @@ class Milestones:
         if warrant.get("programme_id"):
             right = told[0] >= seconds and told[1] >= paid
         text = f"{body['warrant_id']} counts {told[0]} GPU-seconds and {told[1]} USD, its grants have {seconds}, {paid}"
+        self.findings.require(right, "warrant", message.sequence, text)
+
+    def _check_reversed(self, message: Message, body: Body) -> None:
+        """Check that shares which vested long ago by what was delivered or paid are not unvested."""
+        terms = self._find_terms(body)
+        bases = [each.get("basis") for condition in terms.get("conditions") or () for each in condition]
+        bases.append((terms.get("proportion") or {}).get("basis"))
+        today = parse_instant(message.headers["ce-time"]).date()
+        vested_on = self.vested_last.get((str(body["warrant_id"]), int(body.get("tranche") or 0)), today)
+        text = f"tranche {body['tranche']} of {body['warrant_id']} vested on {vested_on}, and is unvested on {today}"
+        right = "purchased" in bases or today <= vested_on + _REDUCED_WITHIN
         self.findings.require(right, "warrant", message.sequence, text)
 
     def _check_reached(self, message: Message, body: Body) -> None:

@@ -10,6 +10,7 @@ import pytest
 from events.vesting import AmountMilestone, DateMilestone, DeliveryMilestone, TrancheMilestone, WarrantTranche
 from marketplace.application.equity import warrants
 from marketplace.auditor.milestones import Milestones
+from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
@@ -137,3 +138,13 @@ async def test_what_a_seller_alone_calls_related_counts_in_the_warrants_of_other
     [seller_id] = [one.read()["provider_id"] for one in vested if one.event_type == "grant.issued.v1"]
     texts = audit(plant(named, ISSUED, holder_id=lambda _: seller_id))
     assert any("its grants have" in text for text in texts), texts
+
+
+@pytest.mark.parametrize(("days", "is_late"), [(180, False), (181, True)])
+async def test_what_vested_long_ago_is_not_unvested(vested, days, is_late):
+    first = next(one for one in vested if one.event_type == VESTED)
+    at = parse_instant(first.headers["ce-time"]) + timedelta(days=days)
+    headers = {**first.headers, "ce-time": render_instant(at), "ce-type": "issuer.warrant_vesting_reversed.v1"}
+    later = replace(first, headers=headers)
+    texts = [text for text in audit([*vested, later]) if "is unvested on" in text]
+    assert bool(texts) == is_late

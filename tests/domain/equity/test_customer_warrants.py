@@ -475,6 +475,16 @@ def test_reductions_take_back_what_is_not_exercised_only_where_the_warrant_says_
         assert read(again) == [(60, 60)]
 
 
+@pytest.mark.parametrize(("basis", "days", "left"), [("paid", 180, 0), ("paid", 181, 100), ("purchased", 181, 0)])
+def test_what_was_paid_takes_nothing_back_half_a_year_after_it_vested(basis, days, left):
+    """A company that also delivers voids a reading years later, and its customer loses the warrant for it."""
+    level = AmountMilestone(basis=basis, amount_usd=Decimal(100))
+    state = issue(when(level), grant_ids=(GRANT_ID,), on_reduction="claw_back")
+    state = settle(state, {GRANT_ID: Delivery(gpu_seconds=1, **{f"{basis}_usd": Fraction(100)})})
+    fallen = {GRANT_ID: Delivery(gpu_seconds=1, **{f"{basis}_usd": Fraction(99)})}
+    assert read(settle(state, fallen, NOON + timedelta(days=days))) == [(left, left)]
+
+
 def test_a_price_that_fell_takes_nothing_back_and_a_payment_that_fell_does():
     level = PriceMilestone(price_usd_per_share=Decimal(4), average=MEAN)
     state = issue(WarrantTranche(shares=200, conditions=((level,),), proportion=RATABLE), on_reduction="claw_back")

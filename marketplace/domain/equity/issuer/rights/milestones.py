@@ -2,8 +2,8 @@
 
 Everything here follows from recorded facts by the terms of each warrant, so nobody decides it. All conditions of a
 tranche must hold at the same instant. What has vested stays vested, with one exception: a warrant may state that it is
-clawed back on reductions. Then unexercised shares are unvested while delivery or payments no longer suffice. A price
-that fell reverses nothing.
+clawed back on reductions. Then unexercised shares are unvested while delivery or payments no longer suffice, if they
+vested within `REDUCE_WITHIN` or count purchases that may end. A price that fell reverses nothing.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -38,10 +38,12 @@ from events.vesting import (
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import SECONDS_PER_HOUR, SHARE_PRICE_PLACES, render_ratio
 from marketplace.core.rounding import round_half_even
+from marketplace.domain.equity.instrument.clawback import REDUCE_WITHIN
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.rights.averages import find_average
 from marketplace.domain.equity.issuer.rights.fair_value import find_independent_price
 from marketplace.domain.equity.issuer.rights.tranches import list_terms
+from marketplace.domain.equity.issuer.rights.warrant_terms import counts_purchases
 from marketplace.domain.equity.issuer.rights_commands import Delivery, VestWarrants
 from marketplace.domain.equity.issuer.state import Issuer, Warrant, list_live_warrants
 
@@ -289,6 +291,9 @@ def _count_lost(look: _Look) -> int:
     if look.warrant.issued.on_reduction == "keep":
         return 0
     tranche = look.warrant.tranches[look.index]
+    vested_on = tranche.vested_last_on
+    if vested_on is not None and look.day > vested_on + REDUCE_WITHIN and not counts_purchases(look.terms):
+        return 0
     stays = look.holds(look.terms.conditions, presumes_prices=True)
     unvested = look.count_unvested() if stays else tranche.outstanding
     return max(0, min(tranche.outstanding, unvested) - tranche.unvested)

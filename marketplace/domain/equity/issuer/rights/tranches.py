@@ -35,6 +35,7 @@ class Tranche:
         is_released: Whether its conditions of exercise hold.
         price_usd: Price of one share; None until it is fixed.
         vested_on: The day on which all had vested.
+        vested_last_on: The last day on which some of it vested.
     """
 
     shares: int
@@ -44,6 +45,7 @@ class Tranche:
     is_released: bool
     price_usd: Fraction | None
     vested_on: date | None = None
+    vested_last_on: date | None = None
 
     @property
     def exercisable(self) -> int:
@@ -83,7 +85,7 @@ def build_tranches(issued: IssuerWarrantIssued) -> tuple[Tranche, ...]:
 
 def vest(tranche: Tranche, event: IssuerWarrantVested) -> Tranche:
     """Fold the vesting of some of its shares into a tranche."""
-    vested = replace(tranche, unvested=max(0, tranche.unvested - event.shares))
+    vested = replace(tranche, unvested=max(0, tranche.unvested - event.shares), vested_last_on=event.on_day)
     return replace(vested, is_vested=True, vested_on=tranche.vested_on or event.on_day) if event.is_whole else vested
 
 

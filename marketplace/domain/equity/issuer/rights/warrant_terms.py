@@ -54,7 +54,7 @@ def require_terms(command: IssueWarrant, state: Issuer) -> None:
 
 def _require_reduction(command: IssueWarrant) -> None:
     """Refuse tranches that count purchases if `on_reduction` does not say what an unpaid purchase does to them."""
-    if command.on_reduction is None and any(_counts_purchases(tranche) for tranche in command.tranches):
+    if command.on_reduction is None and any(counts_purchases(tranche) for tranche in command.tranches):
         raise refuse_missing(
             "on_reduction",
             "claw_back or keep, since a grant may end before it is paid; or count what was paid",
@@ -62,7 +62,8 @@ def _require_reduction(command: IssueWarrant) -> None:
         )
 
 
-def _counts_purchases(tranche: WarrantTranche) -> bool:
+def counts_purchases(tranche: WarrantTranche) -> bool:
+    """Return whether a tranche counts capacity that was ordered, and not only what was paid or delivered."""
     amounts = (each for each in _list_milestones(tranche) if isinstance(each, AmountMilestone))
     proportion = tranche.proportion
     return any(each.basis == "purchased" for each in amounts) or (
