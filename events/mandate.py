@@ -31,8 +31,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instrument_kinds: Kinds of instrument that it takes.
-        valuation_cap_usd_min: Least valuation cap; None: no bound. Of stock it is the value of the company at the
-            price that is offered.
+        valuation_cap_usd_min: Least valuation cap, with the preferences of preferred stock; None: no bound. Of stock it
+            is the value of the company at the price that is offered.
         valuation_cap_usd_max: Greatest valuation cap; None for 100 million dollars.
         uncapped: Whether it takes SAFEs and notes without a cap.
         post_money_only: Whether it takes post-money SAFEs only.

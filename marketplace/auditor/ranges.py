@@ -5,7 +5,7 @@ It is asked as an order is placed, amended or locked, as a quote is held, and as
 A company is worth all shares and rights at the price of the instrument, what other instruments become in a round at
 this price, and the preferences of other classes that rank before its stock or beside it. For an offer, and for what is
 paid at once, the shares count too that price protection gives other classes in a round at the mandate's least cap. A
-SAFE, and a note that stays a debt, count at their cap.
+SAFE counts at its cap and the preferences of all classes, a note that stays a debt at its cap.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ def find_worth(
 ) -> Fraction | None:
     """Return what a company is worth in USD at the terms of an instrument; None if others ask for all of it.
 
-    Of a SAFE, or a note that stays a debt, that is the cap; 0 without one.
+    Of a SAFE that is its cap and all preferences, of a note that stays a debt its cap; 0 without one.
 
     Args:
         company: Its prices, classes and instruments.
@@ -114,16 +114,20 @@ def find_worth(
     elif become and cap:
         class_id, value = become["class_id"], cap
     else:
-        return cap
+        is_safe = terms["kind"] == "safe" and cap
+        return cap + (_sum_ranked(company, holdings, "", _list_open(exposures), shares) if is_safe else 0)
     if protects:
         grown = _measure_protected(company, holdings, class_id, value if least is None else min(least, value))
         if grown is None:
             return None
         value *= grown / max(shares, Fraction(1))
-    beside = [(name, each) for name, known in exposures.items() for each in known]
-    beside = [(name, each) for name, each in beside if Fraction(each["amount_usd"])]
+    beside = _list_open(exposures)
     growth = _find_growth([_list_claims(company, *each, value, shares) for each in beside])
     return None if growth is None else value * growth + _sum_ranked(company, holdings, class_id, beside, shares)
+
+
+def _list_open(exposures: Mapping[str, Sequence[Body]]) -> list[tuple[str, Body]]:
+    return [(name, each) for name, known in exposures.items() for each in known if Fraction(each["amount_usd"])]
 
 
 def _measure_protected(

@@ -172,7 +172,8 @@ WORTH = {
         2_000_000 + 9_000_000,
     ),
     "rights and stock that others may still buy": (owed(900_000, buy("0.1")), buy(), 18_000_000),
-    "a SAFE": (owed(9_900_000), CAPPED, None),
+    "a SAFE, whose cap counts what converts": (owed(9_900_000), CAPPED, 10_000_000),
+    "a SAFE that a sale pays beside a preference or after it": ([BOSS, issued("boss", 10)], CAPPED, 20_000_000),
     "a note that stays a debt": (owed(9_900_000), NOTE, None),
     "more than any amount": ([BOSS, issued("boss", 10)], buy(10**9), ALL_USD),
 }  # fmt: skip

@@ -14,8 +14,8 @@ price. It adds up:
    instruments may still buy.
 
 It is known for stock, for a warrant, and for a note that becomes stock at its maturity, since their holders get stock
-without being asked again. A SAFE, or another note, counts at its cap: in a sale it gets its principal before stock, and
-otherwise its holder is asked.
+without being asked again. A SAFE counts at its cap and the preferences of all classes, which a sale pays beside its
+principal or before it. Another note counts at its cap: a sale pays it before stock, and otherwise its holder is asked.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def find_implied_cap(
     pending: bool = False,
     least_usd: Decimal | None = None,
 ) -> Decimal | None:
-    """Return what the company is worth in USD at the price of an instrument that becomes stock; None for another one.
+    """Return what the company is worth in USD at the price of an instrument, or a SAFE's cap; None for another one.
 
     At most `USD_MAX`, also where instruments ask for the whole company.
 
@@ -81,6 +81,9 @@ def find_implied_cap(
     elif isinstance(terms, NoteTerms) and terms.at_maturity is not None and terms.valuation_cap_usd is not None:
         company = measure_company(state)
         class_id, price = terms.at_maturity.class_id, Fraction(terms.valuation_cap_usd) / max(company, Fraction(1))
+    elif isinstance(terms, SafeTerms) and terms.valuation_cap_usd is not None:
+        ranking = _sum_preferences(state, None, _list_beside(state, own_id, pending=pending))
+        return floor_cents(min(Fraction(terms.valuation_cap_usd) + ranking, Fraction(USD_MAX)))
     else:
         return None
     beside = _list_beside(state, own_id, pending=pending)
@@ -98,9 +101,7 @@ def find_implied_cap(
 
 def measure_ranking(state: Issuer) -> Fraction:
     """Return the dollars that stock gets before common stock, exact, with what warrants and principal may still buy."""
-    shares = _sum_shares(state, _list_beside(state))
-    counted = (count * find_preference(state.classes[name]) for name, count in shares.items() if name in state.classes)
-    return sum(counted, Fraction(0))
+    return _sum_preferences(state, None, _list_beside(state))
 
 
 def _list_beside(state: Issuer, own_id: str | None = None, *, pending: bool = False) -> list[tuple[str, Exposure]]:
@@ -208,9 +209,9 @@ def _measure_divisor(state: Issuer, name: str) -> Fraction:
     return max(measure_company(state), max(signed, default=Fraction(0)) * state.split_ratio)
 
 
-def _sum_preferences(state: Issuer, class_id: str, beside: list[tuple[str, Exposure]]) -> Fraction:
-    """Return the dollars that other classes get before a class of stock or with it, exact."""
-    known = state.classes.get(class_id)
+def _sum_preferences(state: Issuer, class_id: str | None, beside: list[tuple[str, Exposure]]) -> Fraction:
+    """Return the dollars that other classes get before a class of stock or with it, exact; None: that all get."""
+    known = None if class_id is None else state.classes.get(class_id)
     rank = 0 if known is None or known.price_usd is None else known.created.seniority
     return sum(
         (
