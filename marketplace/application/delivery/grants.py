@@ -1,7 +1,6 @@
 """Grants: the begin of delivery, outages, stages, and early and regular ends."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -21,18 +20,18 @@ from marketplace.application.steps.access import (
 )
 from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.end_fees import find_covering, find_payable, free_sale_fee, list_causes
 from marketplace.application.steps.make_whole import keep_make_whole
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.stages import collect, compute_spare, free_kept, is_undelivered, raise_hold, sum_deal
+from marketplace.application.steps.stages import collect, free_kept, is_undelivered, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import (
     free_cut,
     keep_correctable,
-    price_cut,
     release_undelivered,
 )
 from marketplace.application.steps.succession import give_back, issue_successor, price_successor
@@ -520,7 +519,7 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side, ended_before: i
         covered = by == "startup" and await _covers_fee(unit, grant, ended.fee_usd, ended_before)
         if not covered:
             account = await unit.get(ACCOUNT, payer_id)
-            require_free(payer_id, account, ended.fee_usd, unit.context.at, (grant.pool_id,))
+            require_free(payer_id, account, ended.fee_usd, unit.context.at, list_causes(grant))
         for payee_id, amount_usd in _divide_fee(grant, by):
             fee = Debit(account_id=payer_id, amount_usd=amount_usd, payee_account_id=payee_id, cause=cause)
             await pay(unit, _capture(fee, issued.hold_id) if covered else fee)
@@ -555,19 +554,13 @@ async def _covers_fee(unit: UnitOfWork, grant: Grant, fee_usd: Decimal, ended_be
         Refusal: ``funds_insufficient`` · ``funds_reserved``.
     """
     issued, payer_id = grant.issued, grant.issued.startup_account_id
-    before, kept = price_cut(grant, 0 if issued.credit_usd else ended_before)
-    spare_usd = before.startup_usd - kept.startup_usd
-    spare_usd -= grant.sum_end_fees("startup") - fee_usd if issued.credit_usd else ZERO
-    account = await unit.get(ACCOUNT, payer_id)
-    hold = account.holds.get(issued.hold_id)
-    if issued.stages is not None:
-        unpaid = replace(grant, terminations=grant.terminations[:-1])
-        spare_usd = compute_spare(unit, unpaid, account)
-        if fee_usd > spare_usd:
-            require_free(payer_id, account, fee_usd - spare_usd, unit.context.at)
-            await raise_hold(unit, grant, fee_usd - spare_usd, "the fee of the early end")
-            spare_usd, hold = fee_usd, (await unit.get(ACCOUNT, payer_id)).holds[issued.hold_id]
-    return hold is not None and fee_usd <= min(spare_usd, hold.left_usd)
+    covering_usd = await find_covering(unit, grant, fee_usd, ended_before)
+    if issued.stages is not None and fee_usd > covering_usd:
+        missing_usd, account = fee_usd - covering_usd, await unit.get(ACCOUNT, payer_id)
+        require_free(payer_id, account, missing_usd, unit.context.at, list_causes(grant))
+        await raise_hold(unit, grant, missing_usd, "the fee of the early end")
+        return True
+    return fee_usd <= covering_usd
 
 
 def _divide_fee(grant: Grant, by: Side) -> list[tuple[str, Decimal]]:
@@ -604,20 +597,18 @@ async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | N
     """Return the USD that the side for which the platform ends a grant can pay; None if a party ends it itself."""
     if unit.context.party_id is not None:
         return None
+    if by == "startup":
+        return await find_payable(unit, grant)
     account = await unit.load(ACCOUNT, _find_sides(grant, by)[0])
-    if account is None:
-        return ZERO
-    free_usd = account.count_free(unit.context.at, (grant.pool_id,))
-    if by == "startup" and grant.issued.stages is not None:
-        return free_usd + compute_spare(unit, grant, account)
-    return free_usd
+    return ZERO if account is None else account.count_free(unit.context.at, list_causes(grant))
 
 
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
     """End a grant that a sold startup paid for in equity. A buyer that assumed the grants gets a new one for the rest.
 
     The buyer pays the whole price in cash, from a hold of its own. If it cannot, or assumed nothing, the capacity is
-    released for sale, and the startup's money pays the fee of an early end without notice, except to a reseller.
+    released for sale, or given back to its reseller, and the startup's money pays the fee of an early end without
+    notice.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the grant.
@@ -630,9 +621,10 @@ async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> R
             await _hand_over(unit.branch(), grant, reason)
         except Refusal as refusal:
             reason = shorten(f"{reason}, and its buyer cannot take the grant over: {refusal.message}")
-            await _terminate(unit, grant, context.at, reason, by=_find_leaving(grant))
+            await _leave(unit, grant, reason)
         else:
             await _hand_over(unit, grant, reason)
+        await free_sale_fee(unit, grant)
 
     return await handler.run(context, GRANT, grant_id, work)
 
@@ -647,9 +639,10 @@ async def _hand_over(unit: UnitOfWork, grant: Grant, reason: str) -> None:
     held = (await unit.get(POOL, grant.pool_id)).reservations.get(grant_id)
     assumed = find_assumed(await unit.get(ISSUER, rename_id("iss", startup_id), Issuer))
     most = {} if assumed is None else {each.grant_id: each.cash_usd_max for each in assumed.grants}
-    by = "platform" if grant_id in most else _find_leaving(grant)
-    after = await _terminate(unit, grant, unit.context.at, reason, by=by)
-    if assumed is not None and grant_id in most:
+    if assumed is None or grant_id not in most:
+        await _leave(unit, grant, reason)
+    else:
+        after = await _terminate(unit, grant, unit.context.at, reason, by="platform")
         new_id = derive_id("grt", grant_id, "assumed")
         shares = () if held is None else held.lots
         successor = build_successor(grant, new_id, rename_id("pty", assumed.issuer_id), after.end, shares)
@@ -657,9 +650,10 @@ async def _hand_over(unit: UnitOfWork, grant: Grant, reason: str) -> None:
             await _assume(unit, successor, most[grant_id])
 
 
-def _find_leaving(grant: Grant) -> Side:
-    """Return who ends the grant of a sold startup; nobody owes a reseller a fee for that."""
-    return "startup" if grant.issued.resale is None else "platform"
+async def _leave(unit: UnitOfWork, grant: Grant, reason: str) -> None:
+    """End a grant of a sold startup as if that had ended it now. Resold hours go back to their seller."""
+    returns = await _is_returned(unit, grant, unit.context.at, reason, by="startup")
+    await _terminate(unit, grant, unit.context.at, reason, by="startup", returns=returns)
 
 
 async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decimal) -> None:

@@ -24,6 +24,7 @@ from marketplace.application.steps.access import (
     require_unfrozen,
 )
 from marketplace.application.steps.company_acts import close_round, load_converting, load_outstanding, sell_company
+from marketplace.application.steps.end_fees import keep_sale_fees
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
 from marketplace.application.steps.proceeds import keep_proceeds
@@ -398,7 +399,7 @@ async def pay_distribution(
 
 
 async def _require_money(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, payouts: Mapping[str, Decimal]) -> None:
-    """Refuse to pay a sale before all is there that it pays, and keep what delivery that is not settled may cost.
+    """Refuse to pay a sale before all is there that it pays, and keep what unsettled delivery and early ends may cost.
 
     Raises:
         Refusal: ``funds_insufficient``.
@@ -407,7 +408,8 @@ async def _require_money(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, pa
     kept = await bound_unsettled(unit, issuer)
     available = (await unit.get(ACCOUNT, payer_id)).count_free(unit.context.at, {liquidity_id})
     told = party_id in {None, issuer.formed.party_id}
-    require_proceeds(liquidity_id, payouts, available, kept_usd=sum(kept.values(), ZERO), told=told)
+    kept_usd = sum(kept.values(), await keep_sale_fees(unit, issuer))
+    require_proceeds(liquidity_id, payouts, available, kept_usd=kept_usd, told=told)
     for grant_id, amount_usd in sorted(kept.items()):
         reserve = Reserve(account_id=payer_id, amount_usd=amount_usd, until=FOREVER, cause=grant_id)
         await unit.decide(ACCOUNT, payer_id, reserve)

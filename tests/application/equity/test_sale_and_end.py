@@ -357,3 +357,45 @@ async def test_the_sale_of_a_company_whose_account_is_closed_is_paid(memory_log)
         await accounts.deposit(market.handler, market.context(), account, **wire)
     assert caught.value.code == "account_closed", "no sale waits for its proceeds any more"
     await check_log(market.log)
+
+
+async def empty(market, party):
+    """Withdraw what the account of a party has free."""
+    account = await market.account(party)
+    free_usd = account.count_free(market.clock.now())
+    terms = {"amount_usd": free_usd, "reference": "to the founder"}
+    await accounts.withdraw(market.handler, market.context(party), rename_id("acc", party), **terms)
+
+
+@pytest.mark.parametrize("cash", ["1", "0"])
+async def test_a_company_that_has_no_money_left_is_not_sold_to_leave_its_grants(memory_log, cash):
+    """Its own fund agreed to a sale for a dollar, and the end of the grant cost nothing."""
+    market = Market(memory_log)
+    trade = await market.trade(cash=cash, equity="4")
+    await found(market, trade.startup)
+    async with market.worker():
+        grant = await market.award(trade)
+    await empty(market, trade.startup)
+    context = market.context(trade.startup)
+    await issuers.declare_liquidity(market.handler, context, trade.issuer, proceeds_usd=Decimal(1), safe_seniority=1)
+    await agree_all(market, context)
+    sale, before = derive_id("liq", context.command_id), (await market.account(trade.provider)).available_usd
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    assert caught.value.code == "funds_insufficient"
+    kept_usd, missing_usd = (Decimal(caught.value.facts[name]) for name in ("kept_usd", "missing_usd"))
+    assert missing_usd == 1 + kept_usd
+    assert bool(kept_usd) == (cash == "0"), "what the hold of the grant keeps pays the fee first"
+    account = rename_id("acc", trade.startup)
+    paid_in = {"amount_usd": missing_usd, "reference": "the rest"}
+    await accounts.deposit(market.handler, market.context(), account, **paid_in)
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    company = await market.account(trade.startup)
+    assert company.count_free(market.clock.now()) <= 1, "the fee is kept until the grant ends"
+    async with market.worker():
+        after = await market.until("grant", grant.issued.grant_id, "terminated")
+    [ended] = after.terminations
+    assert ended.fee_usd == kept_usd or cash == "1"
+    assert (await market.account(trade.provider)).available_usd - before == ended.fee_usd > 0
+    assert not any(usd for usd, _ in (await market.account(trade.startup)).reserves.values())
+    await check_log(market.log)

@@ -236,7 +236,7 @@ def require_proceeds(
         liquidity_id: The sale.
         payouts: Cash by holder.
         available: What the company's account has.
-        kept_usd: What delivery that is not settled may cost.
+        kept_usd: What delivery that is not settled and the ends of grants may cost.
         told: Whether the refusal may state the company's balance and what others get.
 
     Raises:
@@ -266,7 +266,7 @@ def require_proceeds(
 
 
 def _render_kept(kept_usd: Decimal) -> str:
-    return f", {kept_usd} of them to pay in cash for delivery that is not settled," if kept_usd else ""
+    return f", {kept_usd} of them for delivery that is not settled and fees of grants that end," if kept_usd else ""
 
 
 def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
