@@ -13,6 +13,7 @@ from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from marketplace.api.http.known_values import find_prefix
 from marketplace.api.http.strict_json import render_pointer
 from marketplace.client import ProblemError
 from marketplace.domain.value_faults import render_fault
@@ -93,7 +94,7 @@ def parse_form(fields: Iterable[tuple[str, str]], body: type[T]) -> T:
         what, _, path = str(error).partition(" - at `$")
         missing = _MISSING.search(what)
         pointer = render_pointer(path.rstrip("`")) + (f"/{missing[1]}" if missing else "")
-        text = "state it" if missing else _SENTENCES.get(what) or render_fault(what)
+        text = "state it" if missing else _SENTENCES.get(what) or render_fault(what, find_prefix(pointer))
         problem = {"detail": f"{_label(pointer)}: {text}", "errors": [{"pointer": pointer, "detail": text}]}
         raise ProblemError(422, {"code": "form_invalid", **problem}) from None
 

@@ -39,11 +39,17 @@ _EXAMPLES: Final = {
 }
 
 
-def render_fault(text: str) -> str:
-    """Return msgspec's sentence in JSON's words, with the form in place of a regular expression."""
+def render_fault(text: str, prefix: str = "pty") -> str:
+    """Return msgspec's sentence in JSON's words, with the form in place of a regular expression.
+
+    Args:
+        text: The sentence.
+        prefix: That of the value's ids, if it is an id.
+    """
     form = _FORM.search(text)
     if form is not None:
-        return _FORMS.get(ast.literal_eval(form["pattern"]), "must have the form that /schema shows")
+        meant = _FORMS.get(ast.literal_eval(form["pattern"]), "must have the form that /schema shows")
+        return meant.replace(" pty_", f" {prefix}_")
     return _SENTENCES.get(text) or _KIND.sub(lambda match: _KINDS.get(match[1], match[1]), text)
 
 

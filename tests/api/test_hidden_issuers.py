@@ -5,7 +5,7 @@ from datetime import date
 
 from sqlalchemy import event
 
-from marketplace.api.http.auth_middleware import PREFIXED
+from marketplace.api.http.known_values import PREFIXED
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.documented import read_document

@@ -13,6 +13,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from marketplace.api.http.cursors import compute_mark
+from marketplace.api.http.known_values import find_prefix
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import rename_id
@@ -555,3 +556,35 @@ async def test_several_values_behind_a_comma_are_refused_with_the_query_that_mea
         refused = await stage.admin.get(f"/v1/orders?{query}")
         assert_problem(refused, 422, "request_invalid", f"/{query.partition('=')[0]}")
         assert f"has one value each time; send {meant}" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "prefix"),
+    [
+        ("/site_id", "sit"),
+        ("/terms/parent_order_id", "ord"),
+        ("/grant_ids/0", "grt"),
+        ("/buyer_issuer_id", "iss"),
+        ("/later_instrument_id", "ins"),
+        ("/payee_account_id", "acc"),
+        ("/service_line_id", "svl"),
+        ("/tranche_id", "trn"),
+        ("/replacement_ids/1", "grt"),
+        ("/holder_id_after", "pty"),
+        ("/vendor_ids/0", "pty"),
+    ],
+)
+def test_the_example_of_an_id_is_of_the_kind_that_the_member_wants(pointer, prefix):
+    assert find_prefix(pointer) == prefix
+
+
+async def test_a_malformed_id_in_a_body_is_refused_with_one_of_the_right_kind(stage):
+    for path, body, expected in (
+        ("/v1/pools", {"site_id": "sit_xx"}, {"/site_id": "sit"}),
+        ("/v1/lots", {"pool_id": "x", "mandate_ids": ["x"]}, {"/pool_id": "pol", "/mandate_ids/0": "mnd"}),
+    ):
+        answer = await stage.post(stage.admin, path, body)
+        details = {each["pointer"]: each["detail"] for each in answer.json()["errors"]}
+        for pointer, prefix in expected.items():
+            example = f"such as {prefix}_01jdm5v5tze1xa6a4sbz1gk3c4"
+            assert details[pointer] == f"must be an id as answers state it, {example}"

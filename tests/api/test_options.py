@@ -2,7 +2,7 @@
 
 import re
 
-from marketplace.api.http.auth_middleware import PREFIXED
+from marketplace.api.http.known_values import PREFIXED
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import Stage, open_stage
 

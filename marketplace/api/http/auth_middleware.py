@@ -15,26 +15,15 @@ from marketplace.api.http.deprecation import find_headers
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
-from marketplace.api.http.known_values import require_id, suggest
+from marketplace.api.http.known_values import PREFIXED, require_id, suggest
 from marketplace.api.http.media_types import EVENT_STREAM, parse_media_type, prefers, require_utf8
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.refusals import refuse_unknown
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-PREFIXED: Final = {
-    **PREFIXES,
-    "key": "key",
-    "financing": "fin",
-    "liquidity": "liq",
-    "option": "opt",
-    "warrant": "wrt",
-    "offer": "trf",
-    "promise": "prm",
-}
 _FILTERED: Final = {
     **{aggregate: prefix for aggregate, prefix in PREFIXED.items() if aggregate != "account"},
     "event": "evt",

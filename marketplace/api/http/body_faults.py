@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from events.instants import REQUESTED, is_requested
-from marketplace.api.http.known_values import NAME_CHARACTERS_MAX, suggest
+from marketplace.api.http.known_values import NAME_CHARACTERS_MAX, find_prefix, suggest
 from marketplace.domain.value_faults import DECIMAL, DECIMAL_PATTERN, render_fault
 
 FAULTS_MAX: Final = 20
@@ -107,7 +107,7 @@ def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
             yield _refuse_choice(pointer, value, [str(literal) for literal in literals])
             return
         is_decimal = any(isinstance(each, Meta) and each.pattern == DECIMAL_PATTERN for each in get_args(annotation))
-        yield BodyFault(pointer, DECIMAL if is_decimal else render_fault(str(error)))
+        yield BodyFault(pointer, DECIMAL if is_decimal else render_fault(str(error), find_prefix(pointer)))
     else:
         if isinstance(converted, date) and not is_requested(converted):
             yield BodyFault(pointer, REQUESTED)

@@ -19,11 +19,11 @@ from litestar.routes import HTTPRoute
 from litestar.types import Method
 
 from events.rendering.docstrings import render_markdown
-from marketplace.api.http.auth_middleware import PREFIXED
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.deprecation import mark_operation
 from marketplace.api.http.errors import list_codes
 from marketplace.api.http.examples import load_examples
+from marketplace.api.http.known_values import PREFIXED
 from marketplace.api.http.problems import MEDIA_TYPE, Problem
 from marketplace.api.http.shapes import REF, Schema, Shapes
 

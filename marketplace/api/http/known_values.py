@@ -6,6 +6,7 @@ nothing is refused, since commands need no database.
 """
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 from typing import Final, Literal
 
@@ -15,6 +16,7 @@ from events.order import OrderTerms
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import is_id
+from marketplace.domain.deciders import PREFIXES
 from marketplace.projections.billing.accounts.rules import CLEARING, EXTERNAL, GPU_SECONDS, UNITS
 from marketplace.projections.supply.capacity import list_classes
 from marketplace.projections.supply.inventory import list_regions
@@ -37,6 +39,27 @@ _SYNONYMS: Final = {
     "sort_by": "order",
 }
 """Words of other APIs, and what they are here, which no spelling tells."""
+PREFIXED: Final = {
+    **PREFIXES,
+    "key": "key",
+    "financing": "fin",
+    "liquidity": "liq",
+    "option": "opt",
+    "warrant": "wrt",
+    "offer": "trf",
+    "promise": "prm",
+}
+"""Prefixes of the ids that paths hold, by the parameter's name without `_id`."""
+_MEANT: Final = {
+    "assumed_by": "iss",
+    "programme": "prg",
+    "replacement": "grt",
+    "replaces": "pur",
+    "source": "src",
+    "tranche": "trn",
+    "transfer": "trf",
+}
+"""Prefixes of the ids that only bodies hold. Ids of other members are those of parties, such as `vendor_id`."""
 _LISTS: Final = {"gpu_class": list_classes, "region": list_regions}
 
 
@@ -75,6 +98,14 @@ async def require_unit(connection: AsyncConnection, unit: str | None) -> None:
         raise Refusal("request_invalid", text, pointer="/unit")
     if kind == GPU_SECONDS:
         await require_known(connection, "gpu_class", rest, pointer="/unit")
+
+
+def find_prefix(pointer: str) -> str:
+    """Return the prefix of the ids that a member of a body holds, such as ``ord`` for ``/terms/parent_order_id``."""
+    name = next(part for part in reversed(pointer.split("/")) if not part.isdigit())
+    word = re.sub(r"_ids?(_after)?$", "", name)
+    known = PREFIXED | _MEANT
+    return known.get(word) or known.get(word.rpartition("_")[2], PREFIXED["party"])
 
 
 def require_id(name: str, value: str, prefix: str | None = None) -> None:

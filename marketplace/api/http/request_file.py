@@ -12,8 +12,8 @@ from litestar import Request
 from litestar.enums import MediaType
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
-from marketplace.api.http.auth_middleware import PREFIXED
 from marketplace.api.http.document import load_document
+from marketplace.api.http.known_values import PREFIXED
 
 _VERBS: Final = ("get", "post", "put", "patch", "delete")
 _HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in a key and your market's ids here.
