@@ -24,9 +24,15 @@ _FILTERS: Final[Document] = {
     "type": _TEXTS,
     "aggregate": _TEXTS,
     "aggregate_id": _TEXT,
+    "event_id": _TEXT,
+    "command_id": _TEXT,
     "party_id": _TEXT,
     "from": {"type": "string", "format": "date-time"},
 }
+_WITHHELD: Final = (
+    "Left out for a party, not for the platform, of every issuer, proposal and mandate, and below the depth `full`: "
+    "with it hidden amounts could be found by trying."
+)
 _WAYS: Final = {
     "feed_page": (
         "Events as pages",
@@ -101,14 +107,19 @@ def _render_item() -> Document:
         "type": "object",
         "description": "CloudEvents 1.0 in JSON: the attributes of the NATS headers without `ce-`.",
         "properties": {
-            **dict.fromkeys(("specversion", "id", "source", "type", "subject", "dataschema", "hash"), _TEXT),
+            **dict.fromkeys(("specversion", "id", "source", "type", "subject", "dataschema"), _TEXT),
+            "hash": {"type": "string", "description": f"SHA-256 of the event. {_WITHHELD}"},
+            "previoushash": {
+                "type": "string",
+                "description": "`hash` of the aggregate's previous event; left out of its first, and with `hash`.",
+            },
             "time": {"type": "string", "format": "date-time"},
             "data": {
                 "type": "object",
                 "description": "The body, by `type` as in the channels of NATS; below the depth `full` a part of it.",
             },
         },
-        "required": ["specversion", "id", "source", "type", "subject", "time", "dataschema", "hash", "data"],
+        "required": ["specversion", "id", "source", "type", "subject", "time", "dataschema", "data"],
     }
     depth = {"type": "string", "description": "How much of the data the reader sees: `full`, or less."}
     return {

@@ -112,6 +112,8 @@ class Events(Group):
         type: Sequence[str] = (),  # noqa: A002 - the parameter's name
         aggregate: Sequence[str] = (),
         aggregate_id: str | None = None,
+        event_id: str | None = None,
+        command_id: str | None = None,
         party_id: str | None = None,
         from_: datetime | None = None,
     ) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -124,4 +126,5 @@ class Events(Group):
             httpx.TransportError: Eight attempts in a row did not reach the API, or their streams ended at once.
         """
         query: dict[str, Any] = {"type": as_list(type), "aggregate": as_list(aggregate), "from": from_}
-        return self._api.stream("/v1/events", after, aggregate_id=aggregate_id, party_id=party_id, **query)
+        query |= {"aggregate_id": aggregate_id, "event_id": event_id, "command_id": command_id, "party_id": party_id}
+        return self._api.stream("/v1/events", after, **query)

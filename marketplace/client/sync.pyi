@@ -315,6 +315,8 @@ class _Events:
         type: Sequence[str] = (),
         aggregate: Sequence[str] = (),
         aggregate_id: str | None = None,
+        event_id: str | None = None,
+        command_id: str | None = None,
         party_id: str | None = None,
         from_: datetime | None = None,
     ) -> Iterator[tuple[int, bytes]]: ...

@@ -1,6 +1,7 @@
 """The API describes itself, and what it says of itself is true."""
 
 import hashlib
+import inspect
 import json
 import re
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from jsonschema import Draft202012Validator
 from marketplace.api.http.deprecation import NOTICE_MIN, Deprecation, list_deprecated
 from marketplace.api.http.document import name_group
 from marketplace.api.http.request_file import use_variables
+from marketplace.client.operation import Events
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
 from tests.api.test_commands import PARTY
@@ -94,6 +96,9 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
         "Idempotency-Key": True,
         "If-Match": False,
     }
+    limits = {"Request-Id", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset"}
+    for name in ("Receipt", "Created", "Proposed", "Refused", "Failed"):
+        assert components["responses"][name]["headers"].keys() > limits
     offer = components["schemas"]["ClassOffer"]["properties"]["cash_usd_per_gpu_hour"]
     assert offer["$ref"] == "#/components/schemas/UsdPerGpuHour"
     assert components["schemas"]["Usd"]["pattern"] == r"^-?[0-9]{1,24}(\.[0-9]{1,24})?$"
@@ -200,6 +205,24 @@ async def test_the_type_of_a_problem_is_the_address_of_its_page():
                 assert (await anyone.get(link)).status_code == 200, link
         missing = await anyone.get("/schema/errors/none_such", headers={"Accept": "text/html"})
         assert (missing.status_code, missing.json()["code"]) == (404, "route_unknown")
+
+
+async def test_every_filter_of_the_feed_is_in_both_documents_and_in_the_client():
+    async with open_stage(MemoryLog()) as stage:
+        document = (await stage.admin.get("/schema/openapi.json")).json()
+        channels = (await stage.admin.get("/contract/asyncapi.json")).json()["operations"]
+    shared = document["components"]["parameters"]
+    given = document["paths"]["/v1/events"]["get"]["parameters"]
+    parameters = [shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in given]
+    served = {each["name"] for each in parameters if each["in"] == "query"}
+    for way, method, names in (
+        ("feed_page", Events.read, served),
+        ("feed_stream", Events.follow, served - {"limit"}),
+    ):
+        assert channels[f"receive_{way}"]["bindings"]["http"]["query"]["properties"].keys() == names
+        assert {name.rstrip("_") for name in inspect.signature(method).parameters} - {"self"} == names
+    event = document["components"]["schemas"]["CloudEvent"]
+    assert not {"hash", "previoushash"} & {*event["required"]}, "a party gets no hash of what it sees in part"
 
 
 async def test_what_will_end_is_announced_in_headers_and_in_the_document(monkeypatch):

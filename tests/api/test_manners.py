@@ -297,6 +297,17 @@ async def test_every_wrong_member_of_a_body_is_named_at_once_without_regular_exp
     assert "[" not in "".join(error["detail"] for error in errors.values()), "a regular expression is shown"
 
 
+@pytest.mark.parametrize("key", [None, "", "é".encode()])
+async def test_wrong_headers_of_a_command_are_named_beside_the_wrong_members_of_its_body(stage: Stage, key):
+    headers = {"If-Match": "7"} | ({} if key is None else {"Idempotency-Key": key})
+    answer = await stage.admin.post("/v1/parties", json={**PARTY, "jurisdiction": "Mars"}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "body_invalid")
+    wrong = {each["pointer"]: each["detail"] for each in answer.json()["errors"]}
+    assert [*wrong] == ["/Idempotency-Key", "/If-Match", "/jurisdiction"]
+    assert "Idempotency-Key" in wrong["/Idempotency-Key"]
+    assert answer.json()["detail"].endswith("; 2 more members are wrong, see errors")
+
+
 async def test_the_operator_cannot_grant_the_mandate_of_nobody(stage: Stage):
     terms = {"budget_usd": "1", "equity_credit": "1", "instrument_kinds": ["safe"], "issuer_usd_max": "1"}
     body = {"holder_id": "pty_01jdm5v5tze1xa6a4sbz1gk3c4", "funding": "cash", "terms": terms}
@@ -409,6 +420,8 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         ("created_from=yesterday", "request_invalid", "/created_from", "RFC 3339"),
         ("auction_id=ord_01jdm5v5tze1xa6a4sbz1gk3c4", "request_invalid", "/auction_id", "no id such as auc_"),
         ("startup_id=", "request_invalid", "/startup_id", "no id such as pty_"),
+        ("limit=1e2", "request_invalid", "/limit", "in digits alone"),
+        ("limit=1.0", "request_invalid", "/limit", "in digits alone"),
     ):
         answer = await reading.admin.get(f"/v1/orders?{query}")
         assert_problem(answer, 400 if code == "parameter_repeated" else 422, code, pointer)

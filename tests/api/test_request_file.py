@@ -52,4 +52,9 @@ async def test_the_main_chain_of_the_file_is_sent_twice_to_one_market(database_u
                         variables[name] = get_id(answer)
                         made.append(variables[name])
                 await stage.post(stage.admin, "/v1/test/clock", {"seconds": 500 * 86_400})
+            for operation_id in ("issuers.list_holdings", "statements.sum_earnings"):
+                named = {"holder_id": startup, "party_id": provider, "key": admin}
+                named |= {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
+                answer = await send(client, text, operation_id, named)
+                assert answer.status_code == 200, "the platform names whose they are"
         assert len(set(made)) == len(made) == 10

@@ -281,6 +281,27 @@ async def test_a_transferred_grant_is_used_by_another_and_paid_by_the_first(mark
     await check_log(market.log)
 
 
+async def test_who_gets_a_grant_unasked_owes_nothing_and_hands_it_back(market):
+    trade = await market.trade(days=10)
+    other = await market.party("Other", "startup")
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        await grants.transfer_grant(market.handler, market.context(trade.startup), grant_id, startup_id=other)
+        await market.deliver(grant, 3)
+        await grants.transfer_grant(market.handler, market.context(other), grant_id, startup_id=trade.startup)
+        await market.deliver(grant, 7, first=3)
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = grant.end + timedelta(days=20)
+        await market.until("grant", grant_id, "completed")
+    state = await market.state("grant", grant_id)
+    assert (state.startup_id, state.issued.startup_id) == (trade.startup, trade.startup)
+    account = await market.account(other)
+    assert (account.available_usd, account.held_usd) == (0, 0)
+    await check_log(market.log)
+
+
 async def test_a_holder_that_pays_itself_as_the_provider_neither_gains_nor_loses(market):
     trade = await market.trade(funding="own_cash", cash="0", days=10)
     async with market.worker():

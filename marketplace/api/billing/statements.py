@@ -15,7 +15,7 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import InstantText, Read, Statuses, Word, answer_versioned, parse_instant
+from marketplace.api.http.queries import InstantText, Read, Statuses, Whose, Word, answer_versioned, parse_instant
 from marketplace.api.http.visibility import STATEMENT
 from marketplace.application.billing.disputes import answer_dispute, concede_part, refer_dispute
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
@@ -145,7 +145,7 @@ async def resolve(
 
 
 @get("/earnings", operation_id="statements.sum_earnings", summary="Sum what a provider earned")
-async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: Word = None) -> EarningsView:
+async def sum_up(reader: Read, start: InstantText, end: InstantText, party_id: Whose = None) -> EarningsView:
     """Return the sums of a provider's statements whose periods end after `start` and not after `end`.
 
     A tenant sums its own; the platform names a provider. At most 1,000 grants are listed; the total includes all.

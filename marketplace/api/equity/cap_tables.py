@@ -12,7 +12,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.paging import Cursor, Limit, build_page
-from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Word, answer_versioned, parse_at
+from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Whose, answer_versioned, parse_at
 from marketplace.api.http.visibility import ISSUER
 from marketplace.application.steps.access import is_company
 from marketplace.core.errors import Refusal
@@ -132,7 +132,7 @@ async def read_valuations(
 
 @get("/v1/holdings", operation_id="issuers.list_holdings", summary="List a party's holdings")
 async def read_holdings(
-    reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Whose = None
 ) -> Page[HoldingView]:
     """Return the securities that a party holds, of every issuer; a tenant reads its own.
 

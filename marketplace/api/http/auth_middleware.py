@@ -5,7 +5,8 @@ media_type_unsupported · header_invalid · <aggregate>_unknown for a path that 
 parameter_unsupported · requests_exhausted.
 """
 
-from typing import Any, Final
+import re
+from typing import Any, Final, NamedTuple, get_args
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from litestar.enums import ScopeType
@@ -17,6 +18,7 @@ from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.known_values import PREFIXED, require_id, suggest
 from marketplace.api.http.media_types import EVENT_STREAM, parse_media_type, prefers, require_utf8
+from marketplace.api.http.problems import list_fields
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
@@ -32,6 +34,7 @@ _FILTERED: Final = {
 }
 """Prefixes of the ids by which lists are filtered. Others are of several kinds: entries of an account may be those of a
 grant, and a holder need not be a party."""
+_WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _JSON: Final = b"application/json"
 _IDENTITY: Final = b"identity"
 SESSION: Final = "marketplace.session"
@@ -58,6 +61,17 @@ class Limits:
         self.at_once = AtOnce(services.settings.requests_at_once_max)
 
 
+class _Parameter(NamedTuple):
+    """A parameter of a query: whether it may stand several times, and whether it is a whole number."""
+
+    repeats: bool
+    is_whole: bool
+
+
+def _is_whole(annotation: Any) -> bool:
+    return int in (annotation, *get_args(annotation))
+
+
 class AuthMiddleware:
     """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
@@ -69,7 +83,7 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._parameters: dict[Any, dict[str, bool]] = {}
+        self._parameters: dict[Any, dict[str, _Parameter]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or raise an error that becomes a problem document."""
@@ -114,7 +128,7 @@ class AuthMiddleware:
         """Return the names of the query's parameters, and refuse those that would pass in silence.
 
         These are parameters that the route does not have, repeats of one that has one value, the word `null`, which
-        Litestar reads as no value, and ids that nothing can have.
+        Litestar reads as no value, whole numbers in other forms, such as `1e2`, and ids that nothing can have.
 
         Raises:
             Refusal: ``parameter_unsupported`` · ``parameter_repeated`` · ``request_invalid``.
@@ -122,7 +136,11 @@ class AuthMiddleware:
         if not self._parameters:
             for route in scope["litestar_app"].routes:
                 for handler, model in getattr(route, "route_handler_map", {}).values():
-                    names = {each.field_alias: each.is_sequence for each in model.expected_query_params}
+                    fields = list_fields(handler)
+                    names = {
+                        each.field_alias: _Parameter(each.is_sequence, _is_whole(fields[each.field_name].annotation))
+                        for each in model.expected_query_params
+                    }
                     self._parameters[handler] = self._parameters.get(handler, {}) | names
         known = self._parameters[scope["route_handler"]]
         seen: set[str] = set()
@@ -131,10 +149,13 @@ class AuthMiddleware:
                 listed = f"; use {', '.join(sorted(known))}" if known else ""
                 text = f"this route has no parameter {name!r}{listed}{suggest(name, known)}"
                 raise Refusal("parameter_unsupported", text, pointer=f"/{name}")
-            if name in seen and not known[name]:
+            if name in seen and not known[name].repeats:
                 raise Refusal("parameter_repeated", f"{name} has one value; send it once", pointer=f"/{name}")
             if value == "null":
                 raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
+            if known[name].is_whole and not _WHOLE.fullmatch(value):
+                text = f"{name} must be a whole number, in digits alone"
+                raise Refusal("request_invalid", text, pointer=f"/{name}")
             if name.endswith("_id"):
                 require_id(name, value, _FILTERED.get(name.removesuffix("_id")))
             seen.add(name)

@@ -222,7 +222,7 @@ async def _parse_command(
     services, principal = get_services(request), request.user
     key = parse_key(idempotency_key, request.method)
     content = render_content(request.method, request.scope["path"], await request.body())
-    version = _parse_version(if_match)
+    version = parse_version(if_match)
     context = build_context(services, principal, key, content, traceparent=traceparent, if_match=version)
     return Command(services, principal, context)
 
@@ -298,7 +298,12 @@ def parse_key(key: str | None, method: str) -> str | None:
     return key
 
 
-def _parse_version(if_match: str | None) -> int | None:
+def parse_version(if_match: str | None) -> int | None:
+    """Return the version that `If-Match` states; None: any.
+
+    Raises:
+        Refusal: ``header_invalid``.
+    """
     if if_match is None or if_match.strip() == "*":
         return None
     match = _VERSION.match(if_match.strip())

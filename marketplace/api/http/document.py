@@ -55,7 +55,9 @@ _ENDING: Final = {
     "Sunset": {"description": "From when it may be gone (RFC 8594)", "schema": _TEXT},
 }
 _LIMITS: Final = ("RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset")
-_COMMANDED: Final = ("Request-Id", "Commit-Seq", "ETag", "Idempotent-Replayed")
+_COMMANDED: Final = ("Request-Id", "Commit-Seq", "ETag", "Idempotent-Replayed", *_LIMITS)
+_SHORT: Final = {"Idempotency-Key": "Key"}
+"""What every command refers to has a short name among the components."""
 _EVENT_STREAM: Final = {
     "description": "With `Accept: text/event-stream`: server-sent events. `id` is the sequence, `event` the event "
     "type, `data` a `FeedItem` as JSON. Comments keep the stream alive. Resume with `Last-Event-ID`",
@@ -286,7 +288,7 @@ def _share_parameters(paths: Mapping[str, Any]) -> dict[str, Schema]:
     for key, count in counts.most_common():
         if count > 1:
             parameter = json.loads(key)
-            name = parameter["name"]
+            name = _SHORT.get(parameter["name"], parameter["name"])
             if name in components and parameter["in"] == "query":
                 name += ".query"
             while name in components:
@@ -341,7 +343,7 @@ def _share_responses(shapes: Shapes) -> dict[str, Schema]:
         "Failed": describe(
             "500 an error of the server, or 503 a server that it needs is away. Send the request again, with the same "
             "`Idempotency-Key`",
-            ("Request-Id", "Retry-After"),
+            ("Request-Id", "Retry-After", *_LIMITS),
             problem,
         ),
     }

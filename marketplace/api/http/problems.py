@@ -8,6 +8,7 @@ without internal details.
 import re
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from litestar.typing import FieldDefinition
 
 from events.plain_json import encode_plain
 from marketplace.api.http.body_faults import FAULTS_MAX, BodyFault, list_literals, render_faults
+from marketplace.api.http.commands import parse_key, parse_version
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
@@ -195,8 +197,10 @@ def render_problem(
     return Response(encode_plain(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Response[bytes]:
-    """Answer a refusal."""
+def answer_refusal(request: Request[Any, Any, Any] | None, refusal: Refusal) -> Response[bytes]:
+    """Answer a refusal. With a wrong body, the wrong headers of a command are named too."""
+    if isinstance(refusal, BodyInvalid) and request is not None:
+        refusal = BodyInvalid(*_find_wrong_headers(request), *refusal.faults)
     status = get_status(refusal)
     facts = dict(refusal.facts)
     headers: dict[str, str] = {}
@@ -211,6 +215,18 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
         found = (refusal, *refusal.others)[:FAULTS_MAX]
         errors = tuple(FieldError(pointer=each.pointer or "", detail=each.message) for each in found)
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
+
+
+def _find_wrong_headers(request: Request[Any, Any, Any]) -> Iterator[BodyFault]:
+    """Yield the headers of a command that are wrong, which Litestar reads after the body."""
+    if "idempotency_key" not in list_fields(request.route_handler):
+        return
+    sent, method = request.headers, request.method
+    for name, parse in (("Idempotency-Key", partial(parse_key, method=method)), ("If-Match", parse_version)):
+        try:
+            parse(sent.get(name))
+        except Refusal as refusal:
+            yield BodyFault(f"/{name}", refusal.message)
 
 
 def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Response[bytes]:
@@ -341,18 +357,18 @@ def _find_missing(text: str) -> Iterator[BodyFault]:
 
 def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[BodyFault]:
     for item in extra if isinstance(extra, list) else ():
-        message, field = str(item.get("message", "invalid")), _find_field(request, item.get("key") or "")
+        message = str(item.get("message", "invalid"))
+        field = list_fields(request.route_handler).get(item.get("key") or "")
         name = getattr(field and field.kwarg_definition, "name", None) or item.get("key")
         choice, allowed = (None, ()) if field is None else _tell_choice(request, name, list_literals(field.annotation))
         yield BodyFault(f"/{name}" if name else "", choice or render_fault(message), allowed)
 
 
-def _find_field(request: Request[Any, Any, Any], key: str) -> FieldDefinition | None:
-    """Return the parameter of the route's function, or of what it depends on, that Litestar names."""
-    handler = request.route_handler
-    signatures = [handler.parsed_fn_signature]
-    signatures += [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
-    return next((each.parameters[key] for each in signatures if key in each.parameters), None)
+def list_fields(handler: Any) -> dict[str, FieldDefinition]:
+    """Return the parameters of a route's function, and of what it depends on, by their names in Python."""
+    signatures = [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
+    signatures.append(handler.parsed_fn_signature)
+    return {name: field for each in signatures for name, field in each.parameters.items()}
 
 
 def _tell_choice(

@@ -56,6 +56,9 @@ KnownSequence = Annotated[
     ),
 ]
 Word = Annotated[str | None, QueryParameter(max_length=60)]
+WHOSE: Final = "Whose; the platform names one"
+Whose = Annotated[str | None, QueryParameter(max_length=60, description=WHOSE)]
+"""A party that a key of the platform has to name; a tenant names itself at most."""
 FreeWord = Annotated[str | None, QueryParameter(min_length=1, max_length=60)]
 """A filter by a text that is neither an id nor one of known values."""
 W = TypeVar("W", bound=str)

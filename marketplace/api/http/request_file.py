@@ -14,6 +14,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from marketplace.api.http.document import load_document
 from marketplace.api.http.known_values import PREFIXED
+from marketplace.api.http.queries import WHOSE
 
 _VERBS: Final = ("get", "post", "put", "patch", "delete")
 _HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in a key and your market's ids here.
@@ -56,7 +57,7 @@ def render_requests(document: dict[str, Any], api: str) -> str:
 
 def _render_request(components: dict[str, Any], verb: str, path: str, operation: dict[str, Any]) -> str:
     parameters = [_follow(components, each) for each in operation.get("parameters", ())]
-    needed = [each for each in parameters if each.get("required")]
+    needed = [each for each in parameters if each.get("required") or each["description"] == WHOSE]
     query = "&".join(f"{each['name']}={{{{{each['name']}}}}}" for each in needed if each["in"] == "query")
     address = path.replace("{", "{{").replace("}", "}}") + ("?" + query if query else "")
     lines = [f"### {operation['operationId']}: {operation['summary']}", f"{verb.upper()} {{{{api}}}}{address}"]

@@ -53,7 +53,8 @@ WORDS: Final = {
     "gpus": "GPUs used; null: all of the nodes'.",
     "gpus_per_node": "GPUs of one node.",
     "granted_shares": "Shares in options that were granted.",
-    "hash": "SHA-256 of the event, which the next one of its aggregate refers to.",
+    "hash": "SHA-256 of the event, to which the next one of its aggregate refers. A party gets no hash of issuers, "
+    "proposals, mandates and what it sees in part.",
     "held_usd": "The most that open orders hold.",
     "hours": "Hours worked, by all workers together.",
     "id": "Its id.",
@@ -88,7 +89,7 @@ WORDS: Final = {
     "pool_post_money": "Share of the company that is unissued pool after the round; 0 leaves it alone.",
     "pool_timing": "Whether the pool is enlarged before or after the new money.",
     "pre_money_usd": "Value of the company before the new money.",
-    "previoushash": "Hash of the aggregate's previous event; empty for its first.",
+    "previoushash": "`hash` of the aggregate's previous event; its first has none.",
     "price_places": "Decimal places of the price.",
     "price_protection": "What a cheaper round does to the conversion price; null: nothing.",
     "price_rounding": "How the price is rounded.",

@@ -22,8 +22,8 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlationid: str
     causationid: str
     actor: str
-    hash: str
     data: msgspec.Raw
+    hash: str = ""
     previoushash: str = ""
     actorkey: str = ""
     actorperson: str = ""
@@ -37,8 +37,7 @@ class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sequence: Position in the log; resume after it.
         event: The event.
-        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out. Of issuers
-            and proposals only the platform sees hashes.
+        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out.
     """
 
     sequence: int
