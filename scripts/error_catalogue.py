@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from marketplace.api.http.auth_middleware import PREFIXED
+from marketplace.api.http.known_values import PREFIXED
 from marketplace.api.http.problems import FAULTS, get_status
 from marketplace.core.errors import Refusal
 
