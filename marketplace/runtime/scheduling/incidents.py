@@ -64,8 +64,27 @@ class Incidents:
                 continue
             at = max(changes[-1] if changes else now, pool.reservations[grant.issued.grant_id].start)
             await self._bring_to(grant, grant.issued.nodes - missing, own, at)
+        for grant_id, reservation in self._sort(pool):
+            if reservation.end <= now:
+                await self._close(pool, site, grant_id, [at for at in changes if at < reservation.end])
         for begin, end in pairwise([*changes, now]):
             await self._record(pool, site, begin, end, step)
+
+    async def _close(self, pool: Pool, site: SiteState, grant_id: str, changes: Sequence[datetime]) -> None:
+        """Bring a degraded grant that is over to the nodes that it had from the last change before its end on.
+
+        Otherwise nodes that came back shortly before the end would count as failed until then.
+        """
+        cached = await self._handler.cache.load(GRANT, grant_id)
+        grant: Grant | None = cached.state
+        if grant is None or grant.pool_id != pool.opened.pool_id or grant.phase == "completed":
+            return
+        if not (changes and grant.follows_pool) or grant.is_silenced:
+            return
+        at, rank = changes[-1], self._market.scheduler.rank_issue
+        missing = _share_lack(pool, site, await self._list_there(pool, at), at, rank).get(grant_id, 0)
+        step = f"{_name_step(pool, site, at, rank)}/{cached.head.hash}"
+        await self._bring_to(grant, grant.issued.nodes - missing, step, max(at, pool.reservations[grant_id].start))
 
     async def _move(self, grant: Grant, pool: Pool, site: SiteState, step: str) -> bool:
         """Move a grant, and return whether there was room that no auction has frozen.
@@ -95,8 +114,7 @@ class Incidents:
             if reservation.start < end and begin < reservation.end
         }
         for at in sorted({start for start, _ in spans.values()}):
-            there = [grant_id for grant_id, (start, until) in spans.items() if start <= at < until]
-            grants_there = [grant for grant_id in there if (grant := await self._find(grant_id)) is not None]
+            grants_there = await self._list_there(pool, at)
             lacking = _share_lack(pool, site, grants_there, at, self._market.scheduler.rank_issue)
             for grant in grants_there:
                 grant_id = grant.issued.grant_id
@@ -104,10 +122,11 @@ class Incidents:
                 if lacking[grant_id] and start == at:
                     await self._report_past(grant, grant.issued.nodes - lacking[grant_id], start, until, step)
 
-    async def _find(self, grant_id: str) -> Grant | None:
-        """Return a grant that was handed over to its startup; None for any other."""
-        grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
-        return None if grant is None or grant.phase == "issued" else grant
+    async def _list_there(self, pool: Pool, at: datetime) -> list[Grant]:
+        """Return the grants that used a pool at an instant, the one issued last first."""
+        there = [grant_id for grant_id, held in self._sort(pool) if held.start <= at < held.end]
+        grants_there = [(await self._handler.cache.load(GRANT, grant_id)).state for grant_id in there]
+        return [grant for grant in grants_there if grant is not None and grant.phase != "issued"]
 
     async def _report_past(self, grant: Grant, nodes: int, start: datetime, until: datetime, step: str) -> None:
         grant_id, end = grant.issued.grant_id, min(until, grant.end)

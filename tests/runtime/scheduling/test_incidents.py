@@ -332,6 +332,28 @@ async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_no
     assert (await stand.grant()).outages == (Outage(failed, None, 0),)
 
 
+@pytest.mark.parametrize("ends_early", [True, False])
+async def test_nodes_that_came_back_before_the_end_worked_until_then_however_late_that_is_noticed(stand, ends_early):
+    async with stand.market.worker():
+        grant = await stand.begin()
+        market, end = stand.market, grant.end
+        if ends_early:
+            end = market.clock.now() + timedelta(days=7)
+            startup = market.context(stand.trade.startup)
+            await grants.terminate_grant(market.handler, startup, stand.grant_id, at=end, reason="enough")
+        market.clock.at = end - timedelta(hours=3)
+        failed = market.clock.now()
+        await stand.fail("one", 4)
+        await stand.until_event("degraded")
+    await stand.restore("one")
+    restored = market.clock.now()
+    market.clock.at = end + timedelta(minutes=5)
+    async with stand.market.worker():
+        await stand.until_event("resumed")
+    assert (await stand.grant()).outages == (Outage(failed, restored, 0),)
+    await check_log(market.log)
+
+
 @pytest.mark.parametrize("over", [True, False])
 async def test_the_provider_closes_an_outage_that_it_reports_long_after(stand, over):
     market = stand.market
