@@ -10,11 +10,12 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
+from events.statement import StatementCredited
 from marketplace.core.errors import Corrupt
 from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import PRIORITY
 from marketplace.projections.engine.decimals import show_decimals
-from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.queries import (
     WINDOW,
     At,
@@ -257,16 +258,25 @@ def _terminated(changes: WriteBatch, fact: RecordedEvent, event: grant_events.Gr
     _change(changes, fact, status="terminated", reason=event.reason, ended_at=event.at)
 
 
+def _credited(changes: WriteBatch, _: RecordedEvent, event: StatementCredited) -> None:
+    """Take off a completed grant what is credited after that."""
+    row = changes.find(grants, event.grant_id) or {}
+    accepted = row.get("gpu_seconds_accepted")
+    if accepted is not None and event.service_line_id is None:
+        changes.update(grants, event.grant_id, gpu_seconds_accepted=accepted - event.charges.gpu_seconds)
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     issued = {fact.id for fact in batch if isinstance(fact.event, grant_events.GrantIssued)}
-    await changes.load(connection, grants, {(fact.id,) for fact in batch if fact.id not in issued})
+    ids = {fact.event.grant_id if isinstance(fact.event, StatementCredited) else fact.id for fact in batch}
+    await changes.load(connection, grants, {(grant_id,) for grant_id in ids - issued})
 
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=10,
+    version=11,
     tables=(grants, grant_history),
-    reads=("grant",),
+    reads=("grant", "statement"),
     handlers={
         grant_events.GrantIssued: _issued,
         grant_events.GrantActivated: _activated,
@@ -287,7 +297,9 @@ PROJECTION: Final = Projection(
         grant_events.GrantWithholdingEnded: _withholding_ended,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,
+        StatementCredited: _credited,
     },
+    ignores=all_of("statement") - tags_of(StatementCredited),
     load=_load,
 )
 
