@@ -42,8 +42,11 @@ def _walk(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
     base = arguments[0] if origin is Annotated else annotation
     if get_origin(base) in (Union, types.UnionType):
         yield from _walk_choices([each for each in get_args(base) if each is not type(None)], base, value, pointer)
-    elif isinstance(base, type) and issubclass(base, msgspec.Struct) and isinstance(value, dict):
-        yield from _walk_object(base, value, pointer)
+    elif isinstance(base, type) and issubclass(base, msgspec.Struct):
+        if isinstance(value, dict):
+            yield from _walk_object(base, value, pointer)
+        else:
+            yield from _refuse_object(base, value, pointer)
     elif get_origin(base) in (tuple, list) and isinstance(value, list):
         bounds = arguments[1:] if origin is Annotated else ()
         faults = [*_convert(Annotated[(list[Any], *bounds)] if bounds else list[Any], value, pointer)]
@@ -96,6 +99,13 @@ def _walk_object(struct: type[msgspec.Struct], value: Mapping[str, Any], pointer
     for name, field in fields.items():
         if field.required and name not in value:
             yield BodyFault(f"{pointer}/{name}", f"{name} is missing")
+
+
+def _refuse_object(struct: type[msgspec.Struct], value: Any, pointer: str) -> Iterator[BodyFault]:
+    """Yield the fault of what is no object, with the members that it needs."""
+    needed = [field.encode_name for field in msgspec.structs.fields(struct) if field.required]
+    for fault in _convert(struct, value, pointer):
+        yield fault._replace(detail=f"{fault.detail}; state its {', '.join(needed)}" if needed else fault.detail)
 
 
 def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:

@@ -17,6 +17,7 @@ from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
+from marketplace.core.intervals import find_peak
 from marketplace.domain.delivery.grant import Outage
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage_commands import Measurement
@@ -134,6 +135,20 @@ async def test_failed_hardware_opens_one_incident_and_looks_that_are_good_close_
     assert [one.incident_id[-2:] for one in failed] == ["/0", "/1"]
     assert [one.at for one in restored] == [first_good]
     await check_log(hall.market.log)
+
+
+async def test_idle_nodes_of_the_pool_stay_on_sale_and_stand_in_for_failed_gpus_once_the_incident_is_restored(hall):
+    async with hall.market.worker():
+        await hall.begin()
+        await hall.look(79, 79, 79)
+        await hall.until_nodes(1)
+        pool = await hall.market.state("pool", hall.trade.pool)
+        now, nodes = hall.market.clock.at, pool.opened.nodes
+        taken, _ = find_peak(pool.list_taken(), now, now + MINUTE)
+        assert (taken, nodes) == (2, 4)
+        (failed,) = await hall.list_events(PoolNodeFailed)
+        await hall.restore(failed.incident_id, now, hall.trade.provider)
+        await hall.until_nodes(2)
 
 
 async def test_gpus_that_one_node_could_hold_are_one_node(hall):
