@@ -13,7 +13,8 @@ Each is 1 without a history:
   whose capacity the provider withdrew after the lock in whatever way, was due and is lost in full; so is one of
   resold nodes whose grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
-  ran to their end. A grant counts whole, less what was resold of it. The provider is at fault if it ended a grant
+  ran to their end. A grant counts whole, less what was resold of it, and only once it is over: what it delivered until
+  then counts in uptime. The provider is at fault if it ended a grant
   without cause, or if the startup did because nodes failed. One of which, as its statements say, less than a hundredth
   worked is not completed. A match whose capacity was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.

@@ -90,6 +90,24 @@ def test_what_the_provider_ends_counts_against_it_and_what_others_end_does_not()
         assert stand(ISSUED, ACTIVE, ended).completion == completion, by
 
 
+def test_what_worked_before_an_end_and_what_a_running_grant_delivers_count_in_uptime_alone():
+    months = build.grant_issued(nodes=4, start=hour(0), end=hour(24 * 60), service=service_terms())
+    stated = state_until(hour(24 * 30), came_to(4 * 8 * 24 * 30 * 3_600, 0))
+    small = id_of("grt", 2)
+    ended = (
+        build.grant_issued(grant_id=small, nodes=1, start=hour(0), end=hour(2)),
+        GrantActivated(grant_id=small, at=hour(0)),
+        GrantTerminated(grant_id=small, at=hour(1), by="startup", for_cause=True, **NOTICE),
+    )
+    running = stand(months, ACTIVE, stated, *ended)
+    assert (running.uptime, running.completion) == (Fraction(1), Fraction(0))
+    over = GrantCompleted(grant_id=GRANT, gpu_seconds_accepted=0)
+    assert stand(months, ACTIVE, stated, over, *ended).completion == Fraction(4 * 24 * 60, 4 * 24 * 60 + 2)
+    cause = GrantTerminated(grant_id=GRANT, at=hour(24 * 59), by="startup", for_cause=True, **NOTICE)
+    late = stand(months, ACTIVE, stated, cause)
+    assert (late.uptime, late.completion) == (Fraction(1), Fraction(0))
+
+
 def test_a_large_grant_that_its_provider_ends_weighs_more_than_many_small_ones():
     small = [
         event
