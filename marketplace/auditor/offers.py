@@ -40,7 +40,10 @@ class Offers:
     open: dict[str, Offer] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> list[tuple[Message, Offer]]:
-        """Fold one command, and return the offers that it places, amends, holds as a quote, or locks."""
+        """Fold one command, and return the offers that it places, amends, holds as a quote, or locks.
+
+        Hours of work that a startup agrees to are an offer on the terms of their grant.
+        """
         asked: list[tuple[Message, Offer]] = []
         for message in decision:
             name, body = message.event_type.removesuffix(".v1"), message.read()
@@ -50,6 +53,7 @@ class Offers:
                     asked.append((message, offer))
             elif name == "order.mandate_ended" and body["order_id"] in self.open:
                 self.open[body["order_id"]].mandate_ids.discard(body["mandate_id"])
+        asked += _list_agreed(decision)
         locked = [message for message in decision if message.event_type == "order.locked.v1"]
         known = [(message, self.open.get(message.read()["order_id"])) for message in locked]
         return asked + [(message, offer) for message, offer in known if offer is not None]
@@ -65,3 +69,25 @@ class Offers:
         mandate_ids = {each["mandate_id"] for each in body.get("budget_holds", ())}
         self.open[order_id] = Offer(order_id, issuer_id, terms, mandate_ids, body.get("split_ratio"))
         return Offer(order_id, issuer_id, terms, set(mandate_ids))
+
+
+def _list_agreed(decision: Sequence[Message]) -> list[tuple[Message, Offer]]:
+    """Return the hours of work that a startup agrees to and that an instrument pays for, each as an offer."""
+    lines = [each.read() for each in decision if each.event_type == "service_line.agreed.v1"]
+    names = {line["equity"]["instrument_id"]: line["service_line_id"] for line in lines if line.get("equity")}
+    bodies = [(each, each.read()) for each in decision if each.event_type.startswith(("instrument.", "issuer."))]
+    signed = {body["instrument_id"]: body for each, body in bodies if each.event_type == "issuer.instrument_signed.v1"}
+    return [
+        (
+            each,
+            Offer(_name(names[body["instrument_id"]]), body["issuer_id"], body["terms"], {body["mandate_id"]}, ratio),
+        )
+        for each, body in bodies
+        if each.event_type == "instrument.issued.v1" and body["instrument_id"] in names
+        for ratio in [signed.get(body["instrument_id"], {}).get("split_ratio")]
+    ]
+
+
+def _name(line_id: str) -> str:
+    """Return the id under which the issuer counts hours of work until they are agreed to."""
+    return f"ord{line_id[3:]}"

@@ -128,6 +128,7 @@ async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_m
         changed = await clerk.put(f"/v1/mandates/mnd{fund[3:]}", json={"terms": grant["terms"]})
         assert_problem(changed, 403, "scope_missing")
         assert_problem(await stage.post(clerk, f"/v1/proposals/prp{fund[3:]}/agree"), 403, "scope_missing")
+        assert_problem(await stage.post(clerk, f"/v1/service-lines/svl{fund[3:]}/approve"), 403, "scope_missing")
         for act in ("refuse", "withdraw-consent"):
             refused = await stage.post(clerk, f"/v1/proposals/prp{fund[3:]}/{act}", {"reason": "no"})
             assert_problem(refused, 403, "scope_missing")

@@ -45,7 +45,12 @@ async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) ->
     return command.answer_created(receipt, PATH)
 
 
-@post("/{service_line_id:str}/approve", status_code=200, summary="Approve a service line")
+@post(
+    "/{service_line_id:str}/approve",
+    status_code=200,
+    summary="Approve a service line",
+    opt={"scope": "mandates:approve"},
+)
 async def approve(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
     """Approve, as the holder of the grant's equity, the equity part of a service line's cost."""
     return command.answer(await approve_service_line(command.handler, command.context, service_line_id))

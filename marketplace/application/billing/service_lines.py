@@ -10,7 +10,8 @@ from typing import Literal
 
 from events.grant import EquityPart
 from marketplace.application.steps.access import load_grant, load_related_issuers, require_side, require_unfrozen
-from marketplace.application.steps.dilution import sign_instrument
+from marketplace.application.steps.dilution import free_order, sign_instrument
+from marketplace.application.trading.orders import count_order, find_caps
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
@@ -22,7 +23,6 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import AddServiceLine
 from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.issuer.implied_value import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_trader
@@ -124,7 +124,8 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
     """Agree, as the startup, so that hours may be worked. Sets aside what all of them cost.
 
     Raises:
-        Refusal: Refusals of the service line, the grant, the account, the mandate and the instrument.
+        Refusal: Refusals of the service line, the grant, the account, the mandate and the instrument · one of
+            `REFUSED_OFFERS`.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -155,13 +156,17 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
 
 
 async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: EquityPart) -> None:
-    """Commit the mandate's budget, and sign an instrument on the grant's current terms."""
+    """Commit the mandate's budget, and sign an instrument on the grant's current terms.
+
+    As an order, it needs a limit agreed on by those to whom it is large, and stays within it.
+    """
     issued, hold_id = grant.issued, rename_id("hld", line.proposed.service_line_id)
     party = await unit.get(PARTY, issued.startup_id)
     assert issued.equity is not None, "a service line has an equity part only if its grant has one"
     await require_unfrozen(unit, equity.holder_id)
     drawn = await unit.get(INSTRUMENT, issued.equity.instrument_id)
     issuer = await unit.get(ISSUER, drawn.issued.issuer_id, Issuer)
+    mandate, offer_id = await unit.get(MANDATE, equity.mandate_id), rename_id("ord", line.proposed.service_line_id)
     agreed = render_ratio(issuer.split_at_issue.get(drawn.issued.instrument_id, issuer.split_ratio))
     hold = HoldBudget(
         mandate_id=equity.mandate_id,
@@ -174,8 +179,8 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         approved=True,
         amount_usd=equity.budget_commitment_usd,
         at=unit.context.at,
-        implied_cap_usd=find_implied_cap(issuer, drawn.terms, agreed),
-        related_ids=await load_related_issuers(unit, await unit.get(MANDATE, equity.mandate_id), issued.startup_id),
+        **find_caps(issuer, drawn.terms, offer_id, mandate.terms, agreed),
+        related_ids=await load_related_issuers(unit, mandate, issued.startup_id),
     )
     await unit.decide(MANDATE, equity.mandate_id, hold)
     capture = CaptureBudget(
@@ -185,6 +190,16 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         amount_usd=equity.budget_commitment_usd,
     )
     await unit.decide(MANDATE, equity.mandate_id, capture)
+    await count_order(
+        unit,
+        drawn.issued.issuer_id,
+        offer_id,
+        drawn.terms,
+        equity.principal_commitment_usd,
+        mandate_ids=(equity.mandate_id,),
+        split_ratio=agreed,
+    )
+    await free_order(unit, drawn.issued.issuer_id, offer_id)
     issue = IssueInstrument(
         instrument_id=equity.instrument_id,
         issuer_id=drawn.issued.issuer_id,

@@ -260,7 +260,7 @@ async def hold_budgets(
             stage=party.stage,
             amount_usd=amount,
             at=unit.context.at,
-            **_find_caps(issuer, terms.instrument, order_id, mandate.terms),
+            **find_caps(issuer, terms.instrument, order_id, mandate.terms),
             prices=await list_prices(unit, mandate.terms, offers),
             until_max=until.get(mandate_id),
             related_ids=await load_related_issuers(unit, mandate, party.registered.party_id),
@@ -279,13 +279,18 @@ async def hold_budgets(
     return tuple(holds)
 
 
-def _find_caps(issuer: Issuer, terms: PrincipalTerms, order_id: str, rules: MandateTerms) -> dict[str, Any]:
-    """Return what a mandate's range is compared with; nothing for a SAFE, which states its cap."""
-    if isinstance(terms, SafeTerms):
+def find_caps(
+    issuer: Issuer, terms: PrincipalTerms, order_id: str, rules: MandateTerms, split_ratio: str | None = None
+) -> dict[str, Any]:
+    """Return what a mandate's range is compared with; nothing for a SAFE beside common stock, which states its cap.
+
+    `split_ratio` is as in `find_implied_cap`.
+    """
+    if isinstance(terms, SafeTerms) and all(each.created.kind == "common" for each in issuer.classes.values()):
         return {}
     least_usd = rules.valuation_cap_usd_min
-    pending_cap_usd = find_implied_cap(issuer, terms, own_id=order_id, pending=True, least_usd=least_usd)
-    return {"implied_cap_usd": find_implied_cap(issuer, terms), "pending_cap_usd": pending_cap_usd}
+    pending_usd = find_implied_cap(issuer, terms, split_ratio, own_id=order_id, pending=True, least_usd=least_usd)
+    return {"implied_cap_usd": find_implied_cap(issuer, terms, split_ratio), "pending_cap_usd": pending_usd}
 
 
 async def count_order(

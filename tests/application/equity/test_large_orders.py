@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec import structs
 
+from marketplace.application.billing import service_lines
 from tests.application.equity.test_earlier_promises import SAFE, founded, refuse, set_limit
 from tests.application.equity.test_holder_terms import hold
 from tests.application.equity.test_note_orders import offer_equity
@@ -36,4 +37,32 @@ async def test_orders_that_are_small_alone_are_large_together(founded):
     assert await find_faults(CountedOffers, market.log) == []
     found = await find_faults(CountedOffers, market.log, drop="issuer.dilution_limited.v1")
     assert [rule for rule, _, _ in found] == ["dilution"]
+    await check_log(market.log)
+
+
+async def test_hours_of_work_are_no_way_around_the_limit_of_those_to_whom_they_are_large(founded):
+    """A founder's provider sold 48 GPU-hours, and then work for millions of principal, which asked nobody."""
+    market, trade = founded
+    angel = await market.party("Angel", "fund")
+    await hold(market, trade.startup, angel, 600)
+    order_id = await offer_equity(market, trade, "safe", USUAL, days=5)
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "completed")
+        grant_id = (await market.state("order", order_id)).grant_id
+        market.clock.at = (await market.state("grant", grant_id)).issued.start
+        more = {"name": "work", "price_usd_per_hour": Decimal(500), "hours": Decimal(40)}
+        line = await service_lines.propose_service_line(
+            market.handler, market.context(trade.provider), grant_id, **more
+        )
+        await service_lines.approve_service_line(market.handler, market.context(trade.fund), line.id)
+        agree = (market.handler, market.context(trade.startup), line.id)
+        refusal = await refuse("dilution_unagreed", service_lines.agree_service_line(*agree))
+        assert refusal.facts["holders"] == [angel]
+        await set_limit(market, trade)
+        await service_lines.agree_service_line(market.handler, market.context(trade.startup), line.id)
+    assert (await market.state("service_line", line.id)).status == "agreed"
+    assert await find_faults(CountedOffers, market.log) == []
+    found = await find_faults(CountedOffers, market.log, drop="issuer.dilution_limited.v1")
+    assert "dilution" in [rule for rule, _, _ in found]
     await check_log(market.log)
