@@ -1,7 +1,8 @@
 """Checks fees: a held quote and an early end cost what was agreed, once, from the side that owes it to the other.
 
 The seller of resold hours that their buyer gives up has them again, and the fee. The platform's fees of each statement
-are paid and given back as it states, and are its grant's shares of what is paid.
+are paid and given back as it states, and are its grant's shares of what is paid. A seller of resold hours gives its
+part of a credit back at once, or keeps what it lacks and pays that later.
 """
 
 from collections import Counter
@@ -32,18 +33,21 @@ class Fees:
         quotes: The account that pays, and the fee as agreed, by quote; only quotes that cost a fee.
         grants: The event that issued each grant, with its last mark.
         settled: The platform's fees that provider, startup and reseller paid, less service credits, by statement.
+        rests: What the seller of resold hours still has to give back, by its account and the credit.
     """
 
     findings: Findings
     quotes: dict[str, dict[str, Any]] = field(default_factory=dict)
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     settled: dict[str, _Fees] = field(default_factory=dict)
+    rests: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that it pays exactly the fees that its events state."""
         owed: Counter[_Payment] = Counter()
         paid: Counter[_Payment] = Counter()
         self._check_platform(decision)
+        self._check_rests(decision)
         bodies = (message.read() for message in decision if message.event_type == "grant.terminated.v1")
         events = (message.read() for message in decision if message.event_type == "grant.issued.v1")
         issued = {body["grant_id"]: body for body in events}
@@ -159,6 +163,26 @@ class Fees:
             )
         text = f"the end of {body['grant_id']} gives its seller {gets} USD of {fee}, takes {adds}, returns {returned}"
         self.findings.require(right, "fee", message.sequence, text)
+
+    def _check_rests(self, decision: Sequence[Message]) -> None:
+        """Check that resellers give back what credits state, or keep what they lack and pay it later."""
+        due, paid, kept = Counter[tuple[str, str]](), Counter[tuple[str, str]](), dict[tuple[str, str], Decimal]()
+        for message in decision:
+            name, body = message.event_type.removesuffix(".v1"), message.read()
+            if name == "statement.credited":
+                gets, _, seller_id = _read_seller(body["charges"], self.grants.get(body["grant_id"], {}))
+                if seller_id is not None:
+                    due[seller_id, body["statement_id"][3:]] += gets  # type: ignore[assignment]
+            elif name == "account.debited" and body["cause"][:4] in {"stm_", "rst_"}:
+                paid[body["account_id"], body["cause"][3:]] += Decimal(body["amount_usd"])  # type: ignore[assignment]
+            elif name == "account.reserved" and body["cause"].startswith("rst_"):
+                kept[body["account_id"], body["cause"][3:]] = Decimal(body["amount_usd"])
+        for key in due.keys() | kept.keys():
+            owed, left = due[key] + self.rests.pop(key, ZERO), kept.get(key, ZERO)
+            if left:
+                self.rests[key] = left
+            text = f"{key[0]} gives back {paid[key]} USD for stm{key[1]} and keeps {left}, and {owed} are due"
+            self.findings.require(paid[key] + left == owed, "fee", decision[0].sequence, text)
 
     def _check_platform(self, decision: Sequence[Message]) -> None:
         """Check that the fees that the statements of a decision state are what it moves to the platform, in all."""

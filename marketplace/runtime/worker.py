@@ -81,6 +81,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "adjust_service_statement": lambda handler, context, task: service_statements.adjust_service_statement(
         handler, context, task.id, task.number
     ),
+    "pay_rest": lambda handler, context, task: adjustments.pay_seller_rest(handler, context, task.owner_id, task.id),
     "settle_equity": lambda handler, context, task: statements.settle_equity(handler, context, task.id),
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"

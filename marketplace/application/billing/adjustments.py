@@ -21,7 +21,7 @@ from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_number
-from marketplace.application.steps.statement_payment import list_tranches, pay_back, return_fees
+from marketplace.application.steps.statement_payment import list_tranches, pay_back, pay_rest, return_fees
 from marketplace.application.steps.undisputed import find_settling, issue
 from marketplace.captable.positions import CREDIT
 from marketplace.core.errors import Refusal
@@ -249,6 +249,21 @@ async def credit(
         await propose_reduction(unit, issuer_id, case.statement_id, proposed, refund)
     if closed:
         await _release_budget(unit, case.grant, paid)
+
+
+async def pay_seller_rest(handler: Handler, context: Context, account_id: str, statement_id: str) -> Receipt:
+    """Pay what the seller of resold hours could not give back when they were credited.
+
+    Raises:
+        Refusal: ``funds_insufficient`` until its account has all of it.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        statement = await unit.get(STATEMENT, statement_id)
+        grant = await load_grant(unit, statement.issued.grant_id, "provider")
+        await pay_rest(unit, grant, statement_id, statement.charges)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
 
 
 async def _require_refund(unit: UnitOfWork, grant: Grant, paid: Charges) -> None:

@@ -280,25 +280,72 @@ async def return_fees(unit: UnitOfWork, grant: Grant, statement_id: str, amounts
 async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
     """Pay what is credited back from provider, and a resale's seller, to startup and holder.
 
-    What a payer owes itself does not move.
+    What a payer owes itself does not move. A seller pays what it has. Its account keeps what comes in for the rest
+    (`pay_rest`), so that nobody waits for the provider's part.
 
     Raises:
-        Refusal: ``funds_insufficient``.
+        Refusal: ``funds_insufficient`` if the provider's account does not have its part.
     """
     issued, resale = grant.issued, grant.issued.resale
+    if resale is not None and isinstance(amounts, Charges):
+        added_usd = amounts.reseller_pays_usd
+        await _give_back(unit, issued.provider_account_id, resale.seller_account_id, added_usd, statement_id)
+    rest_usd = ZERO
+    for account_id, amount_usd, part_usd in _split_refund(issued, amounts):
+        if resale is not None:
+            seller_id = resale.seller_account_id
+            paid_usd = min(part_usd, (await unit.get(ACCOUNT, seller_id)).available_usd)
+            rest_usd += part_usd - paid_usd
+            await _give_back(unit, seller_id, account_id, paid_usd, statement_id)
+        await _give_back(unit, issued.provider_account_id, account_id, amount_usd - part_usd, statement_id)
+    if rest_usd and resale is not None:
+        keep = Reserve(
+            account_id=resale.seller_account_id, amount_usd=rest_usd, until=FOREVER, cause=name_rest(statement_id)
+        )
+        await unit.decide(ACCOUNT, resale.seller_account_id, keep)
+
+
+def _split_refund(issued: GrantIssued, amounts: Charges | ServiceCredit) -> list[tuple[str, Decimal, Decimal]]:
+    """Return account and amount of each payer that is credited, and which part of that the seller of a resale pays."""
     payees = [(issued.startup_account_id, amounts.cash_usd)]
     if issued.equity is not None and issued.equity.holder_account_id is not None:
         payees.append((issued.equity.holder_account_id, amounts.holder_usd))
-    due_usd = ZERO
-    if resale is not None and isinstance(amounts, Charges):
-        due_usd, added_usd = amounts.reseller_receives_usd, amounts.reseller_pays_usd
-        await _give_back(unit, issued.provider_account_id, resale.seller_account_id, added_usd, statement_id)
+    due_usd = amounts.reseller_receives_usd if issued.resale is not None and isinstance(amounts, Charges) else ZERO
+    parts: list[tuple[str, Decimal, Decimal]] = []
     for account_id, amount_usd in payees:
         part_usd = min(due_usd, amount_usd)
         due_usd -= part_usd
-        if resale is not None:
-            await _give_back(unit, resale.seller_account_id, account_id, part_usd, statement_id)
-        await _give_back(unit, issued.provider_account_id, account_id, amount_usd - part_usd, statement_id)
+        parts.append((account_id, amount_usd, part_usd))
+    return parts
+
+
+def name_rest(statement_id: str) -> str:
+    """Return the cause of what the seller of a resale still has to give back for a credit, given the credit's id."""
+    return rename_id("rst", statement_id)
+
+
+async def pay_rest(unit: UnitOfWork, grant: Grant, statement_id: str, charges: Charges) -> None:
+    """Pay what the seller of a resale could not give back when hours were credited; nothing if it has.
+
+    Args:
+        unit: The decision.
+        grant: The grant of the buyer.
+        statement_id: The credit.
+        charges: What it gives back.
+
+    Raises:
+        Refusal: ``funds_insufficient`` until the seller's account has all of it; it keeps what comes in meanwhile.
+    """
+    resale, cause = grant.issued.resale, name_rest(statement_id)
+    assert resale is not None, "only the seller of a resale pays a rest"
+    seller_id = resale.seller_account_id
+    rest_usd, until = (await unit.get(ACCOUNT, seller_id)).reserves.get(cause, (ZERO, FOREVER))
+    free = Reserve(account_id=seller_id, amount_usd=ZERO, until=until, cause=cause)
+    await unit.decide(ACCOUNT, seller_id, free)
+    for account_id, _, part_usd in reversed(_split_refund(grant.issued, charges)):
+        now_usd = min(rest_usd, part_usd)
+        rest_usd -= now_usd
+        await _give_back(unit, seller_id, account_id, now_usd, cause)
 
 
 async def _give_back(unit: UnitOfWork, payer_id: str, payee_id: str, amount_usd: Decimal, cause: str) -> None:

@@ -130,8 +130,8 @@ class Task(NamedTuple):
         kind: Which command.
         id: The aggregate that it is for, or the hold, approval, claim, warrant or sale in one.
         number: Which of several, for example of statement periods; 0 if there is only one.
-        owner_id: The account of a hold or approval, the bond of a claim, the issuer of a warrant or a sale, the grant
-            of a service line, the mandate that pays for an order; empty for other kinds.
+        owner_id: The account of a hold, an approval or what a credit still owes, the bond of a claim, the issuer of a
+            warrant or a sale, the grant of a service line, the mandate that pays for an order; empty for other kinds.
     """
 
     kind: str
@@ -723,9 +723,15 @@ class Scheduler:
 
     @notice.register
     def _reserve(self, event: AccountReserved) -> None:
-        """Pay what is owed of claims if the account keeps less for something else."""
+        """Pay what is owed of claims if the account keeps less for something else, and what a resale's seller owes."""
         if not event.cause.startswith("bcl_"):
             self._pay_claims(event.account_id)
+        if event.cause.startswith("rst_"):
+            rest = Task("pay_rest", rename_id("stm", event.cause), owner_id=event.account_id)
+            if event.amount_usd:
+                self.put(rest, NOW)
+            else:
+                self.drop(rest)
 
     @notice.register
     def _refill(self, event: AccountDeposited | AccountCredited | AccountHoldReleased) -> None:

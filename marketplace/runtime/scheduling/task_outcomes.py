@@ -60,6 +60,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "adjust_statement": _STATED_ANEW,
     "issue_service_statement": frozenset({"period_unknown"}),
     "adjust_service_statement": _STATED_ANEW,
+    "pay_rest": _NEVER,
     "accept_statement": frozenset({"statement_disputed"}),
     "settle_equity": frozenset({"statement_accepted"}),
     "lapse_dispute": frozenset({"statement_accepted", "statement_resolved"}),

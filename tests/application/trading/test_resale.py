@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from events.schedule import EndTerms, NoticeFee
-from marketplace.application.billing import statements
+from marketplace.application.billing import accounts, statements
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering import usage
@@ -24,6 +24,7 @@ from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.stream import Findings
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
@@ -466,31 +467,82 @@ async def freeze_book(market):
     return book, opened
 
 
+async def settle_sold(market):
+    """Resell a node for three days at 3.00, of which the provider is owed 2.00, deliver it and have it paid."""
+    done = await sell_on(market, cash="4", ask="3")
+    await report(market, done.bought, [(0, 3, 1)])
+    period = list_periods(done.bought)[0]
+    market.clock.at = period.end + timedelta(hours=25)
+    await market.until("statement", period.statement_id, "issued", seconds=60)
+    await statements.accept_statement(market.handler, market.context(done.sale.buyer), period.statement_id)
+    return done
+
+
+async def void_all(market, done):
+    """Take back what was metered of the sold hours, and wait until the buyer has some of its money."""
+    paid = (await market.account(done.sale.buyer)).available_usd
+    await usage.void_usage(
+        market.handler,
+        market.context(done.trade.provider),
+        done.bought.issued.grant_id,
+        source="dcgm",
+        reading_id=f"{done.bought.issued.grant_id}-0",
+        reason="the meter was wrong",
+    )
+    async with asyncio.timeout(60):
+        while (await market.account(done.sale.buyer)).available_usd == paid:
+            await market.tick()
+
+
+async def count_all(market, done):
+    return {name: (await market.account(party)).available_usd for name, party in _parties(done)}
+
+
 async def test_a_credit_for_a_resold_hour_takes_back_what_each_of_them_got(market):
     async with market.worker():
-        done = await sell_on(market, cash="4", ask="3")
-        await report(market, done.bought, [(0, 3, 1)])
-        period = list_periods(done.bought)[0]
-        market.clock.at = period.end + timedelta(hours=25)
-        await market.until("statement", period.statement_id, "issued", seconds=60)
-        await statements.accept_statement(market.handler, market.context(done.sale.buyer), period.statement_id)
-        paid = {name: (await market.account(party)).available_usd for name, party in _parties(done)}
-        await usage.void_usage(
-            market.handler,
-            market.context(done.trade.provider),
-            done.bought.issued.grant_id,
-            source="dcgm",
-            reading_id=f"{done.bought.issued.grant_id}-0",
-            reason="the meter was wrong",
-        )
-        async with asyncio.timeout(60):
-            while (await market.account(done.sale.buyer)).available_usd == paid["buyer"]:
-                await market.tick()
-    got = {name: (await market.account(party)).available_usd for name, party in _parties(done)}
+        done = await settle_sold(market)
+        paid = await count_all(market, done)
+        await void_all(market, done)
+    got = await count_all(market, done)
     hours = 3 * 24 * 8
     changed = {name: got[name] - paid[name] for name in got}
     assert changed == {"provider": -2 * hours, "startup": -hours, "fund": 0, "buyer": 3 * hours}
     await check_log(market.log)
+
+
+async def test_a_credit_for_a_resold_hour_waits_for_the_seller_s_part_alone(market):
+    """The buyer got nothing, also of the provider's part, until the seller had money for its own."""
+    hours = 3 * 24 * 8
+    async with market.worker():
+        done = await settle_sold(market)
+        seller = rename_id("acc", done.trade.startup)
+        account = await market.state("account", seller)
+        free_usd = account.count_free(market.clock.now())
+        left = account.available_usd - free_usd
+        named = {"amount_usd": free_usd, "reference": "out"}
+        await accounts.withdraw(market.handler, market.context(done.trade.startup), seller, **named)
+        paid = await count_all(market, done)
+        await void_all(market, done)
+        got = await count_all(market, done)
+        changed = {name: got[name] - paid[name] for name in got}
+        assert changed == {"provider": -2 * hours, "startup": -left, "fund": 0, "buyer": 2 * hours + left}
+        for number in range(2):
+            named = {"amount_usd": hours - left, "reference": f"in {number}"}
+            await accounts.deposit(market.handler, market.context(), seller, **named)
+        named = {"amount_usd": Decimal(hours), "reference": "before the buyer"}
+        with pytest.raises(Refusal, match="covers corrections"):
+            await accounts.withdraw(market.handler, market.context(done.trade.startup), seller, **named)
+        market.clock.at += timedelta(hours=2)
+        async with asyncio.timeout(60):
+            while (await market.account(done.sale.buyer)).available_usd != paid["buyer"] + 3 * hours:
+                await market.tick()
+    account = await market.state("account", seller)
+    assert account.available_usd == hours - left
+    assert account.count_free(market.clock.now()) == hours - 2 * left, "a tenth is still kept for corrections"
+    await check_log(market.log)
+    assert await find_faults(Fees, market.log) == []
+    faults = await find_faults(Fees, market.log, "account.reserved.v1")
+    assert any("57.60 USD" in text and "and keeps 0, and 576.00 are due" in text for *_, text in faults), faults
 
 
 @pytest.mark.parametrize("by", ["provider", "platform"])

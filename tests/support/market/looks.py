@@ -26,6 +26,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "met",
         "usage": "again",
     },
+    "adjustments:pay_seller_rest": {"grant": "fixed", "statement": "final"},
     "approvals:approve": {
         "account": "other",
         "auction": "final",
