@@ -5,12 +5,15 @@
 
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
 
 from events.grant import GrantIssued, GrantResold, ResalePart
 from marketplace.application.steps.claims import post_deposit
 from marketplace.application.steps.statement_payment import free_equity
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold, Reserve
 from marketplace.domain.billing.account_state import get_hold
@@ -19,6 +22,7 @@ from marketplace.domain.billing.settlement import Totals, build_tariff, compute_
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
 from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.supply.lot import LOT
 from marketplace.domain.trading.resale import require_seller_funds, require_unused
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -54,6 +58,15 @@ async def _find_beyond(unit: UnitOfWork, source: Grant, bought: GrantIssued, res
     return max(resale.commitment_usd + compute_deposit(bought) - freed_usd, ZERO)
 
 
+async def _find_least(unit: UnitOfWork, source: Grant, bought: GrantIssued, resale: ResalePart) -> Decimal:
+    """Return what a sale at the seller's own ask would take of its free money."""
+    ask_usd = (await unit.get(LOT, resale.lot_id)).ask_usd_per_gpu_hour
+    asked = msgspec.structs.replace(bought, price_usd_per_gpu_hour=render_ratio(Fraction(ask_usd)))
+    sold, _, _ = _compute_sold(source, bought)
+    added_usd = compute_totals(build_tariff(asked), sold).reseller_usd
+    return await _find_beyond(unit, source, asked, msgspec.structs.replace(resale, commitment_usd=added_usd))
+
+
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
     """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must set aside.
 
@@ -82,7 +95,8 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     left = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
     await limit_usage(unit, left)
     free_usd = (await unit.get(ACCOUNT, resale.seller_account_id)).count_free(unit.context.at)
-    require_seller_funds(free_usd, await _find_beyond(unit, source, bought, resale))
+    least_usd = await _find_least(unit, source, bought, resale)
+    require_seller_funds(free_usd, await _find_beyond(unit, source, bought, resale), least_usd)
     await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
     await post_deposit(unit, bought, resale)
     if resale.commitment_usd:

@@ -16,12 +16,14 @@ from events.lot import LotListed
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import build_steps
+from marketplace.core.money import ZERO
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.metering.usage_record import Count, Usage
 from marketplace.domain.supply.pool import RESALES_MAX, Pool
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.domain.trading.quote import Quote
 
+LACKS_ASK: Final = "ask"
 MOVED_WITHIN: Final = timedelta(days=1)
 """How long before its closing a pool's provider may move working nodes that are on offer."""
 
@@ -61,10 +63,15 @@ def _refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
     )
 
 
-def require_seller_funds(free_usd: Decimal, beyond_usd: Decimal) -> None:
+def require_seller_funds(free_usd: Decimal, beyond_usd: Decimal, least_usd: Decimal = ZERO) -> None:
     """Refuse a sale whose seller lacks what it adds to the price, or posts, beyond the cash that the sale frees.
 
     What its account keeps for others is not free. The buyer is not told the seller's balance.
+
+    Args:
+        free_usd: What its account has free.
+        beyond_usd: What the sale takes of it.
+        least_usd: What a sale at its own ask would take. A seller that lacks this breaks the match (`lacks_ask`).
 
     Raises:
         Refusal: ``funds_insufficient``.
@@ -73,7 +80,13 @@ def require_seller_funds(free_usd: Decimal, beyond_usd: Decimal) -> None:
         raise Refusal(
             "funds_insufficient",
             "the seller lacks the money that it sets aside for the sale; nothing was stored; buy from somebody else",
+            **({"lacking": LACKS_ASK} if least_usd > free_usd else {}),
         )
+
+
+def lacks_ask(refusal: Refusal) -> bool:
+    """Return whether a match was refused because its seller lacks what a sale at its own ask takes of its money."""
+    return refusal.facts.get("lacking") == LACKS_ASK
 
 
 def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:

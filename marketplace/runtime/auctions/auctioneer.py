@@ -68,6 +68,7 @@ from marketplace.domain.trading.order import (
     Order,
     OrderState,
 )
+from marketplace.domain.trading.resale import lacks_ask
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -364,7 +365,7 @@ class Auctioneer:
                         | {name: str(fact) for name, fact in refusal.facts.items() if name == "parent_order_id"},
                     ),
                 )
-                outcome, lost = "impossible", await self._find_lost(decision.match, refusal.code)
+                outcome, lost = "impossible", await self._find_lost(decision.match, refusal)
             else:
                 return "matched"
         else:
@@ -380,20 +381,23 @@ class Auctioneer:
             raise
         return outcome
 
-    async def _find_lost(self, match: MatchTerms, code: str) -> LostMatch | None:
+    async def _find_lost(self, match: MatchTerms, refusal: Refusal) -> LostMatch | None:
         """Return what a provider loses as it no longer has the capacity of a match; None for other causes.
 
-        For resold hours, whose seller is not the provider, only failed nodes count.
+        For resold hours, whose seller is not the provider, only failed nodes count, or, for the seller, that it lacks
+        what a sale at its own ask sets aside.
         """
         lot: Lot = (await self._handler.cache.load(LOT, match.lots[0].lot_id)).state
-        if code not in (WITHDRAWN if lot.listed.grant_id is None else SOURCE_FAILED):
+        is_resale, code = lot.listed.grant_id is not None, refusal.code
+        is_seller_s = is_resale and lacks_ask(refusal)
+        if not is_seller_s and code not in (SOURCE_FAILED if is_resale else WITHDRAWN):
             return None
         pool: Pool = (await self._handler.cache.load(POOL, match.pool_id)).state
         seconds = int((match.end - match.start).total_seconds())
         gpu_seconds = match.nodes * pool.opened.gpus_per_node * seconds
         price = parse_ratio(match.price_usd_per_gpu_hour)
         return LostMatch(
-            provider_id=pool.opened.provider_id,
+            provider_id=lot.listed.provider_id if is_seller_s else pool.opened.provider_id,
             pool_id=match.pool_id,
             gpu_seconds=gpu_seconds,
             price_usd=round_cents(price * Fraction(gpu_seconds, SECONDS_PER_HOUR)),

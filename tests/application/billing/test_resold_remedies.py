@@ -1,5 +1,6 @@
 """Who buys resold hours has the remedies of the price it pays, and the platform its fee of it."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -20,6 +21,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.remedies import ANSWER_WITHIN
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.trading.resale import lacks_ask, require_seller_funds
 from tests.application.billing.test_platform_fees import publish
 from tests.application.trading.test_resale import buy, report, resell, sell_on, settle
 from tests.support.market.auditing import find_faults
@@ -222,6 +224,40 @@ async def test_a_seller_that_cannot_post_sells_nothing_and_its_buyer_is_not_told
             )
         assert general.value.code == "role_missing"
     await require_clean(market)
+
+
+async def test_a_seller_that_moved_the_money_that_its_offer_needs_breaks_the_match_and_owes_its_buyer(market):
+    """A reseller that found a better buyer after the lock emptied its account: the match failed, and cost nothing."""
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="20")
+        seller, bond_id = trade.startup, rename_id("bnd", trade.startup)
+        account = await market.account(seller)
+        named = {"amount_usd": account.count_free(market.clock.now()), "reference": "to another bank"}
+        await accounts.withdraw(market.handler, market.context(seller), rename_id("acc", seller), **named)
+        sale = await buy(market, cash="30")
+        [claim] = (await market.state("bond", bond_id)).claims
+        claimed = claim.claimed
+        assert (claimed.startup_id, claimed.items[0].remedy) == (sale.buyer, "broken_match")
+        assert Decimal(0) < claimed.amount_usd < 20 * HOURS
+        assert not getattr(await market.state("bond", rename_id("bnd", trade.provider)), "claims", ())
+        await deposit(market, seller)
+        market.clock.at += ANSWER_WITHIN
+        async with asyncio.timeout(60):
+            while (await market.account(sale.buyer)).available_usd != 100_000 + claimed.amount_usd:
+                await market.tick()
+    ledger = await check_log(market.log)
+    assert ledger.states["order"][sale.order].status == "unmatched"
+    await require_clean(market)
+
+
+def test_a_seller_breaks_a_match_only_if_it_lacks_what_its_own_ask_takes():
+    for free, beyond, least, breaks in (("5", "9", "5", False), ("5", "9", "6", True)):
+        with pytest.raises(Refusal) as refused:
+            require_seller_funds(Decimal(free), Decimal(beyond), Decimal(least))
+        assert lacks_ask(refused.value) is breaks
+    require_seller_funds(Decimal(9), Decimal(9), Decimal(12))
 
 
 async def state(market, done):
