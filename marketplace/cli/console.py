@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Coroutine
@@ -56,12 +57,19 @@ def configure_logging(level: str = "warning") -> None:
         )
     )
     logging.basicConfig(handlers=[libraries], level=level.upper(), force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it names its plugins at each start
+    logging.getLogger("asyncio").addFilter(_is_ours)
     structlog.configure(
         processors=[*marking, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(_Output()),  # type: ignore[arg-type] # what it writes to
         cache_logger_on_first_use=True,
     )
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Return whether a line says more than that a name is unknown: whoever waited for it has given up, and said so."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], socket.gaierror)
 
 
 class _Output:

@@ -10,6 +10,7 @@ from marketplace.runtime.process.config import load_settings
 from marketplace.runtime.process.secrets import new_admin_key, require_api_secrets
 
 app = App(name="serve")
+LogLevel = Literal["debug", "info", "warning", "error"]
 WORKER_STOP_SECONDS_MAX: Final = 1.5
 """The longest orderly end of a worker. Another worker, or the same one after a restart, repeats what it was doing."""
 
@@ -22,7 +23,7 @@ def serve(
     port: int = 8000,
     nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
-    log_level: Annotated[str, Parameter(env_var="MARKETPLACE_LOG_LEVEL")] = "info",
+    log_level: Annotated[LogLevel, Parameter(env_var="MARKETPLACE_LOG_LEVEL")] = "info",
 ) -> int:
     """Run until Ctrl-C or SIGTERM.
 

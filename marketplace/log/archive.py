@@ -73,7 +73,7 @@ class ArchiveWriter:
         last_sequence: Position of the last event that will be written.
 
     Raises:
-        Refusal: ``file_exists``.
+        Refusal: ``file_exists``, or ``file_missing`` if the folder does not take it.
     """
 
     def __init__(self, path: Path, last_sequence: int) -> None:
@@ -85,7 +85,11 @@ class ArchiveWriter:
 
     def __enter__(self) -> Self:
         """Begin the file."""
-        descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+        try:
+            descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+        except OSError as error:
+            text = f"{self._path} cannot be written: {error.strerror}; check the path"
+            raise Refusal("file_missing", text, file=str(self._path)) from error
         self._raw = os.fdopen(descriptor, "wb")
         self._file = gzip.GzipFile(filename="", fileobj=self._raw, mode="wb", compresslevel=_COMPRESSION)
         self._write(ArchiveHeader(FORMAT, self._last_sequence, datetime.now(UTC)))

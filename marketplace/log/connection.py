@@ -170,6 +170,8 @@ class Connection:
         self._inbox = f"{inbox_prefix}.{secrets.token_hex(_TOKEN_BYTES)}"
         self._waiting: dict[str, _Request] = {}
         self._connected = asyncio.Event()
+        self._closing = False
+        self._told: set[str] = set()
 
     @classmethod
     async def open(cls, url: str, name: str, *, inbox_prefix: str | None = None) -> "Connection":
@@ -228,6 +230,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close the connection. Waiting requests fail."""
+        self._closing = True
         self._fail_waiting("the connection was closed")
         with contextlib.suppress(OSError):
             await self.client.close()
@@ -375,12 +378,19 @@ class Connection:
         self._fail_waiting("the connection was lost")
         for watcher in self.watchers:
             watcher.set()
+        self._told.clear()
+        if not self._closing:
+            log.warning("nats_lost", connection=self._name)
 
     async def _on_back(self) -> None:
         self._connected.set()
+        log.warning("nats_back", connection=self._name)
 
     async def _on_error(self, error: Exception) -> None:
         self.complaint = f"({error})" if str(error) else ""
+        if self.lost and not self.is_connected and self.complaint not in self._told:
+            self._told.add(self.complaint)
+            log.warning("nats_unreachable", connection=self._name, reason=str(error))
         if "permissions violation" in self.complaint.lower():
             refused = [waiting for waiting in self._waiting.values() if waiting.subject.lower() in self.complaint]
             _fail(refused, self.complaint)

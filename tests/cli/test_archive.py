@@ -18,6 +18,8 @@ async def test_a_log_is_taken_away_checked_and_brought_back(
     assert (code, f"700 events in {file}" in said) == (0, True)
     code, said = await shell.run("log", "export", "--to", str(file))
     assert (code, "file_exists" in said) == (2, True)
+    code, said = await shell.run("log", "export", "--to", str(tmp_path / "missing" / "log.gz"))
+    assert (code, "log.gz cannot be written: No such file or directory; check the path" in said) == (2, True)
     code, said = await shell.run("log", "verify", "--file", str(file))
     assert (code, "whole: 700 events of 700 aggregates" in said) == (0, True)
 

@@ -105,3 +105,22 @@ asyncio.run(main())
     assert told["event"].startswith("Task exception was never retrieved")
     assert told["exception"][0]["exc_value"] == "4 nodes have no lot"
     assert "sealed" not in line
+
+
+def test_a_name_that_nobody_waits_for_any_more_and_the_plugins_of_a_library_are_not_logged():
+    program = """
+import asyncio, gc, logging, socket
+from marketplace.cli.console import configure_logging
+
+async def main():
+    waiting = asyncio.get_running_loop().create_future()
+    waiting.set_exception(socket.gaierror(-2, "Name or service not known"))
+    del waiting
+    gc.collect()
+
+configure_logging("info")
+logging.getLogger("alembic.runtime.plugins").info("setup plugin")
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

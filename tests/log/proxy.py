@@ -15,6 +15,7 @@ class Proxy:
         deaf: While true, what the server says is thrown away.
         rewrite: Applied to what the server says.
         sent: Set by the next bytes that a client sends.
+        target_port: Where new connections lead.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -22,7 +23,7 @@ class Proxy:
         self.rewrite: Callable[[bytes], bytes] = lambda data: data
         self.sent = asyncio.Event()
         self.port = 0
-        self._target_port = target_port
+        self.target_port = target_port
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -34,7 +35,7 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
             writer.transport.abort()
             return

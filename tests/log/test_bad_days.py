@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 import uvloop
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
@@ -45,6 +46,21 @@ async def lose_the_answers(log: Log, proxy: Proxy, writes: Sequence[Sequence[Wri
     proxy.deaf = False
     proxy.cut()
     return await asyncio.wait_for(appends, PATIENCE_SECONDS)
+
+
+async def test_a_lost_connection_is_logged_once_and_again_when_it_is_back(nats_server: NatsServers) -> None:
+    with structlog.testing.capture_logs() as told:
+        async with open_through_proxy(nats_server) as (log, _, proxy):
+            proxy.target_port, port = 1, proxy.target_port
+            proxy.cut()
+            await asyncio.sleep(2)
+            proxy.target_port = port
+            await log.append(make_writes(1))
+    said = [line for line in told if line["event"].startswith("nats_")]
+    assert [line["event"] for line in said if line["event"] != "nats_unreachable"] == ["nats_lost", "nats_back"]
+    reasons = [line["reason"] for line in said if line["event"] == "nats_unreachable"]
+    assert len(reasons) == len(set(reasons)) > 0
+    assert not any("@" in reason for reason in reasons), "no address with a password"
 
 
 def test_a_request_on_a_socket_that_just_closed_has_no_answer(nats_server: NatsServers) -> None:
