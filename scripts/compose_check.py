@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -21,12 +20,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
-
-from marketplace.runtime.process.secrets import new_admin_key
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "marketplace-check"
@@ -150,9 +147,10 @@ class Market:
         raise SystemExit(f"{method} {path} on port {port} failed: {said}")
 
 
-def run(command: list[str]) -> str:
+def run(command: list[str], variables: Mapping[str, str] | None = None) -> str:
     """Return the output of a command; exit with its output if it fails."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **(variables or {})}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise SystemExit(
             f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout[-3_000:]}{done.stderr[-3_000:]}"
@@ -194,16 +192,12 @@ def find_tools() -> tuple[str, list[str]]:
     return engine, compose
 
 
-def write_environment(path: Path) -> str:
-    """Fill in `deploy/env.example`, and return the admin key."""
-    key = new_admin_key()
-    lines = []
-    for line in (ROOT / "deploy" / "env.example").read_text().splitlines():
-        if line.endswith("=") and not line.startswith("#"):
-            name = line.removesuffix("=")
-            lines.append(f"{name}={key if name == 'MARKETPLACE_ADMIN_KEY' else 'p' + secrets.token_hex(24)}")
-    path.write_text("\n".join(lines) + "\n")
-    return key
+def write_environment(path: Path, engine: str) -> str:
+    """Write new secrets as an operator does, and return the admin key."""
+    run(["sh", "deploy/new_env.sh", str(path)], {"ENGINE": engine})
+    return next(
+        line.partition("=")[2] for line in path.read_text().splitlines() if line.startswith("MARKETPLACE_ADMIN")
+    )
 
 
 def check(containers: Containers, market: Market) -> None:
@@ -225,6 +219,12 @@ def check(containers: Containers, market: Market) -> None:
         market.wait_until_ready()
         market.read(PORTS[0], party)
         print(f"{server}: killed, the market went on after {seconds:.1f} s, and it came back")
+    containers.compose("down")
+    containers.compose("up", "--detach", "--no-build")
+    market.wait_until_ready()
+    market.read(PORTS[1], party)
+    containers.compose("exec", "--no-TTY", "projector", "marketplace", "log", "audit")
+    print("taken down and up again: the market is as it was, and its auditor finds nothing")
 
 
 def check_exposed(containers: Containers, key: str) -> None:
@@ -246,10 +246,15 @@ def check_exposed(containers: Containers, key: str) -> None:
         asked = {**headers, "Accept": "text/event-stream"}
         with client.stream("GET", "/v1/events", headers=asked) as stream:
             first = next(line for line in stream.iter_lines() if line.startswith("data:"))
+        containers.compose("kill", "--signal", "SIGKILL", "api-1")
+        answers = [client.get("/health/live").status_code for _ in range(20)]
+        if set(answers) != {httpx.codes.OK}:
+            raise SystemExit(f"with one API the proxy answers {answers}")
         plain = httpx.get("http://localhost/health/ready", timeout=ANSWER_SECONDS_MAX)
         if not plain.is_redirect or not plain.headers["Location"].startswith("https://localhost"):
             raise SystemExit(f"plain HTTP answers {plain.status_code} {plain.headers}")
     print(f"exposed: TLS, a command, and a stream that begins with {first[:60]}; plain HTTP leads to TLS")
+    print("without one API the proxy answers every request")
 
 
 def is_exposed(client: httpx.Client) -> bool:
@@ -310,7 +315,7 @@ def main() -> None:
         run([engine, "build", "--tag", IMAGE, *(["--network", "host"] if engine == "podman" else []), "."])
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "env"
-        key = write_environment(environment)
+        key = write_environment(environment, engine)
         containers = Containers(engine, compose, environment)
         with running(containers):
             check(containers, Market(key))

@@ -1,6 +1,8 @@
 """The topology for many machines, read as YAML: there is no Docker where the tests run."""
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -67,11 +69,58 @@ def test_what_is_exposed_is_the_api_behind_tls_alone(services: dict[str, Any]) -
     exposed = yaml.safe_load((ROOT / "deploy" / "expose.yml").read_text())["services"]
     assert {name for name, service in exposed.items() if "ports" in service} == {"caddy"}
     assert exposed["caddy"]["ports"] == ["80:80", "443:443"]
-    targets = exposed["caddy"]["command"][4:]
-    assert targets == ["--to", "api-1:8000", "--to", "api-2:8000"]
+    assert "./deploy/Caddyfile:/etc/caddy/Caddyfile:ro" in exposed["caddy"]["volumes"]
+    assert exposed["caddy"]["command"][-2:] == ["--config", "/etc/caddy/Caddyfile"]
+    caddy = (ROOT / "deploy" / "Caddyfile").read_text()
+    assert caddy.startswith("{$PUBLIC_HOST} {")
+    assert "reverse_proxy api-1:8000 api-2:8000 {" in caddy
+    assert {"health_uri /health/live", "lb_try_duration 10s"} <= {line.strip() for line in caddy.splitlines()}
     for api in set(exposed) - {"caddy"}:
         assert services[api]["command"][-2:] == ["--port", "8000"]
         assert {name[12:].lower() for name in exposed[api]["environment"]} <= set(Settings.__struct_fields__)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads Compose's tag for a list that replaces the other file's."""
+
+
+_Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def test_nats_is_exposed_over_tls_alone_and_our_processes_trust_its_certificate(services: dict[str, Any]) -> None:
+    text = (ROOT / "deploy" / "expose-nats.yml").read_text()
+    exposed = yaml.load(text, Loader=_Loader)["services"]  # noqa: S506 - a safe loader
+    assert set(exposed) == {*SERVERS, *APIS, "projector", "auctioneer"}
+    for server in SERVERS:
+        [port] = services[server]["ports"]
+        assert exposed[server]["ports"] == [port.removeprefix("127.0.0.1:")]
+        assert exposed[server]["command"] == ["--config", "/etc/nats/tls.conf"]
+    assert text.count("ports: !override") == 3, "else they would be published twice"
+    config = [line for line in (ROOT / "deploy/nats/tls.conf").read_text().splitlines() if line and line[0] != "#"]
+    assert [line.split(":")[0] for line in config] == ["include nats.conf", "tls"]
+    for name in set(exposed) - set(SERVERS):
+        assert exposed[name]["environment"] == {"SSL_CERT_FILE": "/etc/tls/ca.pem"}
+    assert "deploy/tls/" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_passwords_of_own_accounts_reach_the_servers_and_no_repository(services: dict[str, Any]) -> None:
+    for server in SERVERS:
+        assert services[server]["env_file"] == [{"path": "deploy/nats/own.env", "required": False}]
+    assert "deploy/nats/own.env" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_our_processes_write_nothing_but_temporary_files_and_have_no_rights(services: dict[str, Any]) -> None:
+    for name in ("migrate", *APIS, "projector", "auctioneer"):
+        service = services[name]
+        assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])  # noqa: S108
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    users = re.findall(r"^USER (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert users == ["marketplace"]
+
+
+def test_logs_of_every_container_have_a_bound(services: dict[str, Any]) -> None:
+    for service in services.values():
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}
 
 
 def test_the_image_installs_by_hash_what_is_pinned_and_names_no_registry() -> None:
@@ -128,11 +177,35 @@ def test_no_secret_is_written_down(services: dict[str, Any]) -> None:
 
 
 def test_the_example_environment_names_every_variable_and_no_value() -> None:
-    needed = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
-    lines = [line for line in (ROOT / "deploy" / "env.example").read_text().splitlines() if not line.startswith("#")]
+    text = (ROOT / "docker-compose.yml").read_text()
+    needed, optional = set(re.findall(r"\$\{([A-Z_]+)(?!:-|[A-Z_])", text)), set(re.findall(r"\$\{([A-Z_]+):-", text))
+    example = (ROOT / "deploy" / "env.example").read_text()
+    lines = [line for line in example.splitlines() if not line.startswith("#")]
     assert {line.removesuffix("=") for line in lines} == needed
+    assert set(re.findall(r"^# ([A-Z_]+)=", example, re.MULTILINE)) == optional
+    assert needed.isdisjoint(optional)
+    assert {name[12:].lower() for name in optional} - {"log_level"} <= set(Settings.__struct_fields__)
     assert all(line.endswith("=") for line in lines)
     assert ".env" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_a_new_environment_has_secrets_of_its_own_and_replaces_none(tmp_path: Path) -> None:
+    engine, file = tmp_path / "engine", tmp_path / "env"
+    engine.write_text('#!/bin/sh\n[ "$3" = compute-equity-marketplace ] && shift 4 && echo "mkp_from $*"\n')
+    engine.chmod(0o700)
+    command = ["/bin/sh", str(ROOT / "deploy" / "new_env.sh"), str(file)]
+    environment = {"PATH": os.environ["PATH"], "ENGINE": str(engine)}
+    subprocess.run(command, check=True, env=environment)
+    written = file.read_text()
+    values = dict(re.findall(r"^([A-Z_]+)=(.*)$", written, re.MULTILINE))
+    example = (ROOT / "deploy" / "env.example").read_text()
+    assert re.sub(r"^([A-Z_]+=).*$", r"\1", written, flags=re.MULTILINE) == example
+    assert values.pop("MARKETPLACE_ADMIN_KEY") == "mkp_from serve new-admin-key"
+    assert all(re.fullmatch("p[0-9a-f]{48}", value) for value in values.values())
+    assert len(set(values.values())) == len(values)
+    assert file.stat().st_mode & 0o077 == 0
+    assert subprocess.run(command, check=False, env=environment).returncode == 1
+    assert file.read_text() == written
 
 
 def test_every_copied_folder_reaches_the_image() -> None:

@@ -18,6 +18,8 @@ from marketplace.embedded.permissions import EXPORTS, MAY_HEAR, MAY_PUBLISH, STR
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.log.inboxes import render_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.storage import _HEALTH, _STORAGE
+from marketplace.log.stream import _PING
 from tests.contracts.market import find_own_accounts, render_own_url
 from tests.log.build import make_writes
 from tests.support.clients import connected
@@ -110,7 +112,7 @@ class Site:
 async def deployed(folder: Path) -> AsyncIterator[Site]:
     """One server with the accounts that are deployed, and one more account beside them."""
     port = find_free_port()
-    names = ("app", "subscriber", "meter", "operator")
+    names = ("app", "subscriber", "meter", "operator", "watch")
     beside = '\n    users: [{ user: stranger, password: "pstranger" }]\n  }\n'
     accounts = DEPLOYED.read_text().rstrip().removesuffix("}") + f"  STRANGERS: {{\n    jetstream: enabled{beside}}}\n"
     (folder / "accounts.conf").write_text(accounts)
@@ -327,6 +329,21 @@ def test_what_is_deployed_allows_what_the_embedded_servers_allow() -> None:
         assert set(published) - ({create} if user == "app" else set()) == set(may_publish)
         assert set(heard) == set(MAY_HEAR[user])
         assert f"{render_inbox_prefix(user)}.>" in heard
-    assert found == {"operator": []}
+    watches = [tuple(sorted({_HEALTH, _STORAGE, _PING})), (f"{render_inbox_prefix('watch')}.>",)]
+    assert found == {"operator": [], "watch": watches}
     exports = dict(re.findall(r'{ service: "(.*?)", response_type: (\w+) }', text))
     assert exports == {one: "stream" if one in STREAMED_EXPORTS else "singleton" for one in EXPORTS}
+
+
+async def test_the_user_that_watches_disks_asks_for_nothing_else(tmp_path: Path) -> None:
+    asked = {_HEALTH: b"{}", _STORAGE: b"{}"}
+    others = ("VARZ", "CONNZ", "SUBSZ", "ROUTEZ", "ACCOUNTZ", "STATSZ", "KICK")
+    forbidden = {f"$SYS.REQ.SERVER.PING.{name}": b"{}" for name in others}
+    async with deployed(tmp_path) as site:
+        everything = WRITES | DELETE | ANSWER | READ | asked | forbidden
+        refused, unheard = await list_refused(site.urls["watch"], everything, HEARD)
+        assert set(everything) - refused == set(asked)
+        assert unheard == set(HEARD)
+        log = await JetStreamLog.open(site.urls["app"], system_url=site.urls["watch"])
+        assert [server.folder for server in await log._storage.load()] == [f"{tmp_path}/store/jetstream"]  # type: ignore[attr-defined]
+        await log.close()
