@@ -99,6 +99,7 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
     limits = {"Request-Id", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset"}
     for name in ("Receipt", "Created", "Proposed", "Refused", "Failed"):
         assert components["responses"][name]["headers"].keys() > limits
+    assert not [name for name in limits if f"`{name}`" not in document["info"]["description"]], "reads have them too"
     offer = components["schemas"]["ClassOffer"]["properties"]["cash_usd_per_gpu_hour"]
     assert offer["$ref"] == "#/components/schemas/UsdPerGpuHour"
     assert components["schemas"]["Usd"]["pattern"] == r"^-?[0-9]{1,24}(\.[0-9]{1,24})?$"

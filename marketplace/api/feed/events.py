@@ -26,6 +26,7 @@ from marketplace.api.http.queries import (
     Read,
     Reader,
     Word,
+    describe_instant,
     list_kinds,
     parse_instant,
     require_in_log,
@@ -67,11 +68,8 @@ CommandId = Annotated[
 ]
 From = Annotated[
     str | None,
-    QueryParameter(
-        name="from",
-        max_length=40,
-        description="Begin at the first event that occurred at this RFC 3339 instant or later; all after it follow",
-        schema_extra={"format": "date-time"},
+    describe_instant(
+        "Begin at the first event that occurred at this RFC 3339 instant or later; all after it follow", "from"
     ),
 ]
 LastEventId = Annotated[

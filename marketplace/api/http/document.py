@@ -73,8 +73,9 @@ Decimals are strings without exponents. Dollars (`usd` in the member's name, or 
 more: `480.00`, `6.155`; others as few as they need: `0.2`. Instants are RFC 3339 with an offset; in requests they,
 and dates, lie between 1800-01-01 and 2199-12-31 in UTC. Fractions are rounded half to even; where one counts, a
 member that ends in `_exact` states it. Refusals are problems (RFC 9457): branch on `code`, whose page `type` names.
-Any operation may answer any of them. Requests may carry a W3C `traceparent`, answers carry a `Request-Id`. The days
-of examples count from the market's, their ids name nothing.
+Any operation may answer any of them. Requests may carry a W3C `traceparent`. Every answer carries a `Request-Id`,
+and with a key `RateLimit-Limit`, `RateLimit-Policy`, `RateLimit-Remaining` and `RateLimit-Reset`. The days of
+examples count from the market's, their ids name nothing.
 Answers may have further members later; bodies may not have members that are not described here."""
 
 

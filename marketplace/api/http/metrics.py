@@ -1,6 +1,6 @@
 """Prometheus metrics of one application."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -33,29 +33,24 @@ class Metrics:
             registry=self._registry,
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        streams = Gauge("marketplace_event_streams", "Open event streams", registry=self._registry)
-        streams.set_function(services.streams.count)
-        open_ = Gauge("marketplace_http_connections", "Open connections", registry=self._registry)
-        open_.set_function(services.connections.count)
-        displaced = Gauge(
-            "marketplace_http_connections_displaced",
+        self._show("event_streams", "Open event streams", services.streams.count)
+        self._show("http_connections", "Open connections", services.connections.count)
+        self._show(
+            "http_connections_displaced",
             "Connections closed since the start to make room for others",
-            registry=self._registry,
+            lambda: services.connections.displaced,
         )
-        displaced.set_function(lambda: services.connections.displaced)
-        refused = Gauge(
-            "marketplace_http_connections_refused",
+        self._show(
+            "http_connections_refused",
             "Connections refused since the start, since every other one was in use",
-            registry=self._registry,
+            lambda: services.connections.refused,
         )
-        refused.set_function(lambda: services.connections.refused)
-        follower = Gauge("marketplace_log_sequence", "Last event that this process has seen", registry=self._registry)
-        follower.set_function(lambda: services.follower.position)
-        projected = Gauge(
-            "marketplace_projected_sequence", "Position that every projection has reached", registry=self._registry
+        self._show("log_sequence", "Last event that this process has seen", lambda: services.follower.position)
+        self._show(
+            "projected_sequence",
+            "Position that every projection has reached",
+            lambda: 0 if services.watch is None else services.watch.position,
         )
-        projected.set_function(lambda: 0 if services.watch is None else services.watch.position)
-
         self._matches = Counter(
             "marketplace_auction_matches",
             "Orders that won an auction, by outcome: granted, or impossible meanwhile",
@@ -69,6 +64,9 @@ class Metrics:
             ("task", "code"),
             registry=self._registry,
         )
+
+    def _show(self, name: str, text: str, read: Callable[[], float]) -> None:
+        Gauge(f"marketplace_{name}", text, registry=self._registry).set_function(read)
 
     def _count_matches(self, page: list[Recorded]) -> None:
         """Count the outcomes of completed auctions' matches."""

@@ -11,7 +11,7 @@ from litestar.params import QueryParameter, SkipValidation
 
 from marketplace.api.http.bodies.answers import Page, T
 from marketplace.api.http.cursors import parse_cursor, refuse_cursor, render_cursor
-from marketplace.api.http.queries import parse_instant
+from marketplace.api.http.queries import describe_instant, parse_instant
 from marketplace.projections.engine.queries import Rows, Sorting, Window
 
 LIMIT_MAX: Final = 500
@@ -28,22 +28,8 @@ Cursor = Annotated[
 Order = Annotated[
     Sorting, QueryParameter(name="order", description="By id, or by when rows were created: `oldest` or `newest` first")
 ]
-CreatedFrom = Annotated[
-    str | None,
-    QueryParameter(
-        max_length=40,
-        description="Only what was created at this RFC 3339 instant or later",
-        schema_extra={"format": "date-time"},
-    ),
-]
-CreatedBefore = Annotated[
-    str | None,
-    QueryParameter(
-        max_length=40,
-        description="Only what was created before this RFC 3339 instant",
-        schema_extra={"format": "date-time"},
-    ),
-]
+CreatedFrom = Annotated[str | None, describe_instant("Only what was created at this RFC 3339 instant or later")]
+CreatedBefore = Annotated[str | None, describe_instant("Only what was created before this RFC 3339 instant")]
 Counts = Annotated[
     bool, QueryParameter(name="count", description="Whether the page tells `count`, the rows of the whole list")
 ]

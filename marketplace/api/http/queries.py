@@ -38,13 +38,15 @@ AtText = Annotated[
         schema_extra={"anyOf": [{"pattern": SEQUENCE.pattern}, {"format": "date-time"}]},
     ),
 ]
-_INSTANT: Final = {"format": "date-time"}
-InstantText = Annotated[
-    str, QueryParameter(max_length=40, description="RFC 3339 instant with an offset", schema_extra=_INSTANT)
-]
-OptionalInstantText = Annotated[
-    str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset", schema_extra=_INSTANT)
-]
+
+
+def describe_instant(text: str, name: str | None = None) -> QueryParameter:
+    """Return what the document says of a parameter that is an instant, which `parse_instant` reads."""
+    return QueryParameter(name=name, max_length=40, description=text, schema_extra={"format": "date-time"})
+
+
+InstantText = Annotated[str, describe_instant("RFC 3339 instant with an offset")]
+OptionalInstantText = Annotated[str | None, describe_instant("RFC 3339 instant with an offset")]
 KnownSequence = Annotated[
     int | None,
     QueryParameter(

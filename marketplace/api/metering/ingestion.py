@@ -268,20 +268,12 @@ def _parse_reading(event: ReadingEvent) -> Measurement:
     data: ReadingData = _DATA.decode(event.data, is_readable=True)
     if data.nodes is None and data.gpus is None:
         raise Refusal("body_invalid", "state the nodes, or the GPUs, that were allocated", pointer="/nodes")
-    return Measurement(
-        reading_id=event.id,
-        start=data.start,
-        end=data.end,
-        nodes=data.nodes,
-        gpus=data.gpus,
-        devices=data.devices,
-        evidence=data.evidence,
-    )
+    return Measurement(reading_id=event.id, **structs.asdict(data))
 
 
 def _parse_hours(event: HoursEvent) -> HoursReading:
     data: HoursData = _HOURS.decode(event.data, is_readable=True)
-    return HoursReading(reading_id=event.id, start=data.start, end=data.end, hours=data.hours)
+    return HoursReading(reading_id=event.id, **structs.asdict(data))
 
 
 async def _report(

@@ -4,6 +4,7 @@ from typing import Final
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
+from msgspec import structs
 
 from marketplace.api.delivery.grants import load_grant
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
@@ -33,15 +34,7 @@ PATH: Final = "/v1/grants/{grant_id:str}/usage"
 
 
 def _parse_measurement(reading: ReadingBody) -> Measurement:
-    return Measurement(
-        reading_id=reading.reading_id,
-        start=reading.start,
-        end=reading.end,
-        nodes=reading.nodes,
-        gpus=reading.gpus,
-        devices=reading.devices,
-        evidence=reading.evidence,
-    )
+    return Measurement(**structs.asdict(reading))
 
 
 @post("/", status_code=200, summary="Report usage")
