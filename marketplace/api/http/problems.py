@@ -80,6 +80,7 @@ _HTTP_CODES: Final[dict[int, str]] = {
     415: "media_type_unsupported",
     422: "request_invalid",
 }
+_KEY: Final = "Idempotency-Key"
 _LEFT: Final = "client disconnected prematurely"
 """What the framework says of a client that is gone before its body was read. It is no error of the server's."""
 RETRIED: Final = frozenset(
@@ -219,10 +220,10 @@ def answer_refusal(request: Request[Any, Any, Any] | None, refusal: Refusal) -> 
 
 def _find_wrong_headers(request: Request[Any, Any, Any]) -> Iterator[BodyFault]:
     """Yield the headers of a command that are wrong, which Litestar reads after the body."""
-    if "idempotency_key" not in list_fields(request.route_handler):
+    handler, sent = request.route_handler, request.headers
+    if "idempotency_key" not in list_fields(handler) or (_KEY not in sent and handler.opt.get("repeatable", False)):
         return
-    sent, method = request.headers, request.method
-    for name, parse in (("Idempotency-Key", partial(parse_key, method=method)), ("If-Match", parse_version)):
+    for name, parse in ((_KEY, partial(parse_key, method=request.method)), ("If-Match", parse_version)):
         try:
             parse(sent.get(name))
         except Refusal as refusal:
