@@ -2,7 +2,7 @@
 
 A payer answers for itself alone: what it offers waits for the other payer, if that counts less. The last word of the
 side that spoke last is what silence settles. What the provider gives up takes nothing from who resold the hours, unless
-that agreed to it or let its time pass.
+that agreed to it or let its time pass. What that answered once stands against the provider's silence.
 """
 
 from collections.abc import Sequence
@@ -70,6 +70,11 @@ class Dispute:
             return offer if self.offered_by == "provider" and self.offer is not None else self.position
         is_agreed = self.offered_by in PAYERS and self.find_lacking(offer, self.agreed) is None
         return (offer if is_agreed else count) if self.awaits == "provider" else None
+
+    def outlasts(self) -> bool:
+        """Return whether the provider's silence would give up what an answer of who resold the hours keeps."""
+        silence = self.find_silence()
+        return self.awaits == "provider" and None not in {self.floor, silence} and self.floor > silence  # type: ignore[operator]
 
     def drop_passed(self) -> None:
         """Forget an offer that is not between count and position any more."""
@@ -148,7 +153,8 @@ class Disputes:
         elif name == "conceded":
             self._concede(message, body, dispute)
         elif name == "referred":
-            self._check_time(message, body, dispute)
+            if body.get("by") != "reseller" or not dispute.outlasts():
+                self._check_time(message, body, dispute)
             dispute.awaits, dispute.due = "platform", parse_instant(body["decide_until"])
             dispute.referred = True
         elif name == "part_settled":
@@ -261,7 +267,7 @@ class Disputes:
         if by == "silence":
             due = dispute.find_silence()
             text = f"{body['statement_id']} settles at {amount} by silence of the {dispute.awaits}, {due} stood"
-            require(amount == due, "dispute", message.sequence, text)
+            require(amount == due and not dispute.outlasts(), "dispute", message.sequence, text)
         if by in SILENT:
             early = dispute.due is not None and parse_instant(message.headers["ce-time"]) < dispute.due
             text = f"{body['statement_id']} settles by {by} before {dispute.due}"

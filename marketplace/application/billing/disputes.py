@@ -153,7 +153,8 @@ async def refer_dispute(
 async def lapse_dispute(handler: Handler, context: Context, statement_id: str) -> Receipt:
     """Settle a dispute whose side, or the platform, did not answer in time.
 
-    If one payer alone is silent, it agrees to what the other one offers, and the provider is to answer that.
+    If one payer alone is silent, it agrees to what the other one offers, and the provider is to answer that. If the
+    provider is silent and the answer of a reseller stands against what that would settle, the platform is asked.
 
     Raises:
         Refusal: ``statement_unknown`` · ``statement_<status>`` · ``answer_period_runs``.

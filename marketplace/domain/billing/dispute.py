@@ -22,6 +22,8 @@ Invariants:
     4. What the provider concedes or offers takes nothing from the seller of resold hours (the reseller) without its
        agreement. Its silence until the provider's first answer is due agrees to all; later it may state what it agrees
        to at least. While the provider is awaited, that is its answer too, unless its silence would settle at as much.
+       It stands: if the provider is silent in a later round, and the payers' last word is below it, the platform is
+       asked.
     5. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
        asked, and nothing else; its decision is final.
 
@@ -282,6 +284,12 @@ def find_silent(dispute: Dispute, at: datetime) -> Side | None:
     if at < dispute.answer_until or dispute.offer is None:
         return None
     return next((side for side in PAYERS if dispute.awaits == side), None)
+
+
+def outlasts_silence(dispute: Dispute, at: datetime) -> bool:
+    """Return whether the provider is silent and would give up what a reseller's answer keeps: the platform decides."""
+    is_silent = dispute.awaits == "provider" and at >= dispute.answer_until
+    return is_silent and dispute.floor is not None and dispute.floor > dispute.find_most()
 
 
 def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -> None:

@@ -75,6 +75,7 @@ from marketplace.domain.billing.dispute import (
     find_lapse,
     find_offer,
     find_silent,
+    outlasts_silence,
     require_answer,
     require_partial,
     require_referable,
@@ -623,7 +624,9 @@ def _answer(command: AnswerDispute | HearSilence, state: Statement) -> Sequence[
     dispute = get_dispute(state)
     if isinstance(command, HearSilence):
         silent = find_silent(dispute, command.at)
-        return [] if silent is None else [_pass_turn(state, silent, command.at, is_silent=True)]
+        if silent is not None:
+            return [_pass_turn(state, silent, command.at, is_silent=True)]
+        return [_refer_standing(state, command.at)] if outlasts_silence(dispute, command.at) else []
     by = command.by
     offered = require_amount(state, command.gpu_seconds_offered, command.hours_offered, ("/gpu_seconds", "/hours"))
     pointer = "/gpu_seconds" if command.hours_offered is None else "/hours"
@@ -710,6 +713,17 @@ def _refer(command: ReferDispute, state: Statement) -> Sequence[StatementEvent]:
     ]
 
 
+def _refer_standing(state: Statement, at: datetime) -> StatementReferred:
+    """Return the event that asks the platform because a reseller's answer stands and the provider is silent."""
+    return StatementReferred(
+        statement_id=state.issued.statement_id,
+        grant_id=state.issued.grant_id,
+        by="reseller",
+        reason="the provider did not answer, and the seller of the hours agrees to no less than it said before",
+        decide_until=at + DECISION,
+    )
+
+
 def find_silence(state: Statement, at: datetime) -> tuple[Amount, Ending]:
     """Return the amount that settles a dispute whose deadline passed, and what ended it.
 
@@ -727,7 +741,7 @@ def find_undisputed(state: Statement, at: datetime) -> Amount:
         Refusal: ``statement_<status>`` without a dispute.
     """
     dispute = get_dispute(state)
-    is_over = at >= dispute.answer_until and find_silent(dispute, at) is None
+    is_over = at >= dispute.answer_until and find_silent(dispute, at) is None and not outlasts_silence(dispute, at)
     return find_silence(state, at)[0] if is_over else dispute.count
 
 

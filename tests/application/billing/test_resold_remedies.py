@@ -352,6 +352,29 @@ async def test_a_provider_s_silence_takes_no_part_of_a_reseller_that_agreed_to_l
     await require_clean(market)
 
 
+async def test_a_reseller_s_answer_stands_against_its_provider_s_later_silence(market):
+    """Who had insisted once lost its part in the next round, when it and its provider said nothing."""
+    async with market.worker():
+        done = await sell(market)
+        statement_id = await state(market, done)
+        await dispute(market, done, statement_id)
+        await disputes.answer_dispute(market.handler, market.context(done.trade.startup), statement_id, **WHY)
+        await disputes.answer_dispute(market.handler, market.context(done.sale.buyer), statement_id, **WHY)
+        assert (await market.state("statement", statement_id)).dispute.awaits == "provider"
+        market.clock.at += timedelta(days=8)
+        async with asyncio.timeout(60):
+            while (await market.state("statement", statement_id)).dispute.awaits == "provider":
+                await market.tick()
+        assert (await market.state("statement", statement_id)).dispute.awaits == "platform"
+        platform = market.context()
+        await statements.resolve_statement(market.handler, platform, statement_id, gpu_seconds=HOURS * 3_600, **WHY)
+        settled = await market.until("statement", statement_id, "accepted", seconds=60)
+    assert settled.charges.reseller_receives_usd == HOURS
+    await require_clean(market)
+    silenced = await find_faults(Disputes, market.log, "statement.referred.v1", by="silence")
+    assert any("by silence of the provider" in text for *_, text in silenced), silenced
+
+
 async def test_a_reseller_that_adds_to_the_price_loses_nothing_by_a_dispute_and_has_no_say(market):
     async with market.worker():
         done = await sell(market, ask="0.5", cash="1.5", trade_cash="2.5", equity="0")
