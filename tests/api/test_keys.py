@@ -89,6 +89,20 @@ async def test_a_key_gives_away_no_more_than_it_has(stage: Stage):
         assert answer.status_code == (201 if lacking is None else 403), answer.text
 
 
+async def test_a_suspended_party_gets_keys_from_the_platform_alone_and_ends_its_own(stage: Stage):
+    """A party that was suspended for fraud gave a mule a key."""
+    startup = await stage.register("Startup", "startup")
+    keeper = await stage.open_tenant(startup, ["api_keys:write", "orders:read"])
+    body = {"name": "mule", "scopes": ["orders:read"]}
+    spare = await stage.post(keeper, "/v1/api-keys", body, key="spare")
+    await stage.post(stage.admin, f"/v1/parties/{startup}/suspend", {"reason": "fraud"})
+    for key in ("another", "spare"):
+        assert_problem(await stage.post(keeper, "/v1/api-keys", body, key=key), 422, "party_suspended")
+    assert (await stage.post(stage.admin, "/v1/api-keys", {**body, "party_id": startup})).status_code == 201
+    answer = await keeper.delete(f"/v1/api-keys/{spare.json()['key_id']}", headers={"Idempotency-Key": "end"})
+    assert answer.is_success, answer.text
+
+
 async def test_a_key_does_not_get_a_longer_one_by_repeating_what_another_key_asked(stage: Stage):
     startup = await stage.register("Startup", "startup")
     lasting = await stage.open_tenant(startup, ["api_keys:write", "orders:read"])

@@ -36,7 +36,7 @@ from marketplace.application.steps.records import record_operation
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
-from marketplace.domain.party import PARTY
+from marketplace.domain.party import PARTY, require_unsuspended
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.execution.handler import refuse_reused
 from marketplace.projections.engine.operations import CHAIN_MAX, ApiKey, KeyChange
@@ -228,9 +228,9 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     A repeat with the same idempotency key returns the same token.
 
     Raises:
-        Refusal: ``party_unknown`` · ``scope_invalid`` · ``scope_missing`` · ``person_foreign`` · ``expiry_past`` ·
-            ``expiry_too_late`` · ``keys_in_a_row``; of a repeat ``idempotency_key_reused`` · ``key_revoked`` ·
-            ``key_suspended`` · ``key_expired``.
+        Refusal: ``scope_invalid`` · ``scope_missing`` · ``person_foreign`` · ``party_unknown`` · ``party_suspended`` ·
+            ``expiry_past`` · ``expiry_too_late`` · ``keys_in_a_row``; of a repeat
+            ``idempotency_key_reused`` · ``key_revoked`` · ``key_suspended`` · ``key_expired``.
     """
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
@@ -238,8 +238,11 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
         raise refuse_unknown("party", str(party_id))
     _require_scopes(principal, data.scopes, state.scopes, party_id)
     _require_person(principal, party_id, data.person)
-    if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
+    party = None if party_id is None else (await command.handler.cache.load(PARTY, party_id)).state
+    if party_id is not None and party is None:
         raise refuse_unknown("party", party_id)
+    if principal.party_id is not None:
+        require_unsuspended(party, principal.party_id)
     key_id, now = rename_id("key", command.context.command_id), datetime.now(UTC)
     issuer_id = None if principal.key_id == keys.admin_key_id else principal.key_id
     key = keys.seal(

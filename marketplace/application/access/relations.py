@@ -7,7 +7,7 @@ from msgspec import structs
 
 from events.account import RelationAct
 from events.register import RelationKind
-from marketplace.application.steps.access import require_agreeing, require_parties, require_tenant
+from marketplace.application.steps.access import require_agreeing, require_parties, require_tenant, require_unfrozen
 from marketplace.application.steps.two_persons import ask_second, is_limited
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.register import (
@@ -45,14 +45,15 @@ async def declare_relation(
     the auctions that are not completed: a party states nothing new while one decides, since that could undo an order.
 
     Raises:
-        Refusal: ``party_unknown`` · ``scope_missing`` · refusals of the register · of a party alone
-            ``market_deciding`` · ``person_missing``.
+        Refusal: ``party_unknown`` · ``scope_missing`` · ``party_suspended`` · refusals of the register · of a party
+            alone ``market_deciding`` · ``person_missing``.
     """
     require_tenant(context, party_id, duty=True)
     require_agreeing(context)
     act = RelationAct(related_id=related_id, owner=owner, relation=kind, since=since, reason=reason)
 
     async def work(unit: UnitOfWork) -> None:
+        await require_unfrozen(unit)
         if await is_limited(unit) and await _is_new(unit.branch(), party_id, act):
             await ask_second(unit, rename_id("acc", party_id), act)
         else:

@@ -116,8 +116,8 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
     That of the platform takes the place of a vote in a net exercise and in a consolidation.
 
     Raises:
-        Refusal: ``scope_missing`` for a key of the platform that may not decide · ``issuer_unknown`` · refusals of the
-            issuer.
+        Refusal: ``scope_missing`` for a key of the platform that may not decide · ``issuer_unknown`` ·
+            ``party_suspended`` · refusals of the issuer.
     """
     require_decider(context)
     issuer_id = command.issuer_id
@@ -126,6 +126,7 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
 
     async def work(unit: UnitOfWork) -> None:
         await load_issuer(unit, issuer_id)
+        await require_unfrozen(unit)
         await unit.decide(ISSUER, issuer_id, by)
         await vest(unit, issuer_id)
 
@@ -165,11 +166,12 @@ async def price_financing(handler: Handler, context: Context, issuer_id: str, fi
     """Compute, as the company, the round's price and every instrument's shares.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``shares_owed`` · refusals of the issuer.
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · ``shares_owed`` · refusals of the issuer.
     """
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
+        await require_unfrozen(unit)
         command = PriceFinancing(
             issuer_id=issuer_id,
             financing_id=financing_id,

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.application.access import parties
+from marketplace.application.access import parties, relations
 from marketplace.application.billing import accounts, holds
-from marketplace.application.equity import consents, instruments
+from marketplace.application.equity import consents, instruments, issuers
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
 from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock, TransferStock
 from tests.application.equity.test_consents import build, propose, repurchase, vote
 from tests.application.equity.test_equity import act
@@ -135,3 +135,18 @@ async def test_stock_does_not_leave_a_holder_that_is_suspended_since_it_agreed(m
     await refused(vote(market, mule, proposal_id))
     await parties.clear_party(market.handler, market.context(), trade.fund, checks=("court order",))
     assert (await vote(market, mule, proposal_id)).status == "effective"
+
+
+async def test_a_suspended_company_prices_nothing_and_a_suspended_party_states_no_relation(memory_log):
+    """A company that was suspended for fraud recorded what a share is worth, by which a net exercise counts."""
+    market = Market(memory_log)
+    trade = await build(market)
+    await suspend(market, trade.startup)
+    value = {"price_usd_per_share": Decimal(9), "method": "mine", "effective_on": market.clock.now().date()}
+    valued = RecordValuation(issuer_id=trade.issuer, **value)
+    await refused(issuers.record_valuation(market.handler, market.context(trade.startup), valued))
+    round_id = derive_id("fin", trade.startup)
+    await refused(issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, round_id))
+    told = {"kind": "affiliate", "reason": "x", "related_id": trade.fund}
+    await refused(relations.declare_relation(market.handler, market.context(trade.startup), trade.startup, **told))
+    await relations.declare_relation(market.handler, market.context(), trade.startup, **told)
