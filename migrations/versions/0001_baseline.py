@@ -1162,6 +1162,24 @@ def _create_holdings() -> None:
     op.create_index("ix_holdings_holder", "holdings", ["holder_id", "issuer_id"])
 
 
+def _create_stock_options() -> None:
+    op.create_table(
+        "stock_options",
+        text("issuer_id"),
+        text("option_id"),
+        text("holder_id"),
+        jsonb("granted"),
+        bigint("shares"),
+        bigint("shares_outstanding"),
+        bigint("shares_granted"),
+        text("exercise_price_usd"),
+        day("service_ended_on", null=True),
+        bigint("last_sequence"),
+        key("stock_options", "issuer_id", "option_id"),
+    )
+    op.create_index("ix_stock_options_holder", "stock_options", ["holder_id", "option_id"])
+
+
 def _create_share_entries() -> None:
     op.create_table(
         "share_entries",
@@ -1463,6 +1481,7 @@ _CREATE = (
     _create_stock_classes,
     _create_stock_offers,
     _create_holdings,
+    _create_stock_options,
     _create_share_entries,
     _create_financings,
     _create_pro_rata_answers,
@@ -1507,6 +1526,7 @@ _DROP = (
     "pro_rata_answers",
     "financings",
     "share_entries",
+    "stock_options",
     "holdings",
     "stock_offers",
     "stock_classes",

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
-from events.vesting import AttestedMilestone, WarrantTranche
+from events.vesting import AttestedMilestone, VestingSchedule, WarrantTranche
 from marketplace.api.http.bodies.equity import (
     BuyerStockBody,
 )
@@ -220,6 +220,103 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         )
         assert await refuse(parties.fund.cap_tables.get(issuer)) == "issuer_unknown"
         assert await refuse(parties.fund.cap_tables.plot_exits(issuer, **EXITS)) == "issuer_unknown"
+
+
+@pytest.mark.parametrize("end", ["refuse", "agree", "withdraw"])
+@pytest.mark.parametrize("asked_for", ["stock", "warrant"])
+async def test_who_is_asked_to_pay_for_stock_or_a_warrant_reads_the_company_until_it_has_answered(
+    database_url, asked_for, end
+):
+    """Its 404 told it nothing of what ranks before it, while the investor of a round read that."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
+        _, stranger = await join(parties, stack)
+        await set_terms(parties, HolderTerms(depth="own"))
+        await parties.startup.issuers.add_stakeholder(issuer, name="O", kind="investor", holder_id=other_id)
+        assert await refuse(other.cap_tables.get(issuer)) == "issuer_unknown"
+        deed = {"holder_id": other_id, "class_id": "common", "shares": 1_000}
+        if asked_for == "stock":
+            asked = await parties.startup.stock.issue(issuer, **deed, price_usd_per_share=Decimal("0.01"))
+        else:
+            expires = (await parties.admin.clock.get()).now.replace(year=2040)
+            terms = {"exercise_price_usd": Decimal(1), "expires_at": expires, "settlement": "cash"}
+            asked = await parties.startup.warrants.issue(issuer, **deed, **terms)
+        other.last_sequence = stranger.last_sequence = parties.startup.last_sequence
+        table, _, _, classes = await read_all(other, issuer)
+        assert ([row.shares for row in table.rows], [each.class_id for each in classes]) == ([8_000_000], ["common"])
+        assert (await other.issuers.get(issuer)).issuer_id == issuer
+        assert [one async for one in other.issuers.list_valuations(issuer)] == []
+        assert await refuse(stranger.cap_tables.get(issuer)) == "issuer_unknown"
+        if end == "agree":
+            await agree(parties, asked, other)
+            assert len((await read_all(other, issuer))[0].rows) == 2, "it holds it now"
+        else:
+            by = other.proposals.refuse if end == "refuse" else parties.startup.proposals.withdraw
+            await by(asked.id, reason="too dear")
+            other.last_sequence = max(other.last_sequence, parties.startup.last_sequence)
+            assert await refuse(other.issuers.get(issuer)) == "issuer_unknown"
+            assert await refuse(other.cap_tables.get(issuer)) == "issuer_unknown"
+
+
+async def test_a_holder_reads_its_own_offers_and_the_valuations_that_its_rights_count_with(database_url):
+    """It got 404 for its own offer, and for the value at which its net exercise counts."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
+        (buyer_id, buyer), (_, stranger) = await join(parties, stack), await join(parties, stack)
+        now = (await parties.admin.clock.get()).now
+        day, until = now.date(), now + timedelta(days=30)
+        value = {"price_usd_per_share": Decimal(2), "method": "409A", "effective_on": day}
+        await parties.startup.issuers.record_valuation(issuer, **value)
+        await buy(parties, parties.fund_id, 1_000, parties.fund)
+        await buy(parties, other_id, 1_000, other, parties.fund)
+        await parties.startup.issuers.add_stakeholder(issuer, name="B", kind="investor", holder_id=buyer_id)
+        (seen,) = [one async for one in parties.fund.issuers.list_valuations(issuer)]
+        assert seen.price_usd_per_share == 2
+        shares = {"class_id": "common", "shares": 10, "price_usd_per_share": Decimal("0.01")}
+        offered = await parties.fund.stock.offer(
+            issuer, holder_id=parties.fund_id, holder_id_after=buyer_id, decide_until=until, **shares
+        )
+        for client in (parties.startup, other, buyer, stranger):
+            client.last_sequence = parties.fund.last_sequence
+
+        async def read(client):
+            return [one.transfer_id async for one in client.stock.list_offers(issuer)]
+
+        assert await read(parties.startup) == await read(parties.fund) == await read(buyer) == [offered.id]
+        assert await read(other) == []
+        for read_private in (stranger.stock.list_offers, stranger.issuers.list_valuations):
+            assert await refuse(anext(read_private(issuer))) == "issuer_unknown"
+        await set_terms(parties, HolderTerms(depth="own", depths={}), parties.fund, other)
+        assert await refuse(anext(parties.fund.issuers.list_valuations(issuer))) == "issuer_unknown"
+        assert await read(parties.fund) == [offered.id]
+
+
+async def test_an_employee_reads_the_strike_schedule_and_vested_shares_of_its_own_option(database_url):
+    """It read "480,000" alone, and no more anywhere."""
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer, (other_id, other) = parties.issuer_id, await join(parties, stack)
+        await parties.startup.issuers.adjust_stock_plan(issuer, shares_reserved=600_000, approval=PAPER)
+        day = (await parties.admin.clock.get()).now.date()
+        monthly = {"tranches": 48, "months_between": 1, "cliff_tranches": 12, "allocation": "CUMULATIVE_ROUNDING"}
+        vesting = VestingSchedule(starts_on=day.replace(day=1, year=day.year - 2), **monthly)
+        price_usd = Decimal("0.25")
+        await parties.startup.issuers.add_stakeholder(issuer, name="E", kind="employee", holder_id=parties.fund_id)
+        option = await parties.startup.options.grant(
+            issuer,
+            holder_id=parties.fund_id,
+            shares=480_000,
+            exercise_price_usd=price_usd,
+            vesting=vesting,
+            approval=PAPER,
+            termination_exercise_days=90,
+        )
+        await agree(parties, option, parties.fund)
+        (line,) = [one async for one in parties.fund.issuers.list_holdings(holder_id=parties.fund_id)]
+        shown = line.option
+        assert (line.row.shares, shown.vesting, shown.exercise_price_usd) == (480_000, vesting, price_usd)
+        assert (shown.shares_vested, shown.shares_exercisable, shown.exercisable_until) == (240_000, 240_000, None)
+        assert await refuse(anext(other.issuers.list_holdings(holder_id=parties.fund_id))) == "party_unknown"
+        assert [one async for one in other.issuers.list_holdings(holder_id=other_id)] == []
 
 
 async def test_a_director_reads_what_the_company_reads_while_it_is_one(database_url):

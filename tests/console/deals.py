@@ -114,7 +114,7 @@ async def offer_instruments(browsers: dict[str, httpx.AsyncClient], scene: Scene
 
 
 async def exercise_a_warrant(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
-    """The startup issues a warrant, the fund agrees to it and exercises a part in cash."""
+    """The startup issues a warrant, the fund agrees to it and exercises a part in cash; then it gets an option."""
     body = {
         "holder_id": scene.fund,
         "class_id": "common",
@@ -137,6 +137,27 @@ async def exercise_a_warrant(browsers: dict[str, httpx.AsyncClient], scene: Scen
     assert (exercised.holder_id, exercised.shares, exercised.shares_surrendered) == (scene.fund, 20, 0)
     cells = re.findall(r'<td class="n">([^<]*)</td>', page)
     assert cells == ["0", "50", "30", "30", "30", "$1.00"]
+    await _read_an_option(browsers, scene)
+
+
+async def _read_an_option(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:
+    """The startup grants the fund an option; only the fund reads its strike and what has vested."""
+    terms = {"holder_id": scene.fund, "shares": 40, "exercise_price_usd": STRIKE}
+    stage, keys = scene.stage, scene.keys
+    async with open_client(stage, keys["startup"]) as startup, open_client(stage, keys["fund"]) as fund:
+        for ask in (
+            startup.issuers.adjust_stock_plan(scene.issuer, shares_reserved=100),
+            startup.options.grant(scene.issuer, **terms),
+        ):
+            asked = (await ask).id
+            if asked.startswith("prp_"):
+                await fund.proposals.agree(asked)
+    await catch_up(scene)
+    path = f"/console/cap-tables/{scene.issuer}"
+    assert "Your options" not in (await browsers["startup"].get(path)).text
+    page = (await browsers["fund"].get(path)).text.partition("Your options today")[2]
+    assert re.findall(r'<td class="n">([^<]*)</td>', page) == ["40", "40", "40", "$1.00"]
+    assert "vested at once" in page
 
 
 async def transfer_and_claim(browsers: dict[str, httpx.AsyncClient], scene: Scene) -> None:

@@ -30,6 +30,7 @@ from marketplace.projections.engine.queries import Window
 from marketplace.projections.engine.schema import METADATA
 from marketplace.projections.equity.cap_tables.queries import (
     list_issuers,
+    list_offers,
     list_price_sources,
     list_programmes,
     list_warrants,
@@ -59,7 +60,7 @@ TABLES = (
     "bond_claims bonds decisions entries event_index event_parties grant_history grants holdings holds "
     "hours_readings instruments issuer_imports issuers list_prices lots mandate_holds mandates mfn_notices "
     "order_history orders outages parties pools price_sources prices principal_movements programmes proposal_votes "
-    "proposals quotes readings service_lines sites stakeholders statements warrants"
+    "proposals quotes readings service_lines sites stakeholders statements stock_offers warrants"
 )
 COST_MAX = 500
 """In PostgreSQL's units. A query that reads the history of orders as a whole by its index costs three times as much."""
@@ -187,6 +188,7 @@ QUERIES: dict[str, Query] = {
     "issuers of a holder": partial(list_issuers, holder_id=PARTY),
     "programmes of an issuer with a party": partial(list_programmes, issuer_id="issuer of nothing", party_id=PARTY),
     "price sources of a recorder": partial(list_price_sources, issuer_id="issuer of nothing", recorder_id=PARTY),
+    "offers of a party": partial(list_offers, issuer_id="issuer of nothing", party_id=PARTY),
     "warrants of a party": partial(list_warrants, issuer_id="issuer of nothing", party_id=PARTY),
     "newest proposals of a party in a status": partial(
         list_proposals, concerned=Concerned(PARTY, "issuer of nothing"), status="open", window=NEWEST

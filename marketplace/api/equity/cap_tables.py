@@ -20,12 +20,14 @@ from marketplace.domain.equity.information import limit_class
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
+    holds_rights,
     list_holdings,
     list_issuers,
     list_stakeholders,
     list_stock_classes,
     list_valuations,
     load_cap_table,
+    load_options,
 )
 from marketplace.projections.equity.instruments import list_principal
 from marketplace.projections.views.equity import (
@@ -122,10 +124,12 @@ async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[Sto
 async def read_valuations(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ValuationView]:
-    """Return the valuations, oldest first; for the company and the platform."""
+    """Return the valuations, oldest first. The depth ``own`` shows them to holders of options and warrants only."""
     after = parse_cursor(cursor, 0)
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
+        sight = await load_sight(connection, reader, issuer_id)
+        if sight.depth == "own" and not await holds_rights(connection, issuer_id, sight.party_id or ""):
+            raise refuse_unknown("issuer", issuer_id)
         rows = await list_valuations(connection, issuer_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.recorded_sequence)
 
@@ -134,7 +138,9 @@ async def read_valuations(
 async def read_holdings(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Whose = None
 ) -> Page[HoldingView]:
-    """Return the securities that a party holds, of every issuer; a tenant reads its own.
+    """Return the securities that a party holds, of every issuer, with strike and vesting of options.
+
+    A tenant reads its own.
 
     Raises:
         Refusal: ``request_invalid`` if the platform names no holder.
@@ -144,7 +150,9 @@ async def read_holdings(
         raise Refusal("request_invalid", "name the holder: holder_id=pty_…", pointer="/holder_id")
     async with reader.connect() as connection:
         found = await list_holdings(connection, holder_id, after=after, limit=limit + 1)
-    rows = [HoldingView(issuer_id=issuer_id, row=row) for issuer_id, row in found]
+        named = {row.security for _, row in found if row.kind == "option"}
+        options = await load_options(connection, holder_id, named, on_day=reader.now.date()) if named else {}
+    rows = [HoldingView(issuer_id=issuer_id, row=row, option=options.get(row.security)) for issuer_id, row in found]
     return build_page(rows, limit, lambda row: (row.issuer_id, row.row.kind, row.row.security))
 
 

@@ -37,7 +37,7 @@ from marketplace.domain.equity.information import (
 from marketplace.domain.equity.proposal import list_acts, list_missing, stands
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import find_depth, find_held_stock, find_issuer, is_bound, is_director
-from marketplace.projections.equity.proposals import signs_round
+from marketplace.projections.equity.proposals import list_selling
 from marketplace.projections.views.equity import (
     CapTableRow,
     CapTableView,
@@ -62,9 +62,10 @@ class SeenIssuer(NamedTuple):
 async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str) -> SeenIssuer:
     """Return an issuer that the reader may see: as its company, as the platform, or as a holder of its securities.
 
-    A director sees as much as the company. Who is asked to sign a round reads as a holder until the proposal ends, at
-    the depth ``summary`` or deeper: it sees what ranks before it, and what makes its price. For others nothing of the
-    issuer is read, so that the time of the answer does not tell whether there is one.
+    A director sees as much as the company. Who would get stock or a warrant, or sign a round or an instrument, reads as
+    a holder until the proposal ends: it sees what ranks before it, and what makes its price. If the company proposes
+    it, it does so at the depth ``summary`` or deeper; if a holder does, as the holder terms say. For others nothing of
+    the issuer is read, so that the time of the answer does not tell whether there is one.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -74,14 +75,14 @@ async def load_seen(connection: AsyncConnection, reader: Reader, issuer_id: str)
         view = reader.show(await find_issuer(connection, issuer_id), ISSUER, issuer_id)
         return SeenIssuer(view, Sight(issuer_id, party_id))
     held = await find_held_stock(connection, issuer_id, party_id)
-    signs = await signs_round(connection, issuer_id, party_id)
+    selling = await list_selling(connection, issuer_id, party_id)
     directs = await is_director(connection, issuer_id, party_id)
-    if held is None and not signs and not directs:
+    if held is None and not selling and not directs:
         raise refuse_unknown("issuer", issuer_id)
     view = require_found("issuer", issuer_id, await find_issuer(connection, issuer_id))
     if directs:
         return SeenIssuer(view, Sight(issuer_id, party_id))
-    bound = not signs and await is_bound(connection, issuer_id, party_id)
+    bound = view.party_id not in selling and (held is None or await is_bound(connection, issuer_id, party_id))
     depth = choose_depth(view.holder_terms, held or (), is_bound=bound)
     return SeenIssuer(view, Sight(issuer_id, party_id, depth))
 

@@ -5,8 +5,9 @@ from typing import Final
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.equity.cap_tables import load_issuer
+from marketplace.api.equity.information import load_sight
 from marketplace.api.equity.issuers import PATH, carry_out, create
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.issuers import (
@@ -23,7 +24,8 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
 from marketplace.api.http.paging import Cursor, Limit, build_page
-from marketplace.api.http.queries import Read
+from marketplace.api.http.queries import Read, Reader
+from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer import stock_commands
 from marketplace.projections.equity.cap_tables import list_offers
 from marketplace.projections.views.equity import OfferView
@@ -62,12 +64,30 @@ async def offer_stock(
 async def read_offers(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[OfferView]:
-    """Return the shares that were offered under a right of first refusal, by transfer id; for company and platform."""
+    """Return the shares that were offered under a right of first refusal, by transfer id.
+
+    Below the depth ``full`` a seller or buyer reads its own.
+    """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
-        rows = await list_offers(connection, issuer_id, after=after, limit=limit + 1)
+        party_id = None if await _sees_all(connection, reader, issuer_id) else reader.party_id
+        rows = await list_offers(connection, issuer_id, party_id=party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.transfer_id)
+
+
+async def _sees_all(connection: AsyncConnection, reader: Reader, issuer_id: str) -> bool:
+    """Return whether a party reads the offers of others too.
+
+    Raises:
+        Refusal: ``issuer_unknown`` for one that sees nothing of the issuer, and neither offers its stock nor buys it.
+    """
+    own = reader.party_id and await list_offers(connection, issuer_id, party_id=reader.party_id, limit=1)
+    try:
+        return (await load_sight(connection, reader, issuer_id)).depth == "full"
+    except Refusal:
+        if not own:
+            raise
+        return False
 
 
 @post(

@@ -171,7 +171,8 @@ _ALL: Final = Readers(EVERYBODY)
 _CLEARED: Final = Readers(EVERYBODY, "once cleared")
 _OWN: Final = Readers("each party its own rows")
 _HOLDERS: Final = Readers(
-    "the issuer's company and directors; holders, and who signs a round, as deep as their rights go"
+    "the issuer's company and directors; holders, and who would get stock or a warrant by an open proposal, as deep as "
+    "their rights go"
 )
 _OWN_SHARE: Final = Readers("the issuer's company; another party what it holds, attests, records or takes part in")
 READERS: Final[Mapping[str, Readers]] = {
@@ -201,6 +202,9 @@ READERS: Final[Mapping[str, Readers]] = {
     "issuers.list_holdings": _OWN,
     "issuers.list_principal": _HOLDERS,
     "issuers.list_stock_classes": _HOLDERS,
+    "issuers.list_valuations": Readers(
+        "the issuer's company and directors; at the depth `own` of the others only holders of options and warrants"
+    ),
     "lots": _ALL,
     "mandates": Readers(MANDATE),
     "market": _ALL,
@@ -223,7 +227,7 @@ READERS: Final[Mapping[str, Readers]] = {
     "sites": _ALL,
     "statements": Readers(STATEMENT),
     "statements.sum_earnings": Readers("each provider its own sum"),
-    "stock": Readers(ISSUER),
+    "stock": Readers("the issuer's company, directors and who reads everything; seller and buyer their own offers"),
     "usage": Readers(GRANT),
     "usage.list_allocations": Readers("the provider and the startup that uses the grants"),
     "warrants": _OWN_SHARE,

@@ -9,6 +9,7 @@ from litestar import Request, Response, Router, get
 from litestar.params import FromPath
 from litestar.response import Template
 
+from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.bodies.feed import FeedItem, FeedPage
 from marketplace.captable.explanation import ExplainedRow
 from marketplace.console.desk import Desk, Desked, attempt, collect
@@ -78,6 +79,7 @@ async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPat
     )
     return desk.show(
         "equity/cap_table.html",
+        options=await _list_options(desk, issuer_id),
         live=f"aggregate_id={issuer_id}",
         issuer=issuer,
         moment=moment,
@@ -103,6 +105,15 @@ async def explain(request: Request[Any, Any, Any], desk: Desked, issuer_id: From
     )
     rows: list[ExplainedRow] = [row for row in explained.rows if kind in (None, row.kind)]
     return desk.show("equity/explained.html", rows=rows, issuer_id=issuer_id)
+
+
+async def _list_options(desk: Desk, issuer_id: str) -> list[HoldingView]:
+    """Return the reader's own options of a company, as they are now."""
+    party_id = desk.principal.party_id
+    if party_id is None:
+        return []
+    held: list[HoldingView] = await attempt(collect(desk.client.issuers.list_holdings(holder_id=party_id)), [])
+    return [one for one in held if one.issuer_id == issuer_id and one.option is not None]
 
 
 def list_columns(table: CapTableView) -> list[str]:

@@ -18,6 +18,15 @@ from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.views.equity import ProposalView, VoteView
 
 _SIGNED: Final = "instrument.issued.v1"
+_RECEIVED: Final = {
+    _SIGNED: "holder_id",
+    "issuer.stock_issued.v1": "holder_id",
+    "issuer.stock_transferred.v1": "holder_id_after",
+    "issuer.first_refusal_exercised.v1": "holder_id",
+    "issuer.warrant_issued.v1": "holder_id",
+    "issuer.warrant_transferred.v1": "holder_id_after",
+}
+"""The member of an event that names who gets stock, or a right to it, which may cost money."""
 proposals: Final = define(
     "proposals",
     text("proposal_id", key=True),
@@ -127,7 +136,9 @@ class _Vote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    proposer_id: str
     consents: tuple[Consent, ...]
+    effects: tuple[ProposedEvent, ...]
 
 
 class Concerned(NamedTuple):
@@ -143,17 +154,24 @@ async def find_proposal(connection: AsyncConnection, proposal_id: str) -> Propos
     return None if found is None else (await _add_votes(connection, [found]))[0]
 
 
-async def signs_round(connection: AsyncConnection, issuer_id: str, party_id: str) -> bool:
-    """Return whether an open proposal asks a party to sign a round of an issuer."""
+async def list_selling(connection: AsyncConnection, issuer_id: str, party_id: str) -> set[str]:
+    """Return who proposed the open proposals by which a party would get stock of an issuer, or rights to stock."""
     theirs = select(proposal_votes.c.proposal_id).where(proposal_votes.c.party_id == party_id)
-    query = select(proposals.c.consents).where(
+    query = select(proposals.c.proposer_id, proposals.c.consents, proposals.c.effects).where(
         proposals.c.issuer_id == issuer_id, proposals.c.status == "open", proposals.c.proposal_id.in_(theirs)
     )
-    return any(
-        consent.right == "round" and any(voter.party_id == party_id for voter in consent.voters)
-        for asked in await load_all(connection, query, _Asked)
-        for consent in asked.consents
-    )
+    asked = await load_all(connection, query, _Asked)
+    return {each.proposer_id for each in asked if _signs_round(each, party_id) or _receives(each, party_id)}
+
+
+def _signs_round(asked: _Asked, party_id: str) -> bool:
+    signed = (each for each in asked.consents if each.right == "round")
+    return any(voter.party_id == party_id for each in signed for voter in each.voters)
+
+
+def _receives(asked: _Asked, party_id: str) -> bool:
+    given = ((_RECEIVED.get(each.type), each.body_json) for each in asked.effects)
+    return any(member and msgspec.json.decode(body)[member] == party_id for member, body in given)
 
 
 async def list_proposals(

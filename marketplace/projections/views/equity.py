@@ -12,6 +12,7 @@ from events.issuer_programmes import IssuerPurchasesStated
 from events.issuer_rights import IssuerWarrantIssued
 from events.proposal import Consent, ProposedEvent
 from events.types import PrincipalTerms, Ratio, SafeTerms
+from events.vesting import VestingSchedule
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +253,30 @@ class CapTableRow(msgspec.Struct, frozen=True, kw_only=True):
     class_id: str | None
     shares: int
     last_sequence: int
+
+
+class OptionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an option costs, and how much of it has vested today.
+
+    Attributes:
+        exercise_price_usd: Price of a share.
+        vesting: When it vests; None: at once.
+        shares_granted: Ended ones included.
+        shares_vested: Exercised ones included.
+        shares_exercisable: Now.
+        termination_exercise_days: Days to exercise after the holder's service; None: it needs none.
+        service_ended_on: When that ended.
+        exercisable_until: The last day.
+    """
+
+    exercise_price_usd: Decimal
+    vesting: VestingSchedule | None
+    shares_granted: int
+    shares_vested: int
+    shares_exercisable: int
+    termination_exercise_days: int | None
+    service_ended_on: date | None
+    exercisable_until: date | None
 
 
 class CapTableView(msgspec.Struct, frozen=True, kw_only=True):

@@ -176,6 +176,17 @@ LEFT = [
     ),
 ]
 """What had not vested is not forfeited yet, and vests no more."""
+
+
+@pytest.mark.parametrize("denominator", [1, 7])
+def test_a_split_does_not_bring_back_the_service_of_a_holder_that_left(denominator):
+    """After a split the option vested on, and could be exercised without an end."""
+    split = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=10, denominator=denominator)
+    before, after = (ISSUER.fold([*LEFT, *more]).options[LATER["option_id"]] for more in ((), (split,)))
+    assert after.exercisable_until == before.exercisable_until == LEFT_AT.date() + timedelta(days=90)
+    assert count_vested(after, date(2035, 1, 1)) == count_vested(after, LEFT_AT.date())
+
+
 BY_DELIVERY = WarrantTranche(shares=60_000, conditions=((DeliveryMilestone(gpu_seconds=1_000 * HOURS),),))
 BY_DAY_OR_PRICE = WarrantTranche(
     shares=40_000,

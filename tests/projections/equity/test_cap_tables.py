@@ -1,6 +1,7 @@
 """A cap table's rows sum to its total, now and as of any sequence or instant."""
 
 import re
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events import instrument as ins
 from events.issuer import IssuerDistributionPaid, IssuerStockSplit
-from marketplace.core.money import parse_ratio
+from marketplace.core.money import parse_ratio, round_ratio
 from marketplace.domain.equity.issuer.issuer import ISSUER as ISSUERS
 from marketplace.domain.equity.issuer.state import list_rows
 from marketplace.domain.equity.issuer.stock_commands import SplitStock
@@ -256,6 +257,30 @@ async def test_holders_find_their_issuers_and_holdings(engine: AsyncEngine, memo
         assert [(issuer_id, row.security) for issuer_id, row in held] == [(ISSUER, "common"), (ISSUER, "series-a")]
         names = [row.name for row in await cap_tables.list_stakeholders(connection, ISSUER)]
         assert names == ["Founder", "Fund LP"]
+
+
+async def test_an_option_shows_its_strike_and_what_has_vested(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    states = {
+        issuer_id: ISSUERS.fold(
+            parse_event(r) for r in story.recorded if r.subject == f"marketplace.issuer.{issuer_id}"
+        )
+        for issuer_id in (SOLD, BOUND)
+    }
+    found = {}
+    async with engine.connect() as connection:
+        for state in states.values():
+            for option_id, option in state.options.items():
+                holder_id, day = option.granted.holder_id, date(2040, 1, 1)
+                known = await cap_tables.load_options(connection, holder_id, [option_id], on_day=day)
+                found[option_id] = known[option_id]
+                assert await cap_tables.load_options(connection, STRANGER, [option_id], on_day=day) == {}
+                assert known[option_id].exercise_price_usd == round_ratio(option.exercise_price_usd)
+                assert known[option_id].shares_exercisable == option.shares_outstanding
+                assert known[option_id].shares_granted == option.shares_granted
+                assert known[option_id].shares_vested == option.shares
+    shown = found[make_id("opt", 8)]
+    assert (shown.shares_granted, shown.exercise_price_usd) == (9_000, Decimal("0.333333333333")), "after a split"
 
 
 async def test_a_warrant_shows_what_has_vested_and_may_be_exercised_after_a_split(

@@ -13,7 +13,7 @@ from marketplace.api.http.bodies.issuers import Seniority
 from marketplace.captable.plots import Range
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.ocf.findings import Finding
-from marketplace.projections.views.equity import CapTableRow
+from marketplace.projections.views.equity import CapTableRow, OptionView
 
 
 class ImportIssuerBody(Body, frozen=True, kw_only=True):
@@ -116,10 +116,12 @@ class HoldingView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         issuer_id: Whose security.
         row: The row of that issuer's cap table.
+        option: Its terms, of an option.
     """
 
     issuer_id: str
     row: CapTableRow
+    option: OptionView | None = None
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -245,16 +245,7 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
         )
         for class_id, known in state.classes.items()
     }
-    options = {
-        option_id: Option(
-            known.granted,
-            int(known.shares * ratio),
-            int(known.shares_outstanding * ratio),
-            known.exercise_price_usd / ratio,
-            int(known.shares_granted * ratio),
-        )
-        for option_id, known in state.options.items()
-    }
+    options = {option_id: known.split(ratio) for option_id, known in state.options.items()}
     warrants = {
         warrant_id: replace(
             known,
@@ -301,7 +292,7 @@ def _grant_option(state: Issuer, event: IssuerOptionGranted) -> Issuer:
 
 def _exercise_option(state: Issuer, event: IssuerOptionExercised) -> Issuer:
     option = state.options[event.option_id]
-    after = replace(option, shares_outstanding=option.shares_outstanding - event.shares)
+    after = option.use(event.shares)
     exercised = replace(_keep(state, event.exercise_id, event), options=state.options.set(event.option_id, after))
     bought = _buy(exercised, event, option.exercise_price_usd)
     return _move(bought, event.holder_id, event.class_id, event.shares)
@@ -314,13 +305,7 @@ def _buy(state: Issuer, event: IssuerOptionExercised | IssuerWarrantExercised, p
 
 
 def _cancel_option(state: Issuer, event: IssuerOptionCancelled) -> Issuer:
-    option = state.options[event.option_id]
-    after = replace(
-        option,
-        shares=option.shares - event.shares,
-        shares_outstanding=option.shares_outstanding - event.shares,
-        service_ended_on=event.service_ended_on or option.service_ended_on,
-    )
+    after = state.options[event.option_id].end(event.shares, event.service_ended_on)
     return replace(_keep(state, event.cancellation_id, event), options=state.options.set(event.option_id, after))
 
 

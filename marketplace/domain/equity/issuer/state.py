@@ -5,7 +5,7 @@ repeated after a split is still recognised. Maps are persistent, and sorted wher
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -128,6 +128,29 @@ class Option:
         if self.service_ended_on is None or days is None:
             return None
         return self.service_ended_on + timedelta(days=days)
+
+    def use(self, shares: int) -> "Option":
+        """Return it after an exercise."""
+        return replace(self, shares_outstanding=self.shares_outstanding - shares)
+
+    def end(self, shares: int, service_ended_on: date | None) -> "Option":
+        """Return it after shares of it ended, or after its holder's service did."""
+        return replace(
+            self,
+            shares=self.shares - shares,
+            shares_outstanding=self.shares_outstanding - shares,
+            service_ended_on=service_ended_on or self.service_ended_on,
+        )
+
+    def split(self, ratio: Fraction) -> "Option":
+        """Return it after a split; its shares are rounded down."""
+        return replace(
+            self,
+            shares=int(self.shares * ratio),
+            shares_outstanding=int(self.shares_outstanding * ratio),
+            exercise_price_usd=self.exercise_price_usd / ratio,
+            shares_granted=int(self.shares_granted * ratio),
+        )
 
 
 def find_lapse(issued: IssuerWarrantIssued) -> datetime:

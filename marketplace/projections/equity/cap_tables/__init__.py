@@ -8,6 +8,7 @@ from marketplace.projections.equity.cap_tables.queries import (
     find_issuer,
     find_liquidity_event,
     find_warrant,
+    holds_rights,
     is_bound,
     is_director,
     is_stakeholder,
@@ -24,6 +25,7 @@ from marketplace.projections.equity.cap_tables.queries import (
     list_valuations,
     list_warrants,
     load_cap_table,
+    load_options,
 )
 from marketplace.projections.equity.cap_tables.shown import show_waterfall
 
@@ -35,6 +37,7 @@ __all__ = [
     "find_issuer",
     "find_liquidity_event",
     "find_warrant",
+    "holds_rights",
     "is_bound",
     "is_director",
     "is_stakeholder",
@@ -51,5 +54,6 @@ __all__ = [
     "list_valuations",
     "list_warrants",
     "load_cap_table",
+    "load_options",
     "show_waterfall",
 ]

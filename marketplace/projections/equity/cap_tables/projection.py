@@ -18,6 +18,7 @@ from marketplace.projections.engine.projection import Handler, Projection
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
+from marketplace.projections.equity.cap_tables.options import OnOption, split_options, write_granted, write_option
 from marketplace.projections.equity.cap_tables.programmes import (
     OnProgramme,
     extend_programme,
@@ -186,6 +187,7 @@ def _stock_split(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.
         price = _divide(row["exercise_price_usd"], ratio)
         register.move(row["kind"], row["holder_id"], row["security"], delta, exercise_price_usd=price)
     split_warrants(changes, fact, event)
+    split_options(changes, fact, ratio)
 
 
 def _whole(fact: RecordedEvent, shares: Fraction) -> int:
@@ -225,18 +227,21 @@ def _option_granted(changes: WriteBatch, fact: RecordedEvent, event: issuer_even
     register.pool(-event.shares)
     price = render_fraction(Fraction(event.exercise_price_usd))
     register.move("option", event.holder_id, event.option_id, event.shares, exercise_price_usd=price)
+    write_granted(changes, event)
 
 
 def _option_exercised(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionExercised) -> None:
     register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.stock(event.holder_id, event.class_id, event.shares)
+    write_option(changes, fact, event)
 
 
 def _option_cancelled(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionCancelled) -> None:
     register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.pool(event.shares)
+    write_option(changes, fact, event)
 
 
 def _warrant_issued(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerWarrantIssued) -> None:
@@ -403,10 +408,13 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
     await changes.load(connection, tables.offers, transfers)
     warrants = {(fact.id, fact.event.warrant_id) for fact in batch if isinstance(fact.event, OnTranche | OnWarrant)}
     await changes.load(connection, tables.warrants, warrants)
+    options = {(fact.id, fact.event.option_id) for fact in batch if isinstance(fact.event, OnOption)}
+    await changes.load(connection, tables.options, options)
     extended = {(fact.id, fact.event.programme_id) for fact in batch if isinstance(fact.event, OnProgramme)}
     await changes.load(connection, tables.programmes, extended)
     splits = {fact.id for fact in batch if isinstance(fact.event, issuer_events.IssuerStockSplit)}
-    await changes.load_where(connection, tables.warrants, "issuer_id", splits)
+    for table in (tables.warrants, tables.options):
+        await changes.load_where(connection, table, "issuer_id", splits)
 
 
 _HANDLERS: Final[dict[type[Event], Handler]] = {
@@ -466,7 +474,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=12,
+    version=13,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

@@ -1,5 +1,6 @@
 """Queries of the cap tables: who owns what of an issuer, now and as of any sequence or instant."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from events.issuer_holders import Depth
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.issuer.state import ROW_KINDS
 from marketplace.projections.engine.queries import At, as_decimal, find_one, load_all, narrow, page, parse_row, until
+from marketplace.projections.equity.cap_tables.options import show_option
 from marketplace.projections.equity.cap_tables.tables import (
     financings,
     holdings,
@@ -18,6 +20,7 @@ from marketplace.projections.equity.cap_tables.tables import (
     issuers,
     liquidity_events,
     offers,
+    options,
     price_observations,
     price_sources,
     pro_rata_answers,
@@ -36,6 +39,7 @@ from marketplace.projections.views.equity import (
     IssuerView,
     LiquidityView,
     OfferView,
+    OptionView,
     PriceObservationView,
     PriceSourceView,
     ProgrammeView,
@@ -90,6 +94,14 @@ async def find_held_stock(connection: AsyncConnection, issuer_id: str, holder_id
     if not rows and not await holds_principal(connection, issuer_id, holder_id):
         return None
     return tuple(row.security for row in rows if row.kind == "stock")
+
+
+async def holds_rights(connection: AsyncConnection, issuer_id: str, holder_id: str) -> bool:
+    """Return whether a holder has options or warrants of an issuer now."""
+    query = select(holdings.c.kind).where(
+        holdings.c.issuer_id == issuer_id, holdings.c.holder_id == holder_id, holdings.c.shares != 0
+    )
+    return not {"option", "warrant"}.isdisjoint((await connection.execute(query)).scalars())
 
 
 async def list_issuers(
@@ -164,6 +176,15 @@ async def list_holdings(
     return [(row["issuer_id"], parse_row(row, CapTableRow)) for row in result.mappings()]
 
 
+async def load_options(
+    connection: AsyncConnection, holder_id: str, option_ids: Collection[str], *, on_day: date
+) -> dict[str, OptionView]:
+    """Return options of a holder by id, as they are on a day."""
+    query = select(options).where(options.c.holder_id == holder_id, options.c.option_id.in_(option_ids))
+    rows = (await connection.execute(query)).mappings()
+    return {row["option_id"]: show_option({str(name): value for name, value in row.items()}, on_day) for row in rows}
+
+
 async def list_stakeholders(
     connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
 ) -> list[StakeholderView]:
@@ -201,10 +222,12 @@ async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> lis
 
 
 async def list_offers(
-    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+    connection: AsyncConnection, issuer_id: str, *, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[OfferView]:
-    """Return the offers of an issuer's stock by transfer id above `after`."""
+    """Return the offers of an issuer's stock by transfer id above `after`; with `party_id`, those to or by it."""
     query = select(offers).where(offers.c.issuer_id == issuer_id, offers.c.transfer_id > after)
+    if party_id is not None:
+        query = query.where(or_(offers.c.holder_id == party_id, offers.c.holder_id_after == party_id))
     return await load_all(connection, page(query.order_by(offers.c.transfer_id), limit), OfferView)
 
 

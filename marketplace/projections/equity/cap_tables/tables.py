@@ -85,6 +85,20 @@ holdings: Final = define(
     Index("ix_holdings_holder", "holder_id", "issuer_id"),
     origin=_ISSUER,
 )
+options: Final = define(
+    "stock_options",
+    text("issuer_id", key=True),
+    text("option_id", key=True),
+    text("holder_id"),
+    document("granted"),
+    whole("shares"),
+    whole("shares_outstanding"),
+    whole("shares_granted"),
+    text("exercise_price_usd"),
+    Column("service_ended_on", Date, nullable=True),
+    Index("ix_stock_options_holder", "holder_id", "option_id"),
+    origin=_ISSUER,
+)
 share_entries: Final = define_history(
     "share_entries",
     whole("sequence", key=True),
@@ -204,6 +218,7 @@ TABLES: Final = (
     stock_classes,
     offers,
     holdings,
+    options,
     share_entries,
     financings,
     pro_rata_answers,
