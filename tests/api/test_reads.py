@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
+from marketplace.application.delivery.grants import transfer_grant
 from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
@@ -65,6 +66,32 @@ async def test_an_open_order_says_which_auction_decides_it_and_when(database_url
     assert sorted(listed, key=told.index) == told
     assert [known.get(order["next_auction_id"], (None, None))[0] for order in told] == [24, 120, None]
     assert [order["next_locks_at"] for order in told] == ["2026-01-01T12:00:00Z", "2026-01-07T12:00:00Z", None]
+
+
+async def test_who_pays_for_a_grant_reads_that_its_user_is_suspended_and_nobody_else_does(database_url: str):
+    log = MemoryLog()
+    market = Market(log)
+    trade = await market.trade(cash="3", equity="0")
+    user = await market.party("User", "startup")
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+    await transfer_grant(market.handler, market.context(trade.startup), grant_id, startup_id=user)
+
+    async def read(stage, tenant):
+        headers = {"Min-Seq": await stage.reach()}
+        one = (await tenant.get(f"/v1/grants/{grant_id}", headers=headers)).json()
+        assert (await tenant.get("/v1/grants")).json()["items"] == [one]
+        return one["user_suspended"]
+
+    async with open_stage(log, database_url) as stage:
+        tenants = [await stage.open_tenant(party) for party in (trade.startup, trade.provider, user)]
+        assert [await read(stage, tenant) for tenant in tenants] == [False] * 3
+        get_id(await stage.post(stage.admin, f"/v1/parties/{user}/suspend", {"reason": "sanctions"}))
+        assert [await read(stage, tenant) for tenant in tenants] == [True, False, False]
+        await stage.post(stage.admin, f"/v1/parties/{user}/clear", {"checks": ["sanctions"]})
+        assert not await read(stage, tenants[0])
+        get_id(await stage.post(stage.admin, f"/v1/parties/{trade.startup}/suspend", {"reason": "sanctions"}))
+        assert [await read(stage, tenant) for tenant in tenants] == [False] * 3
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(database_url: str):

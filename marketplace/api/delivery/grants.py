@@ -39,6 +39,7 @@ from marketplace.application.metering.allocations import prioritise_grant
 from marketplace.application.trading.resale import resell_grant
 from marketplace.domain.delivery.grant import Status
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.access.parties import tell_payers
 from marketplace.projections.delivery.grants import find_grant, find_grant_at, list_grants, list_grants_at
 from marketplace.projections.views.delivery import GrantAtView, GrantView
 
@@ -201,7 +202,8 @@ async def get_one(reader: Read, grant_id: FromPath[str], expand: Expanded = None
     """Return a grant, to its startup, provider and holder."""
     async with reader.connect() as connection:
         view = reader.show(await find_grant(connection, grant_id), GRANT, grant_id)
-        [expanded] = await expand_rows(reader, connection, [view], expand, GRANTS)
+        told = await tell_payers(connection, [view], reader.party_id)
+        [expanded] = await expand_rows(reader, connection, told, expand, GRANTS)
     return answer_versioned(expanded, expanded.last_sequence)
 
 
@@ -246,7 +248,8 @@ async def list_all(
     async with reader.connect() as connection:
         rows = await list_grants(connection, party_id=party_id, status=status, window=listing.window)
         seen = [view for row in rows if (view := GRANT.show(row, reader.party_id)) is not None]
-        shown = await expand_rows(reader, connection, seen, expand, GRANTS)
+        told = await tell_payers(connection, seen, reader.party_id)
+        shown = await expand_rows(reader, connection, told, expand, GRANTS)
     return listing.build_page(rows, shown, lambda row: (row.issued_at, row.grant_id))
 
 

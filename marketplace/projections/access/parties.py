@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Boolean, Column, Index, Text, bindparam, or_, select
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +38,7 @@ from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.views.access import PartyName, PartyView, RelationView
+from marketplace.projections.views.delivery import GrantView
 
 parties: Final = define(
     "parties",
@@ -194,6 +196,20 @@ async def find_parties(connection: AsyncConnection, party_ids: Collection[str]) 
     """Return those of the parties that exist, by id."""
     query = select(parties).where(parties.c.party_id.in_(party_ids))
     return {view.party_id: view for view in await load_all(connection, query, PartyView)}
+
+
+async def tell_payers(connection: AsyncConnection, rows: Sequence[GrantView], reader_id: str | None) -> list[GrantView]:
+    """Return grants; those that the reader pays for and others use say whether their user is suspended.
+
+    `reader_id` None stands for the platform, which reads it of every grant that another startup uses.
+    """
+    used = [row for row in rows if row.startup_id != row.payer_id]
+    told = {row.grant_id: row.startup_id for row in used if reader_id in {None, row.payer_id}}
+    if not told:
+        return list(rows)
+    query = select(parties.c.party_id).where(parties.c.party_id.in_(told.values()), parties.c.status == "suspended")
+    found = set((await connection.execute(query)).scalars())
+    return [replace(row, user_suspended=told.get(row.grant_id) in found) for row in rows]
 
 
 _NAMED: Final = """SELECT :reader

@@ -78,13 +78,14 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     except `provider_account_id`, `service_lines` and `service`.
 
     Attributes:
-        payer_id: The startup that won it, which still pays if it transferred the grant to `startup_id`.
+        payer_id: Who won it and pays, also once it is transferred to `startup_id`.
         price_usd_per_gpu_hour: Its price, with at most 12 places.
-        cash_share: The part of the price that is paid in cash, with at most 12 places: 1 for cash alone.
-        ends: What an early end without cause costs the side that ends it, by its notice; None: nothing.
+        cash_share: The part paid in cash, with at most 12 places: 1 for cash alone.
+        ends: What an early end without cause costs, by its notice; None: nothing.
         stage: How far its stages have come; None: all of its cash is set aside.
         mark: Why no price index counts it: ``related``, ``own_capacity``, ``named`` or ``assumed``; None: it counts.
         status: ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
+        user_suspended: For its payer: whether another user is suspended.
     """
 
     grant_id: str
@@ -124,6 +125,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     issued_at: datetime
     last_sequence: int
+    user_suspended: bool = False
     statement: StatementView | msgspec.UnsetType | None = msgspec.UNSET
 
 
