@@ -51,7 +51,6 @@ COMPUTED: Final = frozenset(
     {
         "instrument.converted.v1",
         "issuer.financing_priced.v1",
-        "issuer.stakeholder_added.v1",
         "issuer.stock_class_created.v1",
         "issuer.stock_issued.v1",
         "issuer.stock_plan_adjusted.v1",
@@ -64,6 +63,7 @@ FOLLOWS: Final = (
     "command.",
     "account.limit_used.",
     "account.approval_given.",
+    "issuer.stakeholder_added.",
     "issuer.warrant_vested.",
     "issuer.warrant_released.",
     "issuer.warrant_priced.",

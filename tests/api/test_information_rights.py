@@ -269,7 +269,6 @@ async def test_a_holder_reads_its_own_offers_and_the_valuations_that_its_rights_
         await parties.startup.issuers.record_valuation(issuer, **value)
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await buy(parties, other_id, 1_000, other, parties.fund)
-        await parties.startup.issuers.add_stakeholder(issuer, name="B", kind="investor", holder_id=buyer_id)
         (seen,) = [one async for one in parties.fund.issuers.list_valuations(issuer)]
         assert seen.price_usd_per_share == 2
         shares = {"class_id": "common", "shares": 10, "price_usd_per_share": Decimal("0.01")}
@@ -284,6 +283,13 @@ async def test_a_holder_reads_its_own_offers_and_the_valuations_that_its_rights_
 
         assert await read(parties.startup) == await read(parties.fund) == await read(buyer) == [offered.id]
         assert await read(other) == []
+        assert buyer_id in {one.holder_id async for one in parties.startup.issuers.list_stakeholders(issuer)}
+        for private in (
+            buyer.warrants.list_programmes,
+            buyer.warrants.list_price_sources,
+            buyer.issuers.list_valuations,
+        ):
+            assert await refuse(anext(private(issuer))) == "issuer_unknown", "an offer lets nobody read the company"
         for read_private in (stranger.stock.list_offers, stranger.issuers.list_valuations):
             assert await refuse(anext(read_private(issuer))) == "issuer_unknown"
         await set_terms(parties, HolderTerms(depth="own", depths={}), parties.fund, other)

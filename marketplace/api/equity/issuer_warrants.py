@@ -35,9 +35,9 @@ from marketplace.domain.equity.issuer import programme_commands, rights_commands
 from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.projections.equity.cap_tables import (
+    find_held_stock,
     find_issuer,
     find_warrant,
-    is_stakeholder,
     list_price_observations,
     list_price_sources,
     list_programmes,
@@ -184,10 +184,10 @@ async def open_programme(
 async def read_programmes(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ProgrammeView]:
-    """Return the programmes with what counts in them: all for stakeholders, its own for a customer or vendor.
+    """Return the programmes with what counts in them: all for holders, its own for a customer or vendor.
 
     Raises:
-        Refusal: ``issuer_unknown``, also for a party that neither is a stakeholder nor takes part in a programme.
+        Refusal: ``issuer_unknown``, also for a party that neither holds anything nor takes part in a programme.
     """
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
@@ -199,13 +199,13 @@ async def read_programmes(
 
 
 async def _find_outsider(connection: AsyncConnection, reader: Reader, issuer_id: str) -> str | None:
-    """Return a reader that is no stakeholder; None for stakeholders, the company and the platform, which see all.
+    """Return a reader that holds nothing; None for holders, the company and the platform, which see all.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
     party_id = await _find_holder(connection, reader, issuer_id)
-    sees_all = party_id is None or await is_stakeholder(connection, issuer_id, party_id)
+    sees_all = party_id is None or await find_held_stock(connection, issuer_id, party_id) is not None
     return None if sees_all else party_id
 
 
@@ -262,7 +262,7 @@ async def name_price_source(
 async def read_price_sources(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceSourceView]:
-    """Return the price sources: all to stakeholders, its own to a recorder.
+    """Return the price sources: all to holders, its own to a recorder.
 
     Raises:
         Refusal: ``issuer_unknown``, also for any other party.

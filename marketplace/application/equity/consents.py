@@ -30,6 +30,7 @@ from events.issuer import (
     IssuerFinancingClosed,
     IssuerLiquidityDeclared,
     IssuerLiquidityWithdrawn,
+    IssuerStakeholderAdded,
     IssuerStockSplit,
 )
 from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised, IssuerWarrantTransferred
@@ -59,7 +60,7 @@ from marketplace.application.steps.dilution import set_limit
 from marketplace.application.steps.investing import take_investment
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.proceeds import keep_proceeds
-from marketplace.application.steps.stock_agreements import issue_all_owed
+from marketplace.application.steps.stock_agreements import issue_all_owed, name_receivers
 from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import (
     ask_second,
@@ -119,7 +120,8 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 _NOTICED: Final = InstrumentMfnNoticed.__struct_config__.tag
-_FOLLOWING: Final = tuple(each for each in CONSEQUENCES if each is not InstrumentMfnNoticed)
+_UNASKED: Final = (*CONSEQUENCES, IssuerStakeholderAdded)
+_FOLLOWING: Final = tuple(each for each in _UNASKED if each is not InstrumentMfnNoticed)
 """What a proposal does not show; the elections that it opens it does, to those who are asked about them."""
 Act = Callable[[UnitOfWork], Awaitable[None]]
 Allows = Callable[[Issuer], frozenset[str]]
@@ -551,7 +553,7 @@ def _list_covered(proposal: Proposal, issuer: Issuer, effects: Sequence[Event]) 
     """Return whose agreement covers other effects than were proposed; see `marketplace.domain.equity.ground`."""
     if measure_rights(issuer) > parse_ratio(proposal.made.company_exact):
         return frozenset()
-    now = [event for event in effects if not isinstance(event, CONSEQUENCES)]
+    now = [event for event in effects if not isinstance(event, _UNASKED)]
     return keep_agreements(parse_effects(proposal.made), now, proposal.agreed, issuer)
 
 
@@ -656,7 +658,9 @@ async def _decide_issuer_again(
             assert isinstance(command, TransferWarrant), "the command of this event"
             await hand_over(unit, command)
         case _:
-            await unit.decide(ISSUER, issuer_id, _build_command(main, events, at))
+            command = _build_command(main, events, at)
+            await name_receivers(unit, command)
+            await unit.decide(ISSUER, issuer_id, command)
 
 
 async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDeclared, at: datetime) -> None:

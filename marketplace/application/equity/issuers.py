@@ -29,7 +29,7 @@ from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
 from marketplace.application.steps.proceeds import keep_proceeds
 from marketplace.application.steps.statement_chain import bound_unsettled
-from marketplace.application.steps.stock_agreements import issue_all_owed
+from marketplace.application.steps.stock_agreements import issue_all_owed, name_receivers
 from marketplace.application.steps.takeover import deliver_stock
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
@@ -104,6 +104,7 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
         require_own(await unit.get(ISSUER, issuer_id, Issuer), command, context.party_id)
         if isinstance(command, AddStakeholder) and not is_id(command.holder_id, "stk"):
             await require_parties(unit, [command.holder_id])
+        await name_receivers(unit, command)
         await unit.decide(ISSUER, issuer_id, command)
         await require_parties(unit, list_appointed(command))
 

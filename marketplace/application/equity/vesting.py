@@ -12,6 +12,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from marketplace.application.steps.statement_chain import find_chain
+from marketplace.application.steps.stock_agreements import name_receivers
 from marketplace.domain.delivery.grant import GRANT, OPEN, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -104,6 +105,7 @@ async def hand_over(unit: UnitOfWork, command: TransferWarrant) -> None:
         register = await unit.load(REGISTER, REGISTER_ID)
         relation = register.find_state(warrant.issued.holder_id, command.holder_id_after)
         command = structs.replace(command, relation=relation)
+    await name_receivers(unit, command)
     await unit.decide(ISSUER, command.issuer_id, command)
 
 

@@ -1,5 +1,6 @@
 """Priced stock and warrants bought with compute or cash, issued in the append in which their principal accrues."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,16 +11,17 @@ from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.binding import require_offers_kept
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import SHARE_PRICE_PLACES
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.commands import ConvertInstrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.instrument.stock import Purchase, buys_none, find_purchase, require_purchase
-from marketplace.domain.equity.issuer.commands import AddStakeholder, NewStakeholder
+from marketplace.domain.equity.issuer.commands import AddStakeholder, IssuerCommand, NewStakeholder
+from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant, TransferWarrant
 from marketplace.domain.equity.issuer.rules import (
     SHARES_MAX,
     get_class,
@@ -28,7 +30,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_no_sale,
 )
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.issuer.stock_commands import IssueStock, OfferStock, TransferStock
 from marketplace.domain.equity.issuer.takeover import build_command
 from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import require_found
@@ -183,6 +185,21 @@ async def name_holder(unit: UnitOfWork, issuer_id: str, holder_id: str) -> None:
     party = await unit.load(PARTY, holder_id)
     named = NewStakeholder(holder_id=holder_id, name=holder_id, kind="investor") if party is None else name_party(party)
     await unit.decide(ISSUER, issuer_id, AddStakeholder(issuer_id=issuer_id, **msgspec.structs.asdict(named)))
+
+
+async def name_receivers(unit: UnitOfWork, command: IssuerCommand) -> None:
+    """Register the parties here to whom holders pass stock or a warrant, or that holder terms name, as stakeholders.
+
+    The company need not do it first: it would hold up a lawful sale by leaving it undone.
+    """
+    named: Sequence[str] = ()
+    if isinstance(command, OfferStock | TransferStock | TransferWarrant):
+        named = (command.holder_id_after,)
+    elif isinstance(command, AgreeHolderTerms):
+        named = (*command.terms.pro_rata, *command.terms.pro_rata_waived)
+    for holder_id in named:
+        if is_id(holder_id, PARTY.prefix) and await unit.load(PARTY, holder_id) is not None:
+            await name_holder(unit, command.issuer_id, holder_id)
 
 
 def name_party(party: Party) -> NewStakeholder:

@@ -58,6 +58,7 @@ from events.issuer import (
     IssuerProRataAnswered,
     IssuerPurchasesStated,
     IssuerRefusalCounted,
+    IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
@@ -1201,6 +1202,8 @@ CONSEQUENCES: Final = (
 """Events that follow from recorded facts and need no agreement of their own."""
 
 
+_PASSED_ON: Final = (IssuerStockOffered, IssuerStockTransferred, IssuerWarrantTransferred)
+"""What registers a party here, to which a holder passes something on, as a stakeholder."""
 _OWN: Final = (OfferStock, TransferStock, RepurchaseStock, ConvertStock)
 """What a holder may propose with its own stock."""
 
@@ -1300,10 +1303,12 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
     The order is that of the effects.
     """
     found: dict[str, Consent] = {}
+    passes = any(isinstance(event, _PASSED_ON) for event in setting.effects)
     for event in setting.effects:
         right = RIGHTS.get(type(event))
         if right is None:
-            if isinstance(event, IssuerEvent) and not isinstance(event, CONSEQUENCES):
+            follows = isinstance(event, CONSEQUENCES) or (passes and isinstance(event, IssuerStakeholderAdded))
+            if isinstance(event, IssuerEvent) and not follows:
                 _ask(found, _COMPANY_ACT, _Group("company", {setting.company_id: 1}))
             continue
         asked = right.who(event, setting)

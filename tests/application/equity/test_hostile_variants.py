@@ -661,7 +661,8 @@ async def test_nobody_but_the_company_acts_for_a_holder_without_a_key(market, he
     convert = {"conversion_id": derive_id("cnv", bank), "holder_id": stranger, "class_id": "seed", "shares": 70}
     with pytest.raises(Refusal, match=r"only .* proposes this"):
         await ask(market, bank, ConvertStock, startup=trade.startup, **convert, class_id_after="common")
-    assert await exercise(market, trade, warrant, bank, 100) is not None
+    with pytest.raises(Refusal, match=r"only .* proposes this"):
+        await exercise(market, trade, warrant, bank, 100)
     offer = {"transfer_id": derive_id("trf", bank), "holder_id": stranger, "holder_id_after": bank, "class_id": "seed"}
     offer |= {"shares": 1, "price_usd_per_share": Decimal(0), "decide_until": market.day(90), "at": market.clock.now()}
     with pytest.raises(Refusal, match=r"only .* proposes this"):

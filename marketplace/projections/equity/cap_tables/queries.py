@@ -193,14 +193,6 @@ async def list_stakeholders(
     return await load_all(connection, page(query.order_by(stakeholders.c.holder_id), limit), StakeholderView)
 
 
-async def is_stakeholder(connection: AsyncConnection, issuer_id: str, holder_id: str) -> bool:
-    """Return whether someone is registered as a stakeholder of an issuer."""
-    query = select(stakeholders.c.name).where(
-        stakeholders.c.issuer_id == issuer_id, stakeholders.c.holder_id == holder_id
-    )
-    return (await connection.execute(query)).first() is not None
-
-
 async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> list[StockClassView]:
     """Return the classes of an issuer's stock by name, with their outstanding shares."""
     outstanding = (
