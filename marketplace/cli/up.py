@@ -41,7 +41,7 @@ def up(
         port: Where the API listens on loopback; 0 uses a free one.
         nats_url: Use this NATS instead of starting one.
         database_url: Use this PostgreSQL (postgresql://…) instead of starting one.
-        calendar: Open auctions by the calendar, hourly for near starts and daily for longer terms.
+        calendar: Open auctions by the calendar, hourly for near starts, daily for longer terms, weekly for long deals.
         clearing_seconds_max: Seconds after which an attempt of the clearing engine fails.
         sandbox: Set up a small market, write its keys to `sandbox/env` of the data folder, and hold an auction soon
             after each order.
