@@ -25,7 +25,7 @@ class SyncMarketplaceClient:
     """Speaks to one API with one key, without asyncio; use it as a context manager, or close it.
 
     Requests run on an event loop in a thread of their own, so several threads may use one client. The first call or
-    the ``with`` block starts the thread. What is not closed by then is closed when the program exits.
+    the ``with`` block starts the thread. A client that nobody closes is closed when the program exits.
 
     Args:
         base_url: As `MarketplaceClient`.
