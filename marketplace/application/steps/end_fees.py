@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 from marketplace.application.steps.stages import compute_spare, sum_deal
 from marketplace.application.steps.statement_payment import price_cut
@@ -42,8 +43,10 @@ async def find_payable(unit: UnitOfWork, grant: Grant) -> Decimal:
     """
     account = await unit.get(ACCOUNT, grant.issued.startup_account_id)
     free_usd = account.count_free(unit.context.at, list_causes(grant))
-    _, covering_usd = await _try_end(unit, grant)
-    return free_usd + covering_usd if grant.issued.stages is not None else max(free_usd, covering_usd)
+    if grant.issued.stages is not None:
+        return free_usd + compute_spare(unit, grant, account)
+    _, covering_usd = await _try_end(unit, grant, await sum_deal(unit, grant))
+    return max(free_usd, covering_usd)
 
 
 def list_causes(grant: Grant) -> tuple[str, str]:
@@ -61,7 +64,8 @@ async def keep_sale_fees(unit: UnitOfWork, issuer: Issuer) -> Decimal:
         grant = await unit.load(GRANT, grant_id)
         if grant is None or grant.issued.equity is None or grant.status not in OPEN or grant.end <= at:
             continue
-        fee_usd, covering_usd = await _try_end(unit, grant)
+        deal_usd = await sum_deal(unit.branch(), grant)  # The sale takes nothing off the deal.
+        fee_usd, covering_usd = await _try_end(unit, grant, deal_usd)
         if fee_usd > covering_usd:
             kept_usd = fee_usd - covering_usd if grant.issued.stages is not None else fee_usd
             await _keep(unit, grant, kept_usd)
@@ -84,20 +88,20 @@ def _name_kept(grant: Grant) -> str:
     return derive_id("end", grant.issued.grant_id, "sold")
 
 
-async def _try_end(unit: UnitOfWork, grant: Grant) -> tuple[Decimal, Decimal]:
+async def _try_end(unit: UnitOfWork, grant: Grant, deal_usd: Fraction) -> tuple[Decimal, Decimal]:
     """Return what an end by the startup without notice costs now, and what the hold of the grant covers of it."""
-    grant_id, at, trial = grant.issued.grant_id, unit.context.at, unit.branch()
+    at = unit.context.at
     command = TerminateGrant(
-        grant_id=grant_id,
+        grant_id=grant.issued.grant_id,
         at=at,
         by="startup",
         noticed_at=at,
         reason="what an end would cost",
         is_ordered=True,
-        deal_usd=await sum_deal(trial, grant),
+        deal_usd=deal_usd,
     )
-    after = await trial.decide(GRANT, grant_id, command)
-    if after.end == grant.end:
+    after = GRANT.fold(GRANT.decide(command, grant), grant)
+    if after is None or after.end == grant.end:
         return ZERO, ZERO
     fee_usd = after.terminations[-1].fee_usd
-    return fee_usd, await find_covering(trial, after, fee_usd, grant.gpu_seconds_ended)
+    return fee_usd, await find_covering(unit, after, fee_usd, grant.gpu_seconds_ended)
