@@ -1,6 +1,7 @@
 """Checks ends for cause: what the cause was, since when it lasted, and that its provider had the time to answer it.
 
-A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported. Past
+A startup has cause while nodes of its grant do not work and its provider let a day pass since that was reported, or
+seven while fewer than a tenth of them failed. It has cause while its provider is suspended. Past
 outages of thirty days take of that day, unless evidence showed them and they were answered in time. It is gone once
 outages took a day in three days that are over by a day, and readings do not refute them. A startup reports
 silence two days after the start at the earliest, while its provider's meter is silent; the provider answers once its
@@ -23,6 +24,8 @@ from marketplace.auditor.counted import ANSWERED_WITHIN, CHRONIC_WITHIN, Counted
 from marketplace.auditor.spans import FOREVER, parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
 
+FEW_ANSWERED_WITHIN: Final = timedelta(days=7)
+"""How long a provider may answer while fewer than a tenth of a grant's nodes failed."""
 ANSWERED_ONCE: Final = timedelta(days=30)
 SILENT_AFTER: Final = timedelta(hours=48)
 _BACKDATED_MAX: Final = timedelta(hours=1)
@@ -369,7 +372,7 @@ class Causes:
 
         Chronic outages, and a settled statement of too little, are cause to end a grant.
         """
-        if is_end and grant.count_uncharged(at):
+        if is_end and (grant.count_uncharged(at) or grant.provider in self.suspended):
             return None
         if not grant.begun and not grant.ended:
             if not self._is_late(grant):
@@ -378,6 +381,9 @@ class Causes:
         since = self._find_since(body["grant_id"], grant, at)
         if since is None:
             return "all of its nodes work, or work again"
+        if is_end and 0 < grant.count_failed(at) * 10 < grant.nodes:
+            due = since + FEW_ANSWERED_WITHIN
+            return None if due <= at else f"few nodes failed, and may be repaired until {render_instant(due)}"
         due = since + max(ANSWERED_WITHIN - self._count_used(body["grant_id"], grant, since), timedelta())
         if is_end and due > at and grant.counted.is_chronic(grant.start, at, grant.count_failed, grant.list_cuts()):
             return None

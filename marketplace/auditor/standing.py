@@ -1,8 +1,9 @@
 """Computes each provider's standing from events alone: what was due, lost, completed, broken, accepted and given up.
 
 The score that the market shows is made of these sums. A run of a grant counts when it ends or a statement closes its
-period; a promise's service result replaces the runs of its period. What worked on credit counts once it is paid, and
-what an adjustment adds once it is accepted. A grant of related parties, or of own capacity, leaves nothing good behind.
+period; a promise's service result replaces the runs of its period. What worked on credit, or is promised by incidents
+alone, counts once it is paid, and what an adjustment adds once it is accepted. A grant of related parties, or of own
+capacity, leaves nothing good behind.
 """
 
 from collections import Counter
@@ -60,7 +61,7 @@ class Course:
         cents: What the provider is owed for them.
         price: What it is owed for a GPU-hour, in millionths of a US dollar.
         promised_from: Where the period that is stated next begins; None if nothing is promised.
-        on_credit: Whether the provider gave credit for it.
+        once_charged: Whether the provider gave credit for it, or promised it by incidents alone.
         is_left_out: Whether nothing of it counts any more.
         runs: Whether it was handed over and has not ended.
         is_broken: Whether it counts as broken.
@@ -81,7 +82,7 @@ class Course:
     cents: int
     price: int
     promised_from: datetime | None
-    on_credit: bool
+    once_charged: bool
     is_left_out: bool
     runs: bool = False
     is_broken: bool = False
@@ -185,7 +186,7 @@ class Standing:
             course.shrink(body["gpu_seconds"])
         else:
             added = _count_grant(kind, body, course) if kind.startswith("grant.") else _count(kind, body, course)
-            if course.on_credit:
+            if course.once_charged:
                 is_paid = kind == "statement.accepted"
                 course.defer(added, body["charges"]["gpu_seconds"] if is_paid else 0)
             course.weigh(added)
@@ -223,6 +224,7 @@ def _begin(body: Body) -> Course:
     start = parse_instant(body["start"])
     seconds = body["nodes"] * body["gpus_per_node"] * _count_seconds(start, parse_instant(body["end"]))
     resale = body.get("resale") or {}
+    is_by_incidents = (body.get("service") or {}).get("measure") == "incidents"
     price = Fraction(resale.get("owed_usd_per_gpu_hour") or body["price_usd_per_gpu_hour"])
     return Course(
         provider_id=body["provider_id"],
@@ -234,7 +236,7 @@ def _begin(body: Body) -> Course:
         cents=round(price * 100 * seconds / 3600),
         price=round(price * 10**6),
         promised_from=start if body.get("service") else None,
-        on_credit=bool(Decimal(body.get("credit_usd") or 0)),
+        once_charged=bool(Decimal(body.get("credit_usd") or 0)) or is_by_incidents,
         is_left_out=body.get("mark") in _UNCOUNTED,
     )
 

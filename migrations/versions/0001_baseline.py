@@ -628,7 +628,7 @@ def _create_reliability_courses() -> None:
         timestamp("stated_until", null=True),
         bigint("due_since"),
         bigint("lost_since"),
-        flag("on_credit"),
+        flag("once_charged"),
         bigint("unpaid"),
         flag("left_out"),
         bigint("worked"),

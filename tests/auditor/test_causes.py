@@ -78,16 +78,21 @@ async def end_late():
     return market.log
 
 
-async def end_suspended():
+async def end_suspended(is_of="startup", by="provider"):
     """The startup is suspended, and the provider ends the grant."""
     market = Market(MemoryLog())
     trade = await market.trade()
     async with market.worker():
         grant = await market.award(trade)
-        await suspend_party(market.handler, market.context(), trade.startup, reason="sanctions")
-        end = {"at": market.day(3), "reason": "suspended", "by": "provider", "for_cause": True}
-        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+        await suspend_party(market.handler, market.context(), getattr(trade, is_of), reason="sanctions")
+        end = {"at": market.day(3), "reason": "suspended", "by": by, "for_cause": True}
+        await terminate_grant(market.handler, market.context(getattr(trade, by)), grant.issued.grant_id, **end)
     return market.log
+
+
+async def leave_suspended():
+    """The provider is suspended, and the startup ends the grant."""
+    return await end_suspended(is_of="provider", by="startup")
 
 
 async def answer_silence():
@@ -132,6 +137,11 @@ def tell_later(log):
         told = next(each.read()["reported_at"] for each in log if each.event_type == event_type)
         log = change(log, event_type, reported_at=told.replace(":00Z", ":01Z"))
     return log
+
+
+def enlarge(log):
+    """Let the failed node be one of forty."""
+    return change(change(log, "grant.issued.v1", nodes=40), "grant.degraded.v1", nodes_available=39)
 
 
 def let_provider_alone_count(log):
@@ -214,6 +224,7 @@ def move_early(log):
     [
         (end_by_evidence, None, None, None),
         (end_by_evidence, tell_later, "cause", "could answer the failure until 2026-01-04T00:00:01Z"),
+        (end_by_evidence, enlarge, "cause", "few nodes failed, and may be repaired until"),
         (end_by_evidence, drop("grant.degraded.v1"), "cause", "all of its nodes work"),
         (end_by_evidence, restore, "cause", "all of its nodes work, or work again"),
         (end_by_evidence, drop("pool.node_failed.v1"), "cause", "all of its nodes work, or work again"),
@@ -241,6 +252,8 @@ def move_early(log):
         (end_late, end_later, "cause", "it ends after its start"),
         (end_suspended, None, None, None),
         (end_suspended, drop("party.suspended.v1"), "cause", "its startup is not suspended"),
+        (leave_suspended, None, None, None),
+        (leave_suspended, drop("party.suspended.v1"), "cause", "it had not begun"),
     ],
 )
 async def test_an_end_without_cause_and_a_failure_without_evidence_are_found(story, plant, rule, words):

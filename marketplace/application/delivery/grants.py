@@ -406,6 +406,7 @@ async def _terminate(
         reason=reason,
         for_cause=for_cause,
         startup_suspended=is_suspended(payer),
+        provider_suspended=is_suspended(await unit.load(PARTY, grant.issued.provider_id)),
         announced_at=announced_at,
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),

@@ -88,6 +88,8 @@ from marketplace.domain.delivery.grant_commands import (
     TransferGrant,
 )
 from marketplace.domain.delivery.grant_notice import (
+    FEW_ANSWERED_WITHIN,
+    FEW_FAILED,
     SILENT_AFTER,
     Cut,
     EndFee,
@@ -863,7 +865,12 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         status = state.condition if state.phase == "terminated" else state.status
         since = None if command.is_repaired else command.failing_since or state.failing_since
         before = state.failed_before if command.failed_before is None else command.failed_before
-        answer_by = None if command.is_chronic or command.nodes_uncharged else find_answer_time(since, before)
+        is_few = 0 < count_failed(state, command.noticed_at) < FEW_FAILED * state.issued.nodes
+        answer_by = None if command.is_chronic else find_answer_time(since, before)
+        if since is not None and is_few:
+            answer_by = since + FEW_ANSWERED_WITHIN
+        if command.nodes_uncharged or command.provider_suspended:
+            answer_by = None
         if not command.is_put_off:
             require_cause(command, status, answer_by, state.issued.start, is_withheld=state.withheld is not None)
         if command.by == "startup":

@@ -250,6 +250,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
             (`statement_chain`) and the provider's meter does not count again. They count as failed.
         is_put_off: Whether its pool was to close at `at`, and the closing was put off.
         startup_suspended: Whether the startup that pays is suspended.
+        provider_suspended: Whether the provider is suspended.
         announced_at: When the closing of its pool was announced, which is the notice for the fee; None: `noticed_at`.
         is_ordered: Whether the platform orders it, which takes no notice.
         payable_usd: The most that the fee may be, where the side that pays it did not ask for the end; None: no limit.
@@ -272,6 +273,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     nodes_uncharged: int = 0
     is_put_off: bool = False
     startup_suspended: bool = False
+    provider_suspended: bool = False
     announced_at: datetime | None = None
     is_ordered: bool = False
     payable_usd: Decimal | None = None

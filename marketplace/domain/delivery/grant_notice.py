@@ -21,6 +21,10 @@ from marketplace.domain.supply.schedule import compute_end_fee
 _HOUR = timedelta(hours=1)
 ANSWERED_WITHIN: Final = timedelta(hours=24)
 """How long the provider may repair nodes, or answer evidence against them, before the startup has cause."""
+FEW_FAILED: Final = Fraction(1, 10)
+"""Fewer failed nodes than this part of a grant are few: a large grant has one at most times."""
+FEW_ANSWERED_WITHIN: Final = timedelta(days=7)
+"""As `ANSWERED_WITHIN`, while few nodes of a grant failed."""
 ANSWERED_ONCE: Final = timedelta(days=30)
 """Outages of so many days share one `ANSWERED_WITHIN`, as the outages of a statement period share one cure time."""
 CHRONIC_WITHIN: Final = timedelta(days=3)
@@ -50,7 +54,8 @@ def require_cause(
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `answer_by` pass, which is
-    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`); None while outages are chronic. It has cause too
+    `ANSWERED_WITHIN` after the report or earlier (`find_answer_time`), and `FEW_ANSWERED_WITHIN` after it while few
+    nodes failed; None while outages are chronic. It has cause too while its provider is suspended, and
     while its last settled statement, which both sides could dispute, charges too little of what was promised. Before
     its start it has cause while the provider states that the site is late by more than that; it ends the grant at its
     `start`, since the site may be ready in time after all. A provider has cause while the startup that pays is
@@ -63,18 +68,19 @@ def require_cause(
     has_cause = {
         "startup": (status in {"degraded", "suspended"} and not command.is_repaired)
         or is_late
-        or bool(command.nodes_uncharged),
+        or bool(command.nodes_uncharged)
+        or command.provider_suspended,
         "provider": command.startup_suspended or is_withheld,
         "platform": True,
     }[command.by]
     if not has_cause:
         raise Refusal(
             "cause_missing",
-            f"grant {command.grant_id} is {status}, and its startup is not suspended: a startup has cause to end a"
-            " grant while nodes of it do not work, while its last settled statement charges far less than was promised,"
-            " at an instant for which the closing of its pool was announced and put off, or before its start if its"
-            " site is late by more than a day, a provider while the startup is suspended or delivery is withheld; give"
-            " notice instead",
+            f"grant {command.grant_id} is {status}, and neither side is suspended: a startup has cause to end a"
+            " grant while nodes of it do not work, while its provider is suspended, while its last settled"
+            " statement charges far less than was promised, at an instant for which the closing of its pool was"
+            " announced and put off, or before its start if its site is late by more than a day, a provider"
+            " while the startup is suspended or delivery is withheld; give notice instead",
             pointer="/for_cause",
             status=status,
         )

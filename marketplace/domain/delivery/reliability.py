@@ -9,7 +9,8 @@ Each is 1 without a history:
   A run counts when it ends or when a statement closes its period. If availability was promised, the service result of
   the statement replaces the runs counted so far in its period, and its adjustments correct it: what they take counts
   when they are issued, what they add once they are accepted, since its readings may still be voided. What worked on
-  the provider's own credit counts once it is paid: a statement adds no more than it charges. A match that won, and
+  the provider's own credit, or under a promise that counts incidents alone, counts once it is paid: a statement adds
+  no more than it charges. A match that won, and
   whose capacity the provider withdrew after the lock in whatever way, was due and is lost in full; so is one of
   resold nodes whose grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
@@ -100,8 +101,9 @@ class Course:
         stated_until: End of the last stated period, its start at first; None if nothing is promised.
         due_since: GPU-seconds that it added to the record for runs after that.
         lost_since: The lost part of them.
-        on_credit: Whether what worked counts only once it is paid, because the provider gives credit for it.
-        unpaid: GPU-seconds that worked on credit and are not counted yet.
+        once_charged: Whether what worked counts only once a statement charges it, because the provider gives credit
+            for it, or because a silent meter breaks no promise of it.
+        unpaid: GPU-seconds that worked and are not charged yet, which count then.
         left_out: Whether its events count no more, because it is a trade of related parties or of own capacity.
         worked: What it added to the record: GPU-seconds that worked.
         completed: What it added to the grants completed.
@@ -124,7 +126,7 @@ class Course:
     stated_until: datetime | None = None
     due_since: int = 0
     lost_since: int = 0
-    on_credit: bool = False
+    once_charged: bool = False
     unpaid: int = 0
     left_out: bool = False
     worked: int = 0
@@ -248,7 +250,7 @@ def begin(event: GrantIssued) -> Course:
         event.start,
         round(owed * MICROS),
         stated_until=stated_until,
-        on_credit=bool(event.credit_usd),
+        once_charged=bool(event.credit_usd) or (event.service is not None and event.service.measure == "incidents"),
         left_out=event.mark in LEFT_OUT,
         gpu_seconds=gpu_seconds,
         cents=round(owed * Fraction(100 * gpu_seconds, SECONDS_PER_HOUR)),
@@ -280,14 +282,14 @@ def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Co
         cents = round(Fraction(course.cents * left, course.gpu_seconds)) if left else 0
         return replace(course, resold=(*course.resold, part), gpu_seconds=left, cents=cents), record
     after, counted = _advance(event, course, record)
-    if course.on_credit:
+    if course.once_charged:
         after, counted = _defer(event, after, record, counted)
     after = _attribute(after, record, counted)
     return after, _weigh(after, record, counted)
 
 
 def _defer(event: ReliabilityEvent, course: Course, before: Record, after: Record) -> tuple[Course, Record]:
-    """Take off the record what worked and is not paid, and add what a statement pays of it. What is lost counts."""
+    """Take off the record what worked and is not charged, and add what a statement pays of it. What is lost counts."""
     worked = (after.gpu_seconds_due - after.gpu_seconds_lost) - (before.gpu_seconds_due - before.gpu_seconds_lost)
     unpaid = max(course.unpaid + worked, 0)
     paid = min(unpaid, event.charges.gpu_seconds) if isinstance(event, StatementAccepted) else 0

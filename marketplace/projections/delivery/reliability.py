@@ -57,7 +57,7 @@ courses: Final = define(
     instant("stated_until", null=True),
     whole("due_since"),
     whole("lost_since"),
-    Column("on_credit", Boolean, nullable=False),
+    Column("once_charged", Boolean, nullable=False),
     whole("unpaid"),
     Column("left_out", Boolean, nullable=False),
     whole("worked"),
@@ -128,7 +128,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="reliability",
-    version=11,
+    version=12,
     tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,

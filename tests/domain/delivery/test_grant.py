@@ -377,6 +377,28 @@ def test_a_provider_answers_all_outages_of_a_month_within_a_day_in_all(spans, du
     assert (ended.for_cause, ended.fee_usd) == (True, 0)
 
 
+@pytest.mark.parametrize(("nodes", "days"), [(10, 1), (11, 7), (20, 7)])
+def test_a_node_of_a_large_grant_is_repaired_within_a_week(nodes, days):
+    """One of twenty nodes was down for a day, and a deal of a million ended at once without notice and fee."""
+    one_failed = msgspec.structs.replace(DEGRADED, at=hour(100), reported_at=hour(100), nodes_available=nodes - 1)
+    given = (msgspec.structs.replace(grant_issued(end=hour(2_000)), nodes=nodes), ACTIVATED, one_failed)
+    due = hour(100 + 24 * days)
+    end = {"for_cause": True, "at": hour(1_900), "is_chronic": days > 1}
+    early = terminate(**end, noticed_at=due - timedelta(seconds=1))
+    with pytest.raises(Refusal) as caught:
+        GRANT.decide(early, GRANT.fold(list(given)))
+    assert (caught.value.code, caught.value.facts["due"]) == ("cause_unanswered", render_instant(due))
+    (ended,) = GRANT.decide(terminate(**end, noticed_at=due), GRANT.fold(list(given)))
+    assert (ended.fee_usd, ended.nodes_failed) == (0, 1)
+
+
+def test_a_startup_leaves_a_provider_that_is_suspended():
+    end = {"for_cause": True, "at": hour(15), "provider_suspended": True}
+    (ended,) = GRANT.decide(terminate(**end), GRANT.fold([*ACTIVE]))
+    assert (ended.for_cause, ended.fee_usd, ended.nodes_failed) == (True, 0, 0)
+    Given(GRANT, *ACTIVE).when(terminate(**end, by="provider")).refused("cause_missing")
+
+
 def test_of_chronic_outages_nothing_is_left_to_answer_but_one_must_last():
     end = terminate(for_cause=True, at=hour(1_900), noticed_at=hour(101), is_chronic=True)
     given = (grant_issued(end=hour(2_000)), ACTIVATED)

@@ -22,7 +22,7 @@ from events.service import ServiceResult
 from events.statement import Adjustment, Charges, StatementAccepted, StatementIssued, StatementResolved
 from events.types import Event
 from marketplace.core.money import ZERO
-from marketplace.domain.delivery.reliability import Reliability, ReliabilityState, compute_reliability, evolve
+from marketplace.domain.delivery.reliability import Record, Reliability, ReliabilityState, compute_reliability, evolve
 from tests.domain import build
 from tests.domain.build import hour, id_of, service_terms, usd
 
@@ -278,6 +278,23 @@ def test_what_works_on_credit_counts_once_it_is_paid_and_what_is_lost_at_once():
     assert stand(*life).uptime == 0
     assert stand(*life, accepted(lost * 3)).uptime == Fraction(3, 4), "no more than is paid"
     assert stand(*life, accepted(10**9)).uptime == Fraction(19, 20), "and no more than worked"
+
+
+def test_what_no_meter_counts_is_no_work_where_silence_breaks_no_promise():
+    """A provider at 0 sold a shell 2,400 hours under `incidents`, metered and was paid nothing, and came to 0.909."""
+    promised = msgspec.structs.replace(PROMISED.service, measure="incidents")
+    issued = msgspec.structs.replace(PROMISED, service=promised)
+    whole = ISSUED.nodes * ISSUED.gpus_per_node * 10 * 3_600
+    life = (issued, ACTIVE, state_until(hour(10), came_to(whole, 0)))
+    state = ReliabilityState()
+    for event in (*life, DONE[1]):
+        state = evolve(state, event)
+    assert state.records[PROVIDER] == Record()
+    assert stand(*life, accepted(whole // 2), DONE[1]).uptime == 1
+    state = evolve(state, issued)
+    for event in (*life, accepted(whole // 2), DONE[1]):
+        state = evolve(state, event)
+    assert (state.records[PROVIDER].gpu_seconds_due, state.records[PROVIDER].grants_completed) == (whole // 2, 1)
 
 
 @pytest.mark.parametrize(("short", "completed"), [(0, 1), (1, 0)])
