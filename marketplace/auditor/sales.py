@@ -99,7 +99,7 @@ class Sales:
     def _take_right(self, name: str, body: dict[str, Any]) -> None:
         """Fold an event of options and warrants."""
         fold_option(self.options, name, body)
-        right = self.rights.get(body.get("warrant_id") or "")
+        right = self.rights.get(body.get("warrant_id") or body.get("option_id") or "")
         match name:
             case "option_granted":
                 option, price = self.options[body["option_id"]], {Fraction(body["exercise_price_usd"])}
@@ -114,7 +114,7 @@ class Sales:
                 right.prices.add(Fraction(body["exercise_price_usd"]))
             case "warrant_transferred" if right is not None:
                 right.holder_id = body["holder_id_after"]
-            case "warrant_exercised" if right is not None:
+            case "warrant_exercised" | "option_exercised" if right is not None:
                 right.used += body["shares"] + body.get("shares_surrendered", 0)
             case "stock_split":
                 ratio = Fraction(body["numerator"], body["denominator"])

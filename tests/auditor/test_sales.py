@@ -14,6 +14,7 @@ from marketplace.auditor.stream import Findings, Message
 from marketplace.core.ids import derive_id
 from marketplace.domain.equity.issuer.stock_commands import TransferStock
 from marketplace.log.memory import MemoryLog
+from tests.application.equity.test_departures import cancel, employ, exercise
 from tests.application.equity.test_equity import found, invest, pay_in
 from tests.application.equity.test_ground import grant_option
 from tests.application.equity.test_holder_terms import hold, propose_sale
@@ -195,3 +196,27 @@ async def test_no_other_withdrawal_stands_beside_the_payment_of_a_sale(played, r
     extra = replace(paid, headers=headers, body=json.dumps(body).encode())
     at = played.index(paid) + 1
     assert any(f"{victim} pays {reference}" in str(each) for each in audit([*played[:at], extra, *played[at:]]))
+
+
+async def test_a_sale_beside_which_an_option_ran_out_pays_what_it_bought_as_stock(memory_log):
+    """Who had left could not exercise what had vested beside a sale that nobody paid, and lost it."""
+    market = Market(memory_log)
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await hold(market, trade.startup, trade.fund, 1_000)
+    _, option_id = await employ(market, trade, days=10)
+    assert await agree_open(market, await cancel(market, trade, option_id, 3_600)) == "effective"
+    await pay_in(market, trade.startup)
+    proposal_id, sale = await propose_sale(market, trade, proceeds_usd=Decimal(900_000), pay_days=30)
+    assert await agree_open(market, proposal_id) == "effective"
+    await exercise(market, trade, option_id, 700)
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    messages = await read_messages(market.log)
+    assert audit(messages) == []
+    assert any("declared and not bought" in text for text in audit(change(messages, _pay_all_rights)))
+
+
+def _pay_all_rights(body):
+    (row,) = _list_rights(body, "opt")
+    row["amount_exact"] = str(Fraction(row["amount_exact"]) / row["shares"] * 1_200)
+    row["shares"] = 1_200

@@ -12,7 +12,15 @@ from events.vesting import ChangeOfControl, DateMilestone, DeliveryMilestone, Tr
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import PayDistribution
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rights_commands import Delivery, ExerciseWarrant, ExpireWarrant, VestWarrants
+from marketplace.domain.equity.issuer.rights_commands import (
+    CancelOption,
+    Delivery,
+    ExerciseOption,
+    ExerciseWarrant,
+    ExpireWarrant,
+    GrantOption,
+    VestWarrants,
+)
 from marketplace.domain.equity.issuer.sale.liquidity import require_undiluted
 from marketplace.domain.equity.issuer.stock_commands import ExerciseFirstRefusal, OfferStock, TransferStock
 from tests.domain.issuer_samples import (
@@ -210,6 +218,62 @@ def test_what_the_waterfall_counts_may_be_exercised_up_to_the_price_of_the_sale(
     state, event = pay(fold(events, exercise(100_000, **named)))
     assert event.amount_usd <= Decimal(92_000_000) + 25_000
     assert read_paid(state)[PROVIDER, WARRANT] == 0
+
+
+LEFT = make_id("opt", 2)
+DEPARTED = fold(
+    COMPANY_SOLD,
+    GrantOption(
+        **OF_ISS, option_id=LEFT, holder_id=EMPLOYEE, shares=1_000, exercise_price_usd=Decimal("0.10"),
+        termination_exercise_days=30,
+    ),
+    CancelOption(
+        **OF_ISS, cancellation_id=make_id("can", 1), option_id=LEFT, shares=0, kind="forfeited", reason="left", at=NOON
+    ),
+)  # fmt: skip
+"""An employee left, and may exercise its option on 31 March at the latest."""
+
+
+def exercise_option(shares=400, option_id=LEFT, at=SOON):
+    return ExerciseOption(
+        **OF_ISS, exercise_id=make_id("exe", 2), option_id=option_id, class_id="common", shares=shares, at=at
+    )
+
+
+def test_an_option_whose_window_ends_in_time_is_exercised_and_nobody_else_gets_less():
+    """It ran out while a sale that nobody paid stood in its way."""
+    events = sell("92000000", events=DEPARTED)
+    declared = read(events[-1].waterfall.payouts)
+    left = fold(events, exercise_option())
+    with pytest.raises(Refusal) as caught:
+        fold(left, msgspec.structs.replace(exercise_option(601), exercise_id=make_id("exe", 3)))
+    assert caught.value.code == "sale_declared"
+    state, event = pay(left)
+    paid, cent, spent = read_paid(state), Decimal("0.01"), Decimal(40)
+    assert abs(paid[EMPLOYEE, LEFT] - declared[EMPLOYEE, LEFT] * 6 / 10) <= cent
+    assert abs(paid[EMPLOYEE, "common"] - declared[EMPLOYEE, LEFT] * 4 / 10 - spent) <= cent
+    assert event.amount_usd == Decimal(92_000_000) + spent
+    for row in declared.keys() - {(EMPLOYEE, LEFT)}:
+        assert abs(paid[row] - declared[row]) <= cent
+
+
+@pytest.mark.parametrize(
+    ("days", "option_id"),
+    [
+        pytest.param(30, LEFT, id="its last day is a day of the sale"),
+        pytest.param(60, OPTION, id="its holder has not left"),
+    ],
+)
+def test_an_option_that_may_be_exercised_after_the_sale_waits_for_it(days, option_id):
+    events = sell("92000000", events=DEPARTED, pay_days=days)
+    with pytest.raises(Refusal) as caught:
+        fold(events, exercise_option(1, option_id))
+    assert caught.value.code == "sale_declared"
+
+
+def test_an_option_that_ended_unexercised_is_paid_as_declared():
+    _, event = pay(sell("92000000", events=DEPARTED), at=NOON + timedelta(days=40))
+    assert event.payouts is None
 
 
 GRANT = make_id("grt", 1)

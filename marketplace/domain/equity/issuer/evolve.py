@@ -295,7 +295,16 @@ def _exercise_option(state: Issuer, event: IssuerOptionExercised) -> Issuer:
     after = option.use(event.shares)
     exercised = replace(_keep(state, event.exercise_id, event), options=state.options.set(event.option_id, after))
     bought = _buy(exercised, event, option.exercise_price_usd)
-    return _move(bought, event.holder_id, event.class_id, event.shares)
+    used = Exercised(event.option_id, option.exercise_price_usd, event.shares, event.class_id, event.shares)
+    return _move(_use_beside_sale(bought, used), event.holder_id, event.class_id, event.shares)
+
+
+def _use_beside_sale(state: Issuer, used: Exercised) -> Issuer:
+    sale = state.find_sale()
+    if sale is None:
+        return state
+    after = replace(sale, exercised=(*sale.exercised, used))
+    return replace(state, sales=state.sales.set(sale.declared.liquidity_id, after))
 
 
 def _buy(state: Issuer, event: IssuerOptionExercised | IssuerWarrantExercised, price_usd: Fraction) -> Issuer:
@@ -367,11 +376,8 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     price = warrant.exercise_price_usd if stated is None else parse_ratio(stated)
     if event.fair_value_usd is None and not event.shares_surrendered:
         after = _buy(after, event, price)
-    if (sale := state.find_sale()) is not None:
-        rights = event.shares + event.shares_surrendered
-        used = Exercised(event.warrant_id, price, rights, event.class_id, event.shares)
-        sales = state.sales.set(sale.declared.liquidity_id, replace(sale, exercised=(*sale.exercised, used)))
-        after = replace(after, sales=sales)
+    rights = event.shares + event.shares_surrendered
+    after = _use_beside_sale(after, Exercised(event.warrant_id, price, rights, event.class_id, event.shares))
     return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
 
 

@@ -50,8 +50,8 @@ Refusals in order, of each command:
 - promise withdrawn: promise_unknown
 - option: option_exists · stakeholder_unknown · shares · price · common_stock_missing · vesting_impossible ·
   promise_unknown · promise_differs · pool_exhausted
-- option exercised: option_unknown · exercise_exists · sale_declared · stock_class_unknown · stock_class_not_common ·
-  shares · time_naive · option_overdrawn · option_expired · option_unvested
+- option exercised: option_unknown · exercise_exists · stock_class_unknown · stock_class_not_common · shares ·
+  sale_declared · time_naive · option_overdrawn · option_expired · option_unvested
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
   date_before_formation · programme_unknown · threshold_missing, threshold_unexpected ·

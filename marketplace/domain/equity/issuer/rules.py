@@ -16,7 +16,7 @@ from events.issuer import (
 from events.registry import render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
-from marketplace.core.money import require_usd
+from marketplace.core.money import parse_ratio, require_usd
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
 from marketplace.domain.refusals import refuse_exists, refuse_status, require_found
 
@@ -351,6 +351,43 @@ def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
             liquidity_id=state.liquidity_id,
             pay_until=render_instant(until),
         )
+
+
+def require_counted(
+    state: Issuer,
+    right_id: str,
+    shares: int,
+    class_id: str,
+    *,
+    ends_at: datetime | None,
+    fair_usd: Decimal | None = None,
+) -> None:
+    """Refuse an exercise beside a declared sale that its waterfall does not count.
+
+    Only an option or a warrant that ends before the sale may be paid is exercised beside it: for common stock, no more
+    rights than the waterfall counts, and at no higher fair value than the sale pays, so that nobody else gets less.
+
+    Args:
+        state: The issuer.
+        right_id: The option or the warrant.
+        shares: How many rights are exercised.
+        class_id: The stock that they buy.
+        ends_at: When the right to exercise ends; None: never.
+        fair_usd: The value of a share in a net exercise; None: for cash.
+
+    Raises:
+        Refusal: ``sale_declared``.
+    """
+    sale = state.find_sale()
+    if sale is None:
+        return
+    waterfall = sale.declared.waterfall
+    rows = (row.shares or 0 for row in waterfall.payouts if row.security == right_id)
+    left = sum(rows) - sum(each.rights for each in sale.exercised if each.right_id == right_id)
+    is_dear = fair_usd is not None and fair_usd > parse_ratio(waterfall.price_per_common_share_exact)
+    if shares > left or is_dear or state.classes[class_id].price_usd is not None:
+        require_no_sale(state)
+    require_no_sale(state, ends_at=ends_at)
 
 
 def require_no_financing(state: Issuer) -> None:

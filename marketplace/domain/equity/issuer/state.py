@@ -6,7 +6,7 @@ repeated after a split is still recognised. Maps are persistent, and sorted wher
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
@@ -128,6 +128,12 @@ class Option:
         if self.service_ended_on is None or days is None:
             return None
         return self.service_ended_on + timedelta(days=days)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Return the first instant at which it can no longer be exercised; None: there is none."""
+        until = self.exercisable_until
+        return None if until is None else datetime.combine(until + timedelta(days=1), time.min, UTC)
 
     def use(self, shares: int) -> "Option":
         """Return it after an exercise."""
@@ -328,17 +334,17 @@ class Purchase(NamedTuple):
 
 
 class Exercised(NamedTuple):
-    """Rights of a warrant that were exercised while a sale that counts them was declared.
+    """Rights of an option or a warrant that were exercised while a sale that counts them was declared.
 
     Attributes:
-        warrant_id: The warrant.
+        right_id: The option or the warrant.
         price_usd: The exercise price of one share.
         rights: How many were exercised, with those that a net exercise surrendered.
         class_id: What was issued.
         shares: How many were issued.
     """
 
-    warrant_id: str
+    right_id: str
     price_usd: Fraction
     rights: int
     class_id: str

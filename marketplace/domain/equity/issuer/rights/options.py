@@ -27,7 +27,7 @@ from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     raise_authorised,
     refuse_overdrawn,
-    require_no_sale,
+    require_counted,
     require_shares,
     require_stakeholder,
 )
@@ -154,9 +154,9 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
     )
     if is_repeated("exercise", command.exercise_id, state.acts, event):
         return []
-    require_no_sale(state)
     get_class(state, command.class_id, ("common",))
     require_shares(command.shares, "/shares")
+    require_counted(state, command.option_id, command.shares, command.class_id, ends_at=option.ends_at)
     require_aware(command.at, "/at")
     if command.shares > option.shares_outstanding:
         raise refuse_overdrawn("option", command.option_id, command.shares, option.shares_outstanding)

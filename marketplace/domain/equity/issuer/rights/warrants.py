@@ -16,7 +16,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
+from marketplace.core.money import render_ratio, require_price_per_share
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.issuer.rights.fair_value import find_value_for_warrant
 from marketplace.domain.equity.issuer.rights.milestones import settle
@@ -34,6 +34,7 @@ from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     raise_authorised,
     refuse_overdrawn,
+    require_counted,
     require_formed,
     require_no_sale,
     require_shares,
@@ -94,7 +95,10 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
         raise refuse_overdrawn("warrant", command.warrant_id, command.shares, warrant.shares_outstanding)
     imports = command.shares_issued is not None
     if not imports:
-        _require_counted(command, warrant, state)
+        fair_usd, issued = command.fair_value_usd, warrant.issued
+        require_counted(
+            state, issued.warrant_id, command.shares, issued.class_id, ends_at=issued.expires_at, fair_usd=fair_usd
+        )
     settled, current = ([], state) if imports else settle(state, command.delivered, command.interested, command.at)
     price = _require_exercisable(command, current.warrants[command.warrant_id])
     _require_settlement(command, warrant, state)
@@ -113,28 +117,6 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
         fair_value_source=command.fair_value_source,
     )
     return [*settled, *raise_authorised(state, warrant.issued.class_id, shares, command.exercise_id), exercised]
-
-
-def _require_counted(command: ExerciseWarrant, warrant: Warrant, state: Issuer) -> None:
-    """Refuse an exercise beside a declared sale that its waterfall does not count.
-
-    Only a warrant that ends before the sale may be paid is exercised beside it: for common stock, no more rights than
-    the waterfall counts, and at no higher fair value than the sale pays, so that nobody else gets less.
-
-    Raises:
-        Refusal: ``sale_declared``.
-    """
-    sale = state.find_sale()
-    if sale is None:
-        return
-    waterfall, warrant_id = sale.declared.waterfall, command.warrant_id
-    rows = (row.shares or 0 for row in waterfall.payouts if row.security == warrant_id)
-    left = sum(rows) - sum(each.rights for each in sale.exercised if each.warrant_id == warrant_id)
-    fair, price = command.fair_value_usd, parse_ratio(waterfall.price_per_common_share_exact)
-    is_common = state.classes[warrant.issued.class_id].price_usd is None
-    if command.shares > left or not is_common or (fair is not None and fair > price):
-        require_no_sale(state)
-    require_no_sale(state, ends_at=warrant.issued.expires_at)
 
 
 def _require_exercisable(command: ExerciseWarrant, warrant: Warrant) -> Fraction:

@@ -3,8 +3,9 @@
 A sale pays what its holders voted on, whatever happens beside it:
 
 - A share is paid to who holds it at the payment, as much as each share of its class was declared.
-- A warrant that ends before the sale may be paid may be exercised meanwhile, as far as the waterfall counts it. Its
-  shares are then paid as common stock, and the company has the exercise money. One that ended unexercised is paid.
+- An option or a warrant that ends before the sale may be paid may be exercised meanwhile, as far as the waterfall
+  counts it. Its shares are then paid as common stock, and the company has the exercise money. One that ended
+  unexercised is paid.
 - Principal that was reversed is paid no more, nor are rights that a reduction unvests before their warrant ends. What
   they would have got stays with the company.
 - Principal that accrued since is no part of the waterfall: the company pays it in full, in cash, beside the proceeds.
@@ -123,7 +124,7 @@ def _scale(row: Payout, part: Fraction) -> Payout:
 
 def _count_rights(sale: Sale, vested: Issuer, row: Payout, counted: int, at: datetime) -> int:
     """Return how many counted rights are neither exercised nor clawed back, themselves or what bought them."""
-    used = (each for each in sale.exercised if each.warrant_id == row.security)
+    used = (each for each in sale.exercised if each.right_id == row.security)
     rights = counted - sum(each.rights for each in used if _is_at_price(each.price_usd, row, sale))
     warrant = vested.warrants.get(row.security)
     if warrant is None or warrant.expired:
