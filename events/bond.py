@@ -178,6 +178,36 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
     owed_usd: Usd
 
 
+class BondReturned(Event, frozen=True, kw_only=True, tag="bond.returned.v1"):
+    """A payee of a claim returns what is too much, as a replacement charges less; the payment is in the same batch.
+
+    Attributes:
+        bond_id: The bond.
+        party_id: The provider, which gets it.
+        claim_id: The claim.
+        startup_id: The startup that pays for the grant.
+        holder_id: The holder of equity that returns its part; None: the startup does.
+        grant_id: What was not delivered.
+        replacement_id: The replacement of which less is charged now.
+        payer_account_id: Which account pays, from the credit that it got, or from what was set aside for it.
+        payee_account_id: Which account is paid.
+        payment_id: The cause of the payment.
+        amount_usd: How much.
+    """
+
+    bond_id: Id
+    party_id: Id
+    claim_id: Id
+    startup_id: Id
+    holder_id: Id | None = None
+    grant_id: Id
+    replacement_id: Id
+    payer_account_id: Id
+    payee_account_id: Id
+    payment_id: Id
+    amount_usd: Usd
+
+
 class BondReleased(Event, frozen=True, kw_only=True, tag="bond.released.v1"):
     """A bond's money is its provider's again.
 
@@ -196,4 +226,4 @@ class BondReleased(Event, frozen=True, kw_only=True, tag="bond.released.v1"):
     amount_usd: Usd
 
 
-BondEvent = BondPosted | BondClaimed | BondAnswered | BondPaid | BondReleased
+BondEvent = BondPosted | BondClaimed | BondAnswered | BondPaid | BondReturned | BondReleased

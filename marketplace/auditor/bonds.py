@@ -60,6 +60,7 @@ class Bonds:
         behind: The claims for broken matches.
         posted: Dollars that each hold of a bond was given, less what was released.
         broken: Dollars that each hold paid for broken matches.
+        returned: Dollars that were returned of each claim.
     """
 
     findings: Findings
@@ -80,6 +81,7 @@ class Bonds:
     behind: set[str] = field(default_factory=set)
     posted: dict[str, Decimal] = field(default_factory=dict)
     broken: dict[str, Decimal] = field(default_factory=dict)
+    returned: dict[str, Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
@@ -181,6 +183,14 @@ class Bonds:
         elif name == "paid" and body["hold_id"] is None:
             self.own.add(body["payment_id"])
             stated["debited", body["payment_id"], body["payee_account_id"], amount] += 1
+        elif name == "returned":
+            self.own.add(body["payment_id"])
+            stated["debited", body["payment_id"], body["payee_account_id"], amount] += 1
+            self.returned[body["claim_id"]] = self.returned.get(body["claim_id"], ZERO) + amount
+            self.counted[body["claim_id"]] -= amount
+            back, paid = self.returned[body["claim_id"]], self.claims[body["claim_id"]][2]
+            text = f"{back} USD of {body['claim_id']} are returned, {paid} were paid"
+            self.findings.require(back <= paid, "bond", message.sequence, text)
         elif name in {"paid", "released"}:
             self.holds[hold_id] = self.holds.get(hold_id, ZERO) - amount
             self.posted[hold_id] = self.posted.get(hold_id, ZERO) - (amount if name == "released" else ZERO)

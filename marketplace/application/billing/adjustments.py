@@ -19,6 +19,7 @@ from events.statement import Adjustment, Charges, Metering, ServiceCredit, State
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
+from marketplace.application.steps.claim_amounts import return_excess
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import list_tranches, pay_back, pay_rest, return_fees
@@ -240,6 +241,8 @@ async def credit(
     await return_fees(unit, case.grant, case.statement_id, paid)
     await _require_refund(unit, case.grant, paid)
     await pay_back(unit, case.grant, case.statement_id, paid)
+    if case.service_line_id is None:
+        await return_excess(unit, case.grant, case.statement_id)
     fee = case.grant.issued.platform_fee
     for payer_id in [case.grant.issued.provider_account_id, *(() if fee is None else (fee.account_id,))]:
         free = Reserve(account_id=payer_id, amount_usd=ZERO, until=FOREVER, cause=case.statement_id)

@@ -17,9 +17,15 @@ from marketplace.application.steps.access import (
     require_side,
     require_unfrozen,
 )
+from marketplace.application.steps.claim_amounts import (
+    find_claim_credit,
+    find_default,
+    find_most,
+    load_delivered,
+    name_place,
+    sum_counted,
+)
 from marketplace.application.steps.claims import keep_for_claims, pay_claims, post_part
-from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.statement_chain import find_chain, load_chain
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
@@ -29,7 +35,6 @@ from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.bond import (
     BOND,
     AnswerClaim,
-    Bond,
     Claim,
     ClaimBond,
     PostBond,
@@ -47,15 +52,10 @@ from marketplace.domain.billing.remedies import (
     Default,
     Purchase,
     compute_items,
-    find_credited,
-    find_delivered,
-    find_ending,
-    find_failures,
     find_holder_id,
     find_last,
     find_needed,
     find_notice,
-    find_period,
     list_debtors,
     list_holder_parts,
     require_answered,
@@ -69,8 +69,6 @@ from marketplace.domain.billing.remedies import (
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.delivery.periods import Period, list_periods
-from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown, require_found
 from marketplace.domain.register import REGISTER, REGISTER_ID, require_claimable
@@ -202,7 +200,7 @@ async def _claim(
     require_claimable(await unit.load(REGISTER, REGISTER_ID), claimant_id, debtor.party_id)
     bond = await unit.load(BOND, bond_id)
     made = list_end_claims(bond, grant_id, find_notice(grant))
-    default, chain = await _find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
+    default, chain = await find_default(unit, grant, period_start, after=made[-1].made_at if made else None)
     require_time(default, by, at)
     require_answered(chain)
     settled = list_settled_claims(bond, grant_id, default.statement_id)
@@ -227,7 +225,8 @@ async def _claim(
     )
     await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
     if unit.list_events(BOND, bond_id):
-        await _use_replacements(unit, claimed, {*others, *(one.claimed.claim_id for one in settled)})
+        earlier = {*others, *(one.claimed.claim_id for one in settled)}
+        await _use_replacements(unit, claimed, earlier, is_seller=debtor.is_seller)
         await keep_for_claims(unit, bond_id)
     return claimed.claim_id
 
@@ -266,7 +265,7 @@ async def _compute_claim(
         Refusal: ``hours_remedied`` · ``replacement_unfit`` · ``nothing_owed``; ``claim_exists`` if settled claims came
             to as much, also without what was named or delivered in place of the hours since.
     """
-    credited_usd = await _find_credited(unit, grant, debtor, default, chain) + _sum_counted(settled)
+    credited_usd = await find_claim_credit(unit, grant, debtor, default, chain) + sum_counted(settled)
     bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
     items = compute_items(grant, debtor, default, bought)
     if settled and min(_sum_items(items), await _find_again(unit, grant, debtor, default, settled)) <= credited_usd:
@@ -274,10 +273,6 @@ async def _compute_claim(
     amount_usd = sum_claim(items, credited_usd)
     holders = list_holder_parts(grant, bought, items, amount_usd)
     return {"items": items, "credited_usd": credited_usd, "amount_usd": amount_usd, "holders": holders}
-
-
-def _sum_counted(claims: Sequence[Claim]) -> Decimal:
-    return sum((claim.counted_usd for claim in claims), ZERO)
 
 
 async def _find_again(
@@ -290,7 +285,7 @@ async def _find_again(
     made_at = settled[-1].claimed.made_at
     named = [item.replacement_id for claim in settled for item in claim.claimed.items]
     ids = dict.fromkeys(one for one in named if one is not None)
-    bought = [await _load_delivered(unit, await unit.get(GRANT, one), made_at) for one in ids]
+    bought = [await load_delivered(unit, await unit.get(GRANT, one), made_at) for one in ids]
     return _sum_items(compute_items(grant, debtor, default, bought))
 
 
@@ -298,7 +293,9 @@ def _sum_items(items: Sequence[ClaimItem]) -> Decimal:
     return sum((item.amount_usd for item in items), ZERO)
 
 
-async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed, earlier: AbstractSet[str]) -> None:
+async def _use_replacements(
+    unit: UnitOfWork, claimed: BondClaimed, earlier: AbstractSet[str], *, is_seller: bool
+) -> None:
     """Record that each replacement counts for this claim, if it does not for an `earlier` one of the same period.
 
     Raises:
@@ -307,78 +304,17 @@ async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed, earlier: Abs
     for grant_id in filter(None, (item.replacement_id for item in claimed.items)):
         record_id = derive_command_id("replacement", grant_id)
         used = await unit.load(COMMAND, record_id)
-        if used is not None and used.aggregate_id in earlier:
-            continue
-        require_unclaimed(grant_id, None if used is None else used.aggregate_id)
-        record = RecordCommand(command_id=record_id, aggregate="bond", aggregate_id=claimed.claim_id, version=None)
-        await unit.decide(COMMAND, record_id, record)
+        if used is None or used.aggregate_id not in earlier:
+            require_unclaimed(grant_id, None if used is None else used.aggregate_id)
+            await _record(unit, record_id, claimed.claim_id)
+        place_id = name_place(grant_id, is_seller=is_seller)
+        if await unit.load(COMMAND, place_id) is None:
+            await _record(unit, place_id, claimed.bond_id)
 
 
-async def _find_default(
-    unit: UnitOfWork,
-    grant: Grant,
-    period_start: datetime | None,
-    *,
-    after: datetime | None = None,
-    until: datetime | None = None,
-) -> tuple[Default, list[Statement]]:
-    """Return what was not delivered in a period, and the statements of it; for None, what early ends left out.
-
-    `after` and `until` are those of `find_ending`.
-
-    Raises:
-        Refusal: ``period_unknown`` · ``statement_unknown`` · ``adjustments_too_many`` · ``remedies_missing`` ·
-            ``grant_not_defaulted``.
-    """
-    if period_start is None:
-        return find_ending(grant, after, until), []
-    period = find_period(grant, period_start)
-    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
-    chain = await find_chain(unit, period)
-    default = find_failures(grant, usage, period, chain)
-    return default, chain or await load_chain(unit, period)
-
-
-async def _find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decimal:
-    """Return the USD that a claim comes to by the log now; 0 if nothing is owed any more."""
-    made_at = claimed.made_at
-    grant = await unit.load(GRANT, claimed.grant_id)
-    if grant is None:  # a match that its provider broke
-        return claimed.amount_usd
-    starts = {period.statement_id: period.start for period in list_periods(grant)}
-    ids = [item.replacement_id for item in claimed.items if item.replacement_id is not None]
-    bought = [await _load_delivered(unit, await unit.get(GRANT, one), made_at) for one in ids]
-    earlier = list_end_claims(bond, claimed.grant_id, made_at)
-    start = None if claimed.statement_id is None else starts[claimed.statement_id]
-    try:
-        after = earlier[-1].made_at if earlier else None
-        default, chain = await _find_default(unit, grant, start, after=after, until=made_at)
-        settled = list_settled_claims(bond, claimed.grant_id, claimed.statement_id, made_at)
-        debtor = next(one for one in list_debtors(grant.issued) if one.party_id == claimed.party_id)
-        credited_usd = await _find_credited(unit, grant, debtor, default, chain) + _sum_counted(settled)
-        return sum_claim(compute_items(grant, debtor, default, bought), credited_usd)
-    except Refusal as refusal:
-        if refusal.code in NOTHING:
-            return ZERO
-        raise
-
-
-async def _find_credited(
-    unit: UnitOfWork, grant: Grant, debtor: Debtor, default: Default, chain: Sequence[Statement]
-) -> Decimal:
-    """Return what was credited for a period, or may still be while a statement of it is in dispute.
-
-    Credits and fees of early ends are the provider's. The seller of resold hours paid none of them.
-    """
-    if debtor.is_seller:
-        return ZERO
-    service = None
-    for known in chain:
-        if known.dispute is not None:
-            issued = known.issued
-            period = Period(issued.statement_id, issued.period_start, issued.period_end)
-            service = await review_service(unit, grant, period, int(known.dispute.count), known.service)
-    return find_credited(default, chain, service)
+async def _record(unit: UnitOfWork, record_id: str, aggregate_id: str) -> None:
+    record = RecordCommand(command_id=record_id, aggregate="bond", aggregate_id=aggregate_id, version=None)
+    await unit.decide(COMMAND, record_id, record)
 
 
 async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Bought:
@@ -395,14 +331,7 @@ async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, gr
         is_contested=isinstance(auction, FrozenAuction) and await _is_contested(unit, bought, auction.locked.book),
     )
     require_replacement(grant, lost.terms, purchase, default)
-    return await _load_delivered(unit, bought, unit.context.at)
-
-
-async def _load_delivered(unit: UnitOfWork, grant: Grant, at: datetime) -> Bought:
-    """Return what a replacement delivered before `at`, by its provider's meter and its statements."""
-    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
-    periods = [(period, await find_chain(unit, period)) for period in list_periods(grant) if period.start < at]
-    return find_delivered(grant, usage, periods, at)
+    return await load_delivered(unit, bought, unit.context.at)
 
 
 async def _is_contested(unit: UnitOfWork, bought: Grant, book: Book) -> bool:
@@ -464,7 +393,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
         claim = None if bond is None else bond.find(command.claim_id)
         most, money_usd, freed_at = None, ZERO, None
         if bond is not None and claim is not None:
-            most = await _find_most(unit, bond, claim.claimed)
+            most = await find_most(unit, bond, claim.claimed)
             account = await unit.get(ACCOUNT, bond.account_id)
             causes = [one.claimed.claim_id for one in bond.claims]
             money_usd = bond.own_usd + account.count_free(context.at, causes)

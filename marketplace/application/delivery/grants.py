@@ -20,6 +20,7 @@ from marketplace.application.steps.access import (
 )
 from marketplace.application.steps.binding import require_lots_kept
 from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.claim_amounts import return_excess
 from marketplace.application.steps.end_fees import find_covering, find_payable, free_sale_fee, list_causes
 from marketplace.application.steps.make_whole import keep_make_whole
 from marketplace.application.steps.paying import pay
@@ -714,6 +715,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await close_service_lines(unit, grant, "the grant ended")
         await release_undelivered(unit, grant, settled.holder_paid_usd, "the grant ended")
+        await return_excess(unit, grant, grant_id)
         await free_kept(unit, grant)
 
     return await handler.run(context, GRANT, grant_id, work)

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from events.auction import MatchTerms
-from events.bond import BondClaimed, BondPaid, ClaimItem
+from events.bond import BondClaimed, BondPaid, BondReturned, ClaimItem
 from events.grant import GrantIssued, ResalePart
 from events.instants import FOREVER
 from events.order import LostMatch
@@ -73,9 +73,18 @@ async def post_deposit(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart
 
 
 async def pay_claims(unit: UnitOfWork, bond_id: str) -> None:
-    """Pay from the holds, or else from available money, what the bond has decided to pay."""
+    """Pay what the bond has decided to pay, from the holds or else from available money, or that is returned."""
     for event in unit.list_events(BOND, bond_id):
-        if isinstance(event, BondPaid):
+        if isinstance(event, BondReturned):
+            returned = Debit(
+                account_id=event.payer_account_id,
+                amount_usd=event.amount_usd,
+                payee_account_id=event.payee_account_id,
+                cause=event.payment_id,
+                owed=True,
+            )
+            await pay(unit, returned)
+        elif isinstance(event, BondPaid):
             payment: dict[str, Any] = {
                 "account_id": rename_id("acc", event.party_id),
                 "amount_usd": event.amount_usd,

@@ -23,7 +23,7 @@ Invariants:
        shows beyond what that came to when it was settled: so a reading that lowered a claim, and is taken back later,
        costs the claimant nothing.
     4. A part is released whole, once its term and the time for claims are over and no claim on it is open or owed.
-    5. A posting counts once.
+    5. A posting counts once, and so does a credit for which a part of a claim is returned, at most what was paid of it.
     6. Nothing is paid of a claim before its `answer_until`.
     7. No source pays for a broken match what an open claim for undelivered hours may still need of it, and no part
        pays for all of them more than `BROKEN_PART` of its money.
@@ -43,7 +43,7 @@ from typing import Final, Literal
 import msgspec
 from immutables import Map
 
-from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPosted, BondReleased
+from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPosted, BondReleased, BondReturned
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -129,7 +129,27 @@ class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
     needed_until: datetime | None = None
 
 
-BondCommand = PostBond | ClaimBond | AnswerClaim | ReleaseBond
+class ReturnClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """Return what was paid of a claim beyond what it comes to, because hours of a replacement are not charged.
+
+    Attributes:
+        bond_id: The bond.
+        claim_id: The claim.
+        replacement_id: The replacement.
+        cause: The credit, or the replacement that is over; it counts once.
+        most_usd: What the claim comes to by the log now.
+        credited: Who got money by that, with the account and the USD: a holder, or None for the startup.
+    """
+
+    bond_id: str
+    claim_id: str
+    replacement_id: str
+    cause: str
+    most_usd: Decimal
+    credited: tuple[tuple[str | None, str, Decimal], ...]
+
+
+BondCommand = PostBond | ClaimBond | AnswerClaim | ReturnClaim | ReleaseBond
 Status = Literal["open", "contested", "settled"]
 BROKEN_PART: Final = Fraction(1, 10)
 """How much of the money of a part broken matches may take."""
@@ -164,7 +184,9 @@ class Claim:
         paid: What each part paid of it, by lot; None is the part for all grants, `OWN` the provider's other money.
         received: What each holder of equity got of it.
         decide_until: By when the platform decides it; None unless it was contested.
-        counted_usd: What it came to by the log when it was settled; what the platform decides is final, so all of it.
+        counted_usd: What it came to by the log when it was settled, less what was returned since; what the platform
+            decides is final, so all of it.
+        returned: What was returned, by payment.
     """
 
     claimed: BondClaimed
@@ -174,6 +196,7 @@ class Claim:
     received: Map[str, Decimal] = field(default_factory=Map)
     decide_until: datetime | None = None
     counted_usd: Decimal = ZERO
+    returned: Map[str, Decimal] = field(default_factory=Map)
 
     @property
     def paid_usd(self) -> Decimal:
@@ -275,6 +298,8 @@ def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:
     match command:
         case AnswerClaim():
             return _answer(command, state)
+        case ReturnClaim():
+            return list(_return(command, state))
         case ReleaseBond():
             return _release(command, state)
 
@@ -368,6 +393,34 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
         decide_until=command.at + DECIDE_WITHIN if outcome == "contested" else None,
     )
     return [answered, *list_payments(command.bond_id, evolve(state, answered), command.at, command.money_usd)]
+
+
+def _return(command: ReturnClaim, state: Bond) -> Iterator[BondReturned]:
+    """Yield what each payee returns of what it got of a claim, in proportion, at most what was credited to it now."""
+    claim = require_found("claim", command.claim_id, state.find(command.claim_id))
+    over_usd = claim.paid_usd - sum(claim.returned.values(), ZERO) - command.most_usd
+    if claim.status != "settled" or over_usd <= 0:
+        return
+    for holder_id, account_id, credited_usd in command.credited:
+        got_usd = claim.paid_usd - sum(claim.received.values(), ZERO)
+        if holder_id is not None:
+            got_usd = claim.received.get(holder_id, ZERO)
+        amount_usd = min(floor_cents(Fraction(over_usd) * Fraction(got_usd) / Fraction(claim.paid_usd)), credited_usd)
+        payment_id = derive_id("cap", command.claim_id, f"{command.cause}/{holder_id or ''}")
+        if amount_usd > 0 and payment_id not in claim.returned:
+            yield BondReturned(
+                bond_id=command.bond_id,
+                party_id=state.party_id,
+                claim_id=command.claim_id,
+                startup_id=claim.claimed.startup_id,
+                holder_id=holder_id,
+                grant_id=claim.claimed.grant_id,
+                replacement_id=command.replacement_id,
+                payer_account_id=account_id,
+                payee_account_id=state.account_id,
+                payment_id=payment_id,
+                amount_usd=amount_usd,
+            )
 
 
 def _find_outcome(
@@ -583,6 +636,11 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
             if event.holder_id is not None:
                 received = received.set(event.holder_id, received.get(event.holder_id, ZERO) + event.amount_usd)
             return _change(state, event.claim_id, paid=claim.paid.set(source, sum_usd), received=received)
+        case BondReturned():
+            claim = state.find(event.claim_id)
+            assert claim is not None, "only what was paid of a claim is returned"
+            returned = claim.returned.set(event.payment_id, event.amount_usd)
+            return _change(state, event.claim_id, returned=returned, counted_usd=claim.counted_usd - event.amount_usd)
         case BondReleased():
             part = state.parts[event.lot_id]
             part = replace(part, released_usd=part.released_usd + event.amount_usd)

@@ -32,9 +32,10 @@ What was credited or paid for the same hours is subtracted. A claim is about one
 or disputed, or about the early ends, and hours taken off, since the last such claim. So no hour is recovered twice,
 whoever claims. The startup chooses when to claim and what it bought instead; in the last `HOLDER_WITHIN` of the time to
 claim, the holder that bears a part of the price claims what the startup has not. By then every replacement has
-delivered what counts, so the startup loses nothing. A claim is computed again when it is answered; it only falls. A
-period whose claim is settled is claimed again for what the log shows beyond it, because readings that lowered the claim
-were corrected, voided or conceded since.
+delivered what counts, so the startup loses nothing. A claim is computed again when it is answered; it only falls. Once
+a replacement charges less than a paid claim counted, the difference is returned (`bond.ReturnClaim`). A period whose
+claim is settled is claimed again for what the log shows beyond it, because readings that lowered the claim were
+corrected, voided or conceded since.
 
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.

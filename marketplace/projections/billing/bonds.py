@@ -126,15 +126,25 @@ def _paid(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondPaid)
     _raise(changes, fact, bond_claims, (event.bond_id, event.claim_id), "paid_usd")
 
 
+def _returned(changes: WriteBatch, _: RecordedEvent, event: bond_events.BondReturned) -> None:
+    """Lower what a claim is due and was paid by what was returned."""
+    row = changes.find(bond_claims, event.bond_id, event.claim_id) or {}
+    sums = {name: row[name] - event.amount_usd for name in ("due_usd", "demand_usd", "paid_usd") if row}
+    changes.update(bond_claims, event.bond_id, event.claim_id, **sums)
+
+
 def _released(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondReleased) -> None:
     _raise(changes, fact, bonds, (event.bond_id, event.lot_id or ALL_GRANTS), "released_usd")
+
+
+_MOVES: Final = (bond_events.BondPaid, bond_events.BondReturned)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     events: list[Any] = [fact.event for fact in batch]
     parts = {(event.bond_id, event.lot_id or ALL_GRANTS) for event in events if hasattr(event, "lot_id")}
     await changes.load(connection, bonds, parts)
-    claims = {(event.bond_id, event.claim_id) for event in events if isinstance(event, bond_events.BondPaid)}
+    claims = {(event.bond_id, event.claim_id) for event in events if isinstance(event, _MOVES)}
     await changes.load(connection, bond_claims, claims)
 
 
@@ -148,6 +158,7 @@ PROJECTION: Final = Projection(
         bond_events.BondClaimed: _claimed,
         bond_events.BondAnswered: _answered,
         bond_events.BondPaid: _paid,
+        bond_events.BondReturned: _returned,
         bond_events.BondReleased: _released,
     },
     load=_load,

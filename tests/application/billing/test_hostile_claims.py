@@ -591,6 +591,45 @@ async def test_a_replacement_counts_for_what_it_delivered_and_its_statements_cha
         assert [rule for rule, _, _ in unseen] == ["replacement"]
 
 
+@pytest.mark.parametrize("stated", [True, False])
+async def test_what_a_replacement_no_longer_charges_goes_back_to_who_paid_for_it(market, stated):
+    """A tenant kept 19,804.80 of a replacement that its shell voided once the claim was paid; 3,676.80 were due."""
+    first, startup = await join(market)
+    async with market.worker():
+        old, new = await replace_lost(market, first, startup)
+        new_id, start = new.grant.issued.grant_id, new.grant.issued.start
+        reading = Measurement(reading_id="all", start=start, end=start + timedelta(days=10), nodes=1)
+        market.clock.at = reading.end
+        provider = market.context(new.grant.issued.provider_id)
+        await usage.report_usage(market.handler, provider, new_id, source="dcgm", measurements=(reading,))
+        lost = await market.state("grant", old.grant.issued.grant_id)
+        await settle(market, first, startup, lost, replacement_ids=[new_id])
+        [claimed] = await read_claims(market, first)
+        assert claimed.paid_usd == claimed.due_usd == claimed.claimed.amount_usd
+        [period, *_] = list_periods(new.grant)
+        if stated:
+            market.clock.at = period.end + timedelta(hours=25)
+            issued = await market.until("statement", period.statement_id, "issued")
+            market.clock.at = issued.issued.accept_until
+            await market.until("statement", period.statement_id, "accepted")
+        context = market.context(new.grant.issued.provider_id)
+        void = {"source": "dcgm", "reading_id": "all", "reason": "nothing ran"}
+        await usage.void_usage(market.handler, context, new_id, **void)
+        if stated:
+            await market.until("statement", name_adjustment(period.statement_id, 0), "accepted")
+        else:
+            for each in list_periods(new.grant):
+                market.clock.at = each.end + timedelta(hours=25)
+                issued = await market.until("statement", each.statement_id, "issued")
+                market.clock.at = issued.issued.accept_until
+            await market.until("grant", new_id, "completed")
+    [claimed] = await read_claims(market, first)
+    due = round_cents(price(old.grant, 1, 60 * 24) / 4) - claimed.claimed.credited_usd
+    assert claimed.paid_usd - sum(claimed.returned.values()) == claimed.counted_usd == due
+    await check(market)
+    assert await find_faults(Bonds, market.log, drop="account.debited.v1") != []
+
+
 @pytest.mark.parametrize("taken_back", ["conceded", "voided", "kept"])
 async def test_a_claim_that_invented_readings_lowered_is_made_again_once_they_are_taken_back(market, taken_back):
     """A provider that delivered two days stated the month while it had time to answer, and then took that back."""

@@ -4,12 +4,13 @@ from decimal import Decimal
 
 from events.account import (
     AccountCredited,
+    AccountDebited,
     AccountDeposited,
     AccountHoldCaptured,
     AccountHoldPlaced,
     AccountHoldReleased,
 )
-from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem
+from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, BondReturned, ClaimItem
 from tests.contracts.story.clearing import EVALUATION_GRANT
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, QUILLWORK, QUILLWORK_CASH, at
@@ -52,6 +53,25 @@ def tell_bonds(teller: Teller) -> None:
     freed = AccountHoldReleased(**_MINE, hold_id=_HOLD, amount_usd=Decimal("20.00"), reason="the bond stands no more")
     released = BondReleased(**_BOND, lot_id=None, hold_id=_HOLD, amount_usd=Decimal("20.00"))
     teller.tell("2031-02-27T09:00", NORTHFJORD, released, freed)
+
+
+def tell_return(teller: Teller, when: str) -> None:
+    """Return a part of the claim, of which a replacement charged less in the end."""
+    payment = {"payment_id": name("cap", "a return"), "amount_usd": Decimal("12.00")}
+    returned = BondReturned(
+        **_BOND,
+        **payment,
+        claim_id=_CLAIM,
+        startup_id=QUILLWORK,
+        grant_id=EVALUATION_GRANT,
+        replacement_id=name("grt", "a replacement"),
+        payer_account_id=QUILLWORK_CASH,
+        payee_account_id=NORTHFJORD_CASH,
+    )
+    moved = {"amount_usd": payment["amount_usd"], "cause": payment["payment_id"]}
+    debited = AccountDebited(account_id=QUILLWORK_CASH, party_id=QUILLWORK, payee_account_id=NORTHFJORD_CASH, **moved)
+    credited = AccountCredited(**_MINE, payer_account_id=QUILLWORK_CASH, **moved)
+    teller.tell(when, "platform", returned, debited, credited)
 
 
 def _post(teller: Teller, when: str, amount: Decimal, owed: Decimal | None = None) -> None:

@@ -19,7 +19,7 @@ from events.schedule import (
     ScheduleTerms,
 )
 from events.subjects import LOG_ID, render_subject
-from tests.contracts.story.bonds import tell_bonds
+from tests.contracts.story.bonds import tell_bonds, tell_return
 from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
@@ -66,6 +66,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_stages(teller)
     tell_late(teller)
     tell_refusal(teller)
+    tell_return(teller, "2031-12-31T09:00")
     return tuple(teller.seal())
 
 

@@ -8,10 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem, HolderPart
+from events.bond import (
+    BondAnswered,
+    BondClaimed,
+    BondPaid,
+    BondPosted,
+    BondReleased,
+    BondReturned,
+    ClaimItem,
+    HolderPart,
+)
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond, list_uncovered
+from marketplace.domain.billing.bond import (
+    BOND,
+    AnswerClaim,
+    ClaimBond,
+    PostBond,
+    ReleaseBond,
+    ReturnClaim,
+    list_uncovered,
+)
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN, DECIDE_WITHIN
 from tests.domain import build
 from tests.domain.build import (
@@ -392,3 +409,33 @@ def test_a_release_of_the_wrong_part_says_where_the_money_is():
         with pytest.raises(Refusal) as caught:
             BOND.decide(command, state)
         assert (caught.value.code, caught.value.message.endswith(said)) == ("bond_empty", True), caught.value.message
+
+
+def test_what_a_claim_was_paid_too_much_is_returned_in_proportion_and_at_most_what_was_credited():
+    holder = HolderPart(party_id=id_of("pty", 7), account_id=id_of("acc", 7), amount_usd=usd(25))
+    shared = claim()
+    shared = replace(shared, claimed=replace(shared.claimed, holders=(holder,)))
+    state, _ = play(post(), shared, answer(), WAITED)
+    payers = ((None, STARTUP_ACCOUNT, usd(20)), (holder.party_id, holder.account_id, usd(90)))
+    back = ReturnClaim(
+        bond_id=BOND_ID,
+        claim_id=FIRST,
+        replacement_id=id_of("grt", 5),
+        cause=id_of("stm", 5),
+        most_usd=usd(60),
+        credited=payers,
+    )
+    events = BOND.decide(back, state)
+    assert [(type(event), event.holder_id, event.amount_usd) for event in events] == [
+        (BondReturned, None, usd(20)),
+        (BondReturned, holder.party_id, usd(10)),
+    ]
+    after = BOND.fold(events, state)
+    assert after.find(FIRST).counted_usd == usd(70)
+    assert BOND.decide(back, after) == []
+    later = replace(back, cause=id_of("stm", 6))
+    assert [event.amount_usd for event in BOND.decide(later, after)] == [usd("7.50"), usd("2.50")]
+    for nothing in (replace(back, most_usd=usd(100)), replace(back, credited=())):
+        assert BOND.decide(nothing, state) == []
+    unsettled, _ = play(post(), shared)
+    assert BOND.decide(back, unsettled) == []

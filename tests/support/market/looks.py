@@ -18,6 +18,7 @@ EVERYWHERE: Final = {"party": "other", "command": "final", "register": "again", 
 LOOKS: Final[dict[str, dict[str, str]]] = {
     "adjustments:run_adjustment": {
         "account": "met",
+        "bond": "again",
         "grant": "fixed",
         "instrument": "other",
         "issuer": "again",
@@ -155,6 +156,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "grants:finish_grant": {
         "account": "met",
+        "bond": "again",
         "grant": "met",
         "instrument": "met",
         "issuer": "met",
