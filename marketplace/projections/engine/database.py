@@ -15,8 +15,9 @@ from marketplace.core.errors import Unavailable
 
 _STATEMENTS_CACHED_MAX: Final = 500
 _CONNECT_SECONDS_MAX: Final = 5
-_AWAY: Final = ("08", "57P", "53100", "53300")
-"""SQLSTATEs: connection lost, server starts or stops, its disk is full, it has no connection left."""
+_AWAY: Final = ("08", "57P", "53100", "53300", "28", "3D000")
+"""SQLSTATEs: connection lost, server starts or stops, its disk is full, it has no connection left, it refuses the user
+or has no such database."""
 _UNDEFINED_TABLE: Final = "42P01"
 
 
@@ -61,9 +62,9 @@ async def reachable() -> AsyncIterator[None]:
     """Turn the errors of an unavailable PostgreSQL into `Unavailable`; let every other error through.
 
     Raises:
-        Unavailable: The connection was refused, lost or not given in time; the server starts, stops, has a full disk,
-            or no tables yet. The driver reports a connection that breaks during an operation as an internal error of
-            its own.
+        Unavailable: The connection was refused, lost or not given in time; the server starts, stops, has a full disk
+            or no tables yet, or refuses the user. The driver reports a connection that breaks during an operation as
+            an internal error of its own.
     """
     try:
         yield

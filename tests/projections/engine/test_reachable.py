@@ -17,6 +17,8 @@ from marketplace.projections.engine.database import reachable
         asyncpg.CannotConnectNowError("the database system is starting up"),
         asyncpg.AdminShutdownError("terminating connection due to administrator command"),
         asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+        asyncpg.InvalidPasswordError("password authentication failed"),
+        asyncpg.InvalidCatalogNameError("the database does not exist"),
     ],
 )
 async def test_a_database_that_is_away_is_unavailable(error):
