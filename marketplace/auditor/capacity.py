@@ -4,7 +4,7 @@ A held quote ends before an auction that may award its capacity binds its orders
 completed, no grant moves or is extended onto a lot that it has bound. A grant whose startup moves it takes free nodes
 of its pool, also such that no lot offers. Nobody else takes the hours that are kept for it. No provider dates back by
 more than an hour that nodes which had less power than they draw have it again. A closing that ends grants is put off a
-day before it at the latest.
+day before it at the latest. A node states 5 kW for each GPU and 5 kW beside them at most.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ Shares = list[tuple[str, Load]]
 
 BACKDATED_MAX: Final = timedelta(hours=1)
 PUT_OFF_MIN: Final = timedelta(days=1)
+_KW_MAX: Final = 5
 
 
 @dataclass(slots=True)
@@ -281,7 +282,10 @@ class Capacity:
             self._take_site(name, body)
             return
         if name == "opened":
-            self.pools[body["pool_id"]] = Pool(body["site_id"], body["nodes"], body["power_per_node_kw"])
+            gpus, power_kw = body["gpus_per_node"], body["power_per_node_kw"]
+            text = f"{body['pool_id']} states {power_kw} kW for a node of {gpus} GPUs"
+            self.findings.require(power_kw <= (gpus + 1) * _KW_MAX, "power", message.sequence, text)
+            self.pools[body["pool_id"]] = Pool(body["site_id"], body["nodes"], power_kw)
             return
         pool = self.pools.get(body["pool_id"])
         if pool is None:

@@ -3,8 +3,8 @@
 A warrant with a programme also counts grants and purchases that the programme names, so its sums are at least those of
 its own grants. Mean prices of recorded sources are computed, where they are measured, fix a price or value an exercise.
 A price that rounds and valuations made is at most the highest one that others than the warrant's side and the company
-made. Milestones of power are not computed here; they count as reached. So do those of delivery and payments, where they
-let vested shares be exercised.
+made. Power is computed from what nodes state as their pool is opened; of a programme, all grants and statements that it
+ever named count. Milestones of delivery and payments count as reached where they let vested shares be exercised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,20 @@ Body = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Delivered:
-    """What was accepted of a grant, less credits, whether its parties are related, and who sells it."""
+    """What was accepted of a grant, less credits; its nodes and their power; and its sellers and their relation."""
 
     mark: str | None = None
     sellers: frozenset[str] = frozenset()
     gpu_seconds: int = 0
     paid_usd: Decimal = Decimal(0)
+    nodes: int = 0
+    gpus: int = 0
+    kilowatts: int = 0
+
+    def count_kilowatts(self, hours: int) -> Fraction:
+        """Return the kilowatts of its nodes; before each has delivered so many hours in proportion."""
+        whole = self.gpus * hours * 3_600
+        return self.kilowatts * min(Fraction(1), Fraction(self.gpu_seconds, whole)) if whole else Fraction(0)
 
     def counts_for(self, holder_id: str) -> bool:
         """Return whether a warrant that was issued to a party counts it: not what only that party calls related."""
@@ -55,6 +63,9 @@ class Milestones:
         vested: The tranches that vested in full, by warrant and number, and the day.
         vested_last: The last day on which some of a tranche vested.
         averages: The mean prices of recorded sources.
+        node_kw: The power that a node of each pool states.
+        programmes: The grants of each programme.
+        stated_kw: The power that statements of each programme state.
         splits: All splits of its issuer as each warrant was issued.
         votes: Prices and relations; None: such prices count as reached.
     """
@@ -68,12 +79,20 @@ class Milestones:
     vested_last: dict[tuple[str, int], date] = field(default_factory=dict)
     averages: Averages = field(default_factory=Averages)
     splits: dict[str, Fraction] = field(default_factory=dict)
+    node_kw: dict[str, int] = field(default_factory=dict)
+    programmes: dict[str, set[str]] = field(default_factory=dict)
+    stated_kw: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command. What was imported vested elsewhere."""
         imports = any(message.event_type == "issuer.imported.v1" for message in decision)
         for message in decision:
             kind = message.event_type.removesuffix(".v1")
+            if kind == "pool.opened":
+                self.node_kw[message.read()["pool_id"]] = message.read()["power_per_node_kw"]
+            if kind == "grant.substituted" and message.read()["grant_id"] in self.grants:
+                moved = self.grants[message.read()["grant_id"]]
+                moved.kilowatts = max(moved.kilowatts, moved.nodes * self.node_kw.get(message.read()["pool_id"], 0))
             if kind in {"grant.issued", "grant.marked", "statement.accepted", "statement.credited"}:
                 self._count(kind, message.read())
         for message in decision:
@@ -81,6 +100,7 @@ class Milestones:
             if aggregate == "issuer":
                 body = message.read()
                 self.averages.take(name, body)
+                self._take_programme(name, body)
                 if body.get("warrant_id") is not None:
                     self._take_warrant(message, name, body, imports=imports)
 
@@ -118,10 +138,31 @@ class Milestones:
             grant.mark = body.get("mark")
             if kind == "grant.issued":
                 grant.sellers = frozenset({body["provider_id"], (body.get("resale") or {}).get("seller_id", "")})
+                grant.nodes, grant.gpus = body["nodes"], body["nodes"] * body["gpus_per_node"]
+                grant.kilowatts = grant.nodes * self.node_kw.get(body["pool_id"], 0)
         elif body.get("service_line_id") is None:
             sign = 1 if kind == "statement.accepted" else -1
             grant.gpu_seconds += sign * body["charges"]["gpu_seconds"]
             grant.paid_usd += sign * Decimal(body["charges"]["provider_usd"])
+
+    def _take_programme(self, name: str, body: Body) -> None:
+        """Fold the grants and the stated power of a programme."""
+        if name == "programme_grant_added":
+            self.programmes.setdefault(body["programme_id"], set()).add(body["grant_id"])
+        elif name == "purchases_stated":
+            stated = self.stated_kw.setdefault(body["programme_id"], {})
+            stated.pop(body.get("replaces") or "", None)
+            stated[body["purchases_id"]] = body["kilowatts"]
+
+    def _count_kilowatts(self, body: Body, hours: int) -> Fraction:
+        """Return the most power that was delivered under a warrant."""
+        warrant = self.warrants.get(body["warrant_id"]) or {}
+        programme_id = warrant.get("programme_id") or ""
+        names = {*(warrant.get("grant_ids") or ()), *self.programmes.get(programme_id, ())}
+        counted = (self.grants[each] for each in names if each in self.grants)
+        holder_id = warrant.get("holder_id", "")
+        parts = (each.count_kilowatts(hours) for each in counted if each.counts_for(holder_id))
+        return sum(parts, Fraction(sum(self.stated_kw.get(programme_id, {}).values())))
 
     def _check_sums(self, message: Message, body: Body) -> None:
         """Check what a vesting, or its reversal, says was accepted and paid under the grants of the warrant."""
@@ -181,6 +222,8 @@ class Milestones:
                 return bool(body["gpu_seconds"] >= milestone["gpu_seconds"])
             case "amount" if "paid_usd" in body:
                 return Decimal(body[f"{milestone['basis']}_usd"]) >= Decimal(milestone["amount_usd"]) - _CENT
+            case "power" if self.node_kw:
+                return self._count_kilowatts(body, milestone["hours"]) >= int(milestone["kilowatts"])
             case "date":
                 today = now.date().isoformat()
                 return min(today, str(body.get("on_day", today))) >= str(milestone["day"])

@@ -7,7 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from events.vesting import AmountMilestone, DateMilestone, DeliveryMilestone, TrancheMilestone, WarrantTranche
+from events.vesting import (
+    AmountMilestone,
+    DateMilestone,
+    DeliveryMilestone,
+    PowerMilestone,
+    TrancheMilestone,
+    WarrantTranche,
+)
 from marketplace.application.equity import warrants
 from marketplace.auditor.milestones import Milestones
 from marketplace.auditor.spans import parse_instant, render_instant
@@ -50,7 +57,7 @@ async def play(*, is_named=False):
             warrant_id=derive_id("wrt", trade.issuer),
             holder_id=trade.fund,
             class_id="common",
-            shares=300,
+            shares=400,
             exercise_price_usd=Decimal(1),
             expires_at=grant.end + timedelta(days=90),
             settlement="cash",
@@ -58,6 +65,7 @@ async def play(*, is_named=False):
                 WarrantTranche(shares=100, conditions=((DeliveryMilestone(gpu_seconds=1),),)),
                 WarrantTranche(shares=100, conditions=((paid,), (DateMilestone(day=grant.end.date()),))),
                 WarrantTranche(shares=100, conditions=((TrancheMilestone(tranche=0),),)),
+                WarrantTranche(shares=100, conditions=((PowerMilestone(kilowatts=grant.issued.nodes * 11, hours=1),),)),
             ),
             grant_ids=(grant.issued.grant_id,),
         )
@@ -69,7 +77,7 @@ async def play(*, is_named=False):
         await market.until("statement", list_periods(grant)[0].statement_id, "issued")
         market.clock.at = grant.end + timedelta(days=20)
         await market.until("grant", grant.issued.grant_id, "completed")
-        assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].vested == frozenset({0, 1, 2})
+        assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].vested == frozenset({0, 1, 2, 3})
     return await read_messages(market.log)
 
 
@@ -148,3 +156,13 @@ async def test_what_vested_long_ago_is_not_unvested(vested, days, is_late):
     later = replace(first, headers=headers)
     texts = [text for text in audit([*vested, later]) if "is unvested on" in text]
     assert bool(texts) == is_late
+
+
+async def test_a_milestone_of_power_is_reached_by_what_the_nodes_state_as_their_pool_is_opened(vested):
+    def weaken(message):
+        if message.event_type != "pool.opened.v1":
+            return message
+        return replace(message, body=json.dumps({**message.read(), "power_per_node_kw": 10}).encode())
+
+    (text,) = audit([weaken(message) for message in vested])
+    assert "'kind': 'power'" in text

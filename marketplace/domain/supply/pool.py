@@ -23,7 +23,7 @@ amount_too_precise · credits_above_promise · credits_out_of_order · reservati
 incident_unknown · time_naive · incident_restored · span_empty · notice_too_short · closing_brought_forward ·
 pool_closing · resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven ·
 lot_not_offered · lot_sold · nodes_failed · outage_open · nodes_exceeded · resumption_backdated ·
-value_out_of_bounds · from_the_future · pool_unopened.
+value_out_of_bounds · power_above_gpus · from_the_future · pool_unopened.
 """
 
 from collections.abc import Iterable, Sequence
@@ -82,6 +82,9 @@ PUT_OFF_MIN = timedelta(days=1)
 FEES_KEPT = timedelta(days=7)
 """How long after its closing the provider's account keeps the fees of the ends of its grants."""
 _DAY: Final = timedelta(days=1)
+KW_PER_GPU_MAX: Final = 5
+KW_PER_NODE_MAX: Final = 5
+"""A node draws at most so many kilowatts for each GPU and so many beside them: several times what one of today does."""
 RESALES_MAX: Final = 64
 """The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""
 
@@ -352,7 +355,26 @@ def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
     if opened.service is not None:
         require_service(opened.service, "/service")
     require_bounds(opened)
+    _require_plausible(opened)
     return [opened]
+
+
+def _require_plausible(opened: PoolOpened) -> None:
+    """Refuse nodes that state more power than their GPUs can draw: warrants vest by the power of delivered nodes.
+
+    Raises:
+        Refusal: ``power_above_gpus``.
+    """
+    most_kw = opened.gpus_per_node * KW_PER_GPU_MAX + KW_PER_NODE_MAX
+    if opened.power_per_node_kw > most_kw:
+        raise Refusal(
+            "power_above_gpus",
+            f"a node of {opened.gpus_per_node} GPUs states {opened.power_per_node_kw} kW; at most {most_kw} kW count:"
+            f" {KW_PER_GPU_MAX} for each GPU and {KW_PER_NODE_MAX} for the rest. State the draw of one node",
+            pointer="/power_per_node_kw",
+            power_kw=opened.power_per_node_kw,
+            power_kw_max=most_kw,
+        )
 
 
 def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:

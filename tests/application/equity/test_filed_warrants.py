@@ -224,13 +224,15 @@ async def deliver_gigawatt(deal):
         site_id=site.id,
         gpu_class="MI450",
         interconnect="infiniband",
-        gpus_per_node=8,
+        gpus_per_node=200,
         nodes=1_000,
         power_per_node_kw=1_000,
     )
     await market.lot(deal.vendor, pool.id, nodes=1_000)
     offers = (ClassOffer(gpu_class="MI450", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0)),)
-    order = await market.order(deal.customer, equity="0", nodes=1_000, days=2, latest=1, offers=offers)
+    await deal.deposit("40000000.00", deal.customer)
+    racks = {"nodes": 1_000, "gpus_per_node": 200}
+    order = await market.order(deal.customer, equity="0", days=2, latest=1, offers=offers, **racks)
     auction = await market.auction()
     market.clock.at = market.day(0.5)
     await market.until("auction", auction, "completed")

@@ -16,6 +16,7 @@ from events.pool import (
     PoolNodeFailed,
     PoolNodeRestored,
 )
+from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX
 from marketplace.domain.supply.pool_commands import (
@@ -216,6 +217,7 @@ REFUSALS = [
     Row("resumption_backdated", (OPENED, FAILED), build.restore_nodes(at=hour(5), reported_at=hour(7)), "/at"),
     Row("value_out_of_bounds", (), build.open_pool(gpus_per_node=0)),
     Row("value_out_of_bounds", (OPENED,), build.fail_nodes(nodes=-1)),
+    Row("power_above_gpus", (), build.open_pool(gpus_per_node=1, power_per_node_kw=11), "/power_per_node_kw"),
     Row("from_the_future", (OPENED,), build.fail_nodes(at=hour(9.01), reported_at=hour(9)), "/at"),
     Row(
         "pool_unopened",
@@ -299,6 +301,17 @@ def test_refuses(row):
 
 def test_opens():
     Given(POOL).when(build.open_pool()).then(OPENED)
+
+
+@pytest.mark.parametrize(("gpus", "power_kw"), [(1, 10), (8, 45), (72, 365), (199, 1_000)])
+def test_a_node_draws_no_more_than_five_kilowatts_for_each_gpu_and_five_more(gpus, power_kw):
+    """One that states more reached a warrant's milestone of power with a hundredth of the GPUs."""
+    stated = {"gpus_per_node": gpus, "power_per_node_kw": power_kw}
+    (event,) = POOL.decide(build.open_pool(**stated), None)
+    assert event.power_per_node_kw == power_kw
+    with pytest.raises(Refusal) as caught:
+        POOL.decide(build.open_pool(**{**stated, "gpus_per_node": gpus - 1}), None)
+    assert caught.value.code == ("power_above_gpus" if gpus > 1 else "value_out_of_bounds")
 
 
 def test_offers_and_changes_what_a_lot_offers():
