@@ -96,6 +96,8 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
             reseller bear of their price; of a replacement, what its holder bears.
         holder_id: The holder of the grant's equity that bears a part of its price, or else the reseller that adds to
             it; None: nobody does.
+        reach_usd: The most that the seller of resold hours may still owe for them: what it posted and earned by their
+            resale. None: the claim is against the provider, without a limit.
         by: Who claims. The holder may once the startup has not, in the last days of the time to claim.
     """
 
@@ -114,6 +116,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
     answer_until: Instant
     holders: Annotated[tuple[HolderPart, ...], Meta(max_length=REPLACEMENTS_MAX + 2)] = ()
     holder_id: Id | None = None
+    reach_usd: Usd | None = None
     by: Literal["startup", "holder"] = "startup"
 
 

@@ -61,6 +61,7 @@ class Bonds:
         posted: Dollars that each hold of a bond was given, less what was released.
         broken: Dollars that each hold paid for broken matches.
         returned: Dollars that were returned of each claim.
+        asks: What each lot asks for a GPU-hour of its first nodes.
     """
 
     findings: Findings
@@ -82,6 +83,7 @@ class Bonds:
     posted: dict[str, Decimal] = field(default_factory=dict)
     broken: dict[str, Decimal] = field(default_factory=dict)
     returned: dict[str, Decimal] = field(default_factory=dict)
+    asks: dict[str, Fraction] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold the events of one command, and check that holds of accounts change as the events of bonds state."""
@@ -109,15 +111,18 @@ class Bonds:
             self._check_kept(decision[-1].sequence)
 
     def _follow(self, message: Message) -> None:
-        """Fold an event of a grant, its readings or its statements."""
+        """Fold an event of a lot or a grant, its readings or its statements."""
         name = message.event_type.removesuffix(".v1")
         if name in {"grant.terminated", "grant.rescheduled"}:
             self._end(message.read())
+        elif name in {"lot.listed", "lot.repriced"}:
+            body = message.read()
+            self.asks[body["lot_id"]] = Fraction(body["ask_usd_per_gpu_hour"])
         elif name in _LOWERS:
             self.lowered[message.read()["grant_id"]] = message.sequence
 
     def _check_deposits(self, decision: Sequence[Message]) -> None:
-        """Check that who resells hours for more posts the share of the difference that it may come to owe."""
+        """Check that who resells hours for more posts the share of what it receives at its ask that it may owe."""
         for message in decision:
             grant = message.read() if message.event_type == "grant.issued.v1" else {}
             if grant.get("resale") and (grant.get("ends") or {}).get("remedies"):
@@ -125,7 +130,8 @@ class Bonds:
 
     def _check_deposit(self, message: Message, grant: dict[str, Any], decision: Sequence[Message]) -> None:
         resale, terms = grant["resale"], grant["ends"]["remedies"]
-        margin = Fraction(grant["price_usd_per_gpu_hour"]) - Fraction(resale["owed_usd_per_gpu_hour"])
+        asked = min(Fraction(grant["price_usd_per_gpu_hour"]), self.asks.get(resale["lot_id"], Fraction(0)))
+        margin = asked - Fraction(resale["owed_usd_per_gpu_hour"])
         span = parse_instant(grant["end"]) - parse_instant(grant["start"])
         hours = Fraction(span / timedelta(seconds=1)) / 3600 * grant["nodes"] * grant["gpus_per_node"]
         share = max(Fraction(terms["make_whole_share"]), Fraction(terms["damages_share"]))
@@ -133,7 +139,8 @@ class Bonds:
         bodies = [each.read() for each in decision if each.event_type == "bond.posted.v1"]
         posted = sum(Fraction(body["amount_usd"]) for body in bodies if body["lot_id"] == resale["lot_id"])
         text = f"{grant['grant_id']} is resold, and {posted} USD are posted for it, not {due}"
-        self.findings.require(posted >= due, "bond", message.sequence, text)
+        right = posted >= due and posted == Fraction(resale.get("bond_usd", "0"))
+        self.findings.require(right, "bond", message.sequence, text)
 
     def _end(self, ended: dict[str, Any]) -> None:
         """Count an early end by the provider's fault, or hours that the startup took off a late grant."""
@@ -282,7 +289,9 @@ class Bonds:
         keys += [(item["replacement_id"],) for item in items if item.get("replacement_id")]
         self._check_again(message, body, keys)
         total = sum((Decimal(item["amount_usd"]) for item in items), ZERO) - Decimal(body["credited_usd"])
-        text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total}"
+        reach = body.get("reach_usd")
+        total = total if reach is None else min(total, Decimal(reach))
+        text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total} of {reach}"
         self.findings.require(total == amount > 0, "bond", message.sequence, text)
         self.claims[body["claim_id"]] = [amount, ZERO, ZERO]
         self.sources[body["claim_id"]] = body["bond_id"], set(body["lot_ids"])

@@ -2,7 +2,8 @@
 
 Its order asks no more than the order of the lost grant, and another provider offered capacity for it in the auction. It
 counts for no more hours than its provider's meter counted and, unless readings were lowered since, than its statements
-charge. It costs at most the difference of both prices, and at most the price of the lost hours again.
+charge. It costs at most the difference of both prices, and at most the price of the lost hours again: the provider what
+it is paid of that, and the seller of resold hours the rest.
 """
 
 from collections import Counter
@@ -139,7 +140,8 @@ class Replacements:
             self.findings.require(item["gpu_seconds"] <= delivered, "replacement", message.sequence, text)
             paid, price = (Fraction(each["price_usd_per_gpu_hour"]) for each in (lost, bought))
             owed = Fraction((lost.get("resale") or {}).get("owed_usd_per_gpu_hour", paid))
-            most = max(min(price - paid, owed), Fraction(0)) * item["gpu_seconds"] / _SECONDS
+            above, until = (owed, paid) if body.get("reach_usd") is not None else (Fraction(0), owed)
+            most = max(min(price - paid - above, until - above), Fraction(0)) * item["gpu_seconds"] / _SECONDS
             text = f"{item['amount_usd']} USD are claimed for {grant_id}, it costs at most {float(most):.2f} more"
             right = Fraction(Decimal(item["amount_usd"])) <= most + _CENT
             self.findings.require(right, "replacement", message.sequence, text)

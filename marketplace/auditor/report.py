@@ -33,6 +33,7 @@ from marketplace.auditor.prepaid import Advances
 from marketplace.auditor.proceeds import Proceeds
 from marketplace.auditor.promises import Promises
 from marketplace.auditor.ranges import Ranges
+from marketplace.auditor.reaches import Reaches
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.replacements import Replacements
@@ -75,6 +76,7 @@ class Audit:
     bonds: Bonds = field(init=False)
     claims: Claims = field(init=False)
     replacements: Replacements = field(init=False)
+    reaches: Reaches = field(init=False)
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
     advances: Advances = field(init=False)
@@ -118,6 +120,7 @@ class Audit:
         self.claims = Claims(self.findings)
         self.bearing = Bearing(self.findings)
         self.replacements = Replacements(self.findings)
+        self.reaches = Reaches(self.findings)
         self.stages = Stages(self.findings)
         self.advances = Advances(self.findings)
         self.reschedules = Reschedules(self.findings)
@@ -195,6 +198,7 @@ class Audit:
         self.claims.take(decision)
         self.bearing.take(decision)
         self.replacements.take(decision)
+        self.reaches.take(decision)
         self.caps.take(decision)
         self.stages.take(decision)
         self.advances.take(decision)

@@ -26,6 +26,7 @@ from marketplace.application.steps.claim_amounts import (
     sum_counted,
 )
 from marketplace.application.steps.claims import keep_for_claims, pay_claims, post_part
+from marketplace.application.steps.resale_reach import find_reach
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
@@ -145,7 +146,7 @@ async def claim_bond(
     """Claim what the schedule grants for undelivered hours: of a settled period of a grant, or of its early end.
 
     The claim for resold hours is computed by the price that the buyer pays. The provider owes its part by what it is
-    paid for them. The seller owes the rest, in a claim of its own.
+    paid for them. The seller owes the rest, in a claim of its own, as far as what it posted and earned by the resale.
 
     The startup that pays for the grant claims, also where another one uses it. The holder of its equity that bears a
     part of the price may claim what the startup has not, in the last days of the time to claim.
@@ -204,7 +205,8 @@ async def _claim(
     require_time(default, by, at)
     require_answered(chain)
     settled = list_settled_claims(bond, grant_id, default.statement_id)
-    named: dict[str, Any] = {"replacement_ids": replacement_ids, "settled": settled}
+    reach_usd = await find_reach(unit, bond, grant, debtor)
+    named: dict[str, Any] = {"replacement_ids": replacement_ids, "settled": settled, "reach_usd": reach_usd}
     computed = await _compute_claim(unit, grant, debtor, default, chain, **named)
     claimed = BondClaimed(
         bond_id=bond_id,
@@ -220,6 +222,7 @@ async def _claim(
         made_at=at,
         answer_until=at + ANSWER_WITHIN,
         holder_id=find_holder_id(grant),
+        reach_usd=reach_usd,
         by=by,
         **computed,
     )
@@ -256,6 +259,7 @@ async def _compute_claim(
     *,
     replacement_ids: Sequence[str],
     settled: Sequence[Claim],
+    reach_usd: Decimal | None,
 ) -> dict[str, Any]:
     """Return the items of a claim, what was credited for them, what it comes to, and the holders' parts of that.
 
@@ -270,7 +274,7 @@ async def _compute_claim(
     items = compute_items(grant, debtor, default, bought)
     if settled and min(_sum_items(items), await _find_again(unit, grant, debtor, default, settled)) <= credited_usd:
         raise refuse_claimed(settled[-1].claimed.claim_id)
-    amount_usd = sum_claim(items, credited_usd)
+    amount_usd = sum_claim(items, credited_usd, reach_usd)
     holders = list_holder_parts(grant, bought, items, amount_usd)
     return {"items": items, "credited_usd": credited_usd, "amount_usd": amount_usd, "holders": holders}
 

@@ -72,7 +72,9 @@ async def substitute_grant(
 
 
 async def _check_welcome(unit: UnitOfWork, grant: Grant, pool: Pool) -> None:
-    """Refuse a pool that the grant's order or mandate excludes.
+    """Refuse a pool that the grant's order or mandate excludes or, of resold hours, the order of their seller.
+
+    The hours are the seller's again if their buyer gives them up, so its provider moves them nowhere else first.
 
     Raises:
         Refusal: Those of `require_pool_welcome`.
@@ -80,7 +82,11 @@ async def _check_welcome(unit: UnitOfWork, grant: Grant, pool: Pool) -> None:
     equity = grant.issued.equity
     mandate = None if equity is None else (await load_mandate(unit, equity.mandate_id)).asked
     terms = (await unit.get(ORDER, grant.issued.order_id)).terms
-    require_pool_welcome(terms, mandate, pool, await unit.get(SITE, pool.opened.site_id))
+    site = await unit.get(SITE, pool.opened.site_id)
+    require_pool_welcome(terms, mandate, pool, site)
+    if grant.issued.resale is not None:
+        source = await unit.get(GRANT, grant.issued.resale.grant_id)
+        require_pool_welcome((await unit.get(ORDER, source.issued.order_id)).terms, None, pool, site)
 
 
 async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from events.account import AccountCredited, AccountHoldReleased
 from events.bond import BondClaimed
 from marketplace.application.steps.claims import pay_claims
+from marketplace.application.steps.resale_reach import find_reach
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import find_chain, load_chain
 from marketplace.core.errors import Refusal
@@ -85,7 +86,8 @@ async def find_most(unit: UnitOfWork, bond: Bond, claimed: BondClaimed) -> Decim
         settled = list_settled_claims(bond, claimed.grant_id, claimed.statement_id, made_at)
         debtor = next(one for one in list_debtors(grant.issued) if one.party_id == claimed.party_id)
         credited_usd = await find_claim_credit(unit, grant, debtor, default, chain) + sum_counted(settled)
-        return sum_claim(compute_items(grant, debtor, default, bought), credited_usd)
+        reach_usd = await find_reach(unit, bond, grant, debtor, before=claimed.claim_id)
+        return sum_claim(compute_items(grant, debtor, default, bought), credited_usd, reach_usd)
     except Refusal as refusal:
         if refusal.code in NOTHING:
             return ZERO

@@ -16,7 +16,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, PlaceHold, Reserve
 from marketplace.domain.billing.bond import BOND, ClaimBond, PostBond, list_uncovered, name_claim
-from marketplace.domain.billing.remedies import ANSWER_WITHIN, compute_broken, compute_deposit
+from marketplace.domain.billing.remedies import ANSWER_WITHIN, compute_broken
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.order import Order
@@ -53,7 +53,7 @@ async def post_deposit(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart
     Raises:
         Refusal: Refusals of the bond and of the account.
     """
-    amount_usd = compute_deposit(bought)
+    amount_usd = resale.bond_usd
     if not amount_usd:
         return
     bond_id = rename_id("bnd", resale.seller_id)

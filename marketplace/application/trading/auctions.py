@@ -36,6 +36,7 @@ from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.draw import build_draw
+from marketplace.domain.billing.remedies import compute_deposit
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
@@ -316,7 +317,7 @@ async def _serve_group(unit: UnitOfWork, order: Order, group: str) -> None:
 async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
     """Return the resale of which a match takes nodes; None if the provider sells them.
 
-    Its `commitment_usd`, what the seller itself must add, is still 0.
+    Its `commitment_usd` and `bond_usd`, what the seller itself must add or post, are still 0.
     """
     lot = await unit.get(LOT, match.lots[0].lot_id)
     if lot.listed.grant_id is None:
@@ -445,7 +446,14 @@ async def build_grant(
         service = choose_service([find_promise(lot.listed, pool.opened) for lot in lots])
     steps = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends
     ends = choose_ends(steps, marked) if resale is None else await _bind_ends(unit, steps, marked, resale)
-    return msgspec.structs.replace(marked, service=service, ends=ends, notices=list_notices(steps)), totals
+    bound = msgspec.structs.replace(marked, service=service, ends=ends, notices=list_notices(steps))
+    return bound if resale is None else await _stake(unit, bound, resale), totals
+
+
+async def _stake(unit: UnitOfWork, grant: GrantIssued, resale: ResalePart) -> GrantIssued:
+    """Return the grant of resold capacity with what its seller posts for it, by the ask of its lot."""
+    bond_usd = compute_deposit(grant, (await unit.get(LOT, resale.lot_id)).ask_usd_per_gpu_hour)
+    return msgspec.structs.replace(grant, resale=msgspec.structs.replace(resale, bond_usd=bond_usd))
 
 
 async def _bind_ends(

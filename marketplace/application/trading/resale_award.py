@@ -17,7 +17,6 @@ from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold, Reserve
 from marketplace.domain.billing.account_state import get_hold
-from marketplace.domain.billing.remedies import compute_deposit
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import ResellGrant
@@ -55,7 +54,7 @@ async def _find_beyond(unit: UnitOfWork, source: Grant, bought: GrantIssued, res
     account_id = source.issued.startup_account_id
     held_usd = get_hold(await unit.get(ACCOUNT, account_id), account_id, source.issued.hold_id).left_usd
     freed_usd = min(held_usd, before.startup_usd - after.startup_usd)
-    return max(resale.commitment_usd + compute_deposit(bought) - freed_usd, ZERO)
+    return max(resale.commitment_usd + resale.bond_usd - freed_usd, ZERO)
 
 
 async def _find_least(unit: UnitOfWork, source: Grant, bought: GrantIssued, resale: ResalePart) -> Decimal:
@@ -70,7 +69,7 @@ async def _find_least(unit: UnitOfWork, source: Grant, bought: GrantIssued, resa
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
     """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must set aside.
 
-    That is what it adds to the price or, of what it will receive, the share that it posts for its lot.
+    That is what it adds to the price or, of what it receives at its ask, the share that it posts for its lot.
 
     Raises:
         Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant · ``funds_insufficient``

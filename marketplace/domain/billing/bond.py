@@ -648,16 +648,20 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
 
 
 def _find_counted(state: Bond, event: BondAnswered) -> Decimal:
-    """Return what a claim came to by the log when it was answered, at most what is claimed."""
+    """Return what a claim came to by the log when it was answered: of all of it, also what its seller's money lacks."""
     claim = state.find(event.claim_id)
     assert claim is not None, "only claims are answered"
+    claimed = claim.claimed
     match event.outcome:
         case "conceded" | "lapsed":
-            return event.amount_usd
+            counted_usd = event.amount_usd
         case "undecided":  # the middle of that and what was conceded, rounded down
-            return min(2 * event.amount_usd - claim.due_usd + CENT, claim.claimed.amount_usd)
+            counted_usd = min(2 * event.amount_usd - claim.due_usd + CENT, claimed.amount_usd)
         case _:
-            return claim.claimed.amount_usd
+            counted_usd = claimed.amount_usd
+    if counted_usd < claimed.amount_usd:
+        return counted_usd
+    return sum((item.amount_usd for item in claimed.items), ZERO) - claimed.credited_usd
 
 
 def _change(state: Bond, claim_id: str, **changes: object) -> Bond:

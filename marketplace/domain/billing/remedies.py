@@ -17,8 +17,10 @@ provider, or by the startup for cause, or if the startup took it off a grant who
    nothing is owed for them.
 
 The price is what the provider is owed for the hour. Where the capacity was resold for more, its seller owes by the rest
-of the price in the same way, in a claim of its own (`list_debtors`), so that who pays more is owed more. At the sale
-the seller posts, for its lot, the share of what it will receive (`compute_deposit`). The cure time counts once in each
+of the price in the same way, in a claim of its own (`list_debtors`). At the sale the seller posts, for its lot, a share
+of what it receives at its ask (`compute_deposit`). It owes no more than it staked and earned by the resale: what it
+posted, and what its buyer paid above its own price. So its provider and a buyer that are one take no other money of
+its account, whatever price they set. The cure time counts once in each
 statement period, however often nodes fail in it. If a failure began before the period, the time that it lasted before
 counts toward the cure time.
 
@@ -41,7 +43,8 @@ Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
     2. A claim is never negative.
     3. A grant replaces the hours of one default, whoever provides it.
-    4. Provider and seller together owe for an hour what its price would make one provider owe, to the cent.
+    4. Provider and seller together owe for an hour what its price would make one provider owe, to the cent, as far as
+       the seller's bond and earnings of the resale reach.
 
 Refusals in order: term_missing when a bond is posted; period_unknown · remedies_missing · grant_not_defaulted ·
 claim_late · claim_early · statement_<status> · hours_remedied · replacement_unfit · nothing_owed · replacement_claimed
@@ -50,7 +53,7 @@ when it is claimed from.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
@@ -653,16 +656,19 @@ def list_debtors(issued: GrantIssued) -> list[Debtor]:
     return debtors
 
 
-def compute_deposit(issued: GrantIssued) -> Decimal:
-    """Return what the seller of resold hours posts at the sale: the share of what it receives that it may come to owe.
+def compute_deposit(issued: GrantIssued, ask_usd: Decimal) -> Decimal:
+    """Return what the seller of resold hours posts at the sale: of what it gets at its ask, what it may come to owe.
 
-    It is public, so it is rounded up to one digit: what the seller itself pays shows only roughly.
+    What the buyer pays beyond the ask adds nothing: otherwise its bids would set what the seller may lose. The bond is
+    public, so it is rounded up to one digit: what the seller itself pays shows only roughly.
     """
     terms = None if issued.ends is None else issued.ends.remedies
     if issued.resale is None or terms is None:
         return ZERO
     seconds = issued.nodes * issued.gpus_per_node * int((issued.end - issued.start).total_seconds())
-    received = Fraction(compute_totals(build_tariff(issued), seconds).reseller_receives_usd)
+    tariff = build_tariff(issued)
+    asked = replace(tariff, price=min(tariff.price, Fraction(ask_usd)))
+    received = Fraction(compute_totals(asked, seconds).reseller_receives_usd)
     amount = ceil_cents(received * Fraction(max(terms.make_whole_share, terms.damages_share)))
     return (
         max(amount.quantize(Decimal(1).scaleb(amount.adjusted()), ROUND_CEILING).quantize(CENT), CENT)
@@ -719,19 +725,25 @@ def _price(remedy: Remedy, gpu_microseconds: int, rate: Fraction, bought: Grant 
     )
 
 
-def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal) -> Decimal:
-    """Return the USD that a claim comes to: its parts less what was credited or paid already.
+def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal, reach_usd: Decimal | None = None) -> Decimal:
+    """Return the USD that a claim comes to: its parts less what was credited or paid already, at most `reach_usd`.
 
     Raises:
         Refusal: ``nothing_owed``, if that is not above 0.
     """
     total = sum((item.amount_usd for item in items), ZERO)
+    if reach_usd is not None and reach_usd <= 0:
+        raise Refusal(
+            "nothing_owed",
+            "the seller of resold hours owes no more than what it posted and earned by their resale, and that is"
+            " claimed already",
+        )
     if total <= credited_usd:
         raise Refusal(
             "nothing_owed",
             f"the undelivered hours come to {total} USD, and {credited_usd} USD was credited or paid for them already",
         )
-    return total - credited_usd
+    return total - credited_usd if reach_usd is None else min(total - credited_usd, reach_usd)
 
 
 def find_payee(grant: Grant) -> EquityPart | None:

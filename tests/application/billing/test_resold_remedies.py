@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,8 @@ from marketplace.auditor.claims import Claims
 from marketplace.auditor.deciders import Deciders
 from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.fees import Fees
+from marketplace.auditor.reaches import Reaches
+from marketplace.auditor.replacements import Replacements
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
@@ -157,7 +160,7 @@ async def test_who_buys_resold_hours_is_owed_by_the_price_that_it_pays(market, b
 
 async def require_clean(market):
     await check_log(market.log)
-    for check in (Bonds, Claims, Bearing, Deciders, Disputes, Fees):
+    for check in (Bonds, Claims, Reaches, Replacements, Bearing, Deciders, Disputes, Fees):
         assert await find_faults(check, market.log) == []
 
 
@@ -386,3 +389,72 @@ async def test_a_reseller_that_adds_to_the_price_loses_nothing_by_a_dispute_and_
         await statements.resolve_statement(market.handler, provider, statement_id, **NOTHING)
         await market.until("statement", statement_id, "accepted")
     await require_clean(market)
+
+
+async def outbid(market, *, cash="9", ask="2.5"):
+    """Resell a node for three days at the price that two shells make who outbid each other; its seller asks 2.50."""
+    trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+    grant = await market.award(trade)
+    lot = await resell(market, trade, grant, ask=ask)
+    other = await market.party("Other shell", "startup", usd=100_000)
+    await market.order(other, cash=str(Decimal(cash) - 1), days=3, nodes=1, earliest=6, latest=6)
+    sale = await buy(market, cash=cash)
+    bought = await market.state("grant", (await market.state("order", sale.order)).grant_id)
+    assert parse_ratio(bought.issued.price_usd_per_gpu_hour) >= Fraction(cash) - 1 > Fraction(ask)
+    source = await market.state("grant", grant.issued.grant_id)
+    return SimpleNamespace(trade=trade, lot=lot, sale=sale, bought=bought, source=source)
+
+
+@pytest.mark.parametrize("by_buyer", [False, True], ids=["provider ends", "for cause"])
+@pytest.mark.parametrize("beyond", [0, 500])
+async def test_a_seller_owes_no_more_than_it_staked_at_its_ask_and_earned(market, by_buyer, beyond):
+    """A provider ended its reseller's hours that shells had bought at their own price, and took its free money."""
+    async with market.worker():
+        done = await outbid(market)
+        seller = market.context(done.trade.startup)
+        bond = await market.state("bond", rename_id("bnd", done.trade.startup))
+        assert bond.parts[done.lot].posted_usd == done.bought.issued.resale.bond_usd == 80, "576 h at 0.50, a quarter"
+        if beyond:
+            more = {"amount_usd": Decimal(beyond), "lot_id": done.lot}
+            await bonds.post_bond(market.handler, seller, done.trade.startup, **more)
+        await deposit(market, done.trade.provider)
+        await end_early(market, done, by_buyer=by_buyer)
+    [_, paid, _] = await claim_all(market, done)
+    [claim] = (await market.state("bond", rename_id("bnd", done.trade.startup))).claims
+    whole = sum(item.amount_usd for item in claim.claimed.items)
+    assert -paid == min(80 + beyond, whole)
+    assert whole > 500, "a quarter of what the shells bid beyond its own price"
+    await require_clean(market)
+    further = str(claim.claimed.reach_usd + 1)
+    texts = [text for _, _, text in await find_faults(Reaches, market.log, reach_usd=further)]
+    assert any("staked and earned" in text for text in texts)
+    with pytest.raises(Refusal) as again:
+        await bonds.claim_bond(market.handler, market.context(done.sale.buyer), done.bought.issued.grant_id)
+    assert again.value.code == "claim_exists"
+
+
+async def test_a_seller_s_earnings_of_the_resale_pay_beyond_its_bond(market):
+    """Two days are delivered and paid; then the provider ends the third."""
+    async with market.worker():
+        done = await outbid(market)
+        grant_id, start = done.bought.issued.grant_id, done.bought.issued.start
+        await deposit(market, done.trade.provider)
+        end = {"at": start + 2 * DAY, "reason": "sold to another"}
+        await grants.terminate_grant(market.handler, market.context(done.trade.provider), grant_id, **end)
+        await report(market, done.bought, [(0, 2, 1)])
+        ended = await market.state("grant", grant_id)
+        await settle_statements(market, ended)
+    margin = parse_ratio(done.bought.issued.price_usd_per_gpu_hour) - 2
+    [_, paid, _] = await claim_all(market, done)
+    due = round_cents(margin * 24 * 8 / 4)
+    assert due > 80
+    assert -paid == due, "its bond, and then what it earned"
+    await require_clean(market)
+
+
+async def settle_statements(market, grant):
+    for period in list_periods(grant):
+        market.clock.at = max(market.clock.at, period.end + timedelta(hours=25))
+        issued = await market.until("statement", period.statement_id, "issued", seconds=60)
+        market.clock.at = max(market.clock.at, issued.issued.accept_until)
+        await market.until("statement", period.statement_id, "accepted", seconds=60)

@@ -10,12 +10,15 @@ from events.types import StockTerms
 from marketplace.application.billing import accounts, adjustments, holds, service_hours, service_lines, statements
 from marketplace.application.equity import consents, issuers
 from marketplace.application.metering import usage
+from marketplace.auditor.fees import Fees
 from marketplace.auditor.proceeds import Proceeds
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.delivery.periods import list_periods
 from tests.application.equity.test_equity import build_round, found, invest, pay_in
 from tests.application.equity.test_note_orders import offer_equity
+from tests.application.trading.test_resale import resell
 from tests.support.market.agreeing import agree_all
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
@@ -399,3 +402,42 @@ async def test_a_company_that_has_no_money_left_is_not_sold_to_leave_its_grants(
     assert (await market.account(trade.provider)).available_usd - before == ended.fee_usd > 0
     assert not any(usd for usd, _ in (await market.account(trade.startup)).reserves.values())
     await check_log(market.log)
+
+
+@pytest.mark.parametrize("drained", [False, True])
+async def test_a_deal_in_cash_is_not_left_by_the_sale_of_a_buyer_of_its_hours(memory_log, drained):
+    """A startup resold a large deal to its own shell, and sold the shell for a dollar: no notice, no fee."""
+    market = Market(memory_log)
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+        grant = await market.award(trade)
+        own = await market.mandate(await market.party("Own fund", "fund", usd=20_000), budget=20_000)
+        await resell(market, trade, grant, ask="2", nodes=4, mandate_ids=(own,))
+        shell = await market.party("Shell", "startup", usd=100_000)
+        issuer = await market.issuer(shell)
+        await found(market, shell)
+        order = await market.order(
+            shell, cash="2.02", equity="0.01", mandate_ids=(own,), days=3, nodes=4, earliest=6, latest=6
+        )
+        auction = await market.auction(locks_at=2, horizon=2)
+        market.clock.at = market.day(2)
+        await market.until("auction", auction, "completed", seconds=60)
+        bought = await market.state("grant", (await market.state("order", order)).grant_id)
+        if drained:
+            await empty(market, trade.startup)
+        before = [(await market.account(party)).available_usd for party in (trade.provider, trade.startup)]
+        context = market.context(shell)
+        await issuers.declare_liquidity(market.handler, context, issuer, proceeds_usd=Decimal(1), safe_seniority=1)
+        await agree_all(market, context)
+        sale = derive_id("liq", context.command_id)
+        await issuers.pay_distribution(market.handler, market.context(shell), issuer, sale)
+        ended = (await market.until("grant", bought.issued.grant_id, "terminated", "closed")).terminations[0]
+    after = [(await market.account(party)).available_usd for party in (trade.provider, trade.startup)]
+    owed = round_cents(parse_ratio(grant.issued.price_usd_per_gpu_hour) * 4 * 3 * 24 * 8)
+    assert (ended.by, ended.fee_usd > 0, ended.returned_grant_id is None) == ("startup", True, drained)
+    if drained:
+        assert after[0] - before[0] >= owed / 10, "the provider's fee of what it is owed"
+    else:
+        assert before[1] - after[1] == owed - ended.fee_usd, "who sold the hours pays for them again"
+    await check_log(market.log)
+    assert await find_faults(Fees, market.log) == []

@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
 from marketplace.application.access import parties
 from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory, sites
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.fees import Fees
@@ -14,7 +16,7 @@ from marketplace.auditor.promises import Promises
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ceil_cents, floor_cents, parse_ratio
 from marketplace.domain.party import PARTY
-from tests.application.trading.test_resale import DAY, report, resell, sell_on, settle
+from tests.application.trading.test_resale import DAY, buy, report, resell, sell_on, settle
 from tests.support.market.auditing import audit_log, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -207,4 +209,31 @@ async def test_hours_go_back_to_a_seller_that_was_cleared_since_this_process_rea
         end = {"at": bought.start, "reason": "no longer needed"}
         await grants.terminate_grant(behind.handler, behind.context(done.sale.buyer), bought.grant_id, **end)
     assert (await market.state("grant", bought.grant_id)).terminated.returned_grant_id is not None
+    await check_log(market.log)
+
+
+async def test_resold_hours_move_nowhere_where_their_sellers_order_would_not_have_them(market):
+    """Their provider moved them, and its shell ended them: they were the provider's, and not their seller's."""
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="4", equity="0")
+        await market.cancel(trade.startup, trade.order)
+        trade.order = await market.order(
+            trade.startup, cash="4", days=10, nodes=4, latest=1, regions=("us-east",), interconnect="infiniband"
+        )
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="3")
+        sale = await buy(market, cash="4")
+        bought = await market.state("grant", (await market.state("order", sale.order)).grant_id)
+        provider = market.context(trade.provider)
+        _, south = await market.pool(trade.provider, region="br-south")
+        _, alike = await market.pool(trade.provider)
+        for pool in (south, alike):
+            await market.lot(trade.provider, pool, ask="2", nodes=4)
+        move = {"reason": "the hall is refitted"}
+        with pytest.raises(Refusal) as caught:
+            await substitute_grant(market.handler, provider, bought.issued.grant_id, pool_id=south, **move)
+        assert caught.value.code == "pool_unwelcome"
+        await substitute_grant(market.handler, provider, bought.issued.grant_id, pool_id=alike, **move)
+        ended = await leave(market, SimpleNamespace(bought=bought, sale=sale))
+    assert ended.terminated.returned_grant_id is not None
     await check_log(market.log)

@@ -333,6 +333,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "substitution:substitute_grant": {
         "account": "met",
         "auction": "final",
+        "grant": "fixed",
         "issuer": "met",
         "lot": "met",
         "mandate": "other",
