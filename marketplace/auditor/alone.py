@@ -11,6 +11,7 @@ from marketplace.auditor.stream import Findings, Message
 
 _LOWERED: Final = frozenset({"usage.voided.v1", "usage.corrected.v1"})
 _HOUR: Final = 3600
+_ROUNDED: Final = Fraction(2, 100)
 _NEVER: Final = Decimal("Infinity")
 Terms = Mapping[str, Any]
 
@@ -52,7 +53,8 @@ class Favoured:
 class Alone:
     """Folds limits, grants and SAFEs.
 
-    `offered` has the disputed statements of which the provider offered to charge less, which counts by itself.
+    `offered` has the disputed statements of which the provider offered to charge less, which counts by itself, and
+    `received`, of those of resold hours, the GPU-seconds and the USD that their seller receives by what it agreed to.
     """
 
     findings: Findings
@@ -60,6 +62,7 @@ class Alone:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     safes: dict[str, Favoured] = field(default_factory=dict)
     offered: set[str] = field(default_factory=set)
+    received: dict[str, tuple[int, Fraction]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Fold and check the events of one command."""
@@ -95,6 +98,10 @@ class Alone:
         if message.event_type == "grant.issued.v1":
             price = Fraction(body["price_usd_per_gpu_hour"])
             self.deliveries[body["grant_id"]] = Delivery(body["provider_id"], price)
+        elif message.event_type == "statement.issued.v1" and body.get("reseller_id"):
+            charges = body["charges"]
+            received = Fraction(charges.get("reseller_receives_usd", "0"))
+            self.received[body["statement_id"]] = charges["gpu_seconds"], received
         elif message.event_type == "statement.credited.v1" and body["grant_id"] in self.deliveries:
             delivery, change = self.deliveries[body["grant_id"]], body["adjustment"]
             if change.get("unavailable_before", 0) == change.get("unavailable_after", 0):
@@ -113,12 +120,25 @@ class Alone:
         if message.event_type == "statement.answered.v1":
             if body["by"] == "provider":
                 self.offered.add(statement_id)
+            elif body["by"] == "reseller" and body.get("gpu_seconds_offered") is not None:
+                self._take_floor(message, statement_id, body["gpu_seconds_offered"], counted if is_limited else None)
             return
         is_own = delivery is not None and message.headers.get("ce-actor") == delivery.provider_id
         if is_own and is_limited and statement_id not in self.offered:
             before, after = (Decimal(body[name]["provider_usd"]) for name in ("charges_before", "charges"))
             text = f"{before - after} USD of {statement_id} are conceded, and {counted} count toward a limit"
             self.findings.require(before <= after or counted > 0, "alone", message.sequence, text)
+
+    def _take_floor(self, message: Message, statement_id: str, floor: int, counted: Decimal | None) -> None:
+        """Check that what one person of a seller agrees to receive less counts; None: its account has no limit."""
+        seconds, received = self.received.get(statement_id, (0, Fraction(0)))
+        if not 0 <= floor < seconds:
+            return
+        left = received * floor / seconds
+        self.received[statement_id] = floor, left
+        text = f"{float(received - left):.2f} USD of {statement_id} are given up, and {counted} count toward a limit"
+        found = counted is None or counted >= received - left - _ROUNDED
+        self.findings.require(found, "alone", message.sequence, text)
 
     def _take_safe(self, message: Message, body: Mapping[str, Any], counted: Decimal, *, is_limited: bool) -> None:
         instrument_id, name = body["instrument_id"], message.event_type.split(".")[1]

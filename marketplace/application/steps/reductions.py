@@ -106,16 +106,24 @@ async def _use_worst(unit: UnitOfWork, losses: Iterable[tuple[Fraction, int]], l
 async def count_concession(unit: UnitOfWork, bill: Grant, statement: Statement, amount: Decimal | int | None) -> None:
     """Count what a provider charges less of a disputed statement, if it concedes an amount or offers it.
 
+    Of the seller of resold hours, what it receives less by the least amount to which it agrees counts.
+
     Raises:
         Refusal: ``limit_exceeded``.
     """
-    dispute = statement.dispute
-    if dispute is None or amount is None or unit.context.party_id != bill.issued.provider_id:
+    dispute, party_id = statement.dispute, unit.context.party_id
+    if dispute is None or amount is None or party_id not in {bill.issued.provider_id, statement.issued.reseller_id}:
         return
-    offer = dispute.offer
-    charged = dispute.position if offer is None or offer.by != "provider" else offer.amount
+    is_seller, offer = party_id == statement.issued.reseller_id, dispute.offer
+    if is_seller:
+        charged = dispute.position if dispute.floor is None else dispute.floor
+    else:
+        charged = dispute.position if offer is None or offer.by != "provider" else offer.amount
     charges = [price_amount(bill, statement, each) for each in (charged, amount)]
-    before, after = (each.provider_usd + each.principal_usd - each.holder_usd for each in charges)
+    before, after = (
+        each.reseller_receives_usd if is_seller else each.provider_usd + each.principal_usd - each.holder_usd
+        for each in charges
+    )
     await use_limit(unit, max(before - after, ZERO), unit.context.command_id)
 
 

@@ -4,13 +4,17 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from marketplace.application.access.relations import declare_relation
 from marketplace.application.billing import accounts, bonds, disputes, statements
+from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
+from marketplace.auditor.alone import Alone
 from marketplace.auditor.bearing import Bearing
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.claims import Claims
@@ -315,6 +319,26 @@ async def test_a_provider_and_its_shell_take_no_reseller_s_part_by_a_dispute_tha
         await resolve(handler, market.context(), statement_id, gpu_seconds=HOURS * 3_600, **WHY)
         settled = await market.until("statement", statement_id, "accepted")
     assert settled.charges.reseller_receives_usd == HOURS
+    await require_clean(market)
+
+
+async def test_one_person_of_a_seller_gives_up_no_more_of_resold_hours_than_its_limit(market):
+    """A clerk answered its shell's dispute with 0, and the provider settled at that."""
+    async with market.worker():
+        done = await sell(market)
+        statement_id = await state(market, done)
+        await dispute(market, done, statement_id)
+        seller = structs.replace(market.context(done.trade.startup), actor_person="p1")
+        await set_limit(market.handler, seller, rename_id("acc", done.trade.startup), limit_usd=Decimal(100))
+        answer, clerk = disputes.answer_dispute, partial(market.context, done.trade.startup)
+        assert await refuse(answer(market.handler, clerk(), statement_id, **NOTHING)) == "limit_exceeded"
+        most = {**WHY, "gpu_seconds": (HOURS - 60) * 3_600}
+        await answer(market.handler, clerk(), statement_id, **most)
+        less = {**WHY, "gpu_seconds": (HOURS - 120) * 3_600}
+        assert await refuse(answer(market.handler, clerk(), statement_id, **less)) == "limit_exceeded"
+    assert await find_faults(Alone, market.log) == []
+    faults = await find_faults(Alone, market.log, drop="account.limit_used.v1")
+    assert any("given up" in text for _, _, text in faults)
     await require_clean(market)
 
 
