@@ -24,6 +24,8 @@ OFFERS_MAX: Final = 50
 DAYS_MIN: Final = timedelta(days=7)
 _CLOSED: Final = "issuer.financing_closed.v1"
 _PRICED: Final = frozenset({"stock", "warrant"})
+_COUNTED: Final = frozenset({"issuer.purchases_stated", "issuer.programme_grant_added"})
+"""What may vest a warrant that an investor could have refused."""
 _USUAL: Final = {"discount": Fraction(3, 10), "annual_rate": Fraction(1, 5), "repayment_multiple": Fraction(1)}
 """The most that a SAFE or note takes beside its cap without a right of others to buy their part."""
 Body = Mapping[str, Any]
@@ -210,11 +212,12 @@ class Preemption:
         name, body = sold
         issuer_id, company = body["issuer_id"], self.votes.gains.find_company(body["issuer_id"])
         issuer = self.votes.equity.issuers.get(issuer_id, Issuer())
-        is_redeemed = name == "issuer.warrant_exercised" or self._is_redeemed(name, body)
+        is_redeemed = name in {"issuer.warrant_exercised", *_COUNTED} or self._is_redeemed(name, body)
         named = () if is_redeemed else company.named
         investors = self.votes.list_entitled(issuer_id) | self.votes.list_undercut(name, body, now)
-        investors -= {body["holder_id"], *named}
-        takers = self.votes.gains.connect({issuer.company_id, body["holder_id"]}, now)
+        own = self.votes.list_counting(body, now) if name in _COUNTED else {body["holder_id"]}
+        investors -= {*own, *named}
+        takers = self.votes.gains.connect({issuer.company_id, *own}, now)
         if name == "instrument.amended" or not (name.endswith("signed") and self._is_fair(body, now)):
             takers |= self._list_electing(issuer_id, bodies, now)
         weights, is_small = weigh(company, issuer.holdings, investors, takers), False
@@ -224,12 +227,25 @@ class Preemption:
             is_small, harmed = bought * 10 <= stock + bought, investors
             is_small &= not self._is_below_preference(body)
         elif is_redeemed:
-            harmed = investors
+            harmed, is_small = investors, name in _COUNTED and self._is_little(body, now)
         else:
             harmed = {each for each in investors if self._pays_less(issuer_id, _read_terms(name, body), each)}
             harmed |= self._list_outweighed(name, body, bodies, now) & investors
         heard = self.refusals.hear(issuer_id, weights, harmed, now, is_small=is_small)
         self.refusals.heard[made["proposal_id"]] = heard
+
+    def _is_little(self, counted: Body, now: datetime) -> bool:
+        """Return whether the warrants that count purchases buy a tenth of the stock at most, at their preference."""
+        issuer_id = counted["issuer_id"]
+        company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
+        bought = Fraction(0)
+        for warrant_id, right in self.votes.rights.items():
+            if right.programme_id == counted["programme_id"] and now <= right.expires_at:
+                if self._is_below_preference(right.issued):
+                    return False
+                ratio = company.find_ratio("stock", right.issued["class_id"])
+                bought += issuer.holdings.get(("warrant", right.holder_id, warrant_id), 0) * ratio
+        return bought * 10 <= sum(measure_stock(company, issuer.holdings).values(), Fraction(0)) + bought
 
     def _is_below_preference(self, warrant: Body) -> bool:
         """Return whether a share gets more before common stock than a warrant pays for it; 0 if that is fixed later."""
@@ -257,6 +273,8 @@ class Preemption:
                 is_sold = body.get("cause") is None
             case "issuer.warrant_exercised":
                 is_sold = self.votes.is_at_own_value(body, now)
+            case _ if name in _COUNTED:
+                is_sold = body.get("delivered_before", True) and bool(self.votes.list_counting(body, now))
             case "issuer.instrument_signed":
                 cash = any(each == "instrument.principal_accrued" for each, _ in bodies)
                 priced = body["terms"]["kind"] in _PRICED
@@ -295,7 +313,7 @@ class Preemption:
             return None
         body = sold[1]
         undercut = self.votes.list_undercut(name, body, now)
-        asked = (self.votes.list_entitled(body["issuer_id"]) | undercut) - {body["holder_id"]}
+        asked = (self.votes.list_entitled(body["issuer_id"]) | undercut) - {body.get("holder_id")}
         carried = next((each["proposal_id"] for kind, each in bodies if kind == "proposal.carried_out"), "")
         proposal = self.votes.consents.proposals.get(carried)
         silent = asked - self.votes.list_agreed(decision, bodies)
@@ -330,7 +348,7 @@ class Preemption:
 
         A warrant, and money back for another one, may take from all of them.
         """
-        if name in {"issuer.warrant_issued", "issuer.warrant_exercised"} or self._is_redeemed(name, body):
+        if name in {"issuer.warrant_issued", "issuer.warrant_exercised", *_COUNTED} or self._is_redeemed(name, body):
             return investors
         terms, large = _read_terms(name, body), self._list_outweighed(name, body, bodies, now)
         return {each for each in investors if each in large or self._pays_less(body["issuer_id"], terms, each)}

@@ -489,7 +489,7 @@ class Votes:
                 electing = self.gains.list_electing(issuer_id, bodies).values()
                 return {self.papers[body["instrument_id"]].holder_id, *(holder_id for holder_id, _ in electing)}
             case "issuer.purchases_stated" | "issuer.programme_grant_added":
-                return self._list_counting(body, now)
+                return self.list_counting(body, now)
             case _:
                 return self.gains.list_direct(name, body, issuer_id, bodies, now)
 
@@ -513,7 +513,7 @@ class Votes:
             case "issuer.dilution_limited":
                 return self._is_lifted(body)
             case "issuer.purchases_stated" | "issuer.programme_grant_added":
-                return body.get("delivered_before", True) and bool(self._list_counting(body, now))
+                return body.get("delivered_before", True) and bool(self.list_counting(body, now))
             case "issuer.stock_repurchased":
                 is_taken = body.get("cause") in self.gains.find_company(body["issuer_id"]).offers
                 own = body.get("cause") is None or is_taken
@@ -587,7 +587,7 @@ class Votes:
         outranked = {holder for each in company.classes for holder in company.list_outranked(issuer.holdings, each)}
         return bool(holding - self.limited.get(issuer_id, set()) or outranked & holding)
 
-    def _list_counting(self, body: Body, now: datetime) -> set[str]:
+    def list_counting(self, body: Body, now: datetime) -> set[str]:
         """Return the holders of warrants that count purchases of a programme."""
         counting = (each for each in self.rights.values() if each.programme_id == body["programme_id"])
         return {each.holder_id for each in counting if now <= each.expires_at}

@@ -135,6 +135,7 @@ from marketplace.domain.equity.issuer.state import (
     Financing,
     Issuer,
     StockClass,
+    Warrant,
     list_live_warrants,
     list_parties,
     measure_ownership,
@@ -611,13 +612,34 @@ def _add_grant(event: IssuerProgrammeGrantAdded, setting: Setting) -> Asked:
 
 
 def _count_purchases(event: IssuerProgrammeGrantAdded | IssuerPurchasesStated, setting: Setting) -> Asked:
-    holders = [
-        warrant.holder_id
+    """Ask the sides; if warrants count it, also their holders, the groups, and the investors as for such a warrant."""
+    counting = [
+        warrant
         for _, warrant in list_live_warrants(setting.issuer, setting.at)
         if warrant.issued.programme_id == event.programme_id
     ]
-    asked = (event.customer_id, event.vendor_id, *holders)
-    return Asked(asked, company=True, vote=bool(holders), gain=tuple(holders))
+    holders = tuple(warrant.holder_id for warrant in counting)
+    asked = Asked((event.customer_id, event.vendor_id, *holders), company=True, vote=bool(holders), gain=holders)
+    if not counting:
+        return asked
+    others = _list_others(setting, asked.holders)
+    if setting.asked is not None:
+        return asked._replace(offered=dict.fromkeys(sorted(set(others) - setting.asked), 1))
+    takers = setting.related.union(*(setting.register.list_group(each) for each in holders))
+    issue = Issue(None, takers, _count_counting(counting, setting))
+    apart, weights, share = hear(setting.issuer, issue, others, setting.at)
+    return asked._replace(holders=(*asked.holders, *apart), offered=weights, share=share)
+
+
+def _count_counting(warrants: Sequence[Warrant], setting: Setting) -> Fraction | None:
+    """Return the shares, as converted, that warrants still buy; None if one pays less than a share's preference."""
+    shares = Fraction(0)
+    for each in warrants:
+        stock_class = setting.issuer.classes[each.issued.class_id]
+        if find_preference(stock_class) > min((one.price_usd or 0 for one in each.tranches), default=0):
+            return None
+        shares += each.shares_outstanding * stock_class.conversion_ratio
+    return shares
 
 
 def _name_source(event: IssuerPriceSourceNamed, _: Setting) -> Asked:
@@ -1045,9 +1067,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "purchases",
         "purchases outside this market are stated for a programme",
         "company, customer, vendor",
-        "the company, customer and vendor. If a warrant counts the purchases, also its holder and a vote",
+        "the company, customer and vendor. If a warrant counts the purchases, also its holder and a vote; the other"
+        " investors may refuse",
         _NONE,
         _count_purchases,
+        _SOLD,
     ),
     IssuerPriceSourceNamed: Right(
         "price_source",

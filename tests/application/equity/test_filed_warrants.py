@@ -40,6 +40,7 @@ from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, SplitStock
 from tests.application.equity.test_equity import act
 from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.auditing import CountedVotes, OfferedParts, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -85,6 +86,10 @@ class Deal:
 
     async def pay(self, usd, kilowatts=0, *, excludes_market=True):
         """State payments outside this market: the vendor proposes, the customer agrees."""
+        await agree_all(self.market, await self.state(usd, kilowatts, excludes_market=excludes_market))
+
+    async def state(self, usd, kilowatts=0, *, excludes_market=True):
+        """Propose a statement of payments outside this market, and return its context."""
         self.statements += 1
         day = date(2026, 1, 1) - timedelta(days=self.statements)
         context = self.market.context(self.vendor)
@@ -105,7 +110,7 @@ class Deal:
             at=context.at,
         )
         await warrants.state_purchases(self.market.handler, context, command)
-        await agree_all(self.market, context)
+        return context
 
     async def observe(self, price, volume=1_000, sender=None):
         await warrants.observe_price(
@@ -471,6 +476,36 @@ async def test_neither_side_states_purchases_alone(deal):
         await warrants.state_purchases(deal.market.handler, context, command)
         assert await consents.find_proposal(deal.market.handler, context) is not None
     assert await deal.count_vested() == 0
+
+
+async def test_an_investor_refuses_purchases_elsewhere_that_would_vest_a_large_warrant(deal):
+    """Company and customer stated a billion that nobody had paid, and nobody but the founder voted."""
+    market = deal.market
+    fund = await market.party("Fund", "fund", usd=1_000_000)
+    await act(market, deal.vendor, AddStakeholder, holder_id=fund, name="Fund", kind="investor")
+    stock = {"holder_id": fund, "class_id": "common", "shares": 100_000, "price_usd_per_share": Decimal(5)}
+    await act_agreed(market, deal.vendor, IssueStock, security_id=derive_id("sec", fund), **stock)
+    await deal.issue(200_000_000, "0.01", by_payment(200_000_000, 1_000_000_000))
+    proposal_id = await consents.find_proposal(market.handler, await deal.state(1_000_000_000))
+    asked = {each.electorate: each for each in (await market.state("proposal", proposal_id)).made.consents}
+    assert [voter.party_id for voter in asked["pro_rata"].voters] == [fund]
+    await consents.agree(market.handler, market.context(deal.customer), proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == "open"
+    await consents.refuse(market.handler, market.context(fund), proposal_id, reason="nobody paid")
+    assert (await market.state("proposal", proposal_id)).status == "refused"
+    assert await deal.count_vested() == 0
+    await deal.pay(1_000_000_000)
+    assert await deal.count_vested() == 200_000_000, "the fund agreed"
+    await check_log(market.log)
+    for part in (OfferedParts, CountedVotes):
+        assert await find_faults(part, market.log) == []
+    silent = await find_faults(OfferedParts, market.log, drop=lambda each: _is_of(fund, each))
+    assert "pro_rata" in {kind for kind, *_ in silent}
+
+
+def _is_of(party_id, message):
+    """Return whether a message is a party's agreement to a proposal of purchases."""
+    return message.event_type == "proposal.agreed.v1" and message.read()["party_id"] == party_id
 
 
 async def test_a_valuation_of_the_company_or_a_price_of_a_party_fires_no_price_milestone(deal):
