@@ -287,8 +287,9 @@ class Walk:
             while True:
                 await self.follow()
                 await self.concede()
-                with suppress(Refusal):
-                    await self.do_report(self.market)
+                for _ in range(4):
+                    with suppress(Refusal):
+                        await self.do_report(self.market)
                 if not self.list_unsettled():
                     return
                 self.market.clock.at += timedelta(days=4)

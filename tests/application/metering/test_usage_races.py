@@ -65,7 +65,7 @@ class Stage:
         trade = await market.trade(equity="0", cash="3", nodes=NODES, days=DAYS)
         async with market.worker():
             self.grant = await market.award(trade)
-        self.start, self.id = self.grant.issued.start, self.grant.issued.grant_id
+        self.start, self.id, self.lot = self.grant.issued.start, self.grant.issued.grant_id, trade.lot
         late = StandingClock(self.grant.end)
         self.meter = Market(meter_log or market.log, "meter", late)
         return self
@@ -87,7 +87,7 @@ class Stage:
         start, bought_id = self.start + day * DAY, derive_id("grt", self.id, f"bought/{day}")
         part = ResalePart(
             grant_id=self.id,
-            lot_id=derive_id("lot", bought_id),
+            lot_id=self.lot,
             seller_id=self.grant.startup_id,
             seller_account_id=self.grant.issued.startup_account_id,
             hold_id=derive_id("hld", bought_id),
