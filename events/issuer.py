@@ -37,6 +37,7 @@ from events.issuer_rights import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantExpired,
@@ -89,6 +90,7 @@ __all__ = [
     "IssuerOptionGranted",
     "IssuerOptionPromiseWithdrawn",
     "IssuerOptionPromised",
+    "IssuerOptionTransferred",
     "IssuerPriceCorrected",
     "IssuerPriceObserved",
     "IssuerPriceSourceNamed",
@@ -382,6 +384,7 @@ IssuerEvent = (
     | IssuerOptionPromiseWithdrawn
     | IssuerOptionGranted
     | IssuerOptionExercised
+    | IssuerOptionTransferred
     | IssuerOptionCancelled
     | IssuerWarrantIssued
     | IssuerWarrantVested

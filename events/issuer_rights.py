@@ -100,6 +100,26 @@ class IssuerOptionExercised(Event, frozen=True, kw_only=True, tag="issuer.option
     shares: Annotated[int, Meta(ge=1)]
 
 
+class IssuerOptionTransferred(Event, frozen=True, kw_only=True, tag="issuer.option_transferred.v1"):
+    """The whole option passed from a holder without a key to the party that it is.
+
+    Attributes:
+        issuer_id: The issuer.
+        transfer_id: The transfer.
+        option_id: The option.
+        holder_id: Who held it.
+        holder_id_after: Who holds it now.
+        shares: Shares that it still buys.
+    """
+
+    issuer_id: Id
+    transfer_id: Id
+    option_id: Id
+    holder_id: Id
+    holder_id_after: Id
+    shares: Shares
+
+
 class IssuerOptionCancelled(Event, frozen=True, kw_only=True, tag="issuer.option_cancelled.v1"):
     """An option, in full or in part, ended without shares, which are available in the pool again.
 

@@ -19,6 +19,7 @@ LOSES: Final = {
     "issuer.stock_offered.v1": ("holder_id",),
     "issuer.option_cancelled.v1": ("holder_id",),
     "issuer.option_exercised.v1": ("holder_id",),
+    "issuer.option_transferred.v1": ("holder_id", "holder_id_after"),
     "issuer.warrant_issued.v1": ("holder_id",),
     "issuer.warrant_exercised.v1": ("holder_id",),
     "issuer.warrant_cancelled.v1": ("holder_id",),

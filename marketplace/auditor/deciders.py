@@ -118,6 +118,7 @@ BY_COMPANY: Final = frozenset(
         "issuer.option_granted",
         "issuer.option_promise_withdrawn",
         "issuer.option_promised",
+        "issuer.option_transferred",
         "issuer.price_source_named",
         "issuer.programme_opened",
         "issuer.stock_class_created",

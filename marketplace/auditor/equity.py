@@ -212,6 +212,9 @@ def _take_right(issuer: Issuer, name: str, body: dict[str, Any], holder: str, sh
         case "option_exercised":
             issuer.move("option", holder, body["option_id"], -shares)
             issuer.move("stock", holder, body["class_id"], shares)
+        case "option_transferred":
+            issuer.move("option", holder, body["option_id"], -shares)
+            issuer.move("option", body["holder_id_after"], body["option_id"], shares)
         case "option_cancelled":
             issuer.move("option", holder, body["option_id"], -shares)
             issuer.move(*POOL, shares)

@@ -112,6 +112,8 @@ class Sales:
                 self.rights[body["warrant_id"]] = right
             case "warrant_priced" if right is not None:
                 right.prices.add(Fraction(body["exercise_price_usd"]))
+            case "option_transferred":
+                self.rights[body["option_id"]].holder_id = body["holder_id_after"]
             case "warrant_transferred" if right is not None:
                 right.holder_id = body["holder_id_after"]
             case "warrant_exercised" | "option_exercised" if right is not None:

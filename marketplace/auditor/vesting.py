@@ -47,6 +47,8 @@ def fold_option(options: dict[str, Option], name: str, body: Mapping[str, Any]) 
         case "option_granted":
             terms = body.get("vesting"), body.get("termination_exercise_days")
             options[body["option_id"]] = Option(body["issuer_id"], body["holder_id"], body["shares"], *terms)
+        case "option_transferred" if body["option_id"] in options:
+            options[body["option_id"]].holder_id = body["holder_id_after"]
         case "option_exercised" if body["option_id"] in options:
             options[body["option_id"]].taken += body["shares"]
         case "option_cancelled" if body.get("service_ended_on") is not None:

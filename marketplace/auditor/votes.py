@@ -555,7 +555,7 @@ class Votes:
                 return bool(body["shares_authorised"] < issuer.authorised.get(body["class_id"], 0))
             case "issuer.stock_split":
                 return bool(body["numerator"] < body["denominator"])
-            case "issuer.stock_transferred" | "issuer.warrant_transferred":
+            case "issuer.stock_transferred" | "issuer.warrant_transferred" | "issuer.option_transferred":
                 joins = self._votes(body["holder_id_after"], issuer) and not self._votes(body["holder_id"], issuer)
                 return joins or (name == "issuer.stock_transferred" and self.gains.is_dear(name, body, now))
             case "issuer.stock_converted":

@@ -348,7 +348,7 @@ def _list_rights(company: _Company) -> Iterator[Held]:
     """Yield options and warrants that cost nothing; their value is the latest price less the exercise price."""
     rights: list[tuple[str, str, str, Option | Warrant]] = [
         *(("warrant", key, each.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
-        *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
+        *(("option", key, each.holder_id, each) for key, each in sorted(company.issuer.options.items())),
     ]
     for kind, security, holder, right in rights:
         if holder != company.holder_id or not right.shares_outstanding or security in company.lots.rights:

@@ -134,7 +134,7 @@ class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
 class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
     """A whole cap table.
 
-    Invariants: the holders' shares and the pool's available ones sum to the totals; expired warrants do not count.
+    Invariants: the holders' shares and the pool's available ones sum to the totals.
 
     Attributes:
         issuer_id: The issuer.

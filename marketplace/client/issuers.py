@@ -33,6 +33,7 @@ from marketplace.api.http.bodies.issuers import (
     RecordValuationBody,
     RepurchaseStockBody,
     SplitStockBody,
+    TransferRightBody,
     TransferStockBody,
     WaiveFirstRefusalBody,
 )
@@ -378,6 +379,15 @@ class Options(Group):
         body = ExerciseOptionBody(class_id=class_id, shares=shares)
         return await self._api.command(
             f"/v1/issuers/{segment(issuer_id)}/options/{segment(option_id)}/exercise", body, **options
+        )
+
+    async def transfer(
+        self, issuer_id: str, option_id: str, *, holder_id: str, holder_id_after: str, **options: Any
+    ) -> ReceiptBody:
+        """Transfer a whole option from a holder without a key to the party that it is."""
+        body = TransferRightBody(holder_id=holder_id, holder_id_after=holder_id_after)
+        return await self._api.command(
+            f"/v1/issuers/{segment(issuer_id)}/options/{segment(option_id)}/transfer", body, **options
         )
 
     async def cancel(

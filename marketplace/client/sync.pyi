@@ -606,6 +606,9 @@ class _Options:
     def exercise(
         self, issuer_id: str, option_id: str, *, class_id: str, shares: int, **options: Any
     ) -> ReceiptBody: ...
+    def transfer(
+        self, issuer_id: str, option_id: str, *, holder_id: str, holder_id_after: str, **options: Any
+    ) -> ReceiptBody: ...
     def cancel(
         self, issuer_id: str, option_id: str, *, shares: int, kind: Cancellation, reason: str, **options: Any
     ) -> ReceiptBody: ...

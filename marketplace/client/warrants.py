@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.issuers import (
     ObservePriceBody,
     OpenProgrammeBody,
     StatePurchasesBody,
-    TransferWarrantBody,
+    TransferRightBody,
 )
 from marketplace.client.transport import Group, segment
 from marketplace.projections.views.equity import PriceObservationView, PriceSourceView, ProgrammeView, WarrantView
@@ -100,7 +100,7 @@ class Warrants(Group):
         self, issuer_id: str, warrant_id: str, *, holder_id: str, holder_id_after: str, **options: Any
     ) -> ReceiptBody:
         """Transfer a whole warrant to an affiliate of its first holder, or back."""
-        body = TransferWarrantBody(holder_id=holder_id, holder_id_after=holder_id_after)
+        body = TransferRightBody(holder_id=holder_id, holder_id_after=holder_id_after)
         return await self._api.command(
             f"/v1/issuers/{segment(issuer_id)}/warrants/{segment(warrant_id)}/transfer", body, **options
         )

@@ -94,6 +94,22 @@ def _cancel_option(out: Writing, event: issuers.IssuerOptionCancelled) -> None:
         _write_option(out, event.option_id, event.holder_id)
 
 
+def _transfer_option(out: Writing, event: issuers.IssuerOptionTransferred) -> None:
+    """Transfer the option's certificate; the new holder gets a new one."""
+    out.require_stakeholder(event.holder_id_after)
+    right = out.rights[event.option_id]
+    before, right.security_id = right.security_id, out.number_result()
+    out.transactions.append(
+        tx.CompensationTransfer(
+            **out.number(),
+            security_id=before,
+            quantity=render_number(right.shares),
+            resulting_security_ids=(right.security_id,),
+        )
+    )
+    _write_option(out, event.option_id, event.holder_id_after)
+
+
 def _exercise_option(out: Writing, event: issuers.IssuerOptionExercised) -> None:
     right = out.rights[event.option_id]
     right.shares -= event.shares
@@ -241,6 +257,7 @@ def _give_up(out: Writing, warrant_id: str, shares: int, reason: str) -> None:
 RIGHTS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerOptionGranted: _grant_option,
     issuers.IssuerOptionExercised: _exercise_option,
+    issuers.IssuerOptionTransferred: _transfer_option,
     issuers.IssuerOptionCancelled: _cancel_option,
     issuers.IssuerWarrantIssued: _issue_warrant,
     issuers.IssuerWarrantExercised: _exercise_warrant,

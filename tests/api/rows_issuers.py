@@ -1,6 +1,7 @@
 """Rows of issuers: stakeholders, classes, stock, options, warrants and the cap table."""
 
 from tests.api.rows import SEEN, Row, World
+from tests.api.stage import get_id
 
 APPROVAL = {"document": "board consent 1"}
 
@@ -26,6 +27,11 @@ async def ask_without_a_value(world: World) -> None:
     path = f"/v1/issuers/{world.ids['issuer']}/warrants/{world.ids['warrant']}/exercise"
     answer = await world.stage.post(world.clients["startup"], path, {"shares": 900, "settlement": "net"})
     assert answer.json()["code"] == "fair_value_missing"
+
+
+async def register_fund(world: World) -> None:
+    fund = {"holder_id": world.ids["fund"], "name": "Fund", "kind": "investor"}
+    get_id(await world.stage.post(world.stage.admin, f"/v1/issuers/{world.ids['issuer']}/stakeholders", fund))
 
 
 FORMATION = (
@@ -312,6 +318,25 @@ FORMATION = (
     Row("GET", at(""), check=lambda one: one["plan_shares_reserved"] == 2_000_000),
     Row("GET", "/v1/issuers", other=SEEN, check=lambda page: len(page["items"]) == 1),
     Row("GET", at("/stakeholders"), check=lambda page: len(page["items"]) == 2),
+    Row(
+        "POST",
+        at("/options/{option}/transfer"),
+        "platform",
+        body=lambda world: {"holder_id": world.ids["angel"], "holder_id_after": world.ids["fund"]},
+        refused=(
+            lambda world: {"holder_id": world.ids["founder"], "holder_id_after": world.ids["fund"]},
+            422,
+            "option_not_held",
+        ),
+        before=register_fund,
+    ),
+    Row(
+        "POST",
+        at("/options/{option}/cancel"),
+        "platform",
+        body={"shares": 500, "kind": "cancelled", "reason": "by agreement"},
+        refused=({"shares": 501, "kind": "cancelled", "reason": "x"}, 422, "option_overdrawn"),
+    ),
     Row("GET", at("/stock-classes"), check=lambda rows: rows[0]["shares_authorised"] == 40_000_000),
     Row("GET", at("/valuations"), check=lambda page: page["items"][0]["method"] == "409A"),
     Row(

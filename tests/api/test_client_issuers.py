@@ -146,6 +146,11 @@ async def test_options_promises_and_warrants_become_shares(database_url: str):
         await client.options.withdraw_promise(issuer, promise, reason="the candidate declined")
         option = (await client.options.grant(issuer, **granted)).id
         await client.options.exercise(issuer, option, class_id="common", shares=400)
+        passes = {"holder_id": angel, "holder_id_after": company.fund}
+        assert await refuse(client.options.transfer(issuer, option, **passes)) == "stakeholder_unknown"
+        await client.issuers.add_stakeholder(issuer, holder_id=company.fund, name="Fund", kind="investor")
+        await client.options.transfer(issuer, option, **passes)
+        assert await refuse(client.options.transfer(issuer, option, **passes)) == "option_not_held"
         await client.options.cancel(issuer, option, shares=600, kind="cancelled", reason="by agreement")
         assert await refuse(client.options.exercise(issuer, option, class_id="common", shares=1)) == "option_overdrawn"
         warrant = (

@@ -27,7 +27,7 @@ def test_what_has_vested_is_counted_as_the_market_counts_it(allocation, cliff):
     schedule = VestingSchedule(starts_on=STARTS_ON, **terms)
     for shares in (0, 1, 5, 1_000_003):
         granted = structs.replace(GRANTED, vesting=schedule)
-        option = Option(granted, Fraction(granted.exercise_price_usd), shares, shares, shares)
+        option = Option(granted, granted.holder_id, shares, shares, Fraction(granted.exercise_price_usd), shares)
         for day in (date(2024, 1, 31), date(2024, 2, 28), date(2024, 2, 29), date(2024, 5, 1), date(2025, 1, 1)):
             counted = count_vested({"starts_on": "2024-01-31", **terms}, shares, day)
             assert counted == vesting.count_vested(option, day)

@@ -361,6 +361,7 @@ OF_COMPANY = (
     acts.withdraw_promise,
     *(acts.grant,) * 2,
     *(acts.exercise_option,) * 2,
+    acts.transfer_option,
     acts.cancel_option,
     *(acts.issue_warrant,) * 2,
     acts.vest_warrants,

@@ -248,6 +248,13 @@ def exercise_option(life):
     )
 
 
+def transfer_option(life):
+    option_id = life.pick({key for key, each in life.issuer.options.items() if each.shares_outstanding})
+    holder_id = life.issuer.options[option_id].holder_id
+    sides = {"holder_id": holder_id, "holder_id_after": life.pick([FUND, PROVIDER])}
+    life.act(rights_commands.TransferOption, transfer_id=life.number("trf"), option_id=option_id, **sides)
+
+
 def cancel_option(life):
     option_id = life.pick({key for key, each in life.issuer.options.items() if each.shares_outstanding})
     left = life.issuer.options[option_id].shares_outstanding

@@ -57,7 +57,17 @@ def tell_rights(story: Story) -> None:
     _tell_warrant(story)
     _tell_customer_warrant(story)
     _tell_preferred(story)
-    story.tell(issuer.IssuerStockSplit(issuer_id=BOUND, split_id=make_id("spl", 2), numerator=3, denominator=2))
+    story.tell(
+        issuer.IssuerStockSplit(issuer_id=BOUND, split_id=make_id("spl", 2), numerator=3, denominator=2),
+        issuer.IssuerOptionTransferred(
+            issuer_id=BOUND,
+            transfer_id=make_id("trf", 11),
+            option_id=make_id("opt", 8),
+            holder_id=FOUNDER,
+            holder_id_after=HEIR,
+            shares=6_000,
+        ),
+    )
 
 
 def _tell_warrant(story: Story) -> None:

@@ -65,10 +65,7 @@ async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Res
 async def amend(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[AmendInstrumentBody]
 ) -> Response[ReceiptBody]:
-    """Propose new terms, as the holder or the startup. They hold once the other side and a vote agree.
-
-    The platform records terms without a proposal.
-    """
+    """Propose new terms, as the holder or the startup. They hold once the other side and a vote agree."""
     receipt = await amend_instrument(
         command.handler,
         command.context,
@@ -161,7 +158,7 @@ async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) ->
 async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Record that a note matured, which a timer does by itself, and convert it if its terms say so.
 
-    For its holder and the startup, to try again if the class of stock was missing or too small on the day.
+    To try again if the class of stock was missing or too small.
     """
     return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
 
@@ -175,10 +172,7 @@ async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def notice(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
 ) -> Response[ReceiptBody]:
-    """Extend, as the startup, the time in which the holder of a most-favoured SAFE may elect a later one's terms.
-
-    The first notice is recorded as the later one is signed or amended (else ``notice_unknown``).
-    """
+    """Extend, as the startup, the time in which the holder of a most-favoured SAFE may elect a later one's terms."""
     receipt = await notice_mfn(
         command.handler,
         command.context,

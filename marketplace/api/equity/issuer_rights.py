@@ -13,6 +13,7 @@ from marketplace.api.http.bodies.issuers import (
     ExerciseOptionBody,
     GrantOptionBody,
     PromiseOptionBody,
+    TransferRightBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
@@ -72,6 +73,23 @@ async def exercise_option(
     return await carry_out(command, deed)
 
 
+@post(
+    "/options/{option_id:str}/transfer", status_code=200, operation_id="options.transfer", summary="Transfer an option"
+)
+async def transfer_option(
+    command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[TransferRightBody]
+) -> Response[ReceiptBody]:
+    """Transfer a whole option from a holder without a key to the party that it is."""
+    deed = rights_commands.TransferOption(
+        issuer_id=issuer_id,
+        transfer_id=command.derive("trf"),
+        option_id=option_id,
+        holder_id=data.holder_id,
+        holder_id_after=data.holder_id_after,
+    )
+    return await carry_out(command, deed)
+
+
 @post("/options/{option_id:str}/cancel", status_code=200, operation_id="options.cancel", summary="Cancel an option")
 async def cancel_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[CancelOptionBody]
@@ -89,7 +107,7 @@ async def cancel_option(
 
 ROUTER: Final = Router(
     f"{PATH}/{{issuer_id:str}}",
-    route_handlers=[promise_option, withdraw_promise, grant_option, exercise_option, cancel_option],
+    route_handlers=[promise_option, withdraw_promise, grant_option, exercise_option, transfer_option, cancel_option],
     tags=["options"],
     opt={"feature": "issuers"},
 )

@@ -144,7 +144,7 @@ async def transfer_stock(
 ) -> Response[ReceiptBody]:
     """Transfer shares to another stakeholder; under a right of first refusal, only as offered.
 
-    A party here that receives offered shares pays their price to the seller, if that is a party here too.
+    A party here pays the price of offered shares to a seller that is one.
     """
     deed = stock_commands.TransferStock(
         issuer_id=issuer_id,

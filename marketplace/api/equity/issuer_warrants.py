@@ -23,7 +23,7 @@ from marketplace.api.http.bodies.issuers import (
     ObservePriceBody,
     OpenProgrammeBody,
     StatePurchasesBody,
-    TransferWarrantBody,
+    TransferRightBody,
 )
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.cursors import parse_cursor
@@ -131,7 +131,7 @@ async def exercise(
 
 @post("/warrants/{warrant_id:str}/transfer", status_code=200, summary="Transfer a warrant")
 async def transfer(
-    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[TransferWarrantBody]
+    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[TransferRightBody]
 ) -> Response[ReceiptBody]:
     """Transfer a whole warrant to an affiliate of its first holder, or back."""
     receipt = await use_cases.transfer_warrant(
@@ -218,10 +218,7 @@ async def _find_outsider(connection: AsyncConnection, reader: Reader, issuer_id:
 async def add_grant(
     command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[AddProgrammeGrantBody]
 ) -> Response[ReceiptBody]:
-    """Let a grant between parties of a programme count in it, as the company or a side of the grant.
-
-    If something was accepted under it before, those agree who agree to purchases outside this market.
-    """
+    """Let a grant between parties of a programme count in it, as the company or a side of the grant."""
     receipt = await use_cases.add_programme_grant(
         command.handler, command.context, issuer_id, programme_id, data.grant_id
     )
@@ -232,10 +229,7 @@ async def add_grant(
 async def state_purchases(
     command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[StatePurchasesBody]
 ) -> Response[ReceiptBody]:
-    """State purchases that parties of a programme made outside this market.
-
-    The company, both sides and the holders of warrants that count them agree; if there are such warrants, all vote.
-    """
+    """State purchases that parties of a programme made outside this market."""
     deed = programme_commands.StatePurchases(
         issuer_id=issuer_id,
         purchases_id=command.derive("pur"),

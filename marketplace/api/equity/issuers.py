@@ -131,10 +131,7 @@ async def value(
 async def limit(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[LimitDilutionBody]
 ) -> Response[ReceiptBody]:
-    """Set the largest share of the company that all instruments together may become, converted or not.
-
-    Orders and signings that would exceed it are refused.
-    """
+    """Set the largest share of the company that all instruments together may become, converted or not."""
     receipt = await limit_dilution(
         command.handler,
         command.context,

@@ -172,7 +172,7 @@ def measure_stake(issuer: Issuer, party_id: str, interested: frozenset[str], at:
             whole += shares * _find_worth(issuer, party_id, class_id, interested, at.date())
     share = find_highest_price(issuer, interested, at.date()) or Fraction(0)
     for option in issuer.options.values():
-        if option.granted.holder_id == party_id:
+        if option.holder_id == party_id:
             whole += max(share - option.exercise_price_usd, Fraction(0)) * option.shares_outstanding
     for _, warrant in list_live_warrants(issuer, at):
         if warrant.holder_id == party_id:

@@ -50,6 +50,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
@@ -315,7 +316,7 @@ def _list_undercut_rights(setting: Setting, terms: PrincipalTerms | None, beside
     holders = {each.holder_id for each in issuer.warrants.values() if each.shares_outstanding and not each.expired}
     known, value = find_known_price(issuer, setting.related, setting.at), value_offer(issuer, terms)
     holders |= {
-        each.granted.holder_id
+        each.holder_id
         for each in issuer.options.values()
         if each.exercise_price_usd < known
         and (value is None or value < each.exercise_price_usd * measure_company(issuer))
@@ -459,7 +460,7 @@ def _list_trimmed(issuer: Issuer, ratio: Fraction) -> Iterable[str]:
     """Yield the holders of rights that a consolidation rounds down by a thousandth or more."""
     rights = [
         *((each.holder_id, each.shares_outstanding) for each in issuer.warrants.values()),
-        *((each.granted.holder_id, each.shares_outstanding) for each in issuer.options.values()),
+        *((each.holder_id, each.shares_outstanding) for each in issuer.options.values()),
         *((issuer.promised[promise_id].holder_id, shares) for promise_id, shares in issuer.promises.items()),
     ]
     for holder_id, shares in sorted(rights):
@@ -670,6 +671,11 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
     """
     votes, strays = _is_party(event.holder_id, setting), not is_main_class(setting.issuer, event.class_id)
     return Asked((event.holder_id,), company=not votes or strays, vote=votes and strays, gain=(event.holder_id,))
+
+
+def _transfer_option(event: IssuerOptionTransferred, setting: Setting) -> Asked:
+    votes = _is_party(event.holder_id_after, setting)
+    return Asked((event.holder_id_after,), company=True, vote=votes, gain=(event.holder_id_after,))
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
@@ -1000,6 +1006,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _NONE,
         _exercise_option,
     ),
+    IssuerOptionTransferred: Right(
+        "option_transfer",
+        "an option of a holder without a key passes to the party that it is",
+        "company",
+        "the receiver; vote",
+        _NONE,
+        _transfer_option,
+    ),
     IssuerOptionCancelled: Right(
         "option_cancellation",
         "an option is cancelled",
@@ -1279,7 +1293,7 @@ def require_own(issuer: Issuer, command: IssuerCommand, party_id: str | None) ->
     elif isinstance(command, WithdrawOffer) and command.transfer_id in issuer.offers:
         holder_id = issuer.offers[command.transfer_id].offered.holder_id
     elif isinstance(command, ExerciseOption) and command.option_id in issuer.options:
-        holder_id = issuer.options[command.option_id].granted.holder_id
+        holder_id = issuer.options[command.option_id].holder_id
     require_holder(issuer, holder_id, party_id)
 
 

@@ -139,6 +139,9 @@ def _list_moves(event: Event) -> Iterable[Move]:
         case issuer.IssuerOptionExercised():
             yield event.holder_id, f"option/{event.option_id}", -event.shares
             yield event.holder_id, f"stock/{event.class_id}", event.shares
+        case issuer.IssuerOptionTransferred():
+            yield event.holder_id, f"option/{event.option_id}", -event.shares
+            yield event.holder_id_after, f"option/{event.option_id}", event.shares
         case issuer.IssuerOptionCancelled():
             yield event.holder_id, f"option/{event.option_id}", -event.shares
         case _:

@@ -69,7 +69,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
         debt_usd: The holder's debt to the issuer for principal that was reversed after it became shares or money.
         repayment_usd: What was paid back with its interest; None: nothing.
         matured_on: When a note matured, until it is extended by amendment, repaid or converted (`mature`, by holder or
-            company); else None. It earns no more interest.
+            company); else None.
         due_usd: What is due since then; else None.
     """
 

@@ -13,8 +13,8 @@ from marketplace.application.equity import consents, issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
-from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant, TransferOption
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, CreateStockClass, IssueStock
 from tests.application.equity.test_holder_terms import PAPER
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.auditing import CountedVotes, find_faults
@@ -159,6 +159,34 @@ async def test_a_warrant_of_a_holder_without_a_key_passes_to_the_party_that_it_i
     assert await find_faults(CountedVotes, deal.market.log) == []
     silent = await find_faults(CountedVotes, deal.market.log, drop="proposal.agreed.v1")
     assert any("warrant_transferred" in text for *_, text in silent)
+
+
+async def test_an_option_of_a_holder_without_a_key_passes_to_the_party_that_it_is(deal):
+    """An imported option stayed with a holder that could never exercise it by its own key."""
+    keyless, option_id = rename_id("stk", deal.company), rename_id("opt", deal.company)
+    await act_agreed(deal.market, deal.company, AddStakeholder, holder_id=keyless, name="Later", kind="employee")
+    await act_agreed(deal.market, deal.company, AdjustStockPlan, shares_reserved=50, approval=PAPER)
+    granted = {"option_id": option_id, "holder_id": keyless, "shares": 50, "exercise_price_usd": Decimal(0)}
+    await act_agreed(deal.market, deal.company, GrantOption, **granted)
+    passes = {"option_id": option_id, "holder_id": keyless, "holder_id_after": deal.later}
+    pass_on = TransferOption(issuer_id=deal.issuer, transfer_id=rename_id("trf", deal.later), **passes)
+    with pytest.raises(Refusal) as caught:
+        await issuers.act(deal.market.handler, deal.market.context(deal.fund), pass_on)
+    assert caught.value.code == "company_proposes", "also from a holder of the company"
+    context = deal.market.context(deal.company)
+    await issuers.act(deal.market.handler, context, pass_on)
+    made = (await deal.market.state("proposal", await consents.find_proposal(deal.market.handler, context))).made
+    assert {each.electorate for each in made.consents} == {f"holder/{deal.later}", "unvested_warrants"}
+    await agree_all(deal.market, context)
+    use = {"exercise_id": rename_id("exr", deal.later), "option_id": option_id, "class_id": "common", "shares": 20}
+    exercised = ExerciseOption(issuer_id=deal.issuer, **use, at=deal.market.clock.now())
+    await issuers.act(deal.market.handler, deal.market.context(deal.later), exercised)
+    state = await deal.market.state("issuer", deal.issuer)
+    assert (state.options[option_id].holder_id, state.holdings[deal.later, "common"]) == (deal.later, 20)
+    await check_log(deal.market.log)
+    assert await find_faults(CountedVotes, deal.market.log) == []
+    silent = await find_faults(CountedVotes, deal.market.log, drop="proposal.agreed.v1")
+    assert any("option_transferred" in text for *_, text in silent)
 
 
 async def test_the_company_agrees_where_only_the_two_say_that_they_are_affiliates(deal):

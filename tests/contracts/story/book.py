@@ -33,7 +33,7 @@ from tests.contracts.story.quotes import tell_quotes
 from tests.contracts.story.relations import tell_relations
 from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
-from tests.contracts.story.rights import tell_rights
+from tests.contracts.story.rights import tell_option_transfer, tell_rights
 from tests.contracts.story.sale import tell_sale
 from tests.contracts.story.stages import tell_stages
 from tests.contracts.story.supply import LATTICE_CASH, PLATFORM, QUILLWORK, tell_supply
@@ -67,6 +67,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_late(teller)
     tell_refusal(teller)
     tell_return(teller, "2031-12-31T09:00")
+    tell_option_transfer(teller)
     return tuple(teller.seal())
 
 

@@ -14,6 +14,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockConverted,
@@ -133,6 +134,17 @@ def _tell_options(teller: Teller) -> None:
             reason="left before the cliff",
             service_ended_on=date(2026, 3, 2),
         ),
+    )
+
+
+def tell_option_transfer(teller: Teller) -> None:
+    """Another engineer, who had no key, registers as a party; its option passes to it."""
+    option = {**_OF, "option_id": name("opt", "of another engineer"), "holder_id": _ENGINEER, "shares": 500}
+    teller.tell(
+        "2031-12-30T16:00",
+        QUILLWORK,
+        IssuerOptionGranted(**option, exercise_price_usd=Decimal("0.20")),
+        IssuerOptionTransferred(**option, transfer_id=name("trf", "the option"), holder_id_after=TIDEWATER),
     )
 
 

@@ -11,6 +11,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerStockSplit,
     IssuerValuationRecorded,
     IssuerWarrantCancelled,
@@ -30,10 +31,11 @@ from marketplace.domain.equity.issuer.rights_commands import (
     ExerciseWarrant,
     ExpireWarrant,
     PromiseOption,
+    TransferOption,
     VestWarrants,
     WithdrawPromise,
 )
-from marketplace.domain.equity.issuer.state import total_shares
+from marketplace.domain.equity.issuer.state import list_rows, total_shares
 from tests.domain.issuer_samples import (
     COMPANY,
     EMPLOYEE,
@@ -49,6 +51,7 @@ from tests.domain.issuer_samples import (
     WARRANTED,
     grant,
     make_id,
+    stakeholder,
     warrant,
 )
 from tests.support.spec import Given
@@ -88,6 +91,39 @@ def cancel(shares, kind="forfeited", at=NOON):
     )
 
 
+KEYLESS = make_id("stk", 1)
+KEYLESS_OPTION = [
+    *COMPANY,
+    stakeholder(KEYLESS, "Employee", "employee"),
+    IssuerOptionGranted(**{**LATER, "holder_id": KEYLESS}, vesting=MONTHLY),
+]
+PASSED = {**OF_ISS, "transfer_id": make_id("trf", 1), "option_id": LATER["option_id"], "holder_id": KEYLESS}
+PASSED_ON = IssuerOptionTransferred(**PASSED, holder_id_after=EMPLOYEE, shares=100_000)
+ALL_CANCELLED = IssuerOptionCancelled(
+    **OF_ISS,
+    cancellation_id=make_id("can", 1),
+    option_id=LATER["option_id"],
+    holder_id=KEYLESS,
+    shares=100_000,
+    kind="cancelled",
+    reason="by agreement",
+)
+
+
+def pass_on(**terms):
+    return TransferOption(**{**PASSED, "holder_id_after": EMPLOYEE, **terms})
+
+
+def test_an_option_of_a_holder_without_a_key_passes_to_the_party_that_it_is():
+    """It stayed with a holder that could never use it by its own key; only its stock could be transferred."""
+    Given(ISSUER, *KEYLESS_OPTION).when(pass_on()).then(PASSED_ON)
+    Given(ISSUER, *KEYLESS_OPTION, PASSED_ON).when(pass_on()).then()
+    state = ISSUER.fold([*KEYLESS_OPTION, PASSED_ON])
+    assert {row.holder_id for row in list_rows(state) if row.security == LATER["option_id"]} == {EMPLOYEE}
+    (*_, exercised) = ISSUER.decide(exercise(25_000, NOON.replace(year=2027)), state)
+    assert exercised.holder_id == EMPLOYEE, "it vests as before"
+
+
 def test_a_promise_takes_from_what_is_available():
     Given(ISSUER, *COMPANY).when(PromiseOption(**PROMISE)).then(PROMISED)
     totals = total_shares(ISSUER.fold([*COMPANY, PROMISED]))
@@ -119,6 +155,14 @@ def test_nothing_vests_before_the_cliff_and_all_at_the_end():
 def test_the_last_day_of_a_short_month_stands_for_a_day_that_it_lacks():
     assert add_months(date(2026, 1, 31), 1) == date(2026, 2, 28)
     assert add_months(date(2026, 12, 15), 1) == date(2027, 1, 15)
+
+
+def test_a_split_keeps_the_end_of_service():
+    """Who had left went on vesting after a split, and lost no right when its days were over."""
+    split = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=10, denominator=1)
+    known, option = (ISSUER.fold(events).options[LATER["option_id"]] for events in (LEFT, [*LEFT, split]))
+    assert option.exercisable_until == known.exercisable_until == (LEFT_AT + timedelta(days=90)).date()
+    assert count_vested(option, date(2030, 1, 31)) == 270_833
 
 
 def test_what_has_vested_is_exercised():
@@ -343,6 +387,15 @@ REFUSED = {
             grant(option_id=make_id("opt", 2), promise_id=PROMISE["promise_id"], holder_id=FOUNDER),
         ),
         ("pool_exhausted", [*COMPANY, PROMISED], grant(option_id=make_id("opt", 2), shares=500_001)),
+    ],
+    "transfer": [
+        ("option_unknown", COMPANY, pass_on()),
+        ("option_not_held", KEYLESS_OPTION, pass_on(holder_id=make_id("stk", 2))),
+        ("transfer_excluded", VESTING, pass_on(holder_id=EMPLOYEE)),
+        ("transfer_excluded", KEYLESS_OPTION, pass_on(holder_id_after=make_id("stk", 2))),
+        ("transfer_excluded", [*KEYLESS_OPTION, ALL_CANCELLED], pass_on()),
+        ("stakeholder_unknown", KEYLESS_OPTION, pass_on(holder_id_after=make_id("pty", 9))),
+        ("transfer_exists", [*KEYLESS_OPTION, PASSED_ON], pass_on(holder_id_after=PROVIDER)),
     ],
     "exercise": [
         ("option_unvested", VESTING, exercise(1)),

@@ -112,7 +112,7 @@ async def test_promises_offers_and_conversions_show(engine: AsyncEngine, memory_
         ("stock", HEIR, "common"): 3_150,
         ("stock", PROVIDER, "common"): 150,
         ("stock", HEIR, "seed"): 3_000,
-        ("option", FOUNDER, make_id("opt", 8)): 6_000,
+        ("option", HEIR, make_id("opt", 8)): 6_000,
         ("promised", FOUNDER, make_id("prm", 3)): 1_500,
         ("pool", "", "pool"): 142_500,
     }
@@ -271,7 +271,7 @@ async def test_an_option_shows_its_strike_and_what_has_vested(engine: AsyncEngin
     async with engine.connect() as connection:
         for state in states.values():
             for option_id, option in state.options.items():
-                holder_id, day = option.granted.holder_id, date(2040, 1, 1)
+                holder_id, day = option.holder_id, date(2040, 1, 1)
                 known = await cap_tables.load_options(connection, holder_id, [option_id], on_day=day)
                 found[option_id] = known[option_id]
                 assert await cap_tables.load_options(connection, STRANGER, [option_id], on_day=day) == {}

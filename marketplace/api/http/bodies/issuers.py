@@ -290,12 +290,12 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
     tranche: Annotated[int, Meta(ge=0, le=99)] | None = None
 
 
-class TransferWarrantBody(Body, frozen=True, kw_only=True):
-    """A warrant to transfer.
+class TransferRightBody(Body, frozen=True, kw_only=True):
+    """A warrant or an option to transfer.
 
     Attributes:
         holder_id: Who holds it.
-        holder_id_after: The affiliate that gets it.
+        holder_id_after: Who gets it.
     """
 
     holder_id: Id

@@ -436,7 +436,7 @@ def _list_exercise_values(
             prices = (each.price_usd for each in warrant.tranches if each.shares and each.price_usd is not None)
             yield _value_company(state, class_id, max(prices, default=Fraction(0)))
     for option in state.options.values():
-        if option.granted.holder_id in holders and option.shares:
+        if option.holder_id in holders and option.shares:
             yield option.exercise_price_usd * measure_company(state)
 
 

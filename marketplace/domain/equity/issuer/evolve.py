@@ -34,6 +34,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
@@ -283,7 +284,9 @@ def _withdraw_promise(state: Issuer, event: IssuerOptionPromiseWithdrawn) -> Iss
 
 
 def _grant_option(state: Issuer, event: IssuerOptionGranted) -> Issuer:
-    option = Option(event, event.shares, event.shares, Fraction(event.exercise_price_usd), event.shares)
+    option = Option(
+        event, event.holder_id, event.shares, event.shares, Fraction(event.exercise_price_usd), event.shares
+    )
     granted = replace(state, options=state.options.set(event.option_id, option))
     if event.promise_id is None:
         return granted
@@ -311,6 +314,11 @@ def _buy(state: Issuer, event: IssuerOptionExercised | IssuerWarrantExercised, p
     ratio, is_option = state.split_ratio, isinstance(event, IssuerOptionExercised)
     bought = Purchase(event.holder_id, event.class_id, event.shares / ratio, price_usd * ratio, is_option)
     return replace(state, purchases=state.purchases.set(event.exercise_id, bought))
+
+
+def _transfer_option(state: Issuer, event: IssuerOptionTransferred) -> Issuer:
+    moved = replace(state.options[event.option_id], holder_id=event.holder_id_after)
+    return replace(_keep(state, event.transfer_id, event), options=state.options.set(event.option_id, moved))
 
 
 def _cancel_option(state: Issuer, event: IssuerOptionCancelled) -> Issuer:
@@ -610,6 +618,7 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerOptionPromiseWithdrawn: _withdraw_promise,
     IssuerOptionGranted: _grant_option,
     IssuerOptionExercised: _exercise_option,
+    IssuerOptionTransferred: _transfer_option,
     IssuerOptionCancelled: _cancel_option,
     IssuerWarrantIssued: _issue_warrant,
     IssuerWarrantVested: _vest_warrant,

@@ -52,6 +52,8 @@ Refusals in order, of each command:
   promise_unknown · promise_differs · pool_exhausted
 - option exercised: option_unknown · exercise_exists · stock_class_unknown · stock_class_not_common · shares ·
   sale_declared · time_naive · option_overdrawn · option_expired · option_unvested
+- option transferred: option_unknown · transfer_exists · option_not_held · sale_declared · transfer_excluded ·
+  stakeholder_unknown
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
   date_before_formation · programme_unknown · threshold_missing, threshold_unexpected ·
@@ -176,6 +178,7 @@ from marketplace.domain.equity.issuer.rights.options import (
     exercise_option,
     grant_option,
     promise_option,
+    transfer_option,
     withdraw_promise,
 )
 from marketplace.domain.equity.issuer.rights.programmes import (
@@ -204,6 +207,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     GrantOption,
     IssueWarrant,
     PromiseOption,
+    TransferOption,
     TransferWarrant,
     VestWarrants,
     WithdrawPromise,
@@ -270,6 +274,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     GrantOption: grant_option,
     ExerciseOption: exercise_option,
     CancelOption: cancel_option,
+    TransferOption: transfer_option,
     IssueWarrant: issue_warrant,
     VestWarrants: vest_warrants,
     ExerciseWarrant: exercise_warrant,

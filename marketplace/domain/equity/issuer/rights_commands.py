@@ -58,6 +58,24 @@ class ExerciseOption(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
 
 
+class TransferOption(msgspec.Struct, frozen=True, kw_only=True):
+    """Transfer a whole option from a holder without a key to the party that it is.
+
+    Attributes:
+        issuer_id: The issuer.
+        transfer_id: The transfer.
+        option_id: The option.
+        holder_id: Who holds it.
+        holder_id_after: Who gets it.
+    """
+
+    issuer_id: str
+    transfer_id: str
+    option_id: str
+    holder_id: str
+    holder_id_after: str
+
+
 class CancelOption(msgspec.Struct, frozen=True, kw_only=True):
     """Cancel an option without shares, in part or in full. Only unvested shares can be forfeited.
 
@@ -240,6 +258,7 @@ RightsCommand = (
     | GrantOption
     | ExerciseOption
     | CancelOption
+    | TransferOption
     | IssueWarrant
     | VestWarrants
     | ExerciseWarrant

@@ -27,6 +27,7 @@ from events.issuer import (
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerOptionPromised,
+    IssuerOptionTransferred,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
@@ -67,6 +68,7 @@ Act = (
     | IssuerStockSplit
     | IssuerStockConverted
     | IssuerOptionExercised
+    | IssuerOptionTransferred
     | IssuerOptionCancelled
     | IssuerWarrantExercised
     | IssuerWarrantCancelled
@@ -106,6 +108,7 @@ class Option:
 
     Attributes:
         granted: Its grant event.
+        holder_id: Who holds it.
         shares: Shares granted, less cancelled ones.
         shares_outstanding: Shares neither exercised nor cancelled.
         exercise_price_usd: Price of one share.
@@ -115,6 +118,7 @@ class Option:
     """
 
     granted: IssuerOptionGranted
+    holder_id: str
     shares: int
     shares_outstanding: int
     exercise_price_usd: Fraction
@@ -607,7 +611,7 @@ def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
     return (
         *(Row("stock", holder, class_id, shares) for (holder, class_id), shares in sorted(state.holdings.items())),
         *(
-            Row("option", option.granted.holder_id, option_id, option.shares_outstanding)
+            Row("option", option.holder_id, option_id, option.shares_outstanding)
             for option_id, option in sorted(state.options.items())
             if option.shares_outstanding
         ),

@@ -40,6 +40,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
@@ -105,6 +106,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     GrantOption,
     IssueWarrant,
     PromiseOption,
+    TransferOption,
     TransferWarrant,
     WithdrawPromise,
 )
@@ -144,6 +146,7 @@ _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerOptionPromiseWithdrawn: WithdrawPromise,
     IssuerOptionGranted: GrantOption,
     IssuerOptionExercised: ExerciseOption,
+    IssuerOptionTransferred: TransferOption,
     IssuerOptionCancelled: CancelOption,
     IssuerWarrantIssued: IssueWarrant,
     IssuerWarrantExercised: ExerciseWarrant,

@@ -1,6 +1,7 @@
 """Folds the events of options into a row for each, and shows what has vested of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -16,7 +17,9 @@ from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
 from marketplace.projections.views.equity import OptionView
 
-OnOption = issuer_events.IssuerOptionExercised | issuer_events.IssuerOptionCancelled
+OnOption = (
+    issuer_events.IssuerOptionExercised | issuer_events.IssuerOptionTransferred | issuer_events.IssuerOptionCancelled
+)
 
 
 def write_granted(changes: WriteBatch, event: issuer_events.IssuerOptionGranted) -> None:
@@ -38,6 +41,7 @@ def _parse(row: Mapping[str, Any]) -> Option:
     """Return the option of a row; its grant is as the row has it."""
     return Option(
         granted=row["granted"],
+        holder_id=row["holder_id"],
         shares=row["shares"],
         shares_outstanding=row["shares_outstanding"],
         exercise_price_usd=Fraction(row["exercise_price_usd"]),
@@ -48,6 +52,7 @@ def _parse(row: Mapping[str, Any]) -> Option:
 
 def _put(changes: WriteBatch, row: Mapping[str, Any], option: Option) -> None:
     after: dict[str, Any] = {
+        "holder_id": option.holder_id,
         "shares": option.shares,
         "shares_outstanding": option.shares_outstanding,
         "shares_granted": option.shares_granted,
@@ -64,6 +69,8 @@ def write_option(changes: WriteBatch, fact: RecordedEvent, event: OnOption) -> N
     option = _parse(row)
     if isinstance(event, issuer_events.IssuerOptionExercised):
         _put(changes, row, option.use(event.shares))
+    elif isinstance(event, issuer_events.IssuerOptionTransferred):
+        _put(changes, row, replace(option, holder_id=event.holder_id_after))
     else:
         _put(changes, row, option.end(event.shares, event.service_ended_on))
 

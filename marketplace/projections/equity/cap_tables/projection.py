@@ -237,6 +237,15 @@ def _option_exercised(changes: WriteBatch, fact: RecordedEvent, event: issuer_ev
     write_option(changes, fact, event)
 
 
+def _option_transferred(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionTransferred) -> None:
+    register = Register(changes, fact)
+    row = changes.find(tables.holdings, fact.id, "option", event.holder_id, event.option_id)
+    price = None if row is None else row["exercise_price_usd"]
+    register.move("option", event.holder_id, event.option_id, -event.shares)
+    register.move("option", event.holder_id_after, event.option_id, event.shares, exercise_price_usd=price)
+    write_option(changes, fact, event)
+
+
 def _option_cancelled(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionCancelled) -> None:
     register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
@@ -438,6 +447,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerOptionPromiseWithdrawn: _promise_withdrawn,
     issuer_events.IssuerOptionGranted: _option_granted,
     issuer_events.IssuerOptionExercised: _option_exercised,
+    issuer_events.IssuerOptionTransferred: _option_transferred,
     issuer_events.IssuerOptionCancelled: _option_cancelled,
     issuer_events.IssuerWarrantIssued: _warrant_issued,
     issuer_events.IssuerWarrantExercised: _warrant_exercised,

@@ -9,9 +9,11 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerOptionTransferred,
     IssuerStockPlanAdjusted,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
 from marketplace.domain.equity.issuer.rights.vesting import count_exercisable, require_schedule
@@ -20,6 +22,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     ExerciseOption,
     GrantOption,
     PromiseOption,
+    TransferOption,
     WithdrawPromise,
 )
 from marketplace.domain.equity.issuer.rules import (
@@ -28,6 +31,7 @@ from marketplace.domain.equity.issuer.rules import (
     raise_authorised,
     refuse_overdrawn,
     require_counted,
+    require_no_sale,
     require_shares,
     require_stakeholder,
 )
@@ -148,7 +152,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
         issuer_id=command.issuer_id,
         exercise_id=command.exercise_id,
         option_id=command.option_id,
-        holder_id=option.granted.holder_id,
+        holder_id=option.holder_id,
         class_id=command.class_id,
         shares=command.shares,
     )
@@ -193,7 +197,7 @@ def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]
         issuer_id=command.issuer_id,
         cancellation_id=command.cancellation_id,
         option_id=command.option_id,
-        holder_id=option.granted.holder_id,
+        holder_id=option.holder_id,
         shares=command.shares,
         kind=command.kind,
         reason=command.reason,
@@ -215,4 +219,37 @@ def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]
             shares=command.shares,
             shares_unvested=unvested,
         )
+    return [event]
+
+
+def transfer_option(command: TransferOption, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the transfer of a whole option from a holder without a key to a party; nothing if it is recorded."""
+    option = require_found("option", command.option_id, state.options.get(command.option_id))
+    known = state.acts.get(command.transfer_id)
+    event = IssuerOptionTransferred(
+        issuer_id=command.issuer_id,
+        transfer_id=command.transfer_id,
+        option_id=command.option_id,
+        holder_id=command.holder_id,
+        holder_id_after=command.holder_id_after,
+        shares=known.shares if isinstance(known, IssuerOptionTransferred) else option.shares_outstanding,
+    )
+    if is_repeated("transfer", command.transfer_id, state.acts, event):
+        return []
+    if command.holder_id != option.holder_id:
+        raise Refusal(
+            "option_not_held",
+            f"option {command.option_id} is held by {option.holder_id}, not by {command.holder_id}",
+            pointer="/holder_id",
+        )
+    require_no_sale(state)
+    joins = is_id(command.holder_id, "stk") and is_id(command.holder_id_after, "pty")
+    if not joins or not option.shares_outstanding:
+        raise Refusal(
+            "transfer_excluded",
+            f"option {command.option_id} stays with its holder: only the rest of an option of a holder without a"
+            " key passes, to the party that this holder is",
+            pointer="/holder_id_after",
+        )
+    require_stakeholder(state, command.holder_id_after, "/holder_id_after")
     return [event]

@@ -57,7 +57,7 @@ def weigh_rights(state: Issuer, interested: frozenset[str], at: datetime) -> Ite
 def _list_rights(state: Issuer, at: datetime) -> Iterator[_Right]:
     for _, option in sorted(state.options.items()):
         if option.shares_outstanding:
-            yield _Right("options", option.granted.holder_id, option.shares_outstanding, option.exercise_price_usd)
+            yield _Right("options", option.holder_id, option.shares_outstanding, option.exercise_price_usd)
     for _, warrant in list_live_warrants(state, at):
         for tranche in warrant.tranches:
             price = warrant.exercise_price_usd if tranche.price_usd is None else tranche.price_usd

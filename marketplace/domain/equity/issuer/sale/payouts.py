@@ -98,7 +98,7 @@ def list_option_grants(state: Issuer, at: datetime, until: datetime, proceeds_us
     full, and a tranche whose price is not fixed has the warrant's own price.
     """
     options = (
-        OptionGrant(option_id, option.granted.holder_id, shares, option.exercise_price_usd)
+        OptionGrant(option_id, option.holder_id, shares, option.exercise_price_usd)
         for option_id, option in sorted(state.options.items())
         if option.exercisable_until is None or at.date() <= option.exercisable_until
         if (shares := count_exercisable(option, until.date()))

@@ -171,7 +171,7 @@ def _cancel_options(command: SplitStock, state: Issuer, unit: int) -> Iterator[I
                 issuer_id=command.issuer_id,
                 cancellation_id=derive_id("can", command.split_id, option_id),
                 option_id=option_id,
-                holder_id=option.granted.holder_id,
+                holder_id=option.holder_id,
                 shares=odd,
                 kind="cancelled",
                 reason="They would have become a fraction of a share in a split.",
