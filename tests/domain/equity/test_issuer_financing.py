@@ -348,6 +348,8 @@ PRICED = priced(COMPANY, SAFE)
 SIGNED = signed(SAFE, converting(3, 1))
 OTHER = make_id("fin", 2)
 MOST_FAVOURED = SafeTerms(conversion_timing="post_money", most_favoured_nation=True)
+THE_COMPANY = [Investment(holder_id=each, amount_usd=Decimal(10)) for each in (FORMED.party_id, ISS)]
+
 REFUSED = {
     "open": [
         ("financing_exists", [*COMPANY, OPENED], open_round(class_id="B")),
@@ -364,6 +366,7 @@ REFUSED = {
         ("amount_not_positive", COMPANY, open_round(liquidation_multiple=Decimal(-1), seniority=101)),
         ("seniority_out_of_range", COMPANY, open_round(seniority=101, class_id="seed")),
         ("stock_class_exists", COMPANY, open_round(class_id="seed")),
+        *(("company_invests", COMPANY, open_round(investments=[buyer])) for buyer in THE_COMPANY),
     ],
     "price": [
         ("financing_unknown", COMPANY, price()),

@@ -92,7 +92,7 @@ Refusals in order, of each command:
   class_id_malformed · amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
   conversion_price_places_unexpected · rounding_needs_percent_ownership · seniority_out_of_range ·
   participation_cap_unexpected · protection_basis_unexpected · duties_out_of_range · duty_repeated ·
-  stock_class_exists · stock_class_unknown
+  stock_class_exists · stock_class_unknown · company_invests
 - pro rata answered: financing_unknown · financing_closed, financing_abandoned · pro_rata_unknown ·
   pro_rata_answered · time_naive · pro_rata_closed · amounts · amount_above_pro_rata
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · financing_overdue · pro_rata_open ·

@@ -23,7 +23,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, require_fo
 SHARES_MAX: Final = 10**15
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
 """The largest calculation of a round or a sale with its certificate; a larger one would not fit the log's messages."""
-CLASS_IDS_RESERVED: Final = frozenset({"commitments", "instruments", "options", "warrants"})
+CLASS_IDS_RESERVED: Final = frozenset({"commitments", "instruments", "options", "pool", "warrants"})
 """Kinds of securities: sums of payouts and groups of a vote have these names."""
 _CLASS_ID: Final = re.compile(r"(?!(?:ins|opt|wrt|unrelated)_)[a-z0-9][a-z0-9_-]{0,39}")
 
@@ -229,7 +229,7 @@ def require_class_id(class_id: str) -> None:
         raise Refusal(
             "class_id_malformed",
             f"{class_id!r} is not a valid class id; use up to 40 lower-case letters, digits, - and _, not commitments,"
-            " instruments, options or warrants, and no ins_, opt_, wrt_ or unrelated_ at the start",
+            " instruments, options, pool or warrants, and no ins_, opt_, wrt_ or unrelated_ at the start",
             pointer="/class_id",
             class_id=class_id,
         )

@@ -86,6 +86,22 @@ INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * (INVESTMENTS_MAX + PRO_RATA_MAX) - DUT
 """The limit that keeps a closing within one atomic batch: per instrument a holder, a class, shares and a conversion."""
 
 
+def _require_others(state: Issuer, terms: RoundTerms) -> None:
+    """Refuse a round in which the company itself invests.
+
+    Raises:
+        Refusal: ``company_invests``.
+    """
+    own = {state.formed.issuer_id, state.formed.party_id}
+    for number, each in enumerate(terms.investments):
+        if each.holder_id in own:
+            raise Refusal(
+                "company_invests",
+                f"{each.holder_id} is the company that sells the stock, and cannot buy it; name another investor",
+                pointer=f"/terms/investments/{number}/holder_id",
+            )
+
+
 def _require_new_classes(state: Issuer, round_class_id: str) -> None:
     """Refuse a round whose class, or one of those for instruments at another price, would have a name that is taken."""
     for class_id in state.classes:
@@ -123,6 +139,7 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
     if terms.pay_to_play is not None:
         for class_id in (terms.pay_to_play.class_id_after, *(each.class_id for each in terms.pay_to_play.duties)):
             get_class(state, class_id)
+    _require_others(state, terms)
     offers = tuple(list_offers(state, terms, command.at))
     days = state.holder_terms.pro_rata_days if offers else 0
     return [
