@@ -10,7 +10,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Reserve
-from marketplace.domain.delivery.grant import GRANT, OPEN, Grant
+from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -57,12 +57,13 @@ def list_causes(grant: Grant) -> tuple[str, str]:
 async def keep_sale_fees(unit: UnitOfWork, issuer: Issuer) -> Decimal:
     """Keep the fees of the grants that a sale ends on the account of the sold company, and return their sum.
 
-    What the hold of a grant covers is not kept. A buyer that assumes a grant frees its fee, and so does its end.
+    It also ends those that end later by a notice. What the hold of a grant covers is not kept. A buyer that assumes a
+    grant frees its fee, and so does its end.
     """
     total_usd, at = ZERO, unit.context.at
     for grant_id in (rename_id("grt", instrument_id) for instrument_id in sorted(issuer.instruments)):
         grant = await unit.load(GRANT, grant_id)
-        if grant is None or grant.issued.equity is None or grant.status not in OPEN or grant.end <= at:
+        if grant is None or grant.issued.equity is None or grant.end <= at:
             continue
         deal_usd = await sum_deal(unit.branch(), grant)  # The sale takes nothing off the deal.
         fee_usd, covering_usd = await _try_end(unit, grant, deal_usd)

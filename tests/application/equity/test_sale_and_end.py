@@ -1,5 +1,6 @@
 """Nothing accrues once a sale is paid, and what is delivered beside it is paid in cash."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,6 +9,7 @@ import pytest
 from events.service_line import HoursReading
 from events.types import StockTerms
 from marketplace.application.billing import accounts, adjustments, holds, service_hours, service_lines, statements
+from marketplace.application.delivery import grants
 from marketplace.application.equity import consents, issuers
 from marketplace.application.metering import usage
 from marketplace.auditor.fees import Fees
@@ -441,3 +443,34 @@ async def test_a_deal_in_cash_is_not_left_by_the_sale_of_a_buyer_of_its_hours(me
         assert before[1] - after[1] == owed - ended.fee_usd, "who sold the hours pays for them again"
     await check_log(market.log)
     assert await find_faults(Fees, market.log) == []
+
+
+async def test_a_notice_of_a_later_end_spares_no_company_the_fee_of_the_end_by_its_sale(memory_log):
+    """The notice costs little, since the grant runs nearly to its end; the sale then ends it at once."""
+    market = Market(memory_log)
+    trade = await market.trade(cash="0", equity="4")
+    await found(market, trade.startup)
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id, at = grant.issued.grant_id, grant.end - timedelta(hours=1)
+        noticed = {"at": at, "reason": "an hour early", "by": "startup"}
+        await grants.terminate_grant(market.handler, market.context(trade.startup), grant_id, **noticed)
+    await empty(market, trade.startup)
+    context = market.context(trade.startup)
+    await issuers.declare_liquidity(market.handler, context, trade.issuer, proceeds_usd=Decimal(1), safe_seniority=1)
+    await agree_all(market, context)
+    sale = derive_id("liq", context.command_id)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    kept_usd, missing_usd = (Decimal(caught.value.facts[name]) for name in ("kept_usd", "missing_usd"))
+    assert missing_usd == 1 + kept_usd > 1
+    before = (await market.account(trade.provider)).available_usd
+    account = rename_id("acc", trade.startup)
+    await accounts.deposit(market.handler, market.context(), account, amount_usd=missing_usd, reference="the rest")
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, sale)
+    async with market.worker():
+        async with asyncio.timeout(60):
+            while len((after := await market.state("grant", grant_id)).terminations) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert (await market.account(trade.provider)).available_usd - before == after.terminations[-1].fee_usd == kept_usd
+    await check_log(market.log)
