@@ -93,7 +93,7 @@ EVENT_TYPE: Final[dict[str, tuple[Insert, ...]]] = {
         (
             "def _tell_capacity(teller: Teller) -> None:",
             """def _tell_name(teller: Teller) -> None:
-    teller.tell("2031-12-31T09:00", NORTHFJORD, SiteRenamed(site_id=HALL, name="Rjukan south"))
+    teller.tell("2031-12-31T12:00", NORTHFJORD, SiteRenamed(site_id=HALL, name="Rjukan south"))
 
 
 """,
