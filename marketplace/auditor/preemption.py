@@ -239,12 +239,10 @@ class Preemption:
         issuer_id = counted["issuer_id"]
         company, issuer = self.votes.gains.find_company(issuer_id), self.votes.equity.issuers.get(issuer_id, Issuer())
         bought = Fraction(0)
-        for warrant_id, right in self.votes.rights.items():
-            if right.programme_id == counted["programme_id"] and now <= right.expires_at:
-                if self._is_below_preference(right.issued):
-                    return False
-                ratio = company.find_ratio("stock", right.issued["class_id"])
-                bought += issuer.holdings.get(("warrant", right.holder_id, warrant_id), 0) * ratio
+        for right, shares in self.votes.list_live(counted, now):
+            if self._is_below_preference(right.issued):
+                return False
+            bought += shares * company.find_ratio("stock", right.issued["class_id"])
         return bought * 10 <= sum(measure_stock(company, issuer.holdings).values(), Fraction(0)) + bought
 
     def _is_below_preference(self, warrant: Body) -> bool:

@@ -482,9 +482,7 @@ async def test_an_investor_refuses_purchases_elsewhere_that_would_vest_a_large_w
     """Company and customer stated a billion that nobody had paid, and nobody but the founder voted."""
     market = deal.market
     fund = await market.party("Fund", "fund", usd=1_000_000)
-    await act(market, deal.vendor, AddStakeholder, holder_id=fund, name="Fund", kind="investor")
-    stock = {"holder_id": fund, "class_id": "common", "shares": 100_000, "price_usd_per_share": Decimal(5)}
-    await act_agreed(market, deal.vendor, IssueStock, security_id=derive_id("sec", fund), **stock)
+    await hold_stock(deal, fund, 100_000, 5)
     await deal.issue(200_000_000, "0.01", by_payment(200_000_000, 1_000_000_000))
     proposal_id = await consents.find_proposal(market.handler, await deal.state(1_000_000_000))
     asked = {each.electorate: each for each in (await market.state("proposal", proposal_id)).made.consents}
@@ -501,6 +499,25 @@ async def test_an_investor_refuses_purchases_elsewhere_that_would_vest_a_large_w
         assert await find_faults(part, market.log) == []
     silent = await find_faults(OfferedParts, market.log, drop=lambda each: _is_of(fund, each))
     assert "pro_rata" in {kind for kind, *_ in silent}
+
+
+async def hold_stock(deal, party, shares, usd):
+    """Let a party buy common stock of the vendor, so that it is an investor."""
+    await act(deal.market, deal.vendor, AddStakeholder, holder_id=party, name="Investor", kind="investor")
+    stock = {"holder_id": party, "class_id": "common", "shares": shares, "price_usd_per_share": Decimal(usd)}
+    await act_agreed(deal.market, deal.vendor, IssueStock, security_id=derive_id("sec", party), **stock)
+
+
+async def test_purchases_that_no_warrant_counts_any_more_ask_no_investor(deal):
+    """The warrant was exercised, so that nothing more vests by what is stated; the auditor asked for its investors."""
+    market = deal.market
+    await hold_stock(deal, await market.party("Fund", "fund", usd=1_000_000), 100_000, 5)
+    await deal.issue(100, "1", by_payment(100, 1_000))
+    await deal.pay(1_000)
+    await deal.exercise(100)
+    await deal.pay(1)
+    for part in (OfferedParts, CountedVotes):
+        assert await find_faults(part, market.log) == []
 
 
 def _is_of(party_id, message):
