@@ -1059,7 +1059,7 @@ async def test_a_grant_of_the_past_vests_nothing_by_its_sides_alone(market):
     add = (trade.issuer, programme["programme_id"], grant.issued.grant_id)
     await warrants.add_programme_grant(market.handler, context, *add)
     proposal_id = await consents.find_proposal(market.handler, context)
-    assert set(await list_asked(market, proposal_id)) == {"company", "instruments"}
+    assert set(await list_asked(market, proposal_id)) == {"company", "instruments", "pro_rata"}
     assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].tranches[0].unvested == 1_000
     assert await agree_open(market, proposal_id) == "effective"
     assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].tranches[0].unvested == 0

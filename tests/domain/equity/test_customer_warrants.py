@@ -694,10 +694,28 @@ def test_a_mean_of_more_than_four_times_the_independent_price_is_not_independent
         **OF_ISS, price_usd_per_share=Decimal(3), method="409A", effective_on=TODAY, recorded_by="platform"
     )
     state = decide(issue(WarrantTranche(shares=100), fair_value=MEAN), valued)
-    state = decide(decide(state, observe(price, TODAY - timedelta(days=1))), observe(price))
+    state = decide(decide(state, observe(price, TODAY - timedelta(days=1), recorder_id=None)), observe(price))
     (held,) = state.warrants.values()
     found = find_value_for_warrant(state, held, held.interested, TODAY)
     assert (found.price_usd, found.is_independent) == (price, is_independent)
+
+
+@pytest.mark.parametrize("earlier", [(), (observe(12, TODAY - timedelta(days=31), recorder_id=None),)])
+def test_a_first_price_and_one_after_a_gap_are_near_what_others_paid(earlier):
+    """A recorder began at 600 where the fund had paid 1.25, and a target that the fund agreed to was met at once."""
+    valued = RecordValuation(
+        **OF_ISS,
+        price_usd_per_share=Decimal(3),
+        method="409A",
+        effective_on=TODAY - timedelta(days=40),
+        recorded_by="platform",
+    )
+    of_company = replace(valued, price_usd_per_share=Decimal(1_000), recorded_by="company")
+    state = decide(BASE, valued, of_company, *earlier)
+    refused(state, observe("12.01"), "observation_far_off")
+    refused(state, observe("0.74"), "observation_far_off")
+    assert decide(state, observe(12)) != state
+    assert decide(state, observe(600, recorder_id=None)) != state
 
 
 @pytest.mark.parametrize(("days", "is_independent"), [(366, True), (367, False)])

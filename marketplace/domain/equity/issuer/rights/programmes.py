@@ -32,6 +32,7 @@ from marketplace.domain.equity.issuer.programme_commands import (
     StatePurchases,
 )
 from marketplace.domain.equity.issuer.rights.averages import DAYS_KEPT
+from marketplace.domain.equity.issuer.rights.fair_value import find_independent_price
 from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
 from marketplace.domain.equity.issuer.rights_commands import AttestMilestone
 from marketplace.domain.equity.issuer.rules import is_repeated, require_shares
@@ -238,7 +239,7 @@ def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]
     require_shares(command.volume, "/volume")
     require_aware(command.at, "/at")
     _require_next_day(command, source)
-    _require_near(command, source)
+    _require_near(command, state, source)
     return [event]
 
 
@@ -274,7 +275,7 @@ def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]
     _require_independent(state, command.recorder_id, command.related_ids)
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share")
     require_shares(command.volume, "/volume", zero=True)
-    _require_near(command, source)
+    _require_near(command, state, source)
     return [
         IssuerPriceCorrected(
             issuer_id=command.issuer_id,
@@ -316,22 +317,29 @@ def _require_next_day(command: ObservePrice, source: PriceSource) -> None:
         )
 
 
-def _require_near(command: ObservePrice | CorrectPrice, source: PriceSource) -> None:
-    """Refuse a party's price that is far from another one near its day or, if none is near, from the latest one."""
-    if source.latest is None or command.recorder_id is None:
+def _require_near(command: ObservePrice | CorrectPrice, state: Issuer, source: PriceSource) -> None:
+    """Refuse a party's price that is far from another one near its day.
+
+    If none is near, it is compared with the latest one, and with the price that is independent of company and recorder.
+    """
+    if command.recorder_id is None:
         return
     others = {day: price for day, (price, volume) in source.prices.items() if volume and day != command.day}
-    near = {day: price for day, price in others.items() if abs(day - command.day) <= NEAR}
-    latest = source.latest.day
-    known = near or {latest: source.prices[latest][0]}
-    for day, price in sorted(known.items()):
+    known = {f"of {day}": price for day, price in sorted(others.items()) if abs(day - command.day) <= NEAR}
+    if not known:
+        if source.latest is not None:
+            known[f"of {source.latest.day}"] = source.prices[source.latest.day][0]
+        interested = frozenset({state.formed.party_id, command.recorder_id, *command.related_ids})
+        independent = find_independent_price(state, interested, command.day)
+        if independent is not None:
+            known["that others paid or the platform recorded"] = independent
+    for whose, price in known.items():
         if not price / FAR_OFF <= Fraction(command.price_usd_per_share) <= price * FAR_OFF:
             raise Refusal(
                 "observation_far_off",
                 f"{command.price_usd_per_share} USD is more than {FAR_OFF} times, or less than a quarter of, the"
-                f" {round_half_even(price, 4)} USD of {day}; check it, or let the platform record it",
+                f" {round_half_even(price, 4)} USD {whose}; check it, or let the platform record it",
                 pointer="/price_usd_per_share",
-                day=day.isoformat(),
             )
 
 
