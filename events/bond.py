@@ -182,7 +182,7 @@ class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
 
 
 class BondReturned(Event, frozen=True, kw_only=True, tag="bond.returned.v1"):
-    """A payee of a claim returns what is too much, as a replacement charges less; the payment is in the same batch.
+    """A payee of a claim returns what it got too much, because a replacement charges less; paid in the same batch.
 
     Attributes:
         bond_id: The bond.

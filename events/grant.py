@@ -78,8 +78,8 @@ class ResalePart(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The seller's hold for what it may have to add.
         owed_usd_per_gpu_hour: The price of the seller's grant, exact.
         commitment_usd: What the seller adds when everything is delivered, with its platform fee.
-        bond_usd: What the seller posts for its lot at the sale: of what it would receive at its ask, the share that it
-            may come to owe.
+        bond_usd: What the seller posts for its lot at the sale: the share that it may come to owe of what it would
+            receive at its ask.
     """
 
     grant_id: Id

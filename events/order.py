@@ -237,8 +237,8 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
     """A match that won and whose capacity its provider no longer had when it was carried out.
 
     Attributes:
-        provider_id: In whose reliability it counts: the provider, or the seller of resold hours that lacks what its own
-            ask takes of its money.
+        provider_id: In whose reliability it counts: the provider's, or that of a seller of resold hours that lacks the
+            money for a sale at its own ask.
         pool_id: The pool.
         gpu_seconds: GPU-seconds that it would have delivered.
         price_usd: What it would have cost.

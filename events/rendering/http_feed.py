@@ -30,8 +30,8 @@ _FILTERS: Final[Document] = {
     "from": {"type": "string", "format": "date-time"},
 }
 _WITHHELD: Final = (
-    "Left out for a party, not for the platform, of every issuer, proposal and mandate, and below the depth `full`: "
-    "with it hidden amounts could be found by trying."
+    "A party gets none of an issuer, a proposal, a mandate, or an event that it sees in part: with it hidden amounts "
+    "could be found by trying. The platform gets all."
 )
 _WAYS: Final = {
     "feed_page": (

@@ -53,8 +53,8 @@ class Favoured:
 class Alone:
     """Folds limits, grants and SAFEs.
 
-    `offered` has the disputed statements of which the provider offered to charge less, which counts by itself, and
-    `received`, of those of resold hours, the GPU-seconds and the USD that their seller receives by what it agreed to.
+    `offered` has the disputed statements of which the provider offered to charge less, which counts by itself.
+    `received` has, by statement of resold hours, the GPU-seconds and USD that their seller gets by what it agreed to.
     """
 
     findings: Findings

@@ -33,7 +33,7 @@ class Option:
     ended_on: date | None = None
 
     def count_vested(self, held: int, at: date, until: date) -> int:
-        """Return the held shares that vest by a day, as of an earlier one; 0 once the time to exercise is over."""
+        """Return how many of the held shares vest until a day; 0 if the time to exercise was over before `at`."""
         if self.ended_on is not None:
             if self.window is not None and at > self.ended_on + timedelta(days=self.window):
                 return 0

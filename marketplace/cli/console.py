@@ -68,7 +68,7 @@ def configure_logging(level: str = "warning") -> None:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Return whether a line says more than that a name is unknown: whoever waited for it has given up, and said so."""
+    """Return whether a line is to be shown. Of unknown host names the process that asked for them tells itself."""
     return record.exc_info is None or not isinstance(record.exc_info[1], socket.gaierror)
 
 

@@ -433,7 +433,7 @@ async def give_consent(unit: UnitOfWork, proposal_id: str, auction_ids: Sequence
 
 
 async def _agree(unit: UnitOfWork, proposal: Proposal, party_id: str) -> Proposal:
-    """Record an agreement alone. It takes back the party's refusal, which is all that it does once that ended it."""
+    """Record an agreement alone. It takes back the party's refusal; after one that ended the proposal, nothing else."""
     proposal_id, takes_back, after = proposal.made.proposal_id, proposal.takes_back(party_id), proposal
     if not takes_back or proposal.status != "refused":
         command = AgreeToProposal(proposal_id=proposal_id, party_id=party_id, at=unit.context.at)

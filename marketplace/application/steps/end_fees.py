@@ -57,8 +57,8 @@ def list_causes(grant: Grant) -> tuple[str, str]:
 async def keep_sale_fees(unit: UnitOfWork, issuer: Issuer) -> Decimal:
     """Keep the fees of the grants that a sale ends on the account of the sold company, and return their sum.
 
-    It also ends those that end later by a notice. What the hold of a grant covers is not kept. A buyer that assumes a
-    grant frees its fee, and so does its end.
+    These include grants that a notice ends later. What the hold of a grant covers is not kept. The fee of a grant is
+    free again once a buyer assumes the grant or it is over.
     """
     total_usd, at = ZERO, unit.context.at
     for grant_id in (rename_id("grt", instrument_id) for instrument_id in sorted(issuer.instruments)):

@@ -1,4 +1,4 @@
-"""How far the seller of resold hours owes their buyer for its provider's failure: what it staked and earned by them."""
+"""The most that a seller of resold hours owes their buyer if the provider fails: what it staked and earned by them."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -26,7 +26,7 @@ async def _find_left(unit: UnitOfWork, bond: BondState, grant: Grant, earlier: I
     """Return the USD that the seller of a grant's hours may still come to owe for them; 0 or less: nothing.
 
     That is what it posted at their sale, what it received of their price so far, and what it posted beyond for the lot,
-    less what earlier claims come to. Of what was posted beyond, claims for other sales of the lot have what they need.
+    less what earlier claims come to. Claims for other sales of the lot first take what they need of the last part.
 
     Args:
         unit: The decision.

@@ -69,7 +69,7 @@ async def _find_least(unit: UnitOfWork, source: Grant, bought: GrantIssued, resa
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
     """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must set aside.
 
-    That is what it adds to the price or, of what it receives at its ask, the share that it posts for its lot.
+    That is what it adds to the price or, if it adds nothing, the share of what it receives at its ask that it posts.
 
     Raises:
         Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant · ``funds_insufficient``

@@ -648,7 +648,7 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
 
 
 def _find_counted(state: Bond, event: BondAnswered) -> Decimal:
-    """Return what a claim came to by the log when it was answered: of all of it, also what its seller's money lacks."""
+    """Return what a claim came to by the log when it was answered, also beyond what a seller of resold hours owes."""
     claim = state.find(event.claim_id)
     assert claim is not None, "only claims are answered"
     claimed = claim.claimed

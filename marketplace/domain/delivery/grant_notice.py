@@ -76,11 +76,11 @@ def require_cause(
     if not has_cause:
         raise Refusal(
             "cause_missing",
-            f"grant {command.grant_id} is {status}, and neither side is suspended: a startup has cause to end a"
+            f"grant {command.grant_id} is {status}, and neither side is suspended. A startup has cause to end a"
             " grant while nodes of it do not work, while its provider is suspended, while its last settled"
             " statement charges far less than was promised, at an instant for which the closing of its pool was"
-            " announced and put off, or before its start if its site is late by more than a day, a provider"
-            " while the startup is suspended or delivery is withheld; give notice instead",
+            " announced and put off, or before its start if its site is late by more than a day. A provider has"
+            " cause while the startup is suspended or delivery is withheld. Give notice instead",
             pointer="/for_cause",
             status=status,
         )

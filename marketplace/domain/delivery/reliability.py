@@ -4,20 +4,19 @@ The score is the product of three exact shares. Each is taken by GPU-seconds and
 owed for each grant, and the lower one counts. So nothing is offset by what is large and cheap, or small and expensive.
 Each is 1 without a history:
 
-- uptime: of the GPU-seconds due under grants, less the resold ones, the share that worked. Nodes that were down while
-  a grant was degraded or suspended are lost, and so are the hours that a startup took off a grant whose site was late.
-  A run counts when it ends or when a statement closes its period. If availability was promised, the service result of
-  the statement replaces the runs counted so far in its period, and its adjustments correct it: what they take counts
-  when they are issued, what they add once they are accepted, since its readings may still be voided. What worked on
-  the provider's own credit, or under a promise that counts incidents alone, counts once it is paid: a statement adds
-  no more than it charges. A match that won, and
-  whose capacity the provider withdrew after the lock in whatever way, was due and is lost in full; so is one of
-  resold nodes whose grant the provider reported as failing.
+- uptime: of the GPU-seconds due under grants, less the resold ones, the share that worked. Nodes that were down while a
+  grant was degraded or suspended are lost, and so are the hours that a startup took off a grant whose site was late. A
+  run counts when it ends or when a statement closes its period. If availability was promised, the service result of the
+  statement replaces the runs counted so far in its period, and its adjustments correct it: what they take counts when
+  they are issued, what they add once they are accepted, since its readings may still be voided. What worked on the
+  provider's own credit, or under a promise that counts incidents alone, counts once it is paid: a statement adds no
+  more than it charges. A match that won, and whose capacity the provider withdrew after the lock in whatever way, was
+  due and is lost in full; so is one of resold nodes whose grant the provider reported as failing.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share of those that
   ran to their end. A grant counts whole, less what was resold of it, and only once it is over: what it delivered until
-  then counts in uptime. The provider is at fault if it ended a grant
-  without cause, or if the startup did because nodes failed. One of which, as its statements say, less than a hundredth
-  worked is not completed. A match whose capacity was withdrawn counts as a grant that it ended.
+  then counts in uptime. The provider is at fault if it ended a grant without cause, or if the startup did because nodes
+  failed. A grant of which, as its statements say, less than a hundredth worked is not completed. A match whose capacity
+  was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
 Invariants:
@@ -289,7 +288,7 @@ def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Co
 
 
 def _defer(event: ReliabilityEvent, course: Course, before: Record, after: Record) -> tuple[Course, Record]:
-    """Take off the record what worked and is not charged, and add what a statement pays of it. What is lost counts."""
+    """Subtract what worked and is not paid yet, and add what a statement pays of it; lost hours count at once."""
     worked = (after.gpu_seconds_due - after.gpu_seconds_lost) - (before.gpu_seconds_due - before.gpu_seconds_lost)
     unpaid = max(course.unpaid + worked, 0)
     paid = min(unpaid, event.charges.gpu_seconds) if isinstance(event, StatementAccepted) else 0

@@ -4,9 +4,9 @@ A site is late for a grant that has not begun while its conversion is to be read
 grant that began while no node of it has worked since its start. The provider broke its word, so its consent is not
 needed. Without a date of the site, the grant may begin with the next hour, and is late again if it is still dark then.
 
-Hours that were given up because of a date of the site, and for which nothing is owed, are kept for the grant: all hours
-before that date of a moved grant, and of a shortened one those in the cure time. So nobody else buys them if the site
-is in time after all. Then the grant may move back to them.
+Hours that were given up because of a date of the site, and for which nothing is owed, are kept for the grant. Of a
+moved grant these are all hours before that date, of a shortened one those in the cure time. So nobody else buys them if
+the site is in time after all. Then the grant may move back to them.
 
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """

@@ -240,8 +240,8 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> Window | None:
     """Return when an order may run, in periods of an auction; None if it does not take part.
 
     It takes part if whole periods make up its duration, and the horizon contains a whole run that starts in its window.
-    An auction whose periods are longer than a day takes only what does not fit the days that begin with its horizon, of
-    which daily auctions sell `SHORT_DAYS`.
+    An auction whose periods are longer than a day takes only what does not fit the first `SHORT_DAYS` days of its
+    horizon, which daily auctions sell.
     """
     duration = timedelta(hours=terms.duration_hours)
     if duration % horizon.period:

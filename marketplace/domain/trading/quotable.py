@@ -28,9 +28,9 @@ def refuse_horizon() -> Refusal:
     """Return the refusal ``quote_outside_horizon``, for an order that fits into no auction and no book."""
     return Refusal(
         "quote_outside_horizon",
-        "no auction would take this order: let it last whole hours and end within 14 days, or last whole days and end"
-        " within 182 days, or last a multiple of 120 hours, leave five days or more for its start, and end within 2,015"
-        " days",
+        "no auction would take this order. Let it last whole hours and end within 14 days, or last whole days and end"
+        " within 182 days. A longer one lasts a multiple of 120 hours, leaves five days or more between its earliest"
+        " and its latest start, and ends within 2,015 days",
         pointer="/terms/start_earliest",
     )
 

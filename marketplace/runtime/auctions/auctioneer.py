@@ -384,8 +384,8 @@ class Auctioneer:
     async def _find_lost(self, match: MatchTerms, refusal: Refusal) -> LostMatch | None:
         """Return what a provider loses as it no longer has the capacity of a match; None for other causes.
 
-        For resold hours, whose seller is not the provider, only failed nodes count, or, for the seller, that it lacks
-        what a sale at its own ask sets aside.
+        Of resold hours only two causes count: failed nodes, for the provider; and that the seller lacks the money for
+        a sale at its own ask, for the seller.
         """
         lot: Lot = (await self._handler.cache.load(LOT, match.lots[0].lot_id)).state
         is_resale, code = lot.listed.grant_id is not None, refusal.code

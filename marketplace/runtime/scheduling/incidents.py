@@ -71,7 +71,7 @@ class Incidents:
             await self._record(pool, site, begin, end, step)
 
     async def _close(self, pool: Pool, site: SiteState, grant_id: str, changes: Sequence[datetime]) -> None:
-        """Bring a degraded grant that is over to the nodes that it had from the last change before its end on.
+        """Record for a degraded grant that is over how many nodes it had from the last change before its end on.
 
         Otherwise nodes that came back shortly before the end would count as failed until then.
         """
